@@ -1,0 +1,3 @@
+//! Users, their sessions, and how they sign in.
+
+pub mod tokens;

@@ -1,0 +1,24 @@
+//! The chat domain of Talksy and its GraphQL face.
+//!
+//! Organised by capability; each room has the same furniture: `model` (plain types that parse,
+//! not validate), `store` (the port: narrow traits, each method atomic on its own), `service`
+//! (rules and authorization; knows neither GraphQL nor a driver) and `graphql` (thin resolvers).
+//!
+//! A request flows one way: transport → query guard → resolver → service → port → adapter.
+//! Without the `graphql` feature the crate is the domain alone.
+
+pub mod accounts;
+//pub mod chats;
+pub mod clock;
+pub mod context;
+//pub mod cursor;
+pub mod error;
+pub mod id;
+pub mod limits;
+//pub mod live;
+pub mod mail;
+//pub mod messages;
+//pub mod page;
+//pub mod presence;
+//#[cfg(feature = "graphql")]
+//pub mod schema;

@@ -1,0 +1,41 @@
+//! The port of rate limits. Rules live with the services that apply them.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::error::PortError;
+
+/// How often something may happen: `burst` at once, refilled evenly over `period` (GCRA).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Quota {
+    /// How many may happen at once, at least 1.
+    pub burst: u32,
+    /// The time in which a spent burst is whole again.
+    pub period: Duration,
+}
+
+/// A rule with a name, so that keys of different rules never meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Rule {
+    /// The rule's name, part of the key: `login-ip`, `send` …
+    pub name: &'static str,
+    /// How often.
+    pub quota: Quota,
+}
+
+/// Whether the limiter lets something happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// It may, and has been counted.
+    Allowed,
+    /// Not before this time has passed. It has not been counted.
+    Denied(Duration),
+}
+
+/// Counts events a key, atomically across all instances that share the backend.
+#[async_trait]
+pub trait RateLimiter: Send + Sync {
+    /// Counts one event of `key` under `rule`, or says how long to wait.
+    async fn check(&self, rule: Rule, key: &str) -> Result<Decision, PortError>;
+}

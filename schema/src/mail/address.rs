@@ -1,0 +1,113 @@
+//! An e-mail address, parsed once.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Invalid;
+
+/// An e-mail address in its canonical form: trimmed and lower-cased, so that one mailbox is one
+/// account. The syntax is the dot-atom form of RFC 5321: no quoted local part, no address
+/// literal; at most 64 characters before the `@` and 254 in all.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct EmailAddress(String);
+
+impl EmailAddress {
+    /// Parses what a person typed.
+    ///
+    /// # Errors
+    /// [`Invalid`] for the field `email`.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let address = text.trim().to_lowercase();
+        let problem = match address.rsplit_once('@') {
+            None => Some("must contain an `@`"),
+            Some(_) if address.len() > 254 => Some("must be at most 254 characters long"),
+            Some((local, _)) if local.len() > 64 => {
+                Some("must have at most 64 characters before the `@`")
+            }
+            Some((local, domain)) if !is_dot_atom(local) || !is_domain(domain) => {
+                Some("must be an address like `name@example.org`")
+            }
+            Some(_) => None,
+        };
+        match problem {
+            Some(rule) => Err(Invalid::new("email", rule)),
+            None => Ok(Self(address)),
+        }
+    }
+
+    /// The canonical text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The part before the `@`.
+    pub fn local_part(&self) -> &str {
+        self.0.rsplit_once('@').map_or("", |(local, _)| local)
+    }
+}
+
+fn is_dot_atom(text: &str) -> bool {
+    text.split('.').all(|atom| {
+        !atom.is_empty()
+            && atom.chars().all(|c| {
+                c.is_alphanumeric() || (c.is_ascii() && "!#$%&'*+-/=?^_`{|}~".contains(c))
+            })
+    })
+}
+
+fn is_domain(text: &str) -> bool {
+    text.split('.').all(|label| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.chars().all(|c| c.is_alphanumeric() || c == '-')
+    })
+}
+
+impl TryFrom<String> for EmailAddress {
+    type Error = Invalid;
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        Self::parse(&text)
+    }
+}
+
+impl From<EmailAddress> for String {
+    fn from(address: EmailAddress) -> Self {
+        address.0
+    }
+}
+
+impl fmt::Display for EmailAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Personal data: shows the first letter alone.
+impl fmt::Debug for EmailAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EmailAddress({}…)", self.0.chars().next().unwrap_or('?'))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepts_and_canonicalises() {
+        assert_eq!(EmailAddress::parse(" Ada.L+x@Example.ORG ").unwrap().as_str(), "ada.l+x@example.org");
+        assert_eq!(EmailAddress::parse("ada@localhost").unwrap().local_part(), "ada");
+    }
+
+    #[test]
+    fn refuses_what_is_no_address() {
+        for text in ["", "ada", "@x.org", "ada@", "a b@x.org", "a..b@x.org", "a@-x.org", "a@x..org", "a\n@x.org", "a@x.org\r\nBcc: b@x.org", "\"a\"@x.org"] {
+            assert_eq!(EmailAddress::parse(text).unwrap_err().field, "email", "{text:?}");
+        }
+        assert!(EmailAddress::parse(&format!("{}@x.org", "a".repeat(65))).is_err());
+        assert!(EmailAddress::parse(&format!("a@{}.org", "b.".repeat(130))).is_err());
+    }
+}
