@@ -14,7 +14,7 @@ use crate::page::MAX_PAGE;
 use crate::presence::graphql::{PresenceMutation, PresenceSubscription};
 use crate::services::Services;
 
-/// An object with a typed, globally unique id (TypeID: `usr_…`, `cht_…`, `msg_…`, `ses_…`).
+/// An object with a typed, globally unique id (`TypeID`: `usr_…`, `cht_…`, `msg_…`, `ses_…`).
 #[derive(Clone, Interface)]
 #[graphql(field(name = "id", ty = "ID", desc = "The object's global id."))]
 pub enum Node {

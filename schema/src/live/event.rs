@@ -162,15 +162,14 @@ impl Published {
     ) -> Result<Bytes, E> {
         let cell = {
             let mut renderings = self.renderings.lock();
-            match renderings.iter().find(|(known, _)| *known == key) {
-                Some((_, cell)) => Arc::clone(cell),
-                None => {
-                    let cell = Arc::new(OnceCell::new());
-                    if renderings.len() < MAX_RENDERINGS {
-                        renderings.push((key, Arc::clone(&cell)));
-                    }
-                    cell
+            if let Some((_, cell)) = renderings.iter().find(|(known, _)| *known == key) {
+                Arc::clone(cell)
+            } else {
+                let cell = Arc::new(OnceCell::new());
+                if renderings.len() < MAX_RENDERINGS {
+                    renderings.push((key, Arc::clone(&cell)));
                 }
+                cell
             }
         };
         cell.get_or_try_init(|| render).await.cloned()
