@@ -1,0 +1,6 @@
+//! The adapters that live in this process's memory: the embedded default where no Redis is
+//! configured. They forget everything when the process ends, and bound what they remember.
+
+mod limits;
+
+pub use limits::MemoryRateLimiter;
