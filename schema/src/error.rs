@@ -44,7 +44,10 @@ impl PortError {
         backend: &'static str,
         error: impl Into<Box<dyn StdError + Send + Sync>>,
     ) -> Self {
-        Self::Unavailable { backend, source: Cause::new(error) }
+        Self::Unavailable {
+            backend,
+            source: Cause::new(error),
+        }
     }
 
     /// Something that was read does not parse.
@@ -52,7 +55,10 @@ impl PortError {
         what: impl Into<String>,
         error: impl Into<Box<dyn StdError + Send + Sync>>,
     ) -> Self {
-        Self::Corrupt { what: what.into(), source: Cause::new(error) }
+        Self::Corrupt {
+            what: what.into(),
+            source: Cause::new(error),
+        }
     }
 }
 
@@ -69,7 +75,10 @@ pub struct Invalid {
 impl Invalid {
     /// `field` breaks `rule`.
     pub fn new(field: &'static str, rule: impl Into<String>) -> Self {
-        Self { field, rule: rule.into() }
+        Self {
+            field,
+            rule: rule.into(),
+        }
     }
 }
 
@@ -158,7 +167,12 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal with neither field nor retry time.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), field: None, retry_after: None }
+        Self {
+            code,
+            message: message.into(),
+            field: None,
+            retry_after: None,
+        }
     }
 
     /// Names the argument concerned.
@@ -171,7 +185,11 @@ impl Refusal {
     /// Says when to try again, rounded up to whole seconds.
     #[must_use]
     pub fn retry_after(mut self, wait: std::time::Duration) -> Self {
-        self.retry_after = Some(u64::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u64::MAX).max(1));
+        self.retry_after = Some(
+            u64::try_from(wait.as_millis().div_ceil(1000))
+                .unwrap_or(u64::MAX)
+                .max(1),
+        );
         self
     }
 }
@@ -197,7 +215,10 @@ impl From<&PortError> for Refusal {
             }
             PortError::Corrupt { .. } => {
                 tracing::error!(error = %chain, "corrupt record");
-                Self::new(ErrorCode::Internal, "The server failed to read a record. It has been logged.")
+                Self::new(
+                    ErrorCode::Internal,
+                    "The server failed to read a record. It has been logged.",
+                )
             }
         }
     }

@@ -57,7 +57,9 @@ impl IdGenerator {
         let mut random = [0; 10];
         self.entropy.fill(&mut random);
         let millis = u64::try_from(self.clock.now().as_millis()).unwrap_or_default();
-        TypeSafeId::from_uuid(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
+        TypeSafeId::from_uuid(
+            uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid(),
+        )
     }
 }
 

@@ -8,17 +8,15 @@
 //! Without the `graphql` feature the crate is the domain alone.
 
 pub mod accounts;
-//pub mod chats;
+pub mod chats;
 pub mod clock;
 pub mod context;
-//pub mod cursor;
+pub mod cursor;
 pub mod error;
 pub mod id;
 pub mod limits;
-//pub mod live;
 pub mod mail;
-//pub mod messages;
-//pub mod page;
-//pub mod presence;
-//#[cfg(feature = "graphql")]
-//pub mod schema;
+pub mod messages;
+pub mod page;
+pub mod presence;
+mod text;

@@ -33,7 +33,11 @@ pub struct MailJob {
 
 /// What a mail says.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[serde(
+    tag = "kind",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
 pub enum MailContent {
     /// A code to sign in with.
     SignInCode {

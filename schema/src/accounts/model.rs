@@ -1,0 +1,239 @@
+//! Users, sessions and refresh tokens.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::clock::{Entropy, Timestamp};
+use crate::error::Invalid;
+use crate::id::{self, SessionId, UserId};
+use crate::mail::EmailAddress;
+use crate::text::TextRule;
+
+/// The name a user shows: 1 to 64 characters on one line, no control characters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct DisplayName(String);
+
+impl DisplayName {
+    const RULE: TextRule = TextRule {
+        field: "name",
+        max_chars: 64,
+        multi_line: false,
+    };
+
+    /// Parses a name; spaces around it are dropped.
+    ///
+    /// # Errors
+    /// [`Invalid`] for the field `name`.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let name = text.trim();
+        if name.is_empty() {
+            return Err(Invalid::new("name", "must not be empty"));
+        }
+        Self::RULE.check(name)?;
+        Ok(Self(name.to_owned()))
+    }
+
+    /// The name of a new account: the local part of its address.
+    pub fn of_address(address: &EmailAddress) -> Self {
+        Self(address.local_part().to_owned())
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The name as lists order and search it: lower-cased.
+    pub fn sort_key(&self) -> String {
+        self.0.to_lowercase()
+    }
+}
+
+impl TryFrom<String> for DisplayName {
+    type Error = Invalid;
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        Self::parse(&text)
+    }
+}
+
+impl From<DisplayName> for String {
+    fn from(name: DisplayName) -> Self {
+        name.0
+    }
+}
+
+/// What a user says of themself: 1 to 500 characters, line breaks allowed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct About(String);
+
+impl About {
+    const RULE: TextRule = TextRule {
+        field: "about",
+        max_chars: 500,
+        multi_line: true,
+    };
+
+    /// Parses the text; `None` where it is blank.
+    ///
+    /// # Errors
+    /// [`Invalid`] for the field `about`.
+    pub fn parse(text: &str) -> Result<Option<Self>, Invalid> {
+        let about = text.trim();
+        Self::RULE.check(about)?;
+        Ok((!about.is_empty()).then(|| Self(about.to_owned())))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for About {
+    type Error = Invalid;
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        Self::parse(&text)?.ok_or_else(|| Invalid::new("about", "must not be empty"))
+    }
+}
+
+impl From<About> for String {
+    fn from(about: About) -> Self {
+        about.0
+    }
+}
+
+/// A user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// Identifies the user.
+    pub id: UserId,
+    /// Where sign-in codes go. One account an address.
+    pub email: EmailAddress,
+    /// The name shown to others.
+    pub name: DisplayName,
+    /// What the user says of themself.
+    pub about: Option<About>,
+    /// When the account was made.
+    pub created_at: Timestamp,
+    /// When the user's last connection ended; `None` before the first one did.
+    pub last_seen_at: Option<Timestamp>,
+}
+
+/// What `updateProfile` changes. `None` leaves a part as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProfileChange {
+    /// The new name.
+    pub name: Option<DisplayName>,
+    /// The new text, or `Some(None)` to clear it.
+    pub about: Option<Option<About>>,
+}
+
+/// A signed-in device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Identifies the session; access tokens carry it.
+    pub id: SessionId,
+    /// Whose it is.
+    pub user_id: UserId,
+    /// When the user signed in.
+    pub created_at: Timestamp,
+    /// When tokens were last issued for it.
+    pub last_used_at: Timestamp,
+    /// When it ends unless it is refreshed before.
+    pub expires_at: Timestamp,
+    /// The client's `User-Agent` when it signed in.
+    pub user_agent: Option<String>,
+    /// The client's address when it signed in.
+    pub ip_address: Option<IpAddr>,
+}
+
+/// The SHA-256 of a refresh token, which is all that a store keeps of it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TokenHash(pub [u8; 32]);
+
+impl fmt::Debug for TokenHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenHash(…)")
+    }
+}
+
+/// An opaque refresh token: the session's id and 32 random bytes, in base64url.
+#[derive(Clone, Debug)]
+pub struct RefreshToken {
+    /// The session it refreshes.
+    pub session_id: SessionId,
+    text: SecretString,
+}
+
+impl RefreshToken {
+    /// A new token for the session.
+    pub fn generate(session_id: SessionId, entropy: &dyn Entropy) -> Self {
+        let mut bytes = [0; 48];
+        let (id_part, secret) = bytes.split_at_mut(16);
+        id_part.copy_from_slice(&id::bytes(session_id));
+        entropy.fill(secret);
+        Self {
+            session_id,
+            text: BASE64_URL_SAFE_NO_PAD.encode(bytes).into(),
+        }
+    }
+
+    /// Reads a token that a client sent; `None` where it cannot be one.
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes: [u8; 48] = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()?;
+        let (session_id, _) = bytes.split_first_chunk()?;
+        Some(Self {
+            session_id: id::from_bytes(*session_id),
+            text: text.to_owned().into(),
+        })
+    }
+
+    /// What the store keeps. 256 random bits need no slow hash.
+    pub fn hash(&self) -> TokenHash {
+        TokenHash(Sha256::digest(self.text.expose_secret()).into())
+    }
+
+    /// The token itself, for the client alone.
+    pub fn expose(&self) -> &str {
+        self.text.expose_secret()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemEntropy;
+
+    #[test]
+    fn names_keep_their_rules() {
+        assert_eq!(DisplayName::parse("  Ada  ").unwrap().as_str(), "Ada");
+        for text in ["", "  ", "a\nb", "a\u{0}b", "a\u{202E}b", &"x".repeat(65)] {
+            assert_eq!(
+                DisplayName::parse(text).unwrap_err().field,
+                "name",
+                "{text:?}"
+            );
+        }
+        assert!(DisplayName::parse(&"ö".repeat(64)).is_ok());
+    }
+
+    #[test]
+    fn a_refresh_token_survives_its_text_form_and_hides_in_debug() {
+        let token = RefreshToken::generate(id::from_bytes([7; 16]), &SystemEntropy);
+        let read = RefreshToken::parse(token.expose()).unwrap();
+        assert_eq!(
+            (read.session_id, read.hash()),
+            (token.session_id, token.hash())
+        );
+        assert!(!format!("{token:?}").contains(token.expose()));
+        assert!(RefreshToken::parse("short").is_none());
+    }
+}
