@@ -93,7 +93,13 @@ pub enum KeysCommand {
 #[command(next_help_heading = "Settings")]
 pub struct SettingsArgs {
     /// The configuration file [default: talksy.toml, where it exists]
-    #[arg(long, global = true, value_name = "FILE", env = "TALKSY_CONFIG", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "TALKSY_CONFIG",
+        hide_env_values = true
+    )]
     pub config: Option<PathBuf>,
     /// The address to bind [default: 127.0.0.1:4000]
     #[arg(long, global = true, value_name = "IP:PORT")]

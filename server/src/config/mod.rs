@@ -11,9 +11,11 @@
 pub mod duration;
 mod layers;
 mod problem;
+mod read;
 mod sections;
 #[cfg(test)]
 mod tests;
+mod tree;
 mod values;
 
 use std::net::SocketAddr;

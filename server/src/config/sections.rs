@@ -41,7 +41,7 @@ pub struct AuthConfig {
     #[serde(with = "duration")]
     pub otp_ttl: Duration,
     /// How many wrong guesses a sign-in code survives. From 1 to 10. Default: 5.
-    pub otp_tries: u32,
+    pub otp_tries: u8,
     /// The least time between two codes for one address. From 1 second to 1 hour, at most
     /// `otp_ttl`. Default: 60 seconds.
     #[serde(with = "duration")]
@@ -145,6 +145,14 @@ pub struct LiveConfig {
     /// From 1 second to 10 minutes. Default: 30 seconds.
     #[serde(with = "duration")]
     pub heartbeat: Duration,
+    /// How long a message that came too early waits for those before it until they are read from
+    /// the store. From 0 to 1 second. Default: 25 milliseconds.
+    #[serde(with = "duration")]
+    pub reorder_grace: Duration,
+    /// After how much silence a member is taken to have stopped typing.
+    /// From 1 second to 1 minute. Default: 6 seconds.
+    #[serde(with = "duration")]
+    pub typing_timeout: Duration,
     /// How many events wait for one slow subscription before it is closed with
     /// `SLOW_CONSUMER`. From 16 to 65,536. Default: 256.
     pub mailbox: usize,
@@ -154,6 +162,12 @@ impl LiveConfig {
     pub(super) fn validate(&self, problems: &mut Problems) {
         problems.range("live.replay_limit", self.replay_limit, 1..=100_000);
         problems.span("live.heartbeat", self.heartbeat, SECOND..=10 * MINUTE);
+        problems.span(
+            "live.reorder_grace",
+            self.reorder_grace,
+            Duration::ZERO..=SECOND,
+        );
+        problems.span("live.typing_timeout", self.typing_timeout, SECOND..=MINUTE);
         problems.range("live.mailbox", self.mailbox, 16..=65_536);
     }
 }
@@ -170,12 +184,17 @@ pub struct PresenceConfig {
     /// does not flicker. From 0 to 1 minute, shorter than `lease`. Default: 3 seconds.
     #[serde(with = "duration")]
     pub grace: Duration,
+    /// How often ended leases are looked for: how late an offline user is seen as such.
+    /// From 100 milliseconds to 30 seconds. Default: 1 second.
+    #[serde(with = "duration")]
+    pub sweep: Duration,
 }
 
 impl PresenceConfig {
     pub(super) fn validate(&self, problems: &mut Problems) {
         problems.span("presence.lease", self.lease, 5 * SECOND..=10 * MINUTE);
         problems.span("presence.grace", self.grace, Duration::ZERO..=MINUTE);
+        problems.span("presence.sweep", self.sweep, SECOND / 10..=30 * SECOND);
         if self.grace >= self.lease {
             problems.add("presence.grace", "must be shorter than `presence.lease`");
         }
@@ -302,6 +321,8 @@ impl Default for LiveConfig {
         Self {
             replay_limit: 1_000,
             heartbeat: 30 * SECOND,
+            reorder_grace: Duration::from_millis(25),
+            typing_timeout: 6 * SECOND,
             mailbox: 256,
         }
     }
@@ -312,6 +333,7 @@ impl Default for PresenceConfig {
         Self {
             lease: 45 * SECOND,
             grace: 3 * SECOND,
+            sweep: SECOND,
         }
     }
 }

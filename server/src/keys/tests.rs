@@ -8,6 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use talksy_schema::accounts::tokens::{AccessTokens, TokenProblem};
 use talksy_schema::context::Viewer;
 use talksy_schema::id::IdGenerator;
@@ -119,7 +120,9 @@ fn a_token_proves_its_viewer_until_it_expires() {
             })
             .unwrap();
         let (viewer, token) = bench.issue(&keys);
-        for _ in 0..2 {
+        let hash: [u8; 32] = Sha256::digest(&token).into();
+        for remembered in [false, token_cache > 0] {
+            assert_eq!(keys.cache.get(&hash).is_some(), remembered);
             assert_eq!(bench.verify(&keys, &token), Ok(viewer));
         }
         let last = viewer.expires_at - Duration::from_millis(1);

@@ -42,7 +42,7 @@ struct Claims {
 pub(super) struct TokenCache(Option<Cache<[u8; 32], Verified>>);
 
 #[derive(Clone)]
-struct Verified {
+pub(super) struct Verified {
     viewer: Viewer,
     kid: Arc<str>,
 }
@@ -52,7 +52,7 @@ impl TokenCache {
         Self((capacity > 0).then(|| Cache::new(capacity)))
     }
 
-    fn get(&self, hash: &[u8; 32]) -> Option<Verified> {
+    pub(super) fn get(&self, hash: &[u8; 32]) -> Option<Verified> {
         self.0.as_ref()?.get(hash)
     }
 
