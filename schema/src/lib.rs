@@ -13,10 +13,18 @@ pub mod clock;
 pub mod context;
 pub mod cursor;
 pub mod error;
+#[cfg(feature = "graphql")]
+pub(crate) mod graphql;
 pub mod id;
 pub mod limits;
+pub mod live;
+#[cfg(feature = "graphql")]
+pub mod loaders;
 pub mod mail;
 pub mod messages;
 pub mod page;
 pub mod presence;
+#[cfg(feature = "graphql")]
+pub mod schema;
+pub mod services;
 mod text;

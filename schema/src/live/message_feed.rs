@@ -1,0 +1,163 @@
+//! Every message of a chat, exactly once and in order, over a bus that loses, doubles and
+//! reorders.
+//!
+//! The feed knows the number of the message it delivers next. The bus brings messages quickly;
+//! what it does not bring is read from the store: when a message comes whose forerunners are
+//! missing, when the bus was interrupted, and on a slow heartbeat.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::event::{Event, Published};
+use super::feed::Feed;
+use super::hub::Signal;
+use super::patience::patiently;
+use super::sequencer::Sequencer;
+use super::service::{ChatWatch, LiveError};
+use crate::messages::{Head, Seq};
+
+/// How many early messages wait for a hole to fill before it is read from the store at once.
+const MAX_EARLY: usize = 128;
+
+/// The messages of one chat for one subscriber.
+pub struct MessageFeed {
+    watch: ChatWatch,
+    sequencer: Sequencer<Arc<Published>>,
+    /// Up to here the chat is known to go; what has not been delivered of it is in the store.
+    known_head: Seq,
+    /// The membership epoch at which the subscriber was last known to be a member.
+    epoch: u32,
+    /// Since when an early message waits.
+    gap_since: Option<Instant>,
+}
+
+impl Feed for MessageFeed {
+    type Item = Arc<Published>;
+
+    async fn next(&mut self) -> Result<Arc<Published>, LiveError> {
+        loop {
+            if let Some(message) = self.sequencer.pop() {
+                return Ok(message);
+            }
+            if self.sequencer.expected() <= self.known_head {
+                self.read_on().await?;
+                continue;
+            }
+            let signal = match self.watch.waiting_signal()? {
+                Some(signal) => Some(signal),
+                None => self.wait().await?,
+            };
+            match signal {
+                Some(Signal::Event(event)) => {
+                    if let Some(message) = self.take(event).await? {
+                        return Ok(message);
+                    }
+                }
+                Some(Signal::Interrupted) => self.catch_up().await?,
+                // The wait was over: for a hole to fill by itself, or for the heartbeat.
+                None => match self.sequencer.gap_before() {
+                    Some(early) => self.known_head = self.known_head.max(early - 1),
+                    None => self.catch_up().await?,
+                },
+            }
+        }
+    }
+}
+
+impl MessageFeed {
+    pub(super) async fn open(watch: ChatWatch, after: Option<Seq>) -> Result<Self, LiveError> {
+        let head = watch.head().await?;
+        // In this order: a membership that changes after the head was read has a later epoch, and
+        // the first event that carries it makes the feed check again.
+        watch.member().await?;
+        let after = after.unwrap_or(head.last_seq).min(head.last_seq);
+        let limit = watch.ground.policy.replay_limit;
+        if head.last_seq - after > limit {
+            return Err(LiveError::ResyncRequired(limit));
+        }
+        Ok(Self {
+            watch,
+            sequencer: Sequencer::new(after + 1),
+            known_head: head.last_seq,
+            epoch: head.membership_epoch,
+            gap_since: None,
+        })
+    }
+
+    /// Waits for a signal; `None` when the time is up.
+    async fn wait(&mut self) -> Result<Option<Signal>, LiveError> {
+        let policy = self.watch.ground.policy;
+        let patience = match self.gap_since {
+            Some(since) => policy.reorder_grace.saturating_sub(since.elapsed()),
+            None => policy.heartbeat,
+        };
+        match tokio::time::timeout(patience, self.watch.signal()).await {
+            Ok(signal) => signal.map(Some),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Takes an event from the bus; returns the message where it is due.
+    async fn take(&mut self, event: Arc<Published>) -> Result<Option<Arc<Published>>, LiveError> {
+        let (seq, epoch) = match &event.event {
+            Event::MessageAdded {
+                message,
+                membership_epoch,
+            } => (message.seq, *membership_epoch),
+            _ => return Ok(None),
+        };
+        if epoch > self.epoch {
+            patiently!(self.watch.member())?;
+            self.epoch = epoch;
+        }
+        let due = self.sequencer.offer(seq, event);
+        match self.sequencer.gap_before() {
+            None => self.gap_since = None,
+            Some(early) if self.sequencer.waiting() > MAX_EARLY => {
+                self.known_head = self.known_head.max(early - 1);
+            }
+            Some(_) => {
+                self.gap_since.get_or_insert_with(Instant::now);
+            }
+        }
+        Ok(due)
+    }
+
+    /// Compares with the store after something may have been missed.
+    async fn catch_up(&mut self) -> Result<(), LiveError> {
+        let Head {
+            last_seq,
+            membership_epoch,
+            ..
+        } = patiently!(self.watch.head())?;
+        if membership_epoch != self.epoch {
+            patiently!(self.watch.member())?;
+            self.epoch = membership_epoch;
+        }
+        let limit = self.watch.ground.policy.replay_limit;
+        if (last_seq + 1).saturating_sub(self.sequencer.expected()) > limit {
+            return Err(LiveError::ResyncRequired(limit));
+        }
+        self.known_head = self.known_head.max(last_seq);
+        Ok(())
+    }
+
+    /// Reads the next page of what the bus did not bring.
+    async fn read_on(&mut self) -> Result<(), LiveError> {
+        let from = self.sequencer.expected();
+        let page = patiently!(self.watch.backlog(from))?;
+        if page.is_empty() {
+            // The store lags behind what it has told: give it a moment.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        for published in page.iter() {
+            if let Some(message) = published.message() {
+                self.sequencer.hold(message.seq, Arc::clone(published));
+            }
+        }
+        self.gap_since = None;
+        Ok(())
+    }
+}

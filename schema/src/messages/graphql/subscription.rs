@@ -1,0 +1,52 @@
+//! `messageAdded`.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, ID, Result, Subscription};
+use futures_util::{Stream, StreamExt as _, stream};
+
+use super::types::MessageEdge;
+use crate::graphql::ContextExt as _;
+use crate::id;
+use crate::live::{Feed as _, LiveError, Published};
+
+/// Put beside a `messageAdded` request, it makes the subscription yield just this message: the
+/// one place where an added message becomes bytes, whoever drives the feed.
+#[derive(Clone, Debug)]
+pub struct Rendered(pub Arc<Published>);
+
+/// Live feeds of messages.
+#[derive(Default)]
+pub struct MessageSubscription;
+
+#[Subscription]
+impl MessageSubscription {
+    /// Every new message of the chat, exactly once and in order; with `after`, first those
+    /// missed. After a reconnection give the cursor of the last message received.
+    ///
+    /// Ends with `FORBIDDEN` when the viewer is no member any more, and with `RESYNC_REQUIRED`
+    /// when more was missed than is replayed.
+    async fn message_added(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "A chat of the viewer.")] chat_id: ID,
+        #[graphql(desc = "The cursor of the last message known, from `messages` or from here.")]
+        after: Option<String>,
+    ) -> Result<impl Stream<Item = Result<MessageEdge>> + use<>> {
+        if let Some(Rendered(message)) = ctx.data_opt() {
+            let once: Result<_, LiveError> = Ok(Arc::clone(message));
+            return Ok(stream::iter([once]).filter_map(edge).left_stream());
+        }
+        let chat = id::parse(&chat_id, "chatId")?;
+        let live = &ctx.services().live;
+        let feed = live.messages(ctx.viewer()?, chat, after.as_deref()).await?;
+        Ok(feed.into_stream().filter_map(edge).right_stream())
+    }
+}
+
+async fn edge(published: Result<Arc<Published>, LiveError>) -> Option<Result<MessageEdge>> {
+    match published {
+        Ok(published) => Some(Ok(MessageEdge::new(published.message()?.clone()))),
+        Err(error) => Some(Err(error.into())),
+    }
+}
