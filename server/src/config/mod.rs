@@ -1,0 +1,198 @@
+//! The configuration: what may be set, from where, and what each setting must satisfy.
+//!
+//! Four sources, each over the one before: the built-in defaults, `talksy.toml`, the environment
+//! (`TALKSY_*`, a `__` between section and setting) and the command line. A name that is no
+//! setting is an error, and every problem is reported at once, before anything is opened or
+//! connected. Secrets appear neither in `Debug` output, nor in errors, nor in
+//! `talksy check-config`.
+//!
+//! This module knows no adapter: it says what was asked for, not what comes of it.
+
+pub mod duration;
+mod layers;
+mod problem;
+mod read;
+mod sections;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod values;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+pub use layers::{DEFAULT_FILE, ENV_PREFIX, Sources};
+pub use problem::{ConfigError, Problem, Problems};
+pub use sections::{
+    AuthConfig, LimitsConfig, LiveConfig, LogConfig, LogFormat, MailConfig, PresenceConfig, Quota,
+    ShutdownConfig, StoreConfig,
+};
+pub use values::{Mailbox, StoreLocation};
+
+/// Every setting of the server. Made by [`Config::load`], or [`Config::default`] for a test.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The address and port that the server binds. Port 0 lets the system choose.
+    /// Default: `127.0.0.1:4000`, which only this machine reaches.
+    #[serde(deserialize_with = "listen")]
+    pub listen: SocketAddr,
+    /// The `http(s)` URL that clients reach the server by, where it is not the bound address:
+    /// behind a proxy, say. Default: none.
+    pub public_url: Option<String>,
+    /// The directory that holds all that the server keeps: the embedded database, the keys, the
+    /// mail outbox. Made when absent, for the server's user alone. Default: `./data`.
+    pub data_dir: PathBuf,
+    /// The store: `sqlite:<file>`. Default: `talksy.db` in `data_dir`.
+    #[serde(serialize_with = "values::redacted")]
+    pub store_url: Option<SecretString>,
+    /// The mail server: `smtp://user:password@host:587`, or `smtps://` for TLS from the first
+    /// byte. Default: none; mails are written as `.eml` files to `outbox` in `data_dir`.
+    #[serde(serialize_with = "values::redacted")]
+    pub smtp_url: Option<SecretString>,
+    /// How mail is sent.
+    pub mail: MailConfig,
+    /// Signing in and the life of tokens.
+    pub auth: AuthConfig,
+    /// Rate limits.
+    pub limits: LimitsConfig,
+    /// Live feeds.
+    pub live: LiveConfig,
+    /// Who is online.
+    pub presence: PresenceConfig,
+    /// The embedded store.
+    pub store: StoreConfig,
+    /// How the process stops.
+    pub shutdown: ShutdownConfig,
+    /// What is logged, and how.
+    pub log: LogConfig,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 4000)),
+            public_url: None,
+            data_dir: PathBuf::from("data"),
+            store_url: None,
+            smtp_url: None,
+            mail: MailConfig::default(),
+            auth: AuthConfig::default(),
+            limits: LimitsConfig::default(),
+            live: LiveConfig::default(),
+            presence: PresenceConfig::default(),
+            store: StoreConfig::default(),
+            shutdown: ShutdownConfig::default(),
+            log: LogConfig::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads and checks the configuration.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every problem of every source.
+    pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
+        layers::load(sources)
+    }
+
+    /// Checks every rule that a type alone does not ensure.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every broken rule.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let mut problems = Problems::default();
+        self.check(&mut problems);
+        match problems.into_vec() {
+            problems if problems.is_empty() => Ok(()),
+            problems => Err(ConfigError { problems }),
+        }
+    }
+
+    /// Where the store is.
+    ///
+    /// # Errors
+    /// [`ConfigError`] where `store_url` names no store that this build has an adapter for.
+    pub fn store_location(&self) -> Result<StoreLocation, ConfigError> {
+        let Some(url) = &self.store_url else {
+            return Ok(StoreLocation::Sqlite(self.data_dir.join("talksy.db")));
+        };
+        values::store_location(url).map_err(|rule| {
+            let mut problems = Problems::default();
+            problems.add("store_url", rule);
+            ConfigError {
+                problems: problems.into_vec(),
+            }
+        })
+    }
+
+    /// The configuration as TOML, secrets redacted: a `talksy.toml` that says everything.
+    ///
+    /// # Errors
+    /// Where a value has no form in TOML: a path that is not UTF-8.
+    pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
+        toml::to_string(self)
+    }
+
+    fn check(&self, problems: &mut Problems) {
+        if let Some(url) = &self.public_url
+            && !is_public_url(url)
+        {
+            problems.add(
+                "public_url",
+                "must be a URL such as `https://chat.example.org`",
+            );
+        }
+        if self.data_dir.as_os_str().is_empty() {
+            problems.add("data_dir", "must name a directory");
+        }
+        if let Some(Err(rule)) = self.store_url.as_ref().map(values::store_location) {
+            problems.add("store_url", rule);
+        }
+        if let Some(url) = &self.smtp_url
+            && !is_smtp_url(url)
+        {
+            problems.add(
+                "smtp_url",
+                "must be a URL such as `smtps://user:password@mail.example.org`",
+            );
+        }
+        self.auth.validate(problems);
+        self.limits.validate(problems);
+        self.live.validate(problems);
+        self.presence.validate(problems);
+        self.store.validate(problems);
+        self.shutdown.validate(problems);
+        self.log.validate(problems);
+    }
+}
+
+fn is_public_url(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none()
+    })
+}
+
+fn is_smtp_url(text: &SecretString) -> bool {
+    Url::parse(text.expose_secret()).is_ok_and(|url| {
+        matches!(url.scheme(), "smtp" | "smtps")
+            && url.host_str().is_some_and(|host| !host.is_empty())
+    })
+}
+
+fn listen<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    values::parsed(
+        deserializer,
+        "must be an IP address and port such as `127.0.0.1:4000`",
+    )
+}
