@@ -165,16 +165,11 @@ impl Cli {
         Config::load(&self.settings.sources())
     }
 
-    /// Does what was asked. `sdl` prints the schema and `serve` runs the server: the two parts
-    /// that this module knows nothing of.
-    pub async fn run(
-        self,
-        sdl: impl FnOnce() -> String,
-        serve: impl AsyncFnOnce(Config) -> ExitCode,
-    ) -> ExitCode {
+    /// Does what was asked; `serve` runs the server.
+    pub async fn run(self, serve: impl AsyncFnOnce(Config) -> ExitCode) -> ExitCode {
         let command = self.command.unwrap_or(Command::Serve);
         if command == Command::Schema {
-            return print(&sdl());
+            return print(&talksy_schema::schema::sdl());
         }
         let config = match self.load_config() {
             Ok(config) => config,

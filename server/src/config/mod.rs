@@ -10,6 +10,7 @@
 
 pub mod duration;
 mod layers;
+mod policies;
 mod problem;
 mod read;
 mod sections;

@@ -153,8 +153,8 @@ pub struct LiveConfig {
     /// From 1 second to 1 minute. Default: 6 seconds.
     #[serde(with = "duration")]
     pub typing_timeout: Duration,
-    /// How many events wait for one slow subscription before it is closed with
-    /// `SLOW_CONSUMER`. From 16 to 65,536. Default: 256.
+    /// How many undelivered events a subscription holds. One that falls further behind reads
+    /// what it missed from the store. From 16 to 65,536. Default: 256.
     pub mailbox: usize,
 }
 
@@ -177,7 +177,7 @@ impl LiveConfig {
 #[serde(deny_unknown_fields)]
 pub struct PresenceConfig {
     /// For how long a connection counts as present without a renewal: how late the end of a
-    /// crashed instance's users is seen. From 5 seconds to 10 minutes. Default: 45 seconds.
+    /// crashed instance's users is seen. It is renewed every third of it. From 5 seconds to 10 minutes. Default: 45 seconds.
     #[serde(with = "duration")]
     pub lease: Duration,
     /// How long after its last connection a user still shows as online, so that a page reload
