@@ -1,0 +1,50 @@
+# Talksy's commands. `make run` and `make test` are all a newcomer needs.
+
+# Node's assets that are built into the server binary.
+GRAPHIQL := client-examples/graphiql/dist/index.html
+GRAPHIQL_SOURCES := $(filter-out %/dist %/node_modules,$(wildcard client-examples/graphiql/*)) $(wildcard client-examples/graphiql/src/*)
+
+.PHONY: run test lint fmt sdl bench audit graphiql clean-data
+
+## Build and start on the embedded default: http://127.0.0.1:4000
+run: $(GRAPHIQL)
+	cargo run --release --bin talksy
+
+## Run every test: Rust, then the client examples against a server of their own.
+test: $(GRAPHIQL)
+	cargo test --workspace --all-features
+	client-examples/test.sh
+
+## Formatting, clippy and rustdoc with warnings denied, the SDL, and the domain without GraphQL.
+lint: $(GRAPHIQL)
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --all-features -- -D warnings
+	cargo clippy -p talksy-schema --no-default-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features --quiet
+	cargo test --quiet -p talksy-schema --all-features the_published_sdl_is_this_schema
+
+fmt:
+	cargo fmt --all
+
+## Write schema/schema.graphql from the code.
+sdl:
+	TALKSY_WRITE_SDL=1 cargo test --quiet -p talksy-schema --all-features the_published_sdl_is_this_schema
+
+## Measure against the limits of the machine, in one run. BENCH=--quick for a short one.
+bench: $(GRAPHIQL)
+	cargo build --release --bin talksy
+	cargo run --release -p talksy-tests --bin talksy-bench -- $(BENCH)
+
+## Check licences and advisories of the dependencies (installs cargo-deny on first use).
+audit:
+	command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+	cargo deny check
+
+graphiql: $(GRAPHIQL)
+
+$(GRAPHIQL): $(GRAPHIQL_SOURCES)
+	cd client-examples/graphiql && npm ci --no-fund --no-audit && npm run build
+	@touch $@
+
+clean-data:
+	rm -rf data

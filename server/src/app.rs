@@ -1,0 +1,211 @@
+//! The application: the services over their adapters, as the transports see them, and the
+//! process's way from a configuration to a served listener.
+
+use std::any::Any;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_graphql::{Request, Response};
+use async_trait::async_trait;
+use axum::Router;
+use axum::serve::ListenerExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use talksy_schema::clock::{Clock, Entropy, SystemClock, SystemEntropy, Timestamp};
+use talksy_schema::context::Viewer;
+use talksy_schema::error::{Refusal, chain};
+use talksy_schema::schema;
+use talksy_schema::services::Services;
+use tokio::net::TcpListener;
+
+use crate::adapters::{Adapters, StartError};
+use crate::config::Config;
+use crate::execution::Execution;
+use crate::http::{self, Application, CheckedDocument, Payload};
+use crate::lifecycle::Shutdown;
+
+/// How often expired sessions are removed from the store.
+const PURGE_EVERY: Duration = Duration::from_secs(3600);
+
+/// What the process takes from its surroundings and a test replaces.
+#[derive(Clone)]
+pub struct Environment {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+impl Default for Environment {
+    fn default() -> Self {
+        Self { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy) }
+    }
+}
+
+/// A server that is ready to serve.
+pub struct Server {
+    router: Router,
+    adapters: Adapters,
+    services: Services,
+    shutdown: Shutdown,
+    drain: Duration,
+    clock: Arc<dyn Clock>,
+}
+
+impl Server {
+    /// Opens the adapters that the configuration names and puts the server on them.
+    ///
+    /// # Errors
+    /// Where an adapter does not open.
+    pub async fn build(
+        config: &Config,
+        environment: Environment,
+        shutdown: Shutdown,
+    ) -> Result<Self, StartError> {
+        let adapters = Adapters::open(config, &environment).await?;
+        Ok(Self::on(adapters, config, environment, shutdown))
+    }
+
+    /// Puts the server on adapters that are open. Must be called on a Tokio runtime.
+    pub fn on(
+        adapters: Adapters,
+        config: &Config,
+        environment: Environment,
+        shutdown: Shutdown,
+    ) -> Self {
+        let services = Services::new(adapters.ports.clone(), config.policies());
+        let schema = schema::schema(services.clone());
+        let app = App {
+            execution: Execution::new(schema, services.clone()),
+            services: services.clone(),
+            adapters: adapters.clone(),
+            clock: Arc::clone(&environment.clock),
+        };
+        let router = http::router(
+            Arc::new(app),
+            config.http.clone(),
+            shutdown.soft().clone(),
+            shutdown.tasks().clone(),
+        );
+        let drain = config.shutdown.drain;
+        Self { router, adapters, services, shutdown, drain, clock: environment.clock }
+    }
+
+    /// Serves until the shutdown begins, then finishes what runs, and closes the adapters.
+    ///
+    /// # Errors
+    /// Where the listener fails.
+    pub async fn serve(self, listener: TcpListener) -> std::io::Result<()> {
+        let stop = self.shutdown.soft().clone();
+        let presence = Arc::clone(&self.services.presence);
+        let until = stop.clone();
+        self.shutdown.spawn(async move { presence.run(until).await });
+        let keys = Arc::clone(&self.adapters.keys);
+        self.shutdown.spawn(keys.watch(stop.clone()));
+        self.shutdown.spawn(purge(self.adapters.clone(), Arc::clone(&self.clock), stop.clone()));
+
+        let listener = listener.tap_io(|connection| {
+            // Frames are small and wait for nobody.
+            if let Err(error) = connection.set_nodelay(true) {
+                tracing::debug!(%error, "TCP_NODELAY was not set");
+            }
+        });
+        let service = self.router.into_make_service_with_connect_info::<SocketAddr>();
+        let serving = axum::serve(listener, service)
+            .with_graceful_shutdown(async move { stop.cancelled().await });
+        let serving = async { serving.await };
+        tokio::pin!(serving);
+        let served = tokio::select! {
+            served = &mut serving => served,
+            // Requests get as long as sockets do.
+            () = over(&self.shutdown, self.drain) => Ok(()),
+        };
+        self.shutdown.finish(self.drain).await;
+        self.adapters.close(self.drain).await;
+        served
+    }
+}
+
+/// Resolves when the drain time has passed since the shutdown began.
+async fn over(shutdown: &Shutdown, drain: Duration) {
+    shutdown.soft().cancelled().await;
+    tokio::time::sleep(drain).await;
+}
+
+async fn purge(
+    adapters: Adapters,
+    clock: Arc<dyn Clock>,
+    stop: tokio_util::sync::CancellationToken,
+) {
+    let mut hourly = tokio::time::interval(PURGE_EVERY);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = hourly.tick() => {
+                if let Err(error) = adapters.store.purge_expired(clock.now()).await {
+                    tracing::warn!(error = %chain(&error), "expired sessions were not removed");
+                }
+            }
+        }
+    }
+}
+
+/// What the transports see.
+struct App {
+    execution: Execution,
+    services: Services,
+    adapters: Adapters,
+    clock: Arc<dyn Clock>,
+}
+
+#[async_trait]
+impl Application for App {
+    async fn authenticate(&self, token: &str) -> Result<Viewer, Refusal> {
+        Ok(self.services.accounts.authenticate(token).await?)
+    }
+
+    async fn execute(&self, request: Request) -> Response {
+        self.execution.execute(request).await
+    }
+
+    fn subscribe(
+        &self,
+        request: Request,
+        document: Arc<CheckedDocument>,
+    ) -> BoxStream<'static, Payload> {
+        self.execution.subscribe(request, document)
+    }
+
+    fn connected(&self, viewer: &Viewer) -> Box<dyn Any + Send> {
+        Box::new(self.services.presence.connect(viewer))
+    }
+
+    fn revoked(&self, viewer: &Viewer) -> BoxFuture<'static, ()> {
+        let (services, viewer) = (self.services.clone(), *viewer);
+        Box::pin(async move {
+            let is_live = async || services.accounts.is_live(viewer.session_id).await;
+            if let Err(error) = services.live.session_end(&viewer, is_live).await {
+                // Without the bus the session's end would not be heard: close, and let the client
+                // come back when it is there again.
+                tracing::warn!(error = %chain(&error), "a socket could not follow its session");
+            }
+        })
+    }
+
+    async fn ready(&self) -> Result<(), String> {
+        self.adapters.ready().await
+    }
+
+    fn jwks(&self) -> String {
+        self.adapters.ports.tokens.jwks()
+    }
+
+    fn sdl(&self) -> String {
+        schema::sdl()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}
