@@ -5,8 +5,11 @@
 //! the life of the process.
 
 pub mod adapters;
+//pub mod app;
 pub mod cli;
 pub mod config;
+pub mod execution;
+pub mod http;
 pub mod keys;
 pub mod lifecycle;
 pub mod telemetry;

@@ -26,6 +26,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::http::HttpConfig;
+
 pub use layers::{DEFAULT_FILE, ENV_PREFIX, Sources};
 pub use problem::{ConfigError, Problem, Problems};
 pub use sections::{
@@ -55,6 +57,8 @@ pub struct Config {
     /// byte. Default: none; mails are written as `.eml` files to `outbox` in `data_dir`.
     #[serde(serialize_with = "values::redacted")]
     pub smtp_url: Option<SecretString>,
+    /// The transports: HTTP, event streams and WebSockets.
+    pub http: HttpConfig,
     /// How mail is sent.
     pub mail: MailConfig,
     /// Signing in and the life of tokens.
@@ -81,6 +85,7 @@ impl Default for Config {
             data_dir: PathBuf::from("data"),
             store_url: None,
             smtp_url: None,
+            http: HttpConfig::default(),
             mail: MailConfig::default(),
             auth: AuthConfig::default(),
             limits: LimitsConfig::default(),
@@ -163,6 +168,7 @@ impl Config {
                 "must be a URL such as `smtps://user:password@mail.example.org`",
             );
         }
+        self.http.validate(problems);
         self.auth.validate(problems);
         self.limits.validate(problems);
         self.live.validate(problems);

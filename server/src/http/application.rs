@@ -1,0 +1,68 @@
+//! The seam between the transports and what they serve. Implementations know the schema and the
+//! adapters; the transports know only this.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use talksy_schema::clock::Timestamp;
+use talksy_schema::context::Viewer;
+use talksy_schema::error::Refusal;
+
+use super::guard::CheckedDocument;
+
+/// What the transports need from the application behind them.
+///
+/// Each request carries, as request data, a [`talksy_schema::context::Authentication`] and a
+/// [`talksy_schema::context::ClientInfo`], and its document already parsed.
+#[async_trait]
+pub trait Application: Send + Sync + 'static {
+    /// Proves a bearer token.
+    ///
+    /// # Errors
+    /// `TOKEN_EXPIRED`, `UNAUTHENTICATED`, or `UNAVAILABLE` where a backend is down.
+    async fn authenticate(&self, token: &str) -> Result<Viewer, Refusal>;
+
+    /// Executes a query or mutation. Error codes need not be complete: the transports complete
+    /// them, see [`super::errors::complete`].
+    async fn execute(&self, request: async_graphql::Request) -> async_graphql::Response;
+
+    /// Runs a subscription: its serialized payloads, in order. Payloads are made of responses by
+    /// [`super::response::payload`].
+    fn subscribe(
+        &self,
+        request: async_graphql::Request,
+        document: Arc<CheckedDocument>,
+    ) -> BoxStream<'static, Payload>;
+
+    /// Called once a socket or event stream is acknowledged for a viewer: the user is online
+    /// until the guard is dropped.
+    fn connected(&self, viewer: &Viewer) -> Box<dyn Any + Send>;
+
+    /// Resolves when the viewer's session has been revoked.
+    fn revoked(&self, viewer: &Viewer) -> BoxFuture<'static, ()>;
+
+    /// Whether requests can be served, or which backend is not ready.
+    async fn ready(&self) -> Result<(), String>;
+
+    /// The public keys of access tokens, as a JSON Web Key Set.
+    fn jwks(&self) -> String;
+
+    /// The schema in the GraphQL schema language. Read once, when the router is built.
+    fn sdl(&self) -> String;
+
+    /// The present time, by the application's clock.
+    fn now(&self) -> Timestamp;
+}
+
+/// One payload of an operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Payload {
+    /// A serialized GraphQL response (`{"data":…}`), UTF-8 JSON on one line: one `next`.
+    Next(Bytes),
+    /// The operation ends with these serialized errors (a JSON array).
+    Error(Bytes),
+}

@@ -1,0 +1,272 @@
+//! Who calls: the client's address behind trusted proxies, its user agent, and its bearer token.
+//! Proves nothing; the application does.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+
+use axum::extract::ConnectInfo;
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, USER_AGENT};
+use http::request::Parts;
+use serde::Deserialize;
+use serde::de::Error as _;
+use talksy_schema::context::{Authentication, ClientInfo};
+use talksy_schema::error::{ErrorCode, Refusal};
+
+use super::application::Application;
+
+/// Longest user agent that is kept, in characters.
+const MAX_USER_AGENT: usize = 256;
+
+/// A caller: what is put beside each of its requests.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Caller {
+    /// What the credentials came to.
+    pub(super) authentication: Authentication,
+    /// The client's side of the connection.
+    pub(super) client: ClientInfo,
+}
+
+impl Caller {
+    /// Reads and proves what an HTTP request says of its sender.
+    pub(super) async fn of(app: &dyn Application, trusted: &[IpNetwork], parts: &Parts) -> Self {
+        let authentication = match bearer_token(&parts.headers) {
+            None => Authentication::Anonymous,
+            Some(Err(refusal)) => Authentication::Refused(refusal),
+            Some(Ok(token)) => match app.authenticate(token).await {
+                Ok(viewer) => Authentication::SignedIn(viewer),
+                Err(refusal) => Authentication::Refused(refusal),
+            },
+        };
+        Self {
+            authentication,
+            client: client_info(trusted, parts),
+        }
+    }
+}
+
+/// The client's address and user agent.
+pub(super) fn client_info(trusted: &[IpNetwork], parts: &Parts) -> ClientInfo {
+    let peer = parts
+        .extensions
+        .get::<ConnectInfo<SocketAddr>>()
+        .map(|ConnectInfo(address)| address.ip().to_canonical());
+    let user_agent = parts.headers.get(USER_AGENT).map(|value| {
+        String::from_utf8_lossy(value.as_bytes())
+            .chars()
+            .take(MAX_USER_AGENT)
+            .collect()
+    });
+    ClientInfo {
+        ip: peer.map(|peer| origin_address(trusted, peer, &parts.headers)),
+        user_agent,
+    }
+}
+
+/// The rightmost address of `X-Forwarded-For` that no trusted proxy has, as each proxy appends
+/// the address it was called from; only what trusted ones appended can be believed.
+fn origin_address(trusted: &[IpNetwork], peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    let is_trusted = |ip: IpAddr| trusted.iter().any(|network| network.contains(ip));
+    let mut address = peer;
+    if !is_trusted(address) {
+        return address;
+    }
+    let hops = headers.get_all("x-forwarded-for").iter().rev();
+    for hop in hops.flat_map(|value| value.to_str().unwrap_or_default().rsplit(',')) {
+        let Some(ip) = parse_hop(hop.trim()) else {
+            break;
+        };
+        address = ip;
+        if !is_trusted(ip) {
+            break;
+        }
+    }
+    address
+}
+
+/// `1.2.3.4`, `1.2.3.4:80`, `::1`, `[::1]` and `[::1]:80` are all in use.
+fn parse_hop(hop: &str) -> Option<IpAddr> {
+    let ip = hop
+        .parse::<IpAddr>()
+        .or_else(|_| hop.parse::<SocketAddr>().map(|address| address.ip()))
+        .or_else(|_| {
+            hop.trim_start_matches('[')
+                .trim_end_matches(']')
+                .parse::<IpAddr>()
+        });
+    ip.ok().map(|ip| ip.to_canonical())
+}
+
+/// The token of an `Authorization: Bearer` header; `None` without such a header.
+pub(super) fn bearer_token(headers: &HeaderMap) -> Option<Result<&str, Refusal>> {
+    let value = headers.get(AUTHORIZATION)?;
+    Some(
+        value
+            .to_str()
+            .ok()
+            .and_then(strip_bearer)
+            .ok_or_else(not_bearer),
+    )
+}
+
+/// The token of `Bearer <token>`; the scheme's case does not matter (RFC 9110, 11.1).
+pub(super) fn strip_bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.trim().split_once(' ')?;
+    let token = token.trim_start();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+/// The refusal of credentials that are no bearer token.
+pub(super) fn not_bearer() -> Refusal {
+    Refusal::new(
+        ErrorCode::Unauthenticated,
+        "The credentials are not understood: send `Authorization: Bearer <access token>`.",
+    )
+}
+
+/// An address range in CIDR notation: `10.0.0.0/8`, `fd00::/8`, or one address.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct IpNetwork {
+    address: IpAddr,
+    prefix: u8,
+}
+
+impl IpNetwork {
+    /// Whether the address lies in the range.
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        match (self.address, ip.to_canonical()) {
+            (IpAddr::V4(network), IpAddr::V4(ip)) => {
+                let mask = u32::MAX
+                    .checked_shl(32 - u32::from(self.prefix))
+                    .unwrap_or(0);
+                network.to_bits() & mask == ip.to_bits() & mask
+            }
+            (IpAddr::V6(network), IpAddr::V6(ip)) => {
+                let mask = u128::MAX
+                    .checked_shl(128 - u32::from(self.prefix))
+                    .unwrap_or(0);
+                network.to_bits() & mask == ip.to_bits() & mask
+            }
+            _ => false,
+        }
+    }
+}
+
+/// A text is no address range.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not an address range such as `10.0.0.0/8` or `::1`")]
+pub struct InvalidNetwork(String);
+
+impl FromStr for IpNetwork {
+    type Err = InvalidNetwork;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let invalid = || InvalidNetwork(text.to_owned());
+        let (address, prefix) = text
+            .split_once('/')
+            .map_or((text, None), |(a, p)| (a, Some(p)));
+        let address: IpAddr = address.parse().map_err(|_| invalid())?;
+        let widest = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = match prefix {
+            None => widest,
+            Some(prefix) => prefix
+                .parse()
+                .ok()
+                .filter(|p| *p <= widest)
+                .ok_or_else(invalid)?,
+        };
+        Ok(Self { address, prefix })
+    }
+}
+
+impl fmt::Display for IpNetwork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
+impl fmt::Debug for IpNetwork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl serde::Serialize for IpNetwork {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for IpNetwork {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn networks(texts: &[&str]) -> Vec<IpNetwork> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    fn origin(trusted: &[&str], peer: &str, forwarded: &[&str]) -> String {
+        let mut headers = HeaderMap::new();
+        for value in forwarded {
+            headers.append("x-forwarded-for", value.parse().unwrap());
+        }
+        origin_address(&networks(trusted), peer.parse().unwrap(), &headers).to_string()
+    }
+
+    #[test]
+    fn networks_contain_what_their_prefix_says() {
+        let ten: IpNetwork = "10.0.0.0/8".parse().unwrap();
+        assert!(ten.contains("10.255.0.1".parse().unwrap()));
+        assert!(ten.contains("::ffff:10.1.2.3".parse().unwrap()));
+        assert!(!ten.contains("11.0.0.1".parse().unwrap()));
+        let all: IpNetwork = "0.0.0.0/0".parse().unwrap();
+        assert!(all.contains("203.0.113.9".parse().unwrap()));
+        assert!(!all.contains("::1".parse().unwrap()));
+        for wrong in ["10.0.0.0/33", "::1/129", "ten", "10.0.0.0/", ""] {
+            assert!(wrong.parse::<IpNetwork>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn only_what_trusted_proxies_appended_is_believed() {
+        assert_eq!(origin(&[], "192.0.2.1", &["203.0.113.9"]), "192.0.2.1");
+        assert_eq!(
+            origin(&["10.0.0.0/8"], "10.0.0.1", &["6.6.6.6, 203.0.113.9"]),
+            "203.0.113.9"
+        );
+        assert_eq!(
+            origin(
+                &["10.0.0.0/8"],
+                "10.0.0.1",
+                &["6.6.6.6", "203.0.113.9:4711, 10.0.0.2"]
+            ),
+            "203.0.113.9"
+        );
+        assert_eq!(
+            origin(&["::1"], "::1", &["[2001:db8::7]:80"]),
+            "2001:db8::7"
+        );
+        assert_eq!(
+            origin(&["10.0.0.0/8"], "10.0.0.1", &["6.6.6.6, nonsense"]),
+            "10.0.0.1"
+        );
+        assert_eq!(origin(&["10.0.0.0/8"], "10.0.0.1", &[]), "10.0.0.1");
+    }
+
+    #[test]
+    fn the_bearer_scheme_is_read_in_any_case() {
+        assert_eq!(strip_bearer("Bearer abc"), Some("abc"));
+        assert_eq!(strip_bearer("bEARER  abc "), Some("abc"));
+        assert_eq!(strip_bearer("Basic abc"), None);
+        assert_eq!(strip_bearer("Bearer "), None);
+        assert_eq!(strip_bearer("abc"), None);
+    }
+}

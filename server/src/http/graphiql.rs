@@ -1,0 +1,144 @@
+//! `/graphiql`: the explorer's page and assets, built into the binary. Without a build there is
+//! a page that says how to make one.
+
+use axum::extract::Path;
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, ETAG, IF_NONE_MATCH, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use rust_embed::{EmbeddedFile, RustEmbed};
+
+use super::reply::uncached;
+
+/// What Vite built, with the base `/graphiql/`.
+#[derive(RustEmbed)]
+#[folder = "../client-examples/graphiql/dist"]
+#[allow_missing = true]
+struct Assets;
+
+const HTML: &str = "text/html; charset=utf-8";
+
+/// Own scripts only. Monaco writes styles into the page and starts workers from blobs.
+const POLICY: &str = "default-src 'none'; script-src 'self'; worker-src 'self' blob:; \
+    style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; \
+    connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+const NOT_BUILT: &str = "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\
+    <title>GraphiQL is not built</title>\n<h1>GraphiQL is not built</h1>\n\
+    <p>Run <code>make graphiql</code> (it needs Node), then build the server again.</p>\n\
+    <p>The schema is at <a href=\"/schema.graphql\">/schema.graphql</a>; \
+    any GraphQL client can use <code>/graphql</code>.</p></html>\n";
+
+/// `/graphiql`.
+pub(super) async fn index(headers: HeaderMap) -> Response {
+    match Assets::get("index.html") {
+        Some(page) => file("index.html", page, &headers),
+        None => with_policy(uncached(StatusCode::OK, HTML, NOT_BUILT)),
+    }
+}
+
+/// `/graphiql/…`.
+pub(super) async fn asset(Path(path): Path<String>, headers: HeaderMap) -> Response {
+    match Assets::get(&path) {
+        Some(asset) => file(&path, asset, &headers),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+fn file(path: &str, file: EmbeddedFile, headers: &HeaderMap) -> Response {
+    let mut tag = String::with_capacity(34);
+    tag.push('"');
+    for byte in &file.metadata.sha256_hash()[..16] {
+        tag.push_str(&format!("{byte:02x}"));
+    }
+    tag.push('"');
+    let known = headers
+        .get(IF_NONE_MATCH)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|tags| {
+            tags == "*"
+                || tags
+                    .split(',')
+                    .any(|t| t.trim().trim_start_matches("W/") == tag)
+        });
+    let mut response = if known {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        let data: Bytes = match file.data {
+            std::borrow::Cow::Borrowed(data) => Bytes::from_static(data),
+            std::borrow::Cow::Owned(data) => data.into(),
+        };
+        uncached(StatusCode::OK, content_type(path), data)
+    };
+    // Vite puts a hash of the content into the names under `assets/`.
+    let policy = if path.starts_with("assets/") {
+        "public, max-age=31536000, immutable"
+    } else {
+        "no-cache"
+    };
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static(policy));
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        response.headers_mut().insert(ETAG, tag);
+    }
+    with_policy(response)
+}
+
+fn with_policy(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+fn content_type(path: &str) -> &'static str {
+    match path.rsplit_once('.').map(|(_, extension)| extension) {
+        Some("html") => HTML,
+        Some("js" | "mjs") => "text/javascript; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("json" | "map") => "application/json",
+        Some("svg") => "image/svg+xml",
+        Some("png") => "image/png",
+        Some("ico") => "image/x-icon",
+        Some("ttf") => "font/ttf",
+        Some("woff") => "font/woff",
+        Some("woff2") => "font/woff2",
+        Some("wasm") => "application/wasm",
+        Some("txt") => "text/plain; charset=utf-8",
+        _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> EmbeddedFile {
+        let metadata = rust_embed::Metadata::__rust_embed_new([7; 32], None, None);
+        EmbeddedFile {
+            data: b"x"[..].into(),
+            metadata,
+        }
+    }
+
+    #[test]
+    fn hashed_assets_are_kept_forever_and_pages_are_asked_for_again() {
+        let response = file("assets/index-4f2a.js", sample(), &HeaderMap::new());
+        assert_eq!(
+            response.headers()[CACHE_CONTROL],
+            "public, max-age=31536000, immutable"
+        );
+        assert_eq!(
+            response.headers()["content-type"],
+            "text/javascript; charset=utf-8"
+        );
+        let mut again = HeaderMap::new();
+        again.insert(IF_NONE_MATCH, response.headers()[ETAG].clone());
+        let response = file("index.html", sample(), &again);
+        assert_eq!(response.status(), StatusCode::NOT_MODIFIED);
+        assert_eq!(response.headers()[CACHE_CONTROL], "no-cache");
+    }
+}

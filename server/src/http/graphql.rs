@@ -1,0 +1,274 @@
+//! `/graphql` over plain HTTP: POST, GET and batches, per the GraphQL-over-HTTP draft. Reads the
+//! request, decides the status; what a request means is decided in `request`, and how long
+//! answers are written in `sse`.
+
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use async_graphql::{Name, Response as GraphqlResponse, Value};
+use axum::extract::{Query, Request, State};
+use axum::response::{IntoResponse as _, Redirect, Response};
+use bytes::{BufMut as _, Bytes, BytesMut};
+use futures_util::FutureExt as _;
+use http::header::{ACCEPT, UPGRADE};
+use http::request::Parts;
+use http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use talksy_schema::error::{ErrorCode, Refusal};
+
+use super::body::{self, Operations};
+use super::client::Caller;
+use super::errors::server_error;
+use super::guard::OperationType;
+use super::media::{Accepted, Media, is_json};
+use super::reply::{self, Malformed};
+use super::request::{Params, Prepared, prepare};
+use super::response::{Encoded, encode, encode_error};
+use super::{Transports, sse, ws};
+
+/// Headers that a page of another origin cannot send without asking first. The first two are
+/// what Apollo's clients send.
+const PREFLIGHT_HEADERS: [&str; 3] = [
+    "apollo-require-preflight",
+    "x-apollo-operation-name",
+    "x-graphql-request",
+];
+
+/// `POST /graphql`.
+pub(super) async fn post(State(server): State<Arc<Transports>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let accepted = Accepted::of(&parts.headers);
+    let operations = async {
+        if !is_json(&parts.headers) {
+            return Err(Malformed::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                ErrorCode::BadUserInput,
+                "Send the request as `Content-Type: application/json`, in UTF-8.",
+            ));
+        }
+        let media = accepted.response.ok_or_else(not_acceptable)?;
+        let config = &server.config;
+        let body = body::read(
+            &parts.headers,
+            body,
+            config.max_body_bytes,
+            config.body_timeout,
+        )
+        .await?;
+        Ok((media, body::decode(&body, config.max_batch)?))
+    };
+    let (media, operations) = match operations.await {
+        Ok(read) => read,
+        Err(malformed) => return malformed.reply(accepted.response),
+    };
+    let caller = Caller::of(&*server.app, &server.config.trusted_proxies, &parts).await;
+    match operations {
+        Operations::One(params) => one(&server, *params, &caller, media, accepted.stream).await,
+        Operations::Batch(batch) => many(&server, batch, &caller, media).await,
+    }
+}
+
+/// `GET /graphql`: a WebSocket upgrade, or a query in the URL.
+pub(super) async fn get(State(server): State<Arc<Transports>>, request: Request) -> Response {
+    let (mut parts, _) = request.into_parts();
+    if parts.headers.contains_key(UPGRADE) {
+        return ws::upgrade(server, &mut parts).await;
+    }
+    let accepted = Accepted::of(&parts.headers);
+    if server.config.graphiql && parts.uri.query().is_none() && wants_page(&parts.headers) {
+        return Redirect::temporary("/graphiql").into_response();
+    }
+    let (media, params) = match read_get(&parts, accepted) {
+        Ok(read) => read,
+        Err(malformed) => return malformed.reply(accepted.response),
+    };
+    let caller = Caller::of(&*server.app, &server.config.trusted_proxies, &parts).await;
+    match prepare(&server.guard, params, &caller) {
+        Ok(Prepared {
+            kind: OperationType::Mutation,
+            ..
+        }) => Malformed::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            ErrorCode::BadUserInput,
+            "A mutation is sent by POST.",
+        )
+        .reply(Some(media)),
+        prepared => finish(&server, prepared, &caller, media, accepted.stream).await,
+    }
+}
+
+/// Any other method.
+pub(super) async fn method_not_allowed() -> Response {
+    let mut response = Malformed::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        ErrorCode::BadUserInput,
+        "Send GraphQL requests by POST, or queries by GET.",
+    )
+    .reply(None);
+    let allow = http::HeaderValue::from_static("GET, HEAD, POST");
+    response.headers_mut().insert(http::header::ALLOW, allow);
+    response
+}
+
+async fn one(
+    server: &Arc<Transports>,
+    params: Params,
+    caller: &Caller,
+    media: Media,
+    stream: bool,
+) -> Response {
+    let prepared = prepare(&server.guard, params, caller);
+    finish(server, prepared, caller, media, stream).await
+}
+
+async fn finish(
+    server: &Arc<Transports>,
+    prepared: Result<Prepared, Box<async_graphql::ServerError>>,
+    caller: &Caller,
+    media: Media,
+    stream: bool,
+) -> Response {
+    let encoded = match prepared {
+        Ok(prepared) if prepared.kind == OperationType::Subscription && stream => {
+            return sse::subscription(server, prepared, caller);
+        }
+        Ok(prepared) => execute(server, prepared).await,
+        Err(error) => encode_error(*error),
+    };
+    match media {
+        Media::EventStream => sse::single(encoded),
+        Media::GraphqlResponse | Media::Json => reply::graphql(media, encoded),
+    }
+}
+
+/// A batch is executed in order, and answered with 200 and an array of responses.
+async fn many(
+    server: &Arc<Transports>,
+    batch: Vec<Params>,
+    caller: &Caller,
+    media: Media,
+) -> Response {
+    if media == Media::EventStream {
+        return not_acceptable().reply(None);
+    }
+    let mut body = BytesMut::new();
+    for params in batch {
+        let encoded = match prepare(&server.guard, params, caller) {
+            Ok(prepared) => execute(server, prepared).await,
+            Err(error) => encode_error(*error),
+        };
+        body.put_u8(if body.is_empty() { b'[' } else { b',' });
+        body.extend_from_slice(&encoded.body);
+    }
+    body.put_u8(b']');
+    let body: Bytes = body.freeze();
+    reply::uncached(StatusCode::OK, media.content_type(), body)
+}
+
+async fn execute(server: &Arc<Transports>, prepared: Prepared) -> Encoded {
+    if prepared.kind == OperationType::Subscription {
+        return encode_error(server_error(&Refusal::new(
+            ErrorCode::BadUserInput,
+            "Subscriptions are served over WebSocket (`graphql-transport-ws`), or as an event \
+             stream to requests that say `Accept: text/event-stream`.",
+        )));
+    }
+    encode(run(server, prepared).await)
+}
+
+/// Executes a query or mutation. A mutation that has begun runs to its end even if its client
+/// goes away. A panic becomes an `INTERNAL` error of this request alone.
+pub(super) async fn run(server: &Arc<Transports>, prepared: Prepared) -> GraphqlResponse {
+    let app = Arc::clone(&server.app);
+    let request = prepared.request;
+    let response = if prepared.kind == OperationType::Mutation {
+        server
+            .tasks
+            .spawn(async move { app.execute(request).await })
+            .await
+            .ok()
+    } else {
+        AssertUnwindSafe(app.execute(request))
+            .catch_unwind()
+            .await
+            .ok()
+    };
+    response.unwrap_or_else(|| {
+        tracing::error!("an operation panicked");
+        GraphqlResponse::from_errors(vec![server_error(&panicked())])
+    })
+}
+
+/// What a client is told of a panic.
+pub(super) fn panicked() -> Refusal {
+    Refusal::new(
+        ErrorCode::Internal,
+        "The server failed to answer this. It has been logged.",
+    )
+}
+
+fn not_acceptable() -> Malformed {
+    Malformed::new(
+        StatusCode::NOT_ACCEPTABLE,
+        ErrorCode::BadUserInput,
+        "Accept `application/graphql-response+json` or `application/json`.",
+    )
+}
+
+fn wants_page(headers: &HeaderMap) -> bool {
+    headers
+        .get(ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .is_some_and(|a| a.contains("text/html"))
+}
+
+/// The parameters of a GET, each a string.
+#[derive(Debug, Deserialize)]
+struct GetParams {
+    query: Option<String>,
+    #[serde(rename = "operationName")]
+    operation_name: Option<String>,
+    variables: Option<String>,
+    extensions: Option<String>,
+}
+
+fn read_get(parts: &Parts, accepted: Accepted) -> Result<(Media, Params), Malformed> {
+    let preflighted = is_json(&parts.headers)
+        || PREFLIGHT_HEADERS
+            .iter()
+            .any(|name| parts.headers.get(*name).is_some_and(|v| !v.is_empty()));
+    if !preflighted {
+        return Err(Malformed::bad(
+            "A GET needs a header that a foreign page cannot send unasked: \
+             `apollo-require-preflight: true`, `x-graphql-request: true` or \
+             `Content-Type: application/json`.",
+        ));
+    }
+    let media = accepted.response.ok_or_else(not_acceptable)?;
+    let Query(params) = Query::<GetParams>::try_from_uri(&parts.uri)
+        .map_err(|_| Malformed::bad("The URL's query component is not form-encoded."))?;
+    let variables: Option<BTreeMap<Name, Value>> = json_parameter("variables", params.variables)?;
+    let extensions = json_parameter("extensions", params.extensions)?;
+    Ok((
+        media,
+        Params {
+            query: params.query,
+            operation_name: params.operation_name,
+            variables,
+            extensions,
+        },
+    ))
+}
+
+fn json_parameter<T: DeserializeOwned>(
+    name: &str,
+    value: Option<String>,
+) -> Result<Option<T>, Malformed> {
+    match value.as_deref() {
+        None | Some("") => Ok(None),
+        Some(text) => serde_json::from_str(text)
+            .map_err(|error| Malformed::bad(format!("`{name}` is not a JSON object: {error}."))),
+    }
+}

@@ -1,0 +1,144 @@
+//! Counts a document's tokens and its deepest bracket without allocating, so that a hostile text
+//! never reaches the recursive parser. Knows the lexical grammar of GraphQL and nothing else.
+
+/// Deepest nesting of brackets of any kind. The parser recurses on them.
+pub(super) const MAX_NESTING: usize = 64;
+
+/// Why a text is not worth parsing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LexError {
+    /// It has more tokens than allowed.
+    TooManyTokens,
+    /// Its brackets are nested more than [`MAX_NESTING`] deep.
+    TooDeep,
+    /// A string starts at this byte and never ends. Refused here, because the parser would take
+    /// an open block string for an empty string and go on inside it.
+    OpenString(usize),
+}
+
+/// Counts the tokens of `text`.
+///
+/// # Errors
+/// See [`LexError`].
+pub(super) fn scan(text: &str, max_tokens: usize) -> Result<usize, LexError> {
+    let bytes = text.as_bytes();
+    let mut tokens = 0_usize;
+    let mut nesting = 0_usize;
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        match byte {
+            b' ' | b'\t' | b'\n' | b'\r' | b',' => {
+                at += 1;
+                continue;
+            }
+            b'#' => {
+                at = skip_while(bytes, at, |b| b != b'\n' && b != b'\r');
+                continue;
+            }
+            b'"' => at = string_end(bytes, at).ok_or(LexError::OpenString(at))?,
+            b'{' | b'[' | b'(' => {
+                nesting += 1;
+                if nesting > MAX_NESTING {
+                    return Err(LexError::TooDeep);
+                }
+                at += 1;
+            }
+            b'}' | b']' | b')' => {
+                nesting = nesting.saturating_sub(1);
+                at += 1;
+            }
+            b'.' => at = skip_while(bytes, at, |b| b == b'.'),
+            _ if is_word(byte) => at = skip_while(bytes, at, is_word),
+            _ => at += 1,
+        }
+        tokens += 1;
+        if tokens > max_tokens {
+            return Err(LexError::TooManyTokens);
+        }
+    }
+    Ok(tokens)
+}
+
+/// Names, numbers and whatever is not ASCII: one token a run.
+const fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80
+}
+
+fn skip_while(bytes: &[u8], mut at: usize, mut keep: impl FnMut(u8) -> bool) -> usize {
+    while bytes.get(at).is_some_and(|byte| keep(*byte)) {
+        at += 1;
+    }
+    at
+}
+
+/// The place after the string that starts at `at`, or nothing where it does not end.
+fn string_end(bytes: &[u8], at: usize) -> Option<usize> {
+    if bytes[at..].starts_with(b"\"\"\"") {
+        let mut at = at + 3;
+        while at < bytes.len() {
+            if bytes[at..].starts_with(b"\\\"\"\"") {
+                at += 4;
+            } else if bytes[at..].starts_with(b"\"\"\"") {
+                return Some(at + 3);
+            } else {
+                at += 1;
+            }
+        }
+        return None;
+    }
+    let mut at = at + 1;
+    loop {
+        match bytes.get(at)? {
+            b'"' => return Some(at + 1),
+            b'\n' | b'\r' => return None,
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_counted_as_the_grammar_has_them() {
+        assert_eq!(scan("", 10), Ok(0));
+        assert_eq!(scan("{ me { id, name } } # { { {", 10), Ok(7));
+        assert_eq!(
+            scan("query Q($a: [Int!] = [1, -2.5e3]) { f(a: $a) ...F }", 100),
+            Ok(30)
+        );
+        assert_eq!(
+            scan(r#"{ a(b: "x \" { {", c: """ " { \""" { """) }"#, 100),
+            Ok(11)
+        );
+        assert_eq!(scan("{ a }", 2), Err(LexError::TooManyTokens));
+    }
+
+    #[test]
+    fn nesting_is_bounded_whatever_the_bracket() {
+        for open in ["{", "[", "(", "{a(b:[{c:"] {
+            assert_eq!(
+                scan(&open.repeat(10_000), 1_000_000),
+                Err(LexError::TooDeep),
+                "{open}"
+            );
+        }
+        assert_eq!(scan(&"{".repeat(MAX_NESTING), 1_000), Ok(MAX_NESTING));
+        assert_eq!(scan(&"[]".repeat(1_000), 10_000), Ok(2_000));
+    }
+
+    #[test]
+    fn an_open_string_hides_no_brackets() {
+        assert_eq!(
+            scan("{ a(b: \"\"\"[[[\" [[[) }", 100),
+            Err(LexError::OpenString(7))
+        );
+        assert_eq!(
+            scan("{ a(b: \"[[\n[[\") }", 100),
+            Err(LexError::OpenString(7))
+        );
+        assert_eq!(scan("\"\\", 100), Err(LexError::OpenString(0)));
+    }
+}

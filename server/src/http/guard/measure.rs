@@ -1,0 +1,157 @@
+//! Measures what a parsed document asks for with every fragment spread out, in time linear in
+//! the document: a fragment is measured once and its sums are added where it is spread. Knows
+//! the syntax tree, not the schema.
+
+use std::collections::HashMap;
+
+use async_graphql::Positioned;
+use async_graphql::parser::types::{ExecutableDocument, OperationType, Selection, SelectionSet};
+
+/// What a document, or a part of it, asks for. All sums saturate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Measure {
+    /// Selections: fields, fragment spreads and inline fragments.
+    pub(super) selections: u64,
+    /// Fields with an alias.
+    pub(super) aliases: u64,
+    /// Fields at the top: the root fields of an operation.
+    pub(super) fields: u64,
+    /// Levels of selection sets, a fragment being one.
+    pub(super) depth: u32,
+}
+
+impl Measure {
+    fn add(&mut self, other: Self) {
+        self.selections = self.selections.saturating_add(other.selections);
+        self.aliases = self.aliases.saturating_add(other.aliases);
+    }
+}
+
+/// Why a document cannot be measured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum MeasureError<'a> {
+    /// A fragment spreads itself, by way of others or not.
+    Cycle(&'a str),
+    /// Selection sets are nested deeper than allowed.
+    TooDeep,
+}
+
+/// The sums over all definitions of a document.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Totals {
+    /// Over all operations and fragments, used or not, since validation walks them all; the
+    /// depth and the root fields are the largest of any one.
+    pub(super) measure: Measure,
+    /// The most root fields of any subscription.
+    pub(super) subscription_fields: u64,
+    /// How many selections were visited to find out: the work done, no more than the document
+    /// has.
+    pub(super) visited: u64,
+}
+
+/// Measures a document.
+///
+/// # Errors
+/// See [`MeasureError`].
+pub(super) fn measure(
+    document: &ExecutableDocument,
+    max_depth: u32,
+) -> Result<Totals, MeasureError<'_>> {
+    let mut walk = Walk {
+        document,
+        max_depth,
+        fragments: HashMap::new(),
+        visited: 0,
+    };
+    let mut totals = Totals::default();
+    for (_, operation) in document.operations.iter() {
+        let measure = walk.selection_set(&operation.node.selection_set, 1)?;
+        totals.measure.add(measure);
+        totals.measure.depth = totals.measure.depth.max(measure.depth);
+        totals.measure.fields = totals.measure.fields.max(measure.fields);
+        if operation.node.ty == OperationType::Subscription {
+            totals.subscription_fields = totals.subscription_fields.max(measure.fields);
+        }
+    }
+    for name in document.fragments.keys() {
+        let measure = walk.fragment(name, 1)?;
+        totals.measure.add(measure);
+        totals.measure.depth = totals.measure.depth.max(measure.depth);
+    }
+    totals.visited = walk.visited;
+    Ok(totals)
+}
+
+struct Walk<'a> {
+    document: &'a ExecutableDocument,
+    max_depth: u32,
+    /// `None` while the fragment is being measured.
+    fragments: HashMap<&'a str, Option<Measure>>,
+    visited: u64,
+}
+
+impl<'a> Walk<'a> {
+    /// `level` counts from 1. It bounds this walk's own recursion too, so that a long chain of
+    /// fragments ends early.
+    fn selection_set(
+        &mut self,
+        set: &'a Positioned<SelectionSet>,
+        level: u32,
+    ) -> Result<Measure, MeasureError<'a>> {
+        if level > self.max_depth {
+            return Err(MeasureError::TooDeep);
+        }
+        let mut sum = Measure {
+            depth: 1,
+            ..Measure::default()
+        };
+        for selection in &set.node.items {
+            self.visited += 1;
+            sum.selections = sum.selections.saturating_add(1);
+            let inner = match &selection.node {
+                Selection::Field(field) => {
+                    sum.fields = sum.fields.saturating_add(1);
+                    sum.aliases = sum
+                        .aliases
+                        .saturating_add(field.node.alias.is_some().into());
+                    if field.node.selection_set.node.items.is_empty() {
+                        continue;
+                    }
+                    self.selection_set(&field.node.selection_set, level + 1)?
+                }
+                Selection::InlineFragment(fragment) => {
+                    let inner = self.selection_set(&fragment.node.selection_set, level + 1)?;
+                    sum.fields = sum.fields.saturating_add(inner.fields);
+                    inner
+                }
+                Selection::FragmentSpread(spread) => {
+                    let inner = self.fragment(&spread.node.fragment_name.node, level + 1)?;
+                    sum.fields = sum.fields.saturating_add(inner.fields);
+                    inner
+                }
+            };
+            sum.add(inner);
+            sum.depth = sum.depth.max(inner.depth.saturating_add(1));
+        }
+        if level - 1 + sum.depth > self.max_depth {
+            return Err(MeasureError::TooDeep);
+        }
+        Ok(sum)
+    }
+
+    fn fragment(&mut self, name: &'a str, level: u32) -> Result<Measure, MeasureError<'a>> {
+        match self.fragments.get(name) {
+            Some(Some(known)) => return Ok(*known),
+            Some(None) => return Err(MeasureError::Cycle(name)),
+            None => {}
+        }
+        // A spread of an unknown fragment is for validation to refuse.
+        let Some(fragment) = self.document.fragments.get(name) else {
+            return Ok(Measure::default());
+        };
+        self.fragments.insert(name, None);
+        let measure = self.selection_set(&fragment.node.selection_set, level)?;
+        self.fragments.insert(name, Some(measure));
+        Ok(measure)
+    }
+}

@@ -1,0 +1,121 @@
+//! The transports: one GraphQL schema over HTTP, Server-Sent Events and WebSocket, and the small
+//! pages beside it.
+//!
+//! Owns protocols, limits and status codes. Must not know the schema's types, the services or
+//! the adapters: all of that is behind [`Application`]. A request goes from its transport through
+//! `request` (the [`guard`], the choice of the operation) to the application, and its answer
+//! through [`response`], where it becomes bytes.
+
+pub mod application;
+mod body;
+pub mod client;
+pub mod config;
+pub mod errors;
+mod graphiql;
+mod graphql;
+pub mod guard;
+mod media;
+mod pages;
+mod reply;
+mod request;
+pub mod response;
+mod sse;
+#[cfg(test)]
+mod tests;
+mod ws;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use bytes::Bytes;
+use http::Method;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+
+pub use application::{Application, Payload};
+pub use config::HttpConfig;
+pub use guard::{CheckedDocument, Guard};
+
+/// What all transports share.
+struct Transports {
+    app: Arc<dyn Application>,
+    config: HttpConfig,
+    guard: Guard,
+    sdl: Bytes,
+    shutdown: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// All routes of the server.
+///
+/// Serve it with `into_make_service_with_connect_info::<SocketAddr>()`, so that the peer's
+/// address is known, and with `TCP_NODELAY`.
+///
+/// To stop: stop accepting, cancel `shutdown`, close `tasks` and wait for it. Sockets then send
+/// what is queued and close with 1012, event streams end, and mutations that have begun finish;
+/// `tasks` is empty when all of them have.
+pub fn router(
+    app: Arc<dyn Application>,
+    config: HttpConfig,
+    shutdown: CancellationToken,
+    tasks: TaskTracker,
+) -> Router {
+    let guard = Guard::new(config.query.clone());
+    let sdl = Bytes::from(app.sdl());
+    let cors = cors(&config.cors_origins);
+    let graphiql = config.graphiql;
+    let server = Arc::new(Transports {
+        app,
+        config,
+        guard,
+        sdl,
+        shutdown,
+        tasks,
+    });
+
+    let mut router = Router::new()
+        .route(
+            "/graphql",
+            get(graphql::get)
+                .post(graphql::post)
+                .fallback(graphql::method_not_allowed),
+        )
+        .route("/", get(pages::root))
+        .route("/livez", get(pages::live))
+        .route("/readyz", get(pages::ready))
+        .route("/schema.graphql", get(pages::schema))
+        .route("/.well-known/jwks.json", get(pages::jwks));
+    if graphiql {
+        router = router
+            .route("/graphiql", get(graphiql::index))
+            .route("/graphiql/", get(graphiql::index))
+            .route("/graphiql/{*path}", get(graphiql::asset));
+    }
+    if let Some(cors) = cors {
+        router = router.layer(cors);
+    }
+    router.with_state(server)
+}
+
+/// What browsers are told of other origins; nothing where none is configured. Entries that are
+/// no header values match no origin.
+fn cors(origins: &[String]) -> Option<CorsLayer> {
+    if origins.is_empty() {
+        return None;
+    }
+    let allowed = if origins.iter().any(|origin| origin == "*") {
+        AllowOrigin::any()
+    } else {
+        AllowOrigin::list(origins.iter().filter_map(|origin| origin.parse().ok()))
+    };
+    Some(
+        CorsLayer::new()
+            .allow_origin(allowed)
+            .allow_methods([Method::GET, Method::POST])
+            .allow_headers(AllowHeaders::mirror_request())
+            .max_age(Duration::from_secs(3600)),
+    )
+}

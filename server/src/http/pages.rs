@@ -1,0 +1,65 @@
+//! The small pages beside GraphQL: health, schema, keys, and where `/` leads.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Redirect, Response};
+use http::header::CACHE_CONTROL;
+use http::{HeaderValue, StatusCode};
+
+use super::Transports;
+use super::reply::uncached;
+
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// `/`.
+pub(super) async fn root(State(server): State<Arc<Transports>>) -> Response {
+    if server.config.graphiql {
+        Redirect::temporary("/graphiql").into_response()
+    } else {
+        uncached(
+            StatusCode::OK,
+            TEXT,
+            "Talksy. GraphQL is at /graphql, its schema at /schema.graphql.\n",
+        )
+    }
+}
+
+/// `/livez`: the process answers.
+pub(super) async fn live() -> Response {
+    uncached(StatusCode::OK, TEXT, "ok\n")
+}
+
+/// `/readyz`: requests can be served, or 503 and why not.
+pub(super) async fn ready(State(server): State<Arc<Transports>>) -> Response {
+    if server.shutdown.is_cancelled() {
+        return uncached(StatusCode::SERVICE_UNAVAILABLE, TEXT, "stopping\n");
+    }
+    match server.app.ready().await {
+        Ok(()) => uncached(StatusCode::OK, TEXT, "ok\n"),
+        Err(reason) => uncached(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{reason}\n")),
+    }
+}
+
+/// `/schema.graphql`.
+pub(super) async fn schema(State(server): State<Arc<Transports>>) -> Response {
+    cached(
+        uncached(StatusCode::OK, TEXT, server.sdl.clone()),
+        "public, max-age=60",
+    )
+}
+
+/// `/.well-known/jwks.json`. Verifiers should look again soon after a key was added.
+pub(super) async fn jwks(State(server): State<Arc<Transports>>) -> Response {
+    cached(
+        uncached(StatusCode::OK, "application/json", server.app.jwks()),
+        "public, max-age=300",
+    )
+}
+
+fn cached(mut response: Response, policy: &'static str) -> Response {
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static(policy));
+    response
+}

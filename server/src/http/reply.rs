@@ -1,0 +1,75 @@
+//! HTTP responses that carry GraphQL.
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, StatusCode};
+use talksy_schema::error::{ErrorCode, Refusal};
+
+use super::errors::server_error;
+use super::media::Media;
+use super::response::{Encoded, encode_error};
+
+/// A response with this body, that no cache keeps.
+pub(super) fn uncached(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Body>,
+) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// The response to a well-formed request. Under `application/json` it is 200 even where nothing
+/// was executed; under `application/graphql-response+json` that is 400.
+pub(super) fn graphql(media: Media, encoded: Encoded) -> Response {
+    let status = match media {
+        Media::GraphqlResponse if !encoded.executed => StatusCode::BAD_REQUEST,
+        _ => StatusCode::OK,
+    };
+    uncached(status, media.content_type(), encoded.body)
+}
+
+/// Why a request is no well-formed GraphQL-over-HTTP request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Malformed {
+    pub(super) status: StatusCode,
+    pub(super) code: ErrorCode,
+    pub(super) message: String,
+}
+
+impl Malformed {
+    /// 400 `BAD_USER_INPUT`.
+    pub(super) fn bad(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, ErrorCode::BadUserInput, message)
+    }
+
+    pub(super) fn new(status: StatusCode, code: ErrorCode, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            message: message.into(),
+        }
+    }
+
+    /// The response, as a GraphQL one.
+    pub(super) fn reply(self, media: Option<Media>) -> Response {
+        let media = match media {
+            Some(Media::GraphqlResponse) => Media::GraphqlResponse,
+            _ => Media::Json,
+        };
+        let body: Bytes = encode_error(server_error(&Refusal::new(self.code, self.message))).body;
+        let mut response = uncached(self.status, media.content_type(), body);
+        if self.status == StatusCode::METHOD_NOT_ALLOWED {
+            response
+                .headers_mut()
+                .insert(ALLOW, HeaderValue::from_static("POST"));
+        }
+        response
+    }
+}

@@ -1,0 +1,78 @@
+//! GraphQL over WebSocket: the upgrade, and what serves an upgraded socket.
+//!
+//! One task drives each socket ([`socket`]): it reads messages, writes what waits in the
+//! [`outbox`] and keeps the deadlines. What messages mean is in [`session`], how they look in
+//! [`protocol`]. Each operation is a task of its own ([`operation`]).
+
+mod close;
+mod operation;
+mod outbox;
+mod protocol;
+mod session;
+mod socket;
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts as _;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::response::{IntoResponse as _, Response};
+use http::request::Parts;
+
+use super::Transports;
+use super::client::{bearer_token, client_info, not_bearer};
+use close::Close;
+use protocol::Protocol;
+use session::Session;
+use socket::Socket;
+
+/// Bytes read at a time, kept by each socket. Messages are mostly smaller.
+const READ_BUFFER: usize = 2 * 1024;
+
+/// Frames that wait are gathered up to this many bytes for one system call. Taken only while
+/// there is something to write, and kept by sockets that once had that much.
+const WRITE_BUFFER: usize = 16 * 1024;
+
+/// Upgrades a `GET /graphql`. Without a subprotocol that is spoken here, the socket is closed
+/// with 4406 at once, since a browser cannot see the status of a failed upgrade.
+pub(super) async fn upgrade(server: Arc<Transports>, parts: &mut Parts) -> Response {
+    let upgrade = match WebSocketUpgrade::from_request_parts(parts, &()).await {
+        Ok(upgrade) => upgrade,
+        Err(rejection) => return rejection.into_response(),
+    };
+    let limits = &server.config.websocket;
+    let upgrade = upgrade
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(WRITE_BUFFER)
+        .max_message_size(limits.max_message_bytes)
+        .max_frame_size(limits.max_message_bytes)
+        .protocols(Protocol::ALL.map(Protocol::name));
+    let protocol = Protocol::ALL.into_iter().find(|p| {
+        upgrade
+            .selected_protocol()
+            .is_some_and(|name| name == p.name())
+    });
+    let refusal = match protocol {
+        None => Some(Close::NO_SUBPROTOCOL),
+        Some(_) if server.tasks.len() >= limits.max_sockets => Some(Close::OVERLOAD),
+        Some(_) => None,
+    };
+    let credentials =
+        bearer_token(&parts.headers).map(|token| token.map(Box::from).map_err(|_| not_bearer()));
+    let client = client_info(&server.config.trusted_proxies, parts);
+    // From now on the socket counts, so that a stop waits for it.
+    let counted = server.tasks.token();
+    upgrade.on_upgrade(move |socket| async move {
+        let _counted = counted;
+        match (refusal, protocol) {
+            (None, Some(protocol)) => {
+                let session = Session::new(server, protocol, client, credentials);
+                Box::pin(Socket::new(socket, session).run()).await;
+            }
+            (refusal, _) => {
+                let close = refusal.unwrap_or(Close::NO_SUBPROTOCOL);
+                let patience = server.config.websocket.close_timeout;
+                Box::pin(socket::close(socket, Some(close), patience)).await;
+            }
+        }
+    })
+}

@@ -1,0 +1,65 @@
+//! One operation of a socket, from its first payload to its last frame.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
+
+use super::super::application::Payload;
+use super::super::graphql::panicked;
+use super::super::response::error_payload;
+use super::outbox::{Operation, Outbox};
+use super::protocol::{self, Protocol};
+
+/// Sends an operation's payloads as they come, waiting while the socket's outbox is full.
+pub(super) async fn run(mut running: Running, mut payloads: BoxStream<'static, Payload>) {
+    while let Some(payload) = payloads.next().await {
+        match payload {
+            Payload::Next(response) => {
+                let Some(frame) = protocol::next(&running.operation.next_prefix, &response) else {
+                    tracing::error!("a payload is not UTF-8");
+                    return;
+                };
+                drop(response);
+                if running
+                    .outbox
+                    .send(&running.operation, frame)
+                    .await
+                    .is_err()
+                {
+                    return;
+                }
+            }
+            Payload::Error(errors) => {
+                let (protocol, operation) = (running.protocol, &running.operation);
+                running
+                    .outbox
+                    .finish(operation, || protocol.error(&operation.id, &errors));
+                return;
+            }
+        }
+    }
+    running.completed = true;
+}
+
+/// An operation that has been started. However it ends, even by a panic, the client is told.
+pub(super) struct Running {
+    pub(super) protocol: Protocol,
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) operation: Arc<Operation>,
+    /// Whether all its payloads were sent.
+    pub(super) completed: bool,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let (protocol, operation) = (self.protocol, &self.operation);
+        self.outbox.finish(operation, || {
+            if self.completed {
+                return protocol.complete(&operation.id);
+            }
+            let (Payload::Next(errors) | Payload::Error(errors)) = error_payload(&panicked());
+            protocol.error(&operation.id, &errors)
+        });
+    }
+}

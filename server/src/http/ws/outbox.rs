@@ -1,0 +1,449 @@
+//! What waits to be written to one socket, and the operations that write there. Operations wait
+//! while it is full; whoever drives the socket takes all that waits at once. Knows no protocol
+//! and no socket.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use axum::extract::ws::{Message, Utf8Bytes};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+
+use super::close::Close;
+
+/// An operation on a socket.
+#[derive(Debug)]
+pub(super) struct Operation {
+    /// The client's id for it.
+    pub(super) id: Box<str>,
+    /// Its results' frames up to the payload.
+    pub(super) next_prefix: Box<str>,
+    /// Whether its frames are still wanted. Written under the outbox's lock.
+    live: AtomicBool,
+}
+
+impl Operation {
+    pub(super) fn new(id: &str, next_prefix: Box<str>) -> Arc<Self> {
+        Arc::new(Self {
+            id: id.into(),
+            next_prefix,
+            live: AtomicBool::new(true),
+        })
+    }
+}
+
+/// Its frames are no longer wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Gone;
+
+/// Why an operation was not started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StartError {
+    /// Its id is in use.
+    Duplicate,
+    /// The socket has as many operations as it may.
+    TooMany,
+}
+
+/// What is there for the socket's driver.
+#[derive(Debug, PartialEq)]
+pub(super) enum Taken {
+    /// Frames were moved to the driver.
+    Frames,
+    /// Close the socket: everything that should go before has been taken.
+    Close(Close),
+}
+
+/// Bounds of an outbox.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub(super) frames: usize,
+    pub(super) bytes: usize,
+    pub(super) operations: usize,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    state: Mutex<State>,
+    /// Told when there is room again, or never will be.
+    room: Notify,
+    bounds: Bounds,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: VecDeque<Message>,
+    /// Frames and bytes that wait or are being written.
+    frames: usize,
+    bytes: usize,
+    operations: HashMap<Box<str>, Running>,
+    close: Option<(Close, When)>,
+    /// No frame is accepted any more.
+    shut: bool,
+    driver: Option<Waker>,
+    /// The driver sleeps until there is a frame.
+    idle: bool,
+    /// Some operation waits for room.
+    wanted: bool,
+}
+
+#[derive(Debug)]
+struct Running {
+    operation: Arc<Operation>,
+    abort: AbortHandle,
+}
+
+/// When a close takes effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum When {
+    /// What waits is dropped.
+    Now,
+    /// What waits is written first.
+    Written,
+}
+
+impl State {
+    fn has_room(&self, bounds: Bounds, bytes: usize) -> bool {
+        self.frames == 0
+            || (self.frames < bounds.frames && self.bytes.saturating_add(bytes) <= bounds.bytes)
+    }
+
+    fn push(&mut self, frame: Utf8Bytes) {
+        if self.shut || self.close.is_some() {
+            return;
+        }
+        self.frames += 1;
+        self.bytes += frame.len();
+        self.waiting.push_back(Message::Text(frame));
+        self.wake_idle();
+    }
+
+    fn wake_idle(&mut self) {
+        if std::mem::take(&mut self.idle)
+            && let Some(driver) = &self.driver
+        {
+            driver.wake_by_ref();
+        }
+    }
+}
+
+impl Outbox {
+    pub(super) fn new(bounds: Bounds) -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::default(),
+            room: Notify::new(),
+            bounds,
+        })
+    }
+
+    /// Queues an operation's frame, waiting for room.
+    ///
+    /// # Errors
+    /// [`Gone`] once the operation was cancelled or the socket closes.
+    pub(super) async fn send(&self, operation: &Operation, frame: Utf8Bytes) -> Result<(), Gone> {
+        loop {
+            let room = {
+                let mut state = self.state.lock();
+                if state.shut || state.close.is_some() || !operation.live.load(Ordering::Relaxed) {
+                    return Err(Gone);
+                }
+                if state.has_room(self.bounds, frame.len()) {
+                    state.push(frame);
+                    return Ok(());
+                }
+                state.wanted = true;
+                // Made under the lock, so that no notification is missed.
+                self.room.notified()
+            };
+            room.await;
+        }
+    }
+
+    /// Queues the driver's own frame. It does not wait: the driver reads no further message
+    /// while the outbox is full, so there is at most one such frame beyond the bounds.
+    pub(super) fn reply(&self, frame: Utf8Bytes) {
+        self.state.lock().push(frame);
+    }
+
+    /// Registers an operation and spawns it; `spawn` gives the handle that aborts it.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub(super) fn start(
+        &self,
+        operation: &Arc<Operation>,
+        spawn: impl FnOnce() -> AbortHandle,
+    ) -> Result<(), StartError> {
+        let mut state = self.state.lock();
+        if state.operations.contains_key(&operation.id) {
+            return Err(StartError::Duplicate);
+        }
+        if state.operations.len() >= self.bounds.operations {
+            return Err(StartError::TooMany);
+        }
+        // Under the lock, so that the operation cannot end before it is registered.
+        let abort = spawn();
+        let running = Running {
+            operation: Arc::clone(operation),
+            abort,
+        };
+        state.operations.insert(operation.id.clone(), running);
+        Ok(())
+    }
+
+    /// Whether an operation could be started, so that nothing is spent on one that cannot.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub(super) fn admits(&self, id: &str) -> Result<(), StartError> {
+        let state = self.state.lock();
+        if state.operations.contains_key(id) {
+            Err(StartError::Duplicate)
+        } else if state.operations.len() >= self.bounds.operations {
+            Err(StartError::TooMany)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Ends an operation with its last frame. Its id is free before the client can know of the
+    /// end. Nothing happens if it was cancelled, or has ended. Does not wait: beyond the bounds
+    /// there is at most one last frame for each operation the socket may have.
+    pub(super) fn finish(&self, operation: &Arc<Operation>, frame: impl FnOnce() -> Utf8Bytes) {
+        let mut state = self.state.lock();
+        let is_this = state
+            .operations
+            .get(&operation.id)
+            .is_some_and(|running| Arc::ptr_eq(&running.operation, operation));
+        if is_this {
+            state.operations.remove(&operation.id);
+            operation.live.store(false, Ordering::Relaxed);
+            state.push(frame());
+        }
+    }
+
+    /// Cancels an operation; whether there was one.
+    pub(super) fn cancel(&self, id: &str) -> bool {
+        let mut state = self.state.lock();
+        let Some(running) = state.operations.remove(id) else {
+            return false;
+        };
+        running.operation.live.store(false, Ordering::Relaxed);
+        let wanted = std::mem::take(&mut state.wanted);
+        drop(state);
+        running.abort.abort();
+        if wanted {
+            self.room.notify_waiters();
+        }
+        true
+    }
+
+    /// Has the driver close the socket. The first close counts, except that [`When::Now`] comes
+    /// before [`When::Written`].
+    pub(super) fn close(&self, close: Close, when: When) {
+        let mut state = self.state.lock();
+        let earlier = matches!(&state.close, Some((_, When::Now)))
+            || (state.close.is_some() && when == When::Written);
+        if state.shut || earlier {
+            return;
+        }
+        state.close = Some((close, when));
+        state.idle = false;
+        if let Some(driver) = &state.driver {
+            driver.wake_by_ref();
+        }
+        drop(state);
+        self.room.notify_waiters();
+    }
+
+    /// Moves all that waits into `taken`, which must be empty. Pending means that nothing waits;
+    /// the driver is woken when something does.
+    pub(super) fn poll_take(&self, cx: &Context<'_>, taken: &mut VecDeque<Message>) -> Poll<Taken> {
+        let mut state = self.state.lock();
+        if let Some((close, when)) = &state.close
+            && (*when == When::Now || state.waiting.is_empty())
+        {
+            return Poll::Ready(Taken::Close(close.clone()));
+        }
+        if !state.waiting.is_empty() {
+            std::mem::swap(&mut state.waiting, taken);
+            return Poll::Ready(Taken::Frames);
+        }
+        if !state
+            .driver
+            .as_ref()
+            .is_some_and(|driver| driver.will_wake(cx.waker()))
+        {
+            state.driver = Some(cx.waker().clone());
+        }
+        state.idle = true;
+        Poll::Pending
+    }
+
+    /// A close that does not wait for anything to be written, or whether there is room for what
+    /// the client's next message may bring.
+    pub(super) fn poll_urgent(&self) -> Result<bool, Close> {
+        let state = self.state.lock();
+        match &state.close {
+            Some((close, When::Now)) => Err(close.clone()),
+            _ => Ok(state.has_room(self.bounds, 0)),
+        }
+    }
+
+    /// All that was taken has been written.
+    pub(super) fn written(&self) {
+        let mut state = self.state.lock();
+        state.frames = state.waiting.len();
+        state.bytes = state.waiting.iter().map(length).sum();
+        if std::mem::take(&mut state.wanted) {
+            drop(state);
+            self.room.notify_waiters();
+        }
+    }
+
+    /// Drops all that waits, and ends all operations; the socket is over.
+    pub(super) fn shut(&self) {
+        let mut state = self.state.lock();
+        state.shut = true;
+        state.driver = None;
+        let waiting = std::mem::take(&mut state.waiting);
+        let operations = std::mem::take(&mut state.operations);
+        for running in operations.values() {
+            running.operation.live.store(false, Ordering::Relaxed);
+        }
+        drop(state);
+        drop(waiting);
+        for running in operations.into_values() {
+            running.abort.abort();
+        }
+        self.room.notify_waiters();
+    }
+}
+
+fn length(message: &Message) -> usize {
+    match message {
+        Message::Text(text) => text.len(),
+        Message::Binary(bytes) | Message::Ping(bytes) | Message::Pong(bytes) => bytes.len(),
+        Message::Close(_) => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use futures_util::task::noop_waker_ref;
+
+    use super::*;
+
+    const BOUNDS: Bounds = Bounds {
+        frames: 2,
+        bytes: 10,
+        operations: 2,
+    };
+
+    fn task() -> AbortHandle {
+        tokio::spawn(std::future::pending::<()>()).abort_handle()
+    }
+
+    fn operation(outbox: &Outbox, id: &str) -> Arc<Operation> {
+        let operation = Operation::new(id, "".into());
+        outbox.start(&operation, task).unwrap();
+        operation
+    }
+
+    fn take(outbox: &Outbox) -> Poll<Vec<String>> {
+        let mut taken = VecDeque::new();
+        match outbox.poll_take(&Context::from_waker(noop_waker_ref()), &mut taken) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Taken::Frames) => Poll::Ready(
+                taken
+                    .into_iter()
+                    .map(|m| m.into_text().unwrap().to_string())
+                    .collect(),
+            ),
+            Poll::Ready(Taken::Close(close)) => Poll::Ready(vec![close.code.to_string()]),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_operation_waits_for_room_and_a_large_frame_passes_alone() {
+        let outbox = Outbox::new(BOUNDS);
+        let op = operation(&outbox, "1");
+        let large = "x".repeat(100);
+        assert_eq!(
+            outbox.send(&op, large.as_str().into()).now_or_never(),
+            Some(Ok(()))
+        );
+        assert_eq!(outbox.send(&op, "b".into()).now_or_never(), None);
+        assert_eq!(take(&outbox), Poll::Ready(vec![large]));
+        assert_eq!(
+            outbox.send(&op, "b".into()).now_or_never(),
+            None,
+            "not written yet"
+        );
+        outbox.written();
+        for frame in ["b", "c"] {
+            assert_eq!(outbox.send(&op, frame.into()).now_or_never(), Some(Ok(())));
+        }
+        let mut third = Box::pin(outbox.send(&op, "d".into()));
+        assert_eq!(third.as_mut().now_or_never(), None);
+        assert_eq!(take(&outbox), Poll::Ready(vec!["b".into(), "c".into()]));
+        outbox.written();
+        assert_eq!(third.now_or_never(), Some(Ok(())));
+    }
+
+    #[tokio::test]
+    async fn a_cancelled_operation_is_gone_even_while_it_waits_and_its_end_is_not_told() {
+        let outbox = Outbox::new(BOUNDS);
+        let op = operation(&outbox, "1");
+        assert_eq!(
+            outbox.send(&op, "0123456789".into()).now_or_never(),
+            Some(Ok(()))
+        );
+        let mut waiting = Box::pin(outbox.send(&op, "b".into()));
+        assert_eq!(waiting.as_mut().now_or_never(), None);
+        assert!(outbox.cancel("1"));
+        assert_eq!(waiting.now_or_never(), Some(Err(Gone)));
+        let again = operation(&outbox, "1");
+        outbox.finish(&op, || "late".into());
+        outbox.finish(&again, || "end".into());
+        outbox.finish(&again, || "twice".into());
+        assert_eq!(
+            take(&outbox),
+            Poll::Ready(vec!["0123456789".into(), "end".into()])
+        );
+        assert!(!outbox.cancel("1"));
+    }
+
+    #[tokio::test]
+    async fn ids_are_unique_and_operations_are_counted() {
+        let outbox = Outbox::new(BOUNDS);
+        let first = operation(&outbox, "1");
+        assert_eq!(
+            outbox.start(&Operation::new("1", "".into()), task),
+            Err(StartError::Duplicate)
+        );
+        operation(&outbox, "2");
+        assert_eq!(outbox.admits("3"), Err(StartError::TooMany));
+        outbox.finish(&first, || "end".into());
+        assert_eq!(outbox.admits("3"), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_close_waits_for_what_is_queued_unless_it_is_urgent() {
+        let outbox = Outbox::new(BOUNDS);
+        let op = operation(&outbox, "1");
+        assert_eq!(outbox.send(&op, "a".into()).now_or_never(), Some(Ok(())));
+        outbox.close(Close::RESTART, When::Written);
+        assert_eq!(outbox.send(&op, "b".into()).now_or_never(), Some(Err(Gone)));
+        assert_eq!(take(&outbox), Poll::Ready(vec!["a".into()]));
+        assert_eq!(take(&outbox), Poll::Ready(vec!["1012".into()]));
+        outbox.close(Close::REVOKED, When::Now);
+        outbox.close(Close::RESTART, When::Written);
+        assert_eq!(take(&outbox), Poll::Ready(vec!["4403".into()]));
+    }
+}

@@ -1,0 +1,363 @@
+//! What a client's messages mean: the connection's phases, its viewer and its operations. Knows
+//! neither sockets nor timers; the driver asks it.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, BoxStream};
+use futures_util::{FutureExt as _, StreamExt as _};
+use serde_json::value::RawValue;
+use talksy_schema::context::{Authentication, ClientInfo, Viewer};
+use talksy_schema::error::{ErrorCode, Refusal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::super::Transports;
+use super::super::application::Payload;
+use super::super::client::{Caller, not_bearer, strip_bearer};
+use super::super::graphql::run as execute;
+use super::super::guard::OperationType;
+use super::super::request::{Params, Prepared, prepare};
+use super::super::response::{error_payload, payload};
+use super::close::Close;
+use super::operation::{self, Running};
+use super::outbox::{Bounds, Operation, Outbox, StartError, When};
+use super::protocol::{self, Incoming, Protocol};
+
+/// A bearer token, or why what was sent is none.
+pub(super) type Credentials = Result<Box<str>, Refusal>;
+
+/// Where the connection stands.
+enum Phase {
+    /// No `connection_init` yet; the credentials of the upgrade request.
+    Waiting(Option<Credentials>),
+    /// The token is being proved.
+    Proving(BoxFuture<'static, Result<Viewer, Refusal>>),
+    /// Acknowledged.
+    Open,
+    /// Refused, and about to be closed.
+    Refused,
+}
+
+/// One client's connection.
+pub(super) struct Session {
+    server: Arc<Transports>,
+    protocol: Protocol,
+    outbox: Arc<Outbox>,
+    caller: Caller,
+    phase: Phase,
+    /// Keeps the viewer online.
+    online: Option<Box<dyn Any + Send>>,
+    /// Closes the socket on a stop or a revocation.
+    watch: AbortOnDropHandle<()>,
+}
+
+impl Session {
+    pub(super) fn new(
+        server: Arc<Transports>,
+        protocol: Protocol,
+        client: ClientInfo,
+        credentials: Option<Credentials>,
+    ) -> Self {
+        let limits = &server.config.websocket;
+        let outbox = Outbox::new(Bounds {
+            frames: limits.max_queued_frames,
+            bytes: limits.max_queued_bytes,
+            operations: limits.max_operations,
+        });
+        let watch = watch(server.shutdown.clone(), None, Arc::clone(&outbox));
+        Self {
+            server,
+            protocol,
+            outbox,
+            caller: Caller {
+                authentication: Authentication::Anonymous,
+                client,
+            },
+            phase: Phase::Waiting(credentials),
+            online: None,
+            watch,
+        }
+    }
+
+    pub(super) fn server(&self) -> &Transports {
+        &self.server
+    }
+
+    pub(super) fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    /// Whether the connection is acknowledged.
+    pub(super) const fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open)
+    }
+
+    /// Whether the client's next message may be read now.
+    pub(super) const fn reads(&self) -> bool {
+        !(matches!(self.phase, Phase::Proving(_)) && self.protocol.operations_wait_for_ack())
+    }
+
+    /// How long the viewer's token still holds; `None` where there is none.
+    pub(super) fn token_left(&self) -> Option<Duration> {
+        match &self.caller.authentication {
+            Authentication::SignedIn(viewer) => {
+                Some(viewer.expires_at.since(self.server.app.now()))
+            }
+            Authentication::Anonymous | Authentication::Refused(_) => None,
+        }
+    }
+
+    /// The regular tick of an open connection.
+    pub(super) fn tick(&self) {
+        if self.is_open()
+            && let Some(frame) = self.protocol.keep_alive()
+        {
+            self.outbox.reply(frame);
+        }
+    }
+
+    /// Goes on with the proof of the token. Ready once, when it succeeds.
+    pub(super) fn poll_proof(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Close>> {
+        let Phase::Proving(proof) = &mut self.phase else {
+            return Poll::Pending;
+        };
+        let Poll::Ready(proved) = proof.poll_unpin(cx) else {
+            return Poll::Pending;
+        };
+        match proved {
+            Ok(viewer) => {
+                let app = &self.server.app;
+                let revoked = app.revoked(&viewer);
+                let shutdown = self.server.shutdown.clone();
+                self.watch = watch(shutdown, Some(revoked), Arc::clone(&self.outbox));
+                self.online = Some(app.connected(&viewer));
+                self.caller.authentication = Authentication::SignedIn(viewer);
+                self.acknowledge();
+                Poll::Ready(Ok(()))
+            }
+            Err(refusal) => Poll::Ready(self.refuse(&refusal)),
+        }
+    }
+
+    /// Acts on a message.
+    ///
+    /// # Errors
+    /// The close it leads to.
+    pub(super) fn receive(&mut self, text: &str) -> Result<(), Close> {
+        match self.protocol.decode(text).map_err(Close::bad_request)? {
+            Incoming::Init(payload) => self.init(payload),
+            Incoming::Ping(payload) => {
+                self.outbox.reply(protocol::pong(payload));
+                Ok(())
+            }
+            Incoming::Pong => Ok(()),
+            Incoming::Subscribe { id, payload } => self.subscribe(&id, payload),
+            Incoming::Complete(id) => {
+                if self.outbox.cancel(&id) && self.protocol.confirms_stop() {
+                    self.outbox.reply(self.protocol.complete(&id));
+                }
+                Ok(())
+            }
+            Incoming::Terminate => Err(Close::NORMAL),
+        }
+    }
+
+    fn init(&mut self, payload: Option<&RawValue>) -> Result<(), Close> {
+        let Phase::Waiting(upgrade) = &mut self.phase else {
+            return Err(Close::INIT_TWICE);
+        };
+        let credentials = match payload {
+            None => None,
+            Some(payload) => token_of(payload).map_err(Close::bad_request)?,
+        };
+        match credentials.or(upgrade.take()) {
+            None => self.acknowledge(),
+            Some(Err(refusal)) => return self.refuse(&refusal),
+            Some(Ok(token)) => {
+                let app = Arc::clone(&self.server.app);
+                self.phase = Phase::Proving(async move { app.authenticate(&token).await }.boxed());
+            }
+        }
+        Ok(())
+    }
+
+    fn acknowledge(&mut self) {
+        self.phase = Phase::Open;
+        self.outbox.reply(protocol::ack());
+        self.tick();
+    }
+
+    /// The close for refused credentials; in the older protocol a message comes before it.
+    fn refuse(&mut self, refusal: &Refusal) -> Result<(), Close> {
+        self.phase = Phase::Refused;
+        let close = Close::refused(refusal);
+        match self.protocol.refusal(&refusal.message) {
+            None => Err(close),
+            Some(message) => {
+                self.outbox.reply(message);
+                self.outbox.close(close, When::Written);
+                Ok(())
+            }
+        }
+    }
+
+    fn subscribe(&self, id: &str, payload: &RawValue) -> Result<(), Close> {
+        if !self.is_open() {
+            return Err(Close::UNAUTHORIZED);
+        }
+        if self.token_left() == Some(Duration::ZERO) {
+            return Err(Close::EXPIRED);
+        }
+        let params: Params = serde_json::from_str(payload.get())
+            .map_err(|error| Close::bad_request(format!("Invalid payload: {error}")))?;
+        if self.protocol.replaces_duplicates() {
+            self.outbox.cancel(id);
+        }
+        match self.outbox.admits(id) {
+            Ok(()) => {}
+            Err(StartError::Duplicate) => return Err(Close::duplicate(id)),
+            Err(StartError::TooMany) => {
+                let most = self.server.config.websocket.max_operations;
+                let refusal = Refusal::new(
+                    ErrorCode::RateLimited,
+                    format!(
+                        "This connection has {most} operations, the most it may have at a time."
+                    ),
+                );
+                self.refuse_operation(id, error_payload(&refusal));
+                return Ok(());
+            }
+        }
+        match prepare(&self.server.guard, params, &self.caller) {
+            Ok(prepared) => self.start(id, prepared),
+            Err(error) => {
+                let response = async_graphql::Response::from_errors(vec![*error]);
+                self.refuse_operation(id, self::payload(response));
+                Ok(())
+            }
+        }
+    }
+
+    fn start(&self, id: &str, prepared: Prepared) -> Result<(), Close> {
+        let operation = Operation::new(id, self.protocol.next_prefix(id));
+        let running = Running {
+            protocol: self.protocol,
+            outbox: Arc::clone(&self.outbox),
+            operation: Arc::clone(&operation),
+            completed: false,
+        };
+        let task = operation::run(running, payloads(&self.server, prepared));
+        let started = self
+            .outbox
+            .start(&operation, || tokio::spawn(task).abort_handle());
+        // `admits` was asked just before, by the only one who starts operations.
+        started.map_err(|_| Close::duplicate(id))
+    }
+
+    fn refuse_operation(&self, id: &str, payload: Payload) {
+        let (Payload::Next(errors) | Payload::Error(errors)) = payload;
+        self.outbox.reply(self.protocol.error(id, &errors));
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.outbox.shut();
+    }
+}
+
+/// The payloads of any operation: a query or mutation has one.
+fn payloads(server: &Arc<Transports>, prepared: Prepared) -> BoxStream<'static, Payload> {
+    if prepared.kind == OperationType::Subscription {
+        return server.app.subscribe(prepared.request, prepared.document);
+    }
+    let server = Arc::clone(server);
+    stream::once(async move { payload(execute(&server, prepared).await) }).boxed()
+}
+
+/// Closes the socket when the server stops or the session is revoked.
+fn watch(
+    shutdown: CancellationToken,
+    revoked: Option<BoxFuture<'static, ()>>,
+    outbox: Arc<Outbox>,
+) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        match revoked {
+            None => shutdown.cancelled().await,
+            Some(revoked) => tokio::select! {
+                biased;
+                () = revoked => return outbox.close(Close::REVOKED, When::Now),
+                () = shutdown.cancelled() => {}
+            },
+        }
+        outbox.close(Close::RESTART, When::Written);
+    }))
+}
+
+/// The token in a `connection_init` payload, under any of the names that clients use, or under
+/// those names in its `headers`.
+fn token_of(payload: &RawValue) -> Result<Option<Credentials>, &'static str> {
+    let payload: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(payload.get())
+            .map_err(|_| "The payload of 'connection_init' must be an object")?;
+    let headers = payload
+        .get("headers")
+        .and_then(serde_json::Value::as_object);
+    for fields in [Some(&payload), headers].into_iter().flatten() {
+        for (name, value) in fields {
+            let Some(value) = value
+                .as_str()
+                .map(str::trim)
+                .filter(|value| !value.is_empty())
+            else {
+                continue;
+            };
+            if name.eq_ignore_ascii_case("authorization") {
+                return Ok(Some(
+                    strip_bearer(value).map(Box::from).ok_or_else(not_bearer),
+                ));
+            }
+            if name == "accessToken" || name == "token" {
+                return Ok(Some(Ok(strip_bearer(value).unwrap_or(value).into())));
+            }
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(payload: &str) -> Result<Option<Option<String>>, &'static str> {
+        let payload: Box<RawValue> = serde_json::from_str(payload).unwrap();
+        token_of(&payload).map(|found| found.map(|token| token.ok().map(String::from)))
+    }
+
+    #[test]
+    fn the_token_is_found_under_every_name_that_clients_use() {
+        for payload in [
+            r#"{"authorization":"Bearer abc"}"#,
+            r#"{"Authorization":"bearer abc"}"#,
+            r#"{"accessToken":"abc"}"#,
+            r#"{"token":"Bearer abc","x":1}"#,
+            r#"{"headers":{"Authorization":"Bearer abc"}}"#,
+        ] {
+            assert_eq!(token(payload), Ok(Some(Some("abc".into()))), "{payload}");
+        }
+        for payload in [
+            "{}",
+            r#"{"authorization":""}"#,
+            r#"{"token":null}"#,
+            r#"{"headers":7}"#,
+        ] {
+            assert_eq!(token(payload), Ok(None), "{payload}");
+        }
+        assert_eq!(token(r#"{"authorization":"Basic abc"}"#), Ok(Some(None)));
+        assert!(token("[]").is_err());
+    }
+}

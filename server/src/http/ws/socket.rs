@@ -1,0 +1,268 @@
+//! Drives one socket: reads, writes and deadlines in one task and one poll function, so that an
+//! idle socket is small and a delivered frame costs one wake-up.
+
+use std::collections::VecDeque;
+use std::error::Error as _;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::extract::ws::{Message, WebSocket};
+use bytes::Bytes;
+use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tungstenite::Error as WebSocketError;
+use tungstenite::error::ProtocolError;
+
+use super::close::Close;
+use super::outbox::Taken;
+use super::session::Session;
+
+/// A taken batch is kept for reuse up to this many frames.
+const KEPT_BATCH: usize = 16;
+
+/// Longest pause between looks at the application's clock, for tokens that hold longer.
+const EXPIRY_CHECK: Duration = Duration::from_secs(3600);
+
+/// How a socket ends: with a close of ours, or because the peer went.
+type End = Option<Close>;
+
+/// A socket and its session.
+pub(super) struct Socket {
+    socket: WebSocket,
+    session: Session,
+    /// Taken from the outbox, not yet handed to the socket.
+    batch: VecDeque<Message>,
+    /// What was taken is not all written yet.
+    writing: bool,
+    /// A ping is to be sent.
+    ping: bool,
+    deadlines: Deadlines,
+    /// Whether anything came since the last ping, and how many pings nothing came for.
+    heard: bool,
+    silent_pings: u8,
+}
+
+/// When what is due. One timer serves all.
+struct Deadlines {
+    init: Option<Instant>,
+    expiry: Option<Instant>,
+    write: Option<Instant>,
+    ping: Instant,
+}
+
+impl Deadlines {
+    fn next(&self) -> Instant {
+        [self.init, self.expiry, self.write]
+            .into_iter()
+            .flatten()
+            .fold(self.ping, Instant::min)
+    }
+}
+
+impl Socket {
+    pub(super) fn new(socket: WebSocket, session: Session) -> Self {
+        let limits = &session.server().config.websocket;
+        let now = Instant::now();
+        let deadlines = Deadlines {
+            init: Some(now + limits.init_timeout),
+            expiry: None,
+            write: None,
+            ping: now + limits.ping_interval,
+        };
+        Self {
+            socket,
+            session,
+            batch: VecDeque::new(),
+            writing: false,
+            ping: false,
+            deadlines,
+            heard: false,
+            silent_pings: 0,
+        }
+    }
+
+    /// Serves the socket to its end.
+    pub(super) async fn run(mut self) {
+        let end = {
+            let mut timer = pin!(sleep_until(self.deadlines.next()));
+            poll_fn(|cx| self.poll(cx, timer.as_mut())).await
+        };
+        let Self {
+            socket, session, ..
+        } = self;
+        let patience = session.server().config.websocket.close_timeout;
+        // Frees the operations and all that waits, before the peer is waited for.
+        drop(session);
+        close(socket, end, patience).await;
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Poll<End> {
+        loop {
+            while timer.as_mut().poll(cx).is_ready() {
+                if let Err(close) = self.due(Instant::now()) {
+                    return Poll::Ready(Some(close));
+                }
+                timer.as_mut().reset(self.deadlines.next());
+            }
+            match self.session.poll_proof(cx) {
+                Poll::Ready(Ok(())) => {
+                    self.deadlines.expiry = self.expiry(Instant::now());
+                }
+                Poll::Ready(Err(close)) => return Poll::Ready(Some(close)),
+                Poll::Pending => {}
+            }
+            if let Poll::Ready(end) = self.poll_write(cx) {
+                return Poll::Ready(end);
+            }
+            if self.session.is_open() {
+                self.deadlines.init = None;
+            }
+            let next = self.deadlines.next();
+            if next < timer.deadline() {
+                timer.as_mut().reset(next);
+                continue;
+            }
+            match self.session.outbox().poll_urgent() {
+                Err(close) => return Poll::Ready(Some(close)),
+                Ok(room) if !room || !self.session.reads() => return Poll::Pending,
+                Ok(_) => {}
+            }
+            match ready!(self.socket.poll_next_unpin(cx)) {
+                None => return Poll::Ready(None),
+                Some(Err(error)) => return Poll::Ready(read_failure(&error)),
+                Some(Ok(message)) => {
+                    if let Err(end) = self.receive(&message) {
+                        return Poll::Ready(end);
+                    }
+                }
+            }
+        }
+    }
+
+    fn receive(&mut self, message: &Message) -> Result<(), End> {
+        self.heard = true;
+        match message {
+            Message::Text(text) => self.session.receive(text).map_err(Some),
+            Message::Binary(_) => Err(Some(Close::bad_request("Messages are text"))),
+            Message::Ping(_) | Message::Pong(_) => Ok(()),
+            Message::Close(_) => Err(None),
+        }
+    }
+
+    /// Writes all that waits and flushes once. Pending when there is nothing left to do, or when
+    /// the peer has to read first; the deadline for that is then set.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        loop {
+            if !self.writing {
+                match self.session.outbox().poll_take(cx, &mut self.batch) {
+                    Poll::Ready(Taken::Close(close)) => return Poll::Ready(Some(close)),
+                    Poll::Ready(Taken::Frames) => {}
+                    Poll::Pending if !self.ping => return Poll::Pending,
+                    Poll::Pending => {}
+                }
+                if std::mem::take(&mut self.ping) {
+                    self.batch.push_back(Message::Ping(Bytes::new()));
+                }
+                self.writing = true;
+            }
+            match self.poll_batch(cx) {
+                Poll::Ready(Ok(())) => {}
+                // The connection is gone.
+                Poll::Ready(Err(_)) => return Poll::Ready(None),
+                Poll::Pending => {
+                    let patience = self.session.server().config.websocket.write_timeout;
+                    self.deadlines
+                        .write
+                        .get_or_insert_with(|| Instant::now() + patience);
+                    return Poll::Pending;
+                }
+            }
+            self.deadlines.write = None;
+            self.writing = false;
+            self.batch.shrink_to(KEPT_BATCH);
+            self.session.outbox().written();
+        }
+    }
+
+    fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), axum::Error>> {
+        while !self.batch.is_empty() {
+            ready!(self.socket.poll_ready_unpin(cx))?;
+            if let Some(frame) = self.batch.pop_front() {
+                self.socket.start_send_unpin(frame)?;
+            }
+        }
+        self.socket.poll_flush_unpin(cx)
+    }
+
+    /// When to look at the token again.
+    fn expiry(&self, now: Instant) -> Option<Instant> {
+        self.session
+            .token_left()
+            .map(|left| now + left.min(EXPIRY_CHECK))
+    }
+
+    /// Acts on the deadlines that have passed.
+    fn due(&mut self, now: Instant) -> Result<(), Close> {
+        let passed = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
+        if passed(self.deadlines.init) && !self.session.is_open() {
+            return Err(Close::INIT_TIMEOUT);
+        }
+        if passed(self.deadlines.write) {
+            return Err(Close::SLOW);
+        }
+        let ping_due = self.deadlines.ping <= now;
+        // The application's clock decides; it is asked at each ping as well, since timers stand
+        // still where machines sleep.
+        if passed(self.deadlines.expiry) || ping_due {
+            if self.session.token_left() == Some(Duration::ZERO) {
+                return Err(Close::EXPIRED);
+            }
+            self.deadlines.expiry = self.expiry(now);
+        }
+        if ping_due {
+            self.silent_pings = if self.heard { 0 } else { self.silent_pings + 1 };
+            if self.silent_pings >= 2 {
+                return Err(Close::DEAD_PEER);
+            }
+            self.heard = false;
+            self.deadlines.ping = now + self.session.server().config.websocket.ping_interval;
+            self.ping = true;
+            self.session.tick();
+        }
+        Ok(())
+    }
+}
+
+/// Closes a socket: with our code and the peer's answer, or by answering the peer's close.
+pub(super) async fn close(mut socket: WebSocket, end: End, patience: Duration) {
+    let handshake = async {
+        if let Some(close) = end
+            && socket
+                .send(Message::Close(Some(close.into_frame())))
+                .await
+                .is_err()
+        {
+            return;
+        }
+        // Unread bytes would turn the close into a reset, which can overtake the close frame.
+        while let Some(Ok(_)) = socket.recv().await {}
+    };
+    // A peer that does not answer in time is left.
+    timeout(patience, handshake).map(drop).await;
+}
+
+/// The close for what cannot be read; none where the connection is gone.
+fn read_failure(error: &axum::Error) -> End {
+    let error = error
+        .source()
+        .and_then(|source| source.downcast_ref::<WebSocketError>());
+    match error {
+        Some(WebSocketError::Capacity(_)) => Some(Close::TOO_BIG),
+        Some(WebSocketError::Utf8(_)) => Some(Close::NOT_UTF8),
+        Some(WebSocketError::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => None,
+        Some(WebSocketError::Protocol(_)) => Some(Close::BROKEN_FRAME),
+        _ => None,
+    }
+}
