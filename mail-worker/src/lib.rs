@@ -1,1 +1,11 @@
-//! Placeholder.
+//! Turns mail jobs into mail.
+//!
+//! A [`queue`] brings jobs, the [`worker::MailWorker`] renders each with its [`templates`] and
+//! hands it to a [`transport`]. How one job is handled does not depend on where it came from.
+
+pub mod queue;
+pub mod templates;
+pub mod transport;
+pub mod worker;
+
+pub use worker::{JobError, MailWorker};

@@ -5,8 +5,8 @@ use std::any::TypeId;
 use std::sync::Arc;
 
 use async_graphql::{Name, Request, Response, ServerError, Value};
-use futures_util::stream::{self, BoxStream};
 use futures_util::StreamExt as _;
+use futures_util::stream::{self, BoxStream};
 use talksy_schema::context::{Authentication, ClientInfo, Viewer};
 use talksy_schema::error::{ErrorCode, Refusal};
 use talksy_schema::id;
@@ -39,7 +39,8 @@ impl Execution {
         let name = request.operation_name.clone();
         let kind = request.parsed_query().ok().and_then(|document| {
             let mut operations = document.operations.iter();
-            let chosen = operations.find(|(known, _)| name.is_none() || known.map(Name::as_str) == name.as_deref());
+            let chosen = operations
+                .find(|(known, _)| name.is_none() || known.map(Name::as_str) == name.as_deref());
             chosen.map(|(_, operation)| operation.node.ty)
         });
         // What a mutation changes must be read anew by the fields behind it.
@@ -101,7 +102,9 @@ impl Execution {
                 let viewer = *authentication.viewer()?;
                 let chat = id::parse(&operation.chat_id, "chatId")
                     .map_err(|invalid| Refusal::from(&invalid))?;
-                Ok(live.messages(&viewer, chat, operation.after.as_deref()).await?)
+                Ok(live
+                    .messages(&viewer, chat, operation.after.as_deref())
+                    .await?)
             };
             match opened.await {
                 Ok(feed) => renderer.run(feed).left_stream(),
@@ -207,7 +210,8 @@ fn payload(mut response: Response) -> Payload {
 /// Gives the error of the complexity limit its code: async-graphql has only a message for it.
 fn name_complexity(error: &mut ServerError) {
     if error.path.is_empty() && error.message == "Query is too complex." {
-        "The operation asks for too many objects at once. Ask for smaller pages.".clone_into(&mut error.message);
+        "The operation asks for too many objects at once. Ask for smaller pages."
+            .clone_into(&mut error.message);
         let extensions = error.extensions.get_or_insert_default();
         extensions.set("code", ErrorCode::QueryTooComplex.as_str());
     }

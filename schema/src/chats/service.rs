@@ -196,15 +196,6 @@ impl ChatService {
         Ok((found, receipt))
     }
 
-    /// Those of `users` whose presence the viewer may see: themself and who shares a chat.
-    pub(crate) async fn visible_users(
-        &self,
-        viewer: UserId,
-        users: &[UserId],
-    ) -> Result<Vec<UserId>, PortError> {
-        visible_users(&*self.store, viewer, users).await
-    }
-
     /// The viewer's membership of the chat.
     ///
     /// # Errors

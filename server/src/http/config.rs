@@ -160,19 +160,63 @@ impl HttpConfig {
         problems.span("http.sse_keep_alive", self.sse_keep_alive, SECOND..=MINUTE);
         problems.range("http.query.max_bytes", query.max_bytes, 256..=1 << 20);
         problems.range("http.query.max_tokens", query.max_tokens, 64..=100_000);
-        problems.range("http.query.max_selections", query.max_selections, 16..=100_000);
+        problems.range(
+            "http.query.max_selections",
+            query.max_selections,
+            16..=100_000,
+        );
         problems.range("http.query.max_aliases", query.max_aliases, 0..=10_000);
-        problems.range("http.query.max_root_fields", query.max_root_fields, 1..=1_000);
+        problems.range(
+            "http.query.max_root_fields",
+            query.max_root_fields,
+            1..=1_000,
+        );
         problems.range("http.query.max_depth", query.max_depth, 4..=32);
         problems.range("http.query.cache_bytes", query.cache_bytes, 0..=1 << 30);
-        problems.range("http.websocket.max_sockets", socket.max_sockets, 1..=10_000_000);
-        problems.span("http.websocket.init_timeout", socket.init_timeout, SECOND..=MINUTE);
-        problems.span("http.websocket.ping_interval", socket.ping_interval, SECOND..=10 * MINUTE);
-        problems.span("http.websocket.write_timeout", socket.write_timeout, SECOND..=10 * MINUTE);
-        problems.span("http.websocket.close_timeout", socket.close_timeout, SECOND / 10..=MINUTE);
-        problems.range("http.websocket.max_operations", socket.max_operations, 1..=100_000);
-        problems.range("http.websocket.max_message_bytes", socket.max_message_bytes, 1024..=16 << 20);
-        problems.range("http.websocket.max_queued_frames", socket.max_queued_frames, 1..=65_536);
-        problems.range("http.websocket.max_queued_bytes", socket.max_queued_bytes, 4096..=64 << 20);
+        problems.range(
+            "http.websocket.max_sockets",
+            socket.max_sockets,
+            1..=10_000_000,
+        );
+        problems.span(
+            "http.websocket.init_timeout",
+            socket.init_timeout,
+            SECOND..=MINUTE,
+        );
+        problems.span(
+            "http.websocket.ping_interval",
+            socket.ping_interval,
+            SECOND..=10 * MINUTE,
+        );
+        problems.span(
+            "http.websocket.write_timeout",
+            socket.write_timeout,
+            SECOND..=10 * MINUTE,
+        );
+        problems.span(
+            "http.websocket.close_timeout",
+            socket.close_timeout,
+            SECOND / 10..=MINUTE,
+        );
+        problems.range(
+            "http.websocket.max_operations",
+            socket.max_operations,
+            1..=100_000,
+        );
+        problems.range(
+            "http.websocket.max_message_bytes",
+            socket.max_message_bytes,
+            1024..=16 << 20,
+        );
+        problems.range(
+            "http.websocket.max_queued_frames",
+            socket.max_queued_frames,
+            1..=65_536,
+        );
+        problems.range(
+            "http.websocket.max_queued_bytes",
+            socket.max_queued_bytes,
+            4096..=64 << 20,
+        );
     }
 }

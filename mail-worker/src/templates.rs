@@ -1,0 +1,88 @@
+//! What a mail says: templates compiled into the binary.
+
+use std::time::Duration;
+
+use minijinja::{AutoEscape, Environment, UndefinedBehavior, context};
+use talksy_schema::mail::MailContent;
+
+/// A rendered mail.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Rendered {
+    /// The subject, on one line.
+    pub subject: String,
+    /// The plain text.
+    pub text: String,
+    /// The same in HTML.
+    pub html: String,
+}
+
+/// The templates, parsed.
+pub struct Templates(Environment<'static>);
+
+impl Templates {
+    /// Parses the templates. HTML is escaped, and a variable that is not given is an error.
+    ///
+    /// # Errors
+    /// Where a template does not parse.
+    pub fn new() -> Result<Self, minijinja::Error> {
+        let mut templates = Environment::new();
+        templates.set_undefined_behavior(UndefinedBehavior::Strict);
+        templates.set_auto_escape_callback(|name| {
+            if name.ends_with(".html") {
+                AutoEscape::Html
+            } else {
+                AutoEscape::None
+            }
+        });
+        templates.add_template(
+            "code.subject",
+            include_str!("../templates/sign_in_code.subject.txt"),
+        )?;
+        templates.add_template("code.txt", include_str!("../templates/sign_in_code.txt"))?;
+        templates.add_template("code.html", include_str!("../templates/sign_in_code.html"))?;
+        Ok(Self(templates))
+    }
+
+    /// Renders a mail.
+    ///
+    /// # Errors
+    /// Where a template fails.
+    pub fn render(&self, content: &MailContent) -> Result<Rendered, minijinja::Error> {
+        let MailContent::SignInCode { code, expires_in } = content;
+        let valid_for = spell(Duration::from_secs(u64::from(*expires_in)));
+        let variables = context! { code, valid_for };
+        let part = |name| self.0.get_template(name)?.render(&variables);
+        Ok(Rendered {
+            subject: part("code.subject")?.trim().to_owned(),
+            text: part("code.txt")?,
+            html: part("code.html")?,
+        })
+    }
+}
+
+/// A time span in words, rounded down to whole minutes from two minutes on.
+fn spell(span: Duration) -> String {
+    match span.as_secs() {
+        1 => "1 second".to_owned(),
+        seconds @ 0..120 => format!("{seconds} seconds"),
+        seconds => format!("{} minutes", seconds / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_has_the_code_and_html_is_escaped() {
+        let content = MailContent::SignInCode {
+            code: "<042>".into(),
+            expires_in: 300,
+        };
+        let mail = Templates::new().unwrap().render(&content).unwrap();
+        assert_eq!(mail.subject, "<042> is your Talksy sign-in code");
+        assert!(mail.text.contains("    <042>\n"));
+        assert!(mail.text.contains("valid for 5 minutes"));
+        assert!(mail.html.contains("&lt;042&gt;") && !mail.html.contains("<042>"));
+    }
+}

@@ -1,0 +1,127 @@
+//! Does one job: renders it and sends it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lettre::Message;
+use lettre::message::{Mailbox, MultiPart, header};
+use talksy_schema::clock::{Clock, Timestamp};
+use talksy_schema::mail::{MAIL_JOB_VERSION, MailContent, MailJob};
+
+use crate::templates::Templates;
+use crate::transport::{SendError, Transport};
+
+/// Why a job was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// Trying again may succeed.
+    #[error(transparent)]
+    Transient(SendError),
+    /// Trying again is in vain.
+    #[error(transparent)]
+    Permanent(SendError),
+    /// The job is of a version that this worker does not know.
+    #[error("the mail job has version {0}, which this worker does not know")]
+    UnknownVersion(u16),
+    /// What the mail says is no longer true.
+    #[error("the mail's code has expired")]
+    Expired,
+    /// The mail could not be composed.
+    #[error("the mail could not be composed")]
+    Compose(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl JobError {
+    /// Whether the job should be tried again.
+    pub const fn is_transient(&self) -> bool {
+        matches!(self, Self::Transient(_))
+    }
+}
+
+/// Does mail jobs.
+pub struct MailWorker {
+    transport: Arc<dyn Transport>,
+    templates: Templates,
+    from: Mailbox,
+    clock: Arc<dyn Clock>,
+}
+
+impl MailWorker {
+    /// A worker that sends as `from`, a mailbox like `Talksy <no-reply@example.org>`.
+    ///
+    /// # Errors
+    /// Where `from` is no mailbox.
+    pub fn new(
+        transport: Arc<dyn Transport>,
+        from: &str,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, JobError> {
+        let from = from
+            .parse()
+            .map_err(|error| JobError::Compose(Box::new(error)))?;
+        let templates = Templates::new().map_err(|error| JobError::Compose(error.into()))?;
+        Ok(Self {
+            transport,
+            templates,
+            from,
+            clock,
+        })
+    }
+
+    /// Renders and sends the job's mail. Doing a job twice sends a mail with the same
+    /// `Message-ID` twice.
+    ///
+    /// # Errors
+    /// See [`JobError`].
+    pub async fn handle(&self, job: &MailJob) -> Result<(), JobError> {
+        if job.version != MAIL_JOB_VERSION {
+            return Err(JobError::UnknownVersion(job.version));
+        }
+        if self.clock.now() >= expiry(job) {
+            return Err(JobError::Expired);
+        }
+        let mail = self.compose(job).map_err(JobError::Compose)?;
+        self.transport
+            .send(job.id, &mail)
+            .await
+            .map_err(|error| match error {
+                error @ SendError::Transient(_) => JobError::Transient(error),
+                error @ SendError::Permanent(_) => JobError::Permanent(error),
+            })?;
+        tracing::info!(job = %job.id, "mail sent");
+        if self.transport.is_local() {
+            let MailContent::SignInCode { code, .. } = &job.content;
+            // For who tries Talksy out on their own machine; the mail lies in a file beside it.
+            tracing::info!("the sign-in code for {} is {code}", job.to);
+        }
+        Ok(())
+    }
+
+    fn compose(&self, job: &MailJob) -> Result<Message, Box<dyn std::error::Error + Send + Sync>> {
+        let rendered = self.templates.render(&job.content)?;
+        let to: Mailbox = job.to.as_str().parse()?;
+        let domain = self.from.email.domain();
+        let seconds = u64::try_from(job.created_at.as_secs()).unwrap_or_default();
+        let mail = Message::builder()
+            .from(self.from.clone())
+            .to(to)
+            .subject(rendered.subject)
+            .date(std::time::UNIX_EPOCH + Duration::from_secs(seconds))
+            .message_id(Some(format!("<{}@{domain}>", job.id)))
+            .raw_header(header::HeaderValue::new(
+                header::HeaderName::new_from_ascii_str("Auto-Submitted"),
+                "auto-generated".to_owned(),
+            ))
+            .multipart(MultiPart::alternative_plain_html(
+                rendered.text,
+                rendered.html,
+            ))?;
+        Ok(mail)
+    }
+}
+
+/// When the job is no longer worth doing.
+pub(crate) fn expiry(job: &MailJob) -> Timestamp {
+    let MailContent::SignInCode { expires_in, .. } = &job.content;
+    job.created_at + Duration::from_secs(u64::from(*expires_in))
+}
