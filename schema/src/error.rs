@@ -118,7 +118,8 @@ pub enum ErrorCode {
     GraphqlParseFailed,
     /// The document does not fit the schema.
     GraphqlValidationFailed,
-    /// A backend is down. Nothing was changed; try again later.
+    /// A backend is down. Try again later; `sendMessage` is safe to repeat with the same
+    /// `clientMessageId`.
     Unavailable,
     /// A fault of the server. It has been logged.
     Internal,
@@ -210,7 +211,7 @@ impl From<&PortError> for Refusal {
                 tracing::warn!(backend, error = %chain, "backend unavailable");
                 Self::new(
                     ErrorCode::Unavailable,
-                    "The service is not available at the moment. Nothing was changed; try again shortly.",
+                    "The service is not available at the moment. Try again shortly.",
                 )
             }
             PortError::Corrupt { .. } => {

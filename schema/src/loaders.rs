@@ -219,7 +219,8 @@ impl Loader<PresenceOf> for Batch {
             return Ok(HashMap::new());
         };
         let asked: Vec<_> = keys.iter().map(|key| key.0).collect();
-        let shown = crate::chats::visible_users(&*self.services.chats.store, viewer, &asked).await?;
+        let shown =
+            crate::chats::visible_users(&*self.services.chats.store, viewer, &asked).await?;
         let states = self.services.presence.states(&shown).await?;
         Ok(by_key(states, |presence| PresenceOf(presence.user_id)))
     }

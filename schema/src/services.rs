@@ -131,15 +131,17 @@ impl Services {
             policy: policies.presence,
             connections: Mutex::new(HashSet::new()),
         });
+        let accounts = Arc::new(accounts);
         let live = LiveService::new(
             ports.bus,
             ports.chats,
             ports.messages,
             Arc::clone(&presence),
+            Arc::clone(&accounts),
             policies.live,
         );
         Self {
-            accounts: Arc::new(accounts),
+            accounts,
             chats: Arc::new(chats),
             messages: Arc::new(messages),
             presence,

@@ -39,7 +39,10 @@ pub struct Environment {
 
 impl Default for Environment {
     fn default() -> Self {
-        Self { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy) }
+        Self {
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy),
+        }
     }
 }
 
@@ -89,7 +92,14 @@ impl Server {
             shutdown.tasks().clone(),
         );
         let drain = config.shutdown.drain;
-        Self { router, adapters, services, shutdown, drain, clock: environment.clock }
+        Self {
+            router,
+            adapters,
+            services,
+            shutdown,
+            drain,
+            clock: environment.clock,
+        }
     }
 
     /// Serves until the shutdown begins, then finishes what runs, and closes the adapters.
@@ -100,10 +110,14 @@ impl Server {
         let stop = self.shutdown.soft().clone();
         let presence = Arc::clone(&self.services.presence);
         let until = stop.clone();
-        self.shutdown.spawn(async move { presence.run(until).await });
-        let keys = Arc::clone(&self.adapters.keys);
-        self.shutdown.spawn(keys.watch(stop.clone()));
-        self.shutdown.spawn(purge(self.adapters.clone(), Arc::clone(&self.clock), stop.clone()));
+        self.shutdown
+            .spawn(async move { presence.run(until).await });
+        self.adapters.start(&self.shutdown);
+        self.shutdown.spawn(purge(
+            self.adapters.clone(),
+            Arc::clone(&self.clock),
+            stop.clone(),
+        ));
 
         let listener = listener.tap_io(|connection| {
             // Frames are small and wait for nobody.
@@ -111,7 +125,9 @@ impl Server {
                 tracing::debug!(%error, "TCP_NODELAY was not set");
             }
         });
-        let service = self.router.into_make_service_with_connect_info::<SocketAddr>();
+        let service = self
+            .router
+            .into_make_service_with_connect_info::<SocketAddr>();
         let serving = axum::serve(listener, service)
             .with_graceful_shutdown(async move { stop.cancelled().await });
         let serving = async { serving.await };
@@ -122,7 +138,7 @@ impl Server {
             () = over(&self.shutdown, self.drain) => Ok(()),
         };
         self.shutdown.finish(self.drain).await;
-        self.adapters.close(self.drain).await;
+        self.adapters.close().await;
         served
     }
 }
@@ -184,8 +200,7 @@ impl Application for App {
     fn revoked(&self, viewer: &Viewer) -> BoxFuture<'static, ()> {
         let (services, viewer) = (self.services.clone(), *viewer);
         Box::pin(async move {
-            let is_live = async || services.accounts.is_live(viewer.session_id).await;
-            if let Err(error) = services.live.session_end(&viewer, is_live).await {
+            if let Err(error) = services.live.session_end(&viewer).await {
                 // Without the bus the session's end would not be heard: close, and let the client
                 // come back when it is there again.
                 tracing::warn!(error = %chain(&error), "a socket could not follow its session");

@@ -5,7 +5,7 @@
 //! the life of the process.
 
 pub mod adapters;
-//pub mod app;
+pub mod app;
 pub mod cli;
 pub mod config;
 pub mod execution;

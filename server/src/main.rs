@@ -1,1 +1,47 @@
-fn main() {}
+//! The `talksy` binary.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use talksy_schema::error::chain;
+use talksy_server::app::{Environment, Server};
+use talksy_server::cli::Cli;
+use talksy_server::config::Config;
+use talksy_server::lifecycle::Shutdown;
+use talksy_server::telemetry;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    Cli::parse().run(serve).await
+}
+
+async fn serve(config: Config) -> ExitCode {
+    match try_serve(&config).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Where even this cannot be written, the exit code still tells.
+            let _ = writeln!(std::io::stderr(), "talksy: {}", chain(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn try_serve(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
+    telemetry::init(&config.log)?;
+    let shutdown = Shutdown::new();
+    shutdown.on_signals()?;
+    let server = Server::build(config, Environment::default(), shutdown).await?;
+    let listener = tokio::net::TcpListener::bind(config.listen)
+        .await
+        .map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
+    let address = listener.local_addr()?;
+    let url = config
+        .public_url
+        .clone()
+        .unwrap_or_else(|| format!("http://{address}"));
+    tracing::info!(data_dir = %config.data_dir.display(), "Talksy serves {url}/graphql (GraphiQL: {url}/graphiql)");
+    server.serve(listener).await?;
+    tracing::info!("stopped");
+    Ok(())
+}

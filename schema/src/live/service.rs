@@ -15,6 +15,7 @@ use super::policy::LivePolicy;
 use super::presence_feed::PresenceFeed;
 use super::receipt_feed::ReceiptFeed;
 use super::typing_feed::TypingFeed;
+use crate::accounts::AccountService;
 use crate::chats::{ChatStore, Member};
 use crate::context::Viewer;
 use crate::cursor::MessageCursor;
@@ -85,6 +86,7 @@ pub(super) struct Ground {
 pub struct LiveService {
     ground: Arc<Ground>,
     presence: Arc<PresenceService>,
+    accounts: Arc<AccountService>,
 }
 
 impl LiveService {
@@ -94,6 +96,7 @@ impl LiveService {
         chats: Arc<dyn ChatStore>,
         messages: Arc<dyn MessageStore>,
         presence: Arc<PresenceService>,
+        accounts: Arc<AccountService>,
         policy: LivePolicy,
     ) -> Self {
         let heads = HeadReader::spawn(Arc::clone(&messages));
@@ -109,7 +112,11 @@ impl LiveService {
             backlog,
             policy,
         });
-        Self { ground, presence }
+        Self {
+            ground,
+            presence,
+            accounts,
+        }
     }
 
     /// Every message of the chat from now on, or from behind `after`, exactly once and in order.
@@ -170,15 +177,11 @@ impl LiveService {
     }
 
     /// Resolves when the viewer's session has ended. The bus tells it at once; the store is
-    /// asked through `is_live` after an interruption and on every heartbeat.
+    /// asked after an interruption and on every heartbeat.
     ///
     /// # Errors
     /// Where the bus takes no subscription.
-    pub async fn session_end(
-        &self,
-        viewer: &Viewer,
-        is_live: impl AsyncFn() -> Result<bool, PortError>,
-    ) -> Result<(), PortError> {
+    pub async fn session_end(&self, viewer: &Viewer) -> Result<(), PortError> {
         let topics = [Topic::User(viewer.user_id)];
         let mut receiver = self
             .ground
@@ -194,7 +197,7 @@ impl LiveService {
                     _ => {}
                 },
                 Ok(Signal::Interrupted) | Err(_) => {
-                    if matches!(is_live().await, Ok(false)) {
+                    if matches!(self.accounts.is_live(viewer.session_id).await, Ok(false)) {
                         return Ok(());
                     }
                 }

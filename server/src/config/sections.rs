@@ -208,7 +208,7 @@ pub struct StoreConfig {
     /// How many connections read beside the one that writes. From 1 to 64. Default: 2.
     pub readers: usize,
     /// After how many pages of 4 KiB the write-ahead log is moved into the database.
-    /// From 100 to 1,000,000. Default: 1,000.
+    /// From 100 to 1,000,000. Default: 4,096.
     pub checkpoint_pages: u32,
 }
 
@@ -342,7 +342,7 @@ impl Default for StoreConfig {
     fn default() -> Self {
         Self {
             readers: 2,
-            checkpoint_pages: 1_000,
+            checkpoint_pages: 4_096,
         }
     }
 }

@@ -1,0 +1,263 @@
+//! Chats and members.
+
+use async_trait::async_trait;
+use rusqlite::Connection;
+use talksy_schema::chats::{Chat, ChatStore, Member, MemberRole, ReadMark};
+use talksy_schema::clock::Timestamp;
+use talksy_schema::cursor::{ChatCursor, MemberCursor};
+use talksy_schema::error::PortError;
+use talksy_schema::id::{self, ChatId, UserId};
+use talksy_schema::messages::Seq;
+use talksy_schema::page::{Page, Window};
+
+use super::SqliteStore;
+use super::fault::Fault;
+use super::rows::{self, Key, all, change, chat_columns, member_columns, one, statements};
+
+/// Sorts behind every id.
+const LAST_KEY: [u8; 17] = [0xFF; 17];
+/// Sorts ahead of every id.
+const FIRST_KEY: [u8; 0] = [];
+
+statements! {
+    CHATS = concat!("SELECT ", chat_columns!(), " FROM rarray(?1) AS wanted
+        CROSS JOIN chats ON id = wanted.value");
+    CHAT_OF_PAIR = concat!("SELECT ", chat_columns!(), " FROM chats WHERE id =
+        (SELECT chat_id FROM direct_chats WHERE low_user_id = ?1 AND high_user_id = ?2)");
+    INSERT_CHAT = concat!("INSERT INTO chats (", chat_columns!(), ")
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
+    INSERT_PAIR = "INSERT INTO direct_chats (low_user_id, high_user_id, chat_id)
+        VALUES (?1, ?2, ?3)";
+    INSERT_MEMBER = concat!("INSERT INTO members (", member_columns!(), ")
+        VALUES (?1, ?2, ?3, ?4, 0, NULL)");
+    CHATS_OF = concat!("SELECT ", chat_columns!(), " FROM members AS mine
+        CROSS JOIN chats ON id = mine.chat_id
+        WHERE mine.user_id = ?1 AND (active_at, id) < (?2, ?3)
+        ORDER BY active_at DESC, id DESC LIMIT ?4");
+    CHATS_OF_TITLED = concat!("SELECT ", chat_columns!(), " FROM members AS mine
+        CROSS JOIN chats ON id = mine.chat_id
+        WHERE mine.user_id = ?1 AND (active_at, id) < (?2, ?3)
+        AND kind = 0 AND EXISTS (SELECT 1 FROM members AS other
+            CROSS JOIN users ON users.id = other.user_id
+            WHERE other.chat_id = mine.chat_id AND other.user_id <> ?1
+            AND instr(users.name_key, ?5) > 0)
+        ORDER BY active_at DESC, id DESC LIMIT ?4");
+    CHAT_IDS_OF = "SELECT chat_id FROM members WHERE user_id = ?1";
+    MEMBERSHIPS = concat!("SELECT ", member_columns!(), " FROM rarray(?2) AS wanted
+        CROSS JOIN members ON chat_id = wanted.value AND user_id = ?1");
+    MEMBER = concat!("SELECT ", member_columns!(), " FROM members
+        WHERE chat_id = ?1 AND user_id = ?2");
+    MEMBERS = concat!("SELECT ", member_columns!(), " FROM members
+        WHERE chat_id = ?1 AND user_id > ?2 AND last_read_seq >= ?3
+        ORDER BY user_id LIMIT ?4");
+    FIRST_MEMBERS = concat!("SELECT ", member_columns!(), " FROM rarray(?1) AS wanted
+        CROSS JOIN members AS m ON m.chat_id = wanted.value AND m.user_id IN
+            (SELECT f.user_id FROM members AS f WHERE f.chat_id = wanted.value
+            ORDER BY f.user_id LIMIT ?2)
+        ORDER BY m.chat_id, m.user_id");
+    SLOWEST_READERS = concat!("SELECT ", member_columns!(), " FROM rarray(?1) AS wanted
+        CROSS JOIN members AS m ON m.chat_id = wanted.value AND m.user_id IN
+            (SELECT s.user_id FROM members AS s WHERE s.chat_id = wanted.value
+            ORDER BY s.last_read_seq, s.user_id LIMIT 2)
+        ORDER BY m.chat_id, m.last_read_seq, m.user_id");
+    SHARING = "SELECT wanted.value FROM rarray(?2) AS wanted
+        WHERE EXISTS (SELECT 1 FROM members AS theirs
+            CROSS JOIN members AS mine ON mine.chat_id = theirs.chat_id AND mine.user_id = ?1
+            WHERE theirs.user_id = wanted.value)";
+    MARK_READ = concat!("UPDATE members SET last_read_at = ?4,
+        last_read_seq = min(?3, (SELECT last_seq FROM chats WHERE id = ?1))
+        WHERE chat_id = ?1 AND user_id = ?2
+        AND last_read_seq < min(?3, (SELECT last_seq FROM chats WHERE id = ?1))
+        RETURNING ", member_columns!());
+    /// Reads no more than the messages above the mark. Comparing with the sender leaves out
+    /// system messages, which have none.
+    UNREAD_COUNTS = "SELECT m.chat_id, (SELECT count(*) FROM messages AS x
+            WHERE x.chat_id = m.chat_id AND x.seq > m.last_read_seq
+            AND x.sender_id <> m.user_id AND x.deleted_at IS NULL)
+        FROM rarray(?2) AS wanted
+        CROSS JOIN members AS m ON m.chat_id = wanted.value AND m.user_id = ?1";
+}
+
+#[async_trait]
+impl ChatStore for SqliteStore {
+    async fn chats(&self, ids: &[ChatId]) -> Result<Vec<Chat>, PortError> {
+        let keys = rows::keys(ids, id::bytes);
+        self.read(move |conn| all(conn, CHATS, [rows::list(&keys)], rows::chat))
+            .await
+    }
+
+    async fn open_direct(
+        &self,
+        candidate: &Chat,
+        users: [UserId; 2],
+    ) -> Result<(Chat, bool), PortError> {
+        let chat = Chat {
+            member_count: 2,
+            ..candidate.clone()
+        };
+        let mut pair = users.map(id::bytes);
+        pair.sort_unstable();
+        self.write(move |conn| open_direct(conn, &chat, pair)).await
+    }
+
+    async fn chats_of(
+        &self,
+        user: UserId,
+        search: Option<&str>,
+        window: &Window<ChatCursor>,
+    ) -> Result<Page<Chat>, PortError> {
+        let search = search.map(str::to_lowercase);
+        let (active_at, key) = match &window.after {
+            Some(after) => (
+                after.active_at.as_millis(),
+                id::bytes(after.chat_id).to_vec(),
+            ),
+            None => (i64::MAX, LAST_KEY.to_vec()),
+        };
+        let (user, limit) = (id::bytes(user), rows::overread(window));
+        let chats = self
+            .read(move |conn| match search {
+                Some(text) if !text.is_empty() => {
+                    let values = (user, active_at, key, limit, text);
+                    all(conn, CHATS_OF_TITLED, values, rows::chat)
+                }
+                _ => all(conn, CHATS_OF, (user, active_at, key, limit), rows::chat),
+            })
+            .await?;
+        Ok(Page::from_overread(chats, window))
+    }
+
+    async fn chat_ids_of(&self, user: UserId) -> Result<Vec<ChatId>, PortError> {
+        self.read(move |conn| {
+            all(conn, CHAT_IDS_OF, [id::bytes(user)], |row| {
+                Ok(id::from_bytes(row.get(0)?))
+            })
+        })
+        .await
+    }
+
+    async fn memberships(&self, user: UserId, chats: &[ChatId]) -> Result<Vec<Member>, PortError> {
+        let keys = rows::keys(chats, id::bytes);
+        self.read(move |conn| {
+            let values = (id::bytes(user), rows::list(&keys));
+            all(conn, MEMBERSHIPS, values, rows::member)
+        })
+        .await
+    }
+
+    async fn members(
+        &self,
+        chat: ChatId,
+        read_from: Option<Seq>,
+        window: &Window<MemberCursor>,
+    ) -> Result<Page<Member>, PortError> {
+        let after = match &window.after {
+            Some(after) => id::bytes(after.user_id).to_vec(),
+            None => FIRST_KEY.to_vec(),
+        };
+        let (read_from, limit) = (read_from.unwrap_or_default(), rows::overread(window));
+        let members = self
+            .read(move |conn| {
+                let values = (id::bytes(chat), after, read_from, limit);
+                all(conn, MEMBERS, values, rows::member)
+            })
+            .await?;
+        Ok(Page::from_overread(members, window))
+    }
+
+    async fn first_members(
+        &self,
+        chats: &[ChatId],
+        limit: usize,
+    ) -> Result<Vec<Member>, PortError> {
+        let keys = rows::keys(chats, id::bytes);
+        self.read(move |conn| {
+            all(
+                conn,
+                FIRST_MEMBERS,
+                (rows::list(&keys), rows::limit(limit)),
+                rows::member,
+            )
+        })
+        .await
+    }
+
+    async fn slowest_readers(&self, chats: &[ChatId]) -> Result<Vec<Member>, PortError> {
+        let keys = rows::keys(chats, id::bytes);
+        self.read(move |conn| all(conn, SLOWEST_READERS, [rows::list(&keys)], rows::member))
+            .await
+    }
+
+    async fn sharing(&self, user: UserId, others: &[UserId]) -> Result<Vec<UserId>, PortError> {
+        let keys = rows::keys(others, id::bytes);
+        self.read(move |conn| {
+            let values = (id::bytes(user), rows::list(&keys));
+            all(conn, SHARING, values, |row| Ok(id::from_bytes(row.get(0)?)))
+        })
+        .await
+    }
+
+    async fn mark_read(
+        &self,
+        chat: ChatId,
+        user: UserId,
+        seq: Seq,
+        now: Timestamp,
+    ) -> Result<Option<ReadMark>, PortError> {
+        let (chat, user) = (id::bytes(chat), id::bytes(user));
+        self.write(move |conn| {
+            let values = (chat, user, seq, now.as_millis());
+            if let Some(member) = one(conn, MARK_READ, values, rows::member)? {
+                return Ok(Some(ReadMark {
+                    member,
+                    moved: true,
+                }));
+            }
+            let member = one(conn, MEMBER, (chat, user), rows::member)?;
+            Ok(member.map(|member| ReadMark {
+                member,
+                moved: false,
+            }))
+        })
+        .await
+    }
+
+    async fn unread_counts(
+        &self,
+        user: UserId,
+        chats: &[ChatId],
+    ) -> Result<Vec<(ChatId, u32)>, PortError> {
+        let keys = rows::keys(chats, id::bytes);
+        self.read(move |conn| {
+            let values = (id::bytes(user), rows::list(&keys));
+            all(conn, UNREAD_COUNTS, values, |row| {
+                Ok((id::from_bytes(row.get(0)?), row.get(1)?))
+            })
+        })
+        .await
+    }
+}
+
+fn open_direct(conn: &Connection, chat: &Chat, pair: [Key; 2]) -> Result<(Chat, bool), Fault> {
+    if let Some(found) = one(conn, CHAT_OF_PAIR, pair, rows::chat)? {
+        return Ok((found, false));
+    }
+    let key = id::bytes(chat.id);
+    let values = (
+        key,
+        rows::chat_kind(chat.kind),
+        chat.created_at.as_millis(),
+        chat.active_at.as_millis(),
+        chat.last_seq,
+        chat.member_count,
+        chat.membership_epoch,
+    );
+    change(conn, INSERT_CHAT, values)?;
+    change(conn, INSERT_PAIR, (pair[0], pair[1], key))?;
+    let role = rows::member_role(MemberRole::Member);
+    for user in pair {
+        let values = (key, user, role, chat.created_at.as_millis());
+        change(conn, INSERT_MEMBER, values)?;
+    }
+    Ok((chat.clone(), true))
+}
