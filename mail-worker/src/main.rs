@@ -79,13 +79,12 @@ async fn main() -> ExitCode {
 }
 
 async fn do_send(send: Send) -> Result<(), Box<dyn std::error::Error>> {
-    let json = match send.file {
-        Some(path) => std::fs::read_to_string(path)?,
-        None => {
-            let mut json = String::new();
-            std::io::stdin().read_to_string(&mut json)?;
-            json
-        }
+    let json = if let Some(path) = send.file {
+        std::fs::read_to_string(path)?
+    } else {
+        let mut json = String::new();
+        std::io::stdin().read_to_string(&mut json)?;
+        json
     };
     let job = serde_json::from_str(&json)?;
     let transport: Arc<dyn Transport> = match (send.smtp_url, send.outbox) {

@@ -28,7 +28,10 @@ impl Templates {
         let mut templates = Environment::new();
         templates.set_undefined_behavior(UndefinedBehavior::Strict);
         templates.set_auto_escape_callback(|name| {
-            if name.ends_with(".html") {
+            if std::path::Path::new(name)
+                .extension()
+                .is_some_and(|kind| kind == "html")
+            {
                 AutoEscape::Html
             } else {
                 AutoEscape::None

@@ -102,7 +102,7 @@ async fn fetch(ctx: &Context<'_>, ids: &[ID], field: &'static str) -> Result<Vec
     let mut found = Vec::<(NodeId, Node)>::new();
     if !users.is_empty() {
         for (id, user) in ctx.loaders().load_many(users).await? {
-            found.push((NodeId::User(id), Node::User(UserNode(user))));
+            found.push((NodeId::User(id), Node::User(UserNode::new(user))));
         }
     }
     if !chats.is_empty() {
@@ -120,7 +120,7 @@ async fn fetch(ctx: &Context<'_>, ids: &[ID], field: &'static str) -> Result<Vec
         for session in services.accounts.sessions(viewer).await? {
             found.push((
                 NodeId::Session(session.id),
-                Node::Session(SessionNode(session)),
+                Node::Session(SessionNode::new(session)),
             ));
         }
     }

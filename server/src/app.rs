@@ -26,7 +26,7 @@ use crate::http::{self, Application, CheckedDocument, Payload};
 use crate::lifecycle::Shutdown;
 
 /// How often expired sessions are removed from the store.
-const PURGE_EVERY: Duration = Duration::from_secs(3600);
+const PURGE_EVERY: Duration = Duration::from_hours(1);
 
 /// What the process takes from its surroundings and a test replaces.
 #[derive(Clone)]

@@ -38,8 +38,15 @@ struct State {
 impl ChaosBus {
     /// A bus over a hub of its own, whose receivers hold `mailbox` events.
     pub fn new(faults: Faults, seed: u64, mailbox: usize) -> Self {
-        let state = State { random: SmallRng::seed_from_u64(seed), held: Vec::new() };
-        Self { hub: Hub::new(mailbox), faults, state: Mutex::new(state) }
+        let state = State {
+            random: SmallRng::seed_from_u64(seed),
+            held: Vec::new(),
+        };
+        Self {
+            hub: Hub::new(mailbox),
+            faults,
+            state: Mutex::new(state),
+        }
     }
 }
 
@@ -48,10 +55,10 @@ impl Bus for ChaosBus {
     async fn publish(&self, topic: Topic, event: Event) -> Result<(), PortError> {
         let event = Published::new(event);
         let mut state = self.state.lock();
-        let mut happens = |percent: u8| state.random.random_range(0..100) < percent;
         let faults = self.faults;
-        let (lost, doubled) = (happens(faults.lose), happens(faults.double));
-        let (held, interrupted) = (happens(faults.hold), happens(faults.interrupt));
+        let [lost, doubled, held, interrupted] =
+            [faults.lose, faults.double, faults.hold, faults.interrupt]
+                .map(|percent| state.random.random_range(0..100) < percent);
         if interrupted {
             state.held.clear();
             self.hub.interrupt_all();
@@ -68,18 +75,15 @@ impl Bus for ChaosBus {
         }
         // Of what was held back, some comes now: behind what was sent after it.
         if !state.held.is_empty() && state.random.random_range(0..3) == 0 {
-            let which = state.random.random_range(0..state.held.len());
+            let count = state.held.len();
+            let which = state.random.random_range(0..count);
             let (topic, event) = state.held.swap_remove(which);
             self.hub.deliver(topic, &event);
         }
         Ok(())
     }
 
-    async fn subscribe(
-        &self,
-        interest: Interest,
-        topics: &[Topic],
-    ) -> Result<Receiver, PortError> {
+    async fn subscribe(&self, interest: Interest, topics: &[Topic]) -> Result<Receiver, PortError> {
         let mut receiver = self.hub.receiver(interest);
         for topic in topics {
             receiver.follow(*topic);

@@ -1,5 +1,46 @@
 //! What Talksy's tests share: a server on a port of its own with a clock that only the test
 //! moves and a mailbox that it reads, the clients to talk to it, and the contract suites that
 //! every adapter of a port passes.
+//!
+//! Test code panics where something is not as a test expects; nothing here is for production.
 
+pub mod app;
 pub mod chaos;
+pub mod client;
+pub mod clock;
+pub mod mailbox;
+pub mod process;
+pub mod websocket;
+
+use std::time::Duration;
+
+/// How long a test waits for what must come. Never a measure: a healthy server needs a thousandth.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Waits for what must come.
+///
+/// # Panics
+/// When it has not come by the [`DEADLINE`].
+pub async fn soon<T>(what: &str, event: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(DEADLINE, event).await {
+        Ok(value) => value,
+        Err(_elapsed) => panic!("waited {DEADLINE:?} in vain for {what}"),
+    }
+}
+
+/// Asks again and again until the answer is there. For what no event tells of: a file, another
+/// process, a state behind an API.
+///
+/// # Panics
+/// When there is none by the [`DEADLINE`].
+pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    soon(what, async {
+        loop {
+            if let Some(value) = ask().await {
+                return value;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+}

@@ -126,14 +126,11 @@ impl Adapters {
 }
 
 fn mail_worker(config: &Config, environment: &Environment) -> Result<MailWorker, StartError> {
-    let transport: Arc<dyn Transport> = match &config.smtp_url {
-        Some(url) => {
-            Arc::new(SmtpTransport::new(url).map_err(|error| StartError::Mail(error.into()))?)
-        }
-        None => {
-            let outbox = FileTransport::new(config.data_dir.join(OUTBOX));
-            Arc::new(outbox.map_err(|error| StartError::Mail(error.into()))?)
-        }
+    let transport: Arc<dyn Transport> = if let Some(url) = &config.smtp_url {
+        Arc::new(SmtpTransport::new(url).map_err(|error| StartError::Mail(error.into()))?)
+    } else {
+        let outbox = FileTransport::new(config.data_dir.join(OUTBOX));
+        Arc::new(outbox.map_err(|error| StartError::Mail(error.into()))?)
     };
     let worker = MailWorker::new(
         transport,

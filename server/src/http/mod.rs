@@ -116,6 +116,6 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
             .allow_origin(allowed)
             .allow_methods([Method::GET, Method::POST])
             .allow_headers(AllowHeaders::mirror_request())
-            .max_age(Duration::from_secs(3600)),
+            .max_age(Duration::from_hours(1)),
     )
 }

@@ -65,12 +65,12 @@ impl AuthPayload {
 
     /// The session that the tokens belong to.
     async fn session(&self) -> SessionNode {
-        SessionNode(self.0.session.clone())
+        SessionNode::signing_in(self.0.session.clone())
     }
 
     /// The user who signed in.
     async fn user(&self) -> UserNode {
-        UserNode(self.0.user.clone())
+        UserNode::signing_in(self.0.user.clone())
     }
 
     /// Whether the account was made by this sign-in.
@@ -214,7 +214,7 @@ impl AccountMutation {
             .update_profile(ctx.viewer()?, &change)
             .await?;
         Ok(UpdateProfilePayload {
-            user: UserNode(user),
+            user: UserNode::new(user),
         })
     }
 }

@@ -18,7 +18,7 @@ impl AccountQuery {
         if matches!(ctx.data_unchecked(), Authentication::Anonymous) {
             return Ok(None);
         }
-        Ok(Some(UserNode(
+        Ok(Some(UserNode::new(
             ctx.services().accounts.me(ctx.viewer()?).await?,
         )))
     }
@@ -40,12 +40,15 @@ impl AccountQuery {
         let page = accounts
             .search(ctx.viewer()?, search.as_deref(), &window)
             .await?;
-        Ok(UserConnection::new(page.map(UserNode), UserNode::cursor))
+        Ok(UserConnection::new(
+            page.map(UserNode::new),
+            UserNode::cursor,
+        ))
     }
 
     /// The viewer's signed-in devices, last used first.
     async fn sessions(&self, ctx: &Context<'_>) -> Result<Vec<SessionNode>> {
         let sessions = ctx.services().accounts.sessions(ctx.viewer()?).await?;
-        Ok(sessions.into_iter().map(SessionNode).collect())
+        Ok(sessions.into_iter().map(SessionNode::new).collect())
     }
 }

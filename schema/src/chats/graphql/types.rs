@@ -32,7 +32,7 @@ impl ChatNode {
     /// For a direct chat, the other member's name.
     async fn title(&self, ctx: &Context<'_>) -> Result<String> {
         let peer = self.other_member(ctx).await?;
-        Ok(peer.map(|user| user.0.name.into()).unwrap_or_default())
+        Ok(peer.map(UserNode::into_name).unwrap_or_default())
     }
 
     /// The members, ordered by the age of their accounts.
@@ -298,7 +298,7 @@ pub(crate) fn member_cursor(
 pub(crate) async fn load_user(ctx: &Context<'_>, user: UserId) -> Result<UserNode> {
     let found = ctx.loaders().load_one(user).await?;
     Ok(found
-        .map(UserNode)
+        .map(UserNode::new)
         .ok_or_else(|| dangling(user.to_string()))?)
 }
 

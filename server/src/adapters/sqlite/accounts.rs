@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 use rusqlite::types::Value;
 use talksy_schema::accounts::{
-    AccountStore, DisplayName, ProfileChange, Rotation, Session, TokenHash, User,
+    About, AccountStore, DisplayName, ProfileChange, Rotation, Session, TokenHash, User,
 };
 use talksy_schema::clock::Timestamp;
 use talksy_schema::cursor::UserCursor;
@@ -92,7 +92,7 @@ impl AccountStore for SqliteStore {
                 user.email.as_str(),
                 user.name.as_str(),
                 user.name.sort_key(),
-                user.about.as_ref().map(|about| about.as_str()),
+                user.about.as_ref().map(About::as_str),
                 user.created_at.as_millis(),
                 user.last_seen_at.map(Timestamp::as_millis),
             );
@@ -115,9 +115,7 @@ impl AccountStore for SqliteStore {
                 change.name.as_ref().map(DisplayName::as_str),
                 change.name.as_ref().map(DisplayName::sort_key),
                 about.is_some(),
-                about
-                    .and_then(|about| about.as_ref())
-                    .map(|about| about.as_str()),
+                about.and_then(|about| about.as_ref()).map(About::as_str),
             );
             one(conn, UPDATE_PROFILE, values, rows::user)
         })

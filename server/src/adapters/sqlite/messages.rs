@@ -5,7 +5,9 @@ use rusqlite::Connection;
 use talksy_schema::clock::Timestamp;
 use talksy_schema::error::PortError;
 use talksy_schema::id::{self, ChatId, MessageId};
-use talksy_schema::messages::{Append, Appended, Head, Message, MessageStore, Seq};
+use talksy_schema::messages::{
+    Append, Appended, ClientMessageId, Head, Message, MessageStore, MessageText, Seq,
+};
 use talksy_schema::page::{Page, Window};
 
 use super::SqliteStore;
@@ -132,8 +134,8 @@ fn append(conn: &Connection, draft: &Message) -> Result<Append, Fault> {
         message
             .client_message_id
             .as_ref()
-            .map(|own_id| own_id.as_str()),
-        message.text.as_ref().map(|text| text.as_str()),
+            .map(ClientMessageId::as_str),
+        message.text.as_ref().map(MessageText::as_str),
     );
     change(conn, INSERT_MESSAGE, values)?;
     Ok(Append::Done(Box::new(Appended {

@@ -107,21 +107,21 @@ impl SqliteStore {
         open::set_up_writer(&conn, options.checkpoint_pages)?;
         migrate::migrate(&mut conn)?;
 
-        let (writer, writes) = Queue::new(options.queue.get(), options.patience);
-        let (readers, reads) = Queue::new(options.queue.get(), options.patience);
+        let (writer, write_jobs) = Queue::new(options.queue.get(), options.patience);
+        let (readers, read_jobs) = Queue::new(options.queue.get(), options.patience);
         for number in 1..=options.readers.get() {
             let conn = open::connect_reader(path, options.busy_timeout)?;
-            let reads = reads.clone();
+            let read_jobs = read_jobs.clone();
             readers
                 .spawn(format!("sqlite-read-{number}"), move || {
-                    readers::run(&conn, &reads);
+                    readers::run(&conn, &read_jobs);
                 })
                 .map_err(OpenError::Thread)?;
         }
         let max_batch = options.max_batch.get();
         writer
             .spawn("sqlite-write".to_owned(), move || {
-                writer::run(conn, &writes, max_batch, lock);
+                writer::run(conn, &write_jobs, max_batch, lock);
             })
             .map_err(OpenError::Thread)?;
         let calls = AtomicU64::new(0);

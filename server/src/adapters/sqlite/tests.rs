@@ -371,7 +371,7 @@ async fn a_used_refresh_token_is_recognised_until_its_session_is_gone() {
         user_id: fixture.users[0].id,
         created_at: NOW,
         last_used_at: NOW,
-        expires_at: NOW + Duration::from_secs(60),
+        expires_at: NOW + Duration::from_mins(1),
         user_agent: None,
         ip_address: Some("::1".parse().unwrap()),
     };
@@ -395,7 +395,7 @@ async fn a_used_refresh_token_is_recognised_until_its_session_is_gone() {
     assert!(matches!(rotate(9, 4).await, Ok(Rotation::Unknown)));
     assert_eq!(
         store
-            .purge_expired(NOW + Duration::from_secs(60))
+            .purge_expired(NOW + Duration::from_mins(1))
             .await
             .unwrap(),
         0

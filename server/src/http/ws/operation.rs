@@ -56,7 +56,7 @@ impl Drop for Running {
         let (protocol, operation) = (self.protocol, &self.operation);
         self.outbox.finish(operation, || {
             if self.completed {
-                return protocol.complete(&operation.id);
+                return protocol::complete(&operation.id);
             }
             let (Payload::Next(errors) | Payload::Error(errors)) = error_payload(&panicked());
             protocol.error(&operation.id, &errors)

@@ -148,16 +148,16 @@ impl Protocol {
         )
         .into()
     }
-
-    /// An operation's end.
-    pub(super) fn complete(self, id: &str) -> Utf8Bytes {
-        format!(r#"{{"id":{},"type":"complete"}}"#, json_string(id)).into()
-    }
 }
 
 /// The acknowledgement.
 pub(super) fn ack() -> Utf8Bytes {
     Utf8Bytes::from_static(r#"{"type":"connection_ack"}"#)
+}
+
+/// An operation's end.
+pub(super) fn complete(id: &str) -> Utf8Bytes {
+    format!(r#"{{"id":{},"type":"complete"}}"#, json_string(id)).into()
 }
 
 /// The answer to a `ping` message.
@@ -242,7 +242,7 @@ mod tests {
             r#"{"id":"a\"b","type":"next","payload":{"data":null}}"#
         );
         assert_eq!(
-            Protocol::Legacy.complete("ü\n").as_str(),
+            complete("ü\n").as_str(),
             r#"{"id":"ü\n","type":"complete"}"#
         );
     }

@@ -158,7 +158,7 @@ impl Session {
             Incoming::Subscribe { id, payload } => self.subscribe(&id, payload),
             Incoming::Complete(id) => {
                 if self.outbox.cancel(&id) && self.protocol.confirms_stop() {
-                    self.outbox.reply(self.protocol.complete(&id));
+                    self.outbox.reply(protocol::complete(&id));
                 }
                 Ok(())
             }
@@ -333,9 +333,10 @@ fn token_of(payload: &RawValue) -> Result<Option<Credentials>, &'static str> {
 mod tests {
     use super::*;
 
-    fn token(payload: &str) -> Result<Option<Option<String>>, &'static str> {
+    /// The token found, `-` for credentials that are no bearer token, nothing where there are none.
+    fn token(payload: &str) -> Result<Option<String>, &'static str> {
         let payload: Box<RawValue> = serde_json::from_str(payload).unwrap();
-        token_of(&payload).map(|found| found.map(|token| token.ok().map(String::from)))
+        token_of(&payload).map(|found| found.map(|token| token.map_or("-".into(), String::from)))
     }
 
     #[test]
@@ -347,7 +348,7 @@ mod tests {
             r#"{"token":"Bearer abc","x":1}"#,
             r#"{"headers":{"Authorization":"Bearer abc"}}"#,
         ] {
-            assert_eq!(token(payload), Ok(Some(Some("abc".into()))), "{payload}");
+            assert_eq!(token(payload), Ok(Some("abc".into())), "{payload}");
         }
         for payload in [
             "{}",
@@ -357,7 +358,10 @@ mod tests {
         ] {
             assert_eq!(token(payload), Ok(None), "{payload}");
         }
-        assert_eq!(token(r#"{"authorization":"Basic abc"}"#), Ok(Some(None)));
+        assert_eq!(
+            token(r#"{"authorization":"Basic abc"}"#),
+            Ok(Some("-".into()))
+        );
         assert!(token("[]").is_err());
     }
 }

@@ -23,14 +23,14 @@ use super::session::Session;
 const KEPT_BATCH: usize = 16;
 
 /// Longest pause between looks at the application's clock, for tokens that hold longer.
-const EXPIRY_CHECK: Duration = Duration::from_secs(3600);
+const EXPIRY_CHECK: Duration = Duration::from_hours(1);
 
 /// How a socket ends: with a close of ours, or because the peer went.
 type End = Option<Close>;
 
 /// A socket and its session.
 pub(super) struct Socket {
-    socket: WebSocket,
+    stream: WebSocket,
     session: Session,
     /// Taken from the outbox, not yet handed to the socket.
     batch: VecDeque<Message>,
@@ -62,7 +62,7 @@ impl Deadlines {
 }
 
 impl Socket {
-    pub(super) fn new(socket: WebSocket, session: Session) -> Self {
+    pub(super) fn new(stream: WebSocket, session: Session) -> Self {
         let limits = &session.server().config.websocket;
         let now = Instant::now();
         let deadlines = Deadlines {
@@ -72,7 +72,7 @@ impl Socket {
             ping: now + limits.ping_interval,
         };
         Self {
-            socket,
+            stream,
             session,
             batch: VecDeque::new(),
             writing: false,
@@ -90,12 +90,12 @@ impl Socket {
             poll_fn(|cx| self.poll(cx, timer.as_mut())).await
         };
         let Self {
-            socket, session, ..
+            stream, session, ..
         } = self;
         let patience = session.server().config.websocket.close_timeout;
         // Frees the operations and all that waits, before the peer is waited for.
         drop(session);
-        close(socket, end, patience).await;
+        close(stream, end, patience).await;
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Poll<End> {
@@ -129,7 +129,7 @@ impl Socket {
                 Ok(room) if !room || !self.session.reads() => return Poll::Pending,
                 Ok(_) => {}
             }
-            match ready!(self.socket.poll_next_unpin(cx)) {
+            match ready!(self.stream.poll_next_unpin(cx)) {
                 None => return Poll::Ready(None),
                 Some(Err(error)) => return Poll::Ready(read_failure(&error)),
                 Some(Ok(message)) => {
@@ -158,9 +158,8 @@ impl Socket {
             if !self.writing {
                 match self.session.outbox().poll_take(cx, &mut self.batch) {
                     Poll::Ready(Taken::Close(close)) => return Poll::Ready(Some(close)),
-                    Poll::Ready(Taken::Frames) => {}
                     Poll::Pending if !self.ping => return Poll::Pending,
-                    Poll::Pending => {}
+                    Poll::Ready(Taken::Frames) | Poll::Pending => {}
                 }
                 if std::mem::take(&mut self.ping) {
                     self.batch.push_back(Message::Ping(Bytes::new()));
@@ -188,12 +187,12 @@ impl Socket {
 
     fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), axum::Error>> {
         while !self.batch.is_empty() {
-            ready!(self.socket.poll_ready_unpin(cx))?;
+            ready!(self.stream.poll_ready_unpin(cx))?;
             if let Some(frame) = self.batch.pop_front() {
-                self.socket.start_send_unpin(frame)?;
+                self.stream.start_send_unpin(frame)?;
             }
         }
-        self.socket.poll_flush_unpin(cx)
+        self.stream.poll_flush_unpin(cx)
     }
 
     /// When to look at the token again.
@@ -236,10 +235,10 @@ impl Socket {
 }
 
 /// Closes a socket: with our code and the peer's answer, or by answering the peer's close.
-pub(super) async fn close(mut socket: WebSocket, end: End, patience: Duration) {
+pub(super) async fn close(mut stream: WebSocket, end: End, patience: Duration) {
     let handshake = async {
         if let Some(close) = end
-            && socket
+            && stream
                 .send(Message::Close(Some(close.into_frame())))
                 .await
                 .is_err()
@@ -247,7 +246,7 @@ pub(super) async fn close(mut socket: WebSocket, end: End, patience: Duration) {
             return;
         }
         // Unread bytes would turn the close into a reset, which can overtake the close frame.
-        while let Some(Ok(_)) = socket.recv().await {}
+        while let Some(Ok(_)) = stream.recv().await {}
     };
     // A peer that does not answer in time is left.
     timeout(patience, handshake).map(drop).await;

@@ -1,0 +1,30 @@
+import './workers.js';
+// The parts' own styles: `graphiql/style.css` has Monaco's as well, which come with Monaco.
+import '@graphiql/react/style.css';
+import '@graphiql/plugin-doc-explorer/style.css';
+import '@graphiql/plugin-history/style.css';
+import 'graphiql/graphiql.css';
+import './style.css';
+
+import { GraphiQL } from 'graphiql';
+import { createRoot } from 'react-dom/client';
+
+import { fetcher } from './fetcher.js';
+import { defaultHeaders, defaultQuery, defaultTabs } from './tabs.js';
+
+// GraphiQL keeps its tabs in the browser. Of the default ones it shows the first one's variables
+// only where they are given here too.
+const isFirstVisit = localStorage.getItem('graphiql:tabState') === null;
+
+createRoot(document.getElementById('root')).render(
+  <GraphiQL
+    fetcher={fetcher}
+    defaultTabs={defaultTabs}
+    defaultQuery={defaultQuery}
+    defaultHeaders={defaultHeaders}
+    initialVariables={isFirstVisit ? defaultTabs[0].variables : undefined}
+    defaultEditorToolsVisibility="variables"
+  >
+    <GraphiQL.Logo>Talksy</GraphiQL.Logo>
+  </GraphiQL>,
+);

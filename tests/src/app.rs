@@ -1,0 +1,216 @@
+//! A server in this process, on a free port: the real one, with its real adapters, a clock that
+//! only the test moves and a mailbox.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use talksy_schema::clock::SystemEntropy;
+use talksy_schema::services::Ports;
+use talksy_server::adapters::Adapters;
+use talksy_server::app::{Environment, Server};
+use talksy_server::config::{Config, Quota};
+use talksy_server::lifecycle::Shutdown;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::client::{Client, User};
+use crate::clock::TestClock;
+use crate::mailbox::Mailbox;
+use crate::soon;
+
+type Configure = Box<dyn FnOnce(&mut Config)>;
+type Replace = Box<dyn FnOnce(Ports) -> Ports>;
+
+/// Says how the server under test differs from the usual one.
+#[derive(Default)]
+pub struct Builder {
+    configure: Vec<Configure>,
+    replace: Vec<Replace>,
+    data: Option<TempDir>,
+}
+
+/// A running server.
+pub struct TestApp {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its time.
+    pub clock: Arc<TestClock>,
+    /// Its mail.
+    pub mailbox: Arc<Mailbox>,
+    /// Its adapters.
+    pub adapters: Adapters,
+    data: Option<TempDir>,
+    shutdown: Shutdown,
+    serving: Option<JoinHandle<std::io::Result<()>>>,
+}
+
+impl Builder {
+    /// Changes the configuration. Limits of rates are high where the test does not set them.
+    #[must_use]
+    pub fn config(mut self, change: impl FnOnce(&mut Config) + 'static) -> Self {
+        self.configure.push(Box::new(change));
+        self
+    }
+
+    /// Puts other adapters in the place of some.
+    #[must_use]
+    pub fn ports(mut self, replace: impl FnOnce(Ports) -> Ports + 'static) -> Self {
+        self.replace.push(Box::new(replace));
+        self
+    }
+
+    /// Uses the data directory of a server that has stopped.
+    #[must_use]
+    pub fn data(mut self, folder: TempDir) -> Self {
+        self.data = Some(folder);
+        self
+    }
+
+    /// Starts the server.
+    ///
+    /// # Panics
+    /// Where it does not start.
+    pub async fn start(self) -> TestApp {
+        let data = match self.data {
+            Some(folder) => folder,
+            None => must(tempfile::tempdir()),
+        };
+        let mut config = test_config();
+        data.path().clone_into(&mut config.data_dir);
+        for change in self.configure {
+            change(&mut config);
+        }
+        let clock = Arc::new(TestClock::default());
+        let environment = Environment {
+            clock: Arc::clone(&clock) as _,
+            entropy: Arc::new(SystemEntropy),
+        };
+        let mut adapters = must(Adapters::open(&config, &environment).await);
+        let mailbox = Mailbox::new(Arc::clone(&adapters.ports.mail));
+        adapters.ports.mail = Arc::clone(&mailbox) as _;
+        for replace in self.replace {
+            adapters.ports = replace(adapters.ports);
+        }
+        let shutdown = Shutdown::new();
+        let server = Server::on(adapters.clone(), &config, environment, shutdown.clone());
+        let listener = must(TcpListener::bind("127.0.0.1:0").await);
+        let address = must(listener.local_addr());
+        TestApp {
+            address,
+            clock,
+            mailbox,
+            adapters,
+            data: Some(data),
+            shutdown,
+            serving: Some(tokio::spawn(server.serve(listener))),
+        }
+    }
+}
+
+/// The defaults, with rates that no test meets by accident.
+fn test_config() -> Config {
+    let mut config = Config::default();
+    let high = Quota {
+        burst: 1_000_000,
+        period: Duration::from_secs(1),
+    };
+    let limits = &mut config.limits;
+    for quota in [
+        &mut limits.login_ip,
+        &mut limits.verify_ip,
+        &mut limits.verify_address,
+        &mut limits.refresh_ip,
+        &mut limits.send,
+        &mut limits.typing,
+        &mut limits.start_chat,
+    ] {
+        *quota = high;
+    }
+    config
+}
+
+impl TestApp {
+    /// The usual server.
+    pub async fn start() -> Self {
+        Self::builder().start().await
+    }
+
+    /// A server that differs.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// A client without credentials.
+    pub fn client(&self) -> Client {
+        Client::new(self.address)
+    }
+
+    /// The folder that the server keeps everything in.
+    pub fn data_dir(&self) -> &std::path::Path {
+        match &self.data {
+            Some(data) => data.path(),
+            None => unreachable!("the folder is taken only when the app is consumed"),
+        }
+    }
+
+    /// Signs somebody in by a mailed code: `ada` is `ada@example.org`.
+    ///
+    /// # Panics
+    /// Where that is refused.
+    pub async fn sign_in(&self, name: &str) -> User {
+        let email = format!("{name}@example.org");
+        let client = self.client();
+        client.login(&email).await.data();
+        let Some(code) = self.mailbox.code(&email) else {
+            panic!("no code was mailed to {email}");
+        };
+        let auth = client.verify(&email, &code).await.data();
+        User::of(&client, &auth["verifyOtp"])
+    }
+
+    /// Two users with a chat between them.
+    pub async fn pair(&self) -> (User, User, String) {
+        let (ada, bob) = (self.sign_in("ada").await, self.sign_in("bob").await);
+        let chat = ada.start_chat(&bob).await;
+        (ada, bob, chat)
+    }
+
+    /// Begins the stop, without waiting for its end.
+    pub fn begin_stop(&self) {
+        self.shutdown.begin();
+    }
+
+    /// Stops the server in order and gives its data directory to the next one.
+    ///
+    /// # Panics
+    /// Where it does not stop.
+    pub async fn stop(mut self) -> TempDir {
+        self.shutdown.begin();
+        if let Some(serving) = self.serving.take() {
+            must(must(soon("the server's stop", serving).await));
+        }
+        match self.data.take() {
+            Some(data) => data,
+            None => unreachable!("the folder is taken only here"),
+        }
+    }
+}
+
+/// A test that ends early stops its server too.
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        self.shutdown.begin();
+        self.shutdown.hard().cancel();
+    }
+}
+
+/// The value, or the end of the test.
+#[track_caller]
+pub(crate) fn must<T, E: std::fmt::Debug>(result: Result<T, E>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => panic!("{error:?}"),
+    }
+}

@@ -1,0 +1,130 @@
+//! Users and chats, made as anybody makes them: with codes from mails.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::http::Connection;
+use super::outcome::{Context as _, Outcome};
+use super::process::{Home, Process};
+
+/// How long mails may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+const LOGIN: &str = "mutation($email: String!) { login(input: { email: $email }) { expiresIn } }";
+const VERIFY: &str = "mutation($email: String!, $code: String!) { \
+    verifyOtp(input: { email: $email, code: $code }) { accessToken user { id } } }";
+const START_CHAT: &str =
+    "mutation($user: ID!) { startChat(input: { userId: $user }) { chat { id } } }";
+
+/// A user who is signed in.
+#[derive(Clone, Debug)]
+pub(super) struct User {
+    id: String,
+    pub(super) token: String,
+}
+
+/// A direct chat.
+#[derive(Clone, Debug)]
+pub(super) struct Chat {
+    pub(super) id: String,
+    /// Its two members, as indices of users.
+    pub(super) members: [usize; 2],
+}
+
+/// Signs new users in.
+pub(super) async fn sign_in(
+    home: &Home,
+    server: &Process,
+    name: &str,
+    count: usize,
+) -> Outcome<Vec<User>> {
+    let mut connection = Connection::open(server.address).await?;
+    let addresses: Vec<String> = (0..count)
+        .map(|number| format!("{name}-{number}@bench.example"))
+        .collect();
+    for email in &addresses {
+        connection.graphql(None, LOGIN, json!({ "email": email })).await?;
+    }
+    let codes = codes(&home.data().join("outbox"), &addresses).await?;
+    let mut users = Vec::new();
+    for email in &addresses {
+        let code = codes.get(email).context("a mail is missing")?;
+        let values = json!({ "email": email, "code": code });
+        let data = connection.graphql(None, VERIFY, values).await?;
+        let session = &data["verifyOtp"];
+        users.push(User {
+            id: text(&session["user"]["id"])?,
+            token: text(&session["accessToken"])?,
+        });
+    }
+    Ok(users)
+}
+
+/// Starts the chats of a ring: each user with so many next ones.
+pub(super) async fn ring(server: &Process, users: &[User], next: usize) -> Outcome<Vec<Chat>> {
+    let mut connection = Connection::open(server.address).await?;
+    let mut chats = Vec::new();
+    for distance in 1..=next {
+        for (one, user) in users.iter().enumerate() {
+            let other = (one + distance) % users.len();
+            let values = json!({ "user": users[other].id });
+            let data = connection.graphql(Some(&user.token), START_CHAT, values).await?;
+            chats.push(Chat {
+                id: text(&data["startChat"]["chat"]["id"])?,
+                members: [one, other],
+            });
+        }
+    }
+    Ok(chats)
+}
+
+/// A string of an answer.
+pub(super) fn text(value: &Value) -> Outcome<String> {
+    Ok(value.as_str().context("a field is missing")?.to_owned())
+}
+
+/// Waits for the codes of all these addresses.
+async fn codes(outbox: &Path, addresses: &[String]) -> Outcome<HashMap<String, String>> {
+    let started = Instant::now();
+    let mut codes = HashMap::new();
+    while started.elapsed() < PATIENCE {
+        if outbox.exists() {
+            for file in std::fs::read_dir(outbox).context("cannot read the outbox")? {
+                let path = file?.path();
+                if path.extension().is_some_and(|extension| extension == "eml") {
+                    codes.extend(code(&std::fs::read_to_string(path)?));
+                }
+            }
+        }
+        if addresses.iter().all(|address| codes.contains_key(address)) {
+            return Ok(codes);
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+    Err("mails with codes do not come".into())
+}
+
+/// The recipient and the code of a mail.
+fn code(mail: &str) -> Option<(String, String)> {
+    let header = |name: &str| mail.lines().find_map(|line| line.strip_prefix(name));
+    let to = header("To: ")?.trim().trim_matches(['<', '>']);
+    let code = header("Subject: ")?.split_whitespace().next()?;
+    Some((to.to_owned(), code.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mail_tells_its_recipient_and_code() {
+        let mail = "From: x\r\nTo: <a@b.example>\r\nSubject: 012345 is your code\r\n\r\nTo: no";
+        let expected = ("a@b.example".to_owned(), "012345".to_owned());
+        assert_eq!(code(mail), Some(expected));
+        assert_eq!(code("To: a\r\n\r\n"), None);
+    }
+}

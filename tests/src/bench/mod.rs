@@ -1,0 +1,66 @@
+//! The load tool, `talksy-bench`: what the server does a second, beside what this machine allows.
+//!
+//! It starts the release binary as a process of its own on the loopback interface, signs users in
+//! as anybody would, and measures sends, deliveries, memory and start-up. In between it measures
+//! the limits with the same clients and the same bytes: a bare axum handler, a bare axum broadcast
+//! (this program again, as a second process) and bare SQLite inserts. Rounds alternate, so that
+//! what else happens on the machine hits both.
+//!
+//! The clients are written for this: they parse no JSON on the hot path and allocate nothing for a
+//! message, since they share the machine's cores with the server. Yet they check every message:
+//! a hole, a double or a loss makes the run fail.
+
+mod account;
+mod bare;
+mod deliveries;
+mod frames;
+mod http;
+mod inserts;
+mod memory;
+mod options;
+mod outcome;
+mod process;
+mod readers;
+mod report;
+mod run;
+mod sends;
+mod socket;
+mod startup;
+mod stats;
+mod template;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tokio::signal::unix::{SignalKind, signal};
+
+use options::{Options, Role};
+use outcome::{Context as _, Outcome};
+
+/// Runs the tool with the process's arguments. Fails where the server lost, doubled or reordered
+/// something, or could not be measured; not where a target is missed.
+pub async fn main() -> ExitCode {
+    let options = Options::parse();
+    let outcome = match options.role {
+        Some(Role::BareServer(arguments)) => bare::serve(arguments).await,
+        None => until_signal(run::run(&options)).await,
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("talksy-bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Gives up at a signal. Dropping the work stops the servers that it has started.
+async fn until_signal(work: impl Future<Output = Outcome<()>>) -> Outcome<()> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot handle SIGTERM")?;
+    tokio::select! {
+        outcome = work => outcome,
+        _ = interrupt.recv() => Err("interrupted".into()),
+        _ = terminate.recv() => Err("terminated".into()),
+    }
+}

@@ -1,0 +1,127 @@
+//! What the tool can be asked, and how long it then measures what.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Measures a Talksy server on this machine, beside the machine's own limits.
+#[derive(Debug, Parser)]
+#[command(name = "talksy-bench", version)]
+pub(super) struct Options {
+    /// Fewer and shorter rounds
+    #[arg(long)]
+    pub(super) quick: bool,
+    /// Measure only this; repeatable
+    #[arg(long, value_name = "PART")]
+    only: Vec<Part>,
+    /// Write the figures of every round to a file, too
+    #[arg(long, value_name = "FILE")]
+    pub(super) json: Option<PathBuf>,
+    /// The server [default: the `talksy` beside this program]
+    #[arg(long, value_name = "FILE")]
+    pub(super) server: Option<PathBuf>,
+    /// Another role of this program.
+    #[command(subcommand)]
+    pub(super) role: Option<Role>,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Part {
+    /// `sendMessage`, a bare handler and bare inserts
+    Sends,
+    /// `messageAdded`, and a bare broadcast
+    Deliveries,
+    /// Memory of idle sockets
+    Memory,
+    /// Time to readiness, and the binary's size
+    Startup,
+}
+
+/// Roles that the tool gives to processes of itself.
+#[derive(Debug, Subcommand)]
+pub(super) enum Role {
+    /// Serve what the server is compared with.
+    #[command(hide = true)]
+    BareServer(BareArguments),
+}
+
+/// What the bare server answers.
+#[derive(Debug, Args)]
+pub(super) struct BareArguments {
+    /// The body of each answer.
+    #[arg(long)]
+    pub(super) response: String,
+    /// A frame as the server would send it.
+    #[arg(long)]
+    pub(super) frame: String,
+}
+
+/// Numbers of users of one chat whose sockets are measured, and how many messages are then on
+/// their way at a time: enough that the server never waits, few enough that it does not drown.
+pub(super) const FANOUTS: [Fanout; 3] = [
+    Fanout { subscribers: 1, window: 64 },
+    Fanout { subscribers: 100, window: 32 },
+    Fanout { subscribers: 1000, window: 16 },
+];
+
+/// One chat's subscribers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fanout {
+    /// Open sockets, each with one subscription.
+    pub(super) subscribers: usize,
+    /// Most messages that are sent and not yet received by all, on average.
+    pub(super) window: usize,
+}
+
+/// How long and how often things are measured.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plan {
+    pub(super) rounds: usize,
+    /// Load before each measurement.
+    pub(super) warm_up: Duration,
+    /// One measurement of the server.
+    pub(super) real: Duration,
+    /// One measurement of a limit.
+    pub(super) bare: Duration,
+    /// One measurement of latency, with one message at a time.
+    pub(super) calm: Duration,
+    pub(super) idle_sockets: usize,
+    pub(super) idle_rounds: usize,
+    pub(super) starts: usize,
+}
+
+impl Options {
+    /// Whether this part is to be measured.
+    pub(super) fn wants(&self, part: Part) -> bool {
+        self.only.is_empty() || self.only.contains(&part)
+    }
+
+    pub(super) fn plan(&self) -> Plan {
+        let ms = Duration::from_millis;
+        if self.quick {
+            Plan {
+                rounds: 3,
+                warm_up: ms(150),
+                real: ms(700),
+                bare: ms(500),
+                calm: ms(250),
+                idle_sockets: 5000,
+                idle_rounds: 1,
+                starts: 3,
+            }
+        } else {
+            Plan {
+                rounds: 5,
+                warm_up: ms(500),
+                real: ms(3000),
+                bare: ms(2000),
+                calm: ms(1000),
+                idle_sockets: 5000,
+                idle_rounds: 3,
+                starts: 9,
+            }
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! All subscribers of a chat: their sockets, the check of what they receive, and the count.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use hdrhistogram::Histogram;
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::frames::NumberAfter;
+use super::outcome::{Context as _, Outcome};
+use super::socket::Socket;
+use super::stats::{Clock, Latency, histogram};
+use super::template::SENT_AT;
+
+/// How many sockets are opened at a time.
+const OPENING: usize = 32;
+/// Readers share so many histograms.
+const HISTOGRAMS: usize = 16;
+/// How long messages may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Opens sockets, a few at a time.
+pub(super) async fn open_all<F: Future<Output = Outcome<Socket>>>(
+    sockets: impl Iterator<Item = F>,
+) -> Outcome<Vec<Socket>> {
+    stream::iter(sockets).buffered(OPENING).try_collect().await
+}
+
+/// The readers of many sockets. Dropping them closes the sockets.
+pub(super) struct Readers {
+    tasks: JoinSet<Outcome<()>>,
+    tally: Arc<Tally>,
+}
+
+/// What all readers have counted.
+pub(super) struct Tally {
+    clock: Clock,
+    readers: u64,
+    received: AtomicU64,
+    /// A permit for each message that, on average, all have received.
+    pub(super) complete: Semaphore,
+    measures: AtomicBool,
+    latency: Vec<Mutex<Histogram<u64>>>,
+}
+
+impl Readers {
+    /// Reads from each socket the messages behind number `after`. All of them receive the same.
+    pub(super) fn start(sockets: Vec<Socket>, after: u64, clock: Clock) -> Outcome<Self> {
+        let latency = (0..HISTOGRAMS).map(|_| Ok(Mutex::new(histogram()?)));
+        let tally = Arc::new(Tally {
+            clock,
+            readers: sockets.len() as u64,
+            received: AtomicU64::new(0),
+            complete: Semaphore::new(0),
+            measures: AtomicBool::new(false),
+            latency: latency.collect::<Outcome<_>>()?,
+        });
+        let mut tasks = JoinSet::new();
+        for (number, socket) in sockets.into_iter().enumerate() {
+            tasks.spawn(read(socket, after, number, Arc::clone(&tally)));
+        }
+        Ok(Self { tasks, tally })
+    }
+
+    pub(super) fn tally(&self) -> Arc<Tally> {
+        Arc::clone(&self.tally)
+    }
+
+    /// Waits until every reader has received so many messages.
+    ///
+    /// # Errors
+    /// Where one of them met a hole, a double or the end of its socket, or has too few.
+    pub(super) async fn all_received(&mut self, messages: u64) -> Outcome<()> {
+        let wanted = messages * self.tally.readers;
+        let waited = timeout(PATIENCE, async {
+            loop {
+                let received = self.tally.received();
+                if received >= wanted {
+                    return Ok(());
+                }
+                tokio::select! {
+                    Some(ended) = self.tasks.join_next() => ended??,
+                    () = tokio::time::sleep(Duration::from_millis(2)) => {}
+                }
+            }
+        });
+        let received: Outcome<()> = waited.await.unwrap_or_else(|_| Err("too slow".into()));
+        received.context(format_args!(
+            "{} of {wanted} messages have arrived",
+            self.tally.received()
+        ))
+    }
+}
+
+impl Tally {
+    pub(super) fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    /// Notes latencies from now on.
+    pub(super) fn begin(&self) {
+        self.measures.store(true, Ordering::Relaxed);
+    }
+
+    /// The latencies noted since [`Tally::begin`].
+    pub(super) fn end(&self) -> Outcome<Latency> {
+        self.measures.store(false, Ordering::Relaxed);
+        let mut sum = histogram()?;
+        for part in &self.latency {
+            let mut part = part.lock();
+            sum.add(&*part).context("cannot add histograms")?;
+            part.reset();
+        }
+        Ok(Latency::from(&sum))
+    }
+
+    fn count(&self, messages: u64) {
+        let before = self.received.fetch_add(messages, Ordering::Relaxed);
+        let complete = (before + messages) / self.readers - before / self.readers;
+        if complete > 0 {
+            let complete = usize::try_from(complete).unwrap_or(usize::MAX);
+            self.complete.add_permits(complete);
+        }
+    }
+}
+
+async fn read(mut socket: Socket, after: u64, number: usize, tally: Arc<Tally>) -> Outcome<()> {
+    let mut last = after;
+    let mut seq = NumberAfter::new("\"seq\":");
+    let mut sent_at = NumberAfter::new(SENT_AT);
+    let mut times = Vec::new();
+    let latency = &tally.latency[number % HISTOGRAMS];
+    loop {
+        socket
+            .take(|text| {
+                let fields = seq.find(text).zip(sent_at.find(text));
+                let (found, time) =
+                    fields.context(format_args!("no message: {}", String::from_utf8_lossy(text)))?;
+                if found != last + 1 {
+                    return Err(format!("message {found} came behind {last}").into());
+                }
+                last = found;
+                times.push(time);
+                Ok(())
+            })
+            .await?;
+        if tally.measures.load(Ordering::Relaxed) {
+            let now = tally.clock.micros();
+            let mut latency = latency.lock();
+            for time in &times {
+                latency.saturating_record(now.saturating_sub(*time));
+            }
+        }
+        tally.count(times.len() as u64);
+        times.clear();
+    }
+}

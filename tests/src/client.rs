@@ -1,0 +1,277 @@
+//! GraphQL over HTTP as a client sees it, and a signed-in user.
+
+use std::net::SocketAddr;
+
+use serde_json::{Value, json};
+
+use crate::websocket::{Socket, Subscription};
+
+/// Talks to a server over HTTP, signed in or not.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    address: SocketAddr,
+    token: Option<String>,
+}
+
+/// What the server answered.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body, as JSON; null where it is none.
+    pub body: Value,
+}
+
+impl Reply {
+    /// The answer's data.
+    ///
+    /// # Panics
+    /// Where there are errors.
+    #[track_caller]
+    pub fn data(self) -> Value {
+        assert!(self.body.get("errors").is_none(), "refused: {}", self.body);
+        self.body["data"].clone()
+    }
+
+    /// The first error.
+    ///
+    /// # Panics
+    /// Where there is none.
+    #[track_caller]
+    pub fn error(&self) -> &Value {
+        let error = &self.body["errors"][0];
+        assert!(error.is_object(), "not refused: {}", self.body);
+        error
+    }
+
+    /// The first error's code.
+    #[track_caller]
+    pub fn code(&self) -> &str {
+        self.error()["extensions"]["code"].as_str().unwrap_or("")
+    }
+
+    /// The first error's code and the argument it names.
+    #[track_caller]
+    pub fn code_and_field(&self) -> (&str, &str) {
+        let field = self.error()["extensions"]["field"].as_str();
+        (self.code(), field.unwrap_or(""))
+    }
+}
+
+impl Client {
+    /// A client without credentials.
+    pub fn new(address: SocketAddr) -> Self {
+        Self {
+            http: reqwest::Client::new(),
+            address,
+            token: None,
+        }
+    }
+
+    /// The same client with a bearer token.
+    #[must_use]
+    pub fn with_token(&self, token: &str) -> Self {
+        Self {
+            token: Some(token.to_owned()),
+            ..self.clone()
+        }
+    }
+
+    /// The server's address.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The bearer token.
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
+    /// A request to a path of the server, for what is not a plain GraphQL POST.
+    pub fn request(&self, method: http::Method, path: &str) -> reqwest::RequestBuilder {
+        let request = self
+            .http
+            .request(method, format!("http://{}{path}", self.address));
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
+    /// Runs an operation.
+    ///
+    /// # Errors
+    /// Where the connection fails.
+    pub async fn try_run(&self, query: &str, variables: Value) -> reqwest::Result<Reply> {
+        let body = json!({ "query": query, "variables": variables });
+        let request = self
+            .request(http::Method::POST, "/graphql")
+            .header("accept", "application/graphql-response+json")
+            .json(&body);
+        let response = request.send().await?;
+        Ok(Reply {
+            status: response.status().as_u16(),
+            body: response.json().await?,
+        })
+    }
+
+    /// Runs an operation.
+    ///
+    /// # Panics
+    /// Where the connection fails.
+    #[track_caller]
+    pub fn run(&self, query: &str, variables: Value) -> impl Future<Output = Reply> {
+        let caller = std::panic::Location::caller();
+        async move {
+            match self.try_run(query, variables).await {
+                Ok(reply) => reply,
+                Err(error) => panic!("no answer at {caller}: {error:?}"),
+            }
+        }
+    }
+
+    /// Runs an operation that succeeds, and gives its data.
+    #[track_caller]
+    pub fn data(&self, query: &str, variables: Value) -> impl Future<Output = Value> {
+        let caller = std::panic::Location::caller();
+        async move {
+            let reply = self.run(query, variables).await;
+            let refused = reply.body.get("errors").is_some();
+            assert!(!refused, "refused at {caller}: {}", reply.body);
+            reply.data()
+        }
+    }
+
+    /// Asks for a sign-in code.
+    pub async fn login(&self, email: &str) -> Reply {
+        const LOGIN: &str = "mutation($input: LoginInput!) {
+            login(input: $input) { expiresIn resendAfter } }";
+        self.run(LOGIN, json!({ "input": { "email": email } }))
+            .await
+    }
+
+    /// Presents a sign-in code.
+    pub async fn verify(&self, email: &str, code: &str) -> Reply {
+        let query =
+            format!("mutation($input: VerifyOtpInput!) {{ verifyOtp(input: $input) {AUTH} }}");
+        self.run(&query, json!({ "input": { "email": email, "code": code } }))
+            .await
+    }
+
+    /// Exchanges a refresh token.
+    pub async fn refresh(&self, token: &str) -> Reply {
+        let query = format!(
+            "mutation($input: RefreshSessionInput!) {{ refreshSession(input: $input) {AUTH} }}"
+        );
+        self.run(&query, json!({ "input": { "refreshToken": token } }))
+            .await
+    }
+
+    /// Opens a socket and has it acknowledged with this client's token.
+    pub async fn socket(&self) -> Socket {
+        let mut socket = Socket::connect(self.address, "graphql-transport-ws").await;
+        socket.init(self.token()).await;
+        socket
+    }
+
+    /// Follows a subscription on a socket of its own.
+    pub async fn subscribe(&self, query: &str, variables: Value) -> Subscription {
+        self.socket().await.subscribe_alone(query, variables).await
+    }
+}
+
+/// What signing in and refreshing answer.
+const AUTH: &str = "{ accessToken expiresAt refreshToken isNewUser
+    session { id isCurrent expiresAt } user { id name email } }";
+
+/// A signed-in user with a client of their own.
+#[derive(Clone, Debug)]
+pub struct User {
+    /// The client, with the access token.
+    pub client: Client,
+    /// The user's id.
+    pub id: String,
+    /// The display name.
+    pub name: String,
+    /// The mail address.
+    pub email: String,
+    /// The session's id.
+    pub session_id: String,
+    /// The refresh token.
+    pub refresh_token: String,
+}
+
+impl User {
+    /// The user of an `AuthPayload`.
+    ///
+    /// # Panics
+    /// Where it is none.
+    #[track_caller]
+    pub fn of(client: &Client, auth: &Value) -> Self {
+        let text = |value: &Value| match value.as_str() {
+            Some(text) => text.to_owned(),
+            None => panic!("not an AuthPayload: {auth}"),
+        };
+        Self {
+            client: client.with_token(&text(&auth["accessToken"])),
+            id: text(&auth["user"]["id"]),
+            name: text(&auth["user"]["name"]),
+            email: text(&auth["user"]["email"]),
+            session_id: text(&auth["session"]["id"]),
+            refresh_token: text(&auth["refreshToken"]),
+        }
+    }
+
+    /// Starts the chat with another user, or finds it; its id.
+    pub async fn start_chat(&self, other: &Self) -> String {
+        const START: &str = "mutation($input: StartChatInput!) {
+            startChat(input: $input) { chat { id } } }";
+        let input = json!({ "input": { "userId": other.id } });
+        let data = self.client.data(START, input).await;
+        string(&data["startChat"]["chat"]["id"])
+    }
+
+    /// Sends a message; the payload.
+    pub async fn send(&self, chat: &str, text: &str) -> Value {
+        let input = json!({ "chatId": chat, "text": text });
+        let data = self.client.data(SEND, json!({ "input": input })).await;
+        data["sendMessage"].clone()
+    }
+
+    /// Moves the read mark; the payload.
+    pub async fn mark_read(&self, chat: &str, seq: i64) -> Value {
+        const MARK: &str = "mutation($input: MarkReadInput!) { markRead(input: $input) {
+            chat { id unreadCount } receipt { lastReadSeq readAt user { id } } } }";
+        let input = json!({ "input": { "chatId": chat, "seq": seq } });
+        let data = self.client.data(MARK, input).await;
+        data["markRead"].clone()
+    }
+
+    /// Follows the chat's new messages, from behind the cursor where one is given.
+    pub async fn follow(&self, chat: &str, after: Option<&str>) -> Subscription {
+        let variables = json!({ "chatId": chat, "after": after });
+        self.client.subscribe(MESSAGE_ADDED, variables).await
+    }
+}
+
+/// `sendMessage`.
+pub const SEND: &str = "mutation($input: SendMessageInput!) { sendMessage(input: $input) {
+    edge { cursor } message { id seq text clientMessageId createdAt sender { id } }
+    chat { id lastSeq unreadCount } } }";
+
+/// `messageAdded`, with what a chat window needs.
+pub const MESSAGE_ADDED: &str = "subscription($chatId: ID!, $after: String) {
+    messageAdded(chatId: $chatId, after: $after) { cursor node { id seq text sender { id name } } } }";
+
+/// A JSON string's text.
+///
+/// # Panics
+/// Where the value is no string.
+#[track_caller]
+pub fn string(value: &Value) -> String {
+    match value.as_str() {
+        Some(text) => text.to_owned(),
+        None => panic!("not a string: {value}"),
+    }
+}

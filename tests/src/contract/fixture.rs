@@ -1,0 +1,216 @@
+//! The stores under test, and the steps that most rules begin with.
+
+use std::sync::Arc;
+
+use talksy_schema::accounts::{AccountStore, DisplayName, User};
+use talksy_schema::chats::{Chat, ChatKind, ChatStore};
+use talksy_schema::clock::Timestamp;
+use talksy_schema::id::{ChatId, UserId};
+use talksy_schema::mail::EmailAddress;
+use talksy_schema::messages::{
+    Append, Appended, ClientMessageId, Message, MessageKind, MessageStore, MessageText,
+};
+use talksy_schema::page::Window;
+
+use super::{ids, now, word};
+
+/// Accounts, chats and messages over one backend.
+#[derive(Clone)]
+pub struct Stores {
+    /// The users and sessions.
+    pub accounts: Arc<dyn AccountStore>,
+    /// The chats and members.
+    pub chats: Arc<dyn ChatStore>,
+    /// The messages.
+    pub messages: Arc<dyn MessageStore>,
+}
+
+impl Stores {
+    /// The three ports of one store.
+    pub fn of<S>(store: S) -> Self
+    where
+        S: AccountStore + ChatStore + MessageStore + 'static,
+    {
+        let store = Arc::new(store);
+        Self {
+            accounts: Arc::clone(&store) as _,
+            chats: Arc::clone(&store) as _,
+            messages: store,
+        }
+    }
+
+    /// Makes a user of this name.
+    pub(super) async fn user(&self, name: &str) -> User {
+        let (user, made) = self
+            .accounts
+            .find_or_create_user(&candidate(name))
+            .await
+            .unwrap();
+        assert!(made, "an address that nobody had has a user");
+        user
+    }
+
+    /// Makes users.
+    pub(super) async fn users<const N: usize>(&self) -> [User; N] {
+        let mut users = Vec::with_capacity(N);
+        for _ in 0..N {
+            users.push(self.user("Ada").await);
+        }
+        users
+            .try_into()
+            .unwrap_or_else(|_| unreachable!("as many were made"))
+    }
+
+    /// Makes the direct chat of two users.
+    pub(super) async fn direct(&self, one: &User, other: &User) -> Chat {
+        self.direct_at(one, other, now()).await
+    }
+
+    /// Makes the direct chat of two users, begun at that time.
+    pub(super) async fn direct_at(&self, one: &User, other: &User, at: Timestamp) -> Chat {
+        let (chat, made) = self
+            .chats
+            .open_direct(&direct_candidate(at), [one.id, other.id])
+            .await
+            .unwrap();
+        assert!(made, "two new users have a chat");
+        chat
+    }
+
+    /// Makes two users and their chat.
+    pub(super) async fn pair(&self) -> (User, User, Chat) {
+        let [one, other] = self.users().await;
+        let chat = self.direct(&one, &other).await;
+        (one, other, chat)
+    }
+
+    /// Appends a draft that must be taken.
+    pub(super) async fn append(&self, draft: &Message) -> Appended {
+        match self.messages.append(draft).await.unwrap() {
+            Append::Done(appended) => *appended,
+            refused => panic!("a member's message was refused: {refused:?}"),
+        }
+    }
+
+    /// Sends as many texts.
+    pub(super) async fn send(&self, chat: ChatId, sender: UserId, count: usize) -> Vec<Message> {
+        let mut sent = Vec::with_capacity(count);
+        for _ in 0..count {
+            let appended = self.append(&draft(chat, sender)).await;
+            assert!(!appended.is_duplicate);
+            sent.push(appended.message);
+        }
+        sent
+    }
+
+    /// The chat as it is now.
+    pub(super) async fn chat(&self, id: ChatId) -> Chat {
+        let mut found = self.chats.chats(&[id]).await.unwrap();
+        assert_eq!(found.len(), 1, "the chat is there, once");
+        found.remove(0)
+    }
+
+    /// All messages of the chat, read from its start in pages.
+    pub(super) async fn all_messages(&self, chat: ChatId) -> Vec<Message> {
+        let mut messages: Vec<Message> = Vec::new();
+        loop {
+            let window = forward(messages.last().map(|message| message.seq), 100);
+            let page = self.messages.page(chat, &window).await.unwrap();
+            messages.extend(page.items);
+            if !page.has_next {
+                return messages;
+            }
+        }
+    }
+}
+
+/// A user whom no store has yet.
+pub(super) fn candidate(name: &str) -> User {
+    User {
+        id: ids().next(),
+        email: EmailAddress::parse(&format!("{}@contract.example", word())).unwrap(),
+        name: name_of(name),
+        about: None,
+        created_at: now(),
+        last_seen_at: None,
+    }
+}
+
+/// A chat that no store has yet.
+pub(super) fn direct_candidate(at: Timestamp) -> Chat {
+    Chat {
+        id: ids().next(),
+        kind: ChatKind::Direct,
+        created_at: at,
+        active_at: at,
+        last_seq: 0,
+        member_count: 2,
+        membership_epoch: 1,
+    }
+}
+
+/// A text that no store has numbered.
+pub(super) fn draft(chat: ChatId, sender: UserId) -> Message {
+    Message {
+        id: ids().next(),
+        chat_id: chat,
+        seq: 0,
+        kind: MessageKind::Text,
+        sender_id: Some(sender),
+        text: Some(text_of("hello")),
+        client_message_id: None,
+        created_at: now(),
+        edited_at: None,
+        deleted_at: None,
+    }
+}
+
+/// The same with the sender's own id for it.
+pub(super) fn draft_with_id(chat: ChatId, sender: UserId, own_id: &str) -> Message {
+    Message {
+        client_message_id: Some(ClientMessageId::parse(own_id).unwrap()),
+        ..draft(chat, sender)
+    }
+}
+
+/// A message's text.
+pub(super) fn text_of(text: &str) -> MessageText {
+    MessageText::parse(text).unwrap()
+}
+
+/// A user's name.
+pub(super) fn name_of(text: &str) -> DisplayName {
+    DisplayName::parse(text).unwrap()
+}
+
+/// The first `limit` items behind a position.
+pub(super) fn forward<C>(after: Option<C>, limit: usize) -> Window<C> {
+    Window {
+        after,
+        before: None,
+        limit,
+        from_end: false,
+    }
+}
+
+/// The last `limit` items ahead of a position.
+pub(super) fn backward<C>(before: Option<C>, limit: usize) -> Window<C> {
+    Window {
+        after: None,
+        before,
+        limit,
+        from_end: true,
+    }
+}
+
+/// Items in an order of their own, for answers that come in any.
+pub(super) fn sorted<T: Ord>(items: impl IntoIterator<Item = T>) -> Vec<T> {
+    let mut items: Vec<T> = items.into_iter().collect();
+    items.sort_unstable();
+    items
+}
+
+/// The numbers of messages.
+pub(super) fn seqs(messages: &[Message]) -> Vec<u32> {
+    messages.iter().map(|message| message.seq).collect()
+}

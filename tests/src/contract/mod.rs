@@ -1,0 +1,100 @@
+//! What each port promises, as rules that every adapter of it passes: public async functions that
+//! test the port through its trait object alone.
+//!
+//! A backend may be shared and may hold data already: a rule works with users, chats, addresses
+//! and keys of its own, which nobody else knows, and never counts on emptiness. Where a port acts
+//! on all there is (presence sweeps, the mail queue, a clock that is moved), its fixture says so
+//! and asks for a namespace of its own.
+//!
+//! Times are arguments. They lie about the present, so that a backend which forgets by the real
+//! clock does not forget them while the rule runs. No rule measures time.
+//!
+//! [`contract_suite!`](crate::contract_suite) makes a test of each rule for an adapter.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a rule panics where an adapter breaks it"
+)]
+
+pub mod accounts;
+pub mod bus;
+pub mod chat_list;
+pub mod chats;
+pub mod codes;
+mod fixture;
+pub mod history;
+pub mod limits;
+pub mod mail;
+pub mod names;
+pub mod presence;
+pub mod reading;
+pub mod retries;
+pub mod sending;
+pub mod sessions;
+mod suite;
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use talksy_schema::clock::{Clock as _, Entropy as _, SystemClock, SystemEntropy, Timestamp};
+use talksy_schema::id::IdGenerator;
+use tokio::sync::Barrier;
+
+pub use fixture::Stores;
+
+/// Runs tasks at the same time and returns what came of each, in their order. They start
+/// together, so that they do meet.
+async fn at_once<T, F>(tasks: impl IntoIterator<Item = F>) -> Vec<T>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    let tasks: Vec<F> = tasks.into_iter().collect();
+    let start = Arc::new(Barrier::new(tasks.len()));
+    let running: Vec<_> = tasks
+        .into_iter()
+        .map(|task| {
+            let start = Arc::clone(&start);
+            tokio::spawn(async move {
+                start.wait().await;
+                task.await
+            })
+        })
+        .collect();
+    let mut results = Vec::with_capacity(running.len());
+    for task in running {
+        match crate::soon("a task among others", task).await {
+            Ok(result) => results.push(result),
+            Err(failure) => std::panic::resume_unwind(failure.into_panic()),
+        }
+    }
+    results
+}
+
+/// Runs rules at the same time over one backend: none may disturb another.
+pub async fn together(rules: Vec<Pin<Box<dyn Future<Output = ()> + '_>>>) {
+    futures_util::future::join_all(rules).await;
+}
+
+/// The present, to which rules add.
+fn now() -> Timestamp {
+    SystemClock.now()
+}
+
+/// Makes ids that nobody has yet.
+fn ids() -> IdGenerator {
+    IdGenerator::new(Arc::new(SystemClock), Arc::new(SystemEntropy))
+}
+
+/// Bytes that nobody has yet.
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    SystemEntropy.fill(&mut bytes);
+    bytes
+}
+
+/// A word that nobody has yet: 16 lower-case letters and digits, the first a letter.
+fn word() -> String {
+    let digits = u64::from_be_bytes(random()) >> 4;
+    format!("w{digits:015x}")
+}

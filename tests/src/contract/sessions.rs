@@ -1,0 +1,279 @@
+//! Sessions, and refresh tokens that are good once.
+
+use std::time::Duration;
+
+use talksy_schema::accounts::{Rotation, Session, TokenHash};
+use talksy_schema::clock::Timestamp;
+use talksy_schema::id::{SessionId, UserId};
+
+use super::fixture::Stores;
+use super::{at_once, ids, now, random};
+
+const DAY: Duration = Duration::from_hours(24);
+
+fn token() -> TokenHash {
+    TokenHash(random())
+}
+
+fn new_session(user: UserId, now: Timestamp) -> Session {
+    Session {
+        id: ids().next(),
+        user_id: user,
+        created_at: now,
+        last_used_at: now,
+        expires_at: now + DAY,
+        user_agent: Some("Mozilla/5.0 (X11; Linux) “Ω”".to_owned()),
+        ip_address: Some("2001:db8::17".parse().unwrap()),
+    }
+}
+
+/// Makes a session, and a user for it.
+async fn signed_in(stores: &Stores, now: Timestamp) -> (Session, TokenHash) {
+    let [user] = stores.users().await;
+    let (session, token) = (new_session(user.id, now), token());
+    stores
+        .accounts
+        .create_session(&session, token)
+        .await
+        .unwrap();
+    (session, token)
+}
+
+async fn kept(stores: &Stores, id: SessionId) -> Option<Session> {
+    stores.accounts.session(id).await.unwrap()
+}
+
+/// Presents a token an hour after the session was made.
+async fn rotate(
+    stores: &Stores,
+    session: &Session,
+    presented: TokenHash,
+    replacement: TokenHash,
+) -> Rotation {
+    let now = session.created_at + Duration::from_hours(1);
+    stores
+        .accounts
+        .rotate_session(session.id, presented, replacement, now, now + DAY)
+        .await
+        .unwrap()
+}
+
+fn rotated(session: &Session) -> Session {
+    let now = session.created_at + Duration::from_hours(1);
+    Session {
+        last_used_at: now,
+        expires_at: now + DAY,
+        ..session.clone()
+    }
+}
+
+/// A session is read back with every part as it was made.
+pub async fn a_session_is_kept_as_it_was_made(stores: &Stores) {
+    let now = now();
+    let (session, _) = signed_in(stores, now).await;
+    assert_eq!(kept(stores, session.id).await, Some(session.clone()));
+    let plain = Session {
+        user_agent: None,
+        ip_address: None,
+        ..new_session(session.user_id, now)
+    };
+    let local = Session {
+        user_agent: Some(String::new()),
+        ip_address: Some("192.0.2.7".parse().unwrap()),
+        ..new_session(session.user_id, now)
+    };
+    for session in [plain, local] {
+        stores
+            .accounts
+            .create_session(&session, token())
+            .await
+            .unwrap();
+        assert_eq!(kept(stores, session.id).await, Some(session));
+    }
+    assert_eq!(kept(stores, ids().next()).await, None);
+}
+
+/// The list has the user's own sessions, last used first, and leaves out what has expired; the
+/// session itself can still be read.
+pub async fn sessions_are_listed_until_they_expire(stores: &Stores) {
+    let now = now();
+    let [ada, bob] = stores.users().await;
+    let second = Duration::from_secs(1);
+    let session = |user, used: u64, expires_at| Session {
+        last_used_at: now + Duration::from_secs(used),
+        expires_at,
+        ..new_session(user, now)
+    };
+    let end = now + DAY;
+    let newest = session(ada.id, 30, end + second);
+    let oldest = session(ada.id, 10, end + second);
+    let middle = session(ada.id, 20, end + second);
+    let expired = session(ada.id, 40, end);
+    let foreign = session(bob.id, 50, end + second);
+    for session in [&middle, &expired, &newest, &foreign, &oldest] {
+        stores
+            .accounts
+            .create_session(session, token())
+            .await
+            .unwrap();
+    }
+    let accounts = &stores.accounts;
+    assert_eq!(
+        accounts.sessions_of(ada.id, end).await.unwrap(),
+        [newest, middle, oldest],
+        "one that ends at this instant is over"
+    );
+    assert_eq!(accounts.sessions_of(ada.id, now).await.unwrap().len(), 4);
+    assert_eq!(kept(stores, expired.id).await, Some(expired));
+    assert_eq!(
+        accounts.sessions_of(ids().next(), now).await.unwrap(),
+        [],
+        "nobody's"
+    );
+}
+
+/// The current token rotates: its replacement is current now, and the session lives on.
+pub async fn the_current_token_rotates(stores: &Stores) {
+    let (mut session, mut current) = signed_in(stores, now()).await;
+    for _ in 0..3 {
+        let replacement = token();
+        let renewed = rotated(&session);
+        let answer = rotate(stores, &session, current, replacement).await;
+        assert_eq!(answer, Rotation::Rotated(renewed.clone()));
+        assert_eq!(kept(stores, session.id).await, Some(renewed.clone()));
+        current = replacement;
+        session = Session {
+            created_at: session.created_at,
+            ..renewed
+        };
+    }
+    let listed = stores
+        .accounts
+        .sessions_of(session.user_id, session.last_used_at)
+        .await;
+    assert_eq!(listed.unwrap(), [session]);
+}
+
+/// Any token that was current once is known for ever as reused, and changes nothing.
+pub async fn an_old_token_is_found_reused(stores: &Stores) {
+    let (session, first) = signed_in(stores, now()).await;
+    let (second, third) = (token(), token());
+    rotate(stores, &session, first, second).await;
+    rotate(stores, &session, second, third).await;
+    let before = rotated(&session);
+    for old in [first, second, first] {
+        let later = session.created_at + Duration::from_hours(2);
+        let answer = stores
+            .accounts
+            .rotate_session(session.id, old, token(), later, later + DAY)
+            .await
+            .unwrap();
+        assert_eq!(answer, Rotation::Reused(before.clone()));
+    }
+    assert_eq!(kept(stores, session.id).await, Some(before));
+    let answer = rotate(stores, &session, third, token()).await;
+    assert!(matches!(answer, Rotation::Rotated(_)), "{answer:?}");
+}
+
+/// A token that the session never had is unknown, also where it is another session's.
+pub async fn a_foreign_token_is_unknown(stores: &Stores) {
+    let (session, current) = signed_in(stores, now()).await;
+    let (other, others) = signed_in(stores, now()).await;
+    for foreign in [token(), others] {
+        let answer = rotate(stores, &session, foreign, token()).await;
+        assert_eq!(answer, Rotation::Unknown);
+    }
+    let missing = new_session(session.user_id, now());
+    let answer = rotate(stores, &missing, current, token()).await;
+    assert_eq!(answer, Rotation::Unknown, "there is no such session");
+    assert_eq!(kept(stores, missing.id).await, None);
+    assert_eq!(kept(stores, session.id).await, Some(session.clone()));
+    assert_eq!(kept(stores, other.id).await, Some(other));
+    let answer = rotate(stores, &session, current, token()).await;
+    assert!(matches!(answer, Rotation::Rotated(_)), "{answer:?}");
+}
+
+/// A session cannot be renewed from the instant on at which it ends.
+pub async fn an_expired_session_does_not_rotate(stores: &Stores) {
+    let (session, current) = signed_in(stores, now()).await;
+    let at = async |now: Timestamp, replacement| {
+        let accounts = &stores.accounts;
+        let answer = accounts.rotate_session(session.id, current, replacement, now, now + DAY);
+        answer.await.unwrap()
+    };
+    let end = session.expires_at;
+    assert_eq!(at(end, token()).await, Rotation::Expired);
+    assert_eq!(at(end + DAY, token()).await, Rotation::Expired);
+    assert_eq!(kept(stores, session.id).await, Some(session.clone()));
+    let answer = at(end - Duration::from_millis(1), token()).await;
+    assert!(matches!(answer, Rotation::Rotated(_)), "{answer:?}");
+}
+
+/// Of many who present one token at the same time one is served, and the others are found out.
+pub async fn of_concurrent_rotations_one_succeeds(stores: &Stores) {
+    let (session, current) = signed_in(stores, now()).await;
+    let answers = at_once((0..16).map(|_| {
+        let (stores, session, replacement) = (stores.clone(), session.clone(), token());
+        async move {
+            let answer = rotate(&stores, &session, current, replacement).await;
+            (answer, replacement)
+        }
+    }))
+    .await;
+    let renewed = rotated(&session);
+    let mut winners = Vec::new();
+    for (answer, replacement) in answers {
+        match answer {
+            Rotation::Rotated(session) => {
+                assert_eq!(session, renewed);
+                winners.push(replacement);
+            }
+            Rotation::Reused(session) => assert_eq!(session, renewed),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(winners.len(), 1);
+    let answer = rotate(stores, &session, winners[0], token()).await;
+    assert!(
+        matches!(answer, Rotation::Rotated(_)),
+        "the winner's replacement is current, but: {answer:?}"
+    );
+}
+
+/// A session is deleted by its own user, once, with all its tokens.
+pub async fn a_session_is_deleted_by_its_user(stores: &Stores) {
+    let (session, first) = signed_in(stores, now()).await;
+    let (other, others) = signed_in(stores, now()).await;
+    let second = token();
+    rotate(stores, &session, first, second).await;
+    let delete = async |id, user| stores.accounts.delete_session(id, user).await.unwrap();
+    assert!(!delete(session.id, other.user_id).await);
+    assert!(!delete(ids().next(), session.user_id).await);
+    assert!(kept(stores, session.id).await.is_some(), "still there");
+
+    assert!(delete(session.id, session.user_id).await);
+    assert!(!delete(session.id, session.user_id).await);
+    assert_eq!(kept(stores, session.id).await, None);
+    let listed = stores.accounts.sessions_of(session.user_id, now()).await;
+    assert_eq!(listed.unwrap(), []);
+    for gone in [first, second] {
+        let answer = rotate(stores, &session, gone, token()).await;
+        assert_eq!(answer, Rotation::Unknown);
+    }
+    let answer = rotate(stores, &other, others, token()).await;
+    assert!(matches!(answer, Rotation::Rotated(_)), "the other's lives");
+}
+
+/// Of many who delete a session at the same time one is told that it was there.
+pub async fn of_concurrent_deletions_one_is_told(stores: &Stores) {
+    let (session, _) = signed_in(stores, now()).await;
+    let answers = at_once((0..8).map(|_| {
+        let (accounts, session) = (stores.accounts.clone(), session.clone());
+        async move {
+            let deleted = accounts.delete_session(session.id, session.user_id);
+            deleted.await.unwrap()
+        }
+    }))
+    .await;
+    assert_eq!(answers.into_iter().filter(|deleted| *deleted).count(), 1);
+}

@@ -1,0 +1,59 @@
+//! Every mail job the server hands out, as its recipient would see it. The job still goes to
+//! the real queue behind.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use talksy_schema::error::PortError;
+use talksy_schema::mail::{MailContent, MailJob, MailQueue};
+
+/// Reads along with a mail queue, and can make it fail.
+pub struct Mailbox {
+    behind: Arc<dyn MailQueue>,
+    jobs: Mutex<Vec<MailJob>>,
+    broken: AtomicBool,
+}
+
+impl Mailbox {
+    /// Reads along with this queue.
+    pub fn new(behind: Arc<dyn MailQueue>) -> Arc<Self> {
+        Arc::new(Self {
+            behind,
+            jobs: Mutex::new(Vec::new()),
+            broken: AtomicBool::new(false),
+        })
+    }
+
+    /// Has the queue refuse jobs, or take them again.
+    pub fn set_broken(&self, broken: bool) {
+        self.broken.store(broken, Ordering::SeqCst);
+    }
+
+    /// The newest sign-in code that was mailed to the address.
+    pub fn code(&self, address: &str) -> Option<String> {
+        let jobs = self.jobs.lock();
+        let mut newest_first = jobs.iter().rev();
+        let job = newest_first.find(|job| job.to.as_str().eq_ignore_ascii_case(address))?;
+        let MailContent::SignInCode { code, .. } = &job.content;
+        Some(code.clone())
+    }
+
+    /// How many jobs were taken.
+    pub fn count(&self) -> usize {
+        self.jobs.lock().len()
+    }
+}
+
+#[async_trait]
+impl MailQueue for Mailbox {
+    async fn enqueue(&self, job: &MailJob) -> Result<(), PortError> {
+        if self.broken.load(Ordering::SeqCst) {
+            return Err(PortError::unavailable("mail queue", "broken by the test"));
+        }
+        self.behind.enqueue(job).await?;
+        self.jobs.lock().push(job.clone());
+        Ok(())
+    }
+}

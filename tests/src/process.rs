@@ -1,0 +1,190 @@
+//! The `talksy` binary as a process of its own, to be stopped, killed and started again.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Output, Stdio};
+
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
+
+use crate::app::must;
+use crate::client::{Client, User};
+use crate::{eventually, soon};
+
+/// A binary of this workspace, which Cargo built beside the running test.
+///
+/// # Panics
+/// Where it is not there: `cargo test --workspace` builds it.
+pub fn binary(name: &str) -> PathBuf {
+    let test = must(std::env::current_exe());
+    let path = test
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|folder| folder.join(name))
+        .find(|path| path.exists());
+    match path {
+        Some(path) => path,
+        None => panic!("{name} is not built: run `cargo build --workspace` first"),
+    }
+}
+
+/// `talksy` with arguments, cut off from the environment's settings.
+pub fn talksy(data: &Path) -> Command {
+    let mut command = Command::new(binary("talksy"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("TALKSY_") {
+            command.env_remove(name);
+        }
+    }
+    command
+        .current_dir(data)
+        .arg("--data-dir")
+        .arg(data)
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    command
+}
+
+/// Runs `talksy` to its end.
+pub async fn run_talksy(data: &Path, arguments: &[&str]) -> Output {
+    let output = talksy(data).args(arguments).output();
+    must(soon("the command's end", output).await)
+}
+
+/// A server process.
+pub struct ServerProcess {
+    /// Where it listens.
+    pub address: SocketAddr,
+    child: Child,
+    log: mpsc::UnboundedReceiver<String>,
+}
+
+impl ServerProcess {
+    /// Starts a server on a free port and waits until it serves.
+    ///
+    /// # Panics
+    /// Where it ends instead.
+    pub async fn start(data: &Path, arguments: &[&str]) -> Self {
+        let mut command = talksy(data);
+        command
+            .args(["--listen", "127.0.0.1:0"])
+            .args(arguments)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut child = must(command.spawn());
+        let Some(stderr) = child.stderr.take() else {
+            unreachable!("it is piped");
+        };
+        let (sender, mut log) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            let mut lines = BufReader::new(stderr).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                // Read to the end, also when the test no longer listens: the pipe must not fill.
+                let _ = sender.send(line);
+            }
+        });
+        let mut seen = Vec::new();
+        let address = soon("the server's address", async {
+            while let Some(line) = log.recv().await {
+                if let Some(address) = address_in(&line) {
+                    return address;
+                }
+                seen.push(line);
+            }
+            panic!("the server ended: {seen:#?}");
+        });
+        Self {
+            address: address.await,
+            child,
+            log,
+        }
+    }
+
+    /// A client without credentials.
+    pub fn client(&self) -> Client {
+        Client::new(self.address)
+    }
+
+    /// The process's id.
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Kills the process with SIGKILL, and waits until it is gone.
+    pub async fn kill(mut self) {
+        must(self.child.kill().await);
+    }
+
+    /// Sends a signal by its name, such as `TERM`.
+    pub async fn signal(&self, name: &str) {
+        let Some(id) = self.id() else { return };
+        let mut kill = Command::new("kill");
+        kill.args(["-s", name, &id.to_string()]);
+        must(kill.status().await);
+    }
+
+    /// Waits for the process's end.
+    pub async fn ended(&mut self) -> ExitStatus {
+        must(soon("the process's end", self.child.wait()).await)
+    }
+
+    /// The next line of the log that holds the text.
+    pub async fn log_line(&mut self, text: &str) -> String {
+        soon("a line of the log", async {
+            loop {
+                match self.log.recv().await {
+                    Some(line) if line.contains(text) => return line,
+                    Some(_) => {}
+                    None => panic!("the log ended without `{text}`"),
+                }
+            }
+        })
+        .await
+    }
+
+    /// Signs somebody in with the code that lies in the outbox of `data`.
+    ///
+    /// # Panics
+    /// Where that is refused.
+    pub async fn sign_in(&self, data: &Path, name: &str) -> User {
+        let email = format!("{name}@example.org");
+        let client = self.client();
+        client.login(&email).await.data();
+        let code = outbox_code(&data.join("outbox"), &email).await;
+        let auth = client.verify(&email, &code).await.data();
+        User::of(&client, &auth["verifyOtp"])
+    }
+}
+
+fn address_in(line: &str) -> Option<SocketAddr> {
+    let (_, rest) = line.split_once("serves http://")?;
+    rest.split_once('/')?.0.parse().ok()
+}
+
+/// Waits for a mail to the address and reads its code.
+pub async fn outbox_code(outbox: &Path, email: &str) -> String {
+    eventually("a mail in the outbox", async || {
+        let mut mails: Vec<_> = std::fs::read_dir(outbox)
+            .ok()?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| path.extension().is_some_and(|extension| extension == "eml"))
+            .collect();
+        mails.sort();
+        mails.iter().rev().find_map(|path| {
+            let mail = std::fs::read_to_string(path).ok()?;
+            mail.contains(&format!("To: {email}")).then_some(())?;
+            code_in(&mail)
+        })
+    })
+    .await
+}
+
+/// The six digits that stand alone in a mail's body.
+fn code_in(mail: &str) -> Option<String> {
+    let (_, body) = mail.split_once("\r\n\r\n")?;
+    body.split(|c: char| !c.is_ascii_alphanumeric())
+        .find(|word| word.len() == 6 && word.bytes().all(|byte| byte.is_ascii_digit()))
+        .map(str::to_owned)
+}
