@@ -31,8 +31,8 @@ use crate::http::HttpConfig;
 pub use layers::{DEFAULT_FILE, ENV_PREFIX, Sources};
 pub use problem::{ConfigError, Problem, Problems};
 pub use sections::{
-    AuthConfig, LimitsConfig, LiveConfig, LogConfig, LogFormat, MailConfig, PresenceConfig, Quota,
-    ShutdownConfig, StoreConfig,
+    AmqpConfig, AuthConfig, LimitsConfig, LiveConfig, LogConfig, LogFormat, MailConfig,
+    PresenceConfig, Quota, ShutdownConfig, StartConfig, StoreConfig,
 };
 pub use values::{Mailbox, StoreLocation};
 
@@ -57,6 +57,11 @@ pub struct Config {
     /// byte. Default: none; mails are written as `.eml` files to `outbox` in `data_dir`.
     #[serde(serialize_with = "values::redacted")]
     pub smtp_url: Option<SecretString>,
+    /// RabbitMQ, which carries mail jobs to `talksy-mail-worker`:
+    /// `amqp://user:password@host:5672/%2f`, or `amqps://`. Default: none; the server sends mail
+    /// itself.
+    #[serde(serialize_with = "values::redacted")]
+    pub amqp_url: Option<SecretString>,
     /// The transports: HTTP, event streams and WebSockets.
     pub http: HttpConfig,
     /// How mail is sent.
@@ -71,6 +76,10 @@ pub struct Config {
     pub presence: PresenceConfig,
     /// The embedded store.
     pub store: StoreConfig,
+    /// How RabbitMQ is used.
+    pub amqp: AmqpConfig,
+    /// How the process starts.
+    pub start: StartConfig,
     /// How the process stops.
     pub shutdown: ShutdownConfig,
     /// What is logged, and how.
@@ -85,6 +94,7 @@ impl Default for Config {
             data_dir: PathBuf::from("data"),
             store_url: None,
             smtp_url: None,
+            amqp_url: None,
             http: HttpConfig::default(),
             mail: MailConfig::default(),
             auth: AuthConfig::default(),
@@ -92,6 +102,8 @@ impl Default for Config {
             live: LiveConfig::default(),
             presence: PresenceConfig::default(),
             store: StoreConfig::default(),
+            amqp: AmqpConfig::default(),
+            start: StartConfig::default(),
             shutdown: ShutdownConfig::default(),
             log: LogConfig::default(),
         }
@@ -168,12 +180,22 @@ impl Config {
                 "must be a URL such as `smtps://user:password@mail.example.org`",
             );
         }
+        if let Some(url) = &self.amqp_url
+            && !is_amqp_url(url)
+        {
+            problems.add(
+                "amqp_url",
+                "must be a URL such as `amqp://user:password@rabbitmq:5672/%2f`",
+            );
+        }
         self.http.validate(problems);
         self.auth.validate(problems);
         self.limits.validate(problems);
         self.live.validate(problems);
         self.presence.validate(problems);
         self.store.validate(problems);
+        self.amqp.validate(problems);
+        self.start.validate(problems);
         self.shutdown.validate(problems);
         self.log.validate(problems);
     }
@@ -191,9 +213,16 @@ fn is_public_url(text: &str) -> bool {
 }
 
 fn is_smtp_url(text: &SecretString) -> bool {
+    names_host(text, &["smtp", "smtps"])
+}
+
+fn is_amqp_url(text: &SecretString) -> bool {
+    names_host(text, &["amqp", "amqps"])
+}
+
+fn names_host(text: &SecretString, schemes: &[&str]) -> bool {
     Url::parse(text.expose_secret()).is_ok_and(|url| {
-        matches!(url.scheme(), "smtp" | "smtps")
-            && url.host_str().is_some_and(|host| !host.is_empty())
+        schemes.contains(&url.scheme()) && url.host_str().is_some_and(|host| !host.is_empty())
     })
 }
 
