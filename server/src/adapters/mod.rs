@@ -84,7 +84,7 @@ impl Adapters {
         let store = Arc::new(SqliteStore::open(path, &options)?);
         backends.push(Arc::clone(&store) as _);
         let keys = KeyOptions::from(&config.auth);
-        let keys = Keys::open(&config.data_dir, keys, Arc::clone(clock), &**entropy)?;
+        let keys = Keys::open(&config.keys_path(), keys, Arc::clone(clock), &**entropy)?;
         let keys = Arc::new(keys);
         let (mail, consumer) = mail_queue(config, environment, &mut backends)?;
         let ports = Ports {

@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::http::HttpConfig;
+use crate::keys::KEY_FILE;
 
 pub use layers::{DEFAULT_FILE, ENV_PREFIX, Sources};
 pub use problem::{ConfigError, Problem, Problems};
@@ -50,6 +51,9 @@ pub struct Config {
     /// The directory that holds all that the server keeps: the embedded database, the keys, the
     /// mail outbox. Made when absent, for the server's user alone. Default: `./data`.
     pub data_dir: PathBuf,
+    /// The file of the keys that access tokens are signed with. All instances need the same one:
+    /// a shared volume, or a mounted secret. Default: `keys.json` in `data_dir`.
+    pub keys_file: Option<PathBuf>,
     /// The store: `sqlite:<file>`. Default: `talksy.db` in `data_dir`.
     #[serde(serialize_with = "values::redacted")]
     pub store_url: Option<SecretString>,
@@ -92,6 +96,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 4000)),
             public_url: None,
             data_dir: PathBuf::from("data"),
+            keys_file: None,
             store_url: None,
             smtp_url: None,
             amqp_url: None,
@@ -129,6 +134,14 @@ impl Config {
         match problems.into_vec() {
             problems if problems.is_empty() => Ok(()),
             problems => Err(ConfigError { problems }),
+        }
+    }
+
+    /// Where the keys are.
+    pub fn keys_path(&self) -> PathBuf {
+        match &self.keys_file {
+            Some(path) => path.clone(),
+            None => self.data_dir.join(KEY_FILE),
         }
     }
 

@@ -263,7 +263,13 @@ fn the_example_file_shows_the_defaults() {
         .collect();
     let mut shown: toml::Table = uncommented.join("\n").parse().unwrap();
     load(&uncommented.join("\n"), &[], &[]).unwrap();
-    for optional in ["public_url", "store_url", "smtp_url"] {
+    for optional in [
+        "public_url",
+        "keys_file",
+        "store_url",
+        "smtp_url",
+        "amqp_url",
+    ] {
         assert!(shown.remove(optional).is_some(), "{optional} is missing");
     }
     let defaults: toml::Table = Config::default().to_toml().unwrap().parse().unwrap();
