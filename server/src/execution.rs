@@ -1,9 +1,12 @@
 //! Runs operations on the schema. Here, and only here, an event becomes the bytes that
 //! subscribers receive; those of a shared operation are made once and given to all.
 
+mod order;
+
 use std::any::TypeId;
 use std::sync::Arc;
 
+use async_graphql::parser::types::{ExecutableDocument, OperationDefinition};
 use async_graphql::{Name, Request, Response, ServerError, Value};
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
@@ -20,6 +23,7 @@ use crate::http::errors::complete;
 use crate::http::guard::OperationType;
 use crate::http::response::error_payload;
 use crate::http::{CheckedDocument, Payload};
+use order::Order;
 
 /// Executes requests for the transports.
 #[derive(Clone)]
@@ -37,12 +41,13 @@ impl Execution {
     /// Runs a query or mutation.
     pub async fn execute(&self, mut request: Request) -> Response {
         let name = request.operation_name.clone();
-        let kind = request.parsed_query().ok().and_then(|document| {
-            let mut operations = document.operations.iter();
-            let chosen = operations
-                .find(|(known, _)| name.is_none() || known.map(Name::as_str) == name.as_deref());
-            chosen.map(|(_, operation)| operation.node.ty)
-        });
+        let (kind, order) = match request.parsed_query() {
+            Ok(document) => (
+                operation(document, name.as_deref()).map(|operation| operation.ty),
+                Order::of(document, name.as_deref()),
+            ),
+            Err(_) => (None, Order::default()),
+        };
         // What a mutation changes must be read anew by the fields behind it.
         let remember = kind == Some(OperationType::Query);
         let loaders = loaders(self.services.clone(), viewer(&request).copied(), remember);
@@ -50,6 +55,7 @@ impl Execution {
         for error in &mut response.errors {
             name_complexity(error);
         }
+        order.apply(&mut response.data);
         response
     }
 
@@ -67,16 +73,21 @@ impl Execution {
         );
         match shared {
             Some(operation) => self.subscribe_shared(operation, request, document),
-            None => self.subscribe_alone(request),
+            None => self.subscribe_alone(request, &document),
         }
     }
 
     /// A subscription that is executed for this subscriber alone.
-    fn subscribe_alone(&self, request: Request) -> BoxStream<'static, Payload> {
+    fn subscribe_alone(
+        &self,
+        request: Request,
+        document: &CheckedDocument,
+    ) -> BoxStream<'static, Payload> {
+        let order = Order::of(document.document(), request.operation_name.as_deref());
         // Nothing is remembered from one event to the next.
         let loaders = loaders(self.services.clone(), viewer(&request).copied(), false);
         let responses = self.schema.execute_stream(request.data(loaders));
-        until_error(responses.map(payload))
+        until_error(responses.map(move |response| payload(response, &order)))
     }
 
     /// A subscription whose payloads are the same for all who follow the chat.
@@ -116,6 +127,16 @@ impl Execution {
         });
         until_error(payloads.flatten())
     }
+}
+
+/// The operation that a request with this `operationName` runs.
+fn operation<'a>(
+    document: &'a ExecutableDocument,
+    name: Option<&str>,
+) -> Option<&'a OperationDefinition> {
+    let mut operations = document.operations.iter();
+    let chosen = operations.find(|(known, _)| name.is_none() || known.map(Name::as_str) == name);
+    chosen.map(|(_, operation)| &operation.node)
 }
 
 /// What a shared operation is rendered from.
@@ -170,7 +191,10 @@ impl Renderer {
         request.operation_name.clone_from(&template.operation_name);
         request.set_parsed_query(template.document.document().clone());
         match self.execution.schema.execute_stream(request).next().await {
-            Some(response) => payload(response),
+            Some(response) => {
+                let name = template.operation_name.as_deref();
+                payload(response, &Order::of(template.document.document(), name))
+            }
             None => error_payload(&LiveError::NoChat.into()),
         }
     }
@@ -192,7 +216,7 @@ fn until_error(
 
 /// A response of a subscription as a payload. An event without data ends the operation: to skip
 /// it would lose it, so the client is told and resumes.
-fn payload(mut response: Response) -> Payload {
+fn payload(mut response: Response, order: &Order) -> Payload {
     if response.data == Value::Null && !response.errors.is_empty() {
         response.errors.iter_mut().for_each(name_complexity);
         complete(&mut response);
@@ -204,6 +228,7 @@ fn payload(mut response: Response) -> Payload {
             )),
         };
     }
+    order.apply(&mut response.data);
     crate::http::response::payload(response)
 }
 
