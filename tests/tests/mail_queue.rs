@@ -1,5 +1,7 @@
 //! Mail jobs through RabbitMQ: none is lost, and each ends where it should.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;

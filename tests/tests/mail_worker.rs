@@ -1,5 +1,7 @@
 //! The mail worker as a process: its start, its health, its stop, and its operator's commands.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::path::Path;
 use std::process::Stdio;
 

@@ -17,7 +17,7 @@ impl Order {
     /// The order of the operation that a request with this `operationName` runs.
     pub(super) fn of(document: &ExecutableDocument, operation_name: Option<&str>) -> Self {
         let mut order = Self::default();
-        if let Some(operation) = super::operation(document, operation_name) {
+        if let Some(operation) = super::chosen(document, operation_name) {
             order.add(document, &operation.selection_set.node, 0);
         }
         order

@@ -63,11 +63,11 @@ fn encode(first: u8, payload: &[u8]) -> Vec<u8> {
     match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
         (Ok(length @ 0..=125), _) => frame.push(0x80 | length),
         (_, Ok(length)) => {
-            frame.push(0x80 | 126);
+            frame.push(0xfe);
             frame.extend(length.to_be_bytes());
         }
         _ => {
-            frame.push(0x80 | 127);
+            frame.push(0xff);
             frame.extend((payload.len() as u64).to_be_bytes());
         }
     }
@@ -142,7 +142,7 @@ mod tests {
     fn own_frames_are_masked_and_of_every_length() {
         assert_eq!(text(b"a"), [0x81, 0x81, 0, 0, 0, 0, b'a']);
         assert_eq!(text(&[7; 126])[..4], [0x81, 0xfe, 0, 126]);
-        assert_eq!(text(&[7; 70_000])[..4], [0x81, 0xff, 0, 0]);
+        assert_eq!(text(&vec![7; 70_000])[..4], [0x81, 0xff, 0, 0]);
         assert_eq!(pong(b"").len(), 6);
     }
 
