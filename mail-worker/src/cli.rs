@@ -22,6 +22,8 @@ Examples:
 
 Passwords belong in the environment: other users of the machine can read command lines.
 
+Traces go to the OpenTelemetry collector at OTEL_EXPORTER_OTLP_ENDPOINT, where it is set.
+
 Signals:
   SIGTERM, SIGINT   finish the mails that are being sent, give the rest back, exit; a second one
                     exits at once

@@ -6,6 +6,7 @@
 pub mod amqp;
 pub mod cli;
 mod health;
+pub mod metrics;
 pub mod queue;
 pub mod run;
 pub mod templates;

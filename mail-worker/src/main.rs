@@ -1,6 +1,6 @@
 //! The `talksy-mail-worker` binary.
 
-use std::io::{self, IsTerminal as _, Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -11,7 +11,7 @@ use talksy_mail_worker::run::run;
 use talksy_mail_worker::templates::Templates;
 use talksy_schema::error::chain;
 use talksy_schema::mail::MailContent;
-use tracing_subscriber::EnvFilter;
+use talksy_telemetry::{LogFormat, Options};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -30,10 +30,7 @@ async fn main() -> ExitCode {
 
 async fn act(cli: &Cli) -> Outcome {
     match cli.command.as_ref().unwrap_or(&Command::Run) {
-        Command::Run => {
-            log(&cli.process.log)?;
-            run(cli).await
-        }
+        Command::Run => observed(cli).await,
         Command::DeadLetters(command) => {
             let letters = DeadLetters::new(cli.queue.url()?, &cli.queue.options())?;
             dead_letters(&letters, command).await
@@ -43,20 +40,19 @@ async fn act(cli: &Cli) -> Outcome {
     }
 }
 
-/// Pretty on a terminal, JSON lines elsewhere.
-fn log(filter: &str) -> Outcome {
-    let filter = EnvFilter::builder()
-        .parse(filter)
-        .map_err(|error| format!("`--log` must be a filter such as `info`: {error}"))?;
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr);
-    if io::stderr().is_terminal() {
-        lines.init();
-    } else {
-        lines.json().flatten_event(true).init();
-    }
-    Ok(())
+async fn observed(cli: &Cli) -> Outcome {
+    let telemetry = talksy_telemetry::init(&Options {
+        service: "talksy-mail-worker",
+        version: env!("CARGO_PKG_VERSION"),
+        format: LogFormat::Auto,
+        filter: &cli.process.log,
+        metrics: true,
+        otlp_endpoint: None,
+    })?;
+    talksy_mail_worker::metrics::describe();
+    let ran = run(cli, telemetry.metrics()).await;
+    telemetry.shutdown().await;
+    ran
 }
 
 async fn dead_letters(letters: &DeadLetters, command: &DeadLettersCommand) -> Outcome {

@@ -7,12 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use metrics::{counter, gauge};
 use talksy_schema::error::{PortError, chain};
 use talksy_schema::mail::{MailJob, MailQueue};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, Span, error_span};
 
+use crate::metrics::{GIVEN_UP, QUEUE_DEPTH, RETRIES};
 use crate::worker::MailWorker;
 
 /// How many jobs wait at most.
@@ -26,11 +29,19 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The sending end.
 #[derive(Clone, Debug)]
-pub struct InProcessQueue(mpsc::Sender<MailJob>);
+pub struct InProcessQueue(mpsc::Sender<Queued>);
 
 /// The receiving end.
 #[derive(Debug)]
-pub struct QueueConsumer(mpsc::Receiver<MailJob>);
+pub struct QueueConsumer(mpsc::Receiver<Queued>);
+
+/// A job that waits.
+#[derive(Debug)]
+struct Queued {
+    job: MailJob,
+    /// The trace that it belongs to.
+    traceparent: Option<String>,
+}
 
 /// A queue and its consumer.
 pub fn in_process() -> (InProcessQueue, QueueConsumer) {
@@ -41,9 +52,13 @@ pub fn in_process() -> (InProcessQueue, QueueConsumer) {
 #[async_trait]
 impl MailQueue for InProcessQueue {
     async fn enqueue(&self, job: &MailJob) -> Result<(), PortError> {
-        self.0
-            .try_send(job.clone())
-            .map_err(|error| PortError::unavailable("mail queue", error.to_string()))
+        let queued = Queued {
+            job: job.clone(),
+            traceparent: talksy_telemetry::traceparent(),
+        };
+        let taken = self.0.try_send(queued);
+        depth(self.0.max_capacity() - self.0.capacity());
+        taken.map_err(|error| PortError::unavailable("mail queue", error.to_string()))
     }
 }
 
@@ -68,8 +83,11 @@ impl QueueConsumer {
                 }
             };
             match job {
-                Some(job) => {
-                    running.spawn(do_job(Arc::clone(&worker), job, stop.clone()));
+                Some(Queued { job, traceparent }) => {
+                    depth(self.0.len());
+                    let span = job_span(&job, traceparent.as_deref());
+                    let doing = do_job(Arc::clone(&worker), job, stop.clone());
+                    running.spawn(doing.instrument(span));
                 }
                 None if running.is_empty() => return,
                 None => {
@@ -87,6 +105,19 @@ impl QueueConsumer {
     }
 }
 
+/// Shows how many jobs wait.
+fn depth(jobs: usize) {
+    // No queue is longer than a float can count.
+    gauge!(QUEUE_DEPTH).set(u32::try_from(jobs).unwrap_or(u32::MAX));
+}
+
+/// Around all that is done for a job, as part of the trace of the request that asked for it.
+pub(crate) fn job_span(job: &MailJob, traceparent: Option<&str>) -> Span {
+    let span = error_span!("mail job", job = %job.id, otel.kind = "consumer");
+    talksy_telemetry::continue_trace(&span, traceparent);
+    span
+}
+
 /// Tries a job until it is done, in vain, or the process stops.
 async fn do_job(worker: Arc<MailWorker>, job: MailJob, stop: CancellationToken) {
     let mut pause = FIRST_PAUSE;
@@ -97,9 +128,11 @@ async fn do_job(worker: Arc<MailWorker>, job: MailJob, stop: CancellationToken) 
         };
         let last = attempt == TRIES || stop.is_cancelled();
         if !error.is_transient() || last {
+            counter!(GIVEN_UP).increment(1);
             tracing::error!(job = %job.id, attempt, error = %chain(&error), "a mail was not sent");
             return;
         }
+        counter!(RETRIES).increment(1);
         tracing::warn!(job = %job.id, attempt, error = %chain(&error), "a mail is tried again");
         tokio::select! {
             () = tokio::time::sleep(pause) => {}

@@ -3,6 +3,7 @@
 use std::process;
 use std::time::Duration;
 
+use talksy_telemetry::Metrics;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -16,7 +17,7 @@ use crate::health;
 ///
 /// # Errors
 /// Where a setting is wrong, or the broker refuses or stays away for too long at the start.
-pub async fn run(cli: &Cli) -> Result<(), Box<dyn std::error::Error>> {
+pub async fn run(cli: &Cli, metrics: Option<&Metrics>) -> Result<(), Box<dyn std::error::Error>> {
     let (stop, abandon) = (CancellationToken::new(), CancellationToken::new());
     on_signals(stop.clone(), abandon.clone(), cli.process.drain)?;
     let worker = cli.mail.worker()?;
@@ -29,7 +30,7 @@ pub async fn run(cli: &Cli) -> Result<(), Box<dyn std::error::Error>> {
         .map_err(|error| format!("cannot listen on {listen}: {error}"))?;
     let address = listener.local_addr()?;
     tracing::info!("health is served at http://{address}/readyz");
-    let served = axum::serve(listener, health::router(consumer.state()));
+    let served = axum::serve(listener, health::router(consumer.state(), metrics));
     let until = stop.clone();
     tokio::spawn(
         served

@@ -1,13 +1,15 @@
 //! Does one job: renders it and sends it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lettre::Message;
 use lettre::message::{Mailbox, MultiPart, header};
+use metrics::{counter, histogram};
 use talksy_schema::clock::{Clock, Timestamp};
 use talksy_schema::mail::{MAIL_JOB_VERSION, MailContent, MailJob};
 
+use crate::metrics::{ATTEMPT_DURATION, ATTEMPTS};
 use crate::templates::Templates;
 use crate::transport::{SendError, Transport};
 
@@ -35,6 +37,17 @@ impl JobError {
     /// Whether the job should be tried again.
     pub const fn is_transient(&self) -> bool {
         matches!(self, Self::Transient(_))
+    }
+
+    /// What it counts as.
+    const fn label(&self) -> &'static str {
+        match self {
+            Self::Transient(_) => "transient",
+            Self::Permanent(_) => "permanent",
+            Self::UnknownVersion(_) => "unknown_version",
+            Self::Expired => "expired",
+            Self::Compose(_) => "compose",
+        }
     }
 }
 
@@ -74,6 +87,15 @@ impl MailWorker {
     /// # Errors
     /// See [`JobError`].
     pub async fn handle(&self, job: &MailJob) -> Result<(), JobError> {
+        let started = Instant::now();
+        let outcome = self.attempt(job).await;
+        histogram!(ATTEMPT_DURATION).record(started.elapsed());
+        let label = outcome.as_ref().map_or_else(JobError::label, |()| "sent");
+        counter!(ATTEMPTS, "outcome" => label).increment(1);
+        outcome
+    }
+
+    async fn attempt(&self, job: &MailJob) -> Result<(), JobError> {
         if job.version != MAIL_JOB_VERSION {
             return Err(JobError::UnknownVersion(job.version));
         }

@@ -22,6 +22,7 @@ pub mod live;
 pub mod loaders;
 pub mod mail;
 pub mod messages;
+pub mod metrics;
 pub mod page;
 pub mod presence;
 #[cfg(feature = "graphql")]

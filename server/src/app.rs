@@ -18,18 +18,21 @@ use talksy_schema::context::Viewer;
 use talksy_schema::error::{ErrorCode, Refusal, chain};
 use talksy_schema::schema;
 use talksy_schema::services::Services;
+use talksy_telemetry::Metrics;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use crate::adapters::backend::StartFailure;
-use crate::adapters::{Adapters, StartError};
+use crate::adapters::{Adapters, StartError, observed};
 use crate::config::Config;
 use crate::execution::Execution;
 use crate::http::errors::server_error;
 use crate::http::response::error_payload;
 use crate::http::{self, Application, CheckedDocument, Payload};
 use crate::lifecycle::Shutdown;
+use crate::metrics::{Held, PRESENCE_CONNECTIONS};
+use crate::operator;
 
 /// How often expired sessions are removed from the store.
 const PURGE_EVERY: Duration = Duration::from_hours(1);
@@ -95,13 +98,14 @@ impl Server {
         environment: Environment,
         shutdown: Shutdown,
     ) -> Self {
-        let services = Services::new(adapters.ports.clone(), config.policies());
+        let services = Services::new(observed(adapters.ports.clone()), config.policies());
         let schema = schema::schema(services.clone());
         let app = App {
             execution: Execution::new(schema, services.clone()),
             services: services.clone(),
             adapters: adapters.clone(),
             clock: Arc::clone(&environment.clock),
+            entropy: Arc::clone(&environment.entropy),
         };
         let router = http::router(
             Arc::new(app),
@@ -172,6 +176,12 @@ impl Server {
         }
     }
 
+    /// The pages for operators, for a listener of their own.
+    pub fn operator_pages(&self, metrics: Metrics) -> Router {
+        let stop = self.shutdown.soft().clone();
+        operator::router(metrics, self.adapters.backends.clone(), stop)
+    }
+
     /// Prepares the backends beside the listener, which answers meanwhile. A failure stops the
     /// server.
     fn start(&self) -> JoinHandle<Result<(), StartFailure>> {
@@ -228,6 +238,7 @@ struct App {
     services: Services,
     adapters: Adapters,
     clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
 }
 
 #[async_trait]
@@ -256,7 +267,8 @@ impl Application for App {
     }
 
     fn connected(&self, viewer: &Viewer) -> Box<dyn Any + Send> {
-        Box::new(self.services.presence.connect(viewer))
+        let counted = Held::new(metrics::gauge!(PRESENCE_CONNECTIONS));
+        Box::new((self.services.presence.connect(viewer), counted))
     }
 
     fn revoked(&self, viewer: &Viewer) -> BoxFuture<'static, ()> {
@@ -280,6 +292,14 @@ impl Application for App {
 
     fn sdl(&self) -> String {
         schema::sdl()
+    }
+
+    fn request_id(&self) -> String {
+        let mut random = [0; 10];
+        self.entropy.fill(&mut random);
+        let millis = u64::try_from(self.clock.now().as_millis()).unwrap_or_default();
+        let id = uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid();
+        id.simple().to_string()
     }
 
     fn now(&self) -> Timestamp {

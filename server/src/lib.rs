@@ -12,7 +12,9 @@ pub mod execution;
 pub mod http;
 pub mod keys;
 pub mod lifecycle;
+mod metrics;
 pub mod nulls;
+mod operator;
 pub mod telemetry;
 
 #[cfg(test)]

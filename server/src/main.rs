@@ -1,8 +1,10 @@
 //! The `talksy` binary.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
+use axum::Router;
 use clap::Parser as _;
 use talksy_schema::error::chain;
 use talksy_server::app::{Environment, Server};
@@ -10,6 +12,8 @@ use talksy_server::cli::Cli;
 use talksy_server::config::Config;
 use talksy_server::lifecycle::Shutdown;
 use talksy_server::telemetry;
+use talksy_telemetry::Metrics;
+use tokio_util::sync::CancellationToken;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -28,10 +32,23 @@ async fn serve(config: Config) -> ExitCode {
 }
 
 async fn try_serve(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
-    telemetry::init(&config.log)?;
+    let telemetry = telemetry::init(config)?;
+    let served = observed(config, telemetry.metrics()).await;
+    telemetry.shutdown().await;
+    served
+}
+
+async fn observed(
+    config: &Config,
+    metrics: Option<&Metrics>,
+) -> Result<(), Box<dyn std::error::Error>> {
     let shutdown = Shutdown::new();
     shutdown.on_signals()?;
-    let server = Server::build(config, Environment::default(), shutdown).await?;
+    let server = Server::build(config, Environment::default(), shutdown.clone()).await?;
+    if let (Some(metrics), Some(listen)) = (metrics, config.metrics.listen) {
+        let pages = server.operator_pages(metrics.clone());
+        serve_pages(listen, pages, shutdown.hard().clone()).await?;
+    }
     let listener = tokio::net::TcpListener::bind(config.listen)
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
@@ -43,5 +60,22 @@ async fn try_serve(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     tracing::info!(data_dir = %config.data_dir.display(), "Talksy serves {url}/graphql (GraphiQL: {url}/graphiql)");
     server.serve(listener).await?;
     tracing::info!("stopped");
+    Ok(())
+}
+
+/// Serves the operator's pages to the very end, so that the stop can be watched too.
+async fn serve_pages(listen: SocketAddr, pages: Router, end: CancellationToken) -> io::Result<()> {
+    let bound = tokio::net::TcpListener::bind(listen).await;
+    let listener = bound.map_err(|error| {
+        io::Error::new(error.kind(), format!("cannot listen on {listen}: {error}"))
+    })?;
+    let address = listener.local_addr()?;
+    tracing::info!("metrics are served at http://{address}/metrics");
+    tokio::spawn(async move {
+        let served = axum::serve(listener, pages).with_graceful_shutdown(end.cancelled_owned());
+        if let Err(error) = served.await {
+            tracing::error!(%error, "metrics are no longer served");
+        }
+    });
     Ok(())
 }

@@ -144,6 +144,18 @@ impl ServerProcess {
         .await
     }
 
+    /// All that is left of the log, once the process has ended.
+    pub async fn rest_of_log(&mut self) -> Vec<String> {
+        soon("the log's end", async {
+            let mut lines = Vec::new();
+            while let Some(line) = self.log.recv().await {
+                lines.push(line);
+            }
+            lines
+        })
+        .await
+    }
+
     /// Signs somebody in with the code that lies in the outbox of `data`.
     ///
     /// # Panics

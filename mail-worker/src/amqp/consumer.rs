@@ -8,6 +8,7 @@ use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, Consumer};
+use metrics::{counter, gauge};
 use moka::sync::Cache;
 use secrecy::SecretString;
 use talksy_schema::clock::{Clock, SystemClock};
@@ -17,10 +18,13 @@ use talksy_schema::mail::MailJob;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::connection::{AmqpError, Connector, InvalidAmqpUrl};
 use super::topology::Topology;
 use super::{AmqpOptions, transfer};
+use crate::metrics::{CONSUMING, GIVEN_UP, RETRIES};
+use crate::queue::job_span;
 use crate::worker::{JobError, MailWorker};
 
 /// How many jobs are remembered as done, and for how long: longer than the broker takes to
@@ -116,6 +120,7 @@ impl AmqpConsumer {
                 tracing::warn!(error = %reason, "waiting for RabbitMQ");
             }
             self.state.send_replace(ConsumerState::Waiting(reason));
+            gauge!(CONSUMING).set(0);
             let jitter = pause.mul_f64(rand::random_range(0.0..0.5));
             tokio::select! {
                 () = tokio::time::sleep(pause + jitter) => {}
@@ -140,6 +145,7 @@ impl AmqpConsumer {
         };
         let (connection, channel, mut deliveries) = opened.map_err(Interruption::NotConnected)?;
         self.state.send_replace(ConsumerState::Consuming);
+        gauge!(CONSUMING).set(1);
         tracing::info!("taking mail jobs");
         loop {
             tokio::select! {
@@ -228,7 +234,11 @@ impl Shared {
         let headers = delivery.properties.headers().as_ref();
         let failed = transfer::number(headers, transfer::ATTEMPTS).unwrap_or(0);
         let outcome = match serde_json::from_slice::<MailJob>(&delivery.data) {
-            Ok(job) => self.attempt(&job, failed).await,
+            Ok(job) => {
+                let traceparent = transfer::text(headers, transfer::TRACEPARENT);
+                let span = job_span(&job, traceparent.as_deref());
+                self.attempt(&job, failed).instrument(span).await
+            }
             // What it holds is personal and stays out of the log.
             Err(error) => Outcome::Never(format!("not a mail job: {:?}", error.classify())),
         };
@@ -251,9 +261,11 @@ impl Shared {
         let reason = chain(&error);
         let retries = i64::try_from(self.topology.retries.len()).unwrap_or(i64::MAX);
         if error.is_transient() && failed < retries {
+            counter!(RETRIES).increment(1);
             tracing::warn!(job = %job.id, attempt = failed + 1, error = %reason, "a mail is tried again later");
             return Outcome::Later;
         }
+        counter!(GIVEN_UP).increment(1);
         tracing::error!(job = %job.id, attempt = failed + 1, error = %reason, "a mail was not sent");
         Outcome::Never(match error {
             JobError::Expired => "expired".to_owned(),

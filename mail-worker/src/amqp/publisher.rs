@@ -1,7 +1,7 @@
 //! The server's end: puts jobs into the jobs queue.
 
 use async_trait::async_trait;
-use lapin::types::FieldTable;
+use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection};
 use secrecy::SecretString;
 use talksy_schema::error::PortError;
@@ -81,7 +81,12 @@ impl AmqpQueue {
 
     async fn publish(&self, job: &MailJob, body: &[u8]) -> Result<(), AmqpError> {
         let channel = self.channel().await?;
-        let properties = transfer::properties(&job.id.to_string(), FieldTable::default());
+        let mut headers = FieldTable::default();
+        if let Some(traceparent) = talksy_telemetry::traceparent() {
+            let traceparent = AMQPValue::LongString(traceparent.into());
+            headers.insert(transfer::TRACEPARENT.into(), traceparent);
+        }
+        let properties = transfer::properties(&job.id.to_string(), headers);
         let queue = &self.topology.jobs;
         let outcome = transfer::publish(&self.connector, &channel, queue, body, properties).await;
         if outcome.is_err() {

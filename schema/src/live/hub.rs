@@ -12,11 +12,13 @@ use async_trait::async_trait;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use futures_util::task::AtomicWaker;
+use metrics::counter;
 use parking_lot::Mutex;
 
 use super::bus::Bus;
 use super::event::{Event, Interest, Published, Topic};
 use crate::error::PortError;
+use crate::metrics::{BUS_INTERRUPTIONS, MAILBOX_OVERFLOWS};
 
 /// What a receiver is told.
 #[derive(Clone, Debug)]
@@ -48,6 +50,7 @@ impl Mailbox {
             if state.queue.len() >= self.capacity {
                 state.queue = VecDeque::new();
                 state.interrupted = true;
+                counter!(MAILBOX_OVERFLOWS).increment(1);
             } else {
                 state.queue.push_back(Arc::clone(event));
             }
@@ -124,6 +127,7 @@ impl Hub {
 
     /// Tells all receivers that events may have been missed.
     pub fn interrupt_all(&self) {
+        counter!(BUS_INTERRUPTIONS).increment(1);
         for mailboxes in &self.topics {
             for mailbox in mailboxes.values() {
                 mailbox.interrupt();

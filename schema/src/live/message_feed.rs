@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use metrics::counter;
 use tokio::time::Instant;
 
 use super::event::{Event, Published};
@@ -17,6 +18,7 @@ use super::patience::patiently;
 use super::sequencer::Sequencer;
 use super::service::{ChatWatch, LiveError};
 use crate::messages::{Head, Seq};
+use crate::metrics::{GAP_REPAIRS, RESYNCS};
 
 /// How many early messages wait for a hole to fill before it is read from the store at once.
 const MAX_EARLY: usize = 128;
@@ -58,7 +60,7 @@ impl Feed for MessageFeed {
                 Some(Signal::Interrupted) => self.catch_up().await?,
                 // The wait was over: for a hole to fill by itself, or for the heartbeat.
                 None => match self.sequencer.gap_before() {
-                    Some(early) => self.known_head = self.known_head.max(early - 1),
+                    Some(early) => self.repair(early),
                     None => self.catch_up().await?,
                 },
             }
@@ -75,6 +77,7 @@ impl MessageFeed {
         let after = after.unwrap_or(head.last_seq).min(head.last_seq);
         let limit = watch.ground.policy.replay_limit;
         if head.last_seq - after > limit {
+            counter!(RESYNCS).increment(1);
             return Err(LiveError::ResyncRequired(limit));
         }
         Ok(Self {
@@ -115,14 +118,18 @@ impl MessageFeed {
         let due = self.sequencer.offer(seq, event);
         match self.sequencer.gap_before() {
             None => self.gap_since = None,
-            Some(early) if self.sequencer.waiting() > MAX_EARLY => {
-                self.known_head = self.known_head.max(early - 1);
-            }
+            Some(early) if self.sequencer.waiting() > MAX_EARLY => self.repair(early),
             Some(_) => {
                 self.gap_since.get_or_insert_with(Instant::now);
             }
         }
         Ok(due)
+    }
+
+    /// Has the hole before an early message read from the store.
+    fn repair(&mut self, early: Seq) {
+        counter!(GAP_REPAIRS, "found_by" => "event").increment(1);
+        self.known_head = self.known_head.max(early - 1);
     }
 
     /// Compares with the store after something may have been missed.
@@ -138,7 +145,11 @@ impl MessageFeed {
         }
         let limit = self.watch.ground.policy.replay_limit;
         if (last_seq + 1).saturating_sub(self.sequencer.expected()) > limit {
+            counter!(RESYNCS).increment(1);
             return Err(LiveError::ResyncRequired(limit));
+        }
+        if last_seq >= self.sequencer.expected() {
+            counter!(GAP_REPAIRS, "found_by" => "head").increment(1);
         }
         self.known_head = self.known_head.max(last_seq);
         Ok(())

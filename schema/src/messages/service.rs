@@ -110,6 +110,7 @@ impl MessageService {
             Append::NoChat => return Err(MessageError::NoChat),
             Append::NotMember => return Err(MessageError::NotMember),
         };
+        crate::metrics::message_sent(sent.is_duplicate);
         let event = Event::MessageAdded {
             message: sent.message.clone(),
             membership_epoch: sent.chat.membership_epoch,

@@ -2,6 +2,7 @@
 
 pub mod backend;
 pub mod memory;
+mod observed;
 mod rabbitmq;
 pub mod sqlite;
 
@@ -25,6 +26,8 @@ use crate::config::{Config, ConfigError, StoreLocation};
 use crate::keys::{KeyError, KeyOptions, Keys};
 use crate::lifecycle::Shutdown;
 use backend::{Backend, Backends, NotReady, Store};
+pub use observed::observed;
+
 use memory::{MemoryCodeStore, MemoryPresenceStore, MemoryRateLimiter};
 use sqlite::{OpenError, SqliteOptions, SqliteStore};
 

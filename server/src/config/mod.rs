@@ -33,7 +33,8 @@ pub use layers::{DEFAULT_FILE, ENV_PREFIX, Sources};
 pub use problem::{ConfigError, Problem, Problems};
 pub use sections::{
     AmqpConfig, AuthConfig, LimitsConfig, LiveConfig, LogConfig, LogFormat, MailConfig,
-    PresenceConfig, Quota, ShutdownConfig, StartConfig, StoreConfig,
+    MetricsConfig, PresenceConfig, Quota, ShutdownConfig, StartConfig, StoreConfig,
+    TelemetryConfig,
 };
 pub use values::{Mailbox, StoreLocation};
 
@@ -88,6 +89,10 @@ pub struct Config {
     pub shutdown: ShutdownConfig,
     /// What is logged, and how.
     pub log: LogConfig,
+    /// Where metrics are served.
+    pub metrics: MetricsConfig,
+    /// Where traces go.
+    pub telemetry: TelemetryConfig,
 }
 
 impl Default for Config {
@@ -111,6 +116,8 @@ impl Default for Config {
             start: StartConfig::default(),
             shutdown: ShutdownConfig::default(),
             log: LogConfig::default(),
+            metrics: MetricsConfig::default(),
+            telemetry: TelemetryConfig::default(),
         }
     }
 }
@@ -211,6 +218,7 @@ impl Config {
         self.start.validate(problems);
         self.shutdown.validate(problems);
         self.log.validate(problems);
+        self.telemetry.validate(problems);
     }
 }
 

@@ -1,12 +1,15 @@
 //! The sections of the configuration: each setting with its unit, range and default, and each
 //! section with its own check.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use talksy_schema::limits;
 use talksy_schema::mail::EmailAddress;
 use tracing_subscriber::EnvFilter;
+use url::Url;
 
 use super::duration;
 use super::problem::Problems;
@@ -314,6 +317,52 @@ impl LogConfig {
             );
         }
     }
+}
+
+/// Where metrics are served.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MetricsConfig {
+    /// The address and port of `/metrics` for Prometheus, with `/livez` and `/readyz` beside it:
+    /// not the clients' one, so that clients do not reach it. Default: none; then nothing is
+    /// counted.
+    #[serde(default, deserialize_with = "optional_address")]
+    pub listen: Option<SocketAddr>,
+}
+
+/// Where traces go.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TelemetryConfig {
+    /// The base URL of an OpenTelemetry collector that takes OTLP over HTTP. Default: none; then
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT` decides, and without that nothing is traced.
+    pub otlp_endpoint: Option<String>,
+}
+
+impl TelemetryConfig {
+    pub(super) fn validate(&self, problems: &mut Problems) {
+        let is_base = |url: &str| {
+            Url::parse(url).is_ok_and(|url| url.scheme() == "http" && url.query().is_none())
+        };
+        if self
+            .otlp_endpoint
+            .as_deref()
+            .is_some_and(|url| !is_base(url))
+        {
+            problems.add(
+                "telemetry.otlp_endpoint",
+                "must be a URL such as `http://127.0.0.1:4318`",
+            );
+        }
+    }
+}
+
+fn optional_address<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<SocketAddr>, D::Error> {
+    let address = Option::<String>::deserialize(deserializer)?;
+    let parsed = address.map(|address| address.parse()).transpose();
+    parsed.map_err(|_| D::Error::custom("must be an IP address and port such as `127.0.0.1:9464`"))
 }
 
 impl Default for MailConfig {

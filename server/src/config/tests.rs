@@ -272,6 +272,10 @@ fn the_example_file_shows_the_defaults() {
     ] {
         assert!(shown.remove(optional).is_some(), "{optional} is missing");
     }
+    for (section, optional) in [("metrics", "listen"), ("telemetry", "otlp_endpoint")] {
+        let section = shown[section].as_table_mut().unwrap();
+        assert!(section.remove(optional).is_some(), "{optional} is missing");
+    }
     let defaults: toml::Table = Config::default().to_toml().unwrap().parse().unwrap();
     assert_eq!(shown, defaults);
     load(example, &[], &[]).unwrap();

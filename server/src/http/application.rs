@@ -54,6 +54,9 @@ pub trait Application: Send + Sync + 'static {
     /// The schema in the GraphQL schema language. Read once, when the router is built.
     fn sdl(&self) -> String;
 
+    /// A new id for a request: letters and digits, never the same twice.
+    fn request_id(&self) -> String;
+
     /// The present time, by the application's clock.
     fn now(&self) -> Timestamp;
 }

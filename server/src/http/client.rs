@@ -46,6 +46,12 @@ impl Caller {
     }
 }
 
+/// Whether a trusted proxy brought the request.
+pub(super) fn is_trusted_peer(trusted: &[IpNetwork], extensions: &http::Extensions) -> bool {
+    let peer = extensions.get::<ConnectInfo<SocketAddr>>();
+    peer.is_some_and(|ConnectInfo(peer)| trusted.iter().any(|network| network.contains(peer.ip())))
+}
+
 /// The client's address and user agent.
 pub(super) fn client_info(trusted: &[IpNetwork], parts: &Parts) -> ClientInfo {
     let peer = parts

@@ -17,12 +17,14 @@ use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use talksy_schema::error::{ErrorCode, Refusal};
+use tracing::Instrument as _;
 
 use super::body::{self, Operations};
 use super::client::Caller;
-use super::errors::server_error;
+use super::errors::{complete, server_error};
 use super::guard::OperationType;
 use super::media::{Accepted, Media, is_json};
+use super::observe::Operation;
 use super::reply::{self, Malformed};
 use super::request::{NO_QUERY, Params, Prepared, prepare};
 use super::response::{Encoded, encode, encode_error};
@@ -179,26 +181,36 @@ pub(super) async fn run(
     held: impl Send + 'static,
 ) -> GraphqlResponse {
     let app = Arc::clone(&server.app);
+    let operation = Operation::of(&prepared);
+    let span = operation.span();
     let request = prepared.request;
     let response = if prepared.kind == OperationType::Mutation {
         server
             .tasks
-            .spawn(async move {
-                let _held = held;
-                app.execute(request).await
-            })
+            .spawn(
+                async move {
+                    let _held = held;
+                    app.execute(request).await
+                }
+                .instrument(span)
+                .in_current_span(),
+            )
             .await
             .ok()
     } else {
         AssertUnwindSafe(app.execute(request))
             .catch_unwind()
+            .instrument(span)
             .await
             .ok()
     };
-    response.unwrap_or_else(|| {
+    let mut response = response.unwrap_or_else(|| {
         tracing::error!("an operation panicked");
         GraphqlResponse::from_errors(vec![server_error(&panicked())])
-    })
+    });
+    complete(&mut response);
+    operation.ended(&server.names, &response);
+    response
 }
 
 /// What a client is told of a panic.

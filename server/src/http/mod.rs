@@ -15,6 +15,7 @@ mod graphiql;
 mod graphql;
 pub mod guard;
 mod media;
+mod observe;
 mod pages;
 mod reply;
 mod request;
@@ -44,6 +45,7 @@ struct Transports {
     config: HttpConfig,
     guard: Guard,
     sdl: Bytes,
+    names: observe::Names,
     /// One for each socket and event stream that may still be opened.
     connections: Arc<Semaphore>,
     shutdown: CancellationToken,
@@ -66,6 +68,7 @@ pub fn router(
 ) -> Router {
     let guard = Guard::new(config.query.clone());
     let sdl = Bytes::from(app.sdl());
+    let names = observe::Names::new(&app.sdl());
     let cors = cors(&config.cors_origins);
     let graphiql = config.graphiql;
     let connections = config.websocket.max_sockets.min(Semaphore::MAX_PERMITS);
@@ -74,6 +77,7 @@ pub fn router(
         config,
         guard,
         sdl,
+        names,
         connections: Arc::new(Semaphore::new(connections)),
         shutdown,
         tasks,
@@ -100,7 +104,8 @@ pub fn router(
     if let Some(cors) = cors {
         router = router.layer(cors);
     }
-    router.with_state(server)
+    let observe = axum::middleware::from_fn_with_state(Arc::clone(&server), observe::request);
+    router.layer(observe).with_state(server)
 }
 
 /// What browsers are told of other origins; nothing where none is configured. Entries that are
@@ -119,6 +124,7 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
             .allow_origin(allowed)
             .allow_methods([Method::GET, Method::POST])
             .allow_headers(AllowHeaders::mirror_request())
+            .expose_headers([observe::REQUEST_ID])
             .max_age(Duration::from_hours(1)),
     )
 }

@@ -13,6 +13,7 @@ use talksy_schema::error::{ErrorCode, Refusal};
 use super::client::Caller;
 use super::errors::server_error;
 use super::guard::{CheckedDocument, Guard, OperationType};
+use super::observe;
 
 /// What a client is told that sends no document.
 pub(super) const NO_QUERY: &str =
@@ -65,6 +66,11 @@ pub(super) fn prepare(
     params: Params,
     caller: &Caller,
 ) -> Result<Prepared, Box<ServerError>> {
+    let prepared = check(guard, params, caller);
+    prepared.inspect_err(|error| observe::refused(error))
+}
+
+fn check(guard: &Guard, params: Params, caller: &Caller) -> Result<Prepared, Box<ServerError>> {
     let refused = |refusal: Refusal| Box::new(server_error(&refusal));
     let query = params
         .query

@@ -7,6 +7,7 @@ use talksy_schema::error::Refusal;
 
 use super::application::Payload;
 use super::errors::{complete, is_request_error, server_error};
+use super::observe::stamp;
 
 /// What stands in for a response that cannot be serialized. Values of async-graphql always can
 /// be; the constant spares a panic.
@@ -36,6 +37,7 @@ pub(super) struct Encoded {
 /// Completes the error codes of a response and serializes it.
 pub(super) fn encode(mut response: Response) -> Encoded {
     complete(&mut response);
+    stamp(&mut response.errors);
     let executed = !is_request_error(&response);
     let wire = Wire {
         data: executed.then_some(&response.data),
@@ -58,6 +60,7 @@ pub(super) fn encode_error(error: ServerError) -> Encoded {
 pub fn payload(mut response: Response) -> Payload {
     complete(&mut response);
     if is_request_error(&response) {
+        stamp(&mut response.errors);
         Payload::Error(to_bytes(&response.errors))
     } else {
         Payload::Next(encode(response).body)
@@ -66,7 +69,9 @@ pub fn payload(mut response: Response) -> Payload {
 
 /// A refusal that ends an operation.
 pub fn error_payload(refusal: &Refusal) -> Payload {
-    Payload::Error(to_bytes(&[server_error(refusal)]))
+    let mut errors = [server_error(refusal)];
+    stamp(&mut errors);
+    Payload::Error(to_bytes(&errors))
 }
 
 fn to_bytes(value: &impl Serialize) -> Bytes {

@@ -23,9 +23,11 @@ use super::Transports;
 use super::application::Payload;
 use super::client::Caller;
 use super::media::Media;
+use super::observe::{self, RequestId};
 use super::reply::{self, Malformed};
 use super::request::Prepared;
 use super::response::{Encoded, error_payload};
+use crate::metrics::Held;
 
 /// Opens the stream, and keeps it open.
 const COMMENT: Bytes = Bytes::from_static(b":\n\n");
@@ -62,8 +64,10 @@ pub(super) fn subscription(
         Authentication::SignedIn(viewer) => Some(*viewer),
         Authentication::Anonymous | Authentication::Refused(_) => None,
     };
+    let id = RequestId::current(server);
     let feed = Feed {
-        payloads: server.app.subscribe(prepared.request, prepared.document),
+        payloads: observe::subscribe(server, prepared, id.clone()),
+        id,
         end: end(Arc::clone(server), viewer).boxed(),
         server: Arc::clone(server),
         viewer,
@@ -72,6 +76,7 @@ pub(super) fn subscription(
         ending: false,
         _online: viewer.map(|viewer| server.app.connected(&viewer)),
         _place: place,
+        _open: observe::open("sse"),
     };
     let events = stream::unfold(feed, |mut feed| async move {
         let event = feed.event().await?;
@@ -92,6 +97,7 @@ fn respond(body: Body) -> Response {
 /// A running subscription.
 struct Feed {
     payloads: BoxStream<'static, Payload>,
+    id: RequestId,
     end: BoxFuture<'static, Option<Refusal>>,
     server: Arc<Transports>,
     viewer: Option<Viewer>,
@@ -101,6 +107,7 @@ struct Feed {
     ending: bool,
     _online: Option<Box<dyn Any + Send>>,
     _place: OwnedSemaphorePermit,
+    _open: Held,
 }
 
 impl Feed {
@@ -112,7 +119,8 @@ impl Feed {
             biased;
             refusal = &mut self.end => {
                 self.ending = true;
-                refused(&refusal?)
+                let refusal = refusal?;
+                self.id.within(|| refused(&refusal))
             }
             payload = self.payloads.next() => match payload {
                 Some(Payload::Next(response)) => next(&response),
@@ -130,7 +138,7 @@ impl Feed {
             () = &mut self.keep_alive => match self.viewer {
                 Some(viewer) if token_left(&self.server, &viewer).is_zero() => {
                     self.ending = true;
-                    refused(&expired())
+                    self.id.within(|| refused(&expired()))
                 }
                 _ => COMMENT,
             },

@@ -11,40 +11,44 @@ const MAX_REASON: usize = 123;
 
 /// A close code with its reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Close {
-    pub(super) code: u16,
-    pub(super) reason: Cow<'static, str>,
+pub(in crate::http) struct Close {
+    pub(in crate::http) code: u16,
+    pub(in crate::http) reason: Cow<'static, str>,
 }
 
 impl Close {
     /// The client said good-bye.
-    pub(super) const NORMAL: Self = Self::fixed(1000, "");
+    pub(in crate::http) const NORMAL: Self = Self::fixed(1000, "");
     /// The peer answered no ping.
-    pub(super) const DEAD_PEER: Self = Self::fixed(1001, "Nothing was heard from the client");
+    pub(in crate::http) const DEAD_PEER: Self =
+        Self::fixed(1001, "Nothing was heard from the client");
     /// Bytes that are no WebSocket frames.
-    pub(super) const BROKEN_FRAME: Self = Self::fixed(1002, "Invalid frame");
+    pub(in crate::http) const BROKEN_FRAME: Self = Self::fixed(1002, "Invalid frame");
     /// Text that is no UTF-8.
-    pub(super) const NOT_UTF8: Self = Self::fixed(1007, "Invalid UTF-8");
+    pub(in crate::http) const NOT_UTF8: Self = Self::fixed(1007, "Invalid UTF-8");
     /// A message beyond the limit.
-    pub(super) const TOO_BIG: Self = Self::fixed(1009, "Message too big");
+    pub(in crate::http) const TOO_BIG: Self = Self::fixed(1009, "Message too big");
     /// The server stops; come back.
-    pub(super) const RESTART: Self = Self::fixed(1012, "The server is restarting");
+    pub(in crate::http) const RESTART: Self = Self::fixed(1012, "The server is restarting");
     /// Too many sockets; come back later.
-    pub(super) const OVERLOAD: Self = Self::fixed(1013, "Too many connections");
+    pub(in crate::http) const OVERLOAD: Self = Self::fixed(1013, "Too many connections");
     /// The client does not read fast enough.
-    pub(super) const SLOW: Self = Self::fixed(1013, "The client reads too slowly");
+    pub(in crate::http) const SLOW: Self = Self::fixed(1013, "The client reads too slowly");
     /// `subscribe` before the acknowledgement.
-    pub(super) const UNAUTHORIZED: Self = Self::fixed(4401, "Unauthorized");
+    pub(in crate::http) const UNAUTHORIZED: Self = Self::fixed(4401, "Unauthorized");
     /// The access token has expired.
-    pub(super) const EXPIRED: Self = Self::fixed(4403, "The access token has expired");
+    pub(in crate::http) const EXPIRED: Self = Self::fixed(4403, "The access token has expired");
     /// The session was revoked.
-    pub(super) const REVOKED: Self = Self::fixed(4403, "The session was revoked");
+    pub(in crate::http) const REVOKED: Self = Self::fixed(4403, "The session was revoked");
     /// No subprotocol that is spoken here.
-    pub(super) const NO_SUBPROTOCOL: Self = Self::fixed(4406, "Subprotocol not acceptable");
+    pub(in crate::http) const NO_SUBPROTOCOL: Self =
+        Self::fixed(4406, "Subprotocol not acceptable");
     /// No acknowledged `connection_init` in time.
-    pub(super) const INIT_TIMEOUT: Self = Self::fixed(4408, "Connection initialisation timeout");
+    pub(in crate::http) const INIT_TIMEOUT: Self =
+        Self::fixed(4408, "Connection initialisation timeout");
     /// A second `connection_init`.
-    pub(super) const INIT_TWICE: Self = Self::fixed(4429, "Too many initialisation requests");
+    pub(in crate::http) const INIT_TWICE: Self =
+        Self::fixed(4429, "Too many initialisation requests");
 
     const fn fixed(code: u16, reason: &'static str) -> Self {
         Self {
@@ -54,7 +58,7 @@ impl Close {
     }
 
     /// 4400: a message that is not of the protocol.
-    pub(super) fn bad_request(reason: impl Into<Cow<'static, str>>) -> Self {
+    pub(in crate::http) fn bad_request(reason: impl Into<Cow<'static, str>>) -> Self {
         Self {
             code: 4400,
             reason: reason.into(),
@@ -62,7 +66,7 @@ impl Close {
     }
 
     /// 4409: the operation's id is in use.
-    pub(super) fn duplicate(id: &str) -> Self {
+    pub(in crate::http) fn duplicate(id: &str) -> Self {
         Self {
             code: 4409,
             reason: format!("Subscriber for {id} already exists").into(),
@@ -70,7 +74,7 @@ impl Close {
     }
 
     /// The token was not accepted: 4403; where it could not be looked at, 1013.
-    pub(super) fn refused(refusal: &Refusal) -> Self {
+    pub(in crate::http) fn refused(refusal: &Refusal) -> Self {
         let code = match refusal.code {
             ErrorCode::Unavailable | ErrorCode::Internal => 1013,
             _ => 4403,
@@ -82,7 +86,7 @@ impl Close {
     }
 
     /// The frame, its reason cut where a control frame ends.
-    pub(super) fn into_frame(self) -> CloseFrame {
+    pub(in crate::http) fn into_frame(self) -> CloseFrame {
         let reason = &self.reason[..self.reason.floor_char_boundary(MAX_REASON)];
         CloseFrame {
             code: self.code,

@@ -20,7 +20,8 @@ use http::request::Parts;
 
 use super::Transports;
 use super::client::{bearer_token, client_info, not_bearer};
-use close::Close;
+use super::observe;
+pub(super) use close::Close;
 use protocol::Protocol;
 use session::Session;
 use socket::Socket;
@@ -67,6 +68,7 @@ pub(super) async fn upgrade(server: Arc<Transports>, parts: &mut Parts) -> Respo
         let _counted = counted;
         match admitted {
             Ok((protocol, _place)) => {
+                let _open = observe::open(protocol.name());
                 let session = Session::new(server, protocol, client, credentials);
                 Box::pin(Socket::new(socket, session).run()).await;
             }

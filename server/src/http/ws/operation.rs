@@ -7,6 +7,7 @@ use futures_util::stream::BoxStream;
 
 use super::super::application::Payload;
 use super::super::graphql::panicked;
+use super::super::observe::RequestId;
 use super::super::response::error_payload;
 use super::outbox::{Operation, Outbox};
 use super::protocol::{self, Protocol};
@@ -47,6 +48,7 @@ pub(super) struct Running {
     pub(super) protocol: Protocol,
     pub(super) outbox: Arc<Outbox>,
     pub(super) operation: Arc<Operation>,
+    pub(super) request: RequestId,
     /// Whether all its payloads were sent.
     pub(super) completed: bool,
 }
@@ -58,7 +60,8 @@ impl Drop for Running {
             if self.completed {
                 return protocol::complete(&operation.id);
             }
-            let (Payload::Next(errors) | Payload::Error(errors)) = error_payload(&panicked());
+            let (Payload::Next(errors) | Payload::Error(errors)) =
+                self.request.within(|| error_payload(&panicked()));
             protocol.error(&operation.id, &errors)
         });
     }

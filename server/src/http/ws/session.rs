@@ -21,6 +21,7 @@ use super::super::application::Payload;
 use super::super::client::{Caller, not_bearer, strip_bearer};
 use super::super::graphql::run as execute;
 use super::super::guard::OperationType;
+use super::super::observe::{self, RequestId};
 use super::super::request::{Params, Prepared, from_object, prepare};
 use super::super::response::{error_payload, payload};
 use super::close::Close;
@@ -229,14 +230,14 @@ impl Session {
             Ok(()) => {}
             Err(StartError::Duplicate) => return Err(Close::duplicate(id)),
             Err(StartError::TooMany) => {
-                self.refuse_operation(id, self.too_many());
+                self.refuse_operation(id, || self.too_many());
                 return Ok(());
             }
         }
         match prepare(&self.server.guard, params, &self.caller) {
             Ok(prepared) if prepared.kind == OperationType::Mutation => {
                 let Ok(slot) = Arc::clone(&self.mutations).try_acquire_owned() else {
-                    self.refuse_operation(id, self.too_many());
+                    self.refuse_operation(id, || self.too_many());
                     return Ok(());
                 };
                 self.start(id, prepared, Some(slot))
@@ -244,7 +245,7 @@ impl Session {
             Ok(prepared) => self.start(id, prepared, None),
             Err(error) => {
                 let response = async_graphql::Response::from_errors(vec![*error]);
-                self.refuse_operation(id, self::payload(response));
+                self.refuse_operation(id, || self::payload(response));
                 Ok(())
             }
         }
@@ -257,13 +258,15 @@ impl Session {
         slot: Option<OwnedSemaphorePermit>,
     ) -> Result<(), Close> {
         let operation = Operation::new(id, self.protocol.next_prefix(id));
+        let request = RequestId::new(&self.server);
         let running = Running {
             protocol: self.protocol,
             outbox: Arc::clone(&self.outbox),
             operation: Arc::clone(&operation),
+            request: request.clone(),
             completed: false,
         };
-        let task = operation::run(running, payloads(&self.server, prepared, slot));
+        let task = operation::run(running, payloads(&self.server, prepared, slot, request));
         let started = self
             .outbox
             .start(&operation, || tokio::spawn(task).abort_handle());
@@ -279,7 +282,8 @@ impl Session {
         ))
     }
 
-    fn refuse_operation(&self, id: &str, payload: Payload) {
+    fn refuse_operation(&self, id: &str, payload: impl FnOnce() -> Payload) {
+        let payload = RequestId::new(&self.server).within(payload);
         let (Payload::Next(errors) | Payload::Error(errors)) = payload;
         self.outbox.reply(self.protocol.error(id, &errors));
     }
@@ -296,12 +300,14 @@ fn payloads(
     server: &Arc<Transports>,
     prepared: Prepared,
     slot: Option<OwnedSemaphorePermit>,
+    request: RequestId,
 ) -> BoxStream<'static, Payload> {
     if prepared.kind == OperationType::Subscription {
-        return server.app.subscribe(prepared.request, prepared.document);
+        return observe::subscribe(server, prepared, request);
     }
     let server = Arc::clone(server);
-    stream::once(async move { payload(execute(&server, prepared, slot).await) }).boxed()
+    let answer = async move { payload(execute(&server, prepared, slot).await) };
+    stream::once(request.around("socket operation", answer)).boxed()
 }
 
 /// Closes the socket when the server stops or the session is revoked.

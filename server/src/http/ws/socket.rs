@@ -15,6 +15,7 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tungstenite::Error as WebSocketError;
 use tungstenite::error::ProtocolError;
 
+use super::super::observe;
 use super::close::Close;
 use super::outbox::Taken;
 use super::session::Session;
@@ -236,6 +237,7 @@ impl Socket {
 
 /// Closes a socket: with our code and the peer's answer, or by answering the peer's close.
 pub(super) async fn close(mut stream: WebSocket, end: End, patience: Duration) {
+    observe::closed(end.as_ref());
     let told = end.is_some();
     let handshake = async {
         if let Some(close) = end
