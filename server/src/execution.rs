@@ -19,6 +19,7 @@ use talksy_schema::loaders::loaders;
 use talksy_schema::messages::graphql::{Rendered, SharedOperation};
 use talksy_schema::schema::{TalksySchema, sdl};
 use talksy_schema::services::Services;
+use tracing::{Instrument as _, trace_span};
 
 use crate::http::errors::complete;
 use crate::http::guard::OperationType;
@@ -222,7 +223,10 @@ impl Renderer {
         request.operation_name.clone_from(&template.operation_name);
         request.set_parsed_query(template.document.document().clone());
         let mut responses = self.execution.schema.execute_stream(request);
-        match batches.run(responses.next()).await {
+        // One span an event, not one a subscriber.
+        let span = trace_span!("deliver", otel.kind = "consumer");
+        talksy_telemetry::continue_trace(&span, message.trace.as_deref());
+        match batches.run(responses.next()).instrument(span).await {
             Some(response) => {
                 let document = template.document.document();
                 let name = template.operation_name.as_deref();

@@ -133,14 +133,22 @@ const MAX_RENDERINGS: usize = 16;
 pub struct Published {
     /// What happened.
     pub event: Event,
+    /// The span that published it, as a W3C `traceparent`; `None` where nothing is traced.
+    pub trace: Option<Box<str>>,
     renderings: Mutex<Vec<(RenderKey, Arc<OnceCell<Bytes>>)>>,
 }
 
 impl Published {
     /// Makes an event shareable.
     pub fn new(event: Event) -> Arc<Self> {
+        Self::traced(event, None)
+    }
+
+    /// Makes an event shareable that belongs to a trace.
+    pub fn traced(event: Event, trace: Option<String>) -> Arc<Self> {
         Arc::new(Self {
             event,
+            trace: trace.map(String::into_boxed_str),
             renderings: Mutex::new(Vec::new()),
         })
     }

@@ -213,24 +213,34 @@ fn leave(hub: &Hub, id: u64, topic: Topic) {
 
 /// The bus of a single process: the hub alone. It loses nothing but what a full mailbox drops.
 #[derive(Clone, Debug)]
-pub struct LocalBus(Arc<Hub>);
+pub struct LocalBus {
+    hub: Arc<Hub>,
+    trace: fn() -> Option<String>,
+}
 
 impl LocalBus {
     /// A bus over the hub.
     pub fn new(hub: Arc<Hub>) -> Self {
-        Self(hub)
+        Self { hub, trace: || None }
+    }
+
+    /// Has each event carry what `trace` says is the publisher's span.
+    #[must_use]
+    pub fn traced_by(self, trace: fn() -> Option<String>) -> Self {
+        Self { trace, ..self }
     }
 }
 
 #[async_trait]
 impl Bus for LocalBus {
     async fn publish(&self, topic: Topic, event: Event) -> Result<(), PortError> {
-        self.0.deliver(topic, &Published::new(event));
+        let event = Published::traced(event, (self.trace)());
+        self.hub.deliver(topic, &event);
         Ok(())
     }
 
     async fn subscribe(&self, interest: Interest, topics: &[Topic]) -> Result<Receiver, PortError> {
-        let mut receiver = self.0.receiver(interest);
+        let mut receiver = self.hub.receiver(interest);
         for topic in topics {
             receiver.follow(*topic);
         }

@@ -97,7 +97,10 @@ impl Adapters {
             codes: Arc::new(MemoryCodeStore::new()),
             limiter: Arc::new(MemoryRateLimiter::new(Arc::clone(clock))),
             presence: Arc::new(MemoryPresenceStore::new()),
-            bus: Arc::new(LocalBus::new(Hub::new(config.live.mailbox))),
+            bus: Arc::new(
+                LocalBus::new(Hub::new(config.live.mailbox))
+                    .traced_by(talksy_telemetry::traceparent),
+            ),
             mail,
             secret: keys.code_secret(),
             tokens: Arc::clone(&keys) as _,

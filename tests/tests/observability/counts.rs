@@ -29,16 +29,22 @@ async fn operations_are_counted_by_name_and_code() {
     let before = scraped.scrape().await;
     for _ in 0..3 {
         ada.client
-            .data("query Whoami { me { id } }", json!({}))
+            .data(
+                "query Chats { chats(first: 1) { nodes { id } } }",
+                json!({}),
+            )
             .await;
     }
     ada.client.data("{ me { id } }", json!({})).await;
     scraped
         .server
         .client()
-        .run("query Whoami { me { id } }", json!({}))
+        .run(
+            "query Chats { chats(first: 1) { nodes { id } } }",
+            json!({}),
+        )
         .await;
-    ada.client.run("query Whoami { nonsense }", json!({})).await;
+    ada.client.run("query Chats { nonsense }", json!({})).await;
     ada.client.run("query {", json!({})).await;
     ada.client
         .run("query Invented { nonsense }", json!({}))
@@ -48,10 +54,10 @@ async fn operations_are_counted_by_name_and_code() {
         assert_grown(&before, &after, name, labels, by);
     };
     let operations = "talksy_graphql_operations_total";
-    let whoami = |code| [("type", "query"), ("name", "Whoami"), ("code", code)];
-    assert(operations, &whoami("OK"), 3);
-    assert(operations, &whoami("UNAUTHENTICATED"), 1);
-    assert(operations, &whoami("GRAPHQL_VALIDATION_FAILED"), 1);
+    let chats = |code| [("type", "query"), ("name", "Chats"), ("code", code)];
+    assert(operations, &chats("OK"), 3);
+    assert(operations, &chats("UNAUTHENTICATED"), 1);
+    assert(operations, &chats("GRAPHQL_VALIDATION_FAILED"), 1);
     assert(operations, &[("name", "anonymous"), ("code", "OK")], 1);
     assert(
         operations,
@@ -65,7 +71,7 @@ async fn operations_are_counted_by_name_and_code() {
     );
     assert(operations, &[], 8);
     let duration = "talksy_graphql_operation_duration_seconds_count";
-    assert(duration, &[("type", "query"), ("name", "Whoami")], 5);
+    assert(duration, &[("type", "query"), ("name", "Chats")], 5);
     let requests = "talksy_http_requests_total";
     let answered = |status| {
         [

@@ -20,7 +20,7 @@ async fn an_answer_s_header_its_errors_and_the_log_name_the_same_request() {
     let server = ServerProcess::start(data.path(), &DEBUG).await;
     let client = server.client();
     let ask = || {
-        let body = json!([{ "query": "{ me { id } }" }, { "query": "{" }]);
+        let body = json!([{ "query": "{ chats(first: 1) { nodes { id } } }" }, { "query": "{" }]);
         client.request(http::Method::POST, "/graphql").json(&body)
     };
     // What a stranger says of the request is not believed.

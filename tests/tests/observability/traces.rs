@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use prost::Message as _;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
+use talksy_tests::client::SEND;
 use talksy_tests::eventually;
 use talksy_tests::process::{ServerProcess, binary, outbox_code};
 use talksy_tests::servers::free_port;
@@ -108,6 +109,39 @@ fn assert_one_trace(collector: &Collector) {
     // Nothing personal leaves with them.
     let all = format!("{:?}", collector.spans.lock());
     assert!(!all.contains("secretive"), "{all}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trace_goes_from_the_request_over_the_bus_to_the_subscribers() {
+    let collector = Collector::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let server = server(data.path(), &collector, &[]).await;
+    let ada = server.sign_in(data.path(), "ada").await;
+    let bob = server.sign_in(data.path(), "bob").await;
+    let chat = ada.start_chat(&bob).await;
+    let mut followed = [bob.follow(&chat, None).await, bob.follow(&chat, None).await];
+    let request = ada
+        .client
+        .request(http::Method::POST, "/graphql")
+        .header("traceparent", format!("00-{TRACE}-{CALLER}-01"))
+        .json(&json!({
+            "query": SEND,
+            "variables": { "input": { "chatId": chat, "text": "secretive" } },
+        }));
+    request.send().await.unwrap();
+    for followed in &mut followed {
+        assert_eq!(followed.added().await["node"]["text"], "secretive");
+    }
+    stop(server).await;
+    let operation = collector.span("mutation");
+    assert_eq!(collector.span("append").parent_span_id, operation.span_id);
+    let publish = collector.span("publish");
+    assert_eq!(publish.parent_span_id, operation.span_id);
+    assert_eq!(collector.span("deliver").parent_span_id, publish.span_id);
+    let all = collector.spans.lock();
+    let delivered = all.iter().filter(|span| span.name == "deliver");
+    assert_eq!(delivered.count(), 1, "one for all subscribers");
+    assert!(!format!("{all:?}").contains("secretive"));
 }
 
 async fn server(data: &Path, collector: &Collector, arguments: &[&str]) -> ServerProcess {
