@@ -10,6 +10,7 @@ pub mod chaos;
 pub mod client;
 pub mod clock;
 pub mod contract;
+pub mod feeds;
 pub mod hindrance;
 pub mod mailbox;
 pub mod process;

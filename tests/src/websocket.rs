@@ -263,6 +263,14 @@ impl Subscription {
         message["payload"][0].clone()
     }
 
+    /// Waits until there is a message to read.
+    pub(crate) async fn await_message(&mut self) {
+        if self.waiting.is_empty() {
+            let message = self.socket.message().await;
+            self.waiting.push(message);
+        }
+    }
+
     async fn message(&mut self) -> Value {
         match self.waiting.pop() {
             Some(message) => message,
