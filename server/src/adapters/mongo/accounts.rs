@@ -9,7 +9,8 @@ use talksy_schema::error::PortError;
 use talksy_schema::id::{self, SessionId, UserId};
 use talksy_schema::page::{Page, Window};
 
-use super::call::{Call, Inserted, Shape};
+use super::call::Call;
+use super::commands::{Inserted, Shape};
 use super::documents::{USERS, UserDocument, date, key, keys, overread};
 use super::fault::Fault;
 use super::{MongoStore, names, sessions};

@@ -13,7 +13,8 @@ use talksy_schema::id::{self, ChatId, UserId};
 use talksy_schema::messages::Seq;
 use talksy_schema::page::{Page, Window};
 
-use super::call::{Call, Shape};
+use super::call::Call;
+use super::commands::Shape;
 use super::documents::{
     self, CHATS, ChatDocument, KeptChat, PairDocument, UserKey, date, key, keys, overread,
 };

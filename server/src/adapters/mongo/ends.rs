@@ -13,7 +13,8 @@ use talksy_schema::clock::Timestamp;
 use talksy_schema::id::{self, ChatId};
 use talksy_schema::messages::Seq;
 
-use super::call::{Call, Shape};
+use super::call::Call;
+use super::commands::Shape;
 use super::documents::{self, CHATS, ChatDocument, EndDocument, MESSAGES, date, key, keys};
 use super::fault::Fault;
 use super::lanes::{End, furthest};

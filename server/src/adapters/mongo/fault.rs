@@ -31,6 +31,9 @@ pub(super) enum Fault {
         #[source]
         why: Why,
     },
+    /// What was sent together failed.
+    #[error("the message was not confirmed")]
+    NotCommitted(#[source] PortError),
     /// A task of the driver panicked. The panic hook has reported where.
     #[error("the store's code panicked")]
     Panicked,
@@ -61,6 +64,7 @@ impl From<Fault> for PortError {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Document { what, why } => Self::corrupt(what, why),
+            Fault::NotCommitted(error) => error,
             fault if fault.is_defect() => Self::corrupt(BACKEND, fault),
             fault => Self::unavailable(BACKEND, fault),
         }
@@ -106,6 +110,21 @@ impl Fault {
         Some(index_name(message).to_owned())
     }
 
+    /// Of an ordered insert of several documents, which was the first that a unique index refused,
+    /// and the index's name. `None` where the failure is another, or those ahead of it were not
+    /// confirmed.
+    pub(super) fn refused_at(&self) -> Option<(usize, String)> {
+        let Self::Driver(error) = self else {
+            return None;
+        };
+        let ErrorKind::InsertMany(failure) = &*error.kind else {
+            return None;
+        };
+        let first = failure.write_errors.as_ref()?.first()?;
+        let is_certain = failure.write_concern_error.is_none() && first.code == DUPLICATE_KEY;
+        is_certain.then(|| (first.index, index_name(&first.message).to_owned()))
+    }
+
     /// Whether trying again cannot help.
     fn is_defect(&self) -> bool {
         let serialization =
@@ -130,6 +149,17 @@ fn describe(error: &DriverError) -> String {
         ErrorKind::Write(WriteFailure::WriteError(error)) => refusal(error.code, &error.message),
         ErrorKind::Write(WriteFailure::WriteConcernError(error)) => {
             format!("the write was not confirmed: {}", error.message)
+        }
+        ErrorKind::InsertMany(failure) => {
+            match (&failure.write_errors, &failure.write_concern_error) {
+                (_, Some(error)) => format!("the write was not confirmed: {}", error.message),
+                (errors, None) => errors
+                    .iter()
+                    .flatten()
+                    .next()
+                    .map(|error| refusal(error.code, &error.message))
+                    .unwrap_or_default(),
+            }
         }
         ErrorKind::Command(error) => refusal(error.code, &error.message),
         kind => kind.to_string(),

@@ -1,22 +1,22 @@
 //! The queues in which sends to one chat wait for each other, so that only instances contend for
-//! its next number.
+//! its next number. What waits at the same time is sent together; see `commit`.
 //!
 //! A lane remembers the last number that this instance has made durable, which saves reading it.
-//! That is only ever a hint, and only ever too low: it is never taken from what was read or
+//! That is only ever a hint, and only ever too low: it is never taken from what was merely seen or
 //! refused, which a failing primary could still lose, so the number behind it leaves no hole; and
 //! where another instance has taken that, the unique index says so.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use moka::sync::Cache;
 use parking_lot::Mutex as SyncMutex;
 use talksy_schema::clock::Timestamp;
-use talksy_schema::messages::Seq;
-use tokio::sync::{Mutex, MutexGuard};
+use talksy_schema::error::PortError;
+use talksy_schema::messages::{Message, Seq};
+use tokio::sync::{Mutex, oneshot};
 
-use super::call::Call;
 use super::fault::Fault;
 
 /// How many chats are remembered. One that is forgotten costs a read; one that is forgotten while
@@ -25,7 +25,7 @@ const REMEMBERED: u64 = 16_384;
 /// For how long after the last send.
 const IDLE: Duration = Duration::from_mins(10);
 
-/// After how many numbers taken by the hint the last one is read once. An instance that knows it
+/// After how many inserts behind the hint the last number is read once. An instance that knows it
 /// is always faster than one that has to read it, and would lock it out while sends keep coming.
 const RUN: u32 = 8;
 
@@ -49,8 +49,7 @@ impl Lanes {
     pub(super) fn of(&self, chat: [u8; 16]) -> Arc<Lane> {
         self.lanes.get_with(chat, || {
             Arc::new(Lane {
-                hint: Mutex::default(),
-                waiting: AtomicUsize::new(0),
+                queue: SyncMutex::default(),
                 bound: self.bound,
                 end: SyncMutex::default(),
                 written: Mutex::default(),
@@ -64,13 +63,49 @@ pub(super) type End = (Seq, Option<Timestamp>);
 
 /// The lane of a chat.
 pub(super) struct Lane {
-    hint: Mutex<Hint>,
-    waiting: AtomicUsize,
+    queue: SyncMutex<Queue>,
     bound: usize,
     /// How far this instance knows the chat to reach.
     end: SyncMutex<End>,
     /// How far the chat's document says so, as far as this instance has seen to it.
     pub(super) written: Mutex<End>,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Waiting>,
+    /// Whether somebody works it off.
+    is_served: bool,
+    hint: Hint,
+}
+
+/// What became of a draft.
+#[derive(Debug)]
+pub(super) enum Committed {
+    /// It is durable under this number.
+    Now(Seq),
+    /// The sender has sent it before: this message.
+    Before(Box<Message>),
+}
+
+/// A draft that waits for its number.
+pub(super) struct Waiting {
+    /// What is to be sent.
+    pub(super) draft: Message,
+    reply: oneshot::Sender<Result<Committed, PortError>>,
+}
+
+impl Waiting {
+    /// A draft, and where what becomes of it is told.
+    pub(super) fn new(draft: Message) -> (Self, oneshot::Receiver<Result<Committed, PortError>>) {
+        let (reply, answer) = oneshot::channel();
+        (Self { draft, reply }, answer)
+    }
+
+    /// Tells what became of it. Whoever waited may have given up.
+    pub(super) fn answer(self, outcome: Result<Committed, PortError>) {
+        let _ = self.reply.send(outcome);
+    }
 }
 
 /// What is known of a chat's last number.
@@ -81,9 +116,9 @@ pub(super) struct Hint {
 }
 
 impl Hint {
-    /// Takes the hint. It is gone until [`Hint::taken`] says that a number is durable: a send that
-    /// is broken off leaves none.
-    pub(super) fn take(&mut self) -> Option<Seq> {
+    /// Takes the hint. It is gone until [`Hint::reached`] says that a number is durable: an insert
+    /// that is broken off leaves none.
+    fn take(&mut self) -> Option<Seq> {
         let last = self.last.take();
         if self.run >= RUN {
             self.run = 0;
@@ -92,23 +127,57 @@ impl Hint {
         last
     }
 
-    /// Remembers a number that this instance has made durable.
-    pub(super) fn taken(&mut self, seq: Seq) {
+    /// Remembers a number that this instance knows to be durable.
+    fn reached(&mut self, seq: Seq) {
         self.last = Some(seq);
         self.run += 1;
     }
 }
 
 impl Lane {
-    /// Waits for one's turn.
-    pub(super) async fn enter(&self, call: &Call) -> Result<MutexGuard<'_, Hint>, Fault> {
-        let place = Place(&self.waiting);
-        if self.waiting.fetch_add(1, Ordering::SeqCst) >= self.bound {
+    /// Queues a draft. True where nobody works the queue off, so that the caller has to see to it.
+    pub(super) fn enqueue(&self, waiting: Waiting) -> Result<bool, Fault> {
+        let mut queue = self.queue.lock();
+        if queue.waiting.len() >= self.bound {
             return Err(Fault::Busy);
         }
-        let turn = call.wait(self.hint.lock()).await;
-        drop(place);
-        turn
+        queue.waiting.push_back(waiting);
+        Ok(!std::mem::replace(&mut queue.is_served, true))
+    }
+
+    /// The next drafts, at most `limit`, for which somebody still waits. Where there are none,
+    /// whoever asks is no longer the one who works the queue off.
+    pub(super) fn next(&self, limit: usize) -> Vec<Waiting> {
+        let mut queue = self.queue.lock();
+        let mut batch = Vec::new();
+        while batch.len() < limit
+            && let Some(waiting) = queue.waiting.pop_front()
+        {
+            if !waiting.reply.is_closed() {
+                batch.push(waiting);
+            }
+        }
+        if batch.is_empty() {
+            queue.is_served = false;
+        }
+        batch
+    }
+
+    /// Nobody works the queue off any more, and whoever waits is told.
+    pub(super) fn abandon(&self) {
+        let mut queue = self.queue.lock();
+        queue.is_served = false;
+        queue.waiting.clear();
+    }
+
+    /// See [`Hint::take`].
+    pub(super) fn hint(&self) -> Option<Seq> {
+        self.queue.lock().hint.take()
+    }
+
+    /// See [`Hint::reached`].
+    pub(super) fn reached(&self, seq: Seq) {
+        self.queue.lock().hint.reached(seq);
     }
 
     /// Notes that the chat reaches at least to `end`, and says how far it is known to.
@@ -124,15 +193,6 @@ pub(super) fn furthest(one: End, other: End) -> End {
     (one.0.max(other.0), one.1.max(other.1))
 }
 
-/// A place in the queue, given up also where the caller goes away.
-struct Place<'a>(&'a AtomicUsize);
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,7 +203,7 @@ mod tests {
         assert_eq!(hint.take(), None);
         let mut reads = 0;
         for seq in 1..=100 {
-            hint.taken(seq);
+            hint.reached(seq);
             match hint.take() {
                 Some(last) => assert_eq!(last, seq),
                 None => reads += 1,

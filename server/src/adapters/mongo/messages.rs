@@ -9,7 +9,7 @@ use talksy_schema::id::{self, ChatId, MessageId};
 use talksy_schema::messages::{Append, Head, Message, MessageStore, Seq};
 use talksy_schema::page::{Page, Window};
 
-use super::call::Shape;
+use super::commands::Shape;
 use super::documents::{ChatDocument, MessageDocument, key, keys, overread};
 use super::fault::Fault;
 use super::{MongoStore, ends, send};

@@ -7,7 +7,8 @@ use mongodb::error::ErrorKind;
 use serde::Deserialize;
 use talksy_schema::error::PortError;
 
-use super::call::{Call, Shape};
+use super::call::Call;
+use super::commands::Shape;
 use super::documents::{META, Stored};
 use super::fault::{Fault, Why};
 use super::indexes;

@@ -6,7 +6,7 @@
 //! majority has: nothing that was seen is ever rolled back. These settings, and reading from the
 //! primary, are the adapter's own; a connection string cannot weaken them.
 //!
-//! **Messages.** The insert under the unique index on (chat, seq) is the commit; see `send`. The
+//! **Messages.** The insert under the unique index on (chat, seq) is the commit; see `commit`. The
 //! chat's own `lastSeq` and `activeAt` are raised behind it and may lag when an instance dies in
 //! between, so reads add what lies above them in the messages' index, and mend them; see `ends`.
 //!
@@ -46,6 +46,8 @@
 mod accounts;
 mod call;
 mod chats;
+mod commands;
+mod commit;
 mod connect;
 mod documents;
 mod ends;

@@ -8,9 +8,13 @@ const LONGEST: usize = 64 * 3;
 
 /// Name keys that start with the prefix, as a range. MongoDB sorts texts by their UTF-8 bytes, and
 /// so by their characters: the range ends at the prefix with its last character raised, or nowhere
-/// where none can be.
+/// where none can be. A server that sorts texts by UTF-16 unit has others in that range, if only
+/// with characters beyond the basic plane; so the pattern says it again.
 pub(super) fn starting_with(prefix: &str) -> Document {
     let mut range = doc! { "$gte": prefix };
+    if let Some(pattern) = literally(prefix) {
+        range.insert("$regex", format!("^{pattern}"));
+    }
     let mut end = prefix.to_owned();
     while let Some(last) = end.pop() {
         // The range steps over the surrogates, which are no characters.
@@ -25,7 +29,11 @@ pub(super) fn starting_with(prefix: &str) -> Document {
 
 /// A pattern for name keys that contain the text in any case; `None` where none can.
 pub(super) fn containing(text: &str) -> Option<String> {
-    let text = text.to_lowercase();
+    literally(&text.to_lowercase())
+}
+
+/// A pattern for the text itself.
+fn literally(text: &str) -> Option<String> {
     // A pattern cannot hold a zero, and no name does.
     if text.contains('\0') || text.chars().count() > LONGEST {
         return None;
@@ -46,14 +54,21 @@ mod tests {
 
     #[test]
     fn a_range_ends_behind_every_text_with_the_prefix() {
-        assert_eq!(starting_with(""), doc! { "$gte": "" });
-        assert_eq!(starting_with("a"), doc! { "$gte": "a", "$lt": "b" });
-        let raised = doc! { "$gte": "a\u{10FFFF}", "$lt": "b" };
-        assert_eq!(starting_with("a\u{10FFFF}"), raised);
-        let stepped = doc! { "$gte": "\u{D7FF}", "$lt": "\u{E000}" };
-        assert_eq!(starting_with("\u{D7FF}"), stepped);
-        let endless = doc! { "$gte": "\u{10FFFF}" };
-        assert_eq!(starting_with("\u{10FFFF}"), endless);
+        for (prefix, end) in [
+            ("", None),
+            ("a", Some("b")),
+            ("a\u{10FFFF}", Some("b")),
+            // Between the two lie the surrogates.
+            ("\u{D7FF}", Some("\u{E000}")),
+            ("\u{10FFFF}", None),
+        ] {
+            let range = starting_with(prefix);
+            assert_eq!(range.get_str("$gte").ok(), Some(prefix));
+            assert_eq!(range.get_str("$lt").ok(), end);
+            assert_eq!(range.get_str("$regex").unwrap(), format!("^{prefix}"));
+        }
+        assert_eq!(starting_with("a.").get_str("$regex").unwrap(), "^a\\.");
+        assert!(!starting_with("a\0").contains_key("$regex"));
     }
 
     #[test]

@@ -9,7 +9,8 @@ use mongodb::bson::doc;
 use talksy_schema::chats::Chat;
 use talksy_schema::id::{self, UserId};
 
-use super::call::{Call, Inserted, Shape};
+use super::call::Call;
+use super::commands::{Inserted, Shape};
 use super::documents::{CHATS, ChatDocument, MEMBERS, MemberDocument, key, pair_key};
 use super::ends;
 use super::fault::Fault;

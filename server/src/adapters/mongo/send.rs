@@ -1,20 +1,19 @@
-//! Sending a message: the one write that numbers it and makes it durable.
+//! Sending a message.
 //!
-//! Number n + 1 is inserted where n is the chat's last, under the unique index on (chat, seq), so
-//! that of two who try one succeeds and the other tries behind it. n is read from what the
-//! majority has, or was made durable by this instance: it cannot be rolled back, so n + 1 leaves no
-//! hole. A second unique index, on (chat, dedup), refuses what the sender has sent before.
+//! Whether it may be sent is asked in one go with what the chat is; how it is numbered stands in
+//! `commit`. The chat's end is raised behind it.
 
 use mongodb::bson::doc;
 use talksy_schema::chats::Chat;
 use talksy_schema::id;
-use talksy_schema::messages::{Append, Appended, Message, Seq};
+use talksy_schema::messages::{Append, Appended, Message};
 
-use super::call::{Call, Inserted, Shape};
-use super::documents::{self, ChatDocument, ChatOfMember, MESSAGES, MessageDocument, key};
-use super::ends;
+use super::call::Call;
+use super::commands::Shape;
+use super::documents::{ChatDocument, ChatOfMember, key};
 use super::fault::Fault;
-use super::indexes::MESSAGES_BY_SEQ;
+use super::lanes::Committed;
+use super::{commit, ends};
 
 /// Appends the draft to its chat.
 pub(super) async fn send(call: &Call, draft: &Message) -> Result<Append, Fault> {
@@ -25,7 +24,7 @@ pub(super) async fn send(call: &Call, draft: &Message) -> Result<Append, Fault> 
     if !is_member {
         return Ok(Append::NotMember);
     }
-    let appended = match commit(call, draft).await? {
+    let appended = match commit::commit(call, draft).await? {
         Committed::Now(seq) => {
             let end = (seq, Some(draft.created_at));
             if let Err(fault) = ends::raise(call, chat.id, end).await {
@@ -46,7 +45,7 @@ pub(super) async fn send(call: &Call, draft: &Message) -> Result<Append, Fault> 
             }
         }
         Committed::Before(message) => Appended {
-            message,
+            message: *message,
             chat: ends::chat(call, chat.id).await?.unwrap_or(chat),
             is_duplicate: true,
         },
@@ -76,52 +75,4 @@ async fn is_member(call: &Call, draft: &Message) -> Result<bool, Fault> {
         .find_one::<ChatOfMember>(filter, shape)
         .await?
         .is_some())
-}
-
-enum Committed {
-    /// The draft is durable under this number.
-    Now(Seq),
-    /// The sender has sent it before: this message.
-    Before(Message),
-}
-
-async fn commit(call: &Call, draft: &Message) -> Result<Committed, Fault> {
-    let lane = call.inner.lanes.of(id::bytes(draft.chat_id));
-    let mut hint = lane.enter(call).await?;
-    // The end of the id is random.
-    let spread = id::bytes(draft.id)[15];
-    for attempt in 1_u32.. {
-        let last = match hint.take() {
-            Some(last) => last,
-            None => ends::last_seq(call, draft.chat_id).await?,
-        };
-        let seq = last + 1;
-        let document = MessageDocument::new(draft, seq);
-        match call.insert(MESSAGES, document).await? {
-            Inserted::Done => {
-                hint.taken(seq);
-                return Ok(Committed::Now(seq));
-            }
-            // Another instance was faster.
-            Inserted::Duplicate(index) if index == MESSAGES_BY_SEQ => {}
-            Inserted::Duplicate(_) => {
-                if let Some(message) = sent_before(call, draft).await? {
-                    return Ok(Committed::Before(message));
-                }
-                // It is not confirmed by the majority yet, or it is gone again.
-            }
-        }
-        call.pause(attempt, spread.rotate_left(attempt)).await?;
-    }
-    Err(Fault::Contended)
-}
-
-/// The message that the draft repeats.
-async fn sent_before(call: &Call, draft: &Message) -> Result<Option<Message>, Fault> {
-    let filter = doc! {
-        "chatId": key(id::bytes(draft.chat_id)),
-        "dedup": documents::dedup(draft),
-    };
-    call.find_one::<MessageDocument>(filter, Shape::default())
-        .await
 }

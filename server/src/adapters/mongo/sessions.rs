@@ -6,7 +6,8 @@ use talksy_schema::accounts::{Rotation, Session, TokenHash};
 use talksy_schema::clock::Timestamp;
 use talksy_schema::id::{self, SessionId, UserId};
 
-use super::call::{Call, Inserted, Shape};
+use super::call::Call;
+use super::commands::{Inserted, Shape};
 use super::documents::{SESSIONS, SessionDocument, date, key};
 use super::fault::Fault;
 
