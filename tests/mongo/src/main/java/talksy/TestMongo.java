@@ -5,14 +5,19 @@ import de.bwaldvogel.mongo.MongoVersion;
 import de.bwaldvogel.mongo.backend.h2.H2Backend;
 import de.bwaldvogel.mongo.bson.Document;
 import de.bwaldvogel.mongo.wire.message.MongoMessage;
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Set;
+import java.util.stream.Stream;
 
 /**
  * Serves the MongoDB protocol from one file: {@code TestMongo <folder> <port>}, where port 0 is a
  * free one. Prints {@code ready <port>} once it listens, and ends when its input does, so that it
- * never outlives the test that started it.
+ * never outlives the test that started it; it then removes the folder that {@code DISPOSABLE} in
+ * the environment names.
  */
 public final class TestMongo {
     /** What a MongoDB 5.0 reports. The server's own 5.0 reports a wire version that drivers refuse. */
@@ -63,6 +68,18 @@ public final class TestMongo {
         while (System.in.read() != -1) {
             // Nothing is said to it; only the end counts.
         }
+        String disposable = System.getenv("DISPOSABLE");
+        if (disposable != null) {
+            removeAll(Path.of(disposable));
+        }
         Runtime.getRuntime().halt(0);
+    }
+
+    private static void removeAll(Path folder) throws IOException {
+        try (Stream<Path> paths = Files.walk(folder)) {
+            for (Path path : paths.sorted(Comparator.reverseOrder()).toList()) {
+                Files.deleteIfExists(path);
+            }
+        }
     }
 }
