@@ -68,11 +68,14 @@ public final class TestMongo {
         while (System.in.read() != -1) {
             // Nothing is said to it; only the end counts.
         }
-        String disposable = System.getenv("DISPOSABLE");
-        if (disposable != null) {
-            removeAll(Path.of(disposable));
+        try {
+            String disposable = System.getenv("DISPOSABLE");
+            if (disposable != null) {
+                removeAll(Path.of(disposable));
+            }
+        } finally {
+            Runtime.getRuntime().halt(0);
         }
-        Runtime.getRuntime().halt(0);
     }
 
     private static void removeAll(Path folder) throws IOException {
