@@ -2,6 +2,7 @@
 
 pub mod backend;
 pub mod memory;
+pub mod mongo;
 mod rabbitmq;
 pub mod sqlite;
 
