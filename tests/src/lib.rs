@@ -10,6 +10,7 @@ pub mod client;
 pub mod clock;
 pub mod mailbox;
 pub mod process;
+pub mod servers;
 pub mod websocket;
 
 use std::time::Duration;

@@ -52,9 +52,7 @@ pub enum RedisOpenError {
     #[error("a Redis Cluster has no numbered databases: leave the path of the URL out")]
     ClusterDatabase,
     /// Sentinels know several primaries, each by name.
-    #[error(
-        "a Sentinel URL must name the primary, as in redis+sentinel://host:26379/master-name"
-    )]
+    #[error("a Sentinel URL must name the primary, as in redis+sentinel://host:26379/master-name")]
     MasterName,
     /// A query that we do not know, or a fragment.
     #[error(

@@ -56,12 +56,12 @@ use tokio_util::task::TaskTracker;
 use self::bus::wire::Wire;
 use self::bus::{BusTasks, RedisBus};
 use self::codes::RedisCodeStore;
+pub use self::fault::PrepareError;
 use self::limits::{LenientRateLimiter, RedisRateLimiter};
 use self::location::Location;
+pub use self::location::RedisOpenError;
 use self::presence::RedisPresenceStore;
 use self::servers::Servers;
-pub use self::fault::PrepareError;
-pub use self::location::RedisOpenError;
 
 /// How long [`RedisAdapters::close`] waits for events that are on their way.
 const CLOSE_LIMIT: Duration = Duration::from_secs(3);
@@ -75,6 +75,9 @@ pub struct RedisOptions {
     pub mailbox: usize,
     /// How long a call may take before it fails.
     pub timeout: Duration,
+    /// How long a topic stays subscribed after its last follower has left: a page that is
+    /// reloaded finds its topics standing, and those who leave at once are let go in one step.
+    pub linger: Duration,
 }
 
 impl Default for RedisOptions {
@@ -83,6 +86,7 @@ impl Default for RedisOptions {
             prefix: "talksy:".to_owned(),
             mailbox: 1_024,
             timeout: Duration::from_secs(2),
+            linger: Duration::from_millis(500),
         }
     }
 }
@@ -134,7 +138,7 @@ impl RedisAdapters {
         let (bus, tasks) = RedisBus::new(
             Arc::clone(&servers),
             wire,
-            options.mailbox,
+            options,
             Arc::clone(&away),
             Arc::clone(&guard),
         );

@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 use redis::aio::{AsyncPushSender, MultiplexedConnection};
-use redis::{AsyncConnectionConfig, Client, Cmd, ConnectionInfo, PushInfo, PushKind, Value};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, Pipeline, PushInfo, PushKind, Value,
+};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
@@ -33,32 +35,48 @@ pub(super) struct Node {
     pub(super) address: Address,
     info: ConnectionInfo,
     limit: Duration,
+    /// Set when a connection is lost: another server may be the right one by now.
+    doubt: Arc<AtomicBool>,
     live: RwLock<Option<Live>>,
-    /// Held by who connects. The last failure, and when it was.
-    connecting: Mutex<Option<(Instant, Fault)>>,
+    /// Held by who connects.
+    connecting: Mutex<()>,
+    /// Why there is no connection, and since when; none while there is one.
+    failure: parking_lot::Mutex<Option<(Instant, Fault)>>,
 }
 
 /// Notes that the connection is gone before anybody has sent on it.
-struct Watch(Arc<AtomicBool>);
+struct Watch {
+    broken: Arc<AtomicBool>,
+    doubt: Arc<AtomicBool>,
+}
 
 impl AsyncPushSender for Watch {
     fn send(&self, info: PushInfo) -> Result<(), redis::aio::SendError> {
         if info.kind == PushKind::Disconnection {
-            self.0.store(true, Ordering::Release);
+            self.broken.store(true, Ordering::Release);
+            self.doubt.store(true, Ordering::Release);
         }
         Ok(())
     }
 }
 
 impl Node {
-    /// The server at this address, whose calls take no longer than `limit`.
-    pub(super) fn new(address: Address, info: ConnectionInfo, limit: Duration) -> Arc<Self> {
+    /// The server at this address, whose calls take no longer than `limit`. `doubt` is set when a
+    /// connection to it is lost.
+    pub(super) fn new(
+        address: Address,
+        info: ConnectionInfo,
+        limit: Duration,
+        doubt: Arc<AtomicBool>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             address,
             info,
             limit,
+            doubt,
             live: RwLock::new(None),
-            connecting: Mutex::new(None),
+            connecting: Mutex::new(()),
+            failure: parking_lot::Mutex::new(None),
         })
     }
 
@@ -76,6 +94,16 @@ impl Node {
             pipeline.add_command(command.clone());
             let (answer,): (Value,) = pipeline.query_async(&mut connection).await?;
             Ok(answer)
+        })
+        .await
+    }
+
+    /// Runs commands in their order, in one step. A server's error is an answer.
+    pub(super) async fn run_all(&self, pipeline: &Pipeline) -> Result<Vec<Value>, Fault> {
+        self.call(async |mut connection| {
+            connection
+                .send_packed_commands(pipeline, 0, pipeline.len())
+                .await
         })
         .await
     }
@@ -134,27 +162,42 @@ impl Node {
         if let Some(live) = self.present() {
             return Ok(live);
         }
-        let mut failure = self.connecting.lock().await;
+        // In an outage one caller finds out whether it is over; the others are not made to wait.
+        let _connecting = match self.connecting.try_lock() {
+            Ok(guard) => guard,
+            Err(_) => match self.failed() {
+                Some((_, fault)) => return Err(Fault::Down(Box::new(fault))),
+                None => self.connecting.lock().await,
+            },
+        };
         if let Some(live) = self.present() {
             return Ok(live);
         }
-        if let Some((at, fault)) = &*failure
+        if let Some((at, fault)) = self.failed()
             && at.elapsed() < PAUSE
         {
-            return Err(Fault::Down(Box::new(fault.clone())));
+            return Err(Fault::Down(Box::new(fault)));
         }
         let broken = Arc::new(AtomicBool::new(false));
-        match self.dedicated(Watch(Arc::clone(&broken))).await {
+        let watch = Watch {
+            broken: Arc::clone(&broken),
+            doubt: Arc::clone(&self.doubt),
+        };
+        match self.dedicated(watch).await {
             Ok(connection) => {
-                *failure = None;
+                *self.failure.lock() = None;
                 let live = Live { connection, broken };
                 *self.live.write() = Some(live.clone());
                 Ok(live)
             }
             Err(fault) => {
-                *failure = Some((Instant::now(), fault.clone()));
+                *self.failure.lock() = Some((Instant::now(), fault.clone()));
                 Err(fault)
             }
         }
+    }
+
+    fn failed(&self) -> Option<(Instant, Fault)> {
+        self.failure.lock().clone()
     }
 }

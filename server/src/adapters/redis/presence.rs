@@ -119,7 +119,12 @@ impl RedisPresenceStore {
         self.users(&self.renew, &keys, &arguments).await
     }
 
-    async fn expire_some(&self, bucket: usize, now: &str, most: &str) -> Result<Vec<UserId>, Fault> {
+    async fn expire_some(
+        &self,
+        bucket: usize,
+        now: &str,
+        most: &str,
+    ) -> Result<Vec<UserId>, Fault> {
         let key = self.ends_key(bucket);
         let arguments = [now.as_bytes(), most.as_bytes()];
         self.users(&self.expire, &[&key], &arguments).await
@@ -234,28 +239,29 @@ impl PresenceStore for RedisPresenceStore {
             buckets[self.bucket(*user)].push(*user);
         }
         let buckets = buckets.into_iter().enumerate();
-        let questions = buckets
-            .filter(|(_, users)| !users.is_empty())
-            .map(|(bucket, users)| async move {
-                let key = self.ends_key(bucket);
-                let mut question = redis::cmd("ZMSCORE");
-                question.arg(&key);
-                for user in &users {
-                    question.arg(user.to_string());
-                }
-                let ends = match self.servers.query(&key, &question).await? {
-                    Value::Array(ends) if ends.len() == users.len() => ends,
-                    _ => return Err(STRANGE),
-                };
-                let mut online = Vec::new();
-                for (user, end) in users.into_iter().zip(ends) {
-                    let end: Option<f64> = from_redis_value(end).map_err(|_| STRANGE)?;
-                    if end.is_some_and(|end| runs(end, now)) {
-                        online.push(user);
+        let questions =
+            buckets
+                .filter(|(_, users)| !users.is_empty())
+                .map(|(bucket, users)| async move {
+                    let key = self.ends_key(bucket);
+                    let mut question = redis::cmd("ZMSCORE");
+                    question.arg(&key);
+                    for user in &users {
+                        question.arg(user.to_string());
                     }
-                }
-                Ok(online)
-            });
+                    let ends = match self.servers.query(&key, &question).await? {
+                        Value::Array(ends) if ends.len() == users.len() => ends,
+                        _ => return Err(STRANGE),
+                    };
+                    let mut online = Vec::new();
+                    for (user, end) in users.into_iter().zip(ends) {
+                        let end: Option<f64> = from_redis_value(end).map_err(|_| STRANGE)?;
+                        if end.is_some_and(|end| runs(end, now)) {
+                            online.push(user);
+                        }
+                    }
+                    Ok(online)
+                });
         let online = futures_util::future::try_join_all(questions).await;
         let online = online.map_err(|fault: Fault| fault.port(BACKEND))?.concat();
         // In the order of the question.

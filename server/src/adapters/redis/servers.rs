@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures_util::future::select_ok;
+use futures_util::future::{join_all, select_ok};
 use parking_lot::RwLock;
 use redis::{Cmd, ServerErrorKind, Value, from_redis_value};
 use tokio::sync::Mutex;
@@ -78,7 +78,7 @@ pub(super) struct Servers {
     pub(super) location: Location,
     limit: Duration,
     map: RwLock<Option<Map>>,
-    in_doubt: AtomicBool,
+    in_doubt: Arc<AtomicBool>,
     reading: Mutex<LastRead>,
     nodes: parking_lot::Mutex<HashMap<Address, Arc<Node>>>,
 }
@@ -90,7 +90,7 @@ impl Servers {
             location,
             limit,
             map: RwLock::new(None),
-            in_doubt: AtomicBool::new(false),
+            in_doubt: Arc::default(),
             reading: Mutex::new(None),
             nodes: parking_lot::Mutex::default(),
         })
@@ -125,6 +125,62 @@ impl Servers {
         result
     }
 
+    /// Runs commands, each on the server of its key, in one step a server and there in their
+    /// order. The answers are in the order of the commands.
+    pub(super) async fn run_all(&self, commands: &[(String, Cmd)]) -> Vec<Result<Value, Fault>> {
+        let map = match self.map().await {
+            Ok(map) => map,
+            Err(fault) => return vec![Err(fault); commands.len()],
+        };
+        let mut answers = vec![Err(Fault::Moving); commands.len()];
+        let mut parts: HashMap<&Address, (&Arc<Node>, Vec<usize>)> = HashMap::new();
+        for (index, (key, _)) in commands.iter().enumerate() {
+            match map.owner(self.slot(key)) {
+                Ok(node) => {
+                    let part = parts.entry(&node.address);
+                    part.or_insert_with(|| (node, Vec::new())).1.push(index);
+                }
+                Err(fault) => answers[index] = Err(fault),
+            }
+        }
+        let parts = parts.into_values().map(|(node, indices)| async move {
+            let mut pipeline = redis::pipe();
+            for index in &indices {
+                pipeline.add_command(commands[*index].1.clone());
+            }
+            (indices, node.run_all(&pipeline).await)
+        });
+        for (indices, part) in join_all(parts).await {
+            match part {
+                Ok(part) => {
+                    for (index, answer) in indices.into_iter().zip(part) {
+                        answers[index] = match answer {
+                            Value::ServerError(error) => Err(Fault::Redis(error.into())),
+                            answer => Ok(answer),
+                        };
+                    }
+                }
+                Err(fault) => {
+                    for index in indices {
+                        answers[index] = Err(fault.clone());
+                    }
+                }
+            }
+        }
+        for ((key, command), answer) in commands.iter().zip(&mut answers) {
+            if let Err(fault) = answer {
+                if fault.doubts_map() {
+                    self.doubt();
+                }
+                // Sent elsewhere, so not carried out.
+                if fault.is(ServerErrorKind::Moved) || fault.is(ServerErrorKind::Ask) {
+                    *answer = self.query(key, command).await;
+                }
+            }
+        }
+        answers
+    }
+
     /// Runs a script whose keys are all of one slot, the first of them given first.
     pub(super) async fn script(
         &self,
@@ -153,9 +209,7 @@ impl Servers {
 
     /// The map is to be read again before it is used again.
     pub(super) fn doubt(&self) {
-        if self.location.layout != Layout::Standalone {
-            self.in_doubt.store(true, Ordering::Release);
-        }
+        self.in_doubt.store(true, Ordering::Release);
     }
 
     /// Who serves what, as far as is known.
@@ -247,7 +301,8 @@ impl Servers {
         let info = self.location.server(&address)?;
         // Less than the whole, so that a connection which does not answer is found out by its own
         // limit and given up.
-        let node = Node::new(address.clone(), info, self.limit * 3 / 4);
+        let doubt = Arc::clone(&self.in_doubt);
+        let node = Node::new(address.clone(), info, self.limit * 3 / 4, doubt);
         nodes.insert(address, Arc::clone(&node));
         Ok(node)
     }
@@ -272,7 +327,7 @@ impl Servers {
 
     async fn ask_sentinel(&self, sentinel: &Address, name: &str) -> Result<Arc<Node>, Fault> {
         let info = self.location.sentinel(sentinel)?;
-        let sentinel = Node::new(sentinel.clone(), info, self.limit / 2);
+        let sentinel = Node::new(sentinel.clone(), info, self.limit / 2, Arc::default());
         let mut question = redis::cmd("SENTINEL");
         question.arg("GET-MASTER-ADDR-BY-NAME").arg(name);
         let (host, port) = match sentinel.query(&question).await? {
@@ -421,7 +476,11 @@ mod tests {
                 Value::Int(port),
                 Value::BulkString(b"id".to_vec()),
             ];
-            Value::Array(vec![Value::Int(first), Value::Int(last), Value::Array(node)])
+            Value::Array(vec![
+                Value::Int(first),
+                Value::Int(last),
+                Value::Array(node),
+            ])
         };
         let answer = Value::Array(vec![range(0, 99, "", 7000), range(200, 16_383, "b", 7001)]);
         let map = servers.slots(answer, &asked).unwrap();

@@ -82,8 +82,10 @@ impl Channels {
             return None;
         }
         let (waiter, confirmation) = oneshot::channel();
-        // Those who have gone meanwhile.
-        channel.waiters.retain(|waiter| !waiter.is_closed());
+        if channel.waiters.len() == channel.waiters.capacity() {
+            // Rather than grow, forget those who have gone meanwhile.
+            channel.waiters.retain(|waiter| !waiter.is_closed());
+        }
         channel.waiters.push(waiter);
         drop(state);
         self.any_wanted.notify_one();

@@ -30,6 +30,7 @@ use self::channels::{Channels, Deserted};
 use self::publisher::{Outbox, Publisher, publisher};
 use self::subscriber::Subscriber;
 use self::wire::Wire;
+use super::RedisOptions;
 use super::fault::Fault;
 use super::servers::Servers;
 
@@ -57,10 +58,7 @@ pub(super) struct BusTasks {
 impl BusTasks {
     /// Runs both until `stop`.
     pub(super) async fn run(self, stop: CancellationToken) {
-        tokio::join!(
-            self.subscriber.run(stop.clone()),
-            self.publisher.run(stop),
-        );
+        tokio::join!(self.subscriber.run(stop.clone()), self.publisher.run(stop),);
     }
 }
 
@@ -70,12 +68,12 @@ impl RedisBus {
     pub(super) fn new(
         servers: Arc<Servers>,
         wire: Wire,
-        mailbox: usize,
+        options: &RedisOptions,
         away: Arc<Notify>,
         running: Arc<DropGuard>,
     ) -> (Self, BusTasks) {
         let deserted = Arc::new(Deserted::default());
-        let hub = Hub::watched(mailbox, Arc::clone(&deserted) as _);
+        let hub = Hub::watched(options.mailbox, Arc::clone(&deserted) as _);
         let channels = Channels::new(Arc::clone(&hub), Arc::clone(&deserted));
         let wire = Arc::new(wire);
         let unknown = Arc::new(AtomicU64::new(0));
@@ -88,6 +86,7 @@ impl RedisBus {
             deserted,
             unknown: Arc::clone(&unknown),
             away,
+            linger: options.linger,
         };
         let bus = Self {
             hub,
@@ -117,9 +116,9 @@ impl RedisBus {
             receiver.follow(*topic);
             confirmations.extend(self.channels.follow(*topic));
         }
-        let confirmations = confirmations.into_iter().map(|confirmation| async {
-            confirmation.await.unwrap_or(Err(Fault::Closed))
-        });
+        let confirmations = confirmations
+            .into_iter()
+            .map(|confirmation| async { confirmation.await.unwrap_or(Err(Fault::Closed)) });
         let all = tokio::time::timeout(self.servers.limit(), try_join_all(confirmations));
         match all.await {
             Ok(Ok(_)) => Ok(()),

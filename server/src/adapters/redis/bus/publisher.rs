@@ -26,18 +26,19 @@ use super::wire::Wire;
 
 /// How many events wait to be sent. Beyond, they are lost and their topics remembered.
 const QUEUE: usize = 8_192;
-/// How many events are sent and not answered at a time.
-const IN_FLIGHT: usize = 1_024;
+/// How many events are sent in one step.
+const AT_ONCE: usize = 256;
+/// How many steps go on at the same time in a Cluster, where a node that is away must not hold up
+/// what others carry. One server gets one step at a time: its events keep their order.
+const STEPS: usize = 8;
 /// How many topics with lost events are remembered. Beyond, their followers find out by their
 /// heartbeat alone.
 const MAX_LOST: usize = 50_000;
-/// How many topics are told of lost events at a time.
-const GAPS_AT_ONCE: usize = 256;
-
-/// An event on its way.
+/// Something about a topic on its way.
 struct Letter {
     topic: Topic,
-    envelope: Vec<u8>,
+    /// The event's; without it the letter says that events were lost.
+    envelope: Option<Vec<u8>>,
 }
 
 /// What could not be published.
@@ -63,13 +64,19 @@ impl Lost {
         self.any.notify_one();
     }
 
-    fn take(&self, most: usize) -> Vec<Topic> {
+    /// Letters that tell of some, which are no longer remembered.
+    fn take(&self, most: usize) -> Vec<Letter> {
         let mut topics = self.topics.lock();
         let some: Vec<_> = topics.iter().copied().take(most).collect();
         for topic in &some {
             topics.remove(topic);
         }
-        some
+        some.into_iter()
+            .map(|topic| Letter {
+                topic,
+                envelope: None,
+            })
+            .collect()
     }
 
     fn is_empty(&self) -> bool {
@@ -86,6 +93,7 @@ pub(super) struct Outbox {
 impl Outbox {
     /// Takes an event.
     pub(super) fn put(&self, topic: Topic, envelope: Vec<u8>) -> Result<(), Fault> {
+        let envelope = Some(envelope);
         match self.queue.try_send(Letter { topic, envelope }) {
             Ok(()) => Ok(()),
             Err(mpsc::error::TrySendError::Full(letter)) => {
@@ -104,12 +112,8 @@ pub(super) struct Publisher {
     sender: Sender,
 }
 
-/// What came of sending something about a topic.
-struct Sent {
-    topic: Topic,
-    is_gap: bool,
-    result: Result<(), Fault>,
-}
+/// What came of sending letters: for each its topic and whether it told of lost events.
+type Sent = Vec<(Topic, bool, Result<(), Fault>)>;
 
 #[derive(Clone)]
 struct Sender {
@@ -118,29 +122,30 @@ struct Sender {
 }
 
 impl Sender {
-    async fn send(self, topic: Topic, envelope: Option<Vec<u8>>) -> Sent {
-        let is_gap = envelope.is_none();
-        let result = match envelope.map_or_else(|| self.wire.gap(), Ok) {
-            Ok(envelope) => self.publish(topic, &envelope).await,
-            Err(_) => Ok(()),
-        };
-        Sent {
-            topic,
-            is_gap,
-            result,
-        }
-    }
-
-    async fn publish(&self, topic: Topic, envelope: &[u8]) -> Result<(), Fault> {
-        let channel = self.wire.channel(topic);
+    async fn send(self, letters: Vec<Letter>) -> Sent {
         let name = if self.servers.is_cluster() {
             "SPUBLISH"
         } else {
             "PUBLISH"
         };
-        let mut publish = redis::cmd(name);
-        publish.arg(&channel).arg(envelope);
-        self.servers.query(&channel, &publish).await.map(|_| ())
+        let mut about = Vec::with_capacity(letters.len());
+        let mut commands = Vec::with_capacity(letters.len());
+        for Letter { topic, envelope } in letters {
+            let is_gap = envelope.is_none();
+            // What cannot be written is no event that anybody could read.
+            let Ok(envelope) = envelope.map_or_else(|| self.wire.gap(), Ok) else {
+                continue;
+            };
+            let channel = self.wire.channel(topic);
+            let mut publish = redis::cmd(name);
+            publish.arg(&channel).arg(envelope);
+            about.push((topic, is_gap));
+            commands.push((channel, publish));
+        }
+        let answers = self.servers.run_all(&commands).await;
+        let sent = about.into_iter().zip(answers);
+        sent.map(|((topic, is_gap), answer)| (topic, is_gap, answer.map(|_| ())))
+            .collect()
     }
 }
 
@@ -166,63 +171,67 @@ pub(super) fn publisher(servers: Arc<Servers>, wire: Arc<Wire>) -> (Outbox, Publ
 impl Publisher {
     /// Publishes until `stop`, then what waits still.
     pub(super) async fn run(mut self, stop: CancellationToken) {
+        let steps = if self.sender.servers.is_cluster() {
+            STEPS
+        } else {
+            1
+        };
         let mut in_flight = FuturesUnordered::new();
         let mut outage = Outage::default();
+        let mut letters = Vec::with_capacity(AT_ONCE);
         let mut open = true;
         while open || !in_flight.is_empty() {
+            let free = open && in_flight.len() < steps;
             tokio::select! {
                 Some(sent) = in_flight.next(), if !in_flight.is_empty() => {
                     self.note(&mut outage, sent);
                 }
-                letter = self.queue.recv(), if open && in_flight.len() < IN_FLIGHT => {
-                    match letter {
-                        Some(Letter { topic, envelope }) => {
-                            in_flight.push(self.sender.clone().send(topic, Some(envelope)));
-                        }
-                        None => open = false,
-                    }
+                count = self.queue.recv_many(&mut letters, AT_ONCE), if free => {
+                    open = count > 0;
+                    in_flight.push(self.sender.clone().send(std::mem::take(&mut letters)));
+                }
+                () = sleep_until(outage.try_at), if free && !self.lost.is_empty() => {
+                    // Not again before it is known how this went.
+                    outage.try_at += Duration::from_secs(1);
+                    in_flight.push(self.sender.clone().send(self.lost.take(AT_ONCE)));
                 }
                 // Something was lost because the queue was full.
                 () = self.lost.any.notified() => {}
-                () = sleep_until(outage.try_at), if open && !self.lost.is_empty() => {
-                    // Not again before it is known how this went.
-                    outage.try_at += Duration::from_secs(1);
-                    for topic in self.lost.take(GAPS_AT_ONCE) {
-                        in_flight.push(self.sender.clone().send(topic, None));
-                    }
-                }
                 () = stop.cancelled(), if !self.queue.is_closed() => self.queue.close(),
             }
         }
     }
 
     fn note(&self, outage: &mut Outage, sent: Sent) {
-        match sent.result {
-            Ok(()) if !sent.is_gap => {}
-            Ok(()) => {
-                outage.try_at = Instant::now();
-                if self.lost.is_empty() && std::mem::take(&mut outage.told) {
-                    outage.backoff.reset();
-                    let events = self.lost.events.swap(0, Ordering::Relaxed);
-                    tracing::info!(
-                        events,
-                        "events are published again; followers were told of those lost"
-                    );
+        let mut failure = None;
+        let mut told_gaps = false;
+        for (topic, is_gap, result) in sent {
+            match result {
+                Ok(()) => told_gaps |= is_gap,
+                Err(fault) => {
+                    if is_gap {
+                        self.lost.restore(topic);
+                    } else {
+                        self.lost.add(topic);
+                    }
+                    failure = Some(fault);
                 }
             }
-            Err(fault) => {
-                if !std::mem::replace(&mut outage.told, true) {
-                    tracing::warn!(error = %chain(&fault), "events cannot be published");
-                }
-                if sent.is_gap {
-                    self.lost.restore(sent.topic);
-                } else {
-                    self.lost.add(sent.topic);
-                }
-                // Of many failures at once, the first counts.
-                if outage.try_at <= Instant::now() || sent.is_gap {
-                    outage.try_at = Instant::now() + outage.backoff.next();
-                }
+        }
+        if let Some(fault) = failure {
+            if !std::mem::replace(&mut outage.told, true) {
+                tracing::warn!(error = %chain(&fault), "events cannot be published");
+            }
+            outage.try_at = Instant::now() + outage.backoff.next();
+        } else if told_gaps {
+            outage.try_at = Instant::now();
+            outage.backoff.reset();
+            if self.lost.is_empty() && std::mem::take(&mut outage.told) {
+                let events = self.lost.events.swap(0, Ordering::Relaxed);
+                tracing::info!(
+                    events,
+                    "events are published again; followers were told of those that were lost"
+                );
             }
         }
     }

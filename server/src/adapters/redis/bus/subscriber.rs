@@ -28,9 +28,6 @@ use super::wire::{Letter, Wire};
 
 /// How often a silent connection is asked whether it still is one.
 const PING_EVERY: Duration = Duration::from_secs(2);
-/// How long a topic stays subscribed after its last follower has left: a page that is reloaded
-/// finds its topics standing, and those who leave at once are let go in one step.
-const LINGER: Duration = Duration::from_millis(500);
 /// How many topics are asked for in one step.
 const AT_ONCE: usize = 512;
 /// A connection that held for so long was a good one.
@@ -106,6 +103,8 @@ pub(super) struct Subscriber {
     pub(super) unknown: Arc<AtomicU64>,
     /// Is told when Redis was away.
     pub(super) away: Arc<Notify>,
+    /// How long a topic stays subscribed without followers.
+    pub(super) linger: Duration,
 }
 
 impl Subscriber {
@@ -182,7 +181,7 @@ impl Subscriber {
     async fn serve(&self, links: &Links) -> Fault {
         let mut ping = tokio::time::interval(PING_EVERY);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let linger = sleep(LINGER);
+        let linger = sleep(self.linger);
         tokio::pin!(linger);
         let mut lingers = false;
         loop {
@@ -192,7 +191,7 @@ impl Subscriber {
                     self.subscribe(links, &self.channels.take_wanted()).await
                 }
                 () = self.deserted.any(), if !lingers => {
-                    linger.as_mut().reset(Instant::now() + LINGER);
+                    linger.as_mut().reset(Instant::now() + self.linger);
                     lingers = true;
                     Ok(())
                 }

@@ -165,7 +165,11 @@ mod tests {
             "no JSON",
             "",
         ] {
-            assert_eq!(wire.read(envelope.as_bytes()), Letter::Unknown, "{envelope}");
+            assert_eq!(
+                wire.read(envelope.as_bytes()),
+                Letter::Unknown,
+                "{envelope}"
+            );
         }
         // Parts that were added are not in the way.
         let event = serde_json::to_string(&joined()).unwrap();
