@@ -3,11 +3,25 @@
 //!
 //! One [`Loaders`] a request. It remembers what it loaded for queries alone: after a mutation, or
 //! at the next event of a subscription, things have changed.
+//!
+//! A batch runs on the task that executes the request, and begins when every resolver that can go
+//! on has done so: it then holds all keys of its level. A timer beside the request would be a
+//! race between it and the resolvers, which a slow machine or a large page loses.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
 use async_graphql::dataloader::{DataLoader, HashMapCache, Loader};
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, FuturesUnordered};
+use futures_util::task::AtomicWaker;
+use futures_util::{Stream, StreamExt as _};
+use parking_lot::Mutex;
 
 use crate::accounts::User;
 use crate::chats::{Chat, Member};
@@ -27,12 +41,82 @@ pub struct Batch {
     viewer: Option<Viewer>,
 }
 
-/// The loaders of a request. `remember` where nothing changes during it.
-pub fn loaders(services: Services, viewer: Option<Viewer>, remember: bool) -> Loaders {
+/// The loaders of a request, and what runs their batches: nothing is loaded but under it.
+/// `remember` where nothing changes during the request.
+pub fn loaders(services: Services, viewer: Option<Viewer>, remember: bool) -> (Loaders, Batches) {
     let batch = Batch { services, viewer };
-    let loaders = DataLoader::with_cache(batch, tokio::spawn, HashMapCache::default());
+    let started = Arc::<Mutex<Vec<_>>>::default();
+    let batches = Batches {
+        started: Arc::clone(&started),
+        running: FuturesUnordered::new(),
+        resolvers: Arc::default(),
+    };
+    let start = move |batch| started.lock().push(batch);
+    let loaders = DataLoader::with_cache(batch, start, HashMapCache::default());
     loaders.enable_all_cache(remember);
-    loaders
+    (loaders.delay(Duration::ZERO), batches)
+}
+
+/// Runs a request and the batches that its resolvers wait for.
+pub struct Batches {
+    /// Begun by a resolver, and not polled yet.
+    started: Arc<Mutex<Vec<BoxFuture<'static, ()>>>>,
+    running: FuturesUnordered<BoxFuture<'static, ()>>,
+    resolvers: Arc<Wakeful>,
+}
+
+/// Wakes the request's task, and remembers that it did.
+#[derive(Default)]
+struct Wakeful {
+    woken: AtomicBool,
+    task: AtomicWaker,
+}
+
+impl Wake for Wakeful {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.woken.store(true, Ordering::Release);
+        self.task.wake();
+    }
+}
+
+impl Batches {
+    /// Runs a request to its end.
+    pub async fn run<T>(mut self, request: impl Future<Output = T>) -> T {
+        let mut request = pin!(request);
+        std::future::poll_fn(|cx| self.poll(cx, |cx| request.as_mut().poll(cx))).await
+    }
+
+    /// Runs a subscription.
+    pub fn run_stream<S: Stream>(mut self, events: S) -> impl Stream<Item = S::Item> {
+        let mut events = Box::pin(events);
+        stream::poll_fn(move |cx| self.poll(cx, |cx| events.as_mut().poll_next(cx)))
+    }
+
+    /// Goes on with the resolvers, then with the batches. A batch that ends wakes the resolvers
+    /// that wait for it.
+    fn poll<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        resolve: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        self.resolvers.task.register(cx.waker());
+        self.resolvers.woken.store(false, Ordering::Release);
+        let waker = Waker::from(Arc::clone(&self.resolvers));
+        let outcome = resolve(&mut Context::from_waker(&waker));
+        if outcome.is_pending() {
+            // Resolvers that are many yield in between: then they come first once more.
+            if !self.resolvers.woken.load(Ordering::Acquire) {
+                self.running
+                    .extend(std::mem::take(&mut *self.started.lock()));
+            }
+            while let Poll::Ready(Some(())) = self.running.poll_next_unpin(cx) {}
+        }
+        outcome
+    }
 }
 
 /// The newest message of a chat.

@@ -51,6 +51,7 @@ impl NodeQuery {
         ctx: &Context<'_>,
         #[graphql(desc = "At most 100 global ids.")] ids: Vec<ID>,
     ) -> Result<Vec<Option<Node>>> {
+        ctx.viewer()?;
         if ids.len() > MAX_PAGE {
             return Err(Invalid::new("ids", format!("must be at most {MAX_PAGE} ids")).into());
         }
@@ -137,7 +138,8 @@ async fn fetch(ctx: &Context<'_>, ids: &[ID], field: &'static str) -> Result<Vec
 #[derive(MergedObject, Default)]
 pub struct Query(AccountQuery, NodeQuery, ChatQuery);
 
-/// What can be changed. The fields of one request are carried out in their order.
+/// What can be changed. The fields of one request are carried out in their order, also behind one
+/// that is refused.
 #[derive(MergedObject, Default)]
 pub struct Mutation(
     AccountMutation,

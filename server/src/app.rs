@@ -18,6 +18,7 @@ use talksy_schema::error::{Refusal, chain};
 use talksy_schema::schema;
 use talksy_schema::services::Services;
 use tokio::net::TcpListener;
+use tokio::time::{Instant, timeout_at};
 
 use crate::adapters::{Adapters, StartError};
 use crate::config::Config;
@@ -128,25 +129,26 @@ impl Server {
         let service = self
             .router
             .into_make_service_with_connect_info::<SocketAddr>();
+        let until = stop.clone();
         let serving = axum::serve(listener, service)
-            .with_graceful_shutdown(async move { stop.cancelled().await });
+            .with_graceful_shutdown(async move { until.cancelled().await });
         let serving = async { serving.await };
         tokio::pin!(serving);
-        let served = tokio::select! {
-            served = &mut serving => served,
-            // Requests get as long as sockets do.
-            () = over(&self.shutdown, self.drain) => Ok(()),
+        let failed = tokio::select! {
+            served = &mut serving => Some(served),
+            () = stop.cancelled() => None,
         };
-        self.shutdown.finish(self.drain).await;
+        // One time for all: what requests take of it, tasks no longer have.
+        let deadline = Instant::now() + self.drain;
+        let served = match failed {
+            Some(served) => served,
+            None => timeout_at(deadline, serving).await.unwrap_or(Ok(())),
+        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        self.shutdown.finish(left).await;
         self.adapters.close().await;
         served
     }
-}
-
-/// Resolves when the drain time has passed since the shutdown began.
-async fn over(shutdown: &Shutdown, drain: Duration) {
-    shutdown.soft().cancelled().await;
-    tokio::time::sleep(drain).await;
 }
 
 async fn purge(

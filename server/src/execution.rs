@@ -4,7 +4,9 @@
 use std::any::TypeId;
 use std::sync::Arc;
 
-use async_graphql::{Name, Request, Response, ServerError, Value};
+use async_graphql::parser::parse_query;
+use async_graphql::parser::types::{ExecutableDocument, OperationDefinition, VariableDefinition};
+use async_graphql::{Name, Positioned, Request, Response, ServerError, Value};
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use talksy_schema::context::{Authentication, ClientInfo, Viewer};
@@ -13,42 +15,57 @@ use talksy_schema::id;
 use talksy_schema::live::{Feed as _, LiveError, MessageFeed, Published, RenderKey};
 use talksy_schema::loaders::loaders;
 use talksy_schema::messages::graphql::{Rendered, SharedOperation};
-use talksy_schema::schema::TalksySchema;
+use talksy_schema::schema::{TalksySchema, sdl};
 use talksy_schema::services::Services;
 
 use crate::http::errors::complete;
 use crate::http::guard::OperationType;
 use crate::http::response::error_payload;
 use crate::http::{CheckedDocument, Payload};
+use crate::nulls::NullRules;
 
 /// Executes requests for the transports.
 #[derive(Clone)]
 pub struct Execution {
     schema: TalksySchema,
     services: Services,
+    nulls: Arc<NullRules>,
 }
 
 impl Execution {
     /// Runs operations on this schema.
     pub fn new(schema: TalksySchema, services: Services) -> Self {
-        Self { schema, services }
+        Self {
+            schema,
+            services,
+            nulls: Arc::new(NullRules::new(&sdl())),
+        }
     }
 
     /// Runs a query or mutation.
     pub async fn execute(&self, mut request: Request) -> Response {
         let name = request.operation_name.clone();
-        let kind = request.parsed_query().ok().and_then(|document| {
-            let mut operations = document.operations.iter();
-            let chosen = operations
-                .find(|(known, _)| name.is_none() || known.map(Name::as_str) == name.as_deref());
-            chosen.map(|(_, operation)| operation.node.ty)
-        });
+        let text = request.query.clone();
         // What a mutation changes must be read anew by the fields behind it.
-        let remember = kind == Some(OperationType::Query);
-        let loaders = loaders(self.services.clone(), viewer(&request).copied(), remember);
-        let mut response = self.schema.execute(request.data(loaders)).await;
-        for error in &mut response.errors {
-            name_complexity(error);
+        let mut remember = false;
+        let mut defaults = Vec::new();
+        if let Ok(document) = request.parsed_query()
+            && let Some(operation) = chosen(document, name.as_deref())
+        {
+            remember = operation.ty == OperationType::Query;
+            defaults = defaults_of(operation);
+        }
+        add_defaults(&mut request, defaults);
+        let viewer = viewer(&request).copied();
+        let (loaders, batches) = loaders(self.services.clone(), viewer, remember);
+        let execution = self.schema.execute(request.data(loaders));
+        let mut response = batches.run(execution).await;
+        if !response.errors.is_empty() {
+            response.errors.iter_mut().for_each(name_complexity);
+            // Parsed anew, since errors are rare and the document went with the request.
+            if let Ok(document) = parse_query(text) {
+                self.nulls.apply(&document, name.as_deref(), &mut response);
+            }
         }
         response
     }
@@ -67,16 +84,30 @@ impl Execution {
         );
         match shared {
             Some(operation) => self.subscribe_shared(operation, request, document),
-            None => self.subscribe_alone(request),
+            None => self.subscribe_alone(request, document),
         }
     }
 
     /// A subscription that is executed for this subscriber alone.
-    fn subscribe_alone(&self, request: Request) -> BoxStream<'static, Payload> {
+    fn subscribe_alone(
+        &self,
+        mut request: Request,
+        document: Arc<CheckedDocument>,
+    ) -> BoxStream<'static, Payload> {
+        let name = request.operation_name.clone();
+        if let Some(operation) = chosen(document.document(), name.as_deref()) {
+            add_defaults(&mut request, defaults_of(operation));
+        }
+        let viewer = viewer(&request).copied();
         // Nothing is remembered from one event to the next.
-        let loaders = loaders(self.services.clone(), viewer(&request).copied(), false);
+        let (loaders, batches) = loaders(self.services.clone(), viewer, false);
         let responses = self.schema.execute_stream(request.data(loaders));
-        until_error(responses.map(payload))
+        let execution = self.clone();
+        until_error(
+            batches.run_stream(responses).map(move |response| {
+                execution.payload(document.document(), name.as_deref(), response)
+            }),
+        )
     }
 
     /// A subscription whose payloads are the same for all who follow the chat.
@@ -115,6 +146,19 @@ impl Execution {
             }
         });
         until_error(payloads.flatten())
+    }
+
+    /// A response of a subscription as a payload.
+    fn payload(
+        &self,
+        document: &ExecutableDocument,
+        name: Option<&str>,
+        mut response: Response,
+    ) -> Payload {
+        if !response.errors.is_empty() {
+            self.nulls.apply(document, name, &mut response);
+        }
+        payload(response)
     }
 }
 
@@ -161,18 +205,52 @@ impl Renderer {
     /// that needs one would fail here rather than show one viewer's view to another.
     async fn render(&self, message: &Arc<Published>) -> Payload {
         let template = &self.template;
+        let (loaders, batches) = loaders(self.execution.services.clone(), None, false);
         let mut request = Request::new(template.document.text().as_ref())
             .variables(template.variables.clone())
             .data(Rendered(Arc::clone(message)))
             .data(Authentication::Anonymous)
             .data(ClientInfo::default())
-            .data(loaders(self.execution.services.clone(), None, false));
+            .data(loaders);
         request.operation_name.clone_from(&template.operation_name);
         request.set_parsed_query(template.document.document().clone());
-        match self.execution.schema.execute_stream(request).next().await {
-            Some(response) => payload(response),
+        let mut responses = self.execution.schema.execute_stream(request);
+        match batches.run(responses.next()).await {
+            Some(response) => {
+                let document = template.document.document();
+                let name = template.operation_name.as_deref();
+                self.execution.payload(document, name, response)
+            }
             None => error_payload(&LiveError::NoChat.into()),
         }
+    }
+}
+
+/// The operation of a document that a request runs.
+pub(crate) fn chosen<'a>(
+    document: &'a ExecutableDocument,
+    name: Option<&str>,
+) -> Option<&'a OperationDefinition> {
+    let mut operations = document.operations.iter();
+    let chosen = operations.find(|(known, _)| name.is_none() || known.map(Name::as_str) == name)?;
+    Some(&chosen.1.node)
+}
+
+/// The default values of an operation's variables.
+fn defaults_of(operation: &OperationDefinition) -> Vec<(Name, Value)> {
+    let default = |variable: &Positioned<VariableDefinition>| {
+        let value = variable.node.default_value.as_ref()?;
+        Some((variable.node.name.node.clone(), value.node.clone()))
+    };
+    let variables = operation.variable_definitions.iter();
+    variables.filter_map(default).collect()
+}
+
+/// Gives variables that are absent their default values: for `@skip` and `@include`,
+/// async-graphql forgets to.
+fn add_defaults(request: &mut Request, defaults: Vec<(Name, Value)>) {
+    for (name, value) in defaults {
+        request.variables.entry(name).or_insert(value);
     }
 }
 

@@ -12,6 +12,7 @@ pub mod execution;
 pub mod http;
 pub mod keys;
 pub mod lifecycle;
+pub mod nulls;
 pub mod telemetry;
 
 #[cfg(test)]

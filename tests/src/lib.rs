@@ -5,13 +5,17 @@
 //! Test code panics where something is not as a test expects; nothing here is for production.
 
 pub mod app;
+pub mod bench;
 pub mod chaos;
 pub mod client;
 pub mod clock;
+pub mod contract;
+pub mod hindrance;
 pub mod mailbox;
 pub mod process;
 pub mod servers;
 pub mod websocket;
+pub mod wire;
 
 use std::time::Duration;
 
@@ -23,10 +27,10 @@ pub const DEADLINE: Duration = Duration::from_secs(20);
 /// # Panics
 /// When it has not come by the [`DEADLINE`].
 pub async fn soon<T>(what: &str, event: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(DEADLINE, event).await {
-        Ok(value) => value,
-        Err(_elapsed) => panic!("waited {DEADLINE:?} in vain for {what}"),
-    }
+    let Ok(value) = tokio::time::timeout(DEADLINE, event).await else {
+        panic!("waited {DEADLINE:?} in vain for {what}");
+    };
+    value
 }
 
 /// Asks again and again until the answer is there. For what no event tells of: a file, another

@@ -215,6 +215,20 @@ impl Subscription {
         payload["data"].clone()
     }
 
+    /// The data of the next payload; `None` where the socket ends instead.
+    ///
+    /// # Panics
+    /// Where the operation ends instead.
+    pub async fn try_next(&mut self) -> Option<Value> {
+        if self.waiting.is_empty() {
+            match self.socket.next().await {
+                Received::Message(message) => self.waiting.push(message),
+                Received::Closed(..) | Received::Gone => return None,
+            }
+        }
+        Some(self.next().await)
+    }
+
     /// The next item of `messageAdded`.
     pub async fn added(&mut self) -> Value {
         self.next().await["messageAdded"].clone()
@@ -234,10 +248,19 @@ impl Subscription {
     /// # Panics
     /// Where something else comes.
     pub async fn error_code(&mut self) -> String {
+        let error = self.error().await;
+        let code = &error["extensions"]["code"];
+        code.as_str().unwrap_or("").to_owned()
+    }
+
+    /// The error that ends the operation.
+    ///
+    /// # Panics
+    /// Where something else comes.
+    pub async fn error(&mut self) -> Value {
         let message = self.message().await;
         assert_eq!(message["type"], "error", "{message}");
-        let code = &message["payload"][0]["extensions"]["code"];
-        code.as_str().unwrap_or("").to_owned()
+        message["payload"][0].clone()
     }
 
     async fn message(&mut self) -> Value {

@@ -1,8 +1,52 @@
 //! Two people talk: what they see of each other's messages, marks and lists.
 
-use serde_json::json;
+use std::collections::HashSet;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
 use talksy_tests::app::TestApp;
-use talksy_tests::client::{SEND, string};
+use talksy_tests::client::{SEND, User, string};
+use talksy_tests::websocket::Subscription;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+const CHATS: &str = "query($first: Int, $after: String, $search: String) {
+    chats(first: $first, after: $after, search: $search) {
+        nodes { id kind title lastSeq unreadCount memberCount activeAt peer { name }
+            lastMessage { text sender { name } } viewerMember { lastReadSeq } }
+        edges { cursor } pageInfo { hasNextPage hasPreviousPage endCursor } } }";
+const CHAT_UPDATED: &str = "subscription { chatUpdated {
+    id lastSeq unreadCount title lastMessage { text isReadByAll } } }";
+const RECEIPTS: &str = "subscription($id: ID!) { readReceiptUpdated(chatId: $id) {
+    lastReadSeq readAt user { id name } chat { id } } }";
+
+async fn chats(user: &User, variables: Value) -> Value {
+    user.client.data(CHATS, variables).await["chats"].clone()
+}
+
+/// The titles of a list of chats.
+fn titles(chats: &Value) -> Vec<&str> {
+    let nodes = chats["nodes"].as_array().map_or(&[][..], Vec::as_slice);
+    nodes
+        .iter()
+        .map(|chat| chat["title"].as_str().unwrap_or(""))
+        .collect()
+}
+
+/// Reads the sidebar's feed until the chat looks so; returns what else came on the way.
+async fn until(feed: &mut Subscription, chat: &str, looks: impl Fn(&Value) -> bool) -> Vec<Value> {
+    let mut seen = Vec::new();
+    loop {
+        let update = feed.next().await["chatUpdated"].clone();
+        assert_eq!(update["id"], json!(chat), "{update}");
+        let done = looks(&update);
+        seen.push(update);
+        if done {
+            return seen;
+        }
+    }
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_people_see_each_others_messages_live_and_none_is_lost_when_a_socket_drops() {
@@ -50,4 +94,259 @@ async fn a_retry_with_the_same_client_message_id_returns_the_first_message() {
     );
     send("next", "b").await;
     assert_eq!(bob_sees.seqs(2).await, [1, 2]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_users_have_one_chat_whoever_starts_it_and_however_often() {
+    const START: &str = "mutation($input: StartChatInput!) { startChat(input: $input) {
+        created chat { id kind memberCount title peer { id } members { nodes { role user { id } } } } } }";
+    let app = TestApp::start().await;
+    let ada = app.sign_in("ada").await;
+    // Ids made in different milliseconds sort by time.
+    app.clock.advance(SECOND);
+    let bob = app.sign_in("bob").await;
+    let start = async |by: &User, with: &User| {
+        let input = json!({ "input": { "userId": with.id } });
+        by.client.data(START, input).await["startChat"].clone()
+    };
+    let attempts = (0..10).map(|n| {
+        let (by, with) = if n % 2 == 0 {
+            (&ada, &bob)
+        } else {
+            (&bob, &ada)
+        };
+        start(by, with)
+    });
+    let started = join_all(attempts).await;
+    let ids: HashSet<_> = started
+        .iter()
+        .map(|one| string(&one["chat"]["id"]))
+        .collect();
+    assert_eq!(ids.len(), 1, "{started:?}");
+    let created = started.iter().filter(|one| one["created"] == json!(true));
+    assert_eq!(created.count(), 1);
+
+    let again = start(&bob, &ada).await;
+    assert_eq!(
+        again,
+        json!({ "created": false, "chat": {
+            "id": started[0]["chat"]["id"], "kind": "DIRECT", "memberCount": 2, "title": "ada",
+            "peer": { "id": ada.id },
+            "members": { "nodes": [{ "role": "MEMBER", "user": { "id": ada.id } },
+                                    { "role": "MEMBER", "user": { "id": bob.id } }] } } })
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chats_are_listed_by_their_last_activity_with_what_a_sidebar_shows() {
+    let app = TestApp::start().await;
+    let ada = app.sign_in("ada").await;
+    let mut with = Vec::new();
+    for name in ["bob", "carla", "dora"] {
+        app.clock.advance(SECOND);
+        let other = app.sign_in(name).await;
+        let chat = ada.start_chat(&other).await;
+        with.push((other, chat));
+    }
+    assert_eq!(
+        titles(&chats(&ada, json!({})).await),
+        ["dora", "carla", "bob"]
+    );
+
+    app.clock.advance(SECOND);
+    let (bob, chat) = &with[0];
+    bob.send(chat, "Hello").await;
+    bob.send(chat, "Are you there?").await;
+    app.clock.advance(SECOND);
+    let (carla, carlas) = &with[1];
+    ada.send(carlas, "Hello, Carla").await;
+    let list = chats(&ada, json!({})).await;
+    assert_eq!(titles(&list), ["carla", "bob", "dora"]);
+    let expected = json!({
+        "id": chat, "kind": "DIRECT", "title": "bob", "lastSeq": 2, "unreadCount": 2,
+        "memberCount": 2, "activeAt": "2026-01-01T00:00:04.000Z", "peer": { "name": "bob" },
+        "lastMessage": { "text": "Are you there?", "sender": { "name": "bob" } },
+        "viewerMember": { "lastReadSeq": 0 } });
+    assert_eq!(list["nodes"][1], expected);
+    assert_eq!(list["nodes"][0]["unreadCount"], json!(0));
+    assert_eq!(list["nodes"][2]["lastMessage"], Value::Null);
+    let carlas_list = chats(carla, json!({})).await;
+    assert_eq!(carlas_list["nodes"][0]["unreadCount"], json!(1));
+    assert_eq!(carlas_list["nodes"][0]["title"], json!("ada"));
+
+    // Reading is no activity.
+    app.clock.advance(SECOND);
+    ada.mark_read(chat, 2).await;
+    assert_eq!(
+        titles(&chats(&ada, json!({})).await),
+        ["carla", "bob", "dora"]
+    );
+
+    // Page by page, while the list moves beneath: nothing is seen twice on one way down.
+    let first = chats(&ada, json!({ "first": 1 })).await;
+    assert_eq!(titles(&first), ["carla"]);
+    assert_eq!(first["pageInfo"]["hasNextPage"], json!(true));
+    assert_eq!(first["edges"][0]["cursor"], first["pageInfo"]["endCursor"]);
+    let after = &first["pageInfo"]["endCursor"];
+    carla.send(carlas, "Hello, Ada").await;
+    let rest = chats(&ada, json!({ "first": 10, "after": after })).await;
+    assert_eq!(titles(&rest), ["bob", "dora"]);
+    assert_eq!(
+        (
+            &rest["pageInfo"]["hasNextPage"],
+            &rest["pageInfo"]["hasPreviousPage"]
+        ),
+        (&json!(false), &json!(true))
+    );
+
+    for (search, found) in [
+        ("OR", &["dora"][..]),
+        ("a", &["carla", "dora"]),
+        (" ", &["carla", "bob", "dora"]),
+        ("ada", &[]),
+        ("%", &[]),
+        ("_", &[]),
+    ] {
+        let list = chats(&ada, json!({ "search": search })).await;
+        assert_eq!(titles(&list), found, "{search}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unread_counts_are_exact_and_pushed_as_they_are() {
+    let app = TestApp::start().await;
+    let (ada, bob) = (app.sign_in("ada").await, app.sign_in("bob").await);
+    let mut bobs_sidebar = bob.client.subscribe(CHAT_UPDATED, json!({})).await;
+    // A chat that somebody else starts appears by itself.
+    let chat = ada.start_chat(&bob).await;
+    let seen = until(&mut bobs_sidebar, &chat, |chat| chat["lastSeq"] == json!(0)).await;
+    assert_eq!(
+        seen,
+        [
+            json!({ "id": chat, "lastSeq": 0, "unreadCount": 0, "title": "ada", "lastMessage": null })
+        ]
+    );
+
+    for n in 1..=5 {
+        ada.send(&chat, &format!("message {n}")).await;
+    }
+    let seen = until(&mut bobs_sidebar, &chat, |chat| chat["lastSeq"] == json!(5)).await;
+    for update in &seen {
+        assert_eq!(update["unreadCount"], update["lastSeq"], "{update}");
+        let text = format!("message {}", update["lastSeq"]);
+        assert_eq!(update["lastMessage"]["text"], json!(text));
+    }
+
+    // One's own messages are never unread, also between those of others.
+    bob.send(&chat, "answer").await;
+    ada.send(&chat, "message 6").await;
+    let seen = until(&mut bobs_sidebar, &chat, |chat| chat["lastSeq"] == json!(7)).await;
+    assert_eq!(
+        seen.last().map(|chat| &chat["unreadCount"]),
+        Some(&json!(6))
+    );
+
+    // Read on one device, the other device's sidebar knows.
+    let marked = bob.mark_read(&chat, 4).await;
+    assert_eq!(marked["chat"]["unreadCount"], json!(2));
+    until(&mut bobs_sidebar, &chat, |chat| {
+        chat["unreadCount"] == json!(2)
+    })
+    .await;
+    bob.mark_read(&chat, 7).await;
+    until(&mut bobs_sidebar, &chat, |chat| {
+        chat["unreadCount"] == json!(0)
+    })
+    .await;
+
+    // And the sender's sidebar knows that all is read.
+    let mut adas_sidebar = ada.client.subscribe(CHAT_UPDATED, json!({})).await;
+    ada.send(&chat, "message 7").await;
+    bob.mark_read(&chat, 8).await;
+    until(&mut adas_sidebar, &chat, |chat| {
+        chat["lastMessage"] == json!({ "text": "message 7", "isReadByAll": true })
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sender_sees_at_once_what_was_read() {
+    const MESSAGES: &str = "query($id: ID!) { node(id: $id) { ... on Chat { messages { nodes {
+        seq isReadByAll readBy { nodes { lastReadSeq readAt user { name } } } } } } } }";
+    let app = TestApp::start().await;
+    let (ada, bob, chat) = app.pair().await;
+    let mut ada_sees = ada.client.subscribe(RECEIPTS, json!({ "id": chat })).await;
+    for text in ["one", "two", "three"] {
+        ada.send(&chat, text).await;
+    }
+    bob.send(&chat, "four").await;
+
+    app.clock.advance(SECOND);
+    let marked = bob.mark_read(&chat, 2).await;
+    let at = "2026-01-01T00:00:01.000Z";
+    let receipt = json!({ "lastReadSeq": 2, "readAt": at, "user": { "id": bob.id } });
+    assert_eq!(marked["receipt"], receipt);
+    let seen = ada_sees.next().await["readReceiptUpdated"].clone();
+    assert_eq!(
+        seen,
+        json!({ "lastReadSeq": 2, "readAt": at, "user": { "id": bob.id, "name": "bob" },
+                "chat": { "id": chat } })
+    );
+    // A mark that does not move tells nobody anything: the next receipt is the next move.
+    app.clock.advance(SECOND);
+    bob.mark_read(&chat, 2).await;
+    bob.mark_read(&chat, 1).await;
+    bob.mark_read(&chat, 3).await;
+    let seen = ada_sees.next().await["readReceiptUpdated"].clone();
+    assert_eq!(
+        (&seen["lastReadSeq"], &seen["readAt"]),
+        (&json!(3), &json!("2026-01-01T00:00:02.000Z"))
+    );
+
+    let data = ada.client.data(MESSAGES, json!({ "id": chat })).await;
+    let by_bob = json!({ "nodes": [
+        { "lastReadSeq": 3, "readAt": "2026-01-01T00:00:02.000Z", "user": { "name": "bob" } }] });
+    let by_nobody = json!({ "nodes": [] });
+    assert_eq!(
+        data["node"]["messages"]["nodes"],
+        json!([
+            { "seq": 1, "isReadByAll": true, "readBy": by_bob },
+            { "seq": 2, "isReadByAll": true, "readBy": by_bob },
+            { "seq": 3, "isReadByAll": true, "readBy": by_bob },
+            { "seq": 4, "isReadByAll": false, "readBy": by_nobody },
+        ])
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn senders_at_once_get_numbers_without_a_hole_and_everybody_sees_one_order() {
+    let app = TestApp::start().await;
+    let (ada, bob, chat) = app.pair().await;
+    let mut feeds = Vec::new();
+    for user in [&ada, &bob, &ada, &bob] {
+        feeds.push(user.follow(&chat, None).await);
+    }
+    let sends = (0..60).map(|n| {
+        let (by, chat) = (if n % 2 == 0 { &ada } else { &bob }, &chat);
+        async move {
+            let sent = by.send(chat, &format!("{n}")).await;
+            (
+                sent["message"]["seq"].as_i64(),
+                sent["message"]["text"].clone(),
+            )
+        }
+    });
+    let mut sent = join_all(sends).await;
+    sent.sort_by_key(|(seq, _)| *seq);
+    let numbers: Vec<_> = sent.iter().filter_map(|(seq, _)| *seq).collect();
+    assert_eq!(numbers, (1..=60).collect::<Vec<_>>());
+    for feed in &mut feeds {
+        for (seq, text) in &sent {
+            let added = feed.added().await;
+            assert_eq!(
+                (added["node"]["seq"].as_i64(), &added["node"]["text"]),
+                (*seq, text)
+            );
+        }
+    }
 }

@@ -1,35 +1,59 @@
-// How GraphiQL reaches the server it was loaded from: queries and mutations over HTTP,
+// How GraphiQL reaches the server that it was loaded from: queries and mutations over HTTP,
 // subscriptions over a WebSocket (`graphql-transport-ws`).
 import { createGraphiQLFetcher } from '@graphiql/toolkit';
+import { getOperationAST } from 'graphql';
 import { createClient } from 'graphql-ws';
 
 const http = new URL('/graphql', window.location.href).href;
 const socket = http.replace(/^http/, 'ws');
 
+const overHttp = createGraphiQLFetcher({
+  url: http,
+  // The schema has no @defer and no @stream.
+  enableIncrementalDelivery: false,
+});
+
 export function fetcher(params, options) {
   const headers = sendable(options?.headers);
-  // A client is a socket only once it subscribes. One for each subscription, so that it carries
-  // the headers that its own tab has at that moment.
-  const wsClient = createClient({
+  const operation =
+    options?.documentAST && getOperationAST(options.documentAST, params.operationName);
+  return operation?.operation === 'subscription'
+    ? overSocket(params, headers)
+    : overHttp(params, { ...options, headers });
+}
+
+/** The subscription as an observable, which GraphiQL subscribes to and unsubscribes from. */
+function overSocket(params, headers) {
+  // A client and so a socket for each subscription, with the headers that its tab has now.
+  const client = createClient({
     url: socket,
-    // A browser cannot set headers on a WebSocket: the token goes into `connection_init`.
+    // Browsers cannot set headers on a WebSocket: the token goes into `connection_init`.
     connectionParams: connectionParams(headers),
-    // An explorer should show why a socket was closed. An application retries: see ../../resume.
+    // An explorer shows why a socket was closed. An application retries: see ../../resume.
     retryAttempts: 0,
   });
-  const send = createGraphiQLFetcher({
-    url: http,
-    wsClient,
-    // The server has no @defer and @stream.
-    enableIncrementalDelivery: false,
-  });
-  return send(params, { ...options, headers });
+  return {
+    subscribe: (sink) => ({
+      unsubscribe: client.subscribe(params, {
+        next: (result) => sink.next(result),
+        error: (error) => sink.error(readable(error)),
+        complete: () => sink.complete(),
+      }),
+    }),
+  };
+}
+
+/** GraphQL errors as they are; of a closed socket the code and the reason. */
+function readable(error) {
+  if (!(error instanceof CloseEvent)) return error;
+  const reason = error.reason || 'without a reason; is the server there?';
+  return [{ message: `The socket was closed: ${error.code}, ${reason}` }];
 }
 
 /** The headers without an `Authorization` that has no token yet, as in a fresh tab. */
-function sendable(headers = {}) {
+function sendable(headers) {
   const isBlank = ([name, value]) =>
-    name.toLowerCase() === 'authorization' && /^\s*(bearer)?\s*$/i.test(String(value ?? ''));
+    name.toLowerCase() === 'authorization' && /^\s*(bearer)?\s*$/i.test(value ?? '');
   return Object.fromEntries(Object.entries(headers ?? {}).filter((header) => !isBlank(header)));
 }
 

@@ -1,6 +1,7 @@
 //! An outbox folder: each mail becomes a file `<job id>.eml`. Job ids sort by time.
 
 use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
@@ -48,7 +49,13 @@ impl Transport for FileTransport {
 /// same job writes the same file.
 fn write(folder: &Path, job: MailJobId, bytes: &[u8]) -> std::io::Result<()> {
     let partial = folder.join(format!("{job}.partial"));
-    let mut file = std::fs::File::create(&partial)?;
+    // The mail holds a sign-in code, and the folder may have been made by somebody else.
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&partial)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     std::fs::rename(&partial, folder.join(format!("{job}.eml")))?;

@@ -13,7 +13,7 @@ use crate::clock::{Entropy, Timestamp};
 use crate::error::Invalid;
 use crate::id::{self, SessionId, UserId};
 use crate::mail::EmailAddress;
-use crate::text::TextRule;
+use crate::text::{TextRule, is_blank};
 
 /// The name a user shows: 1 to 64 characters on one line, no control characters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,7 +33,7 @@ impl DisplayName {
     /// [`Invalid`] for the field `name`.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let name = text.trim();
-        if name.is_empty() {
+        if is_blank(name) {
             return Err(Invalid::new("name", "must not be empty"));
         }
         Self::RULE.check(name)?;
@@ -88,7 +88,7 @@ impl About {
     pub fn parse(text: &str) -> Result<Option<Self>, Invalid> {
         let about = text.trim();
         Self::RULE.check(about)?;
-        Ok((!about.is_empty()).then(|| Self(about.to_owned())))
+        Ok((!is_blank(about)).then(|| Self(about.to_owned())))
     }
 
     /// The text.
@@ -215,7 +215,15 @@ mod tests {
     #[test]
     fn names_keep_their_rules() {
         assert_eq!(DisplayName::parse("  Ada  ").unwrap().as_str(), "Ada");
-        for text in ["", "  ", "a\nb", "a\u{0}b", "a\u{202E}b", &"x".repeat(65)] {
+        for text in [
+            "",
+            "  ",
+            "\u{200B} \u{FEFF}",
+            "a\nb",
+            "a\u{0}b",
+            "a\u{202E}b",
+            &"x".repeat(65),
+        ] {
             assert_eq!(
                 DisplayName::parse(text).unwrap_err().field,
                 "name",

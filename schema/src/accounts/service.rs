@@ -339,9 +339,17 @@ impl AccountService {
     /// # Errors
     /// Where the store fails.
     pub async fn is_live(&self, session: SessionId) -> Result<bool, PortError> {
-        let read = async { Ok(self.store.session(session).await?.is_some()) };
+        let read = self.is_live_now(session);
         let live = self.live_sessions.try_get_with(session, read).await;
         live.map_err(|error: Arc<PortError>| (*error).clone())
+    }
+
+    /// Whether the session has not been ended, as the store knows it at this moment.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn is_live_now(&self, session: SessionId) -> Result<bool, PortError> {
+        Ok(self.store.session(session).await?.is_some())
     }
 
     /// Ends one of the viewer's sessions, on all instances at once.

@@ -177,7 +177,8 @@ impl LiveService {
     }
 
     /// Resolves when the viewer's session has ended. The bus tells it at once; the store is
-    /// asked after an interruption and on every heartbeat.
+    /// asked first, as the session may have ended before the bus was listened to, then after an
+    /// interruption and on every heartbeat.
     ///
     /// # Errors
     /// Where the bus takes no subscription.
@@ -189,17 +190,21 @@ impl LiveService {
             .subscribe(Interest::SESSIONS, &topics)
             .await?;
         loop {
-            match tokio::time::timeout(self.ground.policy.heartbeat, receiver.recv()).await {
-                Ok(Signal::Event(event)) => match event.event {
+            if matches!(
+                self.accounts.is_live_now(viewer.session_id).await,
+                Ok(false)
+            ) {
+                return Ok(());
+            }
+            // Other sessions of the user end without a look at this one's.
+            while let Ok(Signal::Event(event)) =
+                tokio::time::timeout(self.ground.policy.heartbeat, receiver.recv()).await
+            {
+                match event.event {
                     Event::SessionRevoked { session_id } if session_id == viewer.session_id => {
                         return Ok(());
                     }
                     _ => {}
-                },
-                Ok(Signal::Interrupted) | Err(_) => {
-                    if matches!(self.accounts.is_live(viewer.session_id).await, Ok(false)) {
-                        return Ok(());
-                    }
                 }
             }
         }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::error::Invalid;
 use crate::id::{ChatId, MessageId, UserId};
-use crate::text::TextRule;
+use crate::text::{TextRule, is_blank};
 
 /// A message's number within its chat: 1, 2, 3 … without a hole. Up to 2,147,483,647, so that it
 /// is a GraphQL `Int`.
@@ -45,7 +45,7 @@ impl MessageText {
     /// [`Invalid`] for the field `text`.
     pub fn parse(text: impl Into<String>) -> Result<Self, Invalid> {
         let text = text.into();
-        if text.trim().is_empty() {
+        if is_blank(&text) {
             return Err(Invalid::new("text", "must not be empty"));
         }
         Self::RULE.check(&text)?;
@@ -150,6 +150,7 @@ mod tests {
         for text in [
             "",
             " \n",
+            "\u{200B}\u{2060}",
             "a\u{7}b",
             "a\u{0}",
             &"x".repeat(4001),

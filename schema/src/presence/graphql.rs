@@ -107,13 +107,10 @@ impl PresenceSubscription {
         ctx: &Context<'_>,
         #[graphql(desc = "A chat of the viewer.")] chat_id: ID,
     ) -> Result<impl Stream<Item = Result<TypingStateObject>> + use<>> {
+        let viewer = ctx.viewer()?;
         let chat = id::parse(&chat_id, "chatId")?;
-        let states = ctx
-            .services()
-            .live
-            .typing(ctx.viewer()?, chat)
-            .await?
-            .into_stream();
+        let live = &ctx.services().live;
+        let states = live.typing(viewer, chat).await?.into_stream();
         Ok(states.map(|state| Ok(TypingStateObject(state?))))
     }
 
@@ -124,16 +121,13 @@ impl PresenceSubscription {
         ctx: &Context<'_>,
         #[graphql(desc = "Whom to watch, at most 100 users.")] user_ids: Vec<ID>,
     ) -> Result<impl Stream<Item = Result<PresenceObject>> + use<>> {
+        let viewer = ctx.viewer()?;
         let users: Result<Vec<_>, _> = user_ids
             .iter()
             .map(|user| id::parse(user, "userIds"))
             .collect();
-        let states = ctx
-            .services()
-            .live
-            .presence(ctx.viewer()?, users?)
-            .await?
-            .into_stream();
+        let live = &ctx.services().live;
+        let states = live.presence(viewer, users?).await?.into_stream();
         Ok(states.map(|state| Ok(PresenceObject(state?))))
     }
 }

@@ -5,13 +5,13 @@ use std::time::Duration;
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, EXPECT};
 use http::{HeaderMap, StatusCode};
 use serde_json::value::RawValue;
 use talksy_schema::error::ErrorCode;
 
 use super::reply::Malformed;
-use super::request::Params;
+use super::request::{NO_QUERY, Params, from_object};
 
 /// The operations of a POST.
 #[derive(Debug)]
@@ -21,6 +21,10 @@ pub(super) enum Operations {
     /// A JSON array of them.
     Batch(Vec<Params>),
 }
+
+/// How much of a body that is too large is read and dropped, in bytes. A connection closed over
+/// unread bytes is reset, and the reset can overtake the answer.
+const DRAINED: usize = 8 << 20;
 
 /// Reads a body of at most `max` bytes.
 ///
@@ -43,17 +47,26 @@ pub(super) async fn read(
         .get(CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > max) {
+    let oversize = announced.is_some_and(|length| length > max);
+    // Who waits for leave to send has sent nothing that must be read.
+    if oversize && headers.contains_key(EXPECT) {
         return Err(too_large());
     }
     let read = async {
         let mut chunks = body.into_data_stream();
         let mut first = Bytes::new();
         let mut rest = BytesMut::new();
+        let mut length = 0_usize;
+        let most = if oversize { 0 } else { max };
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk.map_err(|_| Malformed::bad("The body ended early."))?;
-            if first.len() + rest.len() + chunk.len() > max {
-                return Err(too_large());
+            length = length.saturating_add(chunk.len());
+            if length > most {
+                (first, rest) = Default::default();
+                if length - most > DRAINED {
+                    break;
+                }
+                continue;
             }
             // A body mostly comes in one piece, which then needs no copy.
             if first.is_empty() && rest.is_empty() {
@@ -62,6 +75,9 @@ pub(super) async fn read(
             }
             rest.extend_from_slice(&std::mem::take(&mut first));
             rest.extend_from_slice(&chunk);
+        }
+        if length > most {
+            return Err(too_large());
         }
         Ok(if rest.is_empty() {
             first
@@ -83,7 +99,8 @@ pub(super) async fn read(
 /// Decodes a body into at most `max_batch` operations.
 ///
 /// # Errors
-/// 400 where it is not JSON of the right shape, 413 beyond `max_batch`.
+/// 400 where it is not JSON of the right shape or has no query, 413 beyond `max_batch`. A batched
+/// operation without query is answered in its place.
 pub(super) fn decode(body: &[u8], max_batch: usize) -> Result<Operations, Malformed> {
     let malformed = |error: serde_json::Error| {
         Malformed::bad(if error.is_data() {
@@ -93,9 +110,11 @@ pub(super) fn decode(body: &[u8], max_batch: usize) -> Result<Operations, Malfor
         })
     };
     if body.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'[') {
-        return serde_json::from_slice(body)
-            .map(Operations::One)
-            .map_err(malformed);
+        let params: Box<Params> = serde_json::from_slice(body).map_err(malformed)?;
+        return match params.query {
+            Some(_) => Ok(Operations::One(params)),
+            None => Err(Malformed::bad(NO_QUERY)),
+        };
     }
     let items: Vec<&RawValue> = serde_json::from_slice(body).map_err(malformed)?;
     if items.is_empty() {
@@ -110,7 +129,7 @@ pub(super) fn decode(body: &[u8], max_batch: usize) -> Result<Operations, Malfor
     }
     items
         .into_iter()
-        .map(|item| serde_json::from_str(item.get()).map_err(malformed))
+        .map(|item| from_object(item.get()).map_err(malformed))
         .collect::<Result<_, _>>()
         .map(Operations::Batch)
 }

@@ -95,7 +95,8 @@ impl Default for QueryLimits {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WebSocketLimits {
-    /// Most open sockets. One more is closed with 1013. Default 100,000.
+    /// Most open sockets and event streams. One more socket is closed with 1013, one more stream
+    /// is answered with 503. Default 100,000.
     pub max_sockets: usize,
     /// From the upgrade until the connection is acknowledged, the proof of its token included.
     /// Beyond it: 4408. Default 3 s.

@@ -24,7 +24,7 @@ use super::errors::server_error;
 use super::guard::OperationType;
 use super::media::{Accepted, Media, is_json};
 use super::reply::{self, Malformed};
-use super::request::{Params, Prepared, prepare};
+use super::request::{NO_QUERY, Params, Prepared, prepare};
 use super::response::{Encoded, encode, encode_error};
 use super::{Transports, sse, ws};
 
@@ -65,7 +65,10 @@ pub(super) async fn post(State(server): State<Arc<Transports>>, request: Request
     };
     let caller = Caller::of(&*server.app, &server.config.trusted_proxies, &parts).await;
     match operations {
-        Operations::One(params) => one(&server, *params, &caller, media, accepted.stream).await,
+        Operations::One(params) => {
+            let prepared = prepare(&server.guard, *params, &caller);
+            finish(&server, prepared, &caller, media, accepted.stream).await
+        }
         Operations::Batch(batch) => many(&server, batch, &caller, media).await,
     }
 }
@@ -73,7 +76,7 @@ pub(super) async fn post(State(server): State<Arc<Transports>>, request: Request
 /// `GET /graphql`: a WebSocket upgrade, or a query in the URL.
 pub(super) async fn get(State(server): State<Arc<Transports>>, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
-    if parts.headers.contains_key(UPGRADE) {
+    if wants_socket(&parts.headers) {
         return ws::upgrade(server, &mut parts).await;
     }
     let accepted = Accepted::of(&parts.headers);
@@ -112,17 +115,6 @@ pub(super) async fn method_not_allowed() -> Response {
     response
 }
 
-async fn one(
-    server: &Arc<Transports>,
-    params: Params,
-    caller: &Caller,
-    media: Media,
-    stream: bool,
-) -> Response {
-    let prepared = prepare(&server.guard, params, caller);
-    finish(server, prepared, caller, media, stream).await
-}
-
 async fn finish(
     server: &Arc<Transports>,
     prepared: Result<Prepared, Box<async_graphql::ServerError>>,
@@ -132,7 +124,7 @@ async fn finish(
 ) -> Response {
     let encoded = match prepared {
         Ok(prepared) if prepared.kind == OperationType::Subscription && stream => {
-            return sse::subscription(server, prepared, caller);
+            return sse::subscription(server, prepared, caller, media);
         }
         Ok(prepared) => execute(server, prepared).await,
         Err(error) => encode_error(*error),
@@ -175,18 +167,26 @@ async fn execute(server: &Arc<Transports>, prepared: Prepared) -> Encoded {
              stream to requests that say `Accept: text/event-stream`.",
         )));
     }
-    encode(run(server, prepared).await)
+    encode(run(server, prepared, ()).await)
 }
 
 /// Executes a query or mutation. A mutation that has begun runs to its end even if its client
-/// goes away. A panic becomes an `INTERNAL` error of this request alone.
-pub(super) async fn run(server: &Arc<Transports>, prepared: Prepared) -> GraphqlResponse {
+/// goes away; `held` is dropped at that end. A panic becomes an `INTERNAL` error of this request
+/// alone.
+pub(super) async fn run(
+    server: &Arc<Transports>,
+    prepared: Prepared,
+    held: impl Send + 'static,
+) -> GraphqlResponse {
     let app = Arc::clone(&server.app);
     let request = prepared.request;
     let response = if prepared.kind == OperationType::Mutation {
         server
             .tasks
-            .spawn(async move { app.execute(request).await })
+            .spawn(async move {
+                let _held = held;
+                app.execute(request).await
+            })
             .await
             .ok()
     } else {
@@ -215,6 +215,17 @@ fn not_acceptable() -> Malformed {
         ErrorCode::BadUserInput,
         "Accept `application/graphql-response+json` or `application/json`.",
     )
+}
+
+/// Other protocols than WebSocket are not switched to: such a wish may be ignored (RFC 9110, 7.8),
+/// and `curl --http2` has it with every request.
+fn wants_socket(headers: &HeaderMap) -> bool {
+    let mut protocols = headers
+        .get_all(UPGRADE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
+    protocols.any(|protocol| protocol.trim().eq_ignore_ascii_case("websocket"))
 }
 
 fn wants_page(headers: &HeaderMap) -> bool {
@@ -251,15 +262,16 @@ fn read_get(parts: &Parts, accepted: Accepted) -> Result<(Media, Params), Malfor
         .map_err(|_| Malformed::bad("The URL's query component is not form-encoded."))?;
     let variables: Option<BTreeMap<Name, Value>> = json_parameter("variables", params.variables)?;
     let extensions = json_parameter("extensions", params.extensions)?;
-    Ok((
-        media,
-        Params {
-            query: params.query,
-            operation_name: params.operation_name,
-            variables,
-            extensions,
-        },
-    ))
+    let params = Params {
+        query: params.query,
+        operation_name: params.operation_name,
+        variables,
+        extensions,
+    };
+    if params.query.is_none() {
+        return Err(Malformed::bad(NO_QUERY));
+    }
+    Ok((media, params))
 }
 
 fn json_parameter<T: DeserializeOwned>(

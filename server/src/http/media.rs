@@ -148,10 +148,10 @@ pub(super) fn is_json(headers: &HeaderMap) -> bool {
         && parts
             .filter_map(|part| part.split_once('='))
             .all(|(name, value)| {
-                !name.eq_ignore_ascii_case("charset")
+                !name.trim().eq_ignore_ascii_case("charset")
                     || ["utf-8", "utf8"]
                         .iter()
-                        .any(|c| value.trim_matches('"').eq_ignore_ascii_case(c))
+                        .any(|c| value.trim().trim_matches('"').eq_ignore_ascii_case(c))
             })
 }
 

@@ -20,8 +20,6 @@ mod reply;
 mod request;
 pub mod response;
 mod sse;
-#[cfg(test)]
-mod tests;
 mod ws;
 
 use std::sync::Arc;
@@ -31,6 +29,7 @@ use axum::Router;
 use axum::routing::get;
 use bytes::Bytes;
 use http::Method;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
@@ -45,6 +44,8 @@ struct Transports {
     config: HttpConfig,
     guard: Guard,
     sdl: Bytes,
+    /// One for each socket and event stream that may still be opened.
+    connections: Arc<Semaphore>,
     shutdown: CancellationToken,
     tasks: TaskTracker,
 }
@@ -67,11 +68,13 @@ pub fn router(
     let sdl = Bytes::from(app.sdl());
     let cors = cors(&config.cors_origins);
     let graphiql = config.graphiql;
+    let connections = config.websocket.max_sockets.min(Semaphore::MAX_PERMITS);
     let server = Arc::new(Transports {
         app,
         config,
         guard,
         sdl,
+        connections: Arc::new(Semaphore::new(connections)),
         shutdown,
         tasks,
     });

@@ -35,7 +35,8 @@ pub(super) fn graphql(media: Media, encoded: Encoded) -> Response {
     uncached(status, media.content_type(), encoded.body)
 }
 
-/// Why a request is no well-formed GraphQL-over-HTTP request.
+/// Why a request is refused before its document is looked at: mostly because it is no well-formed
+/// GraphQL-over-HTTP request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Malformed {
     pub(super) status: StatusCode,

@@ -7,11 +7,16 @@ use std::sync::Arc;
 use async_graphql::parser::types::OperationDefinition;
 use async_graphql::{Name, Positioned, Request, ServerError, Value, Variables};
 use serde::Deserialize;
+use serde::de::Error as _;
 use talksy_schema::error::{ErrorCode, Refusal};
 
 use super::client::Caller;
 use super::errors::server_error;
 use super::guard::{CheckedDocument, Guard, OperationType};
+
+/// What a client is told that sends no document.
+pub(super) const NO_QUERY: &str =
+    "The request has no `query`: send the GraphQL document as a string.";
 
 /// The parameters of a GraphQL-over-HTTP request. Unknown ones are ignored, as the draft reserves
 /// them for its future.
@@ -26,6 +31,19 @@ pub(super) struct Params {
     pub(super) variables: Option<BTreeMap<Name, Value>>,
     /// Left to extensions of the protocol.
     pub(super) extensions: Option<BTreeMap<String, Value>>,
+}
+
+/// Reads a JSON object. Serde would take an array of its fields for one as well.
+///
+/// # Errors
+/// Where it is none, or a field has the wrong type.
+pub(super) fn from_object<'a, T: Deserialize<'a>>(json: &'a str) -> serde_json::Result<T> {
+    if json.trim_start().starts_with('[') {
+        return Err(serde_json::Error::custom(
+            "expected an object, found an array",
+        ));
+    }
+    serde_json::from_str(json)
 }
 
 /// A request that is ready to run.
@@ -48,12 +66,9 @@ pub(super) fn prepare(
     caller: &Caller,
 ) -> Result<Prepared, Box<ServerError>> {
     let refused = |refusal: Refusal| Box::new(server_error(&refusal));
-    let query = params.query.ok_or_else(|| {
-        refused(Refusal::new(
-            ErrorCode::BadUserInput,
-            "The request has no `query`: send the GraphQL document as a string.",
-        ))
-    })?;
+    let query = params
+        .query
+        .ok_or_else(|| refused(Refusal::new(ErrorCode::BadUserInput, NO_QUERY)))?;
     let document = guard.check(&query)?;
     let name = params.operation_name.filter(|name| !name.is_empty());
     let operation = document.operation(name.as_deref()).map_err(refused)?;

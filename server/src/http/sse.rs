@@ -16,13 +16,14 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use http::{HeaderValue, StatusCode};
 use talksy_schema::context::{Authentication, Viewer};
 use talksy_schema::error::{ErrorCode, Refusal};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 
 use super::Transports;
 use super::application::Payload;
 use super::client::Caller;
 use super::media::Media;
-use super::reply;
+use super::reply::{self, Malformed};
 use super::request::Prepared;
 use super::response::{Encoded, error_payload};
 
@@ -47,7 +48,16 @@ pub(super) fn subscription(
     server: &Arc<Transports>,
     prepared: Prepared,
     caller: &Caller,
+    media: Media,
 ) -> Response {
+    let Ok(place) = Arc::clone(&server.connections).try_acquire_owned() else {
+        return Malformed::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            ErrorCode::Unavailable,
+            "The server has as many connections as it may have. Try again shortly.",
+        )
+        .reply(Some(media));
+    };
     let viewer = match &caller.authentication {
         Authentication::SignedIn(viewer) => Some(*viewer),
         Authentication::Anonymous | Authentication::Refused(_) => None,
@@ -55,10 +65,13 @@ pub(super) fn subscription(
     let feed = Feed {
         payloads: server.app.subscribe(prepared.request, prepared.document),
         end: end(Arc::clone(server), viewer).boxed(),
+        server: Arc::clone(server),
+        viewer,
         keep_alive: Box::pin(tokio::time::sleep(server.config.sse_keep_alive)),
         pause: server.config.sse_keep_alive,
         ending: false,
         _online: viewer.map(|viewer| server.app.connected(&viewer)),
+        _place: place,
     };
     let events = stream::unfold(feed, |mut feed| async move {
         let event = feed.event().await?;
@@ -80,11 +93,14 @@ fn respond(body: Body) -> Response {
 struct Feed {
     payloads: BoxStream<'static, Payload>,
     end: BoxFuture<'static, Option<Refusal>>,
+    server: Arc<Transports>,
+    viewer: Option<Viewer>,
     keep_alive: Pin<Box<Sleep>>,
     pause: Duration,
     /// The last event was sent.
     ending: bool,
     _online: Option<Box<dyn Any + Send>>,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Feed {
@@ -96,9 +112,7 @@ impl Feed {
             biased;
             refusal = &mut self.end => {
                 self.ending = true;
-                match error_payload(&refusal?) {
-                    Payload::Next(errors) | Payload::Error(errors) => last(&errors),
-                }
+                refused(&refusal?)
             }
             payload = self.payloads.next() => match payload {
                 Some(Payload::Next(response)) => next(&response),
@@ -111,7 +125,15 @@ impl Feed {
                     COMPLETE
                 }
             },
-            () = &mut self.keep_alive => COMMENT,
+            // The application's clock is asked here as well, since timers stand still where
+            // machines sleep.
+            () = &mut self.keep_alive => match self.viewer {
+                Some(viewer) if token_left(&self.server, &viewer).is_zero() => {
+                    self.ending = true;
+                    refused(&expired())
+                }
+                _ => COMMENT,
+            },
         };
         self.keep_alive.as_mut().reset(Instant::now() + self.pause);
         Some(event)
@@ -124,9 +146,9 @@ async fn end(server: Arc<Transports>, viewer: Option<Viewer>) -> Option<Refusal>
         server.shutdown.cancelled().await;
         return None;
     };
-    let expired = async {
+    let until_expiry = async {
         loop {
-            let left = viewer.expires_at.since(server.app.now());
+            let left = token_left(&server, &viewer);
             if left.is_zero() {
                 break;
             }
@@ -135,14 +157,30 @@ async fn end(server: Arc<Transports>, viewer: Option<Viewer>) -> Option<Refusal>
     };
     tokio::select! {
         () = server.shutdown.cancelled() => None,
-        () = expired => Some(Refusal::new(
-            ErrorCode::TokenExpired,
-            "The access token has expired. Refresh the session and subscribe again.",
-        )),
+        () = until_expiry => Some(expired()),
         () = server.app.revoked(&viewer) => Some(Refusal::new(
             ErrorCode::Unauthenticated,
             "The session was revoked. Sign in again.",
         )),
+    }
+}
+
+/// How long the viewer's token still holds.
+fn token_left(server: &Transports, viewer: &Viewer) -> Duration {
+    viewer.expires_at.since(server.app.now())
+}
+
+fn expired() -> Refusal {
+    Refusal::new(
+        ErrorCode::TokenExpired,
+        "The access token has expired. Refresh the session and subscribe again.",
+    )
+}
+
+/// The last event of a stream that is refused from now on.
+fn refused(refusal: &Refusal) -> Bytes {
+    match error_payload(refusal) {
+        Payload::Next(errors) | Payload::Error(errors) => last(&errors),
     }
 }
 

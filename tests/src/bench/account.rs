@@ -47,7 +47,9 @@ pub(super) async fn sign_in(
         .map(|number| format!("{name}-{number}@bench.example"))
         .collect();
     for email in &addresses {
-        connection.graphql(None, LOGIN, json!({ "email": email })).await?;
+        connection
+            .graphql(None, LOGIN, json!({ "email": email }))
+            .await?;
     }
     let codes = codes(&home.data().join("outbox"), &addresses).await?;
     let mut users = Vec::new();
@@ -72,7 +74,9 @@ pub(super) async fn ring(server: &Process, users: &[User], next: usize) -> Outco
         for (one, user) in users.iter().enumerate() {
             let other = (one + distance) % users.len();
             let values = json!({ "user": users[other].id });
-            let data = connection.graphql(Some(&user.token), START_CHAT, values).await?;
+            let data = connection
+                .graphql(Some(&user.token), START_CHAT, values)
+                .await?;
             chats.push(Chat {
                 id: text(&data["startChat"]["chat"]["id"])?,
                 members: [one, other],

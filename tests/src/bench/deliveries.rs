@@ -1,7 +1,7 @@
 //! How many messages a second reach the subscribers of one chat, and how long each is on its way.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use super::frames::NumberAfter;
 use super::http::Connection;
-use super::options::{Fanout, Plan};
+use super::options::{BareArguments, Fanout, Plan};
 use super::outcome::{Context as _, Outcome};
 use super::process::{Process, between};
 use super::readers::{Readers, Tally, open_all};
@@ -19,13 +19,32 @@ use super::template::SendRequest;
 
 /// A chat with its two members.
 pub(super) struct Room {
-    /// Where messages are posted.
-    pub(super) path: &'static str,
+    /// Where messages are posted and sockets opened.
+    paths: Paths,
     pub(super) chat: String,
     /// Whose messages and sockets there are.
     pub(super) tokens: [String; 2],
     /// Messages sent so far, for their own ids.
     sent: Arc<AtomicU64>,
+}
+
+/// Where messages are posted, and where sockets are opened.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Paths {
+    post: &'static str,
+    socket: &'static str,
+}
+
+impl Paths {
+    pub(super) const SERVER: Self = Self::new("/graphql", "/graphql");
+    /// The bare broadcast as one would write it.
+    pub(super) const BARE: Self = Self::new("/publish", "/graphql");
+    /// One that writes all that waits for a socket at once.
+    pub(super) const GATHERED: Self = Self::new("/publish", "/gathered");
+
+    const fn new(post: &'static str, socket: &'static str) -> Self {
+        Self { post, socket }
+    }
 }
 
 /// The last message before a round.
@@ -43,10 +62,10 @@ struct Writer {
 }
 
 impl Room {
-    pub(super) fn new(path: &'static str, chat: String, tokens: [String; 2]) -> Self {
+    pub(super) fn new(paths: Paths, chat: String, tokens: [String; 2]) -> Self {
         let sent = Arc::new(AtomicU64::new(1 << 48));
         Self {
-            path,
+            paths,
             chat,
             tokens,
             sent,
@@ -57,7 +76,7 @@ impl Room {
         let (address, token) = (server.address, &self.tokens[0]);
         Ok(Writer {
             connection: Connection::open(address).await?,
-            request: SendRequest::new(address, self.path, token, &self.chat)?,
+            request: SendRequest::new(address, self.paths.post, token, &self.chat)?,
             sent: Arc::clone(&self.sent),
             clock,
         })
@@ -88,7 +107,16 @@ impl Room {
             chat: &self.chat,
             after: &anchor.cursor,
         };
-        Socket::open(server.address, follow).await
+        Socket::open(server.address, self.paths.socket, follow).await
+    }
+
+    /// An answer and a frame of this server, for the bare one to imitate.
+    pub(super) async fn sample(&self, server: &Process, clock: Clock) -> Outcome<BareArguments> {
+        let anchor = self.anchor(server, clock).await?;
+        let mut socket = self.subscriber(server, &anchor, 0).await?;
+        let response = self.writer(server, clock).await?.send().await?;
+        let frame = socket.text().await?;
+        Ok(BareArguments { response, frame })
     }
 
     /// One round: first as many as go, then one at a time.
@@ -110,11 +138,10 @@ impl Room {
         first.send().await?;
         readers.all_received(1).await?;
 
-        let over = Arc::new(AtomicBool::new(false));
         let mut writers = JoinSet::new();
         for _ in 0..fanout.window {
             let writer = self.writer(server, clock).await?;
-            writers.spawn(writer.saturate(Arc::clone(&tally), Arc::clone(&over)));
+            writers.spawn(writer.saturate(Arc::clone(&tally)));
         }
         // One permit is there already: for the first message.
         tally.complete.add_permits(fanout.window - 1);
@@ -128,8 +155,8 @@ impl Room {
         let delivered = tally.received() - received;
         let (cpu, took) = (between(cpu, server.cpu()?), started.elapsed());
         let latency = tally.end()?;
-        over.store(true, Ordering::Relaxed);
-        // Those who wait for a permit get one as the last messages arrive.
+        // Ends the writers, those that wait for a permit too.
+        tally.complete.close();
         for ended in writers.join_all().await {
             ended?;
         }
@@ -166,14 +193,11 @@ impl Writer {
     }
 
     /// Sends a message whenever one has arrived everywhere.
-    async fn saturate(mut self, tally: Arc<Tally>, over: Arc<AtomicBool>) -> Outcome<()> {
-        loop {
-            let permit = tally.complete.acquire().await?;
-            if over.load(Ordering::Relaxed) {
-                return Ok(());
-            }
+    async fn saturate(mut self, tally: Arc<Tally>) -> Outcome<()> {
+        while let Ok(permit) = tally.complete.acquire().await {
             permit.forget();
             self.send().await?;
         }
+        Ok(())
     }
 }

@@ -143,7 +143,10 @@ mod tests {
     fn an_answer_is_read_when_it_is_all_there() {
         let bytes = b"HTTP/1.1 200 OK\r\ncontent-type: x\r\ncontent-length: 2\r\n\r\nok";
         let head = Head::parse(bytes).unwrap().unwrap();
-        assert_eq!((head.status, &bytes[head.body..head.end]), (200, &b"ok"[..]));
+        assert_eq!(
+            (head.status, &bytes[head.body..head.end]),
+            (200, &b"ok"[..])
+        );
         for end in 0..bytes.len() {
             assert!(Head::parse(&bytes[..end]).unwrap().is_none(), "{end}");
         }

@@ -14,6 +14,7 @@ mod account;
 mod bare;
 mod deliveries;
 mod frames;
+mod goals;
 mod http;
 mod inserts;
 mod memory;

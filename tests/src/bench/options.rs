@@ -15,6 +15,9 @@ pub(super) struct Options {
     /// Measure only this; repeatable
     #[arg(long, value_name = "PART")]
     only: Vec<Part>,
+    /// Of the deliveries, measure only those to so many sockets: 1, 100 or 1000; repeatable
+    #[arg(long, value_name = "COUNT")]
+    sockets: Vec<usize>,
     /// Write the figures of every round to a file, too
     #[arg(long, value_name = "FILE")]
     pub(super) json: Option<PathBuf>,
@@ -60,10 +63,19 @@ pub(super) struct BareArguments {
 
 /// Numbers of users of one chat whose sockets are measured, and how many messages are then on
 /// their way at a time: enough that the server never waits, few enough that it does not drown.
-pub(super) const FANOUTS: [Fanout; 3] = [
-    Fanout { subscribers: 1, window: 64 },
-    Fanout { subscribers: 100, window: 32 },
-    Fanout { subscribers: 1000, window: 16 },
+const FANOUTS: [Fanout; 3] = [
+    Fanout {
+        subscribers: 1,
+        window: 64,
+    },
+    Fanout {
+        subscribers: 100,
+        window: 32,
+    },
+    Fanout {
+        subscribers: 1000,
+        window: 16,
+    },
 ];
 
 /// One chat's subscribers.
@@ -98,6 +110,13 @@ impl Options {
         self.only.is_empty() || self.only.contains(&part)
     }
 
+    /// The numbers of subscribers to measure.
+    pub(super) fn fanouts(&self) -> impl Iterator<Item = Fanout> {
+        let wanted =
+            |of: &Fanout| self.sockets.is_empty() || self.sockets.contains(&of.subscribers);
+        FANOUTS.into_iter().filter(wanted)
+    }
+
     pub(super) fn plan(&self) -> Plan {
         let ms = Duration::from_millis;
         if self.quick {
@@ -105,8 +124,8 @@ impl Options {
                 rounds: 3,
                 warm_up: ms(150),
                 real: ms(700),
-                bare: ms(500),
-                calm: ms(250),
+                bare: ms(400),
+                calm: ms(200),
                 idle_sockets: 5000,
                 idle_rounds: 1,
                 starts: 3,
@@ -115,9 +134,9 @@ impl Options {
             Plan {
                 rounds: 5,
                 warm_up: ms(500),
-                real: ms(3000),
-                bare: ms(2000),
-                calm: ms(1000),
+                real: ms(2500),
+                bare: ms(1500),
+                calm: ms(700),
                 idle_sockets: 5000,
                 idle_rounds: 3,
                 starts: 9,

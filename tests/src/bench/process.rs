@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, ChildStdin, Command};
+use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
 use super::http::Connection;
@@ -37,8 +37,6 @@ pub(super) struct Process {
     child: Child,
     pid: u32,
     pub(super) address: SocketAddr,
-    /// The bare server ends when this is closed, so even if this program is killed.
-    _input: Option<ChildStdin>,
 }
 
 /// Where the server keeps what it has to keep.
@@ -109,11 +107,11 @@ impl Process {
             .arg("bare-server")
             .args(["--response", &arguments.response])
             .args(["--frame", &arguments.frame])
+            // It ends when this is closed, so even if this program is killed.
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
         let unknown = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut process = Self::spawn(&mut command, unknown)?;
-        process._input = process.child.stdin.take();
         let output = process.child.stdout.take().context("no output")?;
         let mut line = String::new();
         timeout(PATIENCE, BufReader::new(output).read_line(&mut line))
@@ -130,7 +128,6 @@ impl Process {
             child,
             pid,
             address,
-            _input: None,
         })
     }
 
@@ -180,7 +177,9 @@ impl Process {
             .context("the server's memory")?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-        Ok(kilobytes.map(|kb: u64| kb * 1024).context("no VmRSS")?)
+        kilobytes
+            .map(|kilobytes: u64| kilobytes * 1024)
+            .context("no VmRSS")
     }
 }
 

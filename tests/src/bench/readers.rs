@@ -77,7 +77,7 @@ impl Readers {
     /// Where one of them met a hole, a double or the end of its socket, or has too few.
     pub(super) async fn all_received(&mut self, messages: u64) -> Outcome<()> {
         let wanted = messages * self.tally.readers;
-        let waited = timeout(PATIENCE, async {
+        let arrival = timeout(PATIENCE, async {
             loop {
                 let received = self.tally.received();
                 if received >= wanted {
@@ -89,7 +89,7 @@ impl Readers {
                 }
             }
         });
-        let received: Outcome<()> = waited.await.unwrap_or_else(|_| Err("too slow".into()));
+        let received: Outcome<()> = arrival.await.unwrap_or_else(|_| Err("too slow".into()));
         received.context(format_args!(
             "{} of {wanted} messages have arrived",
             self.tally.received()
@@ -139,8 +139,10 @@ async fn read(mut socket: Socket, after: u64, number: usize, tally: Arc<Tally>) 
         socket
             .take(|text| {
                 let fields = seq.find(text).zip(sent_at.find(text));
-                let (found, time) =
-                    fields.context(format_args!("no message: {}", String::from_utf8_lossy(text)))?;
+                let (found, time) = fields.context(format_args!(
+                    "no message: {}",
+                    String::from_utf8_lossy(text)
+                ))?;
                 if found != last + 1 {
                     return Err(format!("message {found} came behind {last}").into());
                 }
@@ -153,7 +155,7 @@ async fn read(mut socket: Socket, after: u64, number: usize, tally: Arc<Tally>) 
             let now = tally.clock.micros();
             let mut latency = latency.lock();
             for time in &times {
-                latency.saturating_record(now.saturating_sub(*time));
+                latency.record(now.saturating_sub(*time))?;
             }
         }
         tally.count(times.len() as u64);

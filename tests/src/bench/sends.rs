@@ -62,7 +62,10 @@ impl Load {
             let own = own.filter(|(_, chat)| chat.members.contains(&index));
             let own = own.map(|(number, chat)| {
                 let (address, token) = (server.address, &user.token);
-                Ok((number, SendRequest::new(address, "/graphql", token, &chat.id)?))
+                Ok((
+                    number,
+                    SendRequest::new(address, "/graphql", token, &chat.id)?,
+                ))
             });
             requests.push(own.collect::<Outcome<Vec<_>>>()?);
         }
@@ -86,14 +89,25 @@ impl Load {
             let connection = Connection::open(server.address).await?;
             let base = u64::try_from(index)? << 32;
             let number = self.sent[index];
-            let sender = send(connection, requests, base, number, clock, Arc::clone(&shared));
+            let sender = send(
+                connection,
+                requests,
+                base,
+                number,
+                clock,
+                Arc::clone(&shared),
+            );
             tasks.spawn(async move { sender.await.map(|sent| (index, sent)) });
         }
         sleep(plan.warm_up).await;
         shared.measures.store(true, Ordering::Relaxed);
         let (cpu, started) = (server.cpu()?, Instant::now());
         let before = shared.done.load(Ordering::Relaxed);
-        let length = if self.heads.is_some() { plan.real } else { plan.bare };
+        let length = if self.heads.is_some() {
+            plan.real
+        } else {
+            plan.bare
+        };
         tokio::select! {
             () = sleep(length) => {}
             // A sender ends early only in an error, which is found below.
@@ -112,7 +126,9 @@ impl Load {
         let mut latency = histogram()?;
         let mut acknowledged = Vec::new();
         for (index, sent) in all {
-            latency.add(&sent.latency).context("cannot add histograms")?;
+            latency
+                .add(&sent.latency)
+                .context("cannot add histograms")?;
             acknowledged.extend(sent.acknowledged);
             self.requests.push(sent.requests);
             self.sent[index] = sent.number;
@@ -140,18 +156,18 @@ async fn send(
         number += 1;
         let (chat, request) = &mut requests[turn];
         let sent_at = clock.micros();
-        let answer = connection.send(request.fill(base + number, sent_at)).await?;
+        let answer = connection
+            .send(request.fill(base + number, sent_at))
+            .await?;
         let taken = clock.micros() - sent_at;
-        match seq.find(answer.body).filter(|_| answer.status == 200) {
-            Some(seq) => acknowledged.push((*chat, seq)),
-            None => {
-                let body = String::from_utf8_lossy(answer.body);
-                return Err(format!("a send was refused: {} {body}", answer.status).into());
-            }
-        }
+        let Some(seq) = seq.find(answer.body).filter(|_| answer.status == 200) else {
+            let body = String::from_utf8_lossy(answer.body);
+            return Err(format!("a send was refused: {} {body}", answer.status).into());
+        };
+        acknowledged.push((*chat, seq));
         shared.done.fetch_add(1, Ordering::Relaxed);
         if shared.measures.load(Ordering::Relaxed) {
-            latency.saturating_record(taken);
+            latency.record(taken)?;
         }
     }
     Ok(Sent {

@@ -42,15 +42,17 @@ pub(super) struct Follow<'a> {
 
 impl Socket {
     /// Connects, signs in and subscribes. A server with as many sockets as it may have fails.
-    pub(super) async fn open(address: SocketAddr, follow: Follow<'_>) -> Outcome<Self> {
-        let stream = TcpStream::connect(address).await.context("cannot connect")?;
+    pub(super) async fn open(address: SocketAddr, path: &str, follow: Follow<'_>) -> Outcome<Self> {
+        let stream = TcpStream::connect(address)
+            .await
+            .context("cannot connect")?;
         stream.set_nodelay(true)?;
         let mut socket = Self {
             stream,
             rest: Vec::new(),
         };
         let upgrade = format!(
-            "GET /graphql HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\n\
+            "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\n\
              Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
              Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
@@ -123,17 +125,14 @@ impl Socket {
 
     /// Waits until something can be read, and gives each text frame of it to `take`, and `end`
     /// whenever it was all.
-    pub(super) async fn take(
-        &mut self,
-        mut take: impl FnMut(&[u8]) -> Outcome<()>,
-    ) -> Outcome<()> {
+    pub(super) async fn take(&mut self, mut take: impl FnMut(&[u8]) -> Outcome<()>) -> Outcome<()> {
         poll_fn(|cx| BUFFER.with_borrow_mut(|buffer| self.poll(cx, buffer, &mut take))).await
     }
 
     fn poll(
         &mut self,
         cx: &mut Task<'_>,
-        buffer: &mut Vec<u8>,
+        buffer: &mut [u8],
         take: &mut impl FnMut(&[u8]) -> Outcome<()>,
     ) -> Poll<Outcome<()>> {
         let carried = self.rest.len();

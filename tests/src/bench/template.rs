@@ -32,7 +32,12 @@ pub(super) struct SendRequest {
 /// A message's text, before the digits are filled in.
 pub(super) fn text() -> String {
     let mut text = format!("{SENT_AT}{NO_DIGITS} the quick brown fox jumps over the lazy dog ");
-    text.extend("and has a rest ".chars().cycle().take(TEXT_LENGTH - text.len() - 1));
+    text.extend(
+        "and has a rest "
+            .chars()
+            .cycle()
+            .take(TEXT_LENGTH - text.len() - 1),
+    );
     text.push('.');
     text
 }
@@ -43,12 +48,7 @@ pub(super) fn own_id(number: u64) -> String {
 }
 
 impl SendRequest {
-    pub(super) fn new(
-        address: SocketAddr,
-        path: &str,
-        token: &str,
-        chat: &str,
-    ) -> Outcome<Self> {
+    pub(super) fn new(address: SocketAddr, path: &str, token: &str, chat: &str) -> Outcome<Self> {
         let input = json!({ "chatId": chat, "text": text(), "clientMessageId": own_id(0) });
         let body = json!({ "query": QUERY, "variables": { "input": input } }).to_string();
         let bytes = post(address, path, token, &body);
@@ -91,7 +91,10 @@ mod tests {
         let length = request.bytes.len();
         let text = String::from_utf8(request.fill(42, 7).to_vec()).unwrap();
         assert_eq!(text.len(), length);
-        assert!(text.contains(r#""clientMessageId":"own-0000000000000042""#), "{text}");
+        assert!(
+            text.contains(r#""clientMessageId":"own-0000000000000042""#),
+            "{text}"
+        );
         assert!(text.contains("at=0000000000000007 the"), "{text}");
         assert_eq!(super::text().len(), TEXT_LENGTH);
     }

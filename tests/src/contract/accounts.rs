@@ -173,7 +173,7 @@ pub async fn a_missing_user_has_no_profile(stores: &Stores) {
 /// When a user was last seen moves forward alone, each user for themself.
 pub async fn last_seen_never_goes_back(stores: &Stores) {
     let [ada, bob, eve] = stores.users().await;
-    let (early, later) = (now(), now() + Duration::from_secs(60));
+    let (early, later) = (now(), now() + Duration::from_mins(1));
     let accounts = &stores.accounts;
     accounts.set_last_seen(&[], later).await.unwrap();
     accounts.set_last_seen(&[ada.id], later).await.unwrap();

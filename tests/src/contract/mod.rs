@@ -35,6 +35,7 @@ mod suite;
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use talksy_schema::clock::{Clock as _, Entropy as _, SystemClock, SystemEntropy, Timestamp};
 use talksy_schema::id::IdGenerator;
@@ -71,8 +72,20 @@ where
     results
 }
 
+/// How long a rule may take: one that pages on for ever ends too.
+const RULE_DEADLINE: Duration = Duration::from_mins(2);
+
+/// Runs a rule, which must end.
+pub async fn in_time(rule: impl Future<Output = ()>) {
+    let ended = tokio::time::timeout(RULE_DEADLINE, rule).await;
+    assert!(ended.is_ok(), "the rule has not ended in {RULE_DEADLINE:?}");
+}
+
+/// A rule while it runs.
+pub type Running<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
+
 /// Runs rules at the same time over one backend: none may disturb another.
-pub async fn together(rules: Vec<Pin<Box<dyn Future<Output = ()> + '_>>>) {
+pub async fn together(rules: Vec<Running<'_>>) {
     futures_util::future::join_all(rules).await;
 }
 

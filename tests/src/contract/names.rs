@@ -86,7 +86,14 @@ pub async fn wildcards_in_a_prefix_mean_themselves(stores: &Stores) {
 /// of all, behind which a range has no plain end.
 pub async fn a_prefix_may_end_with_any_character(stores: &Stores) {
     let word = word();
-    for last in ['z', '\u{7F}', '\u{7FF}', '\u{D7FF}', '\u{FFFD}', '\u{10FFFF}'] {
+    for last in [
+        'z',
+        '\u{7F}',
+        '\u{7FF}',
+        '\u{D7FF}',
+        '\u{FFFD}',
+        '\u{10FFFF}',
+    ] {
         if last.is_control() {
             continue;
         }

@@ -212,14 +212,8 @@ pub async fn the_slowest_readers_of_each_chat(stores: &Stores) {
         let members = found.iter().filter(move |member| member.chat_id == chat);
         members.map(|member| (member.user_id, member.last_read_seq))
     };
-    assert_eq!(
-        of(with_bob).collect::<Vec<_>>(),
-        [(bob.id, 4), (ada.id, 6)]
-    );
-    assert_eq!(
-        of(with_eve).collect::<Vec<_>>(),
-        [(ada.id, 1), (eve.id, 2)]
-    );
+    assert_eq!(of(with_bob).collect::<Vec<_>>(), [(bob.id, 4), (ada.id, 6)]);
+    assert_eq!(of(with_eve).collect::<Vec<_>>(), [(ada.id, 1), (eve.id, 2)]);
     let unread = stores.chats.slowest_readers(&[without]).await.unwrap();
     let unread = sorted(unread.iter().map(|member| member.user_id));
     assert_eq!(unread, sorted([bob.id, eve.id]), "in a tie, both");

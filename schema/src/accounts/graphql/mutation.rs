@@ -201,6 +201,7 @@ impl AccountMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "What to change.")] input: UpdateProfileInput,
     ) -> Result<UpdateProfilePayload> {
+        let viewer = ctx.viewer()?;
         let about = match input.about {
             MaybeUndefined::Undefined => None,
             MaybeUndefined::Null => Some(None),
@@ -211,7 +212,7 @@ impl AccountMutation {
         let user = ctx
             .services()
             .accounts
-            .update_profile(ctx.viewer()?, &change)
+            .update_profile(viewer, &change)
             .await?;
         Ok(UpdateProfilePayload {
             user: UserNode::new(user),

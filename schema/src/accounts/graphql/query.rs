@@ -35,11 +35,10 @@ impl AccountQuery {
         #[graphql(desc = "How many, 0 to 100; 50 where absent.")] first: Option<i32>,
         #[graphql(desc = "Only users behind this cursor.")] after: Option<String>,
     ) -> Result<UserConnection> {
+        let viewer = ctx.viewer()?;
         let window = Window::forward(first, cursor(after.as_deref(), "after")?)?;
         let accounts = &ctx.services().accounts;
-        let page = accounts
-            .search(ctx.viewer()?, search.as_deref(), &window)
-            .await?;
+        let page = accounts.search(viewer, search.as_deref(), &window).await?;
         Ok(UserConnection::new(
             page.map(UserNode::new),
             UserNode::cursor,

@@ -24,11 +24,10 @@ impl ChatQuery {
         )]
         search: Option<String>,
     ) -> Result<ChatConnection> {
+        let viewer = ctx.viewer()?;
         let window = Window::forward(first, cursor(after.as_deref(), "after")?)?;
         let chats = &ctx.services().chats;
-        let page = chats
-            .list(ctx.viewer()?, search.as_deref(), &window)
-            .await?;
+        let page = chats.list(viewer, search.as_deref(), &window).await?;
         Ok(ChatConnection::new(page.map(ChatNode), ChatNode::cursor))
     }
 }

@@ -47,13 +47,10 @@ impl ChatSubscription {
         ctx: &Context<'_>,
         #[graphql(desc = "A chat of the viewer.")] chat_id: ID,
     ) -> Result<impl Stream<Item = Result<ReadReceiptObject>> + use<>> {
+        let viewer = ctx.viewer()?;
         let chat = id::parse(&chat_id, "chatId")?;
-        let receipts = ctx
-            .services()
-            .live
-            .receipts(ctx.viewer()?, chat)
-            .await?
-            .into_stream();
+        let live = &ctx.services().live;
+        let receipts = live.receipts(viewer, chat).await?.into_stream();
         Ok(receipts.map(|receipt| Ok(ReadReceiptObject(receipt?))))
     }
 }

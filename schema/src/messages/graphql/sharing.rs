@@ -28,7 +28,8 @@ pub struct SharedOperation {
     pub key: RenderKey,
 }
 
-/// The fields of a type that are the same for all viewers: leaves, and objects with their type.
+/// The fields of a type that are the same for all viewers, also for one who reads the message a
+/// while after the first, whose bytes they get: leaves, and objects with their type.
 type Fields = (
     &'static [&'static str],
     &'static [(&'static str, &'static str)],
@@ -47,22 +48,11 @@ fn shared_fields(type_name: &str) -> Option<Fields> {
                 "createdAt",
                 "editedAt",
                 "deletedAt",
-                "isReadByAll",
             ],
             &[("sender", "User"), ("chat", "Chat")],
         ),
         "User" => (&["id", "name", "about", "createdAt"], &[]),
-        "Chat" => (
-            &[
-                "id",
-                "kind",
-                "memberCount",
-                "lastSeq",
-                "createdAt",
-                "activeAt",
-            ],
-            &[],
-        ),
+        "Chat" => (&["id", "kind", "createdAt"], &[]),
         _ => return None,
     })
 }
@@ -293,6 +283,8 @@ mod tests {
         for selection in [
             "node { chat { unreadCount } }",
             "node { chat { title } }",
+            "node { chat { lastSeq } }",
+            "node { isReadByAll }",
             "node { sender { email } }",
             "node { sender { presence { status } } }",
             "node { chat { viewerMember { lastReadSeq } } }",

@@ -37,9 +37,10 @@ impl MessageSubscription {
             let once: Result<_, LiveError> = Ok(Arc::clone(message));
             return Ok(stream::iter([once]).filter_map(edge).left_stream());
         }
+        let viewer = ctx.viewer()?;
         let chat = id::parse(&chat_id, "chatId")?;
         let live = &ctx.services().live;
-        let feed = live.messages(ctx.viewer()?, chat, after.as_deref()).await?;
+        let feed = live.messages(viewer, chat, after.as_deref()).await?;
         Ok(feed.into_stream().filter_map(edge).right_stream())
     }
 }

@@ -81,10 +81,15 @@ impl Fault {
         }
     }
 
+    /// Whether there was no answer at all.
+    pub(super) fn is_absence(&self) -> bool {
+        self.breaks_connection() || matches!(self, Self::Down(_))
+    }
+
     /// Whether another server may be the right one by now.
     pub(super) fn doubts_map(&self) -> bool {
-        self.breaks_connection()
-            || matches!(self, Self::Down(_) | Self::NoNode(_))
+        self.is_absence()
+            || matches!(self, Self::NoNode(_))
             || [
                 ServerErrorKind::Moved,
                 ServerErrorKind::ReadOnly,

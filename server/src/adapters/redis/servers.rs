@@ -254,15 +254,15 @@ impl Servers {
         let mut last = self.reading.lock().await;
         let known = self.map.read().clone();
         if !self.in_doubt.load(Ordering::Acquire)
-            && let Some(map) = known
+            && let Some(map) = &known
         {
-            return Ok(map);
+            return Ok(map.clone());
         }
         if let Some((at, failure)) = &*last
             && at.elapsed() < REREAD_AFTER
         {
-            match (failure, known) {
-                (None, Some(map)) => return Ok(map),
+            match (failure, &known) {
+                (None, Some(map)) => return Ok(map.clone()),
                 (Some(fault), _) => return Err(Fault::Down(Box::new(fault.clone()))),
                 (None, None) => {}
             }
@@ -279,6 +279,11 @@ impl Servers {
                 *self.map.write() = Some(map.clone());
                 self.in_doubt.store(false, Ordering::Release);
                 Ok(map)
+            }
+            // Who knows the map is away: what was known of it is better than nothing.
+            Err(fault) if fault.is_absence() && known.is_some() => {
+                *last = Some((Instant::now(), None));
+                known.ok_or(fault)
             }
             Err(fault) => {
                 *last = Some((Instant::now(), Some(fault.clone())));

@@ -4,6 +4,9 @@
 /// Deepest nesting of brackets of any kind. The parser recurses on them.
 pub(super) const MAX_NESTING: usize = 64;
 
+/// May stand wherever a blank may.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// Why a text is not worth parsing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LexError {
@@ -31,6 +34,10 @@ pub(super) fn scan(text: &str, max_tokens: usize) -> Result<usize, LexError> {
                 at += 1;
                 continue;
             }
+            0xEF if bytes[at..].starts_with(BYTE_ORDER_MARK) => {
+                at += BYTE_ORDER_MARK.len();
+                continue;
+            }
             b'#' => {
                 at = skip_while(bytes, at, |b| b != b'\n' && b != b'\r');
                 continue;
@@ -48,7 +55,11 @@ pub(super) fn scan(text: &str, max_tokens: usize) -> Result<usize, LexError> {
                 at += 1;
             }
             b'.' => at = skip_while(bytes, at, |b| b == b'.'),
-            _ if is_word(byte) => at = skip_while(bytes, at, is_word),
+            _ if is_word(byte) => {
+                let end = skip_while(bytes, at, is_word);
+                tokens += glued(&bytes[at..end]);
+                at = end;
+            }
             _ => at += 1,
         }
         tokens += 1;
@@ -59,9 +70,24 @@ pub(super) fn scan(text: &str, max_tokens: usize) -> Result<usize, LexError> {
     Ok(tokens)
 }
 
-/// Names, numbers and whatever is not ASCII: one token a run.
+/// Names and numbers: one token a run, but for [`glued`] ones.
 const fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80
+    byte.is_ascii_alphanumeric() || byte == b'_'
+}
+
+/// How many tokens a word holds beyond its first. The parser, unlike the specification, wants
+/// nothing between `0`, `true`, `false` or `null` and the next value: it reads `000` as three.
+fn glued(mut word: &[u8]) -> usize {
+    let mut count = 0;
+    while let Some(rest) = ["0", "true", "false", "null"]
+        .iter()
+        .find_map(|value| word.strip_prefix(value.as_bytes()))
+        .filter(|rest| !rest.is_empty())
+    {
+        count += 1;
+        word = rest;
+    }
+    count
 }
 
 fn skip_while(bytes: &[u8], mut at: usize, mut keep: impl FnMut(u8) -> bool) -> usize {

@@ -51,25 +51,26 @@ pub(super) async fn upgrade(server: Arc<Transports>, parts: &mut Parts) -> Respo
             .selected_protocol()
             .is_some_and(|name| name == p.name())
     });
-    let refusal = match protocol {
-        None => Some(Close::NO_SUBPROTOCOL),
-        Some(_) if server.tasks.len() >= limits.max_sockets => Some(Close::OVERLOAD),
-        Some(_) => None,
+    let admitted = match protocol {
+        None => Err(Close::NO_SUBPROTOCOL),
+        Some(protocol) => match Arc::clone(&server.connections).try_acquire_owned() {
+            Ok(place) => Ok((protocol, place)),
+            Err(_) => Err(Close::OVERLOAD),
+        },
     };
     let credentials =
         bearer_token(&parts.headers).map(|token| token.map(Box::from).map_err(|_| not_bearer()));
     let client = client_info(&server.config.trusted_proxies, parts);
-    // From now on the socket counts, so that a stop waits for it.
+    // So that a stop waits for the socket.
     let counted = server.tasks.token();
     upgrade.on_upgrade(move |socket| async move {
         let _counted = counted;
-        match (refusal, protocol) {
-            (None, Some(protocol)) => {
+        match admitted {
+            Ok((protocol, _place)) => {
                 let session = Session::new(server, protocol, client, credentials);
                 Box::pin(Socket::new(socket, session).run()).await;
             }
-            (refusal, _) => {
-                let close = refusal.unwrap_or(Close::NO_SUBPROTOCOL);
+            Err(close) => {
                 let patience = server.config.websocket.close_timeout;
                 Box::pin(socket::close(socket, Some(close), patience)).await;
             }

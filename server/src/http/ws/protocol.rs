@@ -7,6 +7,8 @@ use axum::extract::ws::Utf8Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::super::request::from_object;
+
 /// Longest operation id, in bytes. Clients send counters and UUIDs.
 const MAX_ID: usize = 256;
 
@@ -73,7 +75,7 @@ impl Protocol {
     /// What is wrong with it, as the reason of a 4400.
     pub(super) fn decode(self, text: &str) -> Result<Incoming<'_>, String> {
         let Envelope { kind, id, payload } =
-            serde_json::from_str(text).map_err(|error| format!("Invalid message: {error}"))?;
+            from_object(text).map_err(|error| format!("Invalid message: {error}"))?;
         let payload = payload.filter(|payload| payload.get() != "null");
         let id = || match id {
             Some(Text(id)) if !id.is_empty() && id.len() <= MAX_ID => Ok(id),

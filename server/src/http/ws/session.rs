@@ -12,6 +12,7 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use serde_json::value::RawValue;
 use talksy_schema::context::{Authentication, ClientInfo, Viewer};
 use talksy_schema::error::{ErrorCode, Refusal};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -20,7 +21,7 @@ use super::super::application::Payload;
 use super::super::client::{Caller, not_bearer, strip_bearer};
 use super::super::graphql::run as execute;
 use super::super::guard::OperationType;
-use super::super::request::{Params, Prepared, prepare};
+use super::super::request::{Params, Prepared, from_object, prepare};
 use super::super::response::{error_payload, payload};
 use super::close::Close;
 use super::operation::{self, Running};
@@ -49,6 +50,8 @@ pub(super) struct Session {
     outbox: Arc<Outbox>,
     caller: Caller,
     phase: Phase,
+    /// One for each mutation that may run: one that its client no longer waits for runs on.
+    mutations: Arc<Semaphore>,
     /// Keeps the viewer online.
     online: Option<Box<dyn Any + Send>>,
     /// Closes the socket on a stop or a revocation.
@@ -68,6 +71,7 @@ impl Session {
             bytes: limits.max_queued_bytes,
             operations: limits.max_operations,
         });
+        let mutations = limits.max_operations.min(Semaphore::MAX_PERMITS);
         let watch = watch(server.shutdown.clone(), None, Arc::clone(&outbox));
         Self {
             server,
@@ -78,6 +82,7 @@ impl Session {
                 client,
             },
             phase: Phase::Waiting(credentials),
+            mutations: Arc::new(Semaphore::new(mutations)),
             online: None,
             watch,
         }
@@ -212,8 +217,11 @@ impl Session {
         if self.token_left() == Some(Duration::ZERO) {
             return Err(Close::EXPIRED);
         }
-        let params: Params = serde_json::from_str(payload.get())
+        let params: Params = from_object(payload.get())
             .map_err(|error| Close::bad_request(format!("Invalid payload: {error}")))?;
+        if params.query.is_none() {
+            return Err(Close::bad_request("Invalid payload: it has no 'query'"));
+        }
         if self.protocol.replaces_duplicates() {
             self.outbox.cancel(id);
         }
@@ -221,19 +229,19 @@ impl Session {
             Ok(()) => {}
             Err(StartError::Duplicate) => return Err(Close::duplicate(id)),
             Err(StartError::TooMany) => {
-                let most = self.server.config.websocket.max_operations;
-                let refusal = Refusal::new(
-                    ErrorCode::RateLimited,
-                    format!(
-                        "This connection has {most} operations, the most it may have at a time."
-                    ),
-                );
-                self.refuse_operation(id, error_payload(&refusal));
+                self.refuse_operation(id, self.too_many());
                 return Ok(());
             }
         }
         match prepare(&self.server.guard, params, &self.caller) {
-            Ok(prepared) => self.start(id, prepared),
+            Ok(prepared) if prepared.kind == OperationType::Mutation => {
+                let Ok(slot) = Arc::clone(&self.mutations).try_acquire_owned() else {
+                    self.refuse_operation(id, self.too_many());
+                    return Ok(());
+                };
+                self.start(id, prepared, Some(slot))
+            }
+            Ok(prepared) => self.start(id, prepared, None),
             Err(error) => {
                 let response = async_graphql::Response::from_errors(vec![*error]);
                 self.refuse_operation(id, self::payload(response));
@@ -242,7 +250,12 @@ impl Session {
         }
     }
 
-    fn start(&self, id: &str, prepared: Prepared) -> Result<(), Close> {
+    fn start(
+        &self,
+        id: &str,
+        prepared: Prepared,
+        slot: Option<OwnedSemaphorePermit>,
+    ) -> Result<(), Close> {
         let operation = Operation::new(id, self.protocol.next_prefix(id));
         let running = Running {
             protocol: self.protocol,
@@ -250,12 +263,20 @@ impl Session {
             operation: Arc::clone(&operation),
             completed: false,
         };
-        let task = operation::run(running, payloads(&self.server, prepared));
+        let task = operation::run(running, payloads(&self.server, prepared, slot));
         let started = self
             .outbox
             .start(&operation, || tokio::spawn(task).abort_handle());
         // `admits` was asked just before, by the only one who starts operations.
         started.map_err(|_| Close::duplicate(id))
+    }
+
+    fn too_many(&self) -> Payload {
+        let most = self.server.config.websocket.max_operations;
+        error_payload(&Refusal::new(
+            ErrorCode::RateLimited,
+            format!("This connection has {most} operations, the most it may have at a time."),
+        ))
     }
 
     fn refuse_operation(&self, id: &str, payload: Payload) {
@@ -271,12 +292,16 @@ impl Drop for Session {
 }
 
 /// The payloads of any operation: a query or mutation has one.
-fn payloads(server: &Arc<Transports>, prepared: Prepared) -> BoxStream<'static, Payload> {
+fn payloads(
+    server: &Arc<Transports>,
+    prepared: Prepared,
+    slot: Option<OwnedSemaphorePermit>,
+) -> BoxStream<'static, Payload> {
     if prepared.kind == OperationType::Subscription {
         return server.app.subscribe(prepared.request, prepared.document);
     }
     let server = Arc::clone(server);
-    stream::once(async move { payload(execute(&server, prepared).await) }).boxed()
+    stream::once(async move { payload(execute(&server, prepared, slot).await) }).boxed()
 }
 
 /// Closes the socket when the server stops or the session is revoked.

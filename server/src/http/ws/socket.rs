@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::error::Error as _;
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -236,6 +236,7 @@ impl Socket {
 
 /// Closes a socket: with our code and the peer's answer, or by answering the peer's close.
 pub(super) async fn close(mut stream: WebSocket, end: End, patience: Duration) {
+    let told = end.is_some();
     let handshake = async {
         if let Some(close) = end
             && stream
@@ -246,7 +247,18 @@ pub(super) async fn close(mut stream: WebSocket, end: End, patience: Duration) {
             return;
         }
         // Unread bytes would turn the close into a reset, which can overtake the close frame.
-        while let Some(Ok(_)) = stream.recv().await {}
+        let mut answered = false;
+        let unreadable = loop {
+            match stream.recv().await {
+                Some(Ok(message)) => answered |= matches!(message, Message::Close(_)),
+                Some(Err(error)) => break read_failure(&error).is_some(),
+                None => break !answered,
+            }
+        };
+        // What cannot be read cannot be read away either: the peer gets time to see the close.
+        if told && unreadable {
+            pending::<()>().await;
+        }
     };
     // A peer that does not answer in time is left.
     timeout(patience, handshake).map(drop).await;

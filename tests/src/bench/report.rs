@@ -1,0 +1,231 @@
+//! The figures of a run, as a table for people and as JSON.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::goals::{self, Goal};
+use super::memory::Memory;
+use super::outcome::{Context as _, Outcome};
+use super::stats::{Round, largest, median};
+
+/// Everything that was measured. What was not is empty.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Figures {
+    pub(super) cores: usize,
+    pub(super) answer_bytes: usize,
+    pub(super) frame_bytes: usize,
+    pub(super) sends: Vec<Round>,
+    pub(super) bare_handler: Vec<Round>,
+    pub(super) bare_inserts: Vec<f64>,
+    pub(super) syncs: Vec<f64>,
+    pub(super) deliveries: Vec<Deliveries>,
+    pub(super) idle_sockets: usize,
+    pub(super) memory: Vec<Memory>,
+    pub(super) bare_memory: Vec<Memory>,
+    /// Milliseconds.
+    pub(super) starts_fresh: Vec<f64>,
+    pub(super) starts_existing: Vec<f64>,
+    pub(super) binary_bytes: f64,
+    /// The size of the database that the server was started on.
+    pub(super) database_bytes: f64,
+    goals: Vec<Goal>,
+}
+
+/// One number of subscribers.
+#[derive(Debug, Serialize)]
+pub(super) struct Deliveries {
+    pub(super) subscribers: usize,
+    pub(super) window: usize,
+    pub(super) real: Vec<Round>,
+    pub(super) bare: Vec<Round>,
+    /// The bare broadcast with fewer system calls.
+    pub(super) gathered: Vec<Round>,
+}
+
+impl Figures {
+    /// The table.
+    pub(super) fn table(&mut self) -> Outcome<String> {
+        self.goals = goals::of(self);
+        let mut out = String::new();
+        self.rates(&mut out)?;
+        self.rest(&mut out)?;
+        if !self.goals.is_empty() {
+            writeln!(out, "\n{:<58}{:>10}{:>12}", "target", "measured", "wanted")?;
+        }
+        for goal in &self.goals {
+            let sign = if goal.unit == "%" { "≥" } else { "≤" };
+            let measured = format!("{:.1} {}", goal.measured, goal.unit);
+            let wanted = format!("{sign} {} {}", goal.wanted, goal.unit);
+            let met = if goal.met { "met" } else { "MISSED" };
+            writeln!(out, "{:<58}{measured:>10}{wanted:>12}  {met}", goal.what)?;
+        }
+        Ok(out)
+    }
+
+    /// Writes all figures to a file.
+    pub(super) fn write_json(&self, file: &Path) -> Outcome<()> {
+        let json = serde_json::to_string_pretty(self)?;
+        std::fs::write(file, json).context(format_args!("cannot write {}", file.display()))
+    }
+
+    fn rates(&self, out: &mut String) -> Outcome<()> {
+        if self.sends.is_empty() && self.deliveries.is_empty() {
+            return Ok(());
+        }
+        writeln!(
+            out,
+            "{} cores, shared by server and load; medians of {} rounds; text of {} bytes, \
+             answers of {}, frames of {}\n",
+            self.cores,
+            self.sends
+                .len()
+                .max(self.deliveries.first().map_or(0, |of| of.real.len())),
+            super::template::TEXT_LENGTH,
+            self.answer_bytes,
+            self.frame_bytes,
+        )?;
+        writeln!(
+            out,
+            "{:<42}{:>10}{:>22}{:>9}{:>9}{:>9}{:>9}{:>9}",
+            "", "a second", "rounds", "p50 ms", "p99 ms", "max ms", "CPU µs", "load µs"
+        )?;
+        if !self.sends.is_empty() {
+            row(out, "durable sends, 64 connections, 256 chats", &self.sends)?;
+            row(out, "  bare axum handler", &self.bare_handler)?;
+            plain(
+                out,
+                "  bare SQLite inserts, 64 a commit",
+                &self.bare_inserts,
+            )?;
+            plain(out, "  appends of 4 KiB with fdatasync", &self.syncs)?;
+        }
+        for of in &self.deliveries {
+            let (sockets, window) = (of.subscribers, of.window);
+            let name = format!("deliveries to {sockets} sockets, {window} at a time");
+            row(out, &name, &of.real)?;
+            calm(out, "    one at a time", &of.real)?;
+            row(out, "  bare axum broadcast", &of.bare)?;
+            calm(out, "    one at a time", &of.bare)?;
+            row(out, "  the same, gathering frames", &of.gathered)?;
+        }
+        Ok(())
+    }
+
+    fn rest(&self, out: &mut String) -> Outcome<()> {
+        let kib = |memory: &[Memory], part: fn(&Memory) -> f64| {
+            format!("{:.1} KiB", median(memory.iter().map(part)) / 1024.0)
+        };
+        let mut line = |name: &str, value: String| writeln!(out, "{name:<58}{value:>10}");
+        if !self.memory.is_empty() {
+            let name = format!("memory of each of {} idle subscriptions", self.idle_sockets);
+            line(&name, kib(&self.memory, |memory| memory.idle))?;
+            line(
+                "  after its first message",
+                kib(&self.memory, |memory| memory.used),
+            )?;
+            line(
+                "  bare axum socket",
+                kib(&self.bare_memory, |memory| memory.idle),
+            )?;
+            line(
+                "    after its first message",
+                kib(&self.bare_memory, |memory| memory.used),
+            )?;
+        }
+        if !self.starts_fresh.is_empty() {
+            let starts = |times: &[f64]| format!("{:.0} ms", median(times.iter().copied()));
+            line(
+                "start to ready, fresh data directory",
+                starts(&self.starts_fresh),
+            )?;
+            let name = format!("  existing one of {:.0} MiB", self.database_bytes / MIB);
+            line(&name, starts(&self.starts_existing))?;
+            line("binary", format!("{:.1} MiB", self.binary_bytes / MIB))?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) const MIB: f64 = 1024.0 * 1024.0;
+
+fn row(out: &mut String, name: &str, rounds: &[Round]) -> Outcome<()> {
+    let of = |part: fn(&Round) -> f64| median(rounds.iter().map(part));
+    let rates: Vec<f64> = rounds.iter().map(|round| round.rate).collect();
+    writeln!(
+        out,
+        "{name:<42}{}{:>9.2}{:>9.2}{:>9.2}{:>9.1}{:>9.1}",
+        rate(&rates),
+        of(|round| round.latency.p50),
+        of(|round| round.latency.p99),
+        largest(rounds.iter().map(|round| round.latency.max)),
+        of(|round| round.server_cpu),
+        of(|round| round.client_cpu),
+    )?;
+    Ok(())
+}
+
+fn calm(out: &mut String, name: &str, rounds: &[Round]) -> Outcome<()> {
+    let calm: Vec<_> = rounds.iter().filter_map(|round| round.calm).collect();
+    writeln!(
+        out,
+        "{name:<42}{:>32}{:>9.2}{:>9.2}{:>9.2}",
+        "",
+        median(calm.iter().map(|calm| calm.p50)),
+        median(calm.iter().map(|calm| calm.p99)),
+        largest(calm.iter().map(|calm| calm.max)),
+    )?;
+    Ok(())
+}
+
+fn plain(out: &mut String, name: &str, rates: &[f64]) -> Outcome<()> {
+    writeln!(out, "{name:<42}{}", rate(rates))?;
+    Ok(())
+}
+
+/// The median, and the lowest and highest.
+fn rate(rates: &[f64]) -> String {
+    let lowest = rates.iter().copied().fold(f64::INFINITY, f64::min);
+    let range = format!(
+        "{}–{}",
+        grouped(lowest),
+        grouped(largest(rates.iter().copied()))
+    );
+    format!("{:>10}{range:>22}", grouped(median(rates.iter().copied())))
+}
+
+/// A rounded number with its thousands apart.
+fn grouped(number: f64) -> String {
+    let digits = format!("{number:.0}");
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_set_apart() {
+        for (number, text) in [
+            (0.4, "0"),
+            (999.0, "999"),
+            (1234.5, "1,234"),
+            (1e6, "1,000,000"),
+        ] {
+            assert_eq!(grouped(number), text);
+        }
+    }
+
+    #[test]
+    fn a_run_without_measurements_is_an_empty_table() {
+        assert_eq!(Figures::default().table().unwrap(), "");
+    }
+}

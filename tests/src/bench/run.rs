@@ -1,0 +1,200 @@
+//! A run: what is measured in which order.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use super::account;
+use super::deliveries::{Paths, Room};
+use super::inserts::Inserts;
+use super::memory;
+use super::options::{Options, Part, Plan};
+use super::outcome::{Context as _, Outcome};
+use super::process::{Home, Process};
+use super::report::{Deliveries, Figures};
+use super::sends::{CONNECTIONS, Load, NEIGHBOURS};
+use super::startup;
+use super::stats::{Clock, float};
+
+/// Measures, and prints the table.
+pub(super) async fn run(options: &Options) -> Outcome<()> {
+    let plan = options.plan();
+    let needed = 2 * u64::try_from(plan.idle_sockets)?;
+    let files = rlimit::increase_nofile_limit(u64::MAX).context("cannot open more files")?;
+    if options.wants(Part::Memory) && files < needed {
+        let advice = format!("only {files} files can be open, {needed} are needed");
+        return Err(format!("{advice}: raise the hard limit (`ulimit -Hn`)").into());
+    }
+    let binary = match &options.server {
+        Some(binary) => binary.clone(),
+        None => beside_this()?,
+    };
+    let size = std::fs::metadata(&binary).context(format_args!(
+        "there is no server at {}; `make bench` builds it",
+        binary.display()
+    ))?;
+    let mut figures = Figures::default();
+    figures.cores = std::thread::available_parallelism()?.get();
+    figures.binary_bytes = float(size.len());
+    let bench = Bench::start(&binary, plan).await?;
+    bench.measure(options, &mut figures).await?;
+
+    let table = figures.table()?;
+    write!(std::io::stdout(), "\n{table}").context("cannot print")?;
+    match &options.json {
+        Some(file) => figures.write_json(file),
+        None => Ok(()),
+    }
+}
+
+/// What all measurements share.
+struct Bench {
+    plan: Plan,
+    clock: Clock,
+    binary: PathBuf,
+    home: Home,
+    server: Process,
+    bare: Process,
+    load: Load,
+    bare_load: Load,
+    room: Room,
+    bare_room: Room,
+    gathered_room: Room,
+    sizes: [usize; 2],
+}
+
+impl Bench {
+    async fn start(binary: &std::path::Path, plan: Plan) -> Outcome<Self> {
+        let clock = Clock::start();
+        let home = Home::new(binary)?;
+        let (server, _) = home.start().await?;
+        say("signing in");
+        let users = account::sign_in(&home, &server, "sender", CONNECTIONS).await?;
+        let chats = account::ring(&server, &users, NEIGHBOURS).await?;
+        let pair = account::sign_in(&home, &server, "room", 2).await?;
+        let room = account::ring(&server, &pair[..], 1).await?;
+        let room = room.first().context("no chat")?;
+        let tokens = room.members.map(|member| pair[member].token.clone());
+        let room = Room::new(Paths::SERVER, room.id.clone(), tokens.clone());
+        let sample = room.sample(&server, clock).await?;
+        let bare = Process::start_bare(&sample).await?;
+        Ok(Self {
+            load: Load::new(&server, &users, &chats, true)?,
+            bare_load: Load::new(&bare, &users, &chats, false)?,
+            gathered_room: Room::new(Paths::GATHERED, room.chat.clone(), tokens.clone()),
+            bare_room: Room::new(Paths::BARE, room.chat.clone(), tokens),
+            sizes: [sample.response.len(), sample.frame.len()],
+            plan,
+            clock,
+            binary: binary.to_owned(),
+            home,
+            server,
+            bare,
+            room,
+        })
+    }
+
+    async fn measure(mut self, options: &Options, figures: &mut Figures) -> Outcome<()> {
+        [figures.answer_bytes, figures.frame_bytes] = self.sizes;
+        let mut inserts = Inserts::open()?;
+        for round in 1..=self.plan.rounds {
+            let of = format!("round {round} of {}", self.plan.rounds);
+            if options.wants(Part::Sends) {
+                say(&format!("{of}: sends"));
+                inserts = self.sends(inserts, figures).await?;
+            }
+            if options.wants(Part::Deliveries) {
+                say(&format!("{of}: deliveries"));
+                self.deliveries(options, figures).await?;
+            }
+        }
+        drop(inserts);
+        if options.wants(Part::Memory) {
+            self.memory(figures).await?;
+        }
+        self.server.stop().await?;
+        if options.wants(Part::Startup) {
+            say("starts");
+            let database = std::fs::metadata(self.home.data().join("talksy.db"))?;
+            figures.database_bytes = float(database.len());
+            figures.starts_fresh = startup::fresh(&self.binary, self.plan.starts).await?;
+            figures.starts_existing = startup::existing(&self.home, self.plan.starts).await?;
+        }
+        Ok(())
+    }
+
+    async fn sends(&mut self, mut inserts: Inserts, figures: &mut Figures) -> Outcome<Inserts> {
+        let (plan, clock) = (&self.plan, self.clock);
+        figures
+            .sends
+            .push(self.load.round(&self.server, plan, clock).await?);
+        let bare = self.bare_load.round(&self.bare, plan, clock).await?;
+        figures.bare_handler.push(bare);
+        let length = plan.bare;
+        let measured = tokio::task::spawn_blocking(move || {
+            let rate = inserts.round(length)?;
+            let syncs = inserts.syncs(length / 4)?;
+            Outcome::Ok((inserts, rate, syncs))
+        });
+        let (inserts, rate, syncs) = measured.await??;
+        figures.bare_inserts.push(rate);
+        figures.syncs.push(syncs);
+        Ok(inserts)
+    }
+
+    async fn deliveries(&self, options: &Options, figures: &mut Figures) -> Outcome<()> {
+        if figures.deliveries.is_empty() {
+            let fanouts = options.fanouts();
+            figures.deliveries.extend(fanouts.map(|fanout| Deliveries {
+                subscribers: fanout.subscribers,
+                window: fanout.window,
+                real: Vec::new(),
+                bare: Vec::new(),
+                gathered: Vec::new(),
+            }));
+        }
+        let (plan, clock) = (&self.plan, self.clock);
+        for (fanout, of) in options.fanouts().zip(&mut figures.deliveries) {
+            let real = self
+                .room
+                .round(&self.server, fanout, plan, plan.real, clock);
+            of.real.push(real.await?);
+            let bare = self
+                .bare_room
+                .round(&self.bare, fanout, plan, plan.bare, clock);
+            of.bare.push(bare.await?);
+            let gathered = self
+                .gathered_room
+                .round(&self.bare, fanout, plan, plan.bare, clock);
+            of.gathered.push(gathered.await?);
+        }
+        Ok(())
+    }
+
+    async fn memory(&self, figures: &mut Figures) -> Outcome<()> {
+        let sockets = self.plan.idle_sockets;
+        figures.idle_sockets = sockets;
+        let sample = self.room.sample(&self.server, self.clock).await?;
+        for _ in 0..self.plan.idle_rounds {
+            say(&format!("{sockets} idle sockets"));
+            let home = Home::new(&self.binary)?;
+            let memory = memory::measure(&home, sockets, self.clock).await?;
+            figures.memory.push(memory);
+            let bare = Process::start_bare(&sample).await?;
+            let room = std::slice::from_ref(&self.bare_room);
+            let memory = memory::idle(&bare, room, sockets, self.clock).await?;
+            figures.bare_memory.push(memory);
+        }
+        Ok(())
+    }
+}
+
+/// Tells whoever waits what is being done.
+fn say(what: &str) {
+    eprintln!("talksy-bench: {what}");
+}
+
+/// The server that was built together with this program.
+fn beside_this() -> Outcome<PathBuf> {
+    let this = std::env::current_exe().context("where is this program?")?;
+    Ok(this.with_file_name("talksy"))
+}

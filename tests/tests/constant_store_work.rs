@@ -1,0 +1,145 @@
+//! What an operation costs the store does not grow with the objects it returns, nor a live
+//! message's cost with those who follow it.
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use talksy_tests::app::TestApp;
+use talksy_tests::client::{User, string};
+
+/// The page sizes that are compared.
+const SIZES: [usize; 3] = [1, 5, 50];
+/// How often each is measured. The least counts: whether batches that become due at the same
+/// moment meet, and whether the session is looked up again, is chance.
+const TRIES: usize = 10;
+
+/// The store calls of an operation at each page size, which must be the same.
+async fn calls(
+    app: &TestApp,
+    user: &User,
+    what: &str,
+    query: &str,
+    variables: impl Fn(usize) -> Value,
+) -> u64 {
+    let mut costs = Vec::new();
+    for size in SIZES {
+        let mut least = u64::MAX;
+        for _ in 0..TRIES {
+            // The session is known for a second from here.
+            user.client.data("{ __typename }", json!({})).await;
+            let before = app.adapters.store.calls();
+            let data = user.client.data(query, variables(size)).await;
+            least = least.min(app.adapters.store.calls() - before);
+            let items = count_items(&data);
+            assert_eq!(items, size, "{what}: {data}");
+        }
+        costs.push(least);
+    }
+    println!("{what}: {} store calls for {SIZES:?}", costs[0]);
+    assert_eq!(costs, [costs[0]; SIZES.len()], "{what} for {SIZES:?}");
+    assert!(costs[0] > 0, "{what} was not counted");
+    costs[0]
+}
+
+/// The length of the first list named `nodes` on the way down.
+fn count_items(data: &Value) -> usize {
+    match data {
+        Value::Object(fields) => match fields.get("nodes").and_then(Value::as_array) {
+            Some(items) => items.len(),
+            None => fields
+                .values()
+                .map(count_items)
+                .find(|n| *n > 0)
+                .unwrap_or(0),
+        },
+        _ => 0,
+    }
+}
+
+/// Ada with fifty chats, each with two messages, and fifty messages in the first.
+async fn full_house(app: &TestApp) -> (User, Vec<String>, Vec<String>) {
+    let ada = app.sign_in("ada").await;
+    let ada = &ada;
+    let names: Vec<_> = (0..50).map(|n| format!("user{n}")).collect();
+    let made = join_all(names.iter().map(|name| async move {
+        let other = app.sign_in(name).await;
+        let chat = ada.start_chat(&other).await;
+        other.send(&chat, "hello").await;
+        let sent = ada.send(&chat, "hello yourself").await;
+        other.mark_read(&chat, 1).await;
+        (chat, string(&sent["message"]["id"]))
+    }))
+    .await;
+    let (chats, messages): (Vec<_>, Vec<_>) = made.into_iter().unzip();
+    for n in 0..50 {
+        ada.send(&chats[0], &n.to_string()).await;
+    }
+    (ada.clone(), chats, messages)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_costs_the_store_the_same_whatever_its_size() {
+    let app = TestApp::start().await;
+    let (ada, chats, messages) = full_house(&app).await;
+
+    let page_of_chats = "query($first: Int) { chats(first: $first) { nodes {
+        title memberCount unreadCount viewerMember { lastReadSeq }
+        peer { name presence { status lastSeenAt } }
+        members(first: 5) { nodes { lastReadSeq user { name presence { status } } } }
+        lastMessage { text isReadByAll sender { name presence { status } }
+            readBy(first: 5) { nodes { user { name } } } chat { title unreadCount } } } } }";
+    let first = |size| json!({ "first": size });
+    calls(&app, &ada, "chats", page_of_chats, first).await;
+
+    let page_of_messages = "query($id: ID!, $last: Int) { node(id: $id) { ... on Chat {
+        messages(last: $last) { nodes { seq text isReadByAll
+            sender { name presence { status } } chat { title unreadCount lastMessage { seq } }
+            readBy(first: 5) { nodes { lastReadSeq user { name } chat { id } } } } } } } }";
+    let last = |size| json!({ "id": chats[0], "last": size });
+    calls(&app, &ada, "messages", page_of_messages, last).await;
+
+    let page_of_users = "query($first: Int) { users(first: $first) { nodes {
+        name about presence { status lastSeenAt user { name } } } } }";
+    calls(&app, &ada, "users", page_of_users, first).await;
+
+    let nodes = "query($ids: [ID!]!) { nodes(ids: $ids) { id
+        ... on Chat { title unreadCount lastMessage { sender { name } } }
+        ... on Message { isReadByAll sender { name } chat { title } } } }";
+    let of_chats = |size| json!({ "ids": chats.iter().take(size).collect::<Vec<_>>() });
+    let of_messages = |size| json!({ "ids": messages.iter().take(size).collect::<Vec<_>>() });
+    let apart = calls(&app, &ada, "nodes: chats", nodes, of_chats).await
+        + calls(&app, &ada, "nodes: messages", nodes, of_messages).await;
+    // Of both kinds at once, what they share is loaded together where it becomes due together.
+    let ids: Vec<_> = chats[..25].iter().chain(&messages[..25]).collect();
+    let both = json!({ "ids": ids });
+    let before = app.adapters.store.calls();
+    ada.client.data(nodes, both).await;
+    let cost = app.adapters.store.calls() - before;
+    // One more where the session is looked up.
+    assert!(cost <= apart + 1, "{cost} for both, {apart} apart");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_live_message_costs_the_store_the_same_however_many_follow() {
+    let app = TestApp::start().await;
+    let (ada, bob, chat) = app.pair().await;
+    let mut feeds = Vec::new();
+    let mut costs = Vec::new();
+    for followers in [1, 20] {
+        while feeds.len() < followers {
+            feeds.push(bob.follow(&chat, None).await);
+        }
+        let mut least = u64::MAX;
+        for _ in 0..TRIES {
+            ada.client.data("{ __typename }", json!({})).await;
+            let before = app.adapters.store.calls();
+            ada.send(&chat, "hi").await;
+            for feed in &mut feeds {
+                feed.added().await;
+            }
+            least = least.min(app.adapters.store.calls() - before);
+        }
+        costs.push(least);
+    }
+    println!("a message to its followers: {} store calls", costs[0]);
+    assert_eq!(costs[0], costs[1], "one follower and twenty");
+}

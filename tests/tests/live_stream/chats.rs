@@ -1,0 +1,138 @@
+//! `chatUpdated`: which chats changed, each once, whatever happened to them meanwhile.
+
+use talksy_schema::id::ChatId;
+use talksy_schema::live::{ChatFeed, Event, Topic};
+
+use super::script::Mode;
+use super::world::{World, next, no_heartbeat, nothing_waits, take};
+
+async fn sidebar(world: &World) -> ChatFeed {
+    world.services.live.chats(&world.ben).await.unwrap()
+}
+
+/// A chat of Ben with somebody new.
+async fn another_chat(world: &World) -> ChatId {
+    let cleo = world.person("cleo").await;
+    let chats = &world.services.chats;
+    let (chat, _) = chats.start_direct(&cleo, world.ben.user_id).await.unwrap();
+    chat.id
+}
+
+#[tokio::test]
+async fn a_burst_of_changes_is_one_change() {
+    let (world, _bus) = World::scripted(64, no_heartbeat()).await;
+    let other = another_chat(&world).await;
+    let mut feed = sidebar(&world).await;
+    world.send_many(5).await;
+    world.send_to(other, &world.ben, "elsewhere").await;
+    world.send_many(5).await;
+    let chats = &world.services.chats;
+    chats.mark_read(&world.ben, world.chat, 7).await.unwrap();
+    assert_eq!(take(&mut feed, 2).await, [world.chat, other]);
+    nothing_waits(&mut feed);
+    world.send(&world.ann, "one more").await;
+    assert_eq!(next(&mut feed).await, world.chat);
+}
+
+#[tokio::test]
+async fn a_read_mark_changes_a_sidebar_that_shows_it() {
+    let (world, bus) = World::scripted(64, no_heartbeat()).await;
+    world.send_many(3).await;
+    let mut feed = sidebar(&world).await;
+    let chats = &world.services.chats;
+    // Ben's own, on another device: the count of what is unread.
+    chats.mark_read(&world.ben, world.chat, 1).await.unwrap();
+    assert_eq!(next(&mut feed).await, world.chat);
+    // Ann's: in a direct chat the tick at Ben's own messages.
+    chats.mark_read(&world.ann, world.chat, 1).await.unwrap();
+    assert_eq!(next(&mut feed).await, world.chat);
+    // A mark that does not move is no change.
+    chats.mark_read(&world.ann, world.chat, 1).await.unwrap();
+    nothing_waits(&mut feed);
+    // In a group another's mark shows nowhere in the sidebar, one's own does.
+    bus.set(Mode::Keep);
+    chats.mark_read(&world.ann, world.chat, 2).await.unwrap();
+    chats.mark_read(&world.ben, world.chat, 2).await.unwrap();
+    let mut in_a_group = bus.kept().into_iter().map(|(topic, event)| match event {
+        Event::ReadReceipt { receipt, .. } => {
+            let chat_kind = talksy_schema::chats::ChatKind::Group;
+            (topic, Event::ReadReceipt { receipt, chat_kind })
+        }
+        other => panic!("{other:?}"),
+    });
+    let (topic, event) = in_a_group.next().unwrap();
+    bus.deliver(topic, event);
+    nothing_waits(&mut feed);
+    let (topic, event) = in_a_group.next().unwrap();
+    bus.deliver(topic, event);
+    assert_eq!(next(&mut feed).await, world.chat);
+}
+
+#[tokio::test]
+async fn after_an_interruption_the_state_of_all_chats_is_sent_again() {
+    let (world, bus) = World::scripted(64, no_heartbeat()).await;
+    let other = another_chat(&world).await;
+    let mut feed = sidebar(&world).await;
+    bus.set(Mode::Lose);
+    world.backend.clock.advance(super::world::SHORT);
+    world.send(&world.ann, "unheard").await;
+    bus.interrupt();
+    // The most recently active one comes last, as if the changes had come one by one.
+    assert_eq!(take(&mut feed, 2).await, [other, world.chat]);
+    nothing_waits(&mut feed);
+}
+
+#[tokio::test]
+async fn an_overflow_is_an_interruption() {
+    let (world, _bus) = World::scripted(1, no_heartbeat()).await;
+    let other = another_chat(&world).await;
+    let mut feed = sidebar(&world).await;
+    world.send_many(4).await;
+    let mut seen = take(&mut feed, 2).await;
+    seen.sort_unstable();
+    let mut all = [world.chat, other];
+    all.sort_unstable();
+    assert_eq!(seen, all);
+}
+
+#[tokio::test]
+async fn a_new_chat_appears_and_is_followed_also_where_the_word_of_it_was_lost() {
+    let (world, bus) = World::scripted(64, no_heartbeat()).await;
+    let mut feed = sidebar(&world).await;
+    let heard = another_chat(&world).await;
+    assert_eq!(next(&mut feed).await, heard);
+    world.send_to(heard, &world.ben, "hello").await;
+    assert_eq!(next(&mut feed).await, heard);
+
+    bus.set(Mode::Lose);
+    let unheard = another_chat(&world).await;
+    bus.set(Mode::Deliver);
+    bus.interrupt();
+    let mut seen = take(&mut feed, 3).await;
+    seen.sort_unstable();
+    let mut all = [world.chat, heard, unheard];
+    all.sort_unstable();
+    assert_eq!(seen, all);
+    world.send_to(unheard, &world.ben, "hello").await;
+    assert_eq!(next(&mut feed).await, unheard);
+}
+
+#[tokio::test]
+async fn a_chat_that_was_left_changes_no_more() {
+    let (world, bus) = World::scripted(64, no_heartbeat()).await;
+    let mut feed = sidebar(&world).await;
+    world.send(&world.ann, "still for ben").await;
+    world.store.remove(world.chat, world.ben.user_id);
+    let removed = Event::MemberRemoved {
+        chat_id: world.chat,
+        user_id: world.ben.user_id,
+    };
+    bus.deliver(Topic::Chat(world.chat), removed);
+    nothing_waits(&mut feed);
+    world.send(&world.ann, "no longer").await;
+    nothing_waits(&mut feed);
+    bus.interrupt();
+    let other = another_chat(&world).await;
+    assert_eq!(next(&mut feed).await, other);
+    nothing_waits(&mut feed);
+}

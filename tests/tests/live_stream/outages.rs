@@ -1,0 +1,132 @@
+//! The store is away for a while: feeds wait for it, and lose nothing.
+
+use talksy_schema::error::PortError;
+use talksy_schema::live::{Event, Feed as _, LiveError, Topic};
+use talksy_tests::soon;
+
+use super::script::Mode;
+use super::world::{World, message, next, no_heartbeat, quick_heartbeat, seqs};
+
+/// Lets the feed run into the outage, ends that, and returns what came then.
+async fn through_the_outage(world: &World, feed: &mut talksy_schema::live::MessageFeed) -> u32 {
+    let end_of_outage = async {
+        soon("the feed to try in vain", world.store.refused(2)).await;
+        world.store.come_back();
+    };
+    let (item, ()) = tokio::join!(next(feed), end_of_outage);
+    message(&item).seq
+}
+
+#[tokio::test]
+async fn a_hole_is_filled_when_the_store_is_back() {
+    let (world, bus) = World::scripted(16, no_heartbeat()).await;
+    let mut feed = world.follow().await;
+    world.store.go_down();
+    bus.set(Mode::Lose);
+    world.send_many(3).await;
+    bus.set(Mode::Deliver);
+    world.send(&world.ann, "the fourth").await;
+    assert_eq!(through_the_outage(&world, &mut feed).await, 1);
+    assert_eq!(seqs(&mut feed, 3).await, [2, 3, 4]);
+}
+
+#[tokio::test]
+async fn an_interruption_during_the_outage_is_made_good_after_it() {
+    let (world, bus) = World::scripted(2, no_heartbeat()).await;
+    let mut feed = world.follow().await;
+    world.store.go_down();
+    bus.set(Mode::Lose);
+    world.send_many(3).await;
+    bus.interrupt();
+    assert_eq!(through_the_outage(&world, &mut feed).await, 1);
+    assert_eq!(seqs(&mut feed, 2).await, [2, 3]);
+}
+
+#[tokio::test]
+async fn the_heartbeat_outlives_the_outage() {
+    let (world, bus) = World::scripted(16, quick_heartbeat()).await;
+    let mut feed = world.follow().await;
+    world.store.go_down();
+    bus.set(Mode::Lose);
+    world.send(&world.ann, "unheard").await;
+    assert_eq!(through_the_outage(&world, &mut feed).await, 1);
+}
+
+#[tokio::test]
+async fn a_membership_that_cannot_be_checked_is_neither_given_nor_taken() {
+    let (world, _bus) = World::scripted(16, no_heartbeat()).await;
+    let mut feed = world.follow().await;
+    world.store.go_down();
+    world.store.raise_epoch(world.chat);
+    // It carries the new epoch, so it is not delivered before Ben is known to be a member.
+    world.send(&world.ann, "for members").await;
+    assert_eq!(through_the_outage(&world, &mut feed).await, 1);
+
+    world.store.go_down();
+    world.store.remove(world.chat, world.ben.user_id);
+    world.send(&world.ann, "not for ben").await;
+    let end_of_outage = async {
+        soon("the feed to try in vain", world.store.refused(2)).await;
+        world.store.come_back();
+    };
+    let (ended, ()) = tokio::join!(super::world::end(&mut feed), end_of_outage);
+    assert!(matches!(ended, LiveError::NotMember), "{ended:?}");
+}
+
+#[tokio::test]
+async fn to_open_a_feed_the_store_must_be_there() {
+    let (world, _bus) = World::scripted(16, no_heartbeat()).await;
+    world.store.go_down();
+    let refused = world.try_follow(None).await.err();
+    assert!(
+        matches!(
+            refused,
+            Some(LiveError::Port(PortError::Unavailable { .. }))
+        ),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn the_sidebar_and_the_receipts_outlive_it_too() {
+    let (world, bus) = World::scripted(16, no_heartbeat()).await;
+    let live = &world.services.live;
+    let mut chats = live.chats(&world.ben).await.unwrap();
+    let mut receipts = live.receipts(&world.ben, world.chat).await.unwrap();
+    bus.set(Mode::Lose);
+    world.send(&world.ann, "unheard").await;
+    let read = world
+        .services
+        .chats
+        .mark_read(&world.ann, world.chat, 1)
+        .await;
+    let (_, receipt) = read.unwrap();
+    world.store.go_down();
+    bus.interrupt();
+    let end_of_outage = async {
+        soon("both to try in vain", world.store.refused(4)).await;
+        world.store.come_back();
+    };
+    let (chat, seen, ()) = tokio::join!(next(&mut chats), next(&mut receipts), end_of_outage);
+    assert_eq!((chat, seen), (world.chat, receipt));
+}
+
+#[tokio::test]
+async fn the_presence_feed_outlives_it_too() {
+    let (world, bus) = World::scripted(16, no_heartbeat()).await;
+    let live = &world.services.live;
+    let feed = live.presence(&world.ben, vec![world.ann.user_id]).await;
+    let mut feed = feed.unwrap();
+    let offline = next(&mut feed).await;
+    world.store.go_down();
+    bus.deliver(
+        Topic::Presence(world.ann.user_id),
+        Event::PresenceChanged(offline),
+    );
+    let end_of_outage = async {
+        soon("the feed to try in vain", world.store.refused(2)).await;
+        world.store.come_back();
+    };
+    let (seen, ()) = tokio::join!(soon("a state", feed.next()), end_of_outage);
+    assert_eq!(seen.ok(), Some(offline));
+}

@@ -1,0 +1,226 @@
+//! `presenceUpdated`: who is there, as absolute state that is never stuck.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use talksy_schema::clock::Clock as _;
+use talksy_schema::context::Viewer;
+use talksy_schema::live::{Event, LiveError, PresenceFeed, Topic};
+use talksy_schema::presence::{Presence, PresencePolicy, PresenceStatus};
+use talksy_schema::services::Services;
+use talksy_tests::{eventually, soon};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::script::Mode;
+use super::world::{World, next, no_heartbeat, take};
+
+/// What Ben sees of Ann.
+async fn of_ann(world: &World) -> PresenceFeed {
+    let live = &world.services.live;
+    let feed = live.presence(&world.ben, vec![world.ann.user_id]).await;
+    feed.unwrap()
+}
+
+/// Lets an instance renew and sweep until the guard is dropped.
+fn run(services: &Services) -> DropGuard {
+    let stop = CancellationToken::new();
+    let until = stop.clone();
+    let presence = Arc::clone(&services.presence);
+    tokio::spawn(async move { presence.run(until).await });
+    stop.drop_guard()
+}
+
+async fn is_online(world: &World, who: &Viewer) -> bool {
+    let states = world.services.presence.states(&[who.user_id]).await;
+    states.unwrap()[0].status == PresenceStatus::Online
+}
+
+fn online(who: &Viewer) -> Presence {
+    Presence {
+        user_id: who.user_id,
+        status: PresenceStatus::Online,
+        last_seen_at: None,
+    }
+}
+
+/// The next state, which must be offline with a time.
+async fn goes_offline(feed: &mut PresenceFeed, who: &Viewer) {
+    let state = next(feed).await;
+    assert_eq!(
+        (state.user_id, state.status),
+        (who.user_id, PresenceStatus::Offline)
+    );
+    assert!(state.last_seen_at.is_some());
+}
+
+#[tokio::test]
+async fn the_state_now_comes_first_and_then_each_change() {
+    let (world, _bus) = World::scripted(16, no_heartbeat()).await;
+    let mut feed = of_ann(&world).await;
+    let never_seen = Presence {
+        user_id: world.ann.user_id,
+        status: PresenceStatus::Offline,
+        last_seen_at: None,
+    };
+    assert_eq!(next(&mut feed).await, never_seen);
+
+    let _running = run(&world.services);
+    let phone = world.services.presence.connect(&world.ann);
+    assert_eq!(next(&mut feed).await, online(&world.ann));
+    assert_eq!(next(&mut of_ann(&world).await).await, online(&world.ann));
+
+    // The second socket is no news, nor is the end of the first.
+    let tab = world.services.presence.connect(&world.ann);
+    drop(phone);
+    drop(tab);
+    // Both leases must have been given up before time passes, or they would last longer.
+    let policy = PresencePolicy::default();
+    eventually("Ann's lease to end", async || {
+        world.backend.clock.advance(policy.grace / 10);
+        (!is_online(&world, &world.ann).await).then_some(())
+    })
+    .await;
+    goes_offline(&mut feed, &world.ann).await;
+}
+
+#[tokio::test]
+async fn nobody_is_stuck_online_when_the_instance_that_knew_them_has_died() {
+    let (world, _bus) = World::scripted(16, no_heartbeat()).await;
+    let mut feed = of_ann(&world).await;
+    next(&mut feed).await;
+    // It counts the socket and never renews it, nor says that it closed.
+    let dying = world.other_instance();
+    std::mem::forget(dying.presence.connect(&world.ann));
+    assert_eq!(next(&mut feed).await, online(&world.ann));
+
+    let _running = run(&world.services);
+    let half = PresencePolicy::default().lease / 2;
+    world.backend.clock.advance(half);
+    assert!(is_online(&world, &world.ann).await);
+    world.backend.clock.advance(half);
+    assert!(!is_online(&world, &world.ann).await);
+    goes_offline(&mut feed, &world.ann).await;
+}
+
+#[tokio::test]
+async fn a_reload_shows_no_gap() {
+    let (world, _bus) = World::scripted(16, no_heartbeat()).await;
+    let _running = run(&world.services);
+    let presence = &world.services.presence;
+    let grace = PresencePolicy::default().grace;
+    let both = vec![world.ann.user_id, world.ben.user_id];
+    let live = &world.services.live;
+    let mut feed = live.presence(&world.ben, both).await.unwrap();
+    take(&mut feed, 2).await;
+
+    let before = presence.connect(&world.ann);
+    assert_eq!(next(&mut feed).await, online(&world.ann));
+    drop(before);
+    lasts(&world, &world.ann, grace, false).await;
+    let _after = presence.connect(&world.ann);
+    lasts(&world, &world.ann, grace, true).await;
+    // Ben comes and leaves twice: the sweeps that see him leave see what there is of Ann too.
+    for _ in 0..2 {
+        let socket = presence.connect(&world.ben);
+        assert_eq!(next(&mut feed).await, online(&world.ben));
+        drop(socket);
+        lasts(&world, &world.ben, grace, false).await;
+        world.backend.clock.advance(grace);
+        goes_offline(&mut feed, &world.ben).await;
+    }
+    assert!(is_online(&world, &world.ann).await);
+}
+
+/// Waits until a user's leases last longer than this from now, or do not.
+async fn lasts(world: &World, who: &Viewer, time: Duration, longer: bool) {
+    let then = world.backend.clock.now() + time;
+    eventually("the lease to be renewed or given up", async || {
+        let online = world.ports.presence.online(&[who.user_id], then).await;
+        (online.unwrap().is_empty() != longer).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn after_an_interruption_the_states_are_sent_again() {
+    let (world, bus) = World::scripted(16, no_heartbeat()).await;
+    let mut feed = of_ann(&world).await;
+    next(&mut feed).await;
+    bus.set(Mode::Lose);
+    let socket = world.services.presence.connect(&world.ann);
+    eventually("Ann to be there", async || {
+        is_online(&world, &world.ann).await.then_some(())
+    })
+    .await;
+    bus.interrupt();
+    assert_eq!(next(&mut feed).await, online(&world.ann));
+
+    std::mem::forget(socket);
+    world.backend.clock.advance(PresencePolicy::default().lease);
+    bus.interrupt();
+    let gone = next(&mut feed).await;
+    assert_eq!(gone.status, PresenceStatus::Offline);
+}
+
+#[tokio::test]
+async fn what_an_interruption_made_old_news_is_not_told_after_the_state() {
+    let (world, bus) = World::scripted(16, no_heartbeat()).await;
+    let mut feed = of_ann(&world).await;
+    next(&mut feed).await;
+    // Ann came, which waits in the mailbox, and left, which was lost.
+    let topic = Topic::Presence(world.ann.user_id);
+    bus.deliver(topic, Event::PresenceChanged(online(&world.ann)));
+    bus.interrupt();
+    let state = next(&mut feed).await;
+    assert_eq!(state.status, PresenceStatus::Offline);
+    // The next that comes is news: Ann comes again, and is there.
+    bus.deliver(topic, Event::PresenceChanged(state));
+    assert_eq!(next(&mut feed).await, state);
+}
+
+#[tokio::test]
+async fn nobody_is_stuck_offline_who_came_back_as_their_leaving_was_told() {
+    let (world, bus) = World::scripted(16, no_heartbeat()).await;
+    let mut feed = of_ann(&world).await;
+    next(&mut feed).await;
+    std::mem::forget(world.other_instance().presence.connect(&world.ann));
+    assert_eq!(next(&mut feed).await, online(&world.ann));
+    // Her lease has ended, and the word of it is slow on its way.
+    bus.hold_up_partings();
+    let _running = run(&world.services);
+    world.backend.clock.advance(PresencePolicy::default().lease);
+    soon("the parting to be published", bus.parting_waits()).await;
+    // Meanwhile she is back, and the word of that is quick.
+    let _socket = world.services.presence.connect(&world.ann);
+    assert_eq!(next(&mut feed).await, online(&world.ann));
+    bus.let_partings_go();
+    goes_offline(&mut feed, &world.ann).await;
+    assert!(is_online(&world, &world.ann).await);
+    assert_eq!(next(&mut feed).await, online(&world.ann));
+}
+
+#[tokio::test]
+async fn strangers_are_not_shown_and_former_friends_no_longer() {
+    let (world, bus) = World::scripted(16, no_heartbeat()).await;
+    let eve = world.person("eve").await;
+    let live = &world.services.live;
+    let wanted = vec![world.ann.user_id, eve.user_id];
+    match live.presence(&world.ben, wanted).await.err() {
+        Some(LiveError::NotShared(user)) => assert_eq!(user, eve.user_id),
+        other => panic!("{other:?}"),
+    }
+
+    let both = vec![world.ann.user_id, world.ben.user_id, world.ann.user_id];
+    let mut feed = live.presence(&world.ben, both).await.unwrap();
+    next(&mut feed).await;
+    next(&mut feed).await;
+    world.store.remove(world.chat, world.ben.user_id);
+    for who in [&world.ann, &world.ben] {
+        let topic = Topic::Presence(who.user_id);
+        bus.deliver(topic, Event::PresenceChanged(online(who)));
+    }
+    assert_eq!(next(&mut feed).await, online(&world.ben));
+    bus.interrupt();
+    let state = soon("Ben's own state", next(&mut feed)).await;
+    assert_eq!(state.user_id, world.ben.user_id);
+}

@@ -1,0 +1,97 @@
+//! A session's end reaches its sockets, also where the word of it was lost.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use talksy_schema::context::Viewer;
+use talksy_tests::soon;
+
+use super::script::Mode;
+use super::world::{World, no_heartbeat, quick_heartbeat};
+
+/// Ends Ben's session as an instance does whose word is not heard here.
+async fn end_elsewhere(world: &World) {
+    let Viewer {
+        user_id,
+        session_id,
+        ..
+    } = world.ben;
+    let accounts = &world.ports.accounts;
+    assert!(accounts.delete_session(session_id, user_id).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_revoked_session_ends_at_once_and_no_other_does() {
+    let (world, _bus) = World::scripted(16, no_heartbeat()).await;
+    let other = world.other_instance();
+    let mut end = pin!(world.services.live.session_end(&world.ben));
+    let mut elsewhere = pin!(other.live.session_end(&world.ben));
+    let mut of_ann = pin!(world.services.live.session_end(&world.ann));
+    assert!(end.as_mut().now_or_never().is_none());
+    assert!(elsewhere.as_mut().now_or_never().is_none());
+    assert!(of_ann.as_mut().now_or_never().is_none());
+    let accounts = &world.services.accounts;
+    accounts
+        .revoke(&world.ann, world.ann.session_id)
+        .await
+        .unwrap();
+    soon("the end of Ann's session", of_ann).await.unwrap();
+    assert!(end.as_mut().now_or_never().is_none());
+    accounts
+        .revoke(&world.ben, world.ben.session_id)
+        .await
+        .unwrap();
+    soon("the end here", end).await.unwrap();
+    soon("the end on the other instance", elsewhere)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn where_the_word_was_lost_the_heartbeat_finds_it_out() {
+    let (world, bus) = World::scripted(16, quick_heartbeat()).await;
+    let mut end = pin!(world.services.live.session_end(&world.ben));
+    assert!(end.as_mut().now_or_never().is_none());
+    bus.set(Mode::Lose);
+    end_elsewhere(&world).await;
+    soon("the end of the session", end).await.unwrap();
+}
+
+#[tokio::test]
+async fn where_the_word_was_lost_an_interruption_is_reason_to_look() {
+    let (world, bus) = World::scripted(16, no_heartbeat()).await;
+    let mut end = pin!(world.services.live.session_end(&world.ben));
+    assert!(end.as_mut().now_or_never().is_none());
+    // While the session runs, an interruption ends nothing.
+    bus.interrupt();
+    assert!(
+        tokio::time::timeout(Duration::from_millis(50), end.as_mut())
+            .await
+            .is_err()
+    );
+    end_elsewhere(&world).await;
+    bus.interrupt();
+    soon("the end of the session", end).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_session_that_was_live_a_moment_ago_is_looked_up_again_after_an_interruption() {
+    let (world, bus) = World::scripted(16, no_heartbeat()).await;
+    let accounts = &world.services.accounts;
+    let mut end = pin!(world.services.live.session_end(&world.ben));
+    assert!(end.as_mut().now_or_never().is_none());
+    // A request a moment ago: its answer is kept for a second.
+    assert!(accounts.is_live(world.ben.session_id).await.unwrap());
+    end_elsewhere(&world).await;
+    bus.interrupt();
+    soon("the end of the session", end).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_session_that_ended_before_anybody_listened_is_over() {
+    let (world, _bus) = World::scripted(16, no_heartbeat()).await;
+    end_elsewhere(&world).await;
+    let end = world.services.live.session_end(&world.ben);
+    soon("the end of the session", end).await.unwrap();
+}

@@ -1,0 +1,327 @@
+//! Two people with a chat, on the real services and the real embedded store.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use talksy_schema::accounts::{DisplayName, RefreshToken, Session, User};
+use talksy_schema::clock::{Clock as _, SystemEntropy};
+use talksy_schema::context::Viewer;
+use talksy_schema::cursor::{Cursor as _, MessageCursor};
+use talksy_schema::id::{ChatId, IdGenerator};
+use talksy_schema::limits::{Quota, Rule};
+use talksy_schema::live::{Bus, Feed, LiveError, LivePolicy, MessageFeed, Published};
+use talksy_schema::mail::EmailAddress;
+use talksy_schema::messages::{ClientMessageId, Message, MessageStore as _, MessageText, Seq};
+use talksy_schema::page::{MAX_PAGE, Window};
+use talksy_schema::presence::PresencePolicy;
+use talksy_schema::services::{Ports, Services};
+use talksy_server::adapters::Adapters;
+use talksy_server::app::Environment;
+use talksy_server::config::Config;
+use talksy_tests::clock::TestClock;
+use talksy_tests::soon;
+use tempfile::TempDir;
+
+use super::moody::MoodyStore;
+use super::script::ScriptBus;
+
+/// A heartbeat that no test lives to feel: what arrives has arrived without it.
+pub const NEVER: Duration = Duration::from_hours(1);
+
+/// A heartbeat that comes soon.
+pub const SHORT: Duration = Duration::from_millis(50);
+
+/// No help from the heartbeat, and little patience with what is late.
+pub fn no_heartbeat() -> LivePolicy {
+    LivePolicy {
+        heartbeat: NEVER,
+        reorder_grace: Duration::from_millis(5),
+        ..LivePolicy::default()
+    }
+}
+
+/// The same with a heartbeat.
+pub fn quick_heartbeat() -> LivePolicy {
+    LivePolicy {
+        heartbeat: SHORT,
+        ..no_heartbeat()
+    }
+}
+
+/// The adapters, which many worlds may share.
+pub struct Backend {
+    adapters: Adapters,
+    pub clock: Arc<TestClock>,
+    people: AtomicU32,
+    _data: TempDir,
+}
+
+impl Backend {
+    pub async fn open() -> Arc<Self> {
+        let data = tempfile::tempdir().unwrap();
+        let config = Config {
+            data_dir: data.path().to_owned(),
+            ..Config::default()
+        };
+        let clock = Arc::new(TestClock::default());
+        let environment = Environment {
+            clock: Arc::clone(&clock) as _,
+            entropy: Arc::new(SystemEntropy),
+        };
+        Arc::new(Self {
+            adapters: Adapters::open(&config, &environment).await.unwrap(),
+            clock,
+            people: AtomicU32::new(0),
+            _data: data,
+        })
+    }
+}
+
+/// One instance, and two people who use it.
+pub struct World {
+    pub backend: Arc<Backend>,
+    pub store: Arc<MoodyStore>,
+    pub ports: Ports,
+    pub services: Services,
+    pub ann: Viewer,
+    pub ben: Viewer,
+    /// The chat of the two.
+    pub chat: ChatId,
+    live: LivePolicy,
+}
+
+impl World {
+    /// A world on this bus.
+    pub async fn new(backend: Arc<Backend>, bus: Arc<dyn Bus>, live: LivePolicy) -> Self {
+        let store = Arc::new(MoodyStore::new(backend.adapters.store.clone()));
+        let ports = Ports {
+            chats: Arc::clone(&store) as _,
+            messages: Arc::clone(&store) as _,
+            bus,
+            ..backend.adapters.ports.clone()
+        };
+        let services = instance(ports.clone(), live);
+        let ann = person(&backend, "ann").await;
+        let ben = person(&backend, "ben").await;
+        let (chat, _) = services
+            .chats
+            .start_direct(&ann, ben.user_id)
+            .await
+            .unwrap();
+        Self {
+            backend,
+            store,
+            ports,
+            services,
+            ann,
+            ben,
+            chat: chat.id,
+            live,
+        }
+    }
+
+    /// The same people and the same store, on another bus.
+    pub fn on_another_bus(&self, bus: Arc<dyn Bus>) -> Self {
+        let ports = Ports {
+            bus,
+            ..self.ports.clone()
+        };
+        Self {
+            backend: Arc::clone(&self.backend),
+            store: Arc::clone(&self.store),
+            services: instance(ports.clone(), self.live),
+            ports,
+            ..*self
+        }
+    }
+
+    /// A world of its own on a bus that follows the script.
+    pub async fn scripted(mailbox: usize, live: LivePolicy) -> (Self, Arc<ScriptBus>) {
+        let bus = ScriptBus::new(mailbox);
+        let backend = Backend::open().await;
+        let world = Self::new(backend, Arc::clone(&bus) as _, live).await;
+        (world, bus)
+    }
+
+    /// Another instance on the same adapters.
+    pub fn other_instance(&self) -> Services {
+        instance(self.ports.clone(), self.live)
+    }
+
+    /// Somebody else.
+    pub async fn person(&self, name: &str) -> Viewer {
+        person(&self.backend, name).await
+    }
+
+    /// Sends a message to the chat of the two.
+    pub async fn send(&self, sender: &Viewer, text: &str) -> Message {
+        self.send_to(self.chat, sender, text).await
+    }
+
+    pub async fn send_to(&self, chat: ChatId, sender: &Viewer, text: &str) -> Message {
+        let text = MessageText::parse(text).unwrap();
+        let messages = &self.services.messages;
+        let sent = messages.send(sender, chat, text, None).await;
+        sent.unwrap().message
+    }
+
+    /// Sends with an id of the sender's own; sending again is harmless.
+    pub async fn send_once(&self, sender: &Viewer, own_id: &str) -> Message {
+        let text = MessageText::parse(own_id).unwrap();
+        let own_id = ClientMessageId::parse(own_id).unwrap();
+        let messages = &self.services.messages;
+        let sent = messages.send(sender, self.chat, text, Some(own_id)).await;
+        sent.unwrap().message
+    }
+
+    /// Ann sends so many at once.
+    pub async fn send_many(&self, count: usize) {
+        let sends = (0..count).map(|_| self.send(&self.ann, "one of many"));
+        futures_util::future::join_all(sends).await;
+    }
+
+    /// Ben's feed of the messages from now on.
+    pub async fn follow(&self) -> MessageFeed {
+        self.resume(None).await
+    }
+
+    /// Ben's feed of the messages behind this one.
+    pub async fn follow_after(&self, seq: Seq) -> MessageFeed {
+        self.resume(Some(seq)).await
+    }
+
+    async fn resume(&self, after: Option<Seq>) -> MessageFeed {
+        self.try_follow(after).await.unwrap()
+    }
+
+    pub async fn try_follow(&self, after: Option<Seq>) -> Result<MessageFeed, LiveError> {
+        let after = after.map(|seq| self.cursor(seq));
+        let live = &self.services.live;
+        live.messages(&self.ben, self.chat, after.as_deref()).await
+    }
+
+    /// The cursor of a message of the chat.
+    pub fn cursor(&self, seq: Seq) -> String {
+        let chat_id = self.chat;
+        MessageCursor { chat_id, seq }.encode()
+    }
+
+    /// What the store holds of the chat, asked of the embedded store itself.
+    pub async fn held(&self) -> Vec<Message> {
+        let store = &self.backend.adapters.store;
+        let mut held: Vec<Message> = Vec::new();
+        loop {
+            let window = Window {
+                after: held.last().map(|message| message.seq),
+                before: None,
+                limit: MAX_PAGE,
+                from_end: false,
+            };
+            let page = store.page(self.chat, &window).await.unwrap();
+            held.extend(page.items);
+            if !page.has_next {
+                return held;
+            }
+        }
+    }
+}
+
+/// The services as one process has them.
+fn instance(ports: Ports, live: LivePolicy) -> Services {
+    let free = |rule: &mut Rule| {
+        rule.quota = Quota {
+            burst: 1_000_000,
+            period: Duration::from_secs(1),
+        };
+    };
+    let mut policies = Config::default().policies();
+    free(&mut policies.send);
+    free(&mut policies.start_chat);
+    free(&mut policies.typing);
+    policies.live = live;
+    policies.presence = PresencePolicy {
+        sweep: Duration::from_millis(10),
+        ..PresencePolicy::default()
+    };
+    Services::new(ports, policies)
+}
+
+/// Signs up somebody whose address nobody else has.
+async fn person(backend: &Backend, name: &str) -> Viewer {
+    let accounts = &backend.adapters.ports.accounts;
+    let ids = IdGenerator::new(Arc::clone(&backend.clock) as _, Arc::new(SystemEntropy));
+    let number = backend.people.fetch_add(1, Ordering::SeqCst);
+    let email = EmailAddress::parse(&format!("{name}.{number}@example.org")).unwrap();
+    let now = backend.clock.now();
+    let candidate = User {
+        id: ids.next(),
+        name: DisplayName::of_address(&email),
+        email,
+        about: None,
+        created_at: now,
+        last_seen_at: None,
+    };
+    let (user, _) = accounts.find_or_create_user(&candidate).await.unwrap();
+    let session = Session {
+        id: ids.next(),
+        user_id: user.id,
+        created_at: now,
+        last_used_at: now,
+        expires_at: now + Duration::from_hours(24),
+        user_agent: None,
+        ip_address: None,
+    };
+    let token = RefreshToken::generate(session.id, &SystemEntropy).hash();
+    accounts.create_session(&session, token).await.unwrap();
+    Viewer {
+        user_id: user.id,
+        session_id: session.id,
+        expires_at: session.expires_at,
+    }
+}
+
+/// The next item, which must come.
+pub async fn next<F: Feed>(feed: &mut F) -> F::Item {
+    match soon("the feed's next item", feed.next()).await {
+        Ok(item) => item,
+        Err(error) => panic!("the feed has ended: {error:?}"),
+    }
+}
+
+/// The next so many items.
+pub async fn take<F: Feed>(feed: &mut F, count: usize) -> Vec<F::Item> {
+    let mut items = Vec::new();
+    for _ in 0..count {
+        items.push(next(feed).await);
+    }
+    items
+}
+
+/// Why the feed ends, which it must before it delivers anything else.
+pub async fn end<F: Feed<Item: Debug>>(feed: &mut F) -> LiveError {
+    match soon("the feed's end", feed.next()).await {
+        Ok(item) => panic!("the feed goes on with {item:?}"),
+        Err(error) => error,
+    }
+}
+
+/// Nothing waits in the feed. What needs another step to come is not found by this.
+pub fn nothing_waits<F: Feed<Item: Debug>>(feed: &mut F) {
+    if let Some(item) = feed.next().now_or_never() {
+        panic!("something came: {item:?}");
+    }
+}
+
+/// The message that was published.
+pub fn message(published: &Arc<Published>) -> Message {
+    published.message().unwrap().clone()
+}
+
+/// The numbers of the next messages.
+pub async fn seqs(feed: &mut MessageFeed, count: usize) -> Vec<Seq> {
+    let items = take(feed, count).await;
+    items.iter().map(|item| message(item).seq).collect()
+}

@@ -1,0 +1,349 @@
+//! The server process's end, in order and by force, and what its next start finds.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::{Value, json};
+use talksy_tests::client::{Client, MESSAGE_ADDED, SEND, User, string};
+use talksy_tests::process::{ServerProcess, run_talksy};
+use talksy_tests::{eventually, soon};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// Limits that the tests do not meet.
+const GENEROUS: [&str; 4] = [
+    "--set",
+    "limits.send.burst=1000000",
+    "--set",
+    "limits.login_ip.burst=1000",
+];
+
+const ROUNDS: usize = 4;
+const SENDERS: usize = 6;
+
+fn data_dir() -> TempDir {
+    match tempfile::tempdir() {
+        Ok(folder) => folder,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// The user's client on the server's next start.
+fn at(user: &User, address: SocketAddr) -> User {
+    User {
+        client: Client::new(address).with_token(user.client.token().unwrap_or_default()),
+        ..user.clone()
+    }
+}
+
+/// Sends; the message's number, or nothing where no answer came.
+async fn try_send(user: &User, chat: &str, own_id: &str) -> Option<i64> {
+    let input = json!({ "chatId": chat, "text": own_id, "clientMessageId": own_id });
+    let reply = user.client.try_run(SEND, json!({ "input": input })).await;
+    let data = reply.ok()?.data();
+    data["sendMessage"]["message"]["seq"].as_i64()
+}
+
+/// The chat from its beginning: each message's own id, by its number.
+async fn history(user: &User, chat: &str) -> BTreeMap<i64, String> {
+    const PAGE: &str = "query($id: ID!, $after: String) { node(id: $id) { ... on Chat {
+        messages(first: 100, after: $after) {
+            nodes { seq text clientMessageId } pageInfo { hasNextPage endCursor } } } } }";
+    let mut found = BTreeMap::new();
+    let mut after = Value::Null;
+    loop {
+        let data = user
+            .client
+            .data(PAGE, json!({ "id": chat, "after": after }))
+            .await;
+        let page = &data["node"]["messages"];
+        for message in page["nodes"].as_array().into_iter().flatten() {
+            assert_eq!(message["text"], message["clientMessageId"]);
+            let seq = message["seq"].as_i64().unwrap_or(-1);
+            let twice = found.insert(seq, string(&message["text"]));
+            assert_eq!(twice, None, "number {seq} came twice");
+        }
+        if page["pageInfo"]["hasNextPage"] == json!(false) {
+            return found;
+        }
+        after = page["pageInfo"]["endCursor"].clone();
+    }
+}
+
+/// Follows a chat over the server's lives.
+struct Follower {
+    user: User,
+    chat: String,
+    cursor: Value,
+    seqs: Vec<i64>,
+}
+
+impl Follower {
+    /// Takes what comes until the connection ends, or the last of `until` messages has come.
+    async fn follow(mut self, address: SocketAddr, until: Option<i64>) -> Self {
+        let variables = json!({ "chatId": self.chat, "after": self.cursor });
+        let user = at(&self.user, address);
+        let mut feed = user.client.subscribe(MESSAGE_ADDED, variables).await;
+        while until.is_none() || self.seqs.last().copied() != until {
+            let Some(data) = feed.try_next().await else {
+                break;
+            };
+            let edge = &data["messageAdded"];
+            self.cursor = edge["cursor"].clone();
+            self.seqs.push(edge["node"]["seq"].as_i64().unwrap_or(-1));
+        }
+        self
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_at_any_moment_loses_nothing_that_was_acknowledged() {
+    let data = data_dir();
+    let mut server = ServerProcess::start(data.path(), &GENEROUS).await;
+    let ada = server.sign_in(data.path(), "ada").await;
+    let bob = server.sign_in(data.path(), "bob").await;
+    let chat = ada.start_chat(&bob).await;
+    // The beginning, from which the followers resume.
+    let first = try_send(&ada, &chat, "first").await;
+    assert_eq!(first, Some(1));
+    let newest = "query($id: ID!) { node(id: $id) { ... on Chat {
+        messages(last: 1) { pageInfo { endCursor } } } } }";
+    let newest = ada.client.data(newest, json!({ "id": chat })).await;
+    let cursor = newest["node"]["messages"]["pageInfo"]["endCursor"].clone();
+    let mut followers: Vec<_> = [&ada, &bob]
+        .map(|user| Follower {
+            user: user.clone(),
+            chat: chat.clone(),
+            cursor: cursor.clone(),
+            seqs: vec![1],
+        })
+        .into();
+    let mut acknowledged = BTreeMap::from([(1, "first".to_owned())]);
+
+    for round in 0..ROUNDS {
+        let address = server.address;
+        let following: Vec<_> = followers
+            .drain(..)
+            .map(|follower| tokio::spawn(follower.follow(address, None)))
+            .collect();
+        let answers = Arc::new(AtomicUsize::new(0));
+        let sending: Vec<_> = (0..SENDERS)
+            .map(|sender| {
+                let user = at([&ada, &bob][sender % 2], address);
+                let (chat, answers) = (chat.clone(), Arc::clone(&answers));
+                tokio::spawn(async move {
+                    let mut done = Vec::new();
+                    for n in 0.. {
+                        let own_id = format!("{round}-{sender}-{n}");
+                        match try_send(&user, &chat, &own_id).await {
+                            Some(seq) => done.push((seq, own_id)),
+                            None => return (done, own_id),
+                        }
+                        answers.fetch_add(1, Ordering::SeqCst);
+                    }
+                    unreachable!("senders send until the server is killed")
+                })
+            })
+            .collect();
+        let enough = 40 + 17 * round;
+        eventually("answers before the kill", async || {
+            (answers.load(Ordering::SeqCst) >= enough).then_some(())
+        })
+        .await;
+        server.kill().await;
+
+        let mut unanswered = Vec::new();
+        for (sender, task) in sending.into_iter().enumerate() {
+            let (done, open) = task.await.unwrap();
+            for (seq, own_id) in done {
+                let twice = acknowledged.insert(seq, own_id);
+                assert_eq!(twice, None, "number {seq} was given twice");
+            }
+            unanswered.push((sender, open));
+        }
+        for task in following {
+            followers.push(task.await.unwrap());
+        }
+        server = ServerProcess::start(data.path(), &GENEROUS).await;
+        let ada = at(&ada, server.address);
+        let found = history(&ada, &chat).await;
+        for (seq, own_id) in &acknowledged {
+            assert_eq!(found.get(seq), Some(own_id), "acknowledged and not there");
+        }
+        // What was on its way may have arrived or not. Sent again, it is there once.
+        for (sender, own_id) in unanswered {
+            let user = at([&ada, &bob][sender % 2], server.address);
+            let seq = try_send(&user, &chat, &own_id).await.unwrap();
+            acknowledged.insert(seq, own_id);
+        }
+        let found = history(&ada, &chat).await;
+        assert_eq!(found, acknowledged, "after round {round}");
+        let dense: Vec<_> = (1..).take(found.len()).collect();
+        assert_eq!(found.into_keys().collect::<Vec<_>>(), dense);
+    }
+    let last = acknowledged.keys().last().copied();
+    for follower in followers {
+        let follower = soon("the rest", follower.follow(server.address, last)).await;
+        let all: Vec<_> = acknowledged.keys().copied().collect();
+        assert_eq!(follower.seqs, all, "{}'s feed", follower.user.name);
+    }
+}
+
+/// A POST of which only the first half of the body has been sent; the server is reading it.
+struct HalfSent {
+    stream: TcpStream,
+    rest: String,
+}
+
+impl HalfSent {
+    async fn start(user: &User, query: &str, variables: Value) -> Self {
+        match Self::try_start(user, query, variables).await {
+            Ok(request) => request,
+            Err(error) => panic!("not sent: {error}"),
+        }
+    }
+
+    async fn try_start(user: &User, query: &str, variables: Value) -> std::io::Result<Self> {
+        let address = user.client.address();
+        let token = user.client.token().unwrap_or_default();
+        let mut body = json!({ "query": query, "variables": variables }).to_string();
+        let head = format!(
+            "POST /graphql HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\nExpect: 100-continue\r\n\r\n",
+            body.len()
+        );
+        let rest = body.split_off(body.len() / 2);
+        let mut stream = TcpStream::connect(address).await?;
+        stream.write_all(head.as_bytes()).await?;
+        // The server says so when it begins to read the body.
+        let mut answer = [0; 25];
+        soon("100 Continue", stream.read_exact(&mut answer)).await?;
+        assert_eq!(&answer, b"HTTP/1.1 100 Continue\r\n\r\n");
+        stream.write_all(body.as_bytes()).await?;
+        Ok(Self { stream, rest })
+    }
+
+    /// Sends the rest; the answer.
+    async fn finish(mut self) -> std::io::Result<String> {
+        self.stream.write_all(self.rest.as_bytes()).await?;
+        let mut answer = String::new();
+        let read = self.stream.read_to_string(&mut answer);
+        soon("the answer and the connection's end", read).await?;
+        Ok(answer)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_finishes_what_runs_and_sends_sockets_elsewhere() {
+    let data = data_dir();
+    let mut server = ServerProcess::start(data.path(), &GENEROUS).await;
+    let ada = server.sign_in(data.path(), "ada").await;
+    let bob = server.sign_in(data.path(), "bob").await;
+    let chat = ada.start_chat(&bob).await;
+    let mut feed = bob.follow(&chat, None).await;
+    let mut idle = server.client().socket().await;
+    ada.send(&chat, "before").await;
+    let seen = feed.added().await;
+    let input = json!({ "chatId": chat, "text": "in flight", "clientMessageId": "x" });
+    let request = HalfSent::start(&ada, SEND, json!({ "input": input })).await;
+
+    server.signal("TERM").await;
+    assert_eq!(feed.socket().closed().await, 1012);
+    assert_eq!(idle.closed().await, 1012);
+    let answer = request.finish().await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(answer.contains(r#""text":"in flight""#), "{answer}");
+    let status = server.ended().await;
+    assert_eq!(status.code(), Some(0), "{status}");
+    assert!(TcpStream::connect(server.address).await.is_err());
+
+    // The next start takes up where this one ended: same tokens, same messages, same cursors.
+    let server = ServerProcess::start(data.path(), &GENEROUS).await;
+    let bob = at(&bob, server.address);
+    let after = string(&seen["cursor"]);
+    let mut feed = bob.follow(&chat, Some(&after)).await;
+    assert_eq!(feed.added().await["node"]["text"], json!("in flight"));
+    let retry = try_send(&at(&ada, server.address), &chat, "x").await;
+    assert_eq!(retry, Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_sigterm_ends_a_drain_that_hangs() {
+    let data = data_dir();
+    let arguments = [
+        &GENEROUS[..],
+        &[
+            "--set",
+            "shutdown.drain=5m",
+            "--set",
+            "http.body_timeout=5m",
+        ],
+    ];
+    let mut server = ServerProcess::start(data.path(), &arguments.concat()).await;
+    let ada = server.sign_in(data.path(), "ada").await;
+    let bob = server.sign_in(data.path(), "bob").await;
+    let chat = ada.start_chat(&bob).await;
+    ada.send(&chat, "kept").await;
+    let _request = HalfSent::start(&ada, "{ me { id } }", json!({})).await;
+
+    server.signal("TERM").await;
+    let line = server.log_line("stopping").await;
+    assert!(line.contains("SIGTERM"), "{line}");
+    server.signal("TERM").await;
+    let status = server.ended().await;
+    assert_eq!(status.code(), Some(143), "{status}");
+
+    let server = ServerProcess::start(data.path(), &GENEROUS).await;
+    let mut feed = at(&bob, server.address).follow(&chat, None).await;
+    at(&ada, server.address).send(&chat, "next").await;
+    assert_eq!(feed.seqs(1).await, [2]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_finish_in_the_drain_time_is_cut_off() {
+    let data = data_dir();
+    let arguments = [&GENEROUS[..], &["--set", "shutdown.drain=200ms"]];
+    let mut server = ServerProcess::start(data.path(), &arguments.concat()).await;
+    let ada = server.sign_in(data.path(), "ada").await;
+    let mut request = HalfSent::start(&ada, "{ me { id } }", json!({})).await;
+    server.signal("TERM").await;
+    let status = server.ended().await;
+    assert_eq!(status.code(), Some(0), "{status}");
+    let mut rest = Vec::new();
+    // Cut off with a reset or an end, without an answer.
+    drop(request.stream.read_to_end(&mut rest).await);
+    assert_eq!(String::from_utf8_lossy(&rest), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_server_on_the_same_data_or_port_says_what_is_in_its_way() {
+    let data = data_dir();
+    let server = ServerProcess::start(data.path(), &GENEROUS).await;
+    let ada = server.sign_in(data.path(), "ada").await;
+
+    let second = run_talksy(data.path(), &["--listen", "127.0.0.1:0"]).await;
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert_eq!(second.status.code(), Some(1), "{said}");
+    let database = data.path().join("talksy.db");
+    let reason = format!(
+        "talksy: the store cannot be opened: {} is in use by another server; stop that one first, \
+         or give this one a data directory of its own",
+        database.display()
+    );
+    assert!(said.contains(&reason), "{said}");
+
+    let elsewhere = data_dir();
+    let listen = server.address.to_string();
+    let second = run_talksy(elsewhere.path(), &["--listen", &listen]).await;
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert_eq!(second.status.code(), Some(1), "{said}");
+    let reason = format!("talksy: cannot listen on {listen}: Address already in use");
+    assert!(said.contains(&reason), "{said}");
+
+    // The first took no harm.
+    let me = ada.client.data("{ me { name } }", json!({})).await;
+    assert_eq!(me["me"]["name"], json!("ada"));
+}

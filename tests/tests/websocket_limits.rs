@@ -1,0 +1,321 @@
+//! What a socket may cost: how many there are, what runs on one, how long a peer may be silent
+//! or read slowly, and how sockets end with the server.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use talksy_tests::app::TestApp;
+use talksy_tests::client::{SEND, User, string};
+use talksy_tests::eventually;
+use talksy_tests::hindrance::{Fate, Hindrance};
+use talksy_tests::websocket::{Received, Socket};
+use talksy_tests::wire::{RawSocket, opcode};
+
+const PROTOCOL: &str = "graphql-transport-ws";
+
+/// How often `large` repeats a message's text.
+const REPEATED: usize = 50;
+/// A message's longest text: 4,000 characters of four bytes.
+const LONGEST: usize = 16_000;
+
+/// Follows a chat with frames of 800 kB, so that a few fill what the kernel holds for a socket.
+fn large(chat: &str, after: Option<&str>) -> Value {
+    let texts = (0..REPEATED).fold(String::new(), |texts, n| format!("{texts} t{n}: text"));
+    json!({
+        "query": format!(
+            "subscription($chat: ID!, $after: String) {{
+                messageAdded(chatId: $chat, after: $after) {{ cursor node {{ seq {texts} }} }} }}"
+        ),
+        "variables": { "chat": chat, "after": after }
+    })
+}
+
+fn longest_text() -> String {
+    "😀".repeat(LONGEST / 4)
+}
+
+/// A socket of a client that reads only when the test does.
+async fn unread(user: &User, chat: &str) -> RawSocket {
+    let mut socket = RawSocket::transport(user.client.address()).await;
+    let payload = json!({ "token": user.client.token() });
+    socket
+        .message(json!({ "type": "connection_init", "payload": payload }))
+        .await;
+    assert_eq!(socket.next().await, Ok(json!({ "type": "connection_ack" })));
+    let payload = large(chat, None);
+    socket
+        .message(json!({ "type": "subscribe", "id": "1", "payload": payload }))
+        .await;
+    socket.message(json!({ "type": "ping" })).await;
+    assert_eq!(socket.next().await, Ok(json!({ "type": "pong" })));
+    socket
+}
+
+/// Checks a large frame, and gives its number and cursor.
+fn take(message: &Value) -> (i64, String) {
+    let added = &message["payload"]["data"]["messageAdded"];
+    let last = &added["node"][format!("t{}", REPEATED - 1)];
+    assert_eq!(last.as_str().map(str::len), Some(LONGEST));
+    (
+        added["node"]["seq"].as_i64().unwrap_or(0),
+        string(&added["cursor"]),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_does_not_read_delays_nobody_is_closed_and_resumes_without_loss() {
+    const COUNT: i64 = 40;
+    let app = TestApp::builder()
+        .config(|config| {
+            config.http.websocket.write_timeout = Duration::from_millis(300);
+            config.http.websocket.close_timeout = Duration::from_mins(1);
+            config.presence.grace = Duration::ZERO;
+            config.presence.sweep = Duration::from_millis(100);
+        })
+        .start()
+        .await;
+    let (ada, bob, chat) = app.pair().await;
+    let mut stuck = unread(&bob, &chat).await;
+    let presence = "subscription($ids: [ID!]!) { presenceChanged(userIds: $ids) { status } }";
+    let mut bob_is = ada
+        .client
+        .subscribe(presence, json!({ "ids": [bob.id] }))
+        .await;
+    assert_eq!(bob_is.next().await["presenceChanged"]["status"], "ONLINE");
+
+    let mut ada_sees = ada.follow(&chat, None).await;
+    for seq in 1..=COUNT {
+        ada.send(&chat, &longest_text()).await;
+        assert_eq!(ada_sees.seqs(1).await, [seq]);
+    }
+    // His only socket is over for the server, with all that waited for it.
+    assert_eq!(bob_is.next().await["presenceChanged"]["status"], "OFFLINE");
+
+    let mut seen = Vec::new();
+    let mut cursor = None;
+    let end = loop {
+        match stuck.next().await {
+            Ok(message) => {
+                let (seq, at) = take(&message);
+                seen.push(seq);
+                cursor = Some(at);
+            }
+            Err(end) => break end,
+        }
+    };
+    assert_eq!(end, (1013, "The client reads too slowly".into()));
+    let count = i64::try_from(seen.len()).unwrap();
+    assert!(0 < count && count < COUNT, "{count} came");
+    let mut socket = bob.client.socket().await;
+    let payload = large(&chat, cursor.as_deref());
+    socket
+        .send(json!({ "type": "subscribe", "id": "1", "payload": payload }))
+        .await;
+    for _ in count..COUNT {
+        seen.push(take(&socket.message().await).0);
+    }
+    assert_eq!(seen, (1..=COUNT).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_slow_client_has_not_read_waits_in_the_store_not_in_memory() {
+    const COUNT: i64 = 48;
+    let store = Hindrance::new();
+    let app = TestApp::builder()
+        .config(|config| {
+            config.live.mailbox = 16;
+            config.http.websocket.write_timeout = Duration::from_mins(10);
+            config.http.websocket.ping_interval = Duration::from_mins(10);
+        })
+        .ports(store.install())
+        .start()
+        .await;
+    let (ada, bob, chat) = app.pair().await;
+    let mut slow = unread(&bob, &chat).await;
+    let mut bob_sees_elsewhere = bob.follow(&chat, None).await;
+    for seq in 1..=COUNT {
+        ada.send(&chat, &longest_text()).await;
+        assert_eq!(bob_sees_elsewhere.seqs(1).await, [seq]);
+    }
+    // Had the server gone on taking messages for the slow socket, it would find none missing.
+    let before = store.pages();
+    let mut seen = Vec::new();
+    while seen.len() < usize::try_from(COUNT).unwrap() {
+        seen.push(take(&slow.next().await.unwrap()).0);
+    }
+    assert_eq!(seen, (1..=COUNT).collect::<Vec<_>>());
+    assert!(store.pages() > before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operation_that_waits_for_a_slow_socket_does_not_stop_that_sockets_close() {
+    let app = TestApp::builder()
+        .config(|config| config.http.websocket.write_timeout = Duration::from_mins(10))
+        .start()
+        .await;
+    let (ada, bob, chat) = app.pair().await;
+    let mut slow = unread(&bob, &chat).await;
+    let mut ada_sees = ada.follow(&chat, None).await;
+    for seq in 1..=24 {
+        ada.send(&chat, &longest_text()).await;
+        assert_eq!(ada_sees.seqs(1).await, [seq]);
+    }
+    let stopping = tokio::spawn(app.stop());
+    // What the server had put into the queue comes first, whole and in order.
+    let mut expected = 1;
+    let end = loop {
+        match slow.next().await {
+            Ok(message) => {
+                assert_eq!(take(&message).0, expected);
+                expected += 1;
+            }
+            Err(end) => break end,
+        }
+    };
+    assert_eq!(end, (1012, "The server is restarting".into()));
+    assert!(expected > 1);
+    slow.send(opcode::CLOSE, 1012_u16.to_be_bytes()).await;
+    assert!(slow.ended().await);
+    stopping.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_closes_every_socket_with_a_code_to_come_back_on() {
+    let app = TestApp::start().await;
+    let (ada, _bob, chat) = app.pair().await;
+    let mut busy = ada.follow(&chat, None).await;
+    let mut idle = ada.client.socket().await;
+    let mut new = Socket::connect(app.address, PROTOCOL).await;
+    let stopping = tokio::spawn(app.stop());
+    let restart = Received::Closed(1012, "The server is restarting".into());
+    assert_eq!(busy.socket().next().await, restart);
+    assert_eq!(idle.next().await, restart);
+    assert_eq!(new.next().await, restart);
+    // A close is done once it is answered, which these clients do when they read on.
+    for socket in [busy.socket(), &mut idle, &mut new] {
+        assert_eq!(socket.next().await, Received::Gone);
+    }
+    stopping.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_peer_is_pinged_and_then_given_up() {
+    let app = TestApp::builder()
+        .config(|config| {
+            config.http.websocket.ping_interval = Duration::from_millis(50);
+            config.http.websocket.init_timeout = Duration::from_mins(1);
+        })
+        .start()
+        .await;
+    let mut dead = RawSocket::transport(app.address).await;
+    let mut pings = 0;
+    let end = loop {
+        match dead.frame().await {
+            Some((opcode::PING, payload)) => {
+                assert_eq!(payload, b"");
+                pings += 1;
+            }
+            Some((opcode::CLOSE, frame)) => break talksy_tests::wire::close_of(&frame),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(end.0, 1001);
+    assert!(pings > 0);
+
+    // One that answers stays, though it says nothing else.
+    let mut alive = Socket::connect(app.address, PROTOCOL).await;
+    let mut pings = 0;
+    while pings < 6 {
+        match alive.next_frame().await {
+            Some(frame) if frame.is_ping() => pings += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operation_too_many_is_refused_and_the_socket_stays() {
+    let app = TestApp::builder()
+        .config(|config| config.http.websocket.max_operations = 2)
+        .start()
+        .await;
+    let ada = app.sign_in("ada").await;
+    let mut socket = ada.client.socket().await;
+    let follow = "subscription { chatUpdated { id } }";
+    for id in ["1", "2"] {
+        socket.subscribe(id, follow, json!({})).await;
+    }
+    socket.subscribe("3", follow, json!({})).await;
+    let error = socket.message().await;
+    assert_eq!(
+        (&error["type"], &error["id"]),
+        (&json!("error"), &json!("3"))
+    );
+    assert_eq!(error["payload"][0]["extensions"]["code"], "RATE_LIMITED");
+    socket.send(json!({ "type": "complete", "id": "1" })).await;
+    for _ in 0..5 {
+        let data = socket.run("3", "{ me { name } }", json!({})).await;
+        assert_eq!(data["data"]["me"]["name"], "ada");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mutations_that_were_given_up_still_count_while_they_run() {
+    let store = Hindrance::new();
+    let app = TestApp::builder()
+        .config(|config| config.http.websocket.max_operations = 2)
+        .ports(store.install())
+        .start()
+        .await;
+    let (ada, _bob, chat) = app.pair().await;
+    let send = json!({ "input": { "chatId": chat, "text": "hi" } });
+    store.set(Fate::Held);
+    let mut socket = ada.client.socket().await;
+    for id in ["1", "2"] {
+        socket.subscribe(id, SEND, send.clone()).await;
+        socket.send(json!({ "type": "complete", "id": id })).await;
+    }
+    socket.subscribe("3", SEND, send.clone()).await;
+    let error = socket.message().await;
+    assert_eq!(
+        (&error["type"], &error["id"]),
+        (&json!("error"), &json!("3"))
+    );
+    assert_eq!(error["payload"][0]["extensions"]["code"], "RATE_LIMITED");
+    let data = socket.run("4", "{ me { name } }", json!({})).await;
+    assert_eq!(data["data"]["me"]["name"], "ada");
+    store.set(Fate::Stored);
+    store.release(2);
+    eventually("a place for a mutation", async || {
+        socket.subscribe("5", SEND, send.clone()).await;
+        let message = socket.message().await;
+        let accepted = message["type"] == "next";
+        if accepted {
+            assert_eq!(socket.message().await["type"], "complete");
+        }
+        accepted.then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_too_many_is_closed_with_a_code_to_come_back_on() {
+    let app = TestApp::builder()
+        .config(|config| config.http.websocket.max_sockets = 2)
+        .start()
+        .await;
+    let first = app.client().socket().await;
+    let _second = app.client().socket().await;
+    let mut third = Socket::connect(app.address, PROTOCOL).await;
+    assert_eq!(
+        third.next().await,
+        Received::Closed(1013, "Too many connections".into())
+    );
+    first.cut();
+    eventually("a place for a socket", async || {
+        let mut socket = Socket::connect(app.address, PROTOCOL).await;
+        socket.send_init(None).await;
+        matches!(socket.next().await, Received::Message(_)).then_some(())
+    })
+    .await;
+}

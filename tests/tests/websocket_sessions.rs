@@ -1,0 +1,201 @@
+//! Who is behind a socket: how credentials come, and how their end ends the socket.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use talksy_tests::app::TestApp;
+use talksy_tests::client::{Client, MESSAGE_ADDED, User};
+use talksy_tests::websocket::{Received, Socket};
+use talksy_tests::wire::RawSocket;
+
+const PROTOCOL: &str = "graphql-transport-ws";
+const ELEVEN_MINUTES: Duration = Duration::from_mins(11);
+const LOGOUT: &str = "mutation { logout { sessionId } }";
+
+async fn name_on(socket: &mut Socket) -> Value {
+    let answer = socket.run("me", "{ me { name } }", json!({})).await;
+    answer["data"]["me"].clone()
+}
+
+async fn refused(app: &TestApp, token: &str) -> (u16, String) {
+    let mut socket = Socket::connect(app.address, PROTOCOL).await;
+    socket.send_init(Some(token)).await;
+    match socket.next().await {
+        Received::Closed(code, reason) => (code, reason),
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+/// The same person, signed in on another device.
+async fn other_device(app: &TestApp, user: &User) -> User {
+    app.clock.advance(Duration::from_mins(2));
+    let name = user.email.trim_end_matches("@example.org");
+    app.sign_in(name).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_token_is_taken_from_wherever_clients_put_it() {
+    let app = TestApp::start().await;
+    let ada = app.sign_in("ada").await;
+    let token = ada.client.token().unwrap();
+    let bearer = format!("Bearer {token}");
+    for payload in [
+        json!({ "authorization": bearer }),
+        json!({ "Authorization": format!("bearer {token}") }),
+        json!({ "token": token }),
+        json!({ "accessToken": token }),
+        json!({ "accessToken": bearer, "lang": "en" }),
+        json!({ "headers": { "Authorization": bearer } }),
+    ] {
+        let mut socket = Socket::connect(app.address, PROTOCOL).await;
+        let init = json!({ "type": "connection_init", "payload": payload });
+        socket.send(init).await;
+        assert_eq!(
+            socket.message().await,
+            json!({ "type": "connection_ack" }),
+            "{payload}"
+        );
+        assert_eq!(
+            name_on(&mut socket).await,
+            json!({ "name": "ada" }),
+            "{payload}"
+        );
+    }
+    let query =
+        json!({ "type": "subscribe", "id": "1", "payload": { "query": "{ me { name } }" } });
+    let headers = [
+        ("Sec-WebSocket-Protocol", PROTOCOL),
+        ("Authorization", &bearer),
+    ];
+    let mut socket = RawSocket::open(app.address, &headers).await;
+    socket.message(json!({ "type": "connection_init" })).await;
+    assert_eq!(socket.next().await, Ok(json!({ "type": "connection_ack" })));
+    socket.message(query).await;
+    let next = socket.next().await.unwrap();
+    assert_eq!(next["payload"]["data"]["me"]["name"], "ada");
+
+    // Nobody is someone too, who may do what needs no account.
+    let mut socket = app.client().socket().await;
+    assert_eq!(name_on(&mut socket).await, json!(null));
+    socket
+        .subscribe("1", "subscription { chatUpdated { id } }", json!({}))
+        .await;
+    let error = socket.message().await;
+    assert_eq!(error["type"], "error");
+    assert_eq!(error["payload"][0]["extensions"]["code"], "UNAUTHENTICATED");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_does_not_hold_closes_with_4403() {
+    let app = TestApp::start().await;
+    let ada = app.sign_in("ada").await;
+    let token = ada.client.token().unwrap();
+    assert_eq!(refused(&app, "nonsense").await.0, 4403);
+    let mut forged = token.to_owned();
+    forged.replace_range(forged.len() - 6.., "AAAAAA");
+    assert_eq!(refused(&app, &forged).await.0, 4403);
+    let mut basic = Socket::connect(app.address, PROTOCOL).await;
+    basic
+        .send(json!({ "type": "connection_init", "payload": { "authorization": "Basic YTpi" } }))
+        .await;
+    assert_eq!(basic.closed().await, 4403);
+
+    let phone = other_device(&app, &ada).await;
+    phone.client.data(LOGOUT, json!({})).await;
+    let (code, reason) = refused(&app, phone.client.token().unwrap()).await;
+    assert_eq!(code, 4403);
+    assert!(reason.contains("session"), "{reason}");
+
+    app.clock.advance(ELEVEN_MINUTES);
+    let (code, reason) = refused(&app, token).await;
+    assert_eq!(code, 4403);
+    assert!(reason.contains("expired"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_ends_with_its_token_and_the_client_comes_back_with_a_fresh_one() {
+    let app = TestApp::builder()
+        .config(|config| config.http.websocket.ping_interval = Duration::from_millis(500))
+        .start()
+        .await;
+    let (ada, bob, chat) = app.pair().await;
+    let mut bob_sees = bob.follow(&chat, None).await;
+    ada.send(&chat, "before").await;
+    let last = bob_sees.added().await["cursor"].clone();
+    app.clock.advance(ELEVEN_MINUTES);
+    assert_eq!(
+        bob_sees.socket().next().await,
+        Received::Closed(4403, "The access token has expired".into())
+    );
+    let refreshed = async |user: &User| -> Client {
+        let auth = app.client().refresh(&user.refresh_token).await.data();
+        User::of(&app.client(), &auth["refreshSession"]).client
+    };
+    let ada = User {
+        client: refreshed(&ada).await,
+        ..ada
+    };
+    ada.send(&chat, "meanwhile").await;
+    let variables = json!({ "chatId": chat, "after": last });
+    let mut bob_sees = refreshed(&bob)
+        .await
+        .subscribe(MESSAGE_ADDED, variables)
+        .await;
+    assert_eq!(bob_sees.seqs(1).await, [2]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_token_starts_no_operation() {
+    let app = TestApp::start().await;
+    let ada = app.sign_in("ada").await;
+    let mut socket = ada.client.socket().await;
+    app.clock.advance(ELEVEN_MINUTES);
+    socket.subscribe("1", "{ me { name } }", json!({})).await;
+    assert_eq!(
+        socket.next().await,
+        Received::Closed(4403, "The access token has expired".into())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_session_loses_its_sockets_at_once_and_others_keep_theirs() {
+    let app = TestApp::start().await;
+    let (ada, bob, chat) = app.pair().await;
+    let phone = other_device(&app, &bob).await;
+    let revoked = Received::Closed(4403, "The session was revoked".into());
+
+    let mut on_phone = phone.follow(&chat, None).await;
+    let mut idle_on_phone = phone.client.socket().await;
+    let mut at_desk = bob.follow(&chat, None).await;
+    let revoke = "mutation($id: ID!) { revokeSession(input: { sessionId: $id }) { sessionId } }";
+    let data = bob
+        .client
+        .data(revoke, json!({ "id": phone.session_id }))
+        .await;
+    assert_eq!(data["revokeSession"]["sessionId"], json!(phone.session_id));
+    assert_eq!(on_phone.socket().next().await, revoked);
+    assert_eq!(idle_on_phone.next().await, revoked);
+    ada.send(&chat, "still there?").await;
+    assert_eq!(at_desk.seqs(1).await, [1]);
+
+    // By the socket itself: the answer may be lost to the close, the close is not.
+    let mut own = bob.client.socket().await;
+    own.subscribe("1", LOGOUT, json!({})).await;
+    assert_eq!(own.closed().await, 4403);
+    assert_eq!(at_desk.socket().next().await, revoked);
+    let reply = bob.client.run("{ me { id } }", json!({})).await;
+    assert_eq!(reply.code(), "UNAUTHENTICATED");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_token_used_twice_ends_the_sockets_of_its_session() {
+    let app = TestApp::start().await;
+    let ada = app.sign_in("ada").await;
+    let mut socket = ada.client.socket().await;
+    app.client().refresh(&ada.refresh_token).await.data();
+    // The grace for retries, where there is one, is over by then.
+    app.clock.advance(Duration::from_mins(5));
+    let reply = app.client().refresh(&ada.refresh_token).await;
+    assert_eq!(reply.code(), "TOKEN_REUSED");
+    assert_eq!(socket.closed().await, 4403);
+}
