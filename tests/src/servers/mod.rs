@@ -5,6 +5,7 @@
 
 pub mod mongo;
 pub mod rabbitmq;
+pub mod redis;
 
 use std::net::TcpListener;
 use std::path::Path;
