@@ -75,6 +75,20 @@ impl Mongo {
         Self::new().run().await
     }
 
+    /// A stand-in that speaks the protocol of a MongoDB which is too old.
+    ///
+    /// # Panics
+    /// Where it cannot be.
+    pub async fn start_old() -> Self {
+        stand_in();
+        let start = |port, folder: &Path| {
+            let mut command = stand_in_command(port, folder);
+            command.env("WIRE_VERSION", "8");
+            command
+        };
+        Self::started_by(start).run().await
+    }
+
     async fn run(mut self) -> Self {
         self.server.start().await;
         self

@@ -103,7 +103,7 @@ async fn a_chat_that_was_half_made_is_finished_by_who_opens_it() {
                 .chats_of(user, None, &forward(None, 10))
                 .await
                 .unwrap();
-            assert_eq!(page.items, [opened.clone()]);
+            assert_eq!(page.items, std::slice::from_ref(&opened));
         }
         assert_eq!(fixture.send().await.seq, 1);
     }

@@ -101,23 +101,23 @@ async fn a_server_that_stands_still_is_unavailable_until_it_goes_on() {
     mongo.pause();
     let (chat, draft) = ([fixture.chat], fixture.draft());
     let started = Instant::now();
-    let (ping, read, send, open) = tokio::join!(
+    let (pinged, head, appended, users) = tokio::join!(
         fixture.store.ping(),
         fixture.store.heads(&chat),
         fixture.store.append(&draft),
         fixture.store.users(&fixture.users),
     );
     assert!(started.elapsed() < PROMPT, "waited {:?}", started.elapsed());
-    assert!(is_unavailable(&ping) && is_unavailable(&read));
-    assert!(is_unavailable(&send) && is_unavailable(&open));
+    assert!(is_unavailable(&pinged) && is_unavailable(&head));
+    assert!(is_unavailable(&appended) && is_unavailable(&users));
     mongo.resume();
     eventually("the store to heal", async || {
         fixture.store.ping().await.ok()
     })
     .await;
     eventually("a send", async || {
-        let sent = fixture.store.append(&fixture.draft()).await;
-        sent.ok().map(done)
+        let outcome = fixture.store.append(&fixture.draft()).await;
+        outcome.ok().map(done)
     })
     .await;
     let seqs = fixture.seqs().await;

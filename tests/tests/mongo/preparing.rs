@@ -194,6 +194,27 @@ async fn wrong_credentials_are_told_without_them() {
     }
 }
 
+/// A server that is too old for the adapter is told by that, and not as an outage.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_server_is_refused() {
+    if Mongo::is_real() {
+        // There is one mongod here, and it is new enough.
+        return;
+    }
+    let mongo = Mongo::start_old().await;
+    let refused = open(&mongo, "old").prepare().await.unwrap_err();
+    assert!(
+        matches!(refused, PrepareError::ServerTooOld { .. }),
+        "{refused:?}"
+    );
+    assert!(!refused.is_transient());
+    assert!(
+        refused
+            .to_string()
+            .starts_with("the store needs MongoDB 5.0 or newer")
+    );
+}
+
 /// Sessions that have expired are purged, and no other.
 #[tokio::test(flavor = "multi_thread")]
 async fn expired_sessions_are_purged() {

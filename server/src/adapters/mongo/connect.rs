@@ -189,12 +189,12 @@ mod tests {
                 "an option",
             ),
             ("mongodb://u:p@host/?secret", "an option"),
-            ("mongodb://host/se%24cret", "the database"),
+            ("mongodb://host/secr%C3%A9t", "the database"),
         ];
         for (url, expected) in cases {
             let error = parse(url).expect_err(url).to_string();
             assert!(error.contains(expected), "{url}: {error}");
-            assert!(!error.contains("secret"), "{error}");
+            assert!(!error.contains("secr"), "{error}");
             assert_eq!(error.lines().count(), 1);
         }
         let shown = format!("{:?}", parse("mongodb://u:secret@host").unwrap());

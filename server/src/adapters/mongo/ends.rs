@@ -26,7 +26,11 @@ pub(super) async fn chats(call: &Call, ids: &[ChatId]) -> Result<Vec<Chat>, Faul
     }
     let filter = doc! { "_id": { "$in": keys(ids, id::bytes) }, "ready": true };
     let kept = call.find::<ChatDocument>(filter, Shape::default()).await?;
-    let mut chats: Vec<Chat> = kept.into_iter().map(|kept| kept.chat).collect();
+    exact(call, kept.into_iter().map(|kept| kept.chat).collect()).await
+}
+
+/// The same chats with their exact ends.
+pub(super) async fn exact(call: &Call, mut chats: Vec<Chat>) -> Result<Vec<Chat>, Fault> {
     let ends = above(call, &chats).await?;
     for (chat, (seq, active_at)) in chats.iter_mut().zip(ends) {
         chat.last_seq = chat.last_seq.max(seq);
@@ -35,9 +39,10 @@ pub(super) async fn chats(call: &Call, ids: &[ChatId]) -> Result<Vec<Chat>, Faul
     Ok(chats)
 }
 
-/// A chat, with its exact end.
-pub(super) async fn chat(call: &Call, id: ChatId) -> Result<Option<Chat>, Fault> {
-    Ok(chats(call, &[id]).await?.pop())
+/// The same chat with its exact end.
+pub(super) async fn exact_one(call: &Call, chat: Chat) -> Result<Chat, Fault> {
+    let exact = exact(call, vec![chat.clone()]).await?;
+    Ok(exact.into_iter().next().unwrap_or(chat))
 }
 
 /// Of each of these chats, the end as far as it lies above what the chat says.

@@ -24,15 +24,23 @@
 //!
 //! | call | commands | one after the other |
 //! |---|---|---|
-//! | `append` | \[chat, member\], insert, chat's end; now and then the newest number | 3 to 4 |
+//! | `append` | \[chat, member\], insert, chat's end; at every eighth insert the newest number | 3 to 4 |
+//! | `append` under contention | for each lost race the newest number and an insert more | + 2 |
 //! | `append`, a retry | \[chat, member\], refused insert, first message, end above | 4 to 5 |
-//! | `messages`, `page`, `users`, `users_by_name`, `memberships`, `members` … | 1 | 1 |
+//! | `messages`, `page`, `users`, `users_by_name`, `memberships`, `members`, `first_members`, `slowest_readers`, `chat_ids_of`, `session`, `sessions_of` | 1 | 1 |
 //! | `chats`, `heads`, `last_messages`, `sharing`, `rotate_session` | 2 | 2 |
 //! | `chats_of` | ids, chats, ends above | 3 |
 //! | `chats_of` with a search | ids, chats, names, ends above | 4 |
 //! | `unread_counts` | \[members, chats\], ends above, what is not counted | 3 |
 //! | `mark_read` | newest number, update; the member where it did not move | 2 to 3 |
 //! | `open_direct` | chat, end above; for a new one chat, insert, \[members\], ready | 2 to 4 |
+//! | `find_or_create_user` | user; for a new one insert | 1 to 2 |
+//!
+//! Messages that wait for one chat share an insert, and those that were sent share the update of
+//! the chat's end. None of these numbers grows with the size of a page. `chats_of` reads and sorts
+//! all chats of the user, as their order changes with each message.
+//!
+//! In a sharded cluster `messages` and `members` can be sharded by `chatId`.
 //!
 //! # What the tests' server cannot do
 //!
@@ -40,7 +48,8 @@
 //! what both do: no partial or TTL index (expiry is purged, an absent client id has a stand-in),
 //! no `$lookup`, `$unionWith`, `$text`, collation, pipeline update, `bulkWrite` or transaction, and
 //! of `findAndModify` the document as it was before. It compares strings by UTF-16 unit instead of
-//! by character, which differs only beyond the basic plane. It ignores indexes that are not
+//! by character, which differs only beyond the basic plane, and where that would show, in the
+//! search by name, a pattern says the range again. It ignores indexes that are not
 //! unique, so it says nothing of speed.
 
 mod accounts;

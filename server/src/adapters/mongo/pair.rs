@@ -29,8 +29,7 @@ pub(super) async fn open(
             if !kept.ready {
                 admit(call, &kept.chat, users).await?;
             }
-            let exact = ends::chat(call, kept.chat.id).await?;
-            return Ok((exact.unwrap_or(kept.chat), false));
+            return Ok((ends::exact_one(call, kept.chat).await?, false));
         }
         let document = ChatDocument::direct(candidate, users);
         if call.insert(CHATS, document).await? == Inserted::Done {

@@ -46,7 +46,7 @@ pub(super) async fn send(call: &Call, draft: &Message) -> Result<Append, Fault> 
         }
         Committed::Before(message) => Appended {
             message: *message,
-            chat: ends::chat(call, chat.id).await?.unwrap_or(chat),
+            chat: ends::exact_one(call, chat).await?,
             is_duplicate: true,
         },
     };
