@@ -9,6 +9,7 @@ pub mod bench;
 pub mod chaos;
 pub mod client;
 pub mod clock;
+pub mod cluster;
 pub mod contract;
 pub mod hindrance;
 pub mod mailbox;
