@@ -9,11 +9,13 @@ pub mod bench;
 pub mod chaos;
 pub mod client;
 pub mod clock;
+pub mod cluster;
 pub mod contract;
 pub mod feeds;
 pub mod hindrance;
 pub mod mailbox;
 pub mod process;
+pub mod servers;
 pub mod websocket;
 pub mod wire;
 

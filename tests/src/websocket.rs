@@ -123,6 +123,20 @@ impl Socket {
         .await
     }
 
+    /// The next message or the end, however long it takes to come.
+    pub async fn next_or_end(&mut self) -> Received {
+        loop {
+            match self.stream.next().await {
+                Some(Ok(Message::Text(text))) => {
+                    let message = serde_json::from_str(&text);
+                    return message.map_or(Received::Gone, Received::Message);
+                }
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                _ => return Received::Gone,
+            }
+        }
+    }
+
     /// The next raw frame, pings included; `None` at the end.
     pub async fn next_frame(&mut self) -> Option<Message> {
         soon("a frame on the socket", self.stream.next())

@@ -14,7 +14,7 @@ use talksy_schema::id::{ChatId, IdGenerator, UserId};
 use talksy_schema::limits::{Quota, Rule};
 use talksy_schema::live::{Bus, Feed, LiveError, LivePolicy, MessageFeed, Published};
 use talksy_schema::mail::EmailAddress;
-use talksy_schema::messages::{ClientMessageId, Message, MessageStore as _, MessageText, Seq};
+use talksy_schema::messages::{ClientMessageId, Message, MessageText, Seq};
 use talksy_schema::page::{MAX_PAGE, Window};
 use talksy_schema::presence::PresencePolicy;
 use talksy_schema::services::{Ports, Services};
@@ -96,7 +96,7 @@ pub struct World {
 impl World {
     /// A world on this bus.
     pub async fn new(backend: Arc<Backend>, bus: Arc<dyn Bus>, live: LivePolicy) -> Self {
-        let store = Arc::new(MoodyStore::new(backend.adapters.store.clone()));
+        let store = Arc::new(MoodyStore::new(&backend.adapters.ports));
         let ports = Ports {
             chats: Arc::clone(&store) as _,
             messages: Arc::clone(&store) as _,
@@ -216,7 +216,7 @@ impl World {
 
     /// What the store holds of the chat, asked of the embedded store itself.
     pub async fn held(&self) -> Vec<Message> {
-        let store = &self.backend.adapters.store;
+        let store = &self.backend.adapters.ports.messages;
         let mut held: Vec<Message> = Vec::new();
         loop {
             let window = Window {

@@ -1,0 +1,157 @@
+//! Real servers for the tests: each on a free port of its own, in a temporary folder, to be
+//! stopped, killed, paused and started again. They end with the test.
+//!
+//! A server that is not installed fails the test; it is never passed over.
+
+pub mod mongo;
+pub mod rabbitmq;
+pub mod redis;
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Stdio;
+
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+use crate::app::must;
+use crate::eventually;
+
+/// A port that nobody listens on.
+///
+/// # Panics
+/// Where there is none.
+pub fn free_port() -> u16 {
+    let listener = must(TcpListener::bind("127.0.0.1:0"));
+    must(listener.local_addr()).port()
+}
+
+/// The first of these programs that is installed.
+pub fn installed(programs: &[&str]) -> Option<String> {
+    let path = std::env::var_os("PATH")?;
+    let found = |program: &&&str| {
+        program.starts_with('/') && Path::new(program).exists()
+            || std::env::split_paths(&path).any(|folder| folder.join(program).exists())
+    };
+    programs.iter().find(found).map(|name| (*name).to_owned())
+}
+
+/// How a kind of server is started: on a port, with its data in a folder.
+pub type Start = fn(port: u16, folder: &Path) -> Command;
+
+/// A server process on a port, with a folder of its own. The process leads a group, so that what
+/// it starts ends with it.
+pub struct Managed {
+    name: &'static str,
+    /// The port that it listens on, on 127.0.0.1.
+    pub port: u16,
+    folder: TempDir,
+    start: Start,
+    child: Option<Child>,
+}
+
+impl Managed {
+    /// A server in a new folder, not started yet.
+    pub fn new(name: &'static str, start: Start) -> Self {
+        Self {
+            name,
+            port: free_port(),
+            folder: must(tempfile::tempdir()),
+            start,
+            child: None,
+        }
+    }
+
+    /// Its folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Starts the process and waits until it listens.
+    ///
+    /// # Panics
+    /// Where it ends instead.
+    pub async fn start(&mut self) {
+        let log = must(std::fs::File::create(self.folder().join("output.log")));
+        let mut command = (self.start)(self.port, self.folder.path());
+        command
+            // One that watches its input ends when the test's process does, however that ends.
+            .stdin(Stdio::piped())
+            .stdout(must(log.try_clone()))
+            .stderr(log)
+            .process_group(0)
+            .kill_on_drop(true);
+        let mut child = match command.spawn() {
+            Ok(child) => child,
+            Err(error) => panic!("{} does not start: {error}", self.name),
+        };
+        let listening = eventually("a server that listens", async || {
+            if let Ok(Some(status)) = child.try_wait() {
+                return Some(Err(status));
+            }
+            let connected = tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await;
+            connected.ok().map(|_| Ok(()))
+        });
+        if let Err(status) = listening.await {
+            panic!("{} ended with {status}:\n{}", self.name, self.log());
+        }
+        self.child = Some(child);
+    }
+
+    /// What it has printed since its last start.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder().join("output.log")).unwrap_or_default()
+    }
+
+    /// Stops it in order (SIGTERM) and waits for its end.
+    pub async fn stop(&mut self) {
+        self.signal("TERM");
+        self.ended().await;
+    }
+
+    /// Kills it (SIGKILL) and waits for its end.
+    pub async fn kill(&mut self) {
+        self.signal("KILL");
+        self.ended().await;
+    }
+
+    /// Has it stand still: it accepts connections and does not answer.
+    pub fn pause(&self) {
+        self.signal("STOP");
+    }
+
+    /// Has it go on.
+    pub fn resume(&self) {
+        self.signal("CONT");
+    }
+
+    /// Starts it again, on the same port and folder.
+    pub async fn restart(&mut self) {
+        self.kill().await;
+        self.start().await;
+    }
+
+    async fn ended(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            must(crate::soon("a server's end", child.wait()).await);
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let Some(id) = self.child.as_ref().and_then(Child::id) else {
+            return;
+        };
+        let group = format!("-{id}");
+        let killed = std::process::Command::new("kill")
+            .args(["-s", name, "--", &group])
+            .stderr(Stdio::null())
+            .status();
+        must(killed);
+    }
+}
+
+impl Drop for Managed {
+    fn drop(&mut self) {
+        self.signal("KILL");
+    }
+}
