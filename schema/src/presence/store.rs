@@ -42,6 +42,6 @@ pub trait PresenceStore: Send + Sync {
     /// Resolves when the backend was away and may have lost leases, so that whoever holds some
     /// renews them at once and not only when it is time to.
     async fn lost(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

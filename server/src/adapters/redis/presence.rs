@@ -202,7 +202,7 @@ impl PresenceStore for RedisPresenceStore {
         let keys = [self.ends_key(bucket), self.leases_key(bucket, &user)];
         let end = (now + grace).as_millis().to_string();
         let connection = name(&connection);
-        let arguments = [&user, &connection, &end].map(|text| text.as_bytes());
+        let arguments = [&user, &connection, &end].map(String::as_bytes);
         let keys = keys.each_ref().map(String::as_str);
         let released = self.servers.script(&self.release, &keys, &arguments).await;
         released.map(|_| ()).map_err(|fault| fault.port(BACKEND))
