@@ -147,25 +147,10 @@ impl From<Fault> for PrepareError {
         if kind == Some(ErrorKind::RESP3NotSupported) {
             return Self::TooOld("5 or older".to_owned());
         }
-        if is_certificate(&fault) {
+        // The driver hides what it is but in its text.
+        if fault.to_string().contains("invalid peer certificate") {
             return Self::Certificate(fault.into());
         }
         Self::Unavailable(fault.into())
     }
-}
-
-fn is_certificate(fault: &Fault) -> bool {
-    let mut cause: Option<&(dyn StdError + 'static)> = Some(fault);
-    while let Some(error) = cause {
-        let inner = error
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref);
-        if let Some(inner) = inner
-            && let Some(rustls::Error::InvalidCertificate(_)) = inner.downcast_ref()
-        {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
 }

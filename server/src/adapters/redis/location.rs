@@ -12,13 +12,13 @@
 //! `sentinel_username` and `sentinel_password`. What is not a letter or a digit in a name or a
 //! password is percent-encoded.
 
-use std::fmt;
-
 use redis::io::tcp::TcpSettings;
 use redis::{
     ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, ProtocolVersion, RedisConnectionInfo,
 };
 use secrecy::{ExposeSecret as _, SecretString};
+
+use super::address::Address;
 
 /// Redis' port, and that of Sentinels.
 const PORT: u16 = 6379;
@@ -62,44 +62,6 @@ pub enum RedisOpenError {
     /// The key prefix would defeat the hash tags of keys.
     #[error("the Redis key prefix must not hold braces, spaces or control characters")]
     Prefix,
-}
-
-/// A server's address.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Address {
-    pub(super) host: String,
-    pub(super) port: u16,
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.host, self.port)
-    }
-}
-
-impl Address {
-    /// `host`, `host:port` or `[ipv6]:port`.
-    fn parse(text: &str, default_port: u16) -> Option<Self> {
-        let (host, port) = match text.strip_prefix('[') {
-            Some(rest) => {
-                let (host, port) = rest.split_once(']')?;
-                (host, port.strip_prefix(':'))
-            }
-            None => match text.split_once(':') {
-                Some((host, port)) => (host, Some(port)),
-                None => (text, None),
-            },
-        };
-        let known = |c: char| c.is_ascii_alphanumeric() || "-._:".contains(c);
-        if host.is_empty() || !host.chars().all(known) {
-            return None;
-        }
-        let port = port.map_or(Some(default_port), |port| port.parse().ok())?;
-        Some(Self {
-            host: host.to_owned(),
-            port,
-        })
-    }
 }
 
 /// Who somebody is for a server.
@@ -171,6 +133,16 @@ impl Location {
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         let (credentials, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
         let credentials = Credentials::parse(credentials).ok_or(RedisOpenError::Credentials)?;
+        let default_port = if kind == "+sentinel" {
+            SENTINEL_PORT
+        } else {
+            PORT
+        };
+        // Before the path: a password that is not encoded is told of by what looks like a host.
+        let addresses = hosts
+            .split(',')
+            .map(|host| Address::parse(host, default_port).ok_or(RedisOpenError::Host))
+            .collect::<Result<Vec<_>, _>>()?;
         let (layout, database) = match kind {
             "" => (Layout::Standalone, database(path)?),
             "+cluster" => match database(path) {
@@ -186,14 +158,6 @@ impl Location {
             }
             _ => return Err(RedisOpenError::Scheme),
         };
-        let default_port = match layout {
-            Layout::Sentinel(_) => SENTINEL_PORT,
-            Layout::Standalone | Layout::Cluster => PORT,
-        };
-        let addresses = hosts
-            .split(',')
-            .map(|host| Address::parse(host, default_port).ok_or(RedisOpenError::Host))
-            .collect::<Result<Vec<_>, _>>()?;
         if layout == Layout::Standalone && addresses.len() > 1 {
             return Err(RedisOpenError::ManyHosts);
         }

@@ -26,12 +26,15 @@
 //! An eviction policy must not take keys away (`maxmemory-policy noeviction`): a Redis that is
 //! full then refuses, and callers see it as unavailable.
 
+mod address;
 mod backoff;
 mod bus;
 mod codes;
+mod discovery;
 mod fault;
 mod limits;
 mod location;
+mod map;
 mod node;
 mod prepare;
 mod presence;

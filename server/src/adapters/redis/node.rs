@@ -17,8 +17,8 @@ use redis::{
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
+use super::address::Address;
 use super::fault::Fault;
-use super::location::Address;
 
 /// For how long after a failure to connect callers are told at once.
 const PAUSE: Duration = Duration::from_millis(250);

@@ -4,71 +4,28 @@
 //! A command that was sent and not answered is never sent again: it may have been carried out.
 //! Only what a server has sent elsewhere (`MOVED`, `ASK`) is.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures_util::future::{join_all, select_ok};
+use futures_util::future::join_all;
 use parking_lot::RwLock;
-use redis::{Cmd, ServerErrorKind, Value, from_redis_value};
+use redis::{Cmd, ServerErrorKind, Value};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
+use super::address::Address;
 use super::fault::Fault;
-use super::location::{Address, Layout, Location};
+use super::location::{Layout, Location};
+use super::map::{Map, slot_of};
 use super::node::Node;
 use super::script::Script;
 
-/// How many slots a Cluster's keys are spread over.
-const SLOTS: u16 = 16_384;
 /// How often a command follows a redirection.
 const MAX_REDIRECTIONS: usize = 4;
 /// How long a map that is in doubt is used before it is read again.
 const REREAD_AFTER: Duration = Duration::from_millis(250);
-
-/// Who serves what: from each first slot on up to the last of its range.
-#[derive(Clone, Default)]
-pub(super) struct Map {
-    ranges: BTreeMap<u16, (u16, Arc<Node>)>,
-}
-
-impl Map {
-    fn of(node: Arc<Node>) -> Self {
-        Self {
-            ranges: BTreeMap::from([(0, (SLOTS - 1, node))]),
-        }
-    }
-
-    /// The server of the slot.
-    pub(super) fn owner(&self, slot: u16) -> Result<&Arc<Node>, Fault> {
-        match self.ranges.range(..=slot).next_back() {
-            Some((_, (last, node))) if slot <= *last => Ok(node),
-            _ => Err(Fault::NoNode(slot)),
-        }
-    }
-
-    /// Each server once.
-    pub(super) fn nodes(&self) -> Vec<Arc<Node>> {
-        let mut nodes: HashMap<&Address, &Arc<Node>> = HashMap::new();
-        for (_, node) in self.ranges.values() {
-            nodes.insert(&node.address, node);
-        }
-        nodes.into_values().cloned().collect()
-    }
-
-    /// The first slot that nobody serves.
-    pub(super) fn gap(&self) -> Option<u16> {
-        let mut next = 0;
-        for (first, (last, _)) in &self.ranges {
-            if *first != next {
-                return Some(next);
-            }
-            next = last + 1;
-        }
-        (next < SLOTS).then_some(next)
-    }
-}
 
 /// When the map was last read, and how that went.
 type LastRead = Option<(Instant, Option<Fault>)>;
@@ -238,7 +195,8 @@ impl Servers {
             let Some((address, _)) = target.redirect_node() else {
                 return result;
             };
-            node = self.node(redirected(address, &node.address)?)?;
+            let target = node.address.redirected(address);
+            node = self.node(target.ok_or(Fault::Answer("a redirection to nowhere"))?)?;
             result = if asking {
                 node.asking(command).await
             } else {
@@ -267,12 +225,7 @@ impl Servers {
                 (None, None) => {}
             }
         }
-        let read = match self.location.layout.clone() {
-            Layout::Standalone => self.first_node().map(Map::of),
-            Layout::Sentinel(name) => self.ask_sentinels(&name).await,
-            Layout::Cluster => self.ask_cluster().await,
-        };
-        match read {
+        match self.discover().await {
             Ok(map) => {
                 *last = Some((Instant::now(), None));
                 self.forget_others(&map);
@@ -292,13 +245,8 @@ impl Servers {
         }
     }
 
-    fn first_node(&self) -> Result<Arc<Node>, Fault> {
-        let address = self.location.addresses.first().ok_or(Fault::NoPrimary)?;
-        self.node(address.clone())
-    }
-
     /// The server at this address; the same each time, so that its connection is kept.
-    fn node(&self, address: Address) -> Result<Arc<Node>, Fault> {
+    pub(super) fn node(&self, address: Address) -> Result<Arc<Node>, Fault> {
         let mut nodes = self.nodes.lock();
         if let Some(node) = nodes.get(&address) {
             return Ok(Arc::clone(node));
@@ -312,200 +260,15 @@ impl Servers {
         Ok(node)
     }
 
+    /// The addresses of all servers that are known.
+    pub(super) fn known(&self) -> Vec<Address> {
+        self.nodes.lock().keys().cloned().collect()
+    }
+
     fn forget_others(&self, map: &Map) {
         let serving = map.nodes();
         self.nodes
             .lock()
             .retain(|_, node| serving.iter().any(|other| Arc::ptr_eq(node, other)));
-    }
-
-    /// All Sentinels at the same time: those that are down delay nobody.
-    async fn ask_sentinels(&self, name: &str) -> Result<Map, Fault> {
-        let questions = self
-            .location
-            .addresses
-            .iter()
-            .map(|address| Box::pin(self.ask_sentinel(address, name)));
-        let (node, _others) = select_ok(questions).await?;
-        Ok(Map::of(node))
-    }
-
-    async fn ask_sentinel(&self, sentinel: &Address, name: &str) -> Result<Arc<Node>, Fault> {
-        let info = self.location.sentinel(sentinel)?;
-        let sentinel = Node::new(sentinel.clone(), info, self.limit / 2, Arc::default());
-        let mut question = redis::cmd("SENTINEL");
-        question.arg("GET-MASTER-ADDR-BY-NAME").arg(name);
-        let (host, port) = match sentinel.query(&question).await? {
-            Value::Nil => return Err(Fault::NoPrimary),
-            answer => from_redis_value(answer)
-                .map_err(|_| Fault::Answer("a question for the primary with something else"))?,
-        };
-        let node = self.node(Address { host, port })?;
-        // During a failover a Sentinel may still name the old primary.
-        match node.query(&redis::cmd("ROLE")).await? {
-            Value::Array(role) if is_text(role.first(), b"master") => Ok(node),
-            _ => Err(Fault::NoPrimary),
-        }
-    }
-
-    /// All nodes that are known at the same time.
-    async fn ask_cluster(&self) -> Result<Map, Fault> {
-        let mut addresses: Vec<_> = self.nodes.lock().keys().cloned().collect();
-        addresses.extend(self.location.addresses.iter().cloned());
-        let questions = addresses
-            .iter()
-            .map(|address| Box::pin(self.ask_node(address)));
-        let (map, _others) = select_ok(questions).await?;
-        Ok(map)
-    }
-
-    async fn ask_node(&self, address: &Address) -> Result<Map, Fault> {
-        let node = self.node(address.clone())?;
-        let answer = node.query(redis::cmd("CLUSTER").arg("SLOTS")).await?;
-        let map = self.slots(answer, address)?;
-        map.owner(0)?;
-        Ok(map)
-    }
-
-    /// The answer to `CLUSTER SLOTS`: ranges, each with its nodes, of which the first is the
-    /// primary.
-    fn slots(&self, answer: Value, asked: &Address) -> Result<Map, Fault> {
-        const STRANGE: Fault = Fault::Answer("CLUSTER SLOTS with something else");
-        let Value::Array(ranges) = answer else {
-            return Err(STRANGE);
-        };
-        let mut map = Map::default();
-        for range in ranges {
-            let Value::Array(mut parts) = range else {
-                return Err(STRANGE);
-            };
-            if parts.len() < 3 {
-                return Err(STRANGE);
-            }
-            let Value::Array(mut primary) = parts.swap_remove(2) else {
-                return Err(STRANGE);
-            };
-            primary.truncate(2);
-            let number = |value: &Value| match value {
-                Value::Int(number) => u16::try_from(*number).map_err(|_| STRANGE),
-                _ => Err(STRANGE),
-            };
-            let (first, last) = (number(&parts[0])?, number(&parts[1])?);
-            let host = match primary.first() {
-                Some(Value::BulkString(host)) if !host.is_empty() && host != b"?" => {
-                    String::from_utf8(host.clone()).map_err(|_| STRANGE)?
-                }
-                // A node that does not know its own name.
-                Some(_) => asked.host.clone(),
-                None => return Err(STRANGE),
-            };
-            let port = number(primary.get(1).ok_or(STRANGE)?)?;
-            map.ranges
-                .insert(first, (last, self.node(Address { host, port })?));
-        }
-        Ok(map)
-    }
-}
-
-fn is_text(value: Option<&Value>, text: &[u8]) -> bool {
-    match value {
-        Some(Value::BulkString(bytes)) => bytes == text,
-        Some(Value::SimpleString(string)) => string.as_bytes() == text,
-        _ => false,
-    }
-}
-
-/// Where a redirection leads: `host:port`, or `:port` on the host that sent it.
-fn redirected(target: &str, sender: &Address) -> Result<Address, Fault> {
-    const STRANGE: Fault = Fault::Answer("a redirection to nowhere");
-    let (host, port) = target.rsplit_once(':').ok_or(STRANGE)?;
-    let host = if host.is_empty() { &sender.host } else { host };
-    Ok(Address {
-        host: host.trim_matches(['[', ']']).to_owned(),
-        port: port.parse().map_err(|_| STRANGE)?,
-    })
-}
-
-/// The slot of a key: that of what stands in its first braces, where something does (the Redis
-/// Cluster specification, "Hash tags").
-fn slot_of(key: &str) -> u16 {
-    let hashed = match key.split_once('{') {
-        Some((_, rest)) => match rest.split_once('}') {
-            Some((tag, _)) if !tag.is_empty() => tag,
-            _ => key,
-        },
-        None => key,
-    };
-    crc16(hashed.as_bytes()) % SLOTS
-}
-
-/// CRC-16/XMODEM, as the Redis Cluster specification has it.
-fn crc16(bytes: &[u8]) -> u16 {
-    bytes.iter().fold(0, |crc: u16, byte| {
-        (0..8).fold(crc ^ (u16::from(*byte) << 8), |crc, _| {
-            if crc & 0x8000 == 0 {
-                crc << 1
-            } else {
-                (crc << 1) ^ 0x1021
-            }
-        })
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use secrecy::SecretString;
-
-    use super::*;
-
-    #[test]
-    fn slots_are_those_of_the_specification() {
-        assert_eq!(crc16(b"123456789"), 0x31c3);
-        assert_eq!(slot_of("foo"), 12_182);
-        assert_eq!(slot_of("{user1000}.following"), slot_of("user1000"));
-        assert_eq!(slot_of("foo{{bar}}zap"), slot_of("{bar"));
-        assert_eq!(slot_of("foo{}{bar}"), crc16(b"foo{}{bar}") % SLOTS);
-    }
-
-    #[test]
-    fn a_map_knows_its_owners_and_gaps() {
-        let url = SecretString::from("redis+cluster://seed");
-        let servers = Servers::new(Location::parse(&url).unwrap(), Duration::from_secs(1));
-        let asked = Address {
-            host: "seed".to_owned(),
-            port: 7000,
-        };
-        let range = |first, last, host: &str, port| {
-            let node = vec![
-                Value::BulkString(host.into()),
-                Value::Int(port),
-                Value::BulkString(b"id".to_vec()),
-            ];
-            Value::Array(vec![
-                Value::Int(first),
-                Value::Int(last),
-                Value::Array(node),
-            ])
-        };
-        let answer = Value::Array(vec![range(0, 99, "", 7000), range(200, 16_383, "b", 7001)]);
-        let map = servers.slots(answer, &asked).unwrap();
-        assert_eq!(map.owner(99).unwrap().address.to_string(), "seed:7000");
-        assert_eq!(map.owner(16_383).unwrap().address.to_string(), "b:7001");
-        assert!(matches!(map.owner(100), Err(Fault::NoNode(100))));
-        assert_eq!(map.gap(), Some(100));
-        assert_eq!(map.nodes().len(), 2);
-        assert!(servers.slots(Value::Okay, &asked).is_err());
-    }
-
-    #[test]
-    fn a_redirection_names_a_server() {
-        let sender = Address {
-            host: "a".to_owned(),
-            port: 1,
-        };
-        assert_eq!(redirected("b:2", &sender).unwrap().to_string(), "b:2");
-        assert_eq!(redirected(":2", &sender).unwrap().to_string(), "a:2");
-        assert_eq!(redirected("::1:2", &sender).unwrap().host, "::1");
-        assert!(redirected("b", &sender).is_err());
     }
 }

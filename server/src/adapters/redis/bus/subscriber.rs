@@ -19,10 +19,11 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::super::address::Address;
 use super::super::backoff::Backoff;
 use super::super::fault::Fault;
-use super::super::location::Address;
-use super::super::servers::{Map, Servers};
+use super::super::map::Map;
+use super::super::servers::Servers;
 use super::channels::{Channels, Deserted};
 use super::wire::{Letter, Wire};
 
