@@ -281,13 +281,12 @@ impl User {
     pub async fn follow(&self, chat: &str, after: Option<&str>) -> Subscription {
         const NEWEST: &str = "query($id: ID!) { node(id: $id) { ... on Chat {
             messages(last: 1) { pageInfo { endCursor } } } } }";
-        let after = match after {
-            Some(after) => after.to_owned(),
-            None => {
-                let data = self.client.data(NEWEST, json!({ "id": chat })).await;
-                let end = &data["node"]["messages"]["pageInfo"]["endCursor"];
-                end.as_str().map_or_else(|| start_of(chat), str::to_owned)
-            }
+        let after = if let Some(after) = after {
+            after.to_owned()
+        } else {
+            let data = self.client.data(NEWEST, json!({ "id": chat })).await;
+            let end = &data["node"]["messages"]["pageInfo"]["endCursor"];
+            end.as_str().map_or_else(|| start_of(chat), str::to_owned)
         };
         let variables = json!({ "chatId": chat, "after": after });
         self.client.subscribe(MESSAGE_ADDED, variables).await
