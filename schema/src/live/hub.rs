@@ -4,6 +4,7 @@
 //! the feed behind it reads it there. So a slow feed costs no memory and delays nobody.
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
@@ -78,21 +79,48 @@ impl Mailbox {
 
 type Mailboxes = HashMap<u64, Arc<Mailbox>>;
 
+/// Is told when the last follower of a topic has left.
+pub trait TopicWatcher: Send + Sync {
+    /// Nobody follows the topic any more, unless somebody has begun to meanwhile: ask
+    /// [`Hub::is_followed`]. Must not block; is called where receivers are dropped.
+    fn deserted(&self, topic: Topic);
+}
+
 /// All topics that somebody in this process follows.
-#[derive(Debug)]
 pub struct Hub {
     topics: DashMap<Topic, Mailboxes>,
     next_id: AtomicU64,
     capacity: usize,
+    watcher: Option<Arc<dyn TopicWatcher>>,
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub")
+            .field("topics", &self.topics)
+            .field("capacity", &self.capacity)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Hub {
     /// A hub whose receivers hold at most `capacity` undelivered events each.
     pub fn new(capacity: usize) -> Arc<Self> {
+        Self::make(capacity, None)
+    }
+
+    /// The same, with somebody who is told of deserted topics: for a bus that subscribes
+    /// elsewhere to what is followed here.
+    pub fn watched(capacity: usize, watcher: Arc<dyn TopicWatcher>) -> Arc<Self> {
+        Self::make(capacity, Some(watcher))
+    }
+
+    fn make(capacity: usize, watcher: Option<Arc<dyn TopicWatcher>>) -> Arc<Self> {
         Arc::new(Self {
             topics: DashMap::new(),
             next_id: AtomicU64::new(0),
             capacity: capacity.max(1),
+            watcher,
         })
     }
 
@@ -125,6 +153,16 @@ impl Hub {
         }
     }
 
+    /// Tells the topic's followers that events may have been missed.
+    pub fn interrupt(&self, topic: Topic) {
+        counter!(BUS_INTERRUPTIONS).increment(1);
+        if let Some(mailboxes) = self.topics.get(&topic) {
+            for mailbox in mailboxes.values() {
+                mailbox.interrupt();
+            }
+        }
+    }
+
     /// Tells all receivers that events may have been missed.
     pub fn interrupt_all(&self) {
         counter!(BUS_INTERRUPTIONS).increment(1);
@@ -133,6 +171,11 @@ impl Hub {
                 mailbox.interrupt();
             }
         }
+    }
+
+    /// Whether anybody follows the topic.
+    pub fn is_followed(&self, topic: Topic) -> bool {
+        self.topics.contains_key(&topic)
     }
 
     /// How many topics are followed.
@@ -164,6 +207,11 @@ impl Receiver {
         if fresh {
             self.topics.push(topic);
         }
+    }
+
+    /// Whether the topic is followed.
+    pub fn follows(&self, topic: Topic) -> bool {
+        self.topics.contains(&topic)
     }
 
     /// Follows a topic no longer.
@@ -203,11 +251,17 @@ impl Drop for Receiver {
 }
 
 fn leave(hub: &Hub, id: u64, topic: Topic) {
+    let mut deserted = false;
     if let Entry::Occupied(mut mailboxes) = hub.topics.entry(topic) {
         mailboxes.get_mut().remove(&id);
         if mailboxes.get().is_empty() {
             mailboxes.remove();
+            deserted = true;
         }
+    }
+    // The map is no longer locked here: the watcher may ask it.
+    if deserted && let Some(watcher) = &hub.watcher {
+        watcher.deserted(topic);
     }
 }
 
@@ -221,7 +275,10 @@ pub struct LocalBus {
 impl LocalBus {
     /// A bus over the hub.
     pub fn new(hub: Arc<Hub>) -> Self {
-        Self { hub, trace: || None }
+        Self {
+            hub,
+            trace: || None,
+        }
     }
 
     /// Has each event carry what `trace` says is the publisher's span.
@@ -303,6 +360,43 @@ mod tests {
         }
         assert!(matches!(receiver.recv().await, Signal::Interrupted));
         assert_eq!(typist(&receiver.recv().await), id::from_bytes([4; 16]));
+    }
+
+    #[tokio::test]
+    async fn the_last_to_leave_a_topic_is_told_of_to_the_watcher() {
+        #[derive(Default)]
+        struct Deserted(Mutex<Vec<Topic>>);
+        impl TopicWatcher for Deserted {
+            fn deserted(&self, topic: Topic) {
+                self.0.lock().push(topic);
+            }
+        }
+        let deserted = Arc::new(Deserted::default());
+        let hub = Hub::watched(2, Arc::clone(&deserted) as _);
+        let topic = Topic::Chat(chat());
+        let mut one = hub.receiver(Interest::TYPING);
+        one.follow(topic);
+        one.follow(topic);
+        let mut two = hub.receiver(Interest::TYPING);
+        two.follow(topic);
+        two.unfollow(topic);
+        assert!(hub.is_followed(topic));
+        assert_eq!(*deserted.0.lock(), []);
+        drop(one);
+        assert!(!hub.is_followed(topic));
+        assert_eq!(*deserted.0.lock(), [topic]);
+    }
+
+    #[tokio::test]
+    async fn one_topic_can_be_interrupted_alone() {
+        let hub = Hub::new(2);
+        let mut one = hub.receiver(Interest::TYPING);
+        one.follow(Topic::Chat(chat()));
+        let mut other = hub.receiver(Interest::TYPING);
+        other.follow(Topic::Chat(id::from_bytes([2; 16])));
+        hub.interrupt(Topic::Chat(chat()));
+        assert!(matches!(one.try_recv(), Some(Signal::Interrupted)));
+        assert!(other.try_recv().is_none());
     }
 
     #[tokio::test]

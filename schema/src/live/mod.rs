@@ -26,7 +26,7 @@ pub use bus::Bus;
 pub use chat_feed::ChatFeed;
 pub use event::{Event, Interest, Published, RenderKey, Topic};
 pub use feed::Feed;
-pub use hub::{Hub, LocalBus, Receiver, Signal};
+pub use hub::{Hub, LocalBus, Receiver, Signal, TopicWatcher};
 pub use message_feed::MessageFeed;
 pub use policy::LivePolicy;
 pub use presence_feed::PresenceFeed;

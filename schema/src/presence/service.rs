@@ -114,10 +114,8 @@ impl PresenceService {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                _ = renewal.tick() => {
-                    let all: Vec<_> = self.connections.lock().iter().copied().collect();
-                    self.renew(&all).await;
-                }
+                _ = renewal.tick() => self.renew_all().await,
+                () = self.store.lost() => self.renew_all().await,
                 _ = sweep.tick() => self.sweep().await,
             }
         }
@@ -171,6 +169,11 @@ impl PresenceService {
             is_typing,
         };
         Ok(self.bus.publish(Topic::Chat(chat), event).await?)
+    }
+
+    async fn renew_all(&self) {
+        let all: Vec<_> = self.connections.lock().iter().copied().collect();
+        self.renew(&all).await;
     }
 
     async fn renew(&self, connections: &[(UserId, ConnectionId)]) {

@@ -38,4 +38,10 @@ pub trait PresenceStore: Send + Sync {
 
     /// Those of `users` with a lease that runs at `now`.
     async fn online(&self, users: &[UserId], now: Timestamp) -> Result<Vec<UserId>, PortError>;
+
+    /// Resolves when the backend was away and may have lost leases, so that whoever holds some
+    /// renews them at once and not only when it is time to.
+    async fn lost(&self) {
+        std::future::pending::<()>().await;
+    }
 }

@@ -2,33 +2,40 @@
 
 pub mod backend;
 pub mod memory;
+pub mod mongo;
 mod observed;
-mod rabbitmq;
+pub mod redis;
+mod servers;
 pub mod sqlite;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use parking_lot::Mutex;
 use talksy_mail_worker::amqp::{AmqpOptions, AmqpQueue, InvalidAmqpUrl};
 use talksy_mail_worker::queue::{self, QueueConsumer};
 use talksy_mail_worker::transport::{FileTransport, SmtpTransport, Transport};
 use talksy_mail_worker::{JobError, MailWorker};
-use talksy_schema::clock::Timestamp;
-use talksy_schema::error::{PortError, chain};
-use talksy_schema::live::{Hub, LocalBus};
+use talksy_schema::accounts::AccountStore;
+use talksy_schema::accounts::codes::CodeStore;
+use talksy_schema::chats::ChatStore;
+use talksy_schema::limits::RateLimiter;
+use talksy_schema::live::{Bus, Hub, LocalBus};
 use talksy_schema::mail::MailQueue;
+use talksy_schema::messages::MessageStore;
+use talksy_schema::presence::PresenceStore;
 use talksy_schema::services::Ports;
 
 use crate::app::Environment;
 use crate::config::{Config, ConfigError, StoreLocation};
 use crate::keys::{KeyError, KeyOptions, Keys};
 use crate::lifecycle::Shutdown;
-use backend::{Backend, Backends, NotReady, Store};
+use backend::{Backend, Backends, Store};
 pub use observed::observed;
 
 use memory::{MemoryCodeStore, MemoryPresenceStore, MemoryRateLimiter};
+use mongo::{MongoOpenError, MongoOptions, MongoStore};
+use redis::{RedisAdapters, RedisOpenError, RedisOptions};
 use sqlite::{OpenError, SqliteOptions, SqliteStore};
 
 /// The outbox folder's name in the data directory.
@@ -46,6 +53,12 @@ pub enum StartError {
     /// The store.
     #[error("the store cannot be opened")]
     Store(#[from] OpenError),
+    /// MongoDB as the store.
+    #[error("`store_url` cannot be used")]
+    Mongo(#[from] MongoOpenError),
+    /// Redis.
+    #[error("`redis_url` cannot be used")]
+    Redis(#[from] RedisOpenError),
     /// The mail.
     #[error("mail cannot be sent")]
     Mail(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -65,6 +78,8 @@ pub struct Adapters {
     pub backends: Backends,
     /// The signing keys.
     pub keys: Arc<Keys>,
+    /// Redis, which has tasks to start.
+    redis: Option<RedisAdapters>,
     /// The other end of a mail queue in this process, until it is started.
     mail: Arc<Mutex<Option<(QueueConsumer, MailWorker)>>>,
 }
@@ -78,29 +93,20 @@ impl Adapters {
     pub async fn open(config: &Config, environment: &Environment) -> Result<Self, StartError> {
         let (clock, entropy) = (&environment.clock, &environment.entropy);
         let mut backends: Vec<Arc<dyn Backend>> = Vec::new();
-        let StoreLocation::Sqlite(path) = config.store_location()?;
-        let options = SqliteOptions {
-            readers: NonZeroUsize::new(config.store.readers).unwrap_or(NonZeroUsize::MIN),
-            checkpoint_pages: config.store.checkpoint_pages,
-            ..SqliteOptions::default()
-        };
-        let store = Arc::new(SqliteStore::open(path, &options)?);
-        backends.push(Arc::clone(&store) as _);
+        let stores = stores(config, &mut backends)?;
+        let (shared, redis) = shared(config, environment, &mut backends)?;
         let keys = KeyOptions::from(&config.auth);
         let keys = Keys::open(&config.keys_path(), keys, Arc::clone(clock), &**entropy)?;
         let keys = Arc::new(keys);
         let (mail, consumer) = mail_queue(config, environment, &mut backends)?;
         let ports = Ports {
-            accounts: Arc::clone(&store) as _,
-            chats: Arc::clone(&store) as _,
-            messages: Arc::clone(&store) as _,
-            codes: Arc::new(MemoryCodeStore::new()),
-            limiter: Arc::new(MemoryRateLimiter::new(Arc::clone(clock))),
-            presence: Arc::new(MemoryPresenceStore::new()),
-            bus: Arc::new(
-                LocalBus::new(Hub::new(config.live.mailbox))
-                    .traced_by(talksy_telemetry::traceparent),
-            ),
+            accounts: stores.accounts,
+            chats: stores.chats,
+            messages: stores.messages,
+            codes: shared.codes,
+            limiter: shared.limiter,
+            presence: shared.presence,
+            bus: shared.bus,
             mail,
             secret: keys.code_secret(),
             tokens: Arc::clone(&keys) as _,
@@ -109,21 +115,110 @@ impl Adapters {
         };
         Ok(Self {
             ports,
-            store,
+            store: stores.store,
             backends: Backends::new(backends),
             keys,
+            redis,
             mail: Arc::new(Mutex::new(consumer)),
         })
     }
 
     /// Starts the tasks that adapters need. Again is harmless.
     pub fn start(&self, shutdown: &Shutdown) {
+        if let Some(redis) = &self.redis {
+            redis.start();
+        }
         if let Some((consumer, worker)) = self.mail.lock().take() {
             let (soft, hard) = (shutdown.soft().clone(), shutdown.hard().clone());
             shutdown.spawn(consumer.run(Arc::new(worker), soft, hard));
         }
         shutdown.spawn(Arc::clone(&self.keys).watch(shutdown.soft().clone()));
     }
+}
+
+/// One store behind its three ports.
+struct Stores {
+    accounts: Arc<dyn AccountStore>,
+    chats: Arc<dyn ChatStore>,
+    messages: Arc<dyn MessageStore>,
+    store: Arc<dyn Store>,
+}
+
+fn stores(config: &Config, backends: &mut Vec<Arc<dyn Backend>>) -> Result<Stores, StartError> {
+    match config.store_location()? {
+        StoreLocation::Sqlite(path) => {
+            let options = SqliteOptions {
+                readers: NonZeroUsize::new(config.store.readers).unwrap_or(NonZeroUsize::MIN),
+                checkpoint_pages: config.store.checkpoint_pages,
+                ..SqliteOptions::default()
+            };
+            Ok(behind_its_ports(
+                SqliteStore::open(path, &options)?,
+                backends,
+            ))
+        }
+        StoreLocation::Mongo(url) => {
+            let store = MongoStore::open(&url, &MongoOptions::default())?;
+            Ok(behind_its_ports(store, backends))
+        }
+    }
+}
+
+fn behind_its_ports<S>(store: S, backends: &mut Vec<Arc<dyn Backend>>) -> Stores
+where
+    S: Store + AccountStore + ChatStore + MessageStore + 'static,
+{
+    let store = Arc::new(store);
+    backends.push(Arc::clone(&store) as _);
+    Stores {
+        accounts: Arc::clone(&store) as _,
+        chats: Arc::clone(&store) as _,
+        messages: Arc::clone(&store) as _,
+        store,
+    }
+}
+
+/// What instances share beside the store.
+struct SharedPorts {
+    codes: Arc<dyn CodeStore>,
+    limiter: Arc<dyn RateLimiter>,
+    presence: Arc<dyn PresenceStore>,
+    bus: Arc<dyn Bus>,
+}
+
+fn shared(
+    config: &Config,
+    environment: &Environment,
+    backends: &mut Vec<Arc<dyn Backend>>,
+) -> Result<(SharedPorts, Option<RedisAdapters>), StartError> {
+    let clock = &environment.clock;
+    let Some(url) = &config.redis_url else {
+        let embedded = SharedPorts {
+            codes: Arc::new(MemoryCodeStore::new()),
+            limiter: Arc::new(MemoryRateLimiter::new(Arc::clone(clock))),
+            presence: Arc::new(MemoryPresenceStore::new()),
+            bus: Arc::new(
+                LocalBus::new(Hub::new(config.live.mailbox))
+                    .traced_by(talksy_telemetry::traceparent),
+            ),
+        };
+        return Ok((embedded, None));
+    };
+    let options = RedisOptions {
+        prefix: config.redis.prefix.clone(),
+        mailbox: config.live.mailbox,
+        ..RedisOptions::default()
+    };
+    let redis = RedisAdapters::open(url, Arc::clone(clock), &options)?;
+    backends.push(Arc::new(redis.clone()));
+    let ports = SharedPorts {
+        codes: redis.codes(),
+        // Sends go on while Redis is away; codes, which must not be guessed, do not.
+        limiter: redis.lenient_limiter(),
+        presence: redis.presence(),
+        bus: redis.bus(),
+    };
+    Ok((ports, Some(redis)))
 }
 
 /// A mail queue, with its other end where that is in this process too.
@@ -157,38 +252,4 @@ fn mail_queue(
     let worker = worker.map_err(|error: JobError| StartError::Mail(error.into()))?;
     let (queue, consumer) = queue::in_process();
     Ok((Arc::new(queue), Some((consumer, worker))))
-}
-
-#[async_trait]
-impl Backend for SqliteStore {
-    fn name(&self) -> &'static str {
-        "SQLite"
-    }
-
-    fn is_remote(&self) -> bool {
-        false
-    }
-
-    async fn prepare(&self) -> Result<(), NotReady> {
-        Ok(())
-    }
-
-    async fn ping(&self) -> Result<(), String> {
-        Self::ping(self).await.map_err(|error| chain(&error))
-    }
-
-    async fn close(&self) {
-        Self::close(self).await;
-    }
-}
-
-#[async_trait]
-impl Store for SqliteStore {
-    fn calls(&self) -> u64 {
-        Self::calls(self)
-    }
-
-    async fn purge_expired(&self, now: Timestamp) -> Result<(), PortError> {
-        Self::purge_expired(self, now).await.map(drop)
-    }
 }

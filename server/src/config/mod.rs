@@ -33,7 +33,7 @@ pub use layers::{DEFAULT_FILE, ENV_PREFIX, Sources};
 pub use problem::{ConfigError, Problem, Problems};
 pub use sections::{
     AmqpConfig, AuthConfig, LimitsConfig, LiveConfig, LogConfig, LogFormat, MailConfig,
-    MetricsConfig, PresenceConfig, Quota, ShutdownConfig, StartConfig, StoreConfig,
+    MetricsConfig, PresenceConfig, Quota, RedisConfig, ShutdownConfig, StartConfig, StoreConfig,
     TelemetryConfig,
 };
 pub use values::{Mailbox, StoreLocation};
@@ -55,13 +55,19 @@ pub struct Config {
     /// The file of the keys that access tokens are signed with. All instances need the same one:
     /// a shared volume, or a mounted secret. Default: `keys.json` in `data_dir`.
     pub keys_file: Option<PathBuf>,
-    /// The store: `sqlite:<file>`. Default: `talksy.db` in `data_dir`.
+    /// The store: `sqlite:<file>`, or `mongodb://user:password@host/database` for several
+    /// instances. Default: `talksy.db` in `data_dir`.
     #[serde(serialize_with = "values::redacted")]
     pub store_url: Option<SecretString>,
     /// The mail server: `smtp://user:password@host:587`, or `smtps://` for TLS from the first
     /// byte. Default: none; mails are written as `.eml` files to `outbox` in `data_dir`.
     #[serde(serialize_with = "values::redacted")]
     pub smtp_url: Option<SecretString>,
+    /// Redis, which several instances need for live events, sign-in codes, rate limits and
+    /// presence: `redis://`, `rediss://`, `redis+sentinel://` or `redis+cluster://`. Default:
+    /// none; they are kept in this process.
+    #[serde(serialize_with = "values::redacted")]
+    pub redis_url: Option<SecretString>,
     /// RabbitMQ, which carries mail jobs to `talksy-mail-worker`:
     /// `amqp://user:password@host:5672/%2f`, or `amqps://`. Default: none; the server sends mail
     /// itself.
@@ -81,6 +87,8 @@ pub struct Config {
     pub presence: PresenceConfig,
     /// The embedded store.
     pub store: StoreConfig,
+    /// How Redis is used.
+    pub redis: RedisConfig,
     /// How RabbitMQ is used.
     pub amqp: AmqpConfig,
     /// How the process starts.
@@ -104,6 +112,7 @@ impl Default for Config {
             keys_file: None,
             store_url: None,
             smtp_url: None,
+            redis_url: None,
             amqp_url: None,
             http: HttpConfig::default(),
             mail: MailConfig::default(),
@@ -112,6 +121,7 @@ impl Default for Config {
             live: LiveConfig::default(),
             presence: PresenceConfig::default(),
             store: StoreConfig::default(),
+            redis: RedisConfig::default(),
             amqp: AmqpConfig::default(),
             start: StartConfig::default(),
             shutdown: ShutdownConfig::default(),
@@ -200,6 +210,14 @@ impl Config {
                 "must be a URL such as `smtps://user:password@mail.example.org`",
             );
         }
+        if let Some(url) = &self.redis_url
+            && !names_scheme(url, &["redis", "rediss"])
+        {
+            problems.add(
+                "redis_url",
+                "must be a URL such as `redis://user:password@redis:6379`",
+            );
+        }
         if let Some(url) = &self.amqp_url
             && !is_amqp_url(url)
         {
@@ -214,6 +232,7 @@ impl Config {
         self.live.validate(problems);
         self.presence.validate(problems);
         self.store.validate(problems);
+        self.redis.validate(problems);
         self.amqp.validate(problems);
         self.start.validate(problems);
         self.shutdown.validate(problems);
@@ -239,6 +258,16 @@ fn is_smtp_url(text: &SecretString) -> bool {
 
 fn is_amqp_url(text: &SecretString) -> bool {
     names_host(text, &["amqp", "amqps"])
+}
+
+/// Whether the URL's scheme is one of these, with any kind of deployment behind a `+`. The
+/// adapter knows the rest of it.
+fn names_scheme(text: &SecretString, schemes: &[&str]) -> bool {
+    let scheme = text.expose_secret().split_once("://");
+    scheme.is_some_and(|(scheme, _)| {
+        let family = scheme.split_once('+').map_or(scheme, |(family, _)| family);
+        schemes.contains(&family)
+    })
 }
 
 fn names_host(text: &SecretString, schemes: &[&str]) -> bool {

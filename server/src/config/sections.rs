@@ -226,6 +226,23 @@ impl StoreConfig {
     }
 }
 
+/// How Redis is used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RedisConfig {
+    /// What all keys and channels begin with: deployments that share a Redis differ in it. 1 to
+    /// 100 characters of letters, digits, `.`, `-`, `_` and `:`. Default: `talksy:`.
+    pub prefix: String,
+}
+
+impl RedisConfig {
+    pub(super) fn validate(&self, problems: &mut Problems) {
+        if !is_name(&self.prefix) {
+            problems.add("redis.prefix", NAME_RULE);
+        }
+    }
+}
+
 /// How RabbitMQ is used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -426,6 +443,14 @@ impl Default for PresenceConfig {
             lease: 45 * SECOND,
             grace: 3 * SECOND,
             sweep: SECOND,
+        }
+    }
+}
+
+impl Default for RedisConfig {
+    fn default() -> Self {
+        Self {
+            prefix: "talksy:".to_owned(),
         }
     }
 }

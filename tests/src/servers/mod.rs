@@ -3,7 +3,9 @@
 //!
 //! A server that is not installed fails the test; it is never passed over.
 
+pub mod mongo;
 pub mod rabbitmq;
+pub mod redis;
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -73,7 +75,8 @@ impl Managed {
         let log = must(std::fs::File::create(self.folder().join("output.log")));
         let mut command = (self.start)(self.port, self.folder.path());
         command
-            .stdin(Stdio::null())
+            // One that watches its input ends when the test's process does, however that ends.
+            .stdin(Stdio::piped())
             .stdout(must(log.try_clone()))
             .stderr(log)
             .process_group(0)

@@ -159,8 +159,19 @@ async fn acknowledged_messages_are_in_the_files_without_a_close() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failing_write_harms_no_other_of_its_batch() {
     let fixture = Fixture::new().await;
-    let outside = fixture.outside();
-    outside.execute_batch("BEGIN IMMEDIATE").unwrap();
+    // While this write runs, the others gather behind it.
+    let (started, has_started) = std::sync::mpsc::channel();
+    let (gate, gated) = std::sync::mpsc::channel::<()>();
+    let store = fixture.store.clone();
+    let first = tokio::spawn(async move {
+        let hold = move |_: &Connection| {
+            let _ = started.send(());
+            let _ = gated.recv();
+            Ok(())
+        };
+        writer::write(&store.inner.writer, hold).await
+    });
+    has_started.recv().unwrap();
     let mut waiting = Vec::new();
     for n in 0..6 {
         let store = fixture.store.clone();
@@ -185,10 +196,11 @@ async fn a_failing_write_harms_no_other_of_its_batch() {
             }
         }));
     }
-    while fixture.store.inner.writer.waiting() < 5 {
+    while fixture.store.inner.writer.waiting() < 6 {
         tokio::task::yield_now().await;
     }
-    outside.execute_batch("COMMIT").unwrap();
+    gate.send(()).unwrap();
+    first.await.unwrap().unwrap();
     let mut numbers = BTreeSet::new();
     for (n, task) in waiting.into_iter().enumerate() {
         match (n, task.await.unwrap()) {

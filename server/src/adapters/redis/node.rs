@@ -1,0 +1,203 @@
+//! One server: the connection to it, made when it is first needed and again after it broke.
+//!
+//! All calls share the connection and are pipelined on it. Every call ends in time: one that has
+//! waited too long fails and the connection with it. While a server cannot be reached one caller
+//! at a time tries to; the others are told at once for a moment, so that an outage does not pile
+//! up waiting requests.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use redis::aio::{AsyncPushSender, MultiplexedConnection};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, Pipeline, PushInfo, PushKind, Value,
+};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
+
+use super::address::Address;
+use super::fault::Fault;
+
+/// For how long after a failure to connect callers are told at once.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// A connection in use.
+#[derive(Clone)]
+struct Live {
+    connection: MultiplexedConnection,
+    broken: Arc<AtomicBool>,
+}
+
+/// One server.
+pub(super) struct Node {
+    pub(super) address: Address,
+    info: ConnectionInfo,
+    limit: Duration,
+    /// Set when a connection is lost: another server may be the right one by now.
+    doubt: Arc<AtomicBool>,
+    live: RwLock<Option<Live>>,
+    /// Held by who connects.
+    connecting: Mutex<()>,
+    /// Why there is no connection, and since when; none while there is one.
+    failure: parking_lot::Mutex<Option<(Instant, Fault)>>,
+}
+
+/// Notes that the connection is gone before anybody has sent on it.
+struct Watch {
+    broken: Arc<AtomicBool>,
+    doubt: Arc<AtomicBool>,
+}
+
+impl AsyncPushSender for Watch {
+    fn send(&self, info: PushInfo) -> Result<(), redis::aio::SendError> {
+        if info.kind == PushKind::Disconnection {
+            self.broken.store(true, Ordering::Release);
+            self.doubt.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
+}
+
+impl Node {
+    /// The server at this address, whose calls take no longer than `limit`. `doubt` is set when a
+    /// connection to it is lost.
+    pub(super) fn new(
+        address: Address,
+        info: ConnectionInfo,
+        limit: Duration,
+        doubt: Arc<AtomicBool>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            address,
+            info,
+            limit,
+            doubt,
+            live: RwLock::new(None),
+            connecting: Mutex::new(()),
+            failure: parking_lot::Mutex::new(None),
+        })
+    }
+
+    /// Runs a command. A server's error is an error.
+    pub(super) async fn query(&self, command: &Cmd) -> Result<Value, Fault> {
+        self.call(async |mut connection| command.query_async(&mut connection).await)
+            .await
+    }
+
+    /// Runs a command for a key that the server is just taking over.
+    pub(super) async fn asking(&self, command: &Cmd) -> Result<Value, Fault> {
+        self.call(async |mut connection| {
+            let mut pipeline = redis::pipe();
+            pipeline.cmd("ASKING").ignore();
+            pipeline.add_command(command.clone());
+            let (answer,): (Value,) = pipeline.query_async(&mut connection).await?;
+            Ok(answer)
+        })
+        .await
+    }
+
+    /// Runs commands in their order, in one step. A server's error is an answer.
+    pub(super) async fn run_all(&self, pipeline: &Pipeline) -> Result<Vec<Value>, Fault> {
+        self.call(async |mut connection| {
+            connection
+                .send_packed_commands(pipeline, 0, pipeline.len())
+                .await
+        })
+        .await
+    }
+
+    /// A connection of its own, whose pushes go to `pushes`.
+    pub(super) async fn dedicated(
+        &self,
+        pushes: impl AsyncPushSender,
+    ) -> Result<MultiplexedConnection, Fault> {
+        // Less than a call may take, so that who waits for it learns how it went.
+        let limit = self.limit * 2 / 3;
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(limit))
+            .set_response_timeout(Some(self.limit))
+            .set_push_sender(pushes);
+        let client = Client::open(self.info.clone())?;
+        let connecting = client.get_multiplexed_async_connection_with_config(&config);
+        // The driver's own limit does not span everything, such as a TLS handshake.
+        match timeout(limit, connecting).await {
+            Ok(connection) => Ok(connection?),
+            Err(_elapsed) => Err(Fault::TimedOut),
+        }
+    }
+
+    async fn call<T>(
+        &self,
+        work: impl AsyncFnOnce(MultiplexedConnection) -> Result<T, redis::RedisError>,
+    ) -> Result<T, Fault> {
+        let mut used = None;
+        let call = async {
+            let live = self.live().await?;
+            used = Some(Arc::clone(&live.broken));
+            Ok(work(live.connection).await?)
+        };
+        let result = match timeout(self.limit, call).await {
+            Ok(result) => result,
+            Err(_elapsed) => Err(Fault::TimedOut),
+        };
+        if let Err(fault) = &result
+            && fault.breaks_connection()
+            && let Some(broken) = used
+        {
+            broken.store(true, Ordering::Release);
+        }
+        result
+    }
+
+    fn present(&self) -> Option<Live> {
+        let live = self.live.read();
+        live.as_ref()
+            .filter(|live| !live.broken.load(Ordering::Acquire))
+            .cloned()
+    }
+
+    async fn live(&self) -> Result<Live, Fault> {
+        if let Some(live) = self.present() {
+            return Ok(live);
+        }
+        // In an outage one caller finds out whether it is over; the others are not made to wait.
+        let _connecting = match self.connecting.try_lock() {
+            Ok(guard) => guard,
+            Err(_) => match self.failed() {
+                Some((_, fault)) => return Err(Fault::Down(Box::new(fault))),
+                None => self.connecting.lock().await,
+            },
+        };
+        if let Some(live) = self.present() {
+            return Ok(live);
+        }
+        if let Some((at, fault)) = self.failed()
+            && at.elapsed() < PAUSE
+        {
+            return Err(Fault::Down(Box::new(fault)));
+        }
+        let broken = Arc::new(AtomicBool::new(false));
+        let watch = Watch {
+            broken: Arc::clone(&broken),
+            doubt: Arc::clone(&self.doubt),
+        };
+        match self.dedicated(watch).await {
+            Ok(connection) => {
+                *self.failure.lock() = None;
+                let live = Live { connection, broken };
+                *self.live.write() = Some(live.clone());
+                Ok(live)
+            }
+            Err(fault) => {
+                *self.failure.lock() = Some((Instant::now(), fault.clone()));
+                Err(fault)
+            }
+        }
+    }
+
+    fn failed(&self) -> Option<(Instant, Fault)> {
+        self.failure.lock().clone()
+    }
+}

@@ -1,0 +1,185 @@
+//! What becomes of events, calls and leases while Redis is away.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use talksy_schema::accounts::codes::{CodeDigest, CodeKey};
+use talksy_schema::clock::SystemClock;
+use talksy_schema::id::{ChatId, UserId};
+use talksy_schema::limits::Decision;
+use talksy_schema::live::{Interest, Signal, Topic};
+use talksy_schema::presence::ConnectionId;
+use talksy_server::adapters::redis::{RedisAdapters, RedisOptions};
+use talksy_tests::servers::redis::RedisServer;
+use talksy_tests::{eventually, soon};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    LEASE, RULE, assert_unavailable, event, follow, gets_through, ids, instance, interruption, now,
+    options, random, started, typing,
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_is_killed_in_a_burst_is_told_of_and_followed_anew() {
+    let mut server = RedisServer::start().await;
+    let (here, there) = (instance(&server.url()).await, instance(&server.url()).await);
+    let chat: ChatId = ids().next();
+    let mut receivers = [follow(&here, chat).await, follow(&there, chat).await];
+    let stop = CancellationToken::new();
+    let burst = tokio::spawn({
+        let (bus, stop) = (here.bus(), stop.clone());
+        async move {
+            let mut sent = 0;
+            while !stop.is_cancelled() {
+                bus.publish(Topic::Chat(chat), typing(chat)).await.unwrap();
+                sent += 1;
+                tokio::time::sleep(Duration::from_micros(200)).await;
+            }
+            sent
+        }
+    });
+    for receiver in &mut receivers {
+        event(receiver).await;
+    }
+    server.0.kill().await;
+    server.0.start().await;
+    for receiver in &mut receivers {
+        interruption(receiver).await;
+    }
+    stop.cancel();
+    assert!(burst.await.unwrap() > 0);
+    let [_, mut other] = receivers;
+    gets_through(&*here.bus(), chat, &mut other).await;
+    gets_through(&*there.bus(), chat, &mut other).await;
+    let mut late = follow(&there, chat).await;
+    gets_through(&*here.bus(), chat, &mut late).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_stands_still_fails_calls_and_stops_no_publisher() {
+    let server = RedisServer::start().await;
+    let options = RedisOptions {
+        timeout: Duration::from_secs(1),
+        ..options()
+    };
+    let impatient = || RedisAdapters::open(&server.url(), Arc::new(SystemClock), &options).unwrap();
+    let (here, there) = (started(impatient()).await, started(impatient()).await);
+    let chat: ChatId = ids().next();
+    let mut own = follow(&here, chat).await;
+    let mut other = follow(&there, chat).await;
+    here.limiter().check(RULE, "warm").await.unwrap();
+    server.0.pause();
+
+    let key = CodeKey(random());
+    let presence = here.presence();
+    let connection = (ids().next(), ConnectionId(1));
+    soon("calls that end", async {
+        let attempt = here.codes().attempt(key, CodeDigest(random()), now()).await;
+        assert_unavailable(attempt);
+        assert_unavailable(here.limiter().check(RULE, "key").await);
+        assert_unavailable(presence.renew(&[connection], now(), LEASE).await);
+        assert_unavailable(presence.expire(now()).await);
+        let topics = [Topic::Chat(ids().next())];
+        let following = here.bus().subscribe(Interest::TYPING, &topics).await;
+        assert_unavailable(following.map(|_| ()));
+        assert!(here.ping().await.is_err());
+        // Each instance limits by itself meanwhile.
+        let lenient = here.lenient_limiter();
+        for _ in 0..2 {
+            let decision = lenient.check(RULE, "key").await.unwrap();
+            assert_eq!(decision, Decision::Allowed);
+        }
+        let decision = lenient.check(RULE, "key").await.unwrap();
+        assert!(matches!(decision, Decision::Denied(_)));
+    })
+    .await;
+
+    let sent = typing(chat);
+    let publish = here.bus();
+    publish
+        .publish(Topic::Chat(chat), sent.clone())
+        .await
+        .unwrap();
+    assert_eq!(event(&mut own).await, sent, "one's own followers have it");
+
+    server.0.resume();
+    interruption(&mut other).await;
+    interruption(&mut own).await;
+    gets_through(&*here.bus(), chat, &mut other).await;
+    eventually("calls that succeed again", async || {
+        here.ping().await.ok()?;
+        here.limiter().check(RULE, "other").await.ok()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_one_instance_could_not_publish_are_told_of_to_the_others() {
+    let server = RedisServer::start().await;
+    let (here, there) = (instance(&server.url()).await, instance(&server.url()).await);
+    let (chat, quiet): (ChatId, ChatId) = (ids().next(), ids().next());
+    let mut receiver = follow(&there, chat).await;
+    let mut undisturbed = follow(&there, quiet).await;
+    gets_through(&*here.bus(), chat, &mut receiver).await;
+    // Subscriptions stand, and nobody may publish.
+    server.run(&["ACL", "SETUSER", "default", "-publish"]).await;
+    let failed = "NOPERM:count=";
+    here.bus()
+        .publish(Topic::Chat(chat), typing(chat))
+        .await
+        .unwrap();
+    eventually("a refusal", async || {
+        let errors = server.run(&["INFO", "errorstats"]).await;
+        errors.contains(failed).then_some(())
+    })
+    .await;
+    server.run(&["ACL", "SETUSER", "default", "+publish"]).await;
+    let told = soon("word of what was missed", receiver.recv()).await;
+    assert!(matches!(told, Signal::Interrupted), "{told:?}");
+    gets_through(&*here.bus(), chat, &mut receiver).await;
+    gets_through(&*here.bus(), quiet, &mut undisturbed).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leases_that_redis_has_forgotten_are_asked_for() {
+    let mut server = RedisServer::start().await;
+    let adapters = instance(&server.url()).await;
+    let chat: ChatId = ids().next();
+    // Whoever follows something knows that the bus stands.
+    let _receiver = follow(&adapters, chat).await;
+    let presence = adapters.presence();
+    let lease = [(ids().next(), ConnectionId(1))];
+    presence.renew(&lease, now(), LEASE).await.unwrap();
+    server.0.restart().await;
+    soon("word of the loss", presence.lost()).await;
+    let came = presence.renew(&lease, now(), LEASE).await.unwrap();
+    assert_eq!(came, [lease[0].0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_on_an_instance_that_died_leaves_once() {
+    let server = RedisServer::start().await;
+    let dying = instance(&server.url()).await;
+    let (one, other) = (instance(&server.url()).await, instance(&server.url()).await);
+    let users: Vec<UserId> = (0..50).map(|_| ids().next()).collect();
+    let connections: Vec<_> = users
+        .iter()
+        .map(|user| (*user, ConnectionId(u128::from_le_bytes(random()))))
+        .collect();
+    let start = now();
+    let came = dying.presence().renew(&connections, start, LEASE).await;
+    assert_eq!(came.unwrap().len(), 50);
+    drop(dying);
+    let online = one.presence().online(&users, start).await.unwrap();
+    assert_eq!(online, users);
+    let end = start + LEASE;
+    let online = one.presence().online(&users, end).await.unwrap();
+    assert_eq!(online, [], "before any sweep");
+    let (one, other) = (one.presence(), other.presence());
+    let told = tokio::join!(one.expire(end), other.expire(end));
+    let mut left = [told.0.unwrap(), told.1.unwrap()].concat();
+    left.sort();
+    let mut all = users.clone();
+    all.sort();
+    assert_eq!(left, all);
+}

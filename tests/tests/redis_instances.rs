@@ -1,0 +1,145 @@
+//! Two servers over one store and one Redis, as clients see them.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "what is not as a test expects ends the test"
+)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use talksy_schema::clock::SystemClock;
+use talksy_schema::services::Ports;
+use talksy_server::adapters::redis::{RedisAdapters, RedisOptions};
+use talksy_tests::app::TestApp;
+use talksy_tests::client::User;
+use talksy_tests::servers::redis::RedisServer;
+use talksy_tests::{eventually, soon};
+use tokio::sync::Semaphore;
+
+/// A server on the Redis, and on the other's store and keys where there is another. Its feeds
+/// look into the store by themselves too seldom for a test to see.
+async fn server(redis: &RedisServer, other: Option<&TestApp>) -> TestApp {
+    let adapters = RedisAdapters::open(
+        &redis.url(),
+        Arc::new(SystemClock),
+        &RedisOptions::default(),
+    )
+    .unwrap();
+    adapters.prepare().await.unwrap();
+    adapters.start();
+    let other = other.map(|other| other.adapters.ports.clone());
+    TestApp::builder()
+        .config(|config| config.live.heartbeat = Duration::from_mins(10))
+        .ports(move |ports| {
+            let shared = other.unwrap_or_else(|| ports.clone());
+            Ports {
+                accounts: shared.accounts,
+                chats: shared.chats,
+                messages: shared.messages,
+                tokens: shared.tokens,
+                secret: shared.secret,
+                codes: adapters.codes(),
+                limiter: adapters.lenient_limiter(),
+                presence: adapters.presence(),
+                bus: adapters.bus(),
+                ..ports
+            }
+        })
+        .start()
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_message_is_lost_or_doubled_between_instances_while_redis_is_killed() {
+    const MESSAGES: usize = 400;
+    let mut redis = RedisServer::start().await;
+    let here = server(&redis, None).await;
+    let there = server(&redis, Some(&here)).await;
+    let (ada, bob) = (here.sign_in("ada").await, there.sign_in("bob").await);
+    let chat = ada.start_chat(&bob).await;
+    let first = ada.send(&chat, "first").await;
+    let cursor = first["edge"]["cursor"].as_str().unwrap().to_owned();
+    let mut feeds = Vec::new();
+    for reader in [&ada, &bob] {
+        feeds.push(reader.follow(&chat, Some(&cursor)).await);
+    }
+
+    // Ada sends all the while; Redis dies when a quarter is sent and is back when half is.
+    let sent = Arc::new(Semaphore::new(0));
+    let sending = tokio::spawn({
+        let (sent, chat) = (Arc::clone(&sent), chat.clone());
+        async move {
+            for n in 0..MESSAGES {
+                ada.send(&chat, &format!("message {n}")).await;
+                sent.add_permits(1);
+            }
+        }
+    });
+    let quarter = u32::try_from(MESSAGES / 4).unwrap();
+    for step in 0..2 {
+        let permits = soon("a quarter of the messages", sent.acquire_many(quarter));
+        permits.await.unwrap().forget();
+        if step == 0 {
+            redis.0.kill().await;
+        } else {
+            redis.0.start().await;
+        }
+    }
+    let expected: Vec<i64> = (2..).take(MESSAGES).collect();
+    for feed in &mut feeds {
+        let seqs = soon("all messages", feed.seqs(MESSAGES)).await;
+        assert_eq!(seqs, expected);
+    }
+    soon("the end of sending", sending).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_is_ended_on_one_instance_ends_its_sockets_on_another() {
+    let redis = RedisServer::start().await;
+    let here = server(&redis, None).await;
+    let there = server(&redis, Some(&here)).await;
+    let ada = here.sign_in("ada").await;
+    let elsewhere = User {
+        client: talksy_tests::client::Client::new(there.address)
+            .with_token(ada.client.token().unwrap()),
+        ..ada.clone()
+    };
+    let mut socket = elsewhere.client.socket().await;
+    let me = socket.run("me", "{ me { id } }", json!({})).await;
+    assert_eq!(me["data"]["me"]["id"], json!(ada.id));
+    let logout = "mutation { logout { sessionId } }";
+    ada.client.data(logout, json!({})).await;
+    assert_eq!(soon("the socket's end", socket.closed()).await, 4403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_on_one_instance_is_seen_on_another() {
+    let mut redis = RedisServer::start().await;
+    let here = server(&redis, None).await;
+    let there = server(&redis, Some(&here)).await;
+    let (ada, bob) = (here.sign_in("ada").await, there.sign_in("bob").await);
+    ada.start_chat(&bob).await;
+    let presence = "subscription($users: [ID!]!) {
+        presenceChanged(userIds: $users) { status user { id } } }";
+    let users = json!({ "users": [bob.id] });
+    let mut watch = ada.client.subscribe(presence, users).await;
+    let status = |item: &serde_json::Value| item["presenceChanged"]["status"].clone();
+    assert_eq!(status(&watch.next().await), json!("OFFLINE"));
+    let socket = bob.client.socket().await;
+    assert_eq!(status(&watch.next().await), json!("ONLINE"));
+
+    // A Redis that has forgotten everything learns it anew.
+    redis.0.restart().await;
+    eventually("bob's being there again", async || {
+        let query = "query($id: ID!) { node(id: $id) { ... on User { presence { status } } } }";
+        let id = json!({ "id": bob.id });
+        let reply = ada.client.try_run(query, id).await.ok()?;
+        let status = &reply.body["data"]["node"]["presence"]["status"];
+        (status == "ONLINE").then_some(())
+    })
+    .await;
+    while status(&watch.next().await) != json!("ONLINE") {}
+    drop(socket);
+}
