@@ -10,8 +10,10 @@ GRAPHIQL_SOURCES := $(filter-out %/dist %/node_modules,$(wildcard client-example
 run: $(GRAPHIQL)
 	cargo run --release --bin talksy
 
-## Run every test: Rust, then the client examples against a server of their own.
+## Run every test: installs the servers that tests start, then Rust, then the client examples.
 test: $(GRAPHIQL)
+	tests/install-servers.sh
+	cargo build --workspace --all-features --bins --tests
 	cargo test --workspace --all-features
 	client-examples/test.sh
 

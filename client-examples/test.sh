@@ -108,9 +108,9 @@ check "the operations fit the schema and their types compile" \
 check "the server starts" start
 if [[ -n "${url:-}" ]]; then
   check "a dropped socket loses nothing" \
-    run env TALKSY_URL="$url" TALKSY_OUTBOX="$work/data/outbox" node "$examples/resume/resume.mjs"
+    run env CHAT_URL="$url" CHAT_OUTBOX="$work/data/outbox" node "$examples/resume/resume.mjs"
   check "GraphiQL is served, whole and from one origin" \
-    run env TALKSY_URL="$url" node "$examples/graphiql/check.mjs"
+    run env CHAT_URL="$url" node "$examples/graphiql/check.mjs"
   check "the server stops on SIGTERM" stop
 fi
 finish

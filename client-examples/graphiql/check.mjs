@@ -4,7 +4,7 @@ import { readdir } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const server = (process.env.TALKSY_URL ?? 'http://127.0.0.1:4000').replace(/\/+$/, '');
+const server = (process.env.CHAT_URL ?? 'http://127.0.0.1:4000').replace(/\/+$/, '');
 const dist = fileURLToPath(new URL('dist', import.meta.url));
 
 function fail(message) {

@@ -1,6 +1,6 @@
 import { defineConfig } from 'vite';
 
-const server = process.env.TALKSY_URL ?? 'http://127.0.0.1:4000';
+const server = process.env.CHAT_URL ?? 'http://127.0.0.1:4000';
 
 export default defineConfig({
   // Where the server serves the build.

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 const OUTBOX =
-  process.env.TALKSY_OUTBOX ?? fileURLToPath(new URL('../../data/outbox', import.meta.url));
+  process.env.CHAT_OUTBOX ?? fileURLToPath(new URL('../../data/outbox', import.meta.url));
 
 /**
  * Looks at what lies in the outbox now; the function it returns waits for a newer mail to the
@@ -28,7 +28,7 @@ export async function watchFor(address) {
     }
     throw new Error(
       `no mail to ${address} came into ${OUTBOX}. ` +
-        "If the server's data directory is another one, set TALKSY_OUTBOX to its outbox.",
+        "If the server's data directory is another one, set CHAT_OUTBOX to its outbox.",
     );
   };
 }

@@ -20,6 +20,7 @@ const MESSAGES = /* GraphQL */ `
   query Messages($chatId: ID!, $after: String) {
     node(id: $chatId) {
       ... on Chat {
+        headCursor
         messages(first: 100, after: $after) {
           edges {
             cursor
@@ -49,16 +50,17 @@ async function signIn(name) {
   return session;
 }
 
-/** All messages of a chat, oldest first. */
+/** All messages of a chat, oldest first, and the cursor behind them. */
 async function history(session, chatId) {
   const edges = [];
-  let page = { hasNextPage: true, endCursor: null };
-  while (page.hasNextPage) {
-    const { node } = await session.request(MESSAGES, { chatId, after: page.endCursor });
+  for (let after = null; ; ) {
+    const { node } = await session.request(MESSAGES, { chatId, after });
     edges.push(...node.messages.edges);
-    page = node.messages.pageInfo;
+    const { hasNextPage, endCursor } = node.messages.pageInfo;
+    // An empty page has no cursor of its own.
+    if (!hasNextPage) return { edges, cursor: endCursor ?? after ?? node.headCursor };
+    after = endCursor;
   }
-  return edges;
 }
 
 /** A user who reads a chat: what was there already, then what comes. */
@@ -74,11 +76,12 @@ class Reader {
   }
 
   async open() {
-    this.edges = await history(this.session, this.chatId);
+    const { edges, cursor } = await history(this.session, this.chatId);
+    this.edges = edges;
     this.connection = connect(this.session, { online: () => this.#network });
     // The live feed takes the cursor of a page. A message that is sent between the two requests
-    // is in the feed. (An empty chat has no cursor: there, subscribe first and then load.)
-    this.close = follow(this.connection.client, this.chatId, this.edges.at(-1).cursor, {
+    // is in the feed.
+    this.close = follow(this.connection.client, this.chatId, cursor, {
       onMessage: (edge) => {
         this.edges.push(edge);
         for (const waiting of this.#waiting) waiting(edge.node);
@@ -141,7 +144,6 @@ async function main() {
 
   const { startChat } = await ada.request(START_CHAT, { userId: grace.user.id });
   const chatId = startChat.chat.id;
-  await send(ada, chatId, 'Are you there?');
 
   // Both read. Grace is the one who will lose her connection.
   const phone = new Reader('Grace', grace, chatId);
@@ -186,7 +188,7 @@ async function main() {
   for (const reader of readers) await reader.until(seq);
   for (const reader of readers) reader.close();
 
-  const stored = await history(ada, chatId);
+  const { edges: stored } = await history(ada, chatId);
   if (stored.some(({ node }, at) => node.seq !== at + 1)) fail('the store has a hole.');
   for (const { name, edges } of readers) {
     const found = problems(edges, stored);

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createClient } from 'graphql-ws';
 import WebSocket from 'ws';
 
-export const SERVER = (process.env.TALKSY_URL ?? 'http://127.0.0.1:4000').replace(/\/+$/, '');
+export const SERVER = (process.env.CHAT_URL ?? 'http://127.0.0.1:4000').replace(/\/+$/, '');
 
 /** What the server refused, by the stable `code` that programs should look at. */
 export class Refused extends Error {

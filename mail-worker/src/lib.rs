@@ -3,7 +3,11 @@
 //! A [`queue`] brings jobs, the [`worker::MailWorker`] renders each with its [`templates`] and
 //! hands it to a [`transport`]. How one job is handled does not depend on where it came from.
 
+pub mod amqp;
+pub mod cli;
+mod health;
 pub mod queue;
+pub mod run;
 pub mod templates;
 pub mod transport;
 pub mod worker;

@@ -10,19 +10,24 @@ use async_graphql::{Request, Response};
 use async_trait::async_trait;
 use axum::Router;
 use axum::serve::ListenerExt as _;
+use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
-use futures_util::stream::BoxStream;
+use futures_util::stream::{self, BoxStream};
 use talksy_schema::clock::{Clock, Entropy, SystemClock, SystemEntropy, Timestamp};
 use talksy_schema::context::Viewer;
-use talksy_schema::error::{Refusal, chain};
+use talksy_schema::error::{ErrorCode, Refusal, chain};
 use talksy_schema::schema;
 use talksy_schema::services::Services;
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
+use crate::adapters::backend::StartFailure;
 use crate::adapters::{Adapters, StartError};
 use crate::config::Config;
 use crate::execution::Execution;
+use crate::http::errors::server_error;
+use crate::http::response::error_payload;
 use crate::http::{self, Application, CheckedDocument, Payload};
 use crate::lifecycle::Shutdown;
 
@@ -53,8 +58,20 @@ pub struct Server {
     adapters: Adapters,
     services: Services,
     shutdown: Shutdown,
+    start_timeout: Duration,
     drain: Duration,
     clock: Arc<dyn Clock>,
+}
+
+/// Why the server stopped serving by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A backend was not there at the start.
+    #[error(transparent)]
+    Start(#[from] StartFailure),
+    /// The listener failed.
+    #[error("the listener failed")]
+    Listener(#[from] std::io::Error),
 }
 
 impl Server {
@@ -92,22 +109,24 @@ impl Server {
             shutdown.soft().clone(),
             shutdown.tasks().clone(),
         );
-        let drain = config.shutdown.drain;
         Self {
             router,
             adapters,
             services,
             shutdown,
-            drain,
+            start_timeout: config.start.timeout,
+            drain: config.shutdown.drain,
             clock: environment.clock,
         }
     }
 
-    /// Serves until the shutdown begins, then finishes what runs, and closes the adapters.
+    /// Serves until the shutdown begins, then finishes what runs, and closes the adapters. Until
+    /// all backends are there, requests are answered with `UNAVAILABLE`.
     ///
     /// # Errors
-    /// Where the listener fails.
-    pub async fn serve(self, listener: TcpListener) -> std::io::Result<()> {
+    /// Where the listener fails, or a backend refuses or is not there in time.
+    pub async fn serve(self, listener: TcpListener) -> Result<(), ServeError> {
+        let starting = self.start();
         let stop = self.shutdown.soft().clone();
         let presence = Arc::clone(&self.services.presence);
         let until = stop.clone();
@@ -146,8 +165,28 @@ impl Server {
         };
         let left = deadline.saturating_duration_since(Instant::now());
         self.shutdown.finish(left).await;
-        self.adapters.close().await;
-        served
+        self.adapters.backends.close().await;
+        match starting.await {
+            Ok(Err(failure)) => Err(failure.into()),
+            _ => Ok(served?),
+        }
+    }
+
+    /// Prepares the backends beside the listener, which answers meanwhile. A failure stops the
+    /// server.
+    fn start(&self) -> JoinHandle<Result<(), StartFailure>> {
+        let (backends, shutdown) = (self.adapters.backends.clone(), self.shutdown.clone());
+        let patience = self.start_timeout;
+        tokio::spawn(async move {
+            let prepared = tokio::select! {
+                prepared = backends.prepare(patience) => prepared,
+                () = shutdown.soft().cancelled() => return Ok(()),
+            };
+            if prepared.is_err() {
+                shutdown.begin();
+            }
+            prepared
+        })
     }
 }
 
@@ -169,6 +208,20 @@ async fn purge(
     }
 }
 
+impl App {
+    /// Nothing reaches a backend that has not been prepared: a store without its indexes would
+    /// take what it should refuse.
+    fn prepared(&self) -> Result<(), Refusal> {
+        if self.adapters.backends.are_prepared() {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            ErrorCode::Unavailable,
+            "The server is starting. Try again shortly.",
+        ))
+    }
+}
+
 /// What the transports see.
 struct App {
     execution: Execution,
@@ -180,11 +233,15 @@ struct App {
 #[async_trait]
 impl Application for App {
     async fn authenticate(&self, token: &str) -> Result<Viewer, Refusal> {
+        self.prepared()?;
         Ok(self.services.accounts.authenticate(token).await?)
     }
 
     async fn execute(&self, request: Request) -> Response {
-        self.execution.execute(request).await
+        match self.prepared() {
+            Ok(()) => self.execution.execute(request).await,
+            Err(refusal) => Response::from_errors(vec![server_error(&refusal)]),
+        }
     }
 
     fn subscribe(
@@ -192,7 +249,10 @@ impl Application for App {
         request: Request,
         document: Arc<CheckedDocument>,
     ) -> BoxStream<'static, Payload> {
-        self.execution.subscribe(request, document)
+        match self.prepared() {
+            Ok(()) => self.execution.subscribe(request, document),
+            Err(refusal) => stream::iter([error_payload(&refusal)]).boxed(),
+        }
     }
 
     fn connected(&self, viewer: &Viewer) -> Box<dyn Any + Send> {
@@ -211,7 +271,7 @@ impl Application for App {
     }
 
     async fn ready(&self) -> Result<(), String> {
-        self.adapters.ready().await
+        self.adapters.backends.ready().await
     }
 
     fn jwks(&self) -> String {

@@ -206,8 +206,8 @@ fn check_config(settings: &SettingsArgs, config: &Config) -> ExitCode {
 fn keys_command(command: KeysCommand, config: &Config) -> ExitCode {
     let ttl = config.auth.access_token_ttl;
     let keys = match command {
-        KeysCommand::List => keys::list(&config.data_dir, ttl, SystemClock.now()),
-        KeysCommand::Rotate => keys::rotate(&config.data_dir, ttl, &SystemClock, &SystemEntropy),
+        KeysCommand::List => keys::list(&config.keys_path(), ttl, SystemClock.now()),
+        KeysCommand::Rotate => keys::rotate(&config.keys_path(), ttl, &SystemClock, &SystemEntropy),
     };
     match keys {
         Ok(keys) => print(&describe(&keys)),

@@ -1,6 +1,8 @@
 //! Runs operations on the schema. Here, and only here, an event becomes the bytes that
 //! subscribers receive; those of a shared operation are made once and given to all.
 
+mod order;
+
 use std::any::TypeId;
 use std::sync::Arc;
 
@@ -23,6 +25,7 @@ use crate::http::guard::OperationType;
 use crate::http::response::error_payload;
 use crate::http::{CheckedDocument, Payload};
 use crate::nulls::NullRules;
+use order::Order;
 
 /// Executes requests for the transports.
 #[derive(Clone)]
@@ -49,11 +52,13 @@ impl Execution {
         // What a mutation changes must be read anew by the fields behind it.
         let mut remember = false;
         let mut defaults = Vec::new();
+        let mut order = Order::default();
         if let Ok(document) = request.parsed_query()
             && let Some(operation) = chosen(document, name.as_deref())
         {
             remember = operation.ty == OperationType::Query;
             defaults = defaults_of(operation);
+            order = Order::of(document, name.as_deref());
         }
         add_defaults(&mut request, defaults);
         let viewer = viewer(&request).copied();
@@ -67,6 +72,7 @@ impl Execution {
                 self.nulls.apply(&document, name.as_deref(), &mut response);
             }
         }
+        order.apply(&mut response.data);
         response
     }
 
@@ -158,6 +164,7 @@ impl Execution {
         if !response.errors.is_empty() {
             self.nulls.apply(document, name, &mut response);
         }
+        Order::of(document, name).apply(&mut response.data);
         payload(response)
     }
 }

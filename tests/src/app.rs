@@ -8,7 +8,7 @@ use std::time::Duration;
 use talksy_schema::clock::SystemEntropy;
 use talksy_schema::services::Ports;
 use talksy_server::adapters::Adapters;
-use talksy_server::app::{Environment, Server};
+use talksy_server::app::{Environment, ServeError, Server};
 use talksy_server::config::{Config, Quota};
 use talksy_server::lifecycle::Shutdown;
 use tempfile::TempDir;
@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 
 use crate::client::{Client, User};
 use crate::clock::TestClock;
+use crate::feeds::Feeds;
 use crate::mailbox::Mailbox;
 use crate::soon;
 
@@ -41,9 +42,10 @@ pub struct TestApp {
     pub mailbox: Arc<Mailbox>,
     /// Its adapters.
     pub adapters: Adapters,
+    feeds: Arc<Feeds>,
     data: Option<TempDir>,
     shutdown: Shutdown,
-    serving: Option<JoinHandle<std::io::Result<()>>>,
+    serving: Option<JoinHandle<Result<(), ServeError>>>,
 }
 
 impl Builder {
@@ -93,6 +95,8 @@ impl Builder {
         for replace in self.replace {
             adapters.ports = replace(adapters.ports);
         }
+        let feeds = Feeds::new(Arc::clone(&adapters.ports.bus));
+        adapters.ports.bus = Arc::clone(&feeds) as _;
         let shutdown = Shutdown::new();
         let server = Server::on(adapters.clone(), &config, environment, shutdown.clone());
         let listener = must(TcpListener::bind("127.0.0.1:0").await);
@@ -102,6 +106,7 @@ impl Builder {
             clock,
             mailbox,
             adapters,
+            feeds,
             data: Some(data),
             shutdown,
             serving: Some(tokio::spawn(server.serve(listener))),
@@ -144,7 +149,7 @@ impl TestApp {
 
     /// A client without credentials.
     pub fn client(&self) -> Client {
-        Client::new(self.address)
+        Client::new(self.address).seeing(&self.feeds)
     }
 
     /// The folder that the server keeps everything in.

@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
+use talksy_schema::cursor::{Cursor as _, MessageCursor};
+use tokio::sync::watch;
 
+use crate::feeds::Feeds;
 use crate::websocket::{Socket, Subscription};
 
 /// Talks to a server over HTTP, signed in or not.
@@ -12,6 +15,8 @@ pub struct Client {
     http: reqwest::Client,
     address: SocketAddr,
     token: Option<String>,
+    /// The server's feeds, where it is in this process.
+    feeds: Option<watch::Receiver<u64>>,
 }
 
 /// What the server answered.
@@ -66,6 +71,16 @@ impl Client {
             http: reqwest::Client::new(),
             address,
             token: None,
+            feeds: None,
+        }
+    }
+
+    /// The same client, who knows when its subscriptions follow.
+    #[must_use]
+    pub fn seeing(self, feeds: &Feeds) -> Self {
+        Self {
+            feeds: Some(feeds.opened()),
+            ..self
         }
     }
 
@@ -175,9 +190,22 @@ impl Client {
         socket
     }
 
-    /// Follows a subscription on a socket of its own.
+    /// Follows a subscription on a socket of its own. Of a server in this process it returns when
+    /// the feed is open, or has ended: what happens from then on is told. But a new
+    /// `messageAdded` without `after` begins a moment later still, when it has read the chat's
+    /// end; see [`start_of`].
     pub async fn subscribe(&self, query: &str, variables: Value) -> Subscription {
-        self.socket().await.subscribe_alone(query, variables).await
+        let socket = self.socket().await;
+        let feeds = self.feeds.clone();
+        let before = feeds.as_ref().map(|opened| *opened.borrow());
+        let mut subscription = socket.subscribe_alone(query, variables).await;
+        if let (Some(mut opened), Some(before)) = (feeds, before) {
+            tokio::select! {
+                opened = opened.wait_for(|opened| *opened > before) => drop(opened),
+                () = subscription.await_message() => {}
+            }
+        }
+        subscription
     }
 }
 
@@ -248,8 +276,19 @@ impl User {
         data["markRead"].clone()
     }
 
-    /// Follows the chat's new messages, from behind the cursor where one is given.
+    /// Follows the chat's new messages, from behind the cursor where one is given, else from
+    /// behind the message that is the newest now.
     pub async fn follow(&self, chat: &str, after: Option<&str>) -> Subscription {
+        const NEWEST: &str = "query($id: ID!) { node(id: $id) { ... on Chat {
+            messages(last: 1) { pageInfo { endCursor } } } } }";
+        let after = match after {
+            Some(after) => after.to_owned(),
+            None => {
+                let data = self.client.data(NEWEST, json!({ "id": chat })).await;
+                let end = &data["node"]["messages"]["pageInfo"]["endCursor"];
+                end.as_str().map_or_else(|| start_of(chat), str::to_owned)
+            }
+        };
         let variables = json!({ "chatId": chat, "after": after });
         self.client.subscribe(MESSAGE_ADDED, variables).await
     }
@@ -263,6 +302,18 @@ pub const SEND: &str = "mutation($input: SendMessageInput!) { sendMessage(input:
 /// `messageAdded`, with what a chat window needs.
 pub const MESSAGE_ADDED: &str = "subscription($chatId: ID!, $after: String) {
     messageAdded(chatId: $chatId, after: $after) { cursor node { id seq text sender { id name } } } }";
+
+/// The cursor ahead of a chat's first message: a feed from there misses none, however quickly the
+/// first is sent.
+///
+/// # Panics
+/// Where the id is no chat's.
+pub fn start_of(chat: &str) -> String {
+    match chat.parse() {
+        Ok(chat_id) => MessageCursor { chat_id, seq: 0 }.encode(),
+        Err(error) => panic!("no chat: {chat}: {error}"),
+    }
+}
 
 /// A JSON string's text.
 ///

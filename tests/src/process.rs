@@ -4,12 +4,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
 
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 
 use crate::app::must;
 use crate::client::{Client, User};
+use crate::servers::free_port;
 use crate::{eventually, soon};
 
 /// A binary of this workspace, which Cargo built beside the running test.
@@ -187,4 +189,39 @@ fn code_in(mail: &str) -> Option<String> {
     body.split(|c: char| !c.is_ascii_alphanumeric())
         .find(|word| word.len() == 6 && word.bytes().all(|byte| byte.is_ascii_digit()))
         .map(str::to_owned)
+}
+
+/// A mail worker process that writes its mails to an outbox.
+pub struct WorkerProcess {
+    child: Child,
+}
+
+impl WorkerProcess {
+    /// Starts a worker on this broker and waits until it takes jobs.
+    pub async fn start(amqp_url: &SecretString, outbox: &Path) -> Self {
+        let port = free_port();
+        let mut command = Command::new(binary("talksy-mail-worker"));
+        command
+            .env("TALKSY_AMQP_URL", amqp_url.expose_secret())
+            .arg("--outbox")
+            .arg(outbox)
+            .args(["--listen", &format!("127.0.0.1:{port}")])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true);
+        let child = must(command.spawn());
+        eventually("a mail worker that is ready", async || {
+            let url = format!("http://127.0.0.1:{port}/readyz");
+            let response = reqwest::get(url).await.ok()?;
+            response.status().is_success().then_some(())
+        })
+        .await;
+        Self { child }
+    }
+
+    /// Kills the process with SIGKILL, and waits until it is gone.
+    pub async fn kill(mut self) {
+        must(self.child.kill().await);
+    }
 }

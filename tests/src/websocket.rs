@@ -123,6 +123,20 @@ impl Socket {
         .await
     }
 
+    /// The next message or the end, however long it takes to come.
+    pub async fn next_or_end(&mut self) -> Received {
+        loop {
+            match self.stream.next().await {
+                Some(Ok(Message::Text(text))) => {
+                    let message = serde_json::from_str(&text);
+                    return message.map_or(Received::Gone, Received::Message);
+                }
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                _ => return Received::Gone,
+            }
+        }
+    }
+
     /// The next raw frame, pings included; `None` at the end.
     pub async fn next_frame(&mut self) -> Option<Message> {
         soon("a frame on the socket", self.stream.next())
@@ -261,6 +275,14 @@ impl Subscription {
         let message = self.message().await;
         assert_eq!(message["type"], "error", "{message}");
         message["payload"][0].clone()
+    }
+
+    /// Waits until there is a message to read.
+    pub(crate) async fn await_message(&mut self) {
+        if self.waiting.is_empty() {
+            let message = self.socket.message().await;
+            self.waiting.push(message);
+        }
     }
 
     async fn message(&mut self) -> Value {

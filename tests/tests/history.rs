@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use talksy_tests::app::TestApp;
-use talksy_tests::client::{User, string};
+use talksy_tests::client::{User, start_of, string};
 use talksy_tests::websocket::Subscription;
 
 const PAGE: &str = "query($id: ID!, $first: Int, $after: String, $last: Int, $before: String) {
@@ -213,15 +213,15 @@ async fn added(feed: &mut Subscription) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_viewer_is_shown_their_own_view_of_the_same_message() {
     // Everything here depends on who asks.
-    const OWN: &str = "subscription($id: ID!) { messageAdded(chatId: $id) { node { text
+    const OWN: &str = "subscription($id: ID!, $after: String) { messageAdded(chatId: $id, after: $after) { node { text
         chat { unreadCount title peer { name } viewerMember { lastReadSeq } }
         sender { name email } } } }";
     // And nothing here: its bytes are made once for all.
-    const SHARED: &str = "subscription($id: ID!) { messageAdded(chatId: $id) { node { text
+    const SHARED: &str = "subscription($id: ID!, $after: String) { messageAdded(chatId: $id, after: $after) { node { text
         chat { id kind } sender { name } } } }";
     let app = TestApp::start().await;
     let (ada, bob, chat) = app.pair().await;
-    let id = json!({ "id": chat });
+    let id = json!({ "id": chat, "after": start_of(&chat) });
     let mut feeds = Vec::new();
     for query in [OWN, SHARED] {
         for user in [&ada, &bob, &ada, &bob] {
@@ -260,35 +260,37 @@ async fn each_viewer_is_shown_their_own_view_of_the_same_message() {
 async fn operations_in_every_form_get_what_they_select() {
     let app = TestApp::start().await;
     let (ada, bob, chat) = app.pair().await;
-    let literal =
-        format!("subscription {{ messageAdded(chatId: \"{chat}\") {{ node {{ seq }} }} }}");
+    let start = start_of(&chat);
+    let literal = format!(
+        "subscription {{ messageAdded(chatId: \"{chat}\", after: \"{start}\") {{ node {{ seq }} }} }}"
+    );
     let operations = [
         (
-            "subscription A($chat: ID!) { messageAdded(chatId: $chat) { ...E } }
+            "subscription A($chat: ID!, $after: String) { messageAdded(chatId: $chat, after: $after) { ...E } }
              fragment E on MessageEdge { node { ...M } } fragment M on Message { seq text }",
             json!({ "messageAdded": { "node": { "seq": 1, "text": "hi" } } }),
         ),
         (
-            "subscription($chat: ID!) { new: messageAdded(chatId: $chat) { node { number: seq } } }",
+            "subscription($chat: ID!, $after: String) { new: messageAdded(chatId: $chat, after: $after) { node { number: seq } } }",
             json!({ "new": { "node": { "number": 1 } } }),
         ),
         (
-            "subscription($chat: ID!, $yes: Boolean = true) { messageAdded(chatId: $chat) {
+            "subscription($chat: ID!, $after: String, $yes: Boolean = true) { messageAdded(chatId: $chat, after: $after) {
                 node { seq @include(if: $yes) text @skip(if: $yes) __typename } } }",
             json!({ "messageAdded": { "node": { "seq": 1, "__typename": "Message" } } }),
         ),
         (
-            "subscription($chat: ID!) { messageAdded(chatId: $chat) {
+            "subscription($chat: ID!, $after: String) { messageAdded(chatId: $chat, after: $after) {
                 node { ... on Message { seq } ... on Node { id } } } }",
             Value::Null,
         ),
         (
-            "subscription($chat: ID!) { messageAdded(chatId: $chat) {
+            "subscription($chat: ID!, $after: String) { messageAdded(chatId: $chat, after: $after) {
                 node { seq ...M } ... { node { kind } } } } fragment M on Message { seq text }",
             json!({ "messageAdded": { "node": { "seq": 1, "text": "hi", "kind": "TEXT" } } }),
         ),
         (
-            "subscription($chat: ID!) { messageAdded(chatId: $chat) {
+            "subscription($chat: ID!, $after: String) { messageAdded(chatId: $chat, after: $after) {
                 node { isReadByAll readBy { nodes { lastReadSeq } } chat { lastSeq } } } }",
             json!({ "messageAdded": { "node": { "isReadByAll": false, "readBy": { "nodes": [] },
                     "chat": { "lastSeq": 1 } } } }),
@@ -298,7 +300,7 @@ async fn operations_in_every_form_get_what_they_select() {
             json!({ "messageAdded": { "node": { "seq": 1 } } }),
         ),
     ];
-    let variables = json!({ "chat": chat });
+    let variables = json!({ "chat": chat, "after": start_of(&chat) });
     let mut feeds = Vec::new();
     for (query, _) in &operations {
         for user in [&ada, &bob] {
@@ -317,8 +319,8 @@ async fn operations_in_every_form_get_what_they_select() {
         }
     }
     // A subscription has one field; two are refused whole.
-    let two = "subscription($chat: ID!) { a: messageAdded(chatId: $chat) { cursor }
-        b: messageAdded(chatId: $chat) { cursor } }";
+    let two = "subscription($chat: ID!, $after: String) { a: messageAdded(chatId: $chat, after: $after) { cursor }
+        b: messageAdded(chatId: $chat, after: $after) { cursor } }";
     let mut refused = bob.client.subscribe(two, variables).await;
     assert_eq!(refused.error_code().await, "GRAPHQL_VALIDATION_FAILED");
 }

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use talksy_schema::clock::Clock as _;
 use talksy_tests::app::TestApp;
 use talksy_tests::client::{User, string};
+use talksy_tests::websocket::Socket;
 use talksy_tests::{eventually, soon};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -93,6 +95,24 @@ async fn everybody_else_is_listed_by_name_found_by_its_beginning_and_paged() {
     assert_eq!(read, all);
 }
 
+/// Opens another socket of a user, a second after the one before, and waits until it counts.
+async fn next_socket(app: &TestApp, user: &User) -> Socket {
+    app.clock.advance(SECOND);
+    let socket = user.client.socket().await;
+    let id = match user.id.parse() {
+        Ok(id) => [id],
+        Err(error) => panic!("no user: {}: {error}", user.id),
+    };
+    // By then the leases of earlier sockets will have ended, but not this one's.
+    let later = app.clock.now() + Duration::from_millis(44_500);
+    eventually("the socket's lease", async || {
+        let online = app.adapters.ports.presence.online(&id, later).await.ok()?;
+        (!online.is_empty()).then_some(())
+    })
+    .await;
+    socket
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn presence_comes_first_as_it_is_and_then_as_it_changes() {
     let app = TestApp::builder()
@@ -111,13 +131,13 @@ async fn presence_comes_first_as_it_is_and_then_as_it_changes() {
     let phone = bob.client.socket().await;
     assert_eq!(ada_sees.next().await, state("ONLINE", Value::Null));
     // A second device is no change, nor is its end.
-    let laptop = bob.client.socket().await;
+    let laptop = next_socket(&app, &bob).await;
     phone.cut();
     let mut ada_also_sees = ada.client.subscribe(PRESENCE, watch).await;
     assert_eq!(ada_also_sees.next().await, state("ONLINE", Value::Null));
     app.clock.advance(SECOND);
     laptop.cut();
-    let left = state("OFFLINE", json!("2026-01-01T00:00:01.000Z"));
+    let left = state("OFFLINE", json!("2026-01-01T00:00:02.000Z"));
     assert_eq!(ada_sees.next().await, left);
     assert_eq!(ada_also_sees.next().await, left);
 
@@ -157,7 +177,7 @@ async fn a_reload_shows_no_gap() {
     assert_eq!(status(&mut ada_sees).await, "ONLINE");
 
     socket.cut();
-    let socket = bob.client.socket().await;
+    let socket = next_socket(&app, &bob).await;
     app.clock.advance(5 * SECOND);
     assert!(online().await, "the new socket keeps Bob online");
     socket.cut();

@@ -1,32 +1,42 @@
 //! What stands behind the domain's ports. The configuration picks; one function knows how.
 
+pub mod backend;
 pub mod memory;
+pub mod mongo;
 pub mod redis;
+mod servers;
 pub mod sqlite;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::Mutex;
+use talksy_mail_worker::amqp::{AmqpOptions, AmqpQueue, InvalidAmqpUrl};
 use talksy_mail_worker::queue::{self, QueueConsumer};
 use talksy_mail_worker::transport::{FileTransport, SmtpTransport, Transport};
 use talksy_mail_worker::{JobError, MailWorker};
-use talksy_schema::live::{Hub, LocalBus};
+use talksy_schema::accounts::AccountStore;
+use talksy_schema::accounts::codes::CodeStore;
+use talksy_schema::chats::ChatStore;
+use talksy_schema::limits::RateLimiter;
+use talksy_schema::live::{Bus, Hub, LocalBus};
+use talksy_schema::mail::MailQueue;
+use talksy_schema::messages::MessageStore;
+use talksy_schema::presence::PresenceStore;
 use talksy_schema::services::Ports;
 
 use crate::app::Environment;
 use crate::config::{Config, ConfigError, StoreLocation};
 use crate::keys::{KeyError, KeyOptions, Keys};
 use crate::lifecycle::Shutdown;
+use backend::{Backend, Backends, Store};
 use memory::{MemoryCodeStore, MemoryPresenceStore, MemoryRateLimiter};
+use mongo::{MongoOpenError, MongoOptions, MongoStore};
+use redis::{RedisAdapters, RedisOpenError, RedisOptions};
 use sqlite::{OpenError, SqliteOptions, SqliteStore};
 
 /// The outbox folder's name in the data directory.
 const OUTBOX: &str = "outbox";
-
-/// How long a check of readiness may take.
-const READY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -40,52 +50,61 @@ pub enum StartError {
     /// The store.
     #[error("the store cannot be opened")]
     Store(#[from] OpenError),
+    /// MongoDB as the store.
+    #[error("`store_url` cannot be used")]
+    Mongo(#[from] MongoOpenError),
+    /// Redis.
+    #[error("`redis_url` cannot be used")]
+    Redis(#[from] RedisOpenError),
     /// The mail.
     #[error("mail cannot be sent")]
     Mail(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The mail queue.
+    #[error("`amqp_url` cannot be used")]
+    Queue(#[from] InvalidAmqpUrl),
 }
 
-/// The adapters, open.
+/// The adapters that the configuration names.
 #[derive(Clone)]
 pub struct Adapters {
     /// What the domain sees of them. A test may put another adapter in a port's place.
     pub ports: Ports,
-    /// The store.
-    pub store: SqliteStore,
+    /// The store, for what is not the domain's business.
+    pub store: Arc<dyn Store>,
+    /// The servers behind the adapters.
+    pub backends: Backends,
     /// The signing keys.
     pub keys: Arc<Keys>,
-    /// The mail queue's other end, until it is started.
+    /// Redis, which has tasks to start.
+    redis: Option<RedisAdapters>,
+    /// The other end of a mail queue in this process, until it is started.
     mail: Arc<Mutex<Option<(QueueConsumer, MailWorker)>>>,
 }
 
 impl Adapters {
-    /// Opens what the configuration names.
+    /// Opens what the configuration names. Nothing outside this machine is connected yet: see
+    /// [`Backends::prepare`].
     ///
     /// # Errors
     /// See [`StartError`].
     pub async fn open(config: &Config, environment: &Environment) -> Result<Self, StartError> {
         let (clock, entropy) = (&environment.clock, &environment.entropy);
-        let StoreLocation::Sqlite(path) = config.store_location()?;
-        let options = SqliteOptions {
-            readers: NonZeroUsize::new(config.store.readers).unwrap_or(NonZeroUsize::MIN),
-            checkpoint_pages: config.store.checkpoint_pages,
-            ..SqliteOptions::default()
-        };
-        let store = SqliteStore::open(path, &options)?;
+        let mut backends: Vec<Arc<dyn Backend>> = Vec::new();
+        let stores = stores(config, &mut backends)?;
+        let (shared, redis) = shared(config, environment, &mut backends)?;
         let keys = KeyOptions::from(&config.auth);
-        let keys = Keys::open(&config.data_dir, keys, Arc::clone(clock), &**entropy)?;
+        let keys = Keys::open(&config.keys_path(), keys, Arc::clone(clock), &**entropy)?;
         let keys = Arc::new(keys);
-        let (mail, consumer) = queue::in_process();
-        let worker = mail_worker(config, environment)?;
+        let (mail, consumer) = mail_queue(config, environment, &mut backends)?;
         let ports = Ports {
-            accounts: Arc::new(store.clone()),
-            chats: Arc::new(store.clone()),
-            messages: Arc::new(store.clone()),
-            codes: Arc::new(MemoryCodeStore::new()),
-            limiter: Arc::new(MemoryRateLimiter::new(Arc::clone(clock))),
-            presence: Arc::new(MemoryPresenceStore::new()),
-            bus: Arc::new(LocalBus::new(Hub::new(config.live.mailbox))),
-            mail: Arc::new(mail),
+            accounts: stores.accounts,
+            chats: stores.chats,
+            messages: stores.messages,
+            codes: shared.codes,
+            limiter: shared.limiter,
+            presence: shared.presence,
+            bus: shared.bus,
+            mail,
             secret: keys.code_secret(),
             tokens: Arc::clone(&keys) as _,
             clock: Arc::clone(clock),
@@ -93,40 +112,126 @@ impl Adapters {
         };
         Ok(Self {
             ports,
-            store,
+            store: stores.store,
+            backends: Backends::new(backends),
             keys,
-            mail: Arc::new(Mutex::new(Some((consumer, worker)))),
+            redis,
+            mail: Arc::new(Mutex::new(consumer)),
         })
     }
 
     /// Starts the tasks that adapters need. Again is harmless.
     pub fn start(&self, shutdown: &Shutdown) {
+        if let Some(redis) = &self.redis {
+            redis.start();
+        }
         if let Some((consumer, worker)) = self.mail.lock().take() {
             let (soft, hard) = (shutdown.soft().clone(), shutdown.hard().clone());
             shutdown.spawn(consumer.run(Arc::new(worker), soft, hard));
         }
         shutdown.spawn(Arc::clone(&self.keys).watch(shutdown.soft().clone()));
     }
+}
 
-    /// Whether all adapters answer.
-    ///
-    /// # Errors
-    /// Which does not.
-    pub async fn ready(&self) -> Result<(), String> {
-        match tokio::time::timeout(READY_TIMEOUT, self.store.ping()).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err("the store does not answer".to_owned()),
+/// One store behind its three ports.
+struct Stores {
+    accounts: Arc<dyn AccountStore>,
+    chats: Arc<dyn ChatStore>,
+    messages: Arc<dyn MessageStore>,
+    store: Arc<dyn Store>,
+}
+
+fn stores(config: &Config, backends: &mut Vec<Arc<dyn Backend>>) -> Result<Stores, StartError> {
+    match config.store_location()? {
+        StoreLocation::Sqlite(path) => {
+            let options = SqliteOptions {
+                readers: NonZeroUsize::new(config.store.readers).unwrap_or(NonZeroUsize::MIN),
+                checkpoint_pages: config.store.checkpoint_pages,
+                ..SqliteOptions::default()
+            };
+            Ok(behind_its_ports(
+                SqliteStore::open(path, &options)?,
+                backends,
+            ))
         }
-    }
-
-    /// Closes the store: what was acknowledged is in its file.
-    pub async fn close(&self) {
-        self.store.close().await;
+        StoreLocation::Mongo(url) => {
+            let store = MongoStore::open(&url, &MongoOptions::default())?;
+            Ok(behind_its_ports(store, backends))
+        }
     }
 }
 
-fn mail_worker(config: &Config, environment: &Environment) -> Result<MailWorker, StartError> {
+fn behind_its_ports<S>(store: S, backends: &mut Vec<Arc<dyn Backend>>) -> Stores
+where
+    S: Store + AccountStore + ChatStore + MessageStore + 'static,
+{
+    let store = Arc::new(store);
+    backends.push(Arc::clone(&store) as _);
+    Stores {
+        accounts: Arc::clone(&store) as _,
+        chats: Arc::clone(&store) as _,
+        messages: Arc::clone(&store) as _,
+        store,
+    }
+}
+
+/// What instances share beside the store.
+struct SharedPorts {
+    codes: Arc<dyn CodeStore>,
+    limiter: Arc<dyn RateLimiter>,
+    presence: Arc<dyn PresenceStore>,
+    bus: Arc<dyn Bus>,
+}
+
+fn shared(
+    config: &Config,
+    environment: &Environment,
+    backends: &mut Vec<Arc<dyn Backend>>,
+) -> Result<(SharedPorts, Option<RedisAdapters>), StartError> {
+    let clock = &environment.clock;
+    let Some(url) = &config.redis_url else {
+        let embedded = SharedPorts {
+            codes: Arc::new(MemoryCodeStore::new()),
+            limiter: Arc::new(MemoryRateLimiter::new(Arc::clone(clock))),
+            presence: Arc::new(MemoryPresenceStore::new()),
+            bus: Arc::new(LocalBus::new(Hub::new(config.live.mailbox))),
+        };
+        return Ok((embedded, None));
+    };
+    let options = RedisOptions {
+        prefix: config.redis.prefix.clone(),
+        mailbox: config.live.mailbox,
+        ..RedisOptions::default()
+    };
+    let redis = RedisAdapters::open(url, Arc::clone(clock), &options)?;
+    backends.push(Arc::new(redis.clone()));
+    let ports = SharedPorts {
+        codes: redis.codes(),
+        // Sends go on while Redis is away; codes, which must not be guessed, do not.
+        limiter: redis.lenient_limiter(),
+        presence: redis.presence(),
+        bus: redis.bus(),
+    };
+    Ok((ports, Some(redis)))
+}
+
+/// A mail queue, with its other end where that is in this process too.
+type Mail = (Arc<dyn MailQueue>, Option<(QueueConsumer, MailWorker)>);
+
+fn mail_queue(
+    config: &Config,
+    environment: &Environment,
+    backends: &mut Vec<Arc<dyn Backend>>,
+) -> Result<Mail, StartError> {
+    if let Some(url) = &config.amqp_url {
+        let options = AmqpOptions {
+            prefix: config.amqp.prefix.clone(),
+            ..AmqpOptions::default()
+        };
+        let queue = Arc::new(AmqpQueue::new(url, &options)?);
+        backends.push(Arc::clone(&queue) as _);
+        return Ok((queue, None));
+    }
     let transport: Arc<dyn Transport> = if let Some(url) = &config.smtp_url {
         Arc::new(SmtpTransport::new(url).map_err(|error| StartError::Mail(error.into()))?)
     } else {
@@ -138,5 +243,7 @@ fn mail_worker(config: &Config, environment: &Environment) -> Result<MailWorker,
         &config.mail.from.to_string(),
         Arc::clone(&environment.clock),
     );
-    worker.map_err(|error: JobError| StartError::Mail(error.into()))
+    let worker = worker.map_err(|error: JobError| StartError::Mail(error.into()))?;
+    let (queue, consumer) = queue::in_process();
+    Ok((Arc::new(queue), Some((consumer, worker))))
 }

@@ -16,6 +16,10 @@ pub const DEFAULT_FILE: &str = "talksy.toml";
 /// What every environment variable of the configuration begins with.
 pub const ENV_PREFIX: &str = "TALKSY_";
 
+/// What the mail worker's own variables begin with, behind [`ENV_PREFIX`]: both processes may
+/// share one environment.
+const WORKER_PREFIX: &str = "MAIL_WORKER_";
+
 /// Names the configuration file, and so is no setting.
 const FILE_VARIABLE: &str = "TALKSY_CONFIG";
 
@@ -165,7 +169,7 @@ fn variables(environment: &[(String, String)]) -> Layer {
         .iter()
         .filter(|(name, value)| name != FILE_VARIABLE && !value.is_empty())
         .filter_map(|(name, value)| Some((name.strip_prefix(ENV_PREFIX)?, value)))
-        .filter(|(name, _)| !is_service_link(name))
+        .filter(|(name, _)| !is_service_link(name) && !name.starts_with(WORKER_PREFIX))
         .collect();
     variables.sort();
     for (name, value) in variables {

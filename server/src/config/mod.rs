@@ -27,12 +27,13 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::http::HttpConfig;
+use crate::keys::KEY_FILE;
 
 pub use layers::{DEFAULT_FILE, ENV_PREFIX, Sources};
 pub use problem::{ConfigError, Problem, Problems};
 pub use sections::{
-    AuthConfig, LimitsConfig, LiveConfig, LogConfig, LogFormat, MailConfig, PresenceConfig, Quota,
-    ShutdownConfig, StoreConfig,
+    AmqpConfig, AuthConfig, LimitsConfig, LiveConfig, LogConfig, LogFormat, MailConfig,
+    PresenceConfig, Quota, RedisConfig, ShutdownConfig, StartConfig, StoreConfig,
 };
 pub use values::{Mailbox, StoreLocation};
 
@@ -50,13 +51,27 @@ pub struct Config {
     /// The directory that holds all that the server keeps: the embedded database, the keys, the
     /// mail outbox. Made when absent, for the server's user alone. Default: `./data`.
     pub data_dir: PathBuf,
-    /// The store: `sqlite:<file>`. Default: `talksy.db` in `data_dir`.
+    /// The file of the keys that access tokens are signed with. All instances need the same one:
+    /// a shared volume, or a mounted secret. Default: `keys.json` in `data_dir`.
+    pub keys_file: Option<PathBuf>,
+    /// The store: `sqlite:<file>`, or `mongodb://user:password@host/database` for several
+    /// instances. Default: `talksy.db` in `data_dir`.
     #[serde(serialize_with = "values::redacted")]
     pub store_url: Option<SecretString>,
     /// The mail server: `smtp://user:password@host:587`, or `smtps://` for TLS from the first
     /// byte. Default: none; mails are written as `.eml` files to `outbox` in `data_dir`.
     #[serde(serialize_with = "values::redacted")]
     pub smtp_url: Option<SecretString>,
+    /// Redis, which several instances need for live events, sign-in codes, rate limits and
+    /// presence: `redis://`, `rediss://`, `redis+sentinel://` or `redis+cluster://`. Default:
+    /// none; they are kept in this process.
+    #[serde(serialize_with = "values::redacted")]
+    pub redis_url: Option<SecretString>,
+    /// RabbitMQ, which carries mail jobs to `talksy-mail-worker`:
+    /// `amqp://user:password@host:5672/%2f`, or `amqps://`. Default: none; the server sends mail
+    /// itself.
+    #[serde(serialize_with = "values::redacted")]
+    pub amqp_url: Option<SecretString>,
     /// The transports: HTTP, event streams and WebSockets.
     pub http: HttpConfig,
     /// How mail is sent.
@@ -71,6 +86,12 @@ pub struct Config {
     pub presence: PresenceConfig,
     /// The embedded store.
     pub store: StoreConfig,
+    /// How Redis is used.
+    pub redis: RedisConfig,
+    /// How RabbitMQ is used.
+    pub amqp: AmqpConfig,
+    /// How the process starts.
+    pub start: StartConfig,
     /// How the process stops.
     pub shutdown: ShutdownConfig,
     /// What is logged, and how.
@@ -83,8 +104,11 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 4000)),
             public_url: None,
             data_dir: PathBuf::from("data"),
+            keys_file: None,
             store_url: None,
             smtp_url: None,
+            redis_url: None,
+            amqp_url: None,
             http: HttpConfig::default(),
             mail: MailConfig::default(),
             auth: AuthConfig::default(),
@@ -92,6 +116,9 @@ impl Default for Config {
             live: LiveConfig::default(),
             presence: PresenceConfig::default(),
             store: StoreConfig::default(),
+            redis: RedisConfig::default(),
+            amqp: AmqpConfig::default(),
+            start: StartConfig::default(),
             shutdown: ShutdownConfig::default(),
             log: LogConfig::default(),
         }
@@ -117,6 +144,14 @@ impl Config {
         match problems.into_vec() {
             problems if problems.is_empty() => Ok(()),
             problems => Err(ConfigError { problems }),
+        }
+    }
+
+    /// Where the keys are.
+    pub fn keys_path(&self) -> PathBuf {
+        match &self.keys_file {
+            Some(path) => path.clone(),
+            None => self.data_dir.join(KEY_FILE),
         }
     }
 
@@ -168,12 +203,31 @@ impl Config {
                 "must be a URL such as `smtps://user:password@mail.example.org`",
             );
         }
+        if let Some(url) = &self.redis_url
+            && !names_scheme(url, &["redis", "rediss"])
+        {
+            problems.add(
+                "redis_url",
+                "must be a URL such as `redis://user:password@redis:6379`",
+            );
+        }
+        if let Some(url) = &self.amqp_url
+            && !is_amqp_url(url)
+        {
+            problems.add(
+                "amqp_url",
+                "must be a URL such as `amqp://user:password@rabbitmq:5672/%2f`",
+            );
+        }
         self.http.validate(problems);
         self.auth.validate(problems);
         self.limits.validate(problems);
         self.live.validate(problems);
         self.presence.validate(problems);
         self.store.validate(problems);
+        self.redis.validate(problems);
+        self.amqp.validate(problems);
+        self.start.validate(problems);
         self.shutdown.validate(problems);
         self.log.validate(problems);
     }
@@ -191,9 +245,26 @@ fn is_public_url(text: &str) -> bool {
 }
 
 fn is_smtp_url(text: &SecretString) -> bool {
+    names_host(text, &["smtp", "smtps"])
+}
+
+fn is_amqp_url(text: &SecretString) -> bool {
+    names_host(text, &["amqp", "amqps"])
+}
+
+/// Whether the URL's scheme is one of these, with any kind of deployment behind a `+`. The
+/// adapter knows the rest of it.
+fn names_scheme(text: &SecretString, schemes: &[&str]) -> bool {
+    let scheme = text.expose_secret().split_once("://");
+    scheme.is_some_and(|(scheme, _)| {
+        let family = scheme.split_once('+').map_or(scheme, |(family, _)| family);
+        schemes.contains(&family)
+    })
+}
+
+fn names_host(text: &SecretString, schemes: &[&str]) -> bool {
     Url::parse(text.expose_secret()).is_ok_and(|url| {
-        matches!(url.scheme(), "smtp" | "smtps")
-            && url.host_str().is_some_and(|host| !host.is_empty())
+        schemes.contains(&url.scheme()) && url.host_str().is_some_and(|host| !host.is_empty())
     })
 }
 

@@ -223,6 +223,66 @@ impl StoreConfig {
     }
 }
 
+/// How Redis is used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RedisConfig {
+    /// What all keys and channels begin with: deployments that share a Redis differ in it. 1 to
+    /// 100 characters of letters, digits, `.`, `-`, `_` and `:`. Default: `talksy:`.
+    pub prefix: String,
+}
+
+impl RedisConfig {
+    pub(super) fn validate(&self, problems: &mut Problems) {
+        if !is_name(&self.prefix) {
+            problems.add("redis.prefix", NAME_RULE);
+        }
+    }
+}
+
+/// How RabbitMQ is used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AmqpConfig {
+    /// What the queues' names start with; the worker's `--prefix`. 1 to 100 characters of
+    /// letters, digits, `.`, `-`, `_` and `:`. Default: `talksy.mail`.
+    pub prefix: String,
+}
+
+impl AmqpConfig {
+    pub(super) fn validate(&self, problems: &mut Problems) {
+        if !is_name(&self.prefix) {
+            problems.add("amqp.prefix", NAME_RULE);
+        }
+    }
+}
+
+/// What a name on a backend looks like.
+const NAME_RULE: &str = "must be 1 to 100 letters, digits, `.`, `-`, `_` or `:`";
+
+fn is_name(text: &str) -> bool {
+    (1..=100).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b".-_:".contains(&byte))
+}
+
+/// How the process starts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StartConfig {
+    /// How long backends that are not there yet are waited for, before the server gives up with
+    /// exit code 1. From 1 second to 1 hour. Default: 2 minutes.
+    #[serde(with = "duration")]
+    pub timeout: Duration,
+}
+
+impl StartConfig {
+    pub(super) fn validate(&self, problems: &mut Problems) {
+        problems.span("start.timeout", self.timeout, SECOND..=HOUR);
+    }
+}
+
 /// How the process stops.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -334,6 +394,30 @@ impl Default for PresenceConfig {
             lease: 45 * SECOND,
             grace: 3 * SECOND,
             sweep: SECOND,
+        }
+    }
+}
+
+impl Default for RedisConfig {
+    fn default() -> Self {
+        Self {
+            prefix: "talksy:".to_owned(),
+        }
+    }
+}
+
+impl Default for AmqpConfig {
+    fn default() -> Self {
+        Self {
+            prefix: "talksy.mail".to_owned(),
+        }
+    }
+}
+
+impl Default for StartConfig {
+    fn default() -> Self {
+        Self {
+            timeout: 2 * MINUTE,
         }
     }
 }

@@ -64,6 +64,14 @@ impl KeyError {
         }
     }
 
+    /// Whether the place can be read and not written.
+    pub(super) fn is_read_only(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if matches!(
+            source.kind(),
+            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied
+        ))
+    }
+
     /// For `map_err`: an I/O error of `action` on `path`.
     pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io {

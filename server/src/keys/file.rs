@@ -179,7 +179,7 @@ pub(super) fn load(path: &Path) -> Result<Option<KeyFile>, KeyError> {
     };
     let metadata = file.metadata().map_err(KeyError::io("read", path))?;
     let mode = metadata.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
+    if mode & forbidden(&metadata) != 0 {
         return Err(KeyError::Exposed {
             path: path.to_owned(),
             mode,
@@ -194,6 +194,18 @@ pub(super) fn load(path: &Path) -> Result<Option<KeyFile>, KeyError> {
             Err(KeyError::corrupt(path, "it is not UTF-8"))
         }
         Err(error) => Err(KeyError::io("read", path)(error)),
+    }
+}
+
+/// The permission bits that a key file must not have: none for others than its owner. Where the
+/// owner is another user than this process's, as with secrets that a container platform mounts,
+/// the group is how the process may read it.
+fn forbidden(metadata: &fs::Metadata) -> u32 {
+    let me = fs::metadata("/proc/self").map(|process| process.uid());
+    if me.is_ok_and(|me| me != metadata.uid()) {
+        0o037
+    } else {
+        0o077
     }
 }
 

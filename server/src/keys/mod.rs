@@ -1,6 +1,6 @@
 //! The keys that access tokens are signed with, and the tokens themselves.
 //!
-//! Owns `keys.json` in the data directory: Ed25519 keys, one of which signs, and the secret that
+//! Owns the key file, usually `keys.json` in the data directory: Ed25519 keys, one of which signs, and the secret that
 //! sign-in codes and cursors are authenticated with. There is no default secret: the file is made
 //! on the first start, for the server's user alone. A retired key goes on verifying until the
 //! last token it signed has expired; then it is pruned. A running server picks up a changed file
@@ -30,7 +30,7 @@ use file::{KeyFile, Stamp};
 use ring::Ring;
 use tokens::TokenCache;
 
-/// The file's name in the data directory.
+/// The file's usual name, in the data directory.
 pub const KEY_FILE: &str = "keys.json";
 
 /// How much longer than a token's life a retired key verifies: the clocks of instances differ.
@@ -68,38 +68,41 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Opens the keys of a data directory; makes both where there are none yet, and drops the keys
-    /// whose last token has expired.
+    /// Opens a key file; makes it and its directory where there are none yet, and drops the keys
+    /// whose last token has expired. A file that can only be read, such as a mounted secret, is
+    /// left as it is.
     ///
     /// # Errors
     /// [`KeyError`] where the file cannot be read or written, where others may read it, or where
     /// it is not a key file. Such a file is never overwritten.
     pub fn open(
-        data_dir: &Path,
+        path: &Path,
         options: KeyOptions,
         clock: Arc<dyn Clock>,
         entropy: &dyn Entropy,
     ) -> Result<Self, KeyError> {
-        let path = data_dir.join(KEY_FILE);
         let overlap = options.access_token_ttl + SKEW;
         let (ring, stamp) = {
-            let _lock = file::lock(&path)?;
+            let lock = match file::lock(path) {
+                Err(error) if error.is_read_only() && path.exists() => None,
+                lock => Some(lock?),
+            };
             let now = clock.now();
-            let mut keys = if let Some(keys) = file::load(&path)? {
+            let mut keys = if let Some(keys) = file::load(path)? {
                 keys
             } else {
                 let keys = KeyFile::generate(now, entropy);
-                file::save(&path, &keys)?;
+                file::save(path, &keys)?;
                 tracing::info!(path = %path.display(), "made a new signing key");
                 keys
             };
-            if keys.prune(now, overlap) {
-                file::save(&path, &keys)?;
+            if keys.prune(now, overlap) && lock.is_some() {
+                file::save(path, &keys)?;
             }
-            (Ring::new(&path, &keys, overlap)?, file::stamp(&path)?)
+            (Ring::new(path, &keys, overlap)?, file::stamp(path)?)
         };
         Ok(Self {
-            path,
+            path: path.to_owned(),
             overlap,
             clock,
             ring: RwLock::new(Arc::new(ring)),
@@ -108,8 +111,8 @@ impl Keys {
         })
     }
 
-    /// The secret of sign-in codes and cursors: 32 bytes, the same for the life of the data
-    /// directory. Whoever uses it for a purpose puts that purpose's name into the MAC.
+    /// The secret of sign-in codes and cursors: 32 bytes, the same for the life of the
+    /// file. Whoever uses it for a purpose puts that purpose's name into the MAC.
     pub fn code_secret(&self) -> SecretSlice<u8> {
         self.ring().code_secret()
     }
@@ -158,17 +161,16 @@ pub struct KeyInfo {
     pub verifies_until: Option<Timestamp>,
 }
 
-/// The keys of a data directory, oldest first, without those that verify nothing any more.
+/// The keys of a file, oldest first, without those that verify nothing any more.
 ///
 /// # Errors
 /// [`KeyError`], [`KeyError::Missing`] where there are no keys yet.
 pub fn list(
-    data_dir: &Path,
+    path: &Path,
     access_token_ttl: Duration,
     now: Timestamp,
 ) -> Result<Vec<KeyInfo>, KeyError> {
-    let path = data_dir.join(KEY_FILE);
-    let mut keys = file::load(&path)?.ok_or_else(|| KeyError::missing(&path))?;
+    let mut keys = file::load(path)?.ok_or_else(|| KeyError::missing(path))?;
     let overlap = access_token_ttl + SKEW;
     keys.prune(now, overlap);
     Ok(keys.infos(overlap))
@@ -181,21 +183,20 @@ pub fn list(
 /// # Errors
 /// [`KeyError`], [`KeyError::Missing`] where there are no keys yet.
 pub fn rotate(
-    data_dir: &Path,
+    path: &Path,
     access_token_ttl: Duration,
     clock: &dyn Clock,
     entropy: &dyn Entropy,
 ) -> Result<Vec<KeyInfo>, KeyError> {
-    let path = data_dir.join(KEY_FILE);
-    if !data_dir.is_dir() {
-        return Err(KeyError::missing(&path));
+    if !path.parent().is_some_and(Path::is_dir) {
+        return Err(KeyError::missing(path));
     }
     let overlap = access_token_ttl + SKEW;
-    let _lock = file::lock(&path)?;
-    let mut keys = file::load(&path)?.ok_or_else(|| KeyError::missing(&path))?;
+    let _lock = file::lock(path)?;
+    let mut keys = file::load(path)?.ok_or_else(|| KeyError::missing(path))?;
     let now = clock.now();
     keys.rotate(now, entropy);
     keys.prune(now, overlap);
-    file::save(&path, &keys)?;
+    file::save(path, &keys)?;
     Ok(keys.infos(overlap))
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use talksy_schema::accounts::tokens::{AccessTokens, TokenProblem};
 use talksy_schema::context::Viewer;
-use talksy_schema::id::IdGenerator;
+use talksy_schema::id::{self, IdGenerator};
 use tempfile::TempDir;
 
 use super::*;
@@ -44,12 +44,7 @@ impl Bench {
     }
 
     fn try_open(&self, options: KeyOptions) -> Result<Keys, KeyError> {
-        Keys::open(
-            self.directory.path(),
-            options,
-            self.clock.clone(),
-            &*self.entropy,
-        )
+        Keys::open(&self.path(), options, self.clock.clone(), &*self.entropy)
     }
 
     fn open(&self) -> Keys {
@@ -57,7 +52,7 @@ impl Bench {
     }
 
     fn rotate(&self) -> Vec<KeyInfo> {
-        rotate(self.directory.path(), TTL, &*self.clock, &*self.entropy).unwrap()
+        rotate(&self.path(), TTL, &*self.clock, &*self.entropy).unwrap()
     }
 
     fn viewer(&self) -> Viewer {
@@ -332,7 +327,7 @@ fn rotations_at_the_same_time_lose_no_key() {
             scope.spawn(|| bench.rotate());
         }
     });
-    let listed = list(bench.directory.path(), TTL, bench.clock.now()).unwrap();
+    let listed = list(&bench.path(), TTL, bench.clock.now()).unwrap();
     assert_eq!(listed.len(), 9);
     assert_eq!(
         listed
@@ -351,7 +346,15 @@ fn rotations_at_the_same_time_lose_no_key() {
 fn the_file_is_made_once_and_for_its_owner_alone() {
     let bench = Bench::new();
     let data = bench.directory.path().join("deep/data");
-    let open = || Keys::open(&data, OPTIONS, bench.clock.clone(), &*bench.entropy).unwrap();
+    let open = || {
+        Keys::open(
+            &data.join(KEY_FILE),
+            OPTIONS,
+            bench.clock.clone(),
+            &*bench.entropy,
+        )
+        .unwrap()
+    };
     let first = open();
     assert_eq!(mode(&data), 0o700);
     for file in ["keys.json", "keys.lock"] {
@@ -371,7 +374,7 @@ fn the_file_is_made_once_and_for_its_owner_alone() {
     let leftover = data.join("keys.json.new");
     fs::write(&leftover, "half").unwrap();
     fs::set_permissions(&leftover, Permissions::from_mode(0o644)).unwrap();
-    rotate(&data, TTL, &*bench.clock, &*bench.entropy).unwrap();
+    rotate(&data.join(KEY_FILE), TTL, &*bench.clock, &*bench.entropy).unwrap();
     assert_eq!(mode(&data.join(KEY_FILE)), 0o600);
     assert!(!leftover.exists());
 }
@@ -441,7 +444,7 @@ fn a_file_that_is_no_key_file_is_refused_and_left_untouched() {
         fs::write(bench.path(), &text).unwrap();
         for error in [
             bench.try_open(OPTIONS).err().unwrap(),
-            rotate(bench.directory.path(), TTL, &*bench.clock, &*bench.entropy).unwrap_err(),
+            rotate(&bench.path(), TTL, &*bench.clock, &*bench.entropy).unwrap_err(),
         ] {
             assert!(matches!(error, KeyError::Corrupt { .. }));
             assert!(
@@ -505,10 +508,16 @@ fn without_a_key_file_there_is_nothing_to_list_or_rotate() {
     let missing = bench.directory.path().join("nowhere");
     for directory in [bench.directory.path(), &missing] {
         assert!(matches!(
-            list(directory, TTL, bench.clock.now()),
+            list(&directory.join(KEY_FILE), TTL, bench.clock.now()),
             Err(KeyError::Missing { .. })
         ));
-        let error = rotate(directory, TTL, &*bench.clock, &*bench.entropy).unwrap_err();
+        let error = rotate(
+            &directory.join(KEY_FILE),
+            TTL,
+            &*bench.clock,
+            &*bench.entropy,
+        )
+        .unwrap_err();
         assert!(matches!(error, KeyError::Missing { .. }));
         assert!(!directory.join(KEY_FILE).exists());
     }
@@ -555,4 +564,20 @@ fn the_jwk_set_has_public_keys_alone_in_the_form_of_its_rfcs() {
         claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(),
         600
     );
+}
+
+#[test]
+fn a_token_of_a_key_that_another_instance_has_just_made_is_verified_at_once() {
+    let bench = Bench::new();
+    let (here, there) = (bench.open(), bench.open());
+    bench.rotate();
+    assert!(there.reload().unwrap());
+    let now = bench.clock.now();
+    let viewer = Viewer {
+        user_id: id::from_bytes([1; 16]),
+        session_id: id::from_bytes([2; 16]),
+        expires_at: now + TTL,
+    };
+    let token = there.issue(&viewer, now).unwrap();
+    assert_eq!(here.verify(&token, now), Ok(viewer));
 }

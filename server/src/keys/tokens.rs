@@ -93,6 +93,18 @@ impl Keys {
     }
 }
 
+impl Keys {
+    /// Another instance may sign with a key that this one has not read yet: looks at the file,
+    /// which costs no more than its metadata where it is unchanged.
+    fn check_anew(&self, token: &str, now: Timestamp) -> Option<Verified> {
+        let kid = decode_header(token).ok()?.kid?;
+        if self.ring().verifying(&kid, now).is_some() || !matches!(self.reload(), Ok(true)) {
+            return None;
+        }
+        self.check(token, now)
+    }
+}
+
 fn validation() -> Validation {
     let mut validation = Validation::new(Algorithm::EdDSA);
     validation.set_issuer(&[ISSUER]);
@@ -128,7 +140,10 @@ impl AccessTokens for Keys {
         let known = remembered.is_some();
         let verified = match remembered {
             Some(verified) => verified,
-            None => self.check(token, now).ok_or(TokenProblem::Invalid)?,
+            None => self
+                .check(token, now)
+                .or_else(|| self.check_anew(token, now))
+                .ok_or(TokenProblem::Invalid)?,
         };
         if now >= verified.viewer.expires_at {
             self.cache.remove(&hash);

@@ -142,7 +142,7 @@ mod tests {
     fn own_frames_are_masked_and_of_every_length() {
         assert_eq!(text(b"a"), [0x81, 0x81, 0, 0, 0, 0, b'a']);
         assert_eq!(text(&[7; 126])[..4], [0x81, 0xfe, 0, 126]);
-        assert_eq!(text(&[7; 70_000])[..4], [0x81, 0xff, 0, 0]);
+        assert_eq!(text(&vec![7; 70_000])[..4], [0x81, 0xff, 0, 0]);
         assert_eq!(pong(b"").len(), 6);
     }
 

@@ -183,6 +183,16 @@ impl Process {
     }
 }
 
+/// How many processes have wanted a core at a time, in the last minute.
+pub(super) fn load() -> Outcome<f64> {
+    let load = std::fs::read_to_string("/proc/loadavg").context("the load of the machine")?;
+    let minute = load
+        .split(' ')
+        .next()
+        .and_then(|number| number.parse().ok());
+    minute.context("the load of the machine cannot be read")
+}
+
 /// User and system time of a process, with its threads.
 fn cpu(process: &str) -> Outcome<Duration> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))

@@ -162,3 +162,46 @@ async fn read(mut socket: Socket, after: u64, number: usize, tally: Arc<Tally>) 
         times.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// What a reader that knows message 4 makes of these messages, sent in pieces.
+    async fn read_all(messages: &[u64]) -> Outcome<()> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let client = TcpStream::connect(listener.local_addr()?).await?;
+        let (mut server, _) = listener.accept().await?;
+        let socket = Socket::over(client);
+        let mut readers = Readers::start(vec![socket], 4, Clock::start())?;
+        for seq in messages {
+            let text = format!("{{\"seq\":{seq},\"text\":\"{SENT_AT}0000000000000001 hi\"}}");
+            let mut frame = vec![0x81, u8::try_from(text.len())?];
+            frame.extend(text.as_bytes());
+            let (start, end) = frame.split_at(frame.len() / 2);
+            server.write_all(start).await?;
+            tokio::task::yield_now().await;
+            server.write_all(end).await?;
+        }
+        readers.all_received(messages.len() as u64).await?;
+        assert_eq!(readers.tally().received(), messages.len() as u64);
+        assert_eq!(readers.tally().complete.available_permits(), messages.len());
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn every_message_is_counted_once() {
+        read_all(&[5, 6, 7]).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_hole_a_double_and_an_old_message_are_noticed() {
+        for messages in [&[5, 7][..], &[5, 5], &[4]] {
+            let error = read_all(messages).await.unwrap_err().to_string();
+            assert!(error.contains("came behind"), "{error}");
+        }
+    }
+}

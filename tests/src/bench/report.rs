@@ -14,6 +14,8 @@ use super::stats::{Round, largest, median};
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Figures {
     pub(super) cores: usize,
+    /// Processes that wanted a core in the minute before.
+    pub(super) load_before: f64,
     pub(super) answer_bytes: usize,
     pub(super) frame_bytes: usize,
     pub(super) sends: Vec<Round>,
@@ -76,9 +78,10 @@ impl Figures {
         }
         writeln!(
             out,
-            "{} cores, shared by server and load; medians of {} rounds; text of {} bytes, \
-             answers of {}, frames of {}\n",
+            "{} cores, shared by server and load; load average before: {:.1}\n\
+             medians of {} rounds; text of {} bytes, answers of {}, frames of {}\n",
             self.cores,
+            self.load_before,
             self.sends
                 .len()
                 .max(self.deliveries.first().map_or(0, |of| of.real.len())),

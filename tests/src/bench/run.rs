@@ -9,7 +9,7 @@ use super::inserts::Inserts;
 use super::memory;
 use super::options::{Options, Part, Plan};
 use super::outcome::{Context as _, Outcome};
-use super::process::{Home, Process};
+use super::process::{self, Home, Process};
 use super::report::{Deliveries, Figures};
 use super::sends::{CONNECTIONS, Load, NEIGHBOURS};
 use super::startup;
@@ -34,6 +34,7 @@ pub(super) async fn run(options: &Options) -> Outcome<()> {
     ))?;
     let mut figures = Figures::default();
     figures.cores = std::thread::available_parallelism()?.get();
+    figures.load_before = process::load()?;
     figures.binary_bytes = float(size.len());
     let bench = Bench::start(&binary, plan).await?;
     bench.measure(options, &mut figures).await?;

@@ -85,6 +85,15 @@ impl Socket {
         Ok(socket)
     }
 
+    /// A socket whose handshake is over.
+    #[cfg(test)]
+    pub(super) fn over(stream: TcpStream) -> Self {
+        Self {
+            stream,
+            rest: Vec::new(),
+        }
+    }
+
     async fn say(&mut self, message: &serde_json::Value) -> Outcome<()> {
         let frame = frames::text(message.to_string().as_bytes());
         self.stream.write_all(&frame).await.context("cannot write")
@@ -123,8 +132,7 @@ impl Socket {
         }
     }
 
-    /// Waits until something can be read, and gives each text frame of it to `take`, and `end`
-    /// whenever it was all.
+    /// Waits until something can be read, and gives each text frame of it to `take`.
     pub(super) async fn take(&mut self, mut take: impl FnMut(&[u8]) -> Outcome<()>) -> Outcome<()> {
         poll_fn(|cx| BUFFER.with_borrow_mut(|buffer| self.poll(cx, buffer, &mut take))).await
     }

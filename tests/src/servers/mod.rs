@@ -3,6 +3,8 @@
 //!
 //! A server that is not installed fails the test; it is never passed over.
 
+pub mod mongo;
+pub mod rabbitmq;
 pub mod redis;
 
 use std::net::TcpListener;

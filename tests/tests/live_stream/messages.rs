@@ -1,6 +1,6 @@
 //! Messages that the bus does not bring, or not in order, one kind of fault at a time.
 
-use futures_util::future::join_all;
+use futures_util::future::{join_all, try_join_all};
 use talksy_schema::live::{Event, Topic};
 
 use super::script::Mode;
@@ -168,4 +168,27 @@ async fn many_subscribers_with_one_hole_read_it_from_the_store_together() {
     // One page, were it not that a page is kept for a second and this machine may be slow.
     let read = world.store.pages_read() - before;
     assert!(read < FEEDS / 2, "{read} pages");
+}
+
+#[tokio::test]
+async fn subscribers_of_several_chats_who_look_at_once_see_their_own() {
+    let (world, bus) = World::scripted(4, no_heartbeat()).await;
+    let cleo = world.person("cleo").await;
+    let chats = &world.services.chats;
+    let other = chats.start_direct(&cleo, world.ben.user_id).await;
+    let other = other.unwrap().0.id;
+    let live = &world.services.live;
+    let mut here = join_all((0..20).map(|_| world.follow())).await;
+    let elsewhere = (0..20).map(|_| live.messages(&world.ben, other, None));
+    let mut elsewhere = try_join_all(elsewhere).await.unwrap();
+    bus.set(Mode::Lose);
+    world.send_many(3).await;
+    let sent = world.send_to(other, &cleo, "elsewhere").await;
+    bus.interrupt();
+    let (seen_here, seen_elsewhere) = tokio::join!(
+        join_all(here.iter_mut().map(|feed| seqs(feed, 3))),
+        join_all(elsewhere.iter_mut().map(next)),
+    );
+    assert!(seen_here.iter().all(|seen| *seen == [1, 2, 3]));
+    assert!(seen_elsewhere.iter().all(|seen| message(seen) == sent));
 }

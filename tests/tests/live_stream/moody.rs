@@ -1,6 +1,7 @@
 //! The embedded store, but it can be down, lose members, and show less than it holds.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -11,12 +12,13 @@ use talksy_schema::error::PortError;
 use talksy_schema::id::{ChatId, MessageId, UserId};
 use talksy_schema::messages::{Append, Head, Message, MessageStore, Seq};
 use talksy_schema::page::{Page, Window};
-use talksy_server::adapters::sqlite::SqliteStore;
+use talksy_schema::services::Ports;
 use tokio::sync::watch;
 
 /// The store with its moods.
 pub struct MoodyStore {
-    inner: SqliteStore,
+    chats: Arc<dyn ChatStore>,
+    messages: Arc<dyn MessageStore>,
     mood: Mutex<Mood>,
     /// How many calls were refused since the outage began.
     refusals: watch::Sender<usize>,
@@ -50,9 +52,10 @@ impl Mood {
 
 impl MoodyStore {
     /// The store in its best mood.
-    pub fn new(inner: SqliteStore) -> Self {
+    pub fn new(ports: &Ports) -> Self {
         Self {
-            inner,
+            chats: Arc::clone(&ports.chats),
+            messages: Arc::clone(&ports.messages),
             mood: Mutex::default(),
             refusals: watch::Sender::new(0),
             pages: Mutex::default(),
@@ -121,7 +124,7 @@ impl MessageStore for MoodyStore {
         if sender.is_some_and(|sender| !self.mood.lock().is_member(draft.chat_id, sender)) {
             return Ok(Append::NotMember);
         }
-        Ok(match self.inner.append(draft).await? {
+        Ok(match self.messages.append(draft).await? {
             Append::Done(mut appended) => {
                 appended.chat = self.moodily(appended.chat);
                 Append::Done(appended)
@@ -132,13 +135,13 @@ impl MessageStore for MoodyStore {
 
     async fn messages(&self, ids: &[MessageId]) -> Result<Vec<Message>, PortError> {
         self.up()?;
-        self.inner.messages(ids).await
+        self.messages.messages(ids).await
     }
 
     async fn page(&self, chat: ChatId, window: &Window<Seq>) -> Result<Page<Message>, PortError> {
         self.up()?;
         *self.pages.lock() += 1;
-        let mut page = self.inner.page(chat, window).await?;
+        let mut page = self.messages.page(chat, window).await?;
         let shown = self.mood.lock().shown(chat);
         page.items.retain(|message| message.seq <= shown);
         Ok(page)
@@ -146,12 +149,12 @@ impl MessageStore for MoodyStore {
 
     async fn last_messages(&self, chats: &[ChatId]) -> Result<Vec<Message>, PortError> {
         self.up()?;
-        self.inner.last_messages(chats).await
+        self.messages.last_messages(chats).await
     }
 
     async fn heads(&self, chats: &[ChatId]) -> Result<Vec<Head>, PortError> {
         self.up()?;
-        let mut heads = self.inner.heads(chats).await?;
+        let mut heads = self.messages.heads(chats).await?;
         let mood = self.mood.lock();
         for head in &mut heads {
             head.membership_epoch += mood.epoch(head.chat_id);
@@ -165,7 +168,7 @@ impl MessageStore for MoodyStore {
 impl ChatStore for MoodyStore {
     async fn chats(&self, ids: &[ChatId]) -> Result<Vec<Chat>, PortError> {
         self.up()?;
-        let chats = self.inner.chats(ids).await?;
+        let chats = self.chats.chats(ids).await?;
         Ok(chats.into_iter().map(|chat| self.moodily(chat)).collect())
     }
 
@@ -175,7 +178,7 @@ impl ChatStore for MoodyStore {
         users: [UserId; 2],
     ) -> Result<(Chat, bool), PortError> {
         self.up()?;
-        self.inner.open_direct(candidate, users).await
+        self.chats.open_direct(candidate, users).await
     }
 
     async fn chats_of(
@@ -185,7 +188,7 @@ impl ChatStore for MoodyStore {
         window: &Window<ChatCursor>,
     ) -> Result<Page<Chat>, PortError> {
         self.up()?;
-        let mut page = self.inner.chats_of(user, search, window).await?;
+        let mut page = self.chats.chats_of(user, search, window).await?;
         let mood = self.mood.lock();
         page.items.retain(|chat| mood.is_member(chat.id, user));
         Ok(page)
@@ -193,7 +196,7 @@ impl ChatStore for MoodyStore {
 
     async fn chat_ids_of(&self, user: UserId) -> Result<Vec<ChatId>, PortError> {
         self.up()?;
-        let mut ids = self.inner.chat_ids_of(user).await?;
+        let mut ids = self.chats.chat_ids_of(user).await?;
         let mood = self.mood.lock();
         ids.retain(|chat| mood.is_member(*chat, user));
         Ok(ids)
@@ -201,7 +204,7 @@ impl ChatStore for MoodyStore {
 
     async fn memberships(&self, user: UserId, chats: &[ChatId]) -> Result<Vec<Member>, PortError> {
         self.up()?;
-        let mut members = self.inner.memberships(user, chats).await?;
+        let mut members = self.chats.memberships(user, chats).await?;
         let mood = self.mood.lock();
         members.retain(|member| mood.is_member(member.chat_id, user));
         Ok(members)
@@ -214,7 +217,7 @@ impl ChatStore for MoodyStore {
         window: &Window<MemberCursor>,
     ) -> Result<Page<Member>, PortError> {
         self.up()?;
-        let mut page = self.inner.members(chat, read_from, window).await?;
+        let mut page = self.chats.members(chat, read_from, window).await?;
         let mood = self.mood.lock();
         page.items
             .retain(|member| mood.is_member(chat, member.user_id));
@@ -227,17 +230,17 @@ impl ChatStore for MoodyStore {
         limit: usize,
     ) -> Result<Vec<Member>, PortError> {
         self.up()?;
-        self.inner.first_members(chats, limit).await
+        self.chats.first_members(chats, limit).await
     }
 
     async fn slowest_readers(&self, chats: &[ChatId]) -> Result<Vec<Member>, PortError> {
         self.up()?;
-        self.inner.slowest_readers(chats).await
+        self.chats.slowest_readers(chats).await
     }
 
     async fn sharing(&self, user: UserId, others: &[UserId]) -> Result<Vec<UserId>, PortError> {
         self.up()?;
-        let mut sharing = self.inner.sharing(user, others).await?;
+        let mut sharing = self.chats.sharing(user, others).await?;
         let mood = self.mood.lock();
         // Who was removed from anywhere shares nothing: each pair has one chat here.
         sharing.retain(|other| {
@@ -254,7 +257,7 @@ impl ChatStore for MoodyStore {
         seq: Seq,
         now: Timestamp,
     ) -> Result<Option<ReadMark>, PortError> {
-        self.inner.mark_read(chat, user, seq, now).await
+        self.chats.mark_read(chat, user, seq, now).await
     }
 
     async fn unread_counts(
@@ -263,6 +266,6 @@ impl ChatStore for MoodyStore {
         chats: &[ChatId],
     ) -> Result<Vec<(ChatId, u32)>, PortError> {
         self.up()?;
-        self.inner.unread_counts(user, chats).await
+        self.chats.unread_counts(user, chats).await
     }
 }

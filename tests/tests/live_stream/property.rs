@@ -12,7 +12,7 @@ pub fn check<C: Debug>(cases: u32, strategy: &impl Strategy<Value = C>, property
     let config = Config {
         cases,
         failure_persistence: None,
-        max_shrink_iters: 8,
+        max_shrink_iters: 4,
         ..Config::default()
     };
     let outcome = TestRunner::new(config).run(strategy, |case| {

@@ -22,26 +22,28 @@ async fn end_elsewhere(world: &World) {
 }
 
 #[tokio::test]
-async fn a_revoked_session_ends_at_once_and_no_other_does() {
+async fn a_revoked_session_ends_at_once_on_every_instance_and_no_other_does() {
     let (world, _bus) = World::scripted(16, no_heartbeat()).await;
+    let phone = world.other_device(&world.ben).await;
     let other = world.other_instance();
     let mut end = pin!(world.services.live.session_end(&world.ben));
     let mut elsewhere = pin!(other.live.session_end(&world.ben));
-    let mut of_ann = pin!(world.services.live.session_end(&world.ann));
+    let mut of_phone = pin!(world.services.live.session_end(&phone));
+    // Each listens from here on.
     assert!(end.as_mut().now_or_never().is_none());
     assert!(elsewhere.as_mut().now_or_never().is_none());
-    assert!(of_ann.as_mut().now_or_never().is_none());
+    assert!(of_phone.as_mut().now_or_never().is_none());
+
     let accounts = &world.services.accounts;
-    accounts
-        .revoke(&world.ann, world.ann.session_id)
-        .await
-        .unwrap();
-    soon("the end of Ann's session", of_ann).await.unwrap();
-    assert!(end.as_mut().now_or_never().is_none());
-    accounts
-        .revoke(&world.ben, world.ben.session_id)
-        .await
-        .unwrap();
+    let revoked = accounts.revoke(&world.ben, phone.session_id).await;
+    revoked.unwrap();
+    tokio::select! {
+        biased;
+        _ = &mut end => panic!("another session of the user has ended"),
+        ended = soon("the end of the phone's session", of_phone) => ended.unwrap(),
+    }
+    let revoked = accounts.revoke(&world.ben, world.ben.session_id).await;
+    revoked.unwrap();
     soon("the end here", end).await.unwrap();
     soon("the end on the other instance", elsewhere)
         .await

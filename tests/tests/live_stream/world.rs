@@ -10,11 +10,11 @@ use talksy_schema::accounts::{DisplayName, RefreshToken, Session, User};
 use talksy_schema::clock::{Clock as _, SystemEntropy};
 use talksy_schema::context::Viewer;
 use talksy_schema::cursor::{Cursor as _, MessageCursor};
-use talksy_schema::id::{ChatId, IdGenerator};
+use talksy_schema::id::{ChatId, IdGenerator, UserId};
 use talksy_schema::limits::{Quota, Rule};
 use talksy_schema::live::{Bus, Feed, LiveError, LivePolicy, MessageFeed, Published};
 use talksy_schema::mail::EmailAddress;
-use talksy_schema::messages::{ClientMessageId, Message, MessageStore as _, MessageText, Seq};
+use talksy_schema::messages::{ClientMessageId, Message, MessageText, Seq};
 use talksy_schema::page::{MAX_PAGE, Window};
 use talksy_schema::presence::PresencePolicy;
 use talksy_schema::services::{Ports, Services};
@@ -96,7 +96,7 @@ pub struct World {
 impl World {
     /// A world on this bus.
     pub async fn new(backend: Arc<Backend>, bus: Arc<dyn Bus>, live: LivePolicy) -> Self {
-        let store = Arc::new(MoodyStore::new(backend.adapters.store.clone()));
+        let store = Arc::new(MoodyStore::new(&backend.adapters.ports));
         let ports = Ports {
             chats: Arc::clone(&store) as _,
             messages: Arc::clone(&store) as _,
@@ -156,6 +156,11 @@ impl World {
         person(&self.backend, name).await
     }
 
+    /// The same user on another device.
+    pub async fn other_device(&self, viewer: &Viewer) -> Viewer {
+        session(&self.backend, viewer.user_id).await
+    }
+
     /// Sends a message to the chat of the two.
     pub async fn send(&self, sender: &Viewer, text: &str) -> Message {
         self.send_to(self.chat, sender, text).await
@@ -211,7 +216,7 @@ impl World {
 
     /// What the store holds of the chat, asked of the embedded store itself.
     pub async fn held(&self) -> Vec<Message> {
-        let store = &self.backend.adapters.store;
+        let store = &self.backend.adapters.ports.messages;
         let mut held: Vec<Message> = Vec::new();
         loop {
             let window = Window {
@@ -252,12 +257,11 @@ fn instance(ports: Ports, live: LivePolicy) -> Services {
 /// Signs up somebody whose address nobody else has.
 async fn person(backend: &Backend, name: &str) -> Viewer {
     let accounts = &backend.adapters.ports.accounts;
-    let ids = IdGenerator::new(Arc::clone(&backend.clock) as _, Arc::new(SystemEntropy));
     let number = backend.people.fetch_add(1, Ordering::SeqCst);
     let email = EmailAddress::parse(&format!("{name}.{number}@example.org")).unwrap();
     let now = backend.clock.now();
     let candidate = User {
-        id: ids.next(),
+        id: ids(backend).next(),
         name: DisplayName::of_address(&email),
         email,
         about: None,
@@ -265,9 +269,16 @@ async fn person(backend: &Backend, name: &str) -> Viewer {
         last_seen_at: None,
     };
     let (user, _) = accounts.find_or_create_user(&candidate).await.unwrap();
+    session(backend, user.id).await
+}
+
+/// Signs a user in.
+async fn session(backend: &Backend, user_id: UserId) -> Viewer {
+    let accounts = &backend.adapters.ports.accounts;
+    let now = backend.clock.now();
     let session = Session {
-        id: ids.next(),
-        user_id: user.id,
+        id: ids(backend).next(),
+        user_id,
         created_at: now,
         last_used_at: now,
         expires_at: now + Duration::from_hours(24),
@@ -277,10 +288,14 @@ async fn person(backend: &Backend, name: &str) -> Viewer {
     let token = RefreshToken::generate(session.id, &SystemEntropy).hash();
     accounts.create_session(&session, token).await.unwrap();
     Viewer {
-        user_id: user.id,
+        user_id,
         session_id: session.id,
         expires_at: session.expires_at,
     }
+}
+
+fn ids(backend: &Backend) -> IdGenerator {
+    IdGenerator::new(Arc::clone(&backend.clock) as _, Arc::new(SystemEntropy))
 }
 
 /// The next item, which must come.

@@ -86,6 +86,16 @@ impl ChatNode {
         int(self.0.last_seq)
     }
 
+    /// The place behind the newest message, also where there is none: give it as `after` to
+    /// `messageAdded`, and no message is missed that was sent since this answer.
+    async fn head_cursor(&self) -> String {
+        MessageCursor {
+            chat_id: self.0.id,
+            seq: self.0.last_seq,
+        }
+        .encode()
+    }
+
     /// Exact: messages of others above the viewer's read mark, deleted ones left out.
     async fn unread_count(&self, ctx: &Context<'_>) -> Result<i32> {
         let count = ctx.loaders().load_one(UnreadOf(self.0.id)).await?;

@@ -448,11 +448,12 @@ async fn a_second_server_is_refused_until_the_first_has_closed() {
     assert_eq!(reopened.calls(), 1);
 }
 
-#[test]
-fn a_newer_or_foreign_file_is_refused_unchanged() {
+#[tokio::test]
+async fn a_newer_or_foreign_file_is_refused_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("talksy.db");
-    drop(SqliteStore::open(&path, &SqliteOptions::default()).unwrap());
+    let store = SqliteStore::open(&path, &SqliteOptions::default()).unwrap();
+    store.close().await;
     let newer = Connection::open(&path).unwrap();
     newer.pragma_update(None, "user_version", 99).unwrap();
     newer.close().unwrap();

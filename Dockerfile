@@ -1,0 +1,36 @@
+# syntax=docker/dockerfile:1
+# Both binaries in one small image that runs as nobody in particular.
+#   docker build -t talksy .
+#   docker run -p 4000:4000 -v talksy:/data talksy            the server, embedded default
+#   docker run --entrypoint talksy-mail-worker talksy --help  the mail worker
+
+FROM node:22-bookworm-slim AS graphiql
+WORKDIR /src/client-examples/graphiql
+COPY client-examples/graphiql/package.json client-examples/graphiql/package-lock.json client-examples/graphiql/.npmrc ./
+RUN npm ci --no-fund --no-audit
+COPY client-examples/graphiql/ ./
+RUN npm run build
+
+FROM rust:1.95-bookworm AS build
+WORKDIR /src
+COPY Cargo.toml Cargo.lock ./
+COPY schema/ schema/
+COPY server/ server/
+COPY mail-worker/ mail-worker/
+COPY tests/ tests/
+COPY --from=graphiql /src/client-examples/graphiql/dist/ client-examples/graphiql/dist/
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/src/target \
+    cargo build --locked --release --bin talksy --bin talksy-mail-worker \
+    && install -D -t /out target/release/talksy target/release/talksy-mail-worker \
+    && install -d -m 0700 /data
+
+FROM gcr.io/distroless/cc-debian12:nonroot
+COPY --from=build /out/talksy /out/talksy-mail-worker /usr/local/bin/
+COPY --from=build --chown=nonroot:nonroot /data /data
+ENV TALKSY_LISTEN=0.0.0.0:4000 \
+    TALKSY_DATA_DIR=/data
+VOLUME /data
+EXPOSE 4000
+HEALTHCHECK --interval=5s --timeout=4s --start-period=10s CMD ["/usr/local/bin/talksy", "health"]
+ENTRYPOINT ["/usr/local/bin/talksy"]

@@ -1,0 +1,263 @@
+//! What every server outside this process has in common: it may be away when this one starts,
+//! and go away later. The order in which they start does not matter.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use talksy_schema::clock::Timestamp;
+use talksy_schema::error::PortError;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// How long a check of readiness may take.
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The pauses between tries at the start: doubling.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Why a backend cannot be used yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotReady {
+    /// It may be later: it is down, or starting.
+    Yet(String),
+    /// It will not be: a wrong password, a version that is too old. Names the setting.
+    Ever(String),
+}
+
+/// A store, bus or queue behind the ports.
+#[async_trait]
+pub trait Backend: Send + Sync {
+    /// What a person calls it, such as `MongoDB`.
+    fn name(&self) -> &'static str;
+
+    /// Whether [`Backend::prepare`] has to be waited for: not for what lies in this process.
+    fn is_remote(&self) -> bool {
+        true
+    }
+
+    /// Connects, checks that the backend can be used, and makes what is needed there. Idempotent.
+    ///
+    /// # Errors
+    /// [`NotReady`].
+    async fn prepare(&self) -> Result<(), NotReady>;
+
+    /// Whether it answers now.
+    ///
+    /// # Errors
+    /// What is wrong, for an operator to read.
+    async fn ping(&self) -> Result<(), String>;
+
+    /// Lets go of it in order.
+    async fn close(&self);
+}
+
+/// The store as the process sees it, beside its ports.
+#[async_trait]
+pub trait Store: Backend {
+    /// How many calls the ports have taken so far.
+    fn calls(&self) -> u64;
+
+    /// Removes sessions that have expired at `now`.
+    ///
+    /// # Errors
+    /// Where the store is down.
+    async fn purge_expired(&self, now: Timestamp) -> Result<(), PortError>;
+}
+
+/// A backend was not there in time, or never will be. Reads as a line for an operator.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StartFailure {
+    /// Trying again is in vain.
+    #[error("{backend} cannot be used: {reason}")]
+    Refused {
+        /// Its name.
+        backend: &'static str,
+        /// What it said.
+        reason: String,
+    },
+    /// The time to wait is over.
+    #[error("{backend} was waited for in vain for {waited:?}: {reason}")]
+    TimedOut {
+        /// Its name.
+        backend: &'static str,
+        /// What it said last.
+        reason: String,
+        /// For how long.
+        waited: Duration,
+    },
+}
+
+/// All backends of the process, and whether each has been prepared.
+#[derive(Clone)]
+pub struct Backends {
+    all: Arc<[Arc<dyn Backend>]>,
+    /// What is waited for; `None` once everything has been prepared.
+    waiting: Arc<watch::Sender<Option<String>>>,
+}
+
+impl Backends {
+    /// Remote ones have not been prepared yet.
+    pub fn new(all: Vec<Arc<dyn Backend>>) -> Self {
+        let remote = all.iter().any(|backend| backend.is_remote());
+        Self {
+            all: all.into(),
+            waiting: Arc::new(watch::Sender::new(remote.then(|| "starting".to_owned()))),
+        }
+    }
+
+    /// Whether all have been prepared, so that requests may be served.
+    pub fn are_prepared(&self) -> bool {
+        self.waiting.borrow().is_none()
+    }
+
+    /// Prepares all, each as soon as it is there. Says once which are waited for.
+    ///
+    /// # Errors
+    /// [`StartFailure`] where one refuses, or is not there after `patience`.
+    pub async fn prepare(&self, patience: Duration) -> Result<(), StartFailure> {
+        let deadline = Instant::now() + patience;
+        let preparing = self.all.iter().map(|backend| async move {
+            prepare(&**backend, deadline, patience, &self.waiting).await
+        });
+        futures_util::future::try_join_all(preparing).await?;
+        self.waiting.send_replace(None);
+        Ok(())
+    }
+
+    /// Whether all answer now.
+    ///
+    /// # Errors
+    /// What does not, and why, for an operator to read.
+    pub async fn ready(&self) -> Result<(), String> {
+        if let Some(waiting) = &*self.waiting.borrow() {
+            return Err(waiting.clone());
+        }
+        let pings = self.all.iter().map(|backend| async move {
+            let name = backend.name();
+            match tokio::time::timeout(PING_TIMEOUT, backend.ping()).await {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(reason)) => Err(format!("{name} is not ready: {reason}")),
+                Err(_elapsed) => Err(format!("{name} does not answer")),
+            }
+        });
+        futures_util::future::try_join_all(pings).await.map(drop)
+    }
+
+    /// Lets go of all.
+    pub async fn close(&self) {
+        let closing = self.all.iter().map(|backend| backend.close());
+        futures_util::future::join_all(closing).await;
+    }
+}
+
+async fn prepare(
+    backend: &dyn Backend,
+    deadline: Instant,
+    patience: Duration,
+    waiting: &watch::Sender<Option<String>>,
+) -> Result<(), StartFailure> {
+    let name = backend.name();
+    let mut pause = FIRST_PAUSE;
+    let mut said = false;
+    loop {
+        let reason = match backend.prepare().await {
+            Ok(()) if said => {
+                tracing::info!(backend = name, "is there");
+                return Ok(());
+            }
+            Ok(()) => return Ok(()),
+            Err(NotReady::Ever(reason)) => {
+                return Err(StartFailure::Refused {
+                    backend: name,
+                    reason,
+                });
+            }
+            Err(NotReady::Yet(reason)) => reason,
+        };
+        if Instant::now() + pause >= deadline {
+            return Err(StartFailure::TimedOut {
+                backend: name,
+                reason,
+                waited: patience,
+            });
+        }
+        waiting.send_replace(Some(format!("waiting for {name}: {reason}")));
+        if !said {
+            tracing::warn!(backend = name, %reason, ?patience, "waiting for a backend");
+            said = true;
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    /// Answers `prepare` from a list, the last answer for ever.
+    struct Scripted(Mutex<Vec<Result<(), NotReady>>>);
+
+    #[async_trait]
+    impl Backend for Scripted {
+        fn name(&self) -> &'static str {
+            "Scripted"
+        }
+        async fn prepare(&self) -> Result<(), NotReady> {
+            let mut answers = self.0.lock();
+            if answers.len() > 1 {
+                answers.remove(0)
+            } else {
+                answers[0].clone()
+            }
+        }
+        async fn ping(&self) -> Result<(), String> {
+            Err("no".to_owned())
+        }
+        async fn close(&self) {}
+    }
+
+    fn backends(answers: Vec<Result<(), NotReady>>) -> Backends {
+        Backends::new(vec![Arc::new(Scripted(Mutex::new(answers)))])
+    }
+
+    fn later() -> Result<(), NotReady> {
+        Err(NotReady::Yet("refused".to_owned()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_backend_that_comes_late_is_waited_for() {
+        let backends = backends(vec![later(), later(), Ok(())]);
+        assert_eq!(backends.ready().await, Err("starting".to_owned()));
+        let start = {
+            let backends = backends.clone();
+            tokio::spawn(async move { backends.prepare(Duration::from_mins(1)).await })
+        };
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let reason = "waiting for Scripted: refused".to_owned();
+        assert_eq!(backends.ready().await, Err(reason));
+        assert!(!backends.are_prepared());
+        assert_eq!(start.await.unwrap(), Ok(()));
+        assert!(backends.are_prepared());
+        let reason = "Scripted is not ready: no".to_owned();
+        assert_eq!(backends.ready().await, Err(reason));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_stays_away_or_refuses_ends_the_start() {
+        let patience = Duration::from_mins(1);
+        let outcome = backends(vec![later()]).prepare(patience).await;
+        assert!(
+            matches!(outcome, Err(StartFailure::TimedOut { .. })),
+            "{outcome:?}"
+        );
+        let refused = Err(NotReady::Ever("wrong password".to_owned()));
+        let outcome = backends(vec![refused]).prepare(patience).await;
+        let line = "Scripted cannot be used: wrong password";
+        assert_eq!(outcome.unwrap_err().to_string(), line);
+    }
+}

@@ -1,0 +1,156 @@
+//! Users and sessions.
+
+use std::net::IpAddr;
+
+use mongodb::bson::raw::RawDocument;
+use mongodb::bson::{DateTime, Uuid};
+use serde::{Deserialize, Serialize};
+use talksy_schema::accounts::{About, DisplayName, Session, TokenHash, User};
+use talksy_schema::id::{self, SessionId, UserId};
+use talksy_schema::mail::EmailAddress;
+
+use super::{SESSIONS, Stored, USERS, date, id_text, instant, key};
+use crate::adapters::mongo::fault::Why;
+
+/// A user.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::adapters::mongo) struct UserDocument {
+    #[serde(rename = "_id")]
+    id: Uuid,
+    email: EmailAddress,
+    name: DisplayName,
+    /// The name as lists order and search it.
+    #[serde(skip_deserializing)]
+    name_key: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    about: Option<About>,
+    created_at: DateTime,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_seen_at: Option<DateTime>,
+}
+
+impl From<&User> for UserDocument {
+    fn from(user: &User) -> Self {
+        Self {
+            id: key(id::bytes(user.id)),
+            email: user.email.clone(),
+            name: user.name.clone(),
+            name_key: user.name.sort_key(),
+            about: user.about.clone(),
+            created_at: date(user.created_at),
+            last_seen_at: user.last_seen_at.map(date),
+        }
+    }
+}
+
+fn user_name(raw: &RawDocument) -> String {
+    let id = id_text(raw, "_id", |bytes| {
+        let id: UserId = id::from_bytes(bytes);
+        id.to_string()
+    });
+    format!("user {id}")
+}
+
+impl Stored for UserDocument {
+    type Value = User;
+    const COLLECTION: &'static str = USERS;
+
+    fn name(raw: &RawDocument) -> String {
+        user_name(raw)
+    }
+
+    fn value(self) -> Result<User, Why> {
+        Ok(User {
+            id: id::from_bytes(self.id.bytes()),
+            email: self.email,
+            name: self.name,
+            about: self.about,
+            created_at: instant(self.created_at),
+            last_seen_at: self.last_seen_at.map(instant),
+        })
+    }
+}
+
+/// The id of a user.
+#[derive(Deserialize)]
+pub(in crate::adapters::mongo) struct UserKey {
+    #[serde(rename = "_id")]
+    id: Uuid,
+}
+
+impl Stored for UserKey {
+    type Value = [u8; 16];
+    const COLLECTION: &'static str = USERS;
+
+    fn name(raw: &RawDocument) -> String {
+        user_name(raw)
+    }
+
+    fn value(self) -> Result<[u8; 16], Why> {
+        Ok(self.id.bytes())
+    }
+}
+
+/// A session with the hash of its current refresh token. Those of earlier ones stand in `retired`,
+/// which is never read as a whole.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::adapters::mongo) struct SessionDocument {
+    #[serde(rename = "_id")]
+    id: Uuid,
+    user_id: Uuid,
+    token: mongodb::bson::Binary,
+    created_at: DateTime,
+    last_used_at: DateTime,
+    expires_at: DateTime,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_agent: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ip_address: Option<String>,
+}
+
+impl SessionDocument {
+    /// The session with the hash of its first token.
+    pub(in crate::adapters::mongo) fn new(session: &Session, token: mongodb::bson::Binary) -> Self {
+        Self {
+            id: key(id::bytes(session.id)),
+            user_id: key(id::bytes(session.user_id)),
+            token,
+            created_at: date(session.created_at),
+            last_used_at: date(session.last_used_at),
+            expires_at: date(session.expires_at),
+            user_agent: session.user_agent.clone(),
+            ip_address: session.ip_address.map(|address| address.to_string()),
+        }
+    }
+}
+
+impl Stored for SessionDocument {
+    type Value = (Session, TokenHash);
+    const COLLECTION: &'static str = SESSIONS;
+
+    fn name(raw: &RawDocument) -> String {
+        let id = id_text(raw, "_id", |bytes| {
+            let id: SessionId = id::from_bytes(bytes);
+            id.to_string()
+        });
+        format!("session {id}")
+    }
+
+    fn value(self) -> Result<(Session, TokenHash), Why> {
+        let token = self.token.bytes.as_slice();
+        let token = token.try_into().map_err(|_| "its token has no 32 bytes")?;
+        let ip_address: Option<IpAddr> = self.ip_address.map(|text| text.parse()).transpose()?;
+        let session = Session {
+            id: id::from_bytes(self.id.bytes()),
+            user_id: id::from_bytes(self.user_id.bytes()),
+            created_at: instant(self.created_at),
+            last_used_at: instant(self.last_used_at),
+            expires_at: instant(self.expires_at),
+            user_agent: self.user_agent,
+            ip_address,
+        };
+        Ok((session, TokenHash(token)))
+    }
+}

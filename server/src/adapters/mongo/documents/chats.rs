@@ -1,0 +1,245 @@
+//! Chats and members.
+
+use mongodb::bson::raw::RawDocument;
+use mongodb::bson::spec::BinarySubtype;
+use mongodb::bson::{Binary, DateTime, Uuid};
+use serde::{Deserialize, Serialize};
+use talksy_schema::chats::{Chat, ChatKind, Member, MemberRole};
+use talksy_schema::clock::Timestamp;
+use talksy_schema::id::{self, ChatId, UserId};
+use talksy_schema::messages::Seq;
+
+use super::{CHATS, MEMBERS, Stored, date, id_text, instant, key};
+use crate::adapters::mongo::fault::Why;
+
+/// The key of a pair's direct chat: both ids, the smaller first.
+pub(in crate::adapters::mongo) fn pair_key(users: [UserId; 2]) -> Binary {
+    let mut pair = users.map(id::bytes);
+    pair.sort_unstable();
+    Binary {
+        subtype: BinarySubtype::Generic,
+        bytes: pair.concat(),
+    }
+}
+
+/// A chat.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::adapters::mongo) struct ChatDocument {
+    #[serde(rename = "_id")]
+    id: Uuid,
+    kind: ChatKind,
+    /// See [`pair_key`].
+    direct_key: Binary,
+    created_at: DateTime,
+    /// Raised behind each message; see `ends`.
+    active_at: DateTime,
+    /// Raised behind each message; see `ends`.
+    last_seq: Seq,
+    member_count: u32,
+    membership_epoch: u32,
+    /// Whether its members are all in.
+    ready: bool,
+}
+
+/// A chat as its document has it.
+pub(in crate::adapters::mongo) struct KeptChat {
+    /// The chat, whose end may lag behind its messages.
+    pub(in crate::adapters::mongo) chat: Chat,
+    /// Whether its members are all in.
+    pub(in crate::adapters::mongo) ready: bool,
+}
+
+impl ChatDocument {
+    /// A new direct chat of the pair, without members yet.
+    pub(in crate::adapters::mongo) fn direct(chat: &Chat, users: [UserId; 2]) -> Self {
+        Self {
+            id: key(id::bytes(chat.id)),
+            kind: chat.kind,
+            direct_key: pair_key(users),
+            created_at: date(chat.created_at),
+            active_at: date(chat.active_at),
+            last_seq: chat.last_seq,
+            member_count: chat.member_count,
+            membership_epoch: chat.membership_epoch,
+            ready: false,
+        }
+    }
+}
+
+fn chat_text(bytes: [u8; 16]) -> String {
+    let id: ChatId = id::from_bytes(bytes);
+    id.to_string()
+}
+
+fn user_text(bytes: [u8; 16]) -> String {
+    let id: UserId = id::from_bytes(bytes);
+    id.to_string()
+}
+
+fn chat_name(raw: &RawDocument) -> String {
+    format!("chat {}", id_text(raw, "_id", chat_text))
+}
+
+impl Stored for ChatDocument {
+    type Value = KeptChat;
+    const COLLECTION: &'static str = CHATS;
+
+    fn name(raw: &RawDocument) -> String {
+        chat_name(raw)
+    }
+
+    fn value(self) -> Result<KeptChat, Why> {
+        let chat = Chat {
+            id: id::from_bytes(self.id.bytes()),
+            kind: self.kind,
+            created_at: instant(self.created_at),
+            active_at: instant(self.active_at),
+            last_seq: self.last_seq,
+            member_count: self.member_count,
+            membership_epoch: self.membership_epoch,
+        };
+        Ok(KeptChat {
+            chat,
+            ready: self.ready,
+        })
+    }
+}
+
+/// Of a direct chat, what finding it by its other member's name needs.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::adapters::mongo) struct PairDocument {
+    #[serde(rename = "_id")]
+    id: Uuid,
+    direct_key: Binary,
+    active_at: DateTime,
+}
+
+/// A direct chat with its pair.
+pub(in crate::adapters::mongo) struct PeerDocument {
+    /// The chat.
+    pub(in crate::adapters::mongo) chat: [u8; 16],
+    /// When it was last active.
+    pub(in crate::adapters::mongo) active_at: Timestamp,
+    pair: [[u8; 16]; 2],
+}
+
+impl PeerDocument {
+    /// Who is in the chat beside `user`.
+    pub(in crate::adapters::mongo) fn other_than(&self, user: [u8; 16]) -> [u8; 16] {
+        let [low, high] = self.pair;
+        if low == user { high } else { low }
+    }
+}
+
+impl Stored for PairDocument {
+    type Value = PeerDocument;
+    const COLLECTION: &'static str = CHATS;
+
+    fn name(raw: &RawDocument) -> String {
+        chat_name(raw)
+    }
+
+    fn value(self) -> Result<PeerDocument, Why> {
+        let ids: [u8; 32] = self.direct_key.bytes.as_slice().try_into()?;
+        let (low, high) = ids.split_at(16);
+        Ok(PeerDocument {
+            chat: self.id.bytes(),
+            active_at: instant(self.active_at),
+            pair: [low.try_into()?, high.try_into()?],
+        })
+    }
+}
+
+/// A user's membership of a chat. Its `_id` means nothing.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::adapters::mongo) struct MemberDocument {
+    chat_id: Uuid,
+    user_id: Uuid,
+    role: MemberRole,
+    joined_at: DateTime,
+    last_read_seq: Seq,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_read_at: Option<DateTime>,
+}
+
+impl MemberDocument {
+    /// A plain member who has read nothing.
+    pub(in crate::adapters::mongo) fn new(chat: &Chat, user: UserId) -> Self {
+        Self {
+            chat_id: key(id::bytes(chat.id)),
+            user_id: key(id::bytes(user)),
+            role: MemberRole::Member,
+            joined_at: date(chat.created_at),
+            last_read_seq: 0,
+            last_read_at: None,
+        }
+    }
+}
+
+fn member_name(raw: &RawDocument) -> String {
+    let user = id_text(raw, "userId", user_text);
+    format!("member {user} of {}", id_text(raw, "chatId", chat_text))
+}
+
+impl Stored for MemberDocument {
+    type Value = Member;
+    const COLLECTION: &'static str = MEMBERS;
+
+    fn name(raw: &RawDocument) -> String {
+        member_name(raw)
+    }
+
+    fn value(self) -> Result<Member, Why> {
+        Ok(Member {
+            chat_id: id::from_bytes(self.chat_id.bytes()),
+            user_id: id::from_bytes(self.user_id.bytes()),
+            role: self.role,
+            joined_at: instant(self.joined_at),
+            last_read_seq: self.last_read_seq,
+            last_read_at: self.last_read_at.map(instant),
+        })
+    }
+}
+
+/// Of a membership, the chat.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::adapters::mongo) struct ChatOfMember {
+    chat_id: Uuid,
+}
+
+impl Stored for ChatOfMember {
+    type Value = ChatId;
+    const COLLECTION: &'static str = MEMBERS;
+
+    fn name(raw: &RawDocument) -> String {
+        member_name(raw)
+    }
+
+    fn value(self) -> Result<ChatId, Why> {
+        Ok(id::from_bytes(self.chat_id.bytes()))
+    }
+}
+
+/// Of a membership, the user.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::adapters::mongo) struct UserOfMember {
+    user_id: Uuid,
+}
+
+impl Stored for UserOfMember {
+    type Value = UserId;
+    const COLLECTION: &'static str = MEMBERS;
+
+    fn name(raw: &RawDocument) -> String {
+        member_name(raw)
+    }
+
+    fn value(self) -> Result<UserId, Why> {
+        Ok(id::from_bytes(self.user_id.bytes()))
+    }
+}

@@ -1,0 +1,146 @@
+//! The indexes, each with the queries that need it. `_id` has its own, by which documents are
+//! found by id.
+
+use mongodb::IndexModel;
+use mongodb::bson::Document;
+use mongodb::options::IndexOptions;
+
+use super::call::Call;
+use super::documents::{CHATS, MEMBERS, MESSAGES, SESSIONS, USERS};
+use super::fault::Fault;
+
+/// The unique index that numbers a chat's messages.
+pub(super) const MESSAGES_BY_SEQ: &str = "by_seq";
+
+/// An index.
+#[derive(Clone, Copy, Debug)]
+pub struct IndexSpec {
+    /// Of which collection.
+    pub collection: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// Its fields, in order; each ascending.
+    pub fields: &'static [&'static str],
+    /// Whether no two documents may have the same values.
+    pub unique: bool,
+    /// What needs it.
+    pub purpose: &'static str,
+}
+
+const fn index(
+    collection: &'static str,
+    name: &'static str,
+    fields: &'static [&'static str],
+    purpose: &'static str,
+) -> IndexSpec {
+    IndexSpec {
+        collection,
+        name,
+        fields,
+        unique: false,
+        purpose,
+    }
+}
+
+const fn unique(spec: IndexSpec) -> IndexSpec {
+    IndexSpec {
+        unique: true,
+        ..spec
+    }
+}
+
+const INDEXES: &[IndexSpec] = &[
+    unique(index(
+        USERS,
+        "by_email",
+        &["email"],
+        "sign-in: the account of an address, one each",
+    )),
+    index(
+        USERS,
+        "by_name",
+        &["nameKey", "_id"],
+        "search: names that start with a prefix, in the list's order",
+    ),
+    index(
+        SESSIONS,
+        "by_user",
+        &["userId", "lastUsedAt"],
+        "a user's devices, last used first",
+    ),
+    index(
+        SESSIONS,
+        "by_expiry",
+        &["expiresAt"],
+        "the purge of what has expired",
+    ),
+    unique(index(
+        CHATS,
+        "by_pair",
+        &["directKey"],
+        "the one direct chat of a pair",
+    )),
+    unique(index(
+        MEMBERS,
+        "by_chat",
+        &["chatId", "userId"],
+        "a chat's members by id, one each; whether a user is one",
+    )),
+    index(
+        MEMBERS,
+        "by_user",
+        &["userId", "chatId"],
+        "a user's chats, without their documents; memberships of a page of chats; who shares a chat",
+    ),
+    index(
+        MEMBERS,
+        "by_read",
+        &["chatId", "lastReadSeq", "userId"],
+        "the members of a chat who have read least",
+    ),
+    unique(index(
+        MESSAGES,
+        MESSAGES_BY_SEQ,
+        &["chatId", "seq"],
+        "the dense sequence; pages in either direction; a chat's newest message and what lies above its recorded end",
+    )),
+    unique(index(
+        MESSAGES,
+        "by_dedup",
+        &["chatId", "dedup"],
+        "idempotent sends: the earlier message with the sender's own id",
+    )),
+    index(
+        MESSAGES,
+        "by_known",
+        &["chatId", "knownTo", "seq"],
+        "unread counts: what above a read mark is no news, counted in the index alone",
+    ),
+];
+
+/// All indexes.
+pub fn index_specs() -> &'static [IndexSpec] {
+    INDEXES
+}
+
+/// Makes the indexes that are missing.
+pub(super) async fn create(call: &Call) -> Result<(), Fault> {
+    for collection in [USERS, SESSIONS, CHATS, MEMBERS, MESSAGES] {
+        let specs = INDEXES.iter().filter(|spec| spec.collection == collection);
+        call.create_indexes(collection, specs.map(model).collect())
+            .await?;
+    }
+    Ok(())
+}
+
+fn model(spec: &IndexSpec) -> IndexModel {
+    let keys: Document = spec
+        .fields
+        .iter()
+        .map(|&field| (field.to_owned(), 1.into()))
+        .collect();
+    let mut options = IndexOptions::default();
+    options.name = Some(spec.name.to_owned());
+    options.unique = spec.unique.then_some(true);
+    IndexModel::builder().keys(keys).options(options).build()
+}

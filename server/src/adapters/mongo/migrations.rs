@@ -1,0 +1,170 @@
+//! Bringing the database up to date, by any number of instances at the same time: each step is
+//! harmless twice, and the version is raised last.
+
+use mongodb::bson::raw::RawDocument;
+use mongodb::bson::{Document, doc};
+use mongodb::error::ErrorKind;
+use serde::Deserialize;
+use talksy_schema::error::PortError;
+
+use super::call::Call;
+use super::commands::Shape;
+use super::documents::{META, Stored};
+use super::fault::{Fault, Why};
+use super::indexes;
+
+/// The newest schema version that this release knows.
+///
+/// - 1: the first.
+const VERSION: i64 = 1;
+
+/// The oldest server that will do, as its users know it.
+const OLDEST_SERVER: i32 = 5;
+
+/// The codes of `Unauthorized`, `AuthenticationFailed` and Atlas' own refusal.
+const FORBIDDEN: [i32; 3] = [13, 18, 8000];
+
+/// Why the database could not be prepared.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PrepareError {
+    /// It is not there at present. Try again.
+    #[error(transparent)]
+    Unavailable(PortError),
+    /// The user or password is wrong, or may not do what is needed.
+    #[error(
+        "MongoDB refuses the credentials of the store URL, or they lack the `readWrite` role on \
+         the database"
+    )]
+    Credentials,
+    /// It is older than MongoDB 5.0.
+    #[error("the store needs MongoDB {OLDEST_SERVER}.0 or newer, but {found}")]
+    ServerTooOld {
+        /// What the server says it is.
+        found: String,
+    },
+    /// It was written by a newer release. It was not changed.
+    #[error(
+        "the database has schema version {found}, but this release knows only up to {VERSION}; \
+         run a newer one"
+    )]
+    Newer {
+        /// The database's version.
+        found: i64,
+    },
+    /// The server or the URL's options do not allow it, or what is there contradicts it.
+    #[error("the database cannot be used")]
+    Refused(#[source] PortError),
+}
+
+impl PrepareError {
+    /// Whether trying again may succeed.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}
+
+impl From<Fault> for PrepareError {
+    fn from(fault: Fault) -> Self {
+        if let Fault::Driver(error) = &fault {
+            match &*error.kind {
+                ErrorKind::Authentication { .. } => return Self::Credentials,
+                ErrorKind::ServerSelection { message, .. }
+                | ErrorKind::InvalidResponse { message, .. }
+                    if message.contains("wire version") =>
+                {
+                    return Self::ServerTooOld {
+                        found: "the server speaks an older protocol".to_owned(),
+                    };
+                }
+                ErrorKind::InvalidArgument { .. }
+                | ErrorKind::InvalidTlsConfig { .. }
+                | ErrorKind::IncompatibleServer { .. } => return Self::Refused(fault.into()),
+                _ => {}
+            }
+        }
+        if fault.code().is_some_and(|code| FORBIDDEN.contains(&code)) {
+            return Self::Credentials;
+        }
+        // `CannotCreateIndex`, `IndexOptionsConflict`, `IndexKeySpecsConflict`.
+        let conflicts = fault
+            .code()
+            .is_some_and(|code| [67, 85, 86].contains(&code));
+        match PortError::from(fault) {
+            error @ PortError::Corrupt { .. } => Self::Refused(error),
+            error if conflicts => Self::Refused(error),
+            error => Self::Unavailable(error),
+        }
+    }
+}
+
+/// What the database says of itself.
+#[derive(Deserialize)]
+struct SchemaDocument {
+    version: i64,
+}
+
+impl Stored for SchemaDocument {
+    type Value = i64;
+    const COLLECTION: &'static str = META;
+
+    fn name(_: &RawDocument) -> String {
+        "the schema version".to_owned()
+    }
+
+    fn value(self) -> Result<i64, Why> {
+        Ok(self.version)
+    }
+}
+
+/// Checks and prepares. Nothing is changed where a check fails.
+pub(super) async fn prepare(call: &Call) -> Result<(), PrepareError> {
+    let build = call.command(doc! { "buildInfo": 1 }).await?;
+    check_server(&build)?;
+    let found = call
+        .find_one::<SchemaDocument>(doc! { "_id": "schema" }, Shape::default())
+        .await?
+        .unwrap_or_default();
+    if found > VERSION {
+        return Err(PrepareError::Newer { found });
+    }
+    indexes::create(call).await?;
+    // Steps from an older version to the next go here, each harmless where it was done before.
+    if found < VERSION {
+        let update = doc! { "$max": { "version": VERSION } };
+        call.upsert_one(META, doc! { "_id": "schema" }, update)
+            .await?;
+    }
+    Ok(())
+}
+
+fn check_server(build: &Document) -> Result<(), PrepareError> {
+    let version = build.get_str("version").unwrap_or("unknown");
+    let major = version
+        .split('.')
+        .next()
+        .and_then(|part| part.parse::<i32>().ok());
+    if major.is_none_or(|major| major < OLDEST_SERVER) {
+        return Err(PrepareError::ServerTooOld {
+            found: format!("the server is version {version}"),
+        });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_server_is_named() {
+        assert!(check_server(&doc! { "version": "5.0.0" }).is_ok());
+        assert!(check_server(&doc! { "version": "10.1.2-rc0" }).is_ok());
+        let refused = check_server(&doc! { "version": "4.4.29" }).unwrap_err();
+        assert!(!refused.is_transient());
+        assert_eq!(
+            refused.to_string(),
+            "the store needs MongoDB 5.0 or newer, but the server is version 4.4.29"
+        );
+    }
+}

@@ -1,0 +1,78 @@
+//! Sending a message.
+//!
+//! Whether it may be sent is asked in one go with what the chat is; how it is numbered stands in
+//! `commit`. The chat's end is raised behind it.
+
+use mongodb::bson::doc;
+use talksy_schema::chats::Chat;
+use talksy_schema::id;
+use talksy_schema::messages::{Append, Appended, Message};
+
+use super::call::Call;
+use super::commands::Shape;
+use super::documents::{ChatDocument, ChatOfMember, key};
+use super::fault::Fault;
+use super::lanes::Committed;
+use super::{commit, ends};
+
+/// Appends the draft to its chat.
+pub(super) async fn send(call: &Call, draft: &Message) -> Result<Append, Fault> {
+    let (chat, is_member) = tokio::try_join!(chat(call, draft), is_member(call, draft))?;
+    let Some(chat) = chat else {
+        return Ok(Append::NoChat);
+    };
+    if !is_member {
+        return Ok(Append::NotMember);
+    }
+    let appended = match commit::commit(call, draft).await? {
+        Committed::Now(seq) => {
+            let end = (seq, Some(draft.created_at));
+            if let Err(fault) = ends::raise(call, chat.id, end).await {
+                // The message is durable. Reads find it above the chat's end and mend that.
+                tracing::debug!(%fault, "the end of a chat was not raised");
+            }
+            Appended {
+                message: Message {
+                    seq,
+                    ..draft.clone()
+                },
+                chat: Chat {
+                    last_seq: seq,
+                    active_at: chat.active_at.max(draft.created_at),
+                    ..chat
+                },
+                is_duplicate: false,
+            }
+        }
+        Committed::Before(message) => Appended {
+            message: *message,
+            chat: ends::exact_one(call, chat).await?,
+            is_duplicate: true,
+        },
+    };
+    Ok(Append::Done(Box::new(appended)))
+}
+
+async fn chat(call: &Call, draft: &Message) -> Result<Option<Chat>, Fault> {
+    let filter = doc! { "_id": key(id::bytes(draft.chat_id)), "ready": true };
+    let kept = call.find_one::<ChatDocument>(filter, Shape::default());
+    Ok(kept.await?.map(|kept| kept.chat))
+}
+
+async fn is_member(call: &Call, draft: &Message) -> Result<bool, Fault> {
+    let Some(sender) = draft.sender_id else {
+        return Ok(true);
+    };
+    let filter = doc! {
+        "chatId": key(id::bytes(draft.chat_id)),
+        "userId": key(id::bytes(sender)),
+    };
+    let shape = Shape {
+        fields: Some(doc! { "_id": 0, "chatId": 1 }),
+        ..Shape::default()
+    };
+    Ok(call
+        .find_one::<ChatOfMember>(filter, shape)
+        .await?
+        .is_some())
+}

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Installs the servers that the tests start for themselves, where they are missing: RabbitMQ and
+# Redis, from the packages of Debian or Ubuntu. None is left running.
+set -euo pipefail
+
+missing=()
+[ -e /usr/lib/rabbitmq/bin/rabbitmq-server ] || missing+=(rabbitmq-server)
+command -v redis-server >/dev/null || missing+=(redis-server)
+command -v kill >/dev/null || missing+=(procps)
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+if ! command -v apt-get >/dev/null; then
+  echo "Install these yourself, then try again: ${missing[*]}" >&2
+  exit 1
+fi
+root=()
+[ "$(id -u)" -eq 0 ] || root=(sudo)
+echo "Installing for the tests: ${missing[*]}"
+# Packages start their services; a policy of our own forbids it while we install.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+  printf '#!/bin/sh\nexit 101\n' | "${root[@]}" tee "$policy" >/dev/null
+  "${root[@]}" chmod 755 "$policy"
+  trap '"${root[@]}" rm -f "$policy"' EXIT
+fi
+"${root[@]}" apt-get update -q
+"${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends "${missing[@]}"

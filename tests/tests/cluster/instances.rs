@@ -1,0 +1,135 @@
+//! Servers beside each other: one order for all, ended sessions, crashes, rolling restarts.
+
+use serde_json::json;
+use talksy_tests::client::MESSAGE_ADDED;
+use talksy_tests::cluster::{Follower, client_at};
+use talksy_tests::{eventually, soon};
+
+use super::{Two, burst, report, verify};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn senders_on_both_servers_make_one_order_that_all_see() {
+    let two = Two::start(&[]).await;
+    let (a, b, _) = two.addresses();
+    let at_a = Follower::start(&two.bob, &a, &two.chat).await;
+    let at_b = Follower::start(&two.ada, &b, &two.chat).await;
+    let (mut sent, more) = tokio::join!(
+        burst(&two.ada, &a, &two.chat, "a", 16, 12),
+        burst(&two.bob, &b, &two.chat, "b", 16, 12),
+    );
+    sent.extend(more);
+    let all: Vec<i64> = (1..=384).collect();
+    assert_eq!(at_a.seqs(384).await, all);
+    assert_eq!(at_b.seqs(384).await, all);
+    assert_eq!(at_a.texts(), at_b.texts());
+    assert_eq!((at_a.connections(), at_b.connections()), (1, 1));
+    verify(&two.ada, &two.chat, &sent).await;
+    report("two servers, 16 senders each", &sent);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_ends_on_one_server_closes_its_sockets_on_the_other() {
+    let two = Two::start(&[]).await;
+    let elsewhere = client_at(&two.ada, two.b.address());
+    let variables = json!({ "chatId": two.chat });
+    let mut feed = elsewhere.subscribe(MESSAGE_ADDED, variables).await;
+    two.ada
+        .client
+        .data("mutation { logout { sessionId } }", json!({}))
+        .await;
+    assert_eq!(feed.socket().closed().await, 4403);
+    // The token is refused everywhere within a second.
+    eventually("a refused token", async || {
+        let reply = elsewhere.run("{ me { id } }", json!({})).await;
+        (reply.body.get("errors").is_some() && reply.code() == "UNAUTHENTICATED").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_killed_under_load_loses_nothing_and_its_users_go_offline() {
+    const PRESENCE: &str = "subscription($ids: [ID!]!) {
+        presenceChanged(userIds: $ids) { status user { id } } }";
+    let two = Two::start(&[
+        "presence.lease=5s",
+        "presence.grace=1s",
+        "presence.sweep=200ms",
+    ])
+    .await;
+    let (_, b, both) = two.addresses();
+    let bob_sees = Follower::start(&two.bob, &both, &two.chat).await;
+
+    // Ada is online through the first server alone.
+    let mut presence = client_at(&two.bob, two.b.address())
+        .subscribe(PRESENCE, json!({ "ids": [two.ada.id] }))
+        .await;
+    assert_eq!(
+        presence.next().await["presenceChanged"]["status"],
+        json!("OFFLINE")
+    );
+    let ada_socket = two.ada.client.socket().await;
+    assert_eq!(
+        presence.next().await["presenceChanged"]["status"],
+        json!("ONLINE")
+    );
+
+    let Two { a, ada, chat, .. } = two;
+    let sending = burst(&ada, &both, &chat, "k", 8, 40);
+    let killing = async {
+        bob_sees.seqs(60).await;
+        a.process.kill().await;
+    };
+    let (sent, ()) = tokio::join!(sending, killing);
+    assert_eq!(bob_sees.seqs(320).await, (1..=320).collect::<Vec<_>>());
+    assert!(
+        bob_sees.connections() >= 2,
+        "it was on the server that died"
+    );
+    let ada_at_b = talksy_tests::client::User {
+        client: client_at(&ada, two.b.address()),
+        ..ada
+    };
+    verify(&ada_at_b, &chat, &sent).await;
+    let offline = soon("the end of the lease", presence.next()).await;
+    assert_eq!(offline["presenceChanged"]["status"], json!("OFFLINE"));
+    drop((ada_socket, b));
+    report("one of two servers killed", &sent);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rolling_restart_under_load_fails_no_send_and_loses_nothing() {
+    let two = Two::start(&["shutdown.drain=5s"]).await;
+    let (_, _, both) = two.addresses();
+    let follower = Follower::start(&two.bob, &both, &two.chat).await;
+    let Two {
+        cluster,
+        mut a,
+        mut b,
+        ada,
+        chat,
+        ..
+    } = two;
+    let sending = burst(&ada, &both, &chat, "r", 6, 80);
+    let restarting = async {
+        follower.seqs(30).await;
+        a.process.signal("TERM").await;
+        assert!(a.process.ended().await.success());
+        let next_a = cluster.instance(&[]).await;
+        both.set(&[next_a.address(), b.address()]);
+        let so_far = follower.seqs(1).await.len();
+        follower.seqs(so_far + 30).await;
+        b.process.signal("TERM").await;
+        assert!(b.process.ended().await.success());
+        let next_b = cluster.instance(&[]).await;
+        both.set(&[next_a.address(), next_b.address()]);
+        (next_a, next_b)
+    };
+    let (sent, (next_a, _next_b)) = tokio::join!(sending, restarting);
+    assert_eq!(follower.seqs(480).await, (1..=480).collect::<Vec<_>>());
+    let ada = talksy_tests::client::User {
+        client: client_at(&ada, next_a.address()),
+        ..ada
+    };
+    verify(&ada, &chat, &sent).await;
+    report("both servers restarted one after the other", &sent);
+}

@@ -1,0 +1,81 @@
+//! The order in which things start does not matter.
+
+use serde_json::json;
+use talksy_tests::cluster::Cluster;
+use talksy_tests::eventually;
+use talksy_tests::process::run_talksy;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_starts_first_says_what_it_waits_for_and_serves_when_it_is_there() {
+    let mut cluster = Cluster::start().await;
+    cluster.mongo.kill().await;
+    cluster.redis.0.kill().await;
+    let mut server = cluster.starting(&[]).await;
+    let reason = eventually("the reason", async || {
+        let (status, reason) = server.page("/readyz").await?;
+        assert_eq!(status, 503);
+        reason.starts_with("waiting for").then_some(reason)
+    });
+    let reason = reason.await;
+    assert!(
+        reason.contains("MongoDB") || reason.contains("Redis"),
+        "{reason}"
+    );
+    assert_eq!(server.page("/livez").await.unwrap().0, 200);
+    let reply = server.process.client().login("ada@example.org").await;
+    assert_eq!(reply.code(), "UNAVAILABLE");
+    server.process.log_line("waiting for a backend").await;
+
+    cluster.redis.0.start().await;
+    cluster.mongo.start().await;
+    server.ready().await;
+    let ada = server.sign_in("ada").await;
+    let me = ada.client.data("{ me { id } }", json!({})).await;
+    assert_eq!(me["me"]["id"], json!(ada.id));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_that_stays_away_or_refuses_ends_the_start_with_one_clear_line() {
+    let data = tempfile::tempdir().unwrap();
+    let start = async |settings: &[&str]| {
+        let mut arguments = vec!["--listen", "127.0.0.1:0", "--set", "start.timeout=1s"];
+        for setting in settings {
+            arguments.extend(["--set", setting]);
+        }
+        let output = run_talksy(data.path(), &arguments).await;
+        assert_eq!(output.status.code(), Some(1));
+        let log = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            !log.contains("hunter2") && !log.contains("panicked"),
+            "{log}"
+        );
+        log.lines().last().unwrap_or_default().to_owned()
+    };
+    let away = start(&["redis_url=redis://:hunter2@127.0.0.1:1"]).await;
+    assert!(
+        away.starts_with("talksy: Redis was waited for in vain for 1s"),
+        "{away}"
+    );
+    let away = start(&["store_url=mongodb://u:hunter2@127.0.0.1:1/talksy"]).await;
+    assert!(
+        away.starts_with("talksy: MongoDB was waited for in vain"),
+        "{away}"
+    );
+    let away = start(&["amqp_url=amqp://u:hunter2@127.0.0.1:1/%2f"]).await;
+    assert!(
+        away.starts_with("talksy: RabbitMQ was waited for in vain"),
+        "{away}"
+    );
+    let wrong = start(&["redis_url=redis://u:hunter2@a b"]).await;
+    assert!(wrong.contains("redis_url"), "{wrong}");
+    let wrong = start(&["store_url=mongodb://u:hunter2@/?w=x&nonsense"]).await;
+    assert!(wrong.contains("store_url"), "{wrong}");
+
+    let redis = talksy_tests::servers::redis::RedisServer::with("requirepass secret").await;
+    let url = format!("redis_url=redis://:hunter2@127.0.0.1:{}", redis.0.port);
+    let refused = start(&[&url]).await;
+    assert!(
+        refused.starts_with("talksy: Redis cannot be used") && refused.contains("`redis_url`"),
+        "{refused}"
+    );
+}

@@ -1,0 +1,390 @@
+//! Mail jobs through RabbitMQ: none is lost, and each ends where it should.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use talksy_mail_worker::MailWorker;
+use talksy_mail_worker::amqp::{
+    AmqpConsumer, AmqpError, AmqpOptions, AmqpQueue, ConsumerState, DeadLetters,
+};
+use talksy_mail_worker::transport::{SendError, Transport};
+use talksy_schema::clock::{Clock as _, SystemClock, SystemEntropy};
+use talksy_schema::error::PortError;
+use talksy_schema::id::{IdGenerator, MailJobId};
+use talksy_schema::mail::{EmailAddress, MAIL_JOB_VERSION, MailContent, MailJob, MailQueue as _};
+use talksy_tests::servers::rabbitmq::RabbitMq;
+use talksy_tests::{eventually, soon};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// What a mail server does with a mail.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mood {
+    Take,
+    Busy,
+    Refuse,
+    /// Takes the mail and does not say so.
+    Hang,
+}
+
+/// A mail server that remembers what it took.
+struct Recorder {
+    sent: Mutex<Vec<MailJobId>>,
+    mood: Mutex<Mood>,
+    tried: Notify,
+}
+
+impl Recorder {
+    fn new(mood: Mood) -> Arc<Self> {
+        Arc::new(Self {
+            sent: Mutex::default(),
+            mood: Mutex::new(mood),
+            tried: Notify::new(),
+        })
+    }
+
+    fn sent(&self) -> Vec<MailJobId> {
+        self.sent.lock().clone()
+    }
+}
+
+#[async_trait]
+impl Transport for Recorder {
+    async fn send(&self, job: MailJobId, _mail: &lettre::Message) -> Result<(), SendError> {
+        let mood = *self.mood.lock();
+        self.tried.notify_one();
+        match mood {
+            Mood::Take => self.sent.lock().push(job),
+            Mood::Busy => return Err(SendError::Transient("451 busy".into())),
+            Mood::Refuse => return Err(SendError::Permanent("550 no such user".into())),
+            Mood::Hang => std::future::pending().await,
+        }
+        Ok(())
+    }
+}
+
+fn options() -> AmqpOptions {
+    AmqpOptions {
+        retries: [20, 40, 80].map(Duration::from_millis).into(),
+        ..AmqpOptions::default()
+    }
+}
+
+fn job() -> MailJob {
+    let ids = IdGenerator::new(Arc::new(SystemClock), Arc::new(SystemEntropy));
+    MailJob {
+        version: MAIL_JOB_VERSION,
+        id: ids.next(),
+        to: EmailAddress::parse("ada@example.org").unwrap(),
+        content: MailContent::SignInCode {
+            code: "042137".to_owned(),
+            expires_in: 300,
+        },
+        created_at: SystemClock.now(),
+    }
+}
+
+/// A worker that takes jobs.
+struct Worker {
+    stop: CancellationToken,
+    abandon: CancellationToken,
+    running: JoinHandle<Result<(), AmqpError>>,
+}
+
+impl Worker {
+    async fn start(rabbitmq: &RabbitMq, transport: &Arc<Recorder>) -> Self {
+        let transport = Arc::clone(transport) as Arc<dyn Transport>;
+        let worker = MailWorker::new(transport, "a@example.org", Arc::new(SystemClock)).unwrap();
+        let consumer = AmqpConsumer::new(&rabbitmq.url(), &options(), worker).unwrap();
+        let mut state = consumer.state();
+        let (stop, abandon) = (CancellationToken::new(), CancellationToken::new());
+        let running = tokio::spawn(consumer.run(stop.clone(), abandon.clone()));
+        let consuming = state.wait_for(|state| *state == ConsumerState::Consuming);
+        drop(soon("a consuming worker", consuming).await.unwrap());
+        Self {
+            stop,
+            abandon,
+            running,
+        }
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        soon("the worker's stop", self.running)
+            .await
+            .unwrap()
+            .unwrap();
+    }
+
+    /// Ends as a crash would: nothing is settled.
+    async fn crash(self) {
+        self.abandon.cancel();
+        self.running.abort();
+        let _ = self.running.await;
+    }
+}
+
+async fn sent(recorder: &Recorder, count: usize) -> Vec<MailJobId> {
+    eventually("the mails", async || {
+        let sent = recorder.sent();
+        (sent.len() >= count).then_some(sent)
+    })
+    .await
+}
+
+fn dead_letters(rabbitmq: &RabbitMq) -> DeadLetters {
+    DeadLetters::new(&rabbitmq.url(), &options()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_job_is_done_once_and_one_that_comes_again_is_not_done_again() {
+    let rabbitmq = RabbitMq::start().await;
+    let publisher = AmqpQueue::new(&rabbitmq.url(), &options()).unwrap();
+    let recorder = Recorder::new(Mood::Take);
+    let worker = Worker::start(&rabbitmq, &recorder).await;
+    let jobs: Vec<_> = (0..50).map(|_| job()).collect();
+    for job in &jobs {
+        publisher.enqueue(job).await.unwrap();
+    }
+    publisher.enqueue(&jobs[0]).await.unwrap();
+    let last = job();
+    publisher.enqueue(&last).await.unwrap();
+    let done = sent(&recorder, 51).await;
+    worker.stop().await;
+    assert_eq!(recorder.sent().len(), 51);
+    let unique: HashSet<_> = done.into_iter().collect();
+    assert_eq!(unique.len(), 51);
+    assert_eq!(dead_letters(&rabbitmq).list().await.unwrap(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_mail_server_is_tried_again_and_at_last_the_job_is_set_aside_for_the_operator() {
+    let rabbitmq = RabbitMq::start().await;
+    let publisher = AmqpQueue::new(&rabbitmq.url(), &options()).unwrap();
+    let recorder = Recorder::new(Mood::Busy);
+    let worker = Worker::start(&rabbitmq, &recorder).await;
+    let letters = dead_letters(&rabbitmq);
+
+    // It takes the mail at the third try.
+    let first = job();
+    publisher.enqueue(&first).await.unwrap();
+    for _ in 0..2 {
+        soon("a try", recorder.tried.notified()).await;
+    }
+    *recorder.mood.lock() = Mood::Take;
+    assert_eq!(sent(&recorder, 1).await, [first.id]);
+
+    // It never does: four tries, then the dead-letter queue.
+    *recorder.mood.lock() = Mood::Busy;
+    let second = job();
+    publisher.enqueue(&second).await.unwrap();
+    let dead = eventually("a dead letter", async || {
+        let dead = letters.list().await.unwrap();
+        (!dead.is_empty()).then_some(dead)
+    });
+    let dead = dead.await;
+    assert_eq!(dead.len(), 1);
+    assert_eq!(dead[0].id, second.id.to_string());
+    assert_eq!(dead[0].attempts, 4);
+    assert!(dead[0].reason.contains("451 busy"), "{:?}", dead[0]);
+    assert_eq!(dead[0].domain.as_deref(), Some("example.org"));
+
+    // The operator has it tried again.
+    *recorder.mood.lock() = Mood::Take;
+    assert_eq!(letters.retry(&["job_other".to_owned()]).await.unwrap(), []);
+    assert_eq!(letters.retry(&[second.id.to_string()]).await.unwrap(), dead);
+    assert_eq!(sent(&recorder, 2).await, [first.id, second.id]);
+    assert_eq!(letters.list().await.unwrap(), []);
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_mail_an_unknown_version_and_poison_are_set_aside_without_another_try() {
+    let rabbitmq = RabbitMq::start().await;
+    let publisher = AmqpQueue::new(&rabbitmq.url(), &options()).unwrap();
+    let recorder = Recorder::new(Mood::Refuse);
+    let worker = Worker::start(&rabbitmq, &recorder).await;
+    let refused = job();
+    let future = MailJob {
+        version: 99,
+        ..job()
+    };
+    let expired = MailJob {
+        created_at: SystemClock.now() - Duration::from_mins(6),
+        ..job()
+    };
+    for job in [&refused, &future, &expired] {
+        publisher.enqueue(job).await.unwrap();
+    }
+    poison(&rabbitmq, b"{\"to\":\"secret@example.org\"").await;
+    let letters = dead_letters(&rabbitmq);
+    let dead = eventually("four dead letters", async || {
+        let dead = letters.list().await.unwrap();
+        (dead.len() == 4).then_some(dead)
+    });
+    let dead = dead.await;
+    let reason = |id: &str| {
+        let letter = dead.iter().find(|letter| letter.id == id).unwrap();
+        assert_eq!(letter.attempts, 1);
+        letter.reason.clone()
+    };
+    assert!(reason(&refused.id.to_string()).contains("550 no such user"));
+    assert!(reason(&future.id.to_string()).contains("version 99"));
+    assert_eq!(reason(&expired.id.to_string()), "expired");
+    let poison = reason("-");
+    assert!(
+        poison.contains("not a mail job") && !poison.contains("secret"),
+        "{poison}"
+    );
+    assert_eq!(recorder.sent(), []);
+
+    assert_eq!(letters.drop(&[]).await.unwrap().len(), 4);
+    assert_eq!(letters.list().await.unwrap(), []);
+    worker.stop().await;
+}
+
+/// Puts bytes into the jobs queue that are no job.
+async fn poison(rabbitmq: &RabbitMq, body: &[u8]) {
+    use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+    use lapin::{BasicProperties, Connection, ConnectionProperties};
+    use secrecy::ExposeSecret as _;
+    let url = rabbitmq.url();
+    let properties = ConnectionProperties::default();
+    let connection = Connection::connect(url.expose_secret(), properties)
+        .await
+        .unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    channel
+        .confirm_select(ConfirmSelectOptions::default())
+        .await
+        .unwrap();
+    let publish = channel.basic_publish(
+        "".into(),
+        "talksy.mail.jobs".into(),
+        BasicPublishOptions::default(),
+        body,
+        BasicProperties::default(),
+    );
+    publish.await.unwrap().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_dies_in_the_middle_of_a_job_leaves_it_to_the_next() {
+    let rabbitmq = RabbitMq::start().await;
+    let publisher = AmqpQueue::new(&rabbitmq.url(), &options()).unwrap();
+    let recorder = Recorder::new(Mood::Hang);
+    let worker = Worker::start(&rabbitmq, &recorder).await;
+    let job = job();
+    publisher.enqueue(&job).await.unwrap();
+    soon("the job's begin", recorder.tried.notified()).await;
+    worker.crash().await;
+    *recorder.mood.lock() = Mood::Take;
+    let worker = Worker::start(&rabbitmq, &recorder).await;
+    assert_eq!(sent(&recorder, 1).await, [job.id]);
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_broker_keeps_what_it_confirmed_and_queue_and_worker_come_back_by_themselves() {
+    let mut rabbitmq = RabbitMq::start().await;
+    let publisher = AmqpQueue::new(&rabbitmq.url(), &options()).unwrap();
+    let before: Vec<_> = (0..20).map(|_| job()).collect();
+    for job in &before {
+        publisher.enqueue(job).await.unwrap();
+    }
+    rabbitmq.server.kill().await;
+    let refused = soon("an answer", publisher.enqueue(&job())).await;
+    assert!(
+        matches!(refused, Err(PortError::Unavailable { .. })),
+        "{refused:?}"
+    );
+
+    rabbitmq.start_again().await;
+    let recorder = Recorder::new(Mood::Take);
+    let worker = Worker::start(&rabbitmq, &recorder).await;
+    let done: HashSet<_> = sent(&recorder, 20).await.into_iter().collect();
+    assert_eq!(done, before.iter().map(|job| job.id).collect());
+
+    // Under a worker that is connected, and a publisher that was.
+    rabbitmq.restart().await;
+    let after = job();
+    eventually("the queue's return", async || {
+        publisher.enqueue(&after).await.ok()
+    })
+    .await;
+    let done = sent(&recorder, 21).await;
+    assert_eq!(done.last(), Some(&after.id));
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_hangs_is_unavailable_and_not_waited_for_without_end() {
+    let rabbitmq = RabbitMq::start().await;
+    let options = AmqpOptions {
+        timeout: Duration::from_millis(300),
+        ..options()
+    };
+    let publisher = AmqpQueue::new(&rabbitmq.url(), &options).unwrap();
+    eventually("the queue", async || publisher.connect().await.ok()).await;
+    rabbitmq.server.pause();
+    let refused = soon("an answer", publisher.enqueue(&job())).await;
+    assert!(
+        matches!(refused, Err(PortError::Unavailable { .. })),
+        "{refused:?}"
+    );
+    rabbitmq.server.resume();
+    eventually("the queue's return", async || {
+        publisher.enqueue(&job()).await.ok()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_is_told_to_stop_finishes_what_it_holds() {
+    let rabbitmq = RabbitMq::start().await;
+    let publisher = AmqpQueue::new(&rabbitmq.url(), &options()).unwrap();
+    let recorder = Recorder::new(Mood::Hang);
+    let worker = Worker::start(&rabbitmq, &recorder).await;
+    publisher.enqueue(&job()).await.unwrap();
+    soon("the job's begin", recorder.tried.notified()).await;
+    worker.stop.cancel();
+    assert!(!worker.running.is_finished());
+    // The drain time is over: the job goes back.
+    worker.abandon.cancel();
+    soon("the worker's stop", worker.running)
+        .await
+        .unwrap()
+        .unwrap();
+    *recorder.mood.lock() = Mood::Take;
+    let worker = Worker::start(&rabbitmq, &recorder).await;
+    assert_eq!(sent(&recorder, 1).await.len(), 1);
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_credentials_end_the_worker_and_wrong_urls_are_told_without_their_secret() {
+    let rabbitmq = RabbitMq::start().await;
+    let url = format!(
+        "amqp://guest:hunter2@127.0.0.1:{}/%2f",
+        rabbitmq.server.port
+    )
+    .into();
+    let transport = Recorder::new(Mood::Take) as Arc<dyn Transport>;
+    let worker = MailWorker::new(transport, "a@example.org", Arc::new(SystemClock)).unwrap();
+    let consumer = AmqpConsumer::new(&url, &options(), worker).unwrap();
+    let run = consumer.run(CancellationToken::new(), CancellationToken::new());
+    let error = soon("the worker's end", run).await.unwrap_err();
+    assert!(error.is_fatal());
+    assert!(!format!("{error:?} {error}").contains("hunter2"));
+
+    let wrong = "http://u:hunter2@x".to_owned().into();
+    let error = AmqpQueue::new(&wrong, &options()).unwrap_err();
+    assert!(!format!("{error:?} {error}").contains("hunter2"));
+    assert!(error.to_string().contains("amqp://"), "{error}");
+}

@@ -1,0 +1,172 @@
+//! Several instances at once, and senders who go away.
+
+use talksy_schema::chats::ChatStore as _;
+use talksy_schema::id::{self, ChatId};
+use talksy_schema::messages::MessageStore as _;
+use talksy_tests::servers::mongo::Mongo;
+
+use super::{Fixture, NOW, all_messages, candidate, done, draft, forward, user, with_own_id};
+
+/// Two instances, each with 16 who send 200 messages to one chat: no hole, no double, nobody is
+/// turned away, and everybody's own are in order.
+#[tokio::test(flavor = "multi_thread")]
+async fn instances_number_one_chat_without_a_hole() {
+    let mongo = Mongo::shared().await;
+    let fixture = Fixture::new(mongo).await;
+    let instances = [
+        fixture.store.clone(),
+        mongo.store_on(&fixture.database).await,
+    ];
+    let mut tasks = Vec::new();
+    for n in 0..32 {
+        let (store, chat) = (instances[n % 2].clone(), fixture.chat);
+        let sender = fixture.users[n / 2 % 2];
+        tasks.push(tokio::spawn(async move {
+            let mut sent = Vec::new();
+            for _ in 0..200 {
+                let appended = done(store.append(&draft(chat, sender)).await.unwrap());
+                assert!(!appended.is_duplicate);
+                assert_eq!(appended.chat.last_seq, appended.message.seq);
+                sent.push(appended.message);
+            }
+            assert!(sent.is_sorted_by_key(|message| message.seq));
+            sent
+        }));
+    }
+    let mut sent = Vec::new();
+    for task in tasks {
+        sent.extend(task.await.unwrap());
+    }
+    sent.sort_by_key(|message| message.seq);
+    let numbers: Vec<_> = sent.iter().map(|message| message.seq).collect();
+    assert_eq!(numbers, (1..=6_400).collect::<Vec<_>>());
+    for store in &instances {
+        assert_eq!(all_messages(store, fixture.chat).await, sent);
+        let heads = store.heads(&[fixture.chat]).await.unwrap();
+        assert_eq!(heads[0].last_seq, 6_400);
+    }
+}
+
+/// The same message sent by two instances at the same time is one message.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_over_another_instance_is_the_first_message() {
+    let mongo = Mongo::shared().await;
+    let fixture = Fixture::new(mongo).await;
+    let instances = [
+        fixture.store.clone(),
+        mongo.store_on(&fixture.database).await,
+    ];
+    for round in 0..50 {
+        let own_id = format!("round {round}");
+        let [one, other] = instances.each_ref().map(|store| {
+            let draft = with_own_id(fixture.draft(), &own_id);
+            async move { done(store.append(&draft).await.unwrap()) }
+        });
+        let (one, other) = tokio::join!(one, other);
+        assert_eq!(one.message, other.message);
+        assert!(one.is_duplicate != other.is_duplicate);
+    }
+    assert_eq!(fixture.seqs().await, (1..=50).collect::<Vec<_>>());
+}
+
+/// Senders who go away in the middle make no hole, and hold up nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn senders_who_go_away_make_no_hole() {
+    let fixture = Fixture::new(Mongo::shared().await).await;
+    for n in 0..100_u64 {
+        let (store, draft) = (fixture.store.clone(), fixture.draft());
+        let sending = tokio::spawn(async move { store.append(&draft).await });
+        tokio::time::sleep(std::time::Duration::from_micros(n * 37 % 2_000)).await;
+        sending.abort();
+        if n % 10 == 0 {
+            fixture.send().await;
+        }
+    }
+    let last = fixture.send().await.seq;
+    let seqs = fixture.seqs().await;
+    let count = u32::try_from(seqs.len()).unwrap();
+    assert_eq!(seqs, (1..=count).collect::<Vec<_>>());
+    assert!(last <= count);
+}
+
+/// A page of chats costs as many commands as one chat, whatever is asked of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_cost_a_fixed_number_of_commands() {
+    let fixture = Fixture::new(Mongo::shared().await).await;
+    let store = &fixture.store;
+    let [ada, _] = fixture.users;
+    let mut chats: Vec<ChatId> = vec![fixture.chat];
+    let mut others = vec![fixture.users[1]];
+    for n in 0..30 {
+        let other = user(store, &format!("Eve {n}")).await.id;
+        let (chat, _) = store.open_direct(&candidate(), [ada, other]).await.unwrap();
+        done(store.append(&draft(chat.id, other)).await.unwrap());
+        chats.push(chat.id);
+        others.push(other);
+    }
+    let cost = async |count: usize| {
+        let (some, peers) = (&chats[..count], &others[..count]);
+        let window = forward(None, count);
+        let before = store.commands();
+        let steps = [
+            store
+                .chats_of(ada, None, &window)
+                .await
+                .unwrap()
+                .items
+                .len(),
+            store
+                .chats_of(ada, Some("e"), &window)
+                .await
+                .unwrap()
+                .items
+                .len(),
+            store.chats(some).await.unwrap().len(),
+            store.memberships(ada, some).await.unwrap().len(),
+            store.first_members(some, 10).await.unwrap().len() / 2,
+            store.slowest_readers(some).await.unwrap().len() / 2,
+            store.unread_counts(ada, some).await.unwrap().len(),
+            store.sharing(ada, peers).await.unwrap().len(),
+            store.heads(some).await.unwrap().len(),
+        ];
+        assert_eq!(steps, [count; 9]);
+        store.last_messages(some).await.unwrap();
+        store.commands() - before
+    };
+    assert_eq!(cost(30).await, cost(2).await);
+}
+
+/// What a send costs: the chat and the member, the insert, the chat's end; every now and then the
+/// newest number besides.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_send_costs_four_commands() {
+    let fixture = Fixture::new(Mongo::shared().await).await;
+    fixture.send().await;
+    let before = fixture.store.commands();
+    for _ in 0..80 {
+        fixture.send().await;
+    }
+    assert_eq!(fixture.store.commands() - before, 80 * 4 + 80 / 8);
+}
+
+/// A mark that many move to one place at the same time has moved once.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_concurrent_marks_to_one_place_one_has_moved() {
+    let fixture = Fixture::new(Mongo::shared().await).await;
+    fixture.send().await;
+    let mut tasks = Vec::new();
+    for _ in 0..16 {
+        let (store, chat, bob) = (fixture.store.clone(), fixture.chat, fixture.users[1]);
+        tasks.push(tokio::spawn(async move {
+            let mark = store.mark_read(chat, bob, 1, NOW).await.unwrap().unwrap();
+            assert_eq!(mark.member.last_read_seq, 1);
+            assert_eq!(id::bytes(mark.member.user_id), id::bytes(bob));
+            mark.moved
+        }));
+    }
+    let mut moved = 0;
+    for task in tasks {
+        moved += u32::from(task.await.unwrap());
+    }
+    assert_eq!(moved, 1);
+}

@@ -1,0 +1,169 @@
+//! MongoDB's own dangers: instances that contend, servers that die or stand still, crashes between
+//! two writes, damaged documents, databases of other releases.
+
+#![expect(clippy::unwrap_used, reason = "a step that fails ends the test")]
+
+mod contention;
+mod crashes;
+mod damage;
+mod outages;
+mod preparing;
+
+use std::sync::Arc;
+
+use mongodb::bson::{Document, Uuid};
+use talksy_schema::accounts::{AccountStore as _, DisplayName, User};
+use talksy_schema::chats::{Chat, ChatKind, ChatStore as _};
+use talksy_schema::clock::{SystemClock, SystemEntropy, Timestamp};
+use talksy_schema::error::PortError;
+use talksy_schema::id::{self, ChatId, IdGenerator, UserId};
+use talksy_schema::mail::EmailAddress;
+use talksy_schema::messages::{
+    Append, Appended, ClientMessageId, Message, MessageKind, MessageStore, MessageText, Seq,
+};
+use talksy_schema::page::Window;
+use talksy_server::adapters::mongo::MongoStore;
+use talksy_tests::servers::mongo::Mongo;
+
+const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+
+fn ids() -> IdGenerator {
+    IdGenerator::new(Arc::new(SystemClock), Arc::new(SystemEntropy))
+}
+
+/// A store with two users and their chat.
+struct Fixture {
+    store: MongoStore,
+    database: String,
+    users: [UserId; 2],
+    chat: ChatId,
+}
+
+impl Fixture {
+    async fn new(mongo: &Mongo) -> Self {
+        let database = mongo.new_database();
+        let store = mongo.store_on(&database).await;
+        let users = [user(&store, "Ada").await.id, user(&store, "Bob").await.id];
+        let (chat, made) = store.open_direct(&candidate(), users).await.unwrap();
+        assert!(made);
+        Self {
+            store,
+            database,
+            users,
+            chat: chat.id,
+        }
+    }
+
+    fn draft(&self) -> Message {
+        draft(self.chat, self.users[0])
+    }
+
+    async fn send(&self) -> Message {
+        done(self.store.append(&self.draft()).await.unwrap()).message
+    }
+
+    /// All numbers of the chat, in order.
+    async fn seqs(&self) -> Vec<Seq> {
+        let messages = all_messages(&self.store, self.chat).await;
+        messages.iter().map(|message| message.seq).collect()
+    }
+
+    /// The database as another program sees it.
+    async fn outside(&self, mongo: &Mongo) -> mongodb::Database {
+        outside(mongo, &self.database).await
+    }
+}
+
+async fn outside(mongo: &Mongo, database: &str) -> mongodb::Database {
+    let url = format!("mongodb://127.0.0.1:{}", mongo.port);
+    let client = mongodb::Client::with_uri_str(url).await.unwrap();
+    client.database(database)
+}
+
+async fn user(store: &MongoStore, name: &str) -> User {
+    let id = ids().next();
+    let user = User {
+        id,
+        email: EmailAddress::parse(&format!("{id}@example.org")).unwrap(),
+        name: DisplayName::parse(name).unwrap(),
+        about: None,
+        created_at: NOW,
+        last_seen_at: None,
+    };
+    assert!(store.find_or_create_user(&user).await.unwrap().1);
+    user
+}
+
+fn candidate() -> Chat {
+    Chat {
+        id: ids().next(),
+        kind: ChatKind::Direct,
+        created_at: NOW,
+        active_at: NOW,
+        last_seq: 0,
+        member_count: 2,
+        membership_epoch: 1,
+    }
+}
+
+fn draft(chat: ChatId, sender: UserId) -> Message {
+    Message {
+        id: ids().next(),
+        chat_id: chat,
+        seq: 0,
+        kind: MessageKind::Text,
+        sender_id: Some(sender),
+        text: Some(MessageText::parse("hello").unwrap()),
+        client_message_id: None,
+        created_at: NOW,
+        edited_at: None,
+        deleted_at: None,
+    }
+}
+
+fn with_own_id(draft: Message, own_id: &str) -> Message {
+    Message {
+        client_message_id: Some(ClientMessageId::parse(own_id).unwrap()),
+        ..draft
+    }
+}
+
+fn done(append: Append) -> Appended {
+    match append {
+        Append::Done(appended) => *appended,
+        other => panic!("not appended: {other:?}"),
+    }
+}
+
+async fn all_messages(store: &MongoStore, chat: ChatId) -> Vec<Message> {
+    let mut messages: Vec<Message> = Vec::new();
+    loop {
+        let window = forward(messages.last().map(|message| message.seq), 1_000);
+        let page = store.page(chat, &window).await.unwrap();
+        messages.extend(page.items);
+        if !page.has_next {
+            return messages;
+        }
+    }
+}
+
+fn forward<C>(after: Option<C>, limit: usize) -> Window<C> {
+    Window {
+        after,
+        before: None,
+        limit,
+        from_end: false,
+    }
+}
+
+fn key(bytes: [u8; 16]) -> Uuid {
+    Uuid::from_bytes(bytes)
+}
+
+fn by_id(chat: ChatId) -> Document {
+    mongodb::bson::doc! { "_id": key(id::bytes(chat)) }
+}
+
+fn is_unavailable<T>(outcome: &Result<T, PortError>) -> bool {
+    matches!(outcome, Err(PortError::Unavailable { .. }))
+}

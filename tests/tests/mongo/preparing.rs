@@ -1,0 +1,242 @@
+//! Preparing a database: its indexes, its version, and what is refused.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures_util::TryStreamExt as _;
+use mongodb::bson::{Document, doc};
+use talksy_schema::accounts::{AccountStore as _, Session, TokenHash};
+use talksy_schema::error::chain;
+use talksy_schema::id;
+use talksy_server::adapters::mongo::{MongoOptions, MongoStore, PrepareError, index_specs};
+use talksy_tests::servers::mongo::Mongo;
+
+use super::{Fixture, NOW, ids, key, outside};
+
+fn open(mongo: &Mongo, database: &str) -> MongoStore {
+    MongoStore::open(&mongo.url(database), &MongoOptions::default()).unwrap()
+}
+
+/// Instances that prepare one database at the same time all succeed, again and again, and leave
+/// exactly the indexes that the adapter names.
+#[tokio::test(flavor = "multi_thread")]
+async fn preparing_is_harmless_at_once_and_again() {
+    let mongo = Mongo::shared().await;
+    let database = mongo.new_database();
+    for _ in 0..2 {
+        let instances: [MongoStore; 4] = std::array::from_fn(|_| open(mongo, &database));
+        let [one, two, three, four] = instances.each_ref().map(MongoStore::prepare);
+        let (one, two, three, four) = tokio::join!(one, two, three, four);
+        for outcome in [one, two, three, four] {
+            outcome.unwrap();
+        }
+    }
+    let database = outside(mongo, &database).await;
+    let mut found = BTreeSet::new();
+    for collection in ["users", "sessions", "chats", "members", "messages"] {
+        let indexes = database.collection::<Document>(collection);
+        let indexes = indexes.list_indexes().await.unwrap();
+        let indexes: Vec<_> = indexes.try_collect().await.unwrap();
+        for index in indexes {
+            let options = index.options.unwrap();
+            let fields: Vec<String> = index.keys.keys().cloned().collect();
+            let unique = options.unique.unwrap_or_default();
+            found.insert((collection, options.name.unwrap(), fields, unique));
+        }
+    }
+    found.retain(|(_, name, ..)| name != "_id_");
+    let expected: BTreeSet<_> = index_specs()
+        .iter()
+        .map(|spec| {
+            let fields: Vec<_> = spec.fields.iter().map(|&field| field.to_owned()).collect();
+            (spec.collection, spec.name.to_owned(), fields, spec.unique)
+        })
+        .collect();
+    assert_eq!(found, expected);
+    let meta = database.collection::<Document>("meta");
+    let version = meta
+        .find_one(doc! { "_id": "schema" })
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(version.get_i64("version").unwrap(), 1);
+}
+
+/// On a real server, each query walks an index and never a collection.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_query_scans_a_collection() {
+    let mongo = Mongo::shared().await;
+    let fixture = Fixture::new(mongo).await;
+    fixture.send().await;
+    let (chat, user) = (
+        key(id::bytes(fixture.chat)),
+        key(id::bytes(fixture.users[0])),
+    );
+    let range = doc! { "chatId": chat, "seq": { "$gt": 0 } };
+    let known = doc! { "chatId": chat, "knownTo": { "$in": [user, chat] }, "seq": { "$gt": 0 } };
+    let queries = [
+        (
+            "users",
+            doc! { "email": "a@example.org" },
+            doc! {},
+            "by_email",
+        ),
+        (
+            "users",
+            doc! { "nameKey": { "$gte": "a", "$lt": "b" }, "_id": { "$ne": user } },
+            doc! { "nameKey": 1, "_id": 1 },
+            "by_name",
+        ),
+        (
+            "sessions",
+            doc! { "userId": user, "expiresAt": { "$gt": mongodb::bson::DateTime::MIN } },
+            doc! { "lastUsedAt": -1, "_id": -1 },
+            "by_user",
+        ),
+        (
+            "chats",
+            doc! { "_id": { "$in": [chat] }, "ready": true },
+            doc! {},
+            "_id_",
+        ),
+        ("chats", doc! { "directKey": "x" }, doc! {}, "by_pair"),
+        (
+            "members",
+            doc! { "chatId": chat, "userId": { "$gt": user } },
+            doc! { "userId": 1 },
+            "by_chat",
+        ),
+        ("members", doc! { "userId": user }, doc! {}, "by_user"),
+        (
+            "members",
+            doc! { "chatId": chat },
+            doc! { "chatId": 1, "lastReadSeq": 1, "userId": 1 },
+            "by_read",
+        ),
+        ("messages", range.clone(), doc! { "seq": -1 }, "by_seq"),
+        (
+            "messages",
+            doc! { "$or": [range.clone(), range] },
+            doc! {},
+            "by_seq",
+        ),
+        (
+            "messages",
+            doc! { "chatId": chat, "dedup": "x" },
+            doc! {},
+            "by_dedup",
+        ),
+        (
+            "messages",
+            doc! { "$or": [known.clone(), known] },
+            doc! {},
+            "by_known",
+        ),
+    ];
+    let named: BTreeSet<&str> = index_specs().iter().map(|spec| spec.name).collect();
+    let database = fixture.outside(mongo).await;
+    for (collection, filter, sort, index) in queries {
+        assert!(index == "_id_" || named.contains(index), "{index}");
+        // The stand-in has no plans to tell of.
+        if Mongo::is_real() {
+            let find = doc! { "find": collection, "filter": filter, "sort": sort };
+            let explain = doc! { "explain": find, "verbosity": "queryPlanner" };
+            let plan = database.run_command(explain).await.unwrap();
+            let planner = plan.get_document("queryPlanner").unwrap();
+            let winning = planner.get_document("winningPlan").unwrap().to_string();
+            assert!(!winning.contains("COLLSCAN"), "{collection}: {winning}");
+            assert!(winning.contains(index), "{collection}: {winning}");
+        }
+    }
+}
+
+/// A database of a newer release is refused, and left as it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_database_is_refused_unchanged() {
+    let mongo = Mongo::shared().await;
+    let name = mongo.new_database();
+    let database = outside(mongo, &name).await;
+    let newer = doc! { "_id": "schema", "version": 99_i64 };
+    let meta = database.collection::<Document>("meta");
+    meta.insert_one(&newer).await.unwrap();
+    let refused = open(mongo, &name).prepare().await.unwrap_err();
+    assert!(
+        matches!(refused, PrepareError::Newer { found: 99 }),
+        "{refused}"
+    );
+    assert!(!refused.is_transient());
+    assert!(refused.to_string().contains("run a newer one"));
+    assert_eq!(database.list_collection_names().await.unwrap(), ["meta"]);
+    let kept = meta.find_one(doc! {}).await.unwrap();
+    assert_eq!(kept, Some(newer));
+}
+
+/// Credentials that the server does not take are no outage, and are not repeated.
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_credentials_are_told_without_them() {
+    let mongo = Mongo::shared().await;
+    let url = format!("mongodb://mallory:s3cret@127.0.0.1:{}/chat", mongo.port);
+    let store = MongoStore::open(&url.into(), &MongoOptions::default()).unwrap();
+    let refused = store.prepare().await.unwrap_err();
+    assert!(matches!(refused, PrepareError::Credentials), "{refused:?}");
+    assert!(!refused.is_transient());
+    let pinged = store.ping().await.unwrap_err();
+    for text in [
+        chain(&refused),
+        chain(&pinged),
+        format!("{store:?} {refused:?}"),
+    ] {
+        assert!(
+            !text.contains("s3cret") && !text.contains("mallory"),
+            "{text}"
+        );
+        assert_eq!(text.lines().count(), 1, "{text}");
+    }
+}
+
+/// A server that is too old for the adapter is told by that, and not as an outage.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_server_is_refused() {
+    if Mongo::is_real() {
+        // There is one mongod here, and it is new enough.
+        return;
+    }
+    let mongo = Mongo::start_old().await;
+    let refused = open(&mongo, "old").prepare().await.unwrap_err();
+    assert!(
+        matches!(refused, PrepareError::ServerTooOld { .. }),
+        "{refused:?}"
+    );
+    assert!(!refused.is_transient());
+    assert!(
+        refused
+            .to_string()
+            .starts_with("the store needs MongoDB 5.0 or newer")
+    );
+}
+
+/// Sessions that have expired are purged, and no other.
+#[tokio::test(flavor = "multi_thread")]
+async fn expired_sessions_are_purged() {
+    let fixture = Fixture::new(Mongo::shared().await).await;
+    let session = |minutes: u64| Session {
+        id: ids().next(),
+        user_id: fixture.users[0],
+        created_at: NOW,
+        last_used_at: NOW,
+        expires_at: NOW + Duration::from_mins(minutes),
+        user_agent: None,
+        ip_address: None,
+    };
+    let store = &fixture.store;
+    let (early, late) = (session(1), session(2));
+    for session in [&early, &late] {
+        let token = TokenHash([7; 32]);
+        store.create_session(session, token).await.unwrap();
+    }
+    assert_eq!(store.purge_expired(NOW).await.unwrap(), 0);
+    let minute = NOW + Duration::from_mins(1);
+    assert_eq!(store.purge_expired(minute).await.unwrap(), 1);
+    assert_eq!(store.session(early.id).await.unwrap(), None);
+    assert_eq!(store.session(late.id).await.unwrap(), Some(late));
+}
