@@ -87,7 +87,7 @@ fn each_source_goes_over_the_one_before() {
 
 #[test]
 fn every_problem_is_listed_at_once_with_its_setting_rule_and_origin() {
-    let file = "listem = 1\nstore_url = \"mongodb://u:hunter2@h/db\"\n[auth]\notp_tries = 0\nsession_ttl = 30\n[log]\nformat = \"xml\"\n";
+    let file = "listem = 1\nstore_url = \"postgres://u:hunter2@h/db\"\n[auth]\notp_tries = 0\nsession_ttl = 30\n[log]\nformat = \"xml\"\n";
     let environment = [
         ("TALKSY_LISTEN", "localhost"),
         ("TALKSY_LIVE__HEARTBEAT", "soon"),
@@ -270,6 +270,7 @@ fn the_example_file_shows_the_defaults() {
         "keys_file",
         "store_url",
         "smtp_url",
+        "redis_url",
         "amqp_url",
     ] {
         assert!(shown.remove(optional).is_some(), "{optional} is missing");
