@@ -125,7 +125,7 @@ fn every_problem_is_listed_at_once_with_its_setting_rule_and_origin() {
         "`log.format` must be one of `auto`, `pretty`, `json` (in ",
         "`presence.grace` must be from 0s to 1m, not 1h (from the command line)",
         "`presence.grace` must be shorter than `presence.lease` (from the command line)",
-        "`store_url` names a MongoDB, for which this build has no adapter yet; use `sqlite:<file>` (in ",
+        "`store_url` must begin with `sqlite:` or `mongodb://` (in ",
     ] {
         assert!(text.contains(line), "{line}\nis not in\n{text}");
     }
