@@ -1,11 +1,16 @@
 #!/usr/bin/env bash
-# Installs the servers that the tests start for themselves, where they are missing: RabbitMQ and
-# Redis, from the packages of Debian or Ubuntu. None is left running.
+# Installs the servers that the tests start for themselves, where they are missing: RabbitMQ,
+# Redis and, without a mongod, what its stand-in is built with; from the packages of Debian or
+# Ubuntu. None is left running.
 set -euo pipefail
 
 missing=()
 [ -e /usr/lib/rabbitmq/bin/rabbitmq-server ] || missing+=(rabbitmq-server)
 command -v redis-server >/dev/null || missing+=(redis-server)
+if ! command -v mongod >/dev/null; then
+  command -v javac >/dev/null || missing+=(default-jdk-headless)
+  command -v mvn >/dev/null || missing+=(maven)
+fi
 command -v kill >/dev/null || missing+=(procps)
 [ ${#missing[@]} -eq 0 ] && exit 0
 

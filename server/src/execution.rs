@@ -2,6 +2,7 @@
 //! subscribers receive; those of a shared operation are made once and given to all.
 
 mod order;
+mod senders;
 
 use std::any::TypeId;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use crate::http::response::error_payload;
 use crate::http::{CheckedDocument, Payload};
 use crate::nulls::NullRules;
 use order::Order;
+use senders::Senders;
 
 /// Executes requests for the transports.
 #[derive(Clone)]
@@ -34,6 +36,7 @@ pub struct Execution {
     schema: TalksySchema,
     services: Services,
     nulls: Arc<NullRules>,
+    senders: Senders,
 }
 
 impl Execution {
@@ -43,6 +46,7 @@ impl Execution {
             schema,
             services,
             nulls: Arc::new(NullRules::new(&sdl())),
+            senders: Senders::new(),
         }
     }
 
@@ -213,7 +217,13 @@ impl Renderer {
     /// that needs one would fail here rather than show one viewer's view to another.
     async fn render(&self, message: &Arc<Published>) -> Payload {
         let template = &self.template;
-        let (loaders, batches) = loaders(self.execution.services.clone(), None, false);
+        let services = &self.execution.services;
+        let (loaders, batches) = loaders(services.clone(), None, true);
+        if let Some(sender) = message.message().and_then(|message| message.sender_id)
+            && let Some(user) = self.execution.senders.get(services, sender).await
+        {
+            loaders.feed_one(sender, user).await;
+        }
         let mut request = Request::new(template.document.text().as_ref())
             .variables(template.variables.clone())
             .data(Rendered(Arc::clone(message)))

@@ -15,9 +15,24 @@ use talksy_server::telemetry;
 use talksy_telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    Cli::parse().run(serve).await
+/// After how many of its own tasks a worker thread looks for those that were woken from outside.
+/// The store answers from threads of its own: with a thousand subscribers to serve, its answers
+/// must not wait behind them, and messages that were committed together should be published
+/// together, so that each subscriber is woken once for all.
+const OUTSIDE_EVERY: u32 = 4;
+
+fn main() -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .global_queue_interval(OUTSIDE_EVERY)
+        .build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(Cli::parse().run(serve)),
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "talksy: cannot start threads: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 async fn serve(config: Config) -> ExitCode {

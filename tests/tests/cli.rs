@@ -330,7 +330,8 @@ async fn a_retired_key_is_gone_when_its_last_token_has_expired() {
     let ada = app.sign_in("ada").await;
     let old = kid(&ada.client);
     let ttl = Duration::from_mins(10);
-    let rotated = talksy_server::keys::rotate(app.data_dir(), ttl, &*app.clock, &SystemEntropy);
+    let file = app.data_dir().join(talksy_server::keys::KEY_FILE);
+    let rotated = talksy_server::keys::rotate(&file, ttl, &*app.clock, &SystemEntropy);
     let new = match &rotated.as_deref() {
         Ok([_, new]) => new.kid.clone(),
         other => panic!("{other:?}"),

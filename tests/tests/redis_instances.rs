@@ -53,7 +53,7 @@ async fn server(redis: &RedisServer, other: Option<&TestApp>) -> TestApp {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_message_is_lost_or_doubled_between_instances_while_redis_is_killed() {
-    const MESSAGES: usize = 400;
+    const MESSAGES: usize = 120;
     let mut redis = RedisServer::start().await;
     let here = server(&redis, None).await;
     let there = server(&redis, Some(&here)).await;

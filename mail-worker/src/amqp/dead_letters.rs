@@ -1,7 +1,9 @@
 //! The operator's view of jobs that could not be done.
 
+use std::time::Duration;
+
 use lapin::message::Delivery;
-use lapin::options::{BasicAckOptions, BasicGetOptions, BasicNackOptions};
+use lapin::options::{BasicAckOptions, BasicGetOptions, BasicNackOptions, QueueDeclareOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Connection};
 use secrecy::SecretString;
@@ -11,6 +13,10 @@ use talksy_schema::mail::MailJob;
 use super::connection::{AmqpError, Connector, InvalidAmqpUrl};
 use super::topology::Topology;
 use super::{AmqpOptions, transfer};
+
+/// How often, and with what pauses, the broker is asked whether it has taken messages back.
+const SETTLE_TRIES: u32 = 40;
+const SETTLE_PAUSE: Duration = Duration::from_millis(25);
 
 /// A job that could not be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,6 +136,7 @@ impl DeadLetters {
             }
             letters.push(letter);
         }
+        let kept = staying.len();
         for delivery in staying {
             let options = BasicNackOptions {
                 requeue: true,
@@ -137,7 +144,28 @@ impl DeadLetters {
             };
             self.connector.within(delivery.acker.nack(options)).await?;
         }
+        self.settle(channel, kept).await?;
         Ok(letters)
+    }
+
+    /// Waits until what was given back can be taken again, so that the next look sees it: a
+    /// quorum queue agrees on that a moment later.
+    async fn settle(&self, channel: &Channel, kept: usize) -> Result<(), AmqpError> {
+        let passive = QueueDeclareOptions {
+            passive: true,
+            durable: true,
+            ..QueueDeclareOptions::default()
+        };
+        for _ in 0..SETTLE_TRIES {
+            let name = self.topology.dead.as_str().into();
+            let declared = channel.queue_declare(name, passive, FieldTable::default());
+            let ready = self.connector.within(declared).await?.message_count();
+            if usize::try_from(ready).is_ok_and(|ready| ready >= kept) {
+                break;
+            }
+            tokio::time::sleep(SETTLE_PAUSE).await;
+        }
+        Ok(())
     }
 
     async fn put_back(&self, channel: &Channel, delivery: &Delivery) -> Result<(), AmqpError> {

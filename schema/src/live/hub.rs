@@ -59,8 +59,14 @@ impl Mailbox {
         self.waker.wake();
     }
 
+    /// What waits goes: the state that is read on account of the interruption is newer, and
+    /// must not be followed by what is older.
     fn interrupt(&self) {
-        self.state.lock().interrupted = true;
+        {
+            let mut state = self.state.lock();
+            state.queue = VecDeque::new();
+            state.interrupted = true;
+        }
         self.waker.wake();
     }
 

@@ -92,9 +92,12 @@ impl MessageFeed {
     /// Waits for a signal; `None` when the time is up.
     async fn wait(&mut self) -> Result<Option<Signal>, LiveError> {
         let policy = self.watch.ground.policy;
-        let patience = match self.gap_since {
-            Some(since) => policy.reorder_grace.saturating_sub(since.elapsed()),
-            None => policy.heartbeat,
+        // Asked of the sequencer and not remembered: what fills one hole may leave another.
+        let patience = if self.sequencer.gap_before().is_some() {
+            let since = *self.gap_since.get_or_insert_with(Instant::now);
+            policy.reorder_grace.saturating_sub(since.elapsed())
+        } else {
+            policy.heartbeat
         };
         match tokio::time::timeout(patience, self.watch.signal()).await {
             Ok(signal) => signal.map(Some),
@@ -164,7 +167,11 @@ impl MessageFeed {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         for published in page.iter() {
-            if let Some(message) = published.message() {
+            // Up to the known head the subscriber is known to have been a member; what the page
+            // holds beyond it may have been sent after they were removed.
+            if let Some(message) = published.message()
+                && message.seq <= self.known_head
+            {
                 self.sequencer.hold(message.seq, Arc::clone(published));
             }
         }

@@ -123,15 +123,11 @@ impl PresenceService {
 
     /// The presence of these users now, whoever asks: who may see it is the caller's to know.
     pub async fn states(&self, users: &[UserId]) -> Result<Vec<Presence>, PortError> {
-        let online = self.store.online(users, self.clock.now()).await?;
+        let there = self.store.online(users, self.clock.now()).await?;
         let known = self.accounts.users(users).await?;
         let state = |user: &crate::accounts::User| {
-            if online.contains(&user.id) {
-                Presence {
-                    user_id: user.id,
-                    status: PresenceStatus::Online,
-                    last_seen_at: None,
-                }
+            if there.contains(&user.id) {
+                online(user.id)
             } else {
                 offline(user.id, user.last_seen_at)
             }
@@ -186,13 +182,8 @@ impl PresenceService {
             .await
         {
             Ok(came) => {
-                for user_id in came {
-                    let state = Presence {
-                        user_id,
-                        status: PresenceStatus::Online,
-                        last_seen_at: None,
-                    };
-                    self.tell(state).await;
+                for user in came {
+                    self.tell(online(user)).await;
                 }
             }
             Err(error) => tracing::warn!(error = %chain(&error), "presence was not renewed"),
@@ -231,14 +222,33 @@ impl PresenceService {
         if let Err(error) = self.accounts.set_last_seen(&left, now).await {
             tracing::warn!(error = %chain(&error), "the time users were last seen was not kept");
         }
-        for user in left {
-            self.tell(offline(user, Some(now))).await;
+        for user in &left {
+            self.tell(offline(*user, Some(now))).await;
+        }
+        // Who came back meanwhile may have been told of before; that must be the last word.
+        match self.store.online(&left, self.clock.now()).await {
+            Ok(back) => {
+                for user in back {
+                    self.tell(online(user)).await;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), "who came back was not looked up");
+            }
         }
     }
 
     async fn tell(&self, state: Presence) {
         let event = Event::PresenceChanged(state);
         announce(&*self.bus, Topic::Presence(state.user_id), event).await;
+    }
+}
+
+const fn online(user_id: UserId) -> Presence {
+    Presence {
+        user_id,
+        status: PresenceStatus::Online,
+        last_seen_at: None,
     }
 }
 

@@ -87,7 +87,7 @@ fn each_source_goes_over_the_one_before() {
 
 #[test]
 fn every_problem_is_listed_at_once_with_its_setting_rule_and_origin() {
-    let file = "listem = 1\nstore_url = \"mongodb://u:hunter2@h/db\"\n[auth]\notp_tries = 0\nsession_ttl = 30\n[log]\nformat = \"xml\"\n";
+    let file = "listem = 1\nstore_url = \"postgres://u:hunter2@h/db\"\n[auth]\notp_tries = 0\nsession_ttl = 30\n[log]\nformat = \"xml\"\n";
     let environment = [
         ("TALKSY_LISTEN", "localhost"),
         ("TALKSY_LIVE__HEARTBEAT", "soon"),
@@ -125,7 +125,7 @@ fn every_problem_is_listed_at_once_with_its_setting_rule_and_origin() {
         "`log.format` must be one of `auto`, `pretty`, `json` (in ",
         "`presence.grace` must be from 0s to 1m, not 1h (from the command line)",
         "`presence.grace` must be shorter than `presence.lease` (from the command line)",
-        "`store_url` names a MongoDB, for which this build has no adapter yet; use `sqlite:<file>` (in ",
+        "`store_url` must begin with `sqlite:` or `mongodb://` (in ",
     ] {
         assert!(text.contains(line), "{line}\nis not in\n{text}");
     }
@@ -271,6 +271,7 @@ fn the_example_file_shows_the_defaults() {
         "store_url",
         "redis_url",
         "smtp_url",
+        "redis_url",
         "amqp_url",
     ] {
         assert!(shown.remove(optional).is_some(), "{optional} is missing");

@@ -22,15 +22,13 @@ fn program(names: &[&str]) -> String {
     }
 }
 
-/// Starts Redis under a shell that ends it, and takes its folder away, when the test's process
-/// has ended in whatever way.
+/// Starts Redis in a shell's place, which leaves somebody behind who ends it, and takes its folder
+/// away, when the test's process has ended in whatever way.
 fn watched(port: u16, folder: &Path, mode: &str) -> Command {
     const WATCH: &str = r#"
         exec 3<&0
-        "$@" </dev/null &
-        server=$!
-        ( cat <&3 >/dev/null; kill -9 $server; rm -rf "$FOLDER" ) 2>/dev/null &
-        wait $server
+        ( cat <&3 >/dev/null; kill -9 $$; rm -rf "$FOLDER" ) 2>/dev/null &
+        exec "$@" </dev/null 3<&-
     "#;
     let mut command = Command::new("sh");
     command.args([

@@ -1,0 +1,46 @@
+//! Who sent the messages that are rendered for all who follow a chat.
+//!
+//! A rendering that waits for the store holds up every subscriber, and with them the messages
+//! behind: each would be woken for one message at a time, and write it by itself. So senders are
+//! remembered, no longer than a changed name may take to show in live messages.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use moka::future::Cache;
+use talksy_schema::accounts::User;
+use talksy_schema::error::PortError;
+use talksy_schema::id::UserId;
+use talksy_schema::loaders::loaders;
+use talksy_schema::services::Services;
+
+/// For how long a sender is not read again.
+const REMEMBER: Duration = Duration::from_secs(1);
+
+/// The most senders remembered.
+const CAPACITY: u64 = 10_000;
+
+/// Senders of a moment ago.
+#[derive(Clone)]
+pub(super) struct Senders(Cache<UserId, Option<User>>);
+
+impl Senders {
+    pub(super) fn new() -> Self {
+        let cache = Cache::builder()
+            .max_capacity(CAPACITY)
+            .time_to_live(REMEMBER)
+            .build();
+        Self(cache)
+    }
+
+    /// The user; `None` where there is none, or the store does not say.
+    pub(super) async fn get(&self, services: &Services, user: UserId) -> Option<User> {
+        let read = async {
+            let (loaders, batches) = loaders(services.clone(), None, false);
+            batches.run(loaders.load_one(user)).await
+        };
+        let found: Result<_, Arc<PortError>> = self.0.try_get_with(user, read).await;
+        // A failure shows when the rendering itself asks, where it is told as what it is.
+        found.ok().flatten()
+    }
+}
