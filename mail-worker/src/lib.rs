@@ -5,6 +5,7 @@
 
 pub mod amqp;
 pub mod cli;
+mod discreet;
 mod health;
 pub mod metrics;
 pub mod queue;

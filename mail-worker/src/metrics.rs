@@ -1,6 +1,6 @@
 //! The names of what is counted of mail jobs, and what each means.
 
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge};
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram};
 
 /// Tries of jobs; `outcome`.
 pub(crate) const ATTEMPTS: &str = "talksy_mail_attempts_total";
@@ -10,7 +10,7 @@ pub(crate) const ATTEMPT_DURATION: &str = "talksy_mail_attempt_duration_seconds"
 pub(crate) const RETRIES: &str = "talksy_mail_retries_total";
 /// Jobs given up.
 pub(crate) const GIVEN_UP: &str = "talksy_mail_given_up_total";
-/// Jobs that wait in the queue of this process.
+/// Jobs that wait; `queue`.
 pub(crate) const QUEUE_DEPTH: &str = "talksy_mail_queue_depth";
 /// Whether jobs are taken from the broker.
 pub(crate) const CONSUMING: &str = "talksy_mail_consuming";
@@ -30,7 +30,7 @@ pub fn describe() {
     describe_gauge!(
         QUEUE_DEPTH,
         Unit::Count,
-        "Mail jobs that wait in this process; those in RabbitMQ are counted there."
+        "Mail jobs that wait: for a worker (jobs), for their next try (retry), or as dead letters (dead)."
     );
     describe_gauge!(
         CONSUMING,
@@ -47,5 +47,4 @@ pub fn describe() {
         describe_counter!(name, Unit::Count, meaning);
         counter!(name).increment(0);
     }
-    gauge!(QUEUE_DEPTH).set(0);
 }

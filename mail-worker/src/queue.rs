@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use metrics::{counter, gauge};
-use talksy_schema::error::{PortError, chain};
+use talksy_schema::error::PortError;
 use talksy_schema::mail::{MailJob, MailQueue};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, error_span};
 
+use crate::discreet;
 use crate::metrics::{GIVEN_UP, QUEUE_DEPTH, RETRIES};
 use crate::worker::MailWorker;
 
@@ -71,6 +72,7 @@ impl QueueConsumer {
         abandon: CancellationToken,
     ) {
         let mut running = JoinSet::new();
+        depth(self.0.len());
         loop {
             let job = tokio::select! {
                 biased;
@@ -108,7 +110,7 @@ impl QueueConsumer {
 /// Shows how many jobs wait.
 fn depth(jobs: usize) {
     // No queue is longer than a float can count.
-    gauge!(QUEUE_DEPTH).set(u32::try_from(jobs).unwrap_or(u32::MAX));
+    gauge!(QUEUE_DEPTH, "queue" => "jobs").set(u32::try_from(jobs).unwrap_or(u32::MAX));
 }
 
 /// Around all that is done for a job, as part of the trace of the request that asked for it.
@@ -129,11 +131,11 @@ async fn do_job(worker: Arc<MailWorker>, job: MailJob, stop: CancellationToken) 
         let last = attempt == TRIES || stop.is_cancelled();
         if !error.is_transient() || last {
             counter!(GIVEN_UP).increment(1);
-            tracing::error!(job = %job.id, attempt, error = %chain(&error), "a mail was not sent");
+            tracing::error!(job = %job.id, attempt, error = %discreet::reason(&error, &job.to), "a mail was not sent");
             return;
         }
         counter!(RETRIES).increment(1);
-        tracing::warn!(job = %job.id, attempt, error = %chain(&error), "a mail is tried again");
+        tracing::warn!(job = %job.id, attempt, error = %discreet::reason(&error, &job.to), "a mail is tried again");
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = stop.cancelled() => {}

@@ -28,6 +28,24 @@ pub struct Reply {
     pub body: Value,
 }
 
+/// A response without the ids of its request, which differ each time, and are always there.
+///
+/// # Panics
+/// Where an error has none.
+pub fn without_request_ids(body: &Value) -> Value {
+    let mut body = body.clone();
+    for error in body["errors"].as_array_mut().into_iter().flatten() {
+        let id = error["extensions"]
+            .as_object_mut()
+            .and_then(|extensions| extensions.remove("requestId"));
+        match id {
+            Some(Value::String(id)) if id.len() == 32 => {}
+            id => panic!("{id:?} is no request's id: {error}"),
+        }
+    }
+    body
+}
+
 impl Reply {
     /// The answer's data.
     ///

@@ -10,7 +10,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 use talksy_server::config::Quota;
 use talksy_tests::app::TestApp;
-use talksy_tests::client::{Client, Reply, User, string};
+use talksy_tests::client::{Client, Reply, User, string, without_request_ids};
 use talksy_tests::websocket::{Received, Socket};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -275,18 +275,8 @@ async fn what_is_no_address_is_refused_before_anything_is_sent() {
     assert_eq!(app.mailbox.count(), 0);
 }
 
-/// An answer without the id of its request, which differs each time.
-fn without_id(body: &Value) -> Value {
-    let mut body = body.clone();
-    for error in body["errors"].as_array_mut().into_iter().flatten() {
-        let extensions = error["extensions"].as_object_mut();
-        extensions.and_then(|extensions| extensions.remove("requestId"));
-    }
-    body
-}
-
 fn told(reply: &Reply) -> Value {
-    without_id(&reply.body)
+    without_request_ids(&reply.body)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -343,7 +333,7 @@ async fn one_place_may_ask_try_and_refresh_only_so_often() {
         .unwrap();
     let reply: Value = reply.json().await.unwrap();
     assert_eq!(
-        without_id(&reply)["errors"][0]["extensions"],
+        without_request_ids(&reply)["errors"][0]["extensions"],
         json!({ "code": "RATE_LIMITED", "retryAfter": 200 })
     );
     assert_eq!(app.mailbox.count(), 3);

@@ -1,11 +1,14 @@
 //! The worker's end: takes jobs from the jobs queue and does them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use lapin::message::Delivery;
-use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::options::{
+    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions,
+};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, Consumer};
 use metrics::{counter, gauge};
@@ -18,14 +21,19 @@ use talksy_schema::mail::MailJob;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
 use super::connection::{AmqpError, Connector, InvalidAmqpUrl};
 use super::topology::Topology;
 use super::{AmqpOptions, transfer};
-use crate::metrics::{CONSUMING, GIVEN_UP, RETRIES};
+use crate::discreet;
+use crate::metrics::{CONSUMING, GIVEN_UP, QUEUE_DEPTH, RETRIES};
 use crate::queue::job_span;
 use crate::worker::{JobError, MailWorker};
+
+/// How often the broker is asked how many jobs wait.
+const COUNT_EVERY: Duration = Duration::from_secs(10);
 
 /// How many jobs are remembered as done, and for how long: longer than the broker takes to
 /// deliver one again whose acknowledgement was lost.
@@ -139,6 +147,7 @@ impl AmqpConsumer {
         stop: &CancellationToken,
         abandon: &CancellationToken,
     ) -> Result<(), Interruption> {
+        let connector = &self.shared.connector;
         let opened = tokio::select! {
             opened = self.open() => opened,
             () = stop.cancelled() => return Ok(()),
@@ -147,6 +156,13 @@ impl AmqpConsumer {
         self.state.send_replace(ConsumerState::Consuming);
         gauge!(CONSUMING).set(1);
         tracing::info!("taking mail jobs");
+        // On a channel of its own: what the broker does not tell must not keep mails waiting.
+        let _counting = match connector.within(connection.create_channel()).await {
+            Ok(counted) => {
+                AbortOnDropHandle::new(tokio::spawn(Arc::clone(&self.shared).count_jobs(counted)))
+            }
+            Err(error) => return Err(Interruption::Lost(error)),
+        };
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -161,7 +177,6 @@ impl AmqpConsumer {
                 },
             }
         }
-        let connector = &self.shared.connector;
         let cancelled = channel.basic_cancel(deliveries.tag(), BasicCancelOptions::default());
         if let Err(error) = connector.within(cancelled).await {
             tracing::debug!(%error, "the consumer was not cancelled in order");
@@ -228,6 +243,43 @@ enum Outcome {
 }
 
 impl Shared {
+    /// Shows how many jobs wait in the broker's queues, for as long as it tells.
+    async fn count_jobs(self: Arc<Self>, channel: Channel) {
+        let mut ticks = tokio::time::interval(COUNT_EVERY);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = self.count(&channel).await {
+                tracing::debug!(error = %chain(&error), "waiting mails are not counted");
+                return;
+            }
+        }
+    }
+
+    /// Asks the broker how many jobs wait in each queue.
+    async fn count(&self, channel: &Channel) -> Result<(), AmqpError> {
+        let passive = QueueDeclareOptions {
+            passive: true,
+            ..QueueDeclareOptions::default()
+        };
+        let retries = self
+            .topology
+            .retries
+            .iter()
+            .map(|(name, _)| ("retry", name));
+        let queues = [("jobs", &self.topology.jobs), ("dead", &self.topology.dead)];
+        let mut depths = BTreeMap::from([("retry", 0)]);
+        for (queue, name) in queues.into_iter().chain(retries) {
+            let declared =
+                channel.queue_declare(name.as_str().into(), passive, FieldTable::default());
+            let jobs = self.connector.within(declared).await?.message_count();
+            *depths.entry(queue).or_insert(0) += jobs;
+        }
+        for (queue, jobs) in depths {
+            gauge!(QUEUE_DEPTH, "queue" => queue).set(jobs);
+        }
+        Ok(())
+    }
+
     /// Does a job and settles it with the broker. Where that fails, the broker delivers the job
     /// again.
     async fn take(&self, channel: &Channel, delivery: Delivery) {
@@ -258,7 +310,7 @@ impl Shared {
             *done = true;
             return Outcome::Done;
         };
-        let reason = chain(&error);
+        let reason = discreet::reason(&error, &job.to);
         let retries = i64::try_from(self.topology.retries.len()).unwrap_or(i64::MAX);
         if error.is_transient() && failed < retries {
             counter!(RETRIES).increment(1);
@@ -269,7 +321,7 @@ impl Shared {
         tracing::error!(job = %job.id, attempt = failed + 1, error = %reason, "a mail was not sent");
         Outcome::Never(match error {
             JobError::Expired => "expired".to_owned(),
-            _ => reason,
+            _ => chain(&error),
         })
     }
 

@@ -9,7 +9,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_graphql::parser::parse_schema;
 use async_graphql::parser::types::{DocumentOperations, Selection, TypeKind, TypeSystemDefinition};
@@ -23,6 +23,7 @@ use futures_util::stream::BoxStream;
 use http::{HeaderName, HeaderValue, Method};
 use metrics::{Counter, Label, counter, gauge, histogram};
 use parking_lot::RwLock;
+use talksy_schema::error::ErrorCode;
 use tracing::{Instrument as _, Span, error_span, field, trace_span};
 
 use super::Transports;
@@ -321,6 +322,10 @@ const fn kind(kind: OperationType) -> &'static str {
     }
 }
 
+/// How long a subscription may take to open: then its span ends, so that it is seen, and what is
+/// idle holds none.
+const OPENING: Duration = Duration::from_secs(10);
+
 /// Runs a subscription, watched. What a delivery costs by it is one counter.
 pub(super) fn subscribe(
     server: &Arc<Transports>,
@@ -329,16 +334,15 @@ pub(super) fn subscribe(
 ) -> BoxStream<'static, Payload> {
     let operation = Operation::of(&prepared);
     let field = server.names.field(root_field(&prepared));
-    let span = id.span("subscription");
-    let payloads = {
-        let _entered = span.enter();
-        server.app.subscribe(prepared.request, prepared.document)
-    };
+    let opening = Opening::of(&id);
+    let payloads = opening
+        .span(&id)
+        .in_scope(|| server.app.subscribe(prepared.request, prepared.document));
     Box::pin(Subscription {
         payloads,
         deliveries: counter!(DELIVERIES, "field" => Arc::clone(&field)),
         _open: Held::new(gauge!(SUBSCRIPTIONS_OPEN, "field" => field)),
-        opening: Some(span),
+        opening,
         server: Arc::clone(server),
         operation,
         id,
@@ -356,13 +360,41 @@ fn root_field(prepared: &Prepared) -> Option<&str> {
     }
 }
 
+/// A subscription up to its first payload: all that is done so far is in a span. To enter one
+/// for each payload would cost more than a delivery.
+enum Opening {
+    /// A trace shows it as one span.
+    Traced(Box<Span>),
+    /// Only log lines ask for it, so each poll has its own: those who wait hold none.
+    Untraced,
+    /// The subscription is open.
+    Over,
+}
+
+impl Opening {
+    fn of(id: &RequestId) -> Self {
+        if talksy_telemetry::is_traced() {
+            Self::Traced(Box::new(id.span("subscription")))
+        } else {
+            Self::Untraced
+        }
+    }
+
+    fn span(&self, id: &RequestId) -> Span {
+        match self {
+            Self::Traced(span) => Span::clone(span),
+            Self::Untraced => id.span("subscription"),
+            Self::Over => Span::none(),
+        }
+    }
+}
+
 /// A subscription that is watched.
 struct Subscription {
     payloads: BoxStream<'static, Payload>,
     deliveries: Counter,
     _open: Held,
-    /// Around all up to the first payload; to enter it for each would cost more than a delivery.
-    opening: Option<Span>,
+    opening: Opening,
     server: Arc<Transports>,
     operation: Operation,
     id: RequestId,
@@ -376,15 +408,22 @@ impl Stream for Subscription {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Payload>> {
         let this = self.get_mut();
         let payload = match &this.opening {
-            None => this.payloads.as_mut().poll_next(cx),
-            Some(span) => span.in_scope(|| this.payloads.as_mut().poll_next(cx)),
+            Opening::Over => this.payloads.as_mut().poll_next(cx),
+            opening => {
+                let span = opening.span(&this.id);
+                let payload = span.in_scope(|| this.payloads.as_mut().poll_next(cx));
+                if this.operation.started.elapsed() > OPENING {
+                    this.opening = Opening::Over;
+                }
+                payload
+            }
         };
         let Poll::Ready(payload) = payload else {
             return Poll::Pending;
         };
         match &payload {
             Some(Payload::Next(_)) => {
-                this.opening = None;
+                this.opening = Opening::Over;
                 this.deliveries.increment(1);
                 Poll::Ready(payload)
             }
@@ -401,11 +440,21 @@ impl Stream for Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        let valid = self.opening.is_none();
-        let labels = self.operation.labels(&self.server.names, valid);
         let code = self.code.take().unwrap_or_else(|| "OK".to_owned());
+        let valid = !is_of_document(&code);
+        let labels = self.operation.labels(&self.server.names, valid);
         count(labels, code);
     }
+}
+
+/// Whether the code says that the document is not one to run, whoever asks.
+fn is_of_document(code: &str) -> bool {
+    let codes = [
+        ErrorCode::GraphqlParseFailed,
+        ErrorCode::GraphqlValidationFailed,
+        ErrorCode::BadUserInput,
+    ];
+    codes.iter().any(|known| known.as_str() == code)
 }
 
 /// Serialized errors with the id in each, and the first one's code.

@@ -5,6 +5,7 @@
 //! Nothing here costs anything until it is asked for: without [`Options::metrics`] the recorder
 //! is absent and every counter does nothing; without an OTLP endpoint no span is exported.
 
+mod collector;
 mod logs;
 mod process;
 mod prometheus;
@@ -19,7 +20,7 @@ use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 pub use logs::LogFormat;
 pub use prometheus::{CONTENT_TYPE, Metrics};
-pub use traces::{continue_trace, traceparent};
+pub use traces::{continue_trace, is_traced, traceparent};
 
 /// How a process is observed.
 #[derive(Clone, Debug)]
@@ -55,6 +56,9 @@ pub enum TelemetryError {
     /// The exporter of traces.
     #[error("traces cannot be exported")]
     Traces(#[from] opentelemetry_otlp::ExporterBuildError),
+    /// The collector's URL asks for TLS, which is not spoken with it.
+    #[error("traces are exported over plain HTTP: `{0}` must be an `http://` URL")]
+    CollectorUrl(&'static str),
 }
 
 /// What was set up. Shut it down at the end, or the last spans are lost.

@@ -17,10 +17,17 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::{Layer, Registry};
 
+use crate::collector::Collector;
 use crate::{Options, TelemetryError};
 
 /// The name of the header that W3C Trace Context gives a caller's span.
 const TRACEPARENT: &str = "traceparent";
+
+/// The standard variables that name a collector; the first one counts.
+const ENDPOINTS: [&str; 2] = [
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+];
 
 /// Whether spans are exported, so that all else costs one look at this.
 static ON: AtomicBool = AtomicBool::new(false);
@@ -32,18 +39,19 @@ pub(crate) struct Traces(SdkTracerProvider);
 impl Traces {
     /// Starts exporting where an endpoint is configured.
     pub(crate) fn start(options: &Options<'_>) -> Result<Option<Self>, TelemetryError> {
-        let configured = [
-            "OTEL_EXPORTER_OTLP_ENDPOINT",
-            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-        ]
-        .iter()
-        .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
-        if options.otlp_endpoint.is_none() && !configured {
-            return Ok(None);
+        let configured = ENDPOINTS
+            .iter()
+            .find_map(|name| Some((*name, std::env::var(name).ok().filter(|v| !v.is_empty())?)));
+        match (options.otlp_endpoint, configured) {
+            (None, None) => return Ok(None),
+            (None, Some((name, url))) if !url.starts_with("http://") => {
+                return Err(TelemetryError::CollectorUrl(name));
+            }
+            _ => {}
         }
         let mut exporter = opentelemetry_otlp::SpanExporter::builder()
             .with_http()
-            .with_headers(HashMap::new());
+            .with_http_client(Collector::default());
         if let Some(base) = options.otlp_endpoint {
             exporter = exporter.with_endpoint(format!("{}/v1/traces", base.trim_end_matches('/')));
         }
@@ -77,10 +85,15 @@ impl Traces {
     }
 }
 
+/// Whether spans are exported.
+pub fn is_traced() -> bool {
+    ON.load(Ordering::Relaxed)
+}
+
 /// The current span as a `traceparent` header, for what goes on elsewhere. `None` where spans are
 /// not exported.
 pub fn traceparent() -> Option<String> {
-    if !ON.load(Ordering::Relaxed) {
+    if !is_traced() {
         return None;
     }
     let mut headers = HashMap::new();
@@ -92,7 +105,7 @@ pub fn traceparent() -> Option<String> {
 /// Makes a span that has not been entered yet the child of the one that a `traceparent` header
 /// names. Nothing happens where spans are not exported, or the header is malformed.
 pub fn continue_trace(span: &Span, traceparent: Option<&str>) {
-    let (true, Some(traceparent)) = (ON.load(Ordering::Relaxed), traceparent) else {
+    let (true, Some(traceparent)) = (is_traced(), traceparent) else {
         return;
     };
     let headers = HashMap::from([(TRACEPARENT.to_owned(), traceparent.to_owned())]);

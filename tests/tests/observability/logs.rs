@@ -6,6 +6,9 @@ use talksy_tests::client::MESSAGE_ADDED;
 use talksy_tests::process::ServerProcess;
 use talksy_tests::websocket::Received;
 
+use crate::scrape::Scraped;
+use crate::traces::Collector;
+
 const DEBUG: [&str; 4] = ["--set", "log.filter=debug", "--set", "log.format=json"];
 
 async fn stopped(mut server: ServerProcess) -> Vec<String> {
@@ -121,9 +124,12 @@ async fn each_operation_of_a_socket_has_an_id_of_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_log_line_tells_who_writes_what() {
+async fn neither_logs_nor_metrics_nor_traces_tell_who_writes_what() {
     let data = tempfile::tempdir().unwrap();
-    let server = ServerProcess::start(data.path(), &DEBUG).await;
+    let collector = Collector::start().await;
+    let endpoint = format!("telemetry.otlp_endpoint={}", collector.url());
+    let scraped = Scraped::start(data.path(), &[&DEBUG[..], &["--set", &endpoint]].concat()).await;
+    let server = &scraped.server;
     let ada = server.sign_in(data.path(), "ada.secretive").await;
     let bob = server.sign_in(data.path(), "bob.secretive").await;
     let chat = ada.start_chat(&bob).await;
@@ -173,7 +179,15 @@ async fn no_log_line_tells_who_writes_what() {
         refreshed["accessToken"].as_str().unwrap(),
         refreshed["refreshToken"].as_str().unwrap(),
     ];
-    let log = stopped(server).await;
+    let page = format!("{:?}", scraped.scrape().await);
+    let log = stopped(scraped.server).await;
+    let traces = collector.everything();
+    for shown in [page, traces] {
+        assert!(shown.len() > 5_000, "it was not asked for: {shown}");
+        for secret in secrets {
+            assert!(!shown.contains(secret), "{secret} in {shown}");
+        }
+    }
     assert!(log.len() > 20, "it was not asked for: {log:#?}");
     for line in log {
         // What the outbox is for: who tries Talksy out finds the code here.

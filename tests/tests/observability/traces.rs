@@ -28,13 +28,13 @@ const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CALLER: &str = "00f067aa0ba902b7";
 
 /// Keeps what it is sent.
-struct Collector {
+pub struct Collector {
     address: SocketAddr,
     spans: Arc<Mutex<Vec<Span>>>,
 }
 
 impl Collector {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let spans = Arc::<Mutex<Vec<Span>>>::default();
         let router = Router::new()
             .route("/v1/traces", post(take))
@@ -45,8 +45,13 @@ impl Collector {
         Self { address, spans }
     }
 
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// All that came, as text.
+    pub fn everything(&self) -> String {
+        format!("{:?}", self.spans.lock())
     }
 
     /// The span of the caller's trace with this name, which must have come.
@@ -107,7 +112,7 @@ fn assert_one_trace(collector: &Collector) {
     let job = collector.span("mail job");
     assert_eq!(job.parent_span_id, enqueue.span_id);
     // Nothing personal leaves with them.
-    let all = format!("{:?}", collector.spans.lock());
+    let all = collector.everything();
     assert!(!all.contains("secretive"), "{all}");
 }
 
