@@ -269,7 +269,6 @@ fn the_example_file_shows_the_defaults() {
         "public_url",
         "keys_file",
         "store_url",
-        "redis_url",
         "smtp_url",
         "redis_url",
         "amqp_url",
