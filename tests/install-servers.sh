@@ -11,7 +11,8 @@ if ! command -v mongod >/dev/null; then
   command -v javac >/dev/null || missing+=(default-jdk-headless)
   command -v mvn >/dev/null || missing+=(maven)
 fi
-/usr/bin/python3 -c 'import aiosmtpd' 2>/dev/null || missing+=(python3-aiosmtpd)
+/usr/bin/python3 -c 'import aiosmtpd' 2>/dev/null || python3 -c 'import aiosmtpd' 2>/dev/null ||
+  missing+=(python3-aiosmtpd)
 command -v kill >/dev/null || missing+=(procps)
 [ ${#missing[@]} -eq 0 ] && exit 0
 

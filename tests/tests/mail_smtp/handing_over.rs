@@ -51,23 +51,23 @@ async fn a_mail_goes_over_starttls_and_over_tls_with_a_password() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_without_starttls_is_told_nothing_where_tls_is_required() {
+async fn a_server_without_tls_is_told_nothing_where_tls_is_required() {
     let server = SmtpServer::with_password(Security::Plain).await;
-    let url = format!(
-        "smtp://{USER}:hunter2@localhost:{}?tls=required",
-        server.server.port
-    );
-    let said = send(&url.into(), None, &job("ada@example.org")).await;
-    let said = said.unwrap_err();
-    assert!(said.contains("STARTTLS"), "{said}");
-    assert!(!said.contains("hunter2"), "{said}");
-    nothing_was_told(&server);
+    let (port, own) = (server.server.port, server.ca_file());
+    for ca_file in [None, Some(own.as_path())] {
+        let url = format!("smtp://{USER}:hunter2@localhost:{port}?tls=required");
+        let said = send(&url.into(), ca_file, &job("ada@example.org")).await;
+        let said = said.unwrap_err();
+        assert!(said.contains("STARTTLS"), "{said}");
+        assert!(!said.contains("hunter2"), "{said}");
+        nothing_was_told(&server);
 
-    // Nor one that waits for a word in the clear where TLS is to begin with the first byte.
-    let url = format!("smtps://{USER}:hunter2@localhost:{}", server.server.port);
-    let said = send(&url.into(), None, &job("ada@example.org")).await;
-    assert!(said.is_err());
-    nothing_was_told(&server);
+        // Nor where TLS is to begin with the first byte, and the server greets in the clear.
+        let url = format!("smtps://{USER}:hunter2@localhost:{port}");
+        let said = send(&url.into(), ca_file, &job("ada@example.org")).await;
+        assert!(said.is_err());
+        nothing_was_told(&server);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
