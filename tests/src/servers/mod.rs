@@ -3,6 +3,7 @@
 //!
 //! A server that is not installed fails the test; it is never passed over.
 
+pub mod counted;
 pub mod mongo;
 pub mod rabbitmq;
 pub mod redis;
