@@ -16,6 +16,7 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 import ssl
 import sys
 import threading
@@ -141,5 +142,7 @@ async def main():
     await server.serve_forever()
 
 
+# Whoever stands still when nobody is left is sent one, and has a folder to take away yet.
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
 threading.Thread(target=end_with_input, daemon=True).start()
 asyncio.run(main())

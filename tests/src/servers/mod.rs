@@ -43,11 +43,12 @@ pub type Start = fn(port: u16, folder: &Path) -> Command;
 
 /// Starts a program in a shell's place, which leaves somebody behind who ends it, and takes its
 /// folder away, when the test's process has ended in whatever way. The program has no input, and
-/// must not hand its work to a process that outlives it.
+/// must not hand its work to a process that outlives it. A server that stands still when nobody is
+/// left is told so by a SIGHUP, which the one who ends it does not heed.
 pub(crate) fn watched(program: &str, folder: &Path) -> Command {
     const WATCH: &str = r#"
         exec 3<&0
-        ( cat <&3 >/dev/null; kill -9 $$; rm -rf "$FOLDER" ) 2>/dev/null &
+        ( trap "" HUP; cat <&3 >/dev/null; kill -9 $$; rm -rf "$FOLDER" ) 2>/dev/null &
         exec "$@" </dev/null 3<&-
     "#;
     let mut command = Command::new("sh");
