@@ -249,9 +249,12 @@ impl Shared {
             return Outcome::Done;
         };
         let reason = chain(&error);
-        let retries = i64::try_from(self.topology.retries.len()).unwrap_or(i64::MAX);
-        if error.is_transient() && failed < retries {
-            tracing::warn!(job = %job.id, attempt = failed + 1, error = %reason, "a mail is tried again later");
+        let next = usize::try_from(failed).unwrap_or(usize::MAX);
+        if error.is_transient()
+            && let Some((_, pause)) = self.topology.retries.get(next)
+        {
+            let pause = humantime::format_duration(*pause);
+            tracing::warn!(job = %job.id, attempt = failed + 1, %pause, error = %reason, "a mail is tried again later");
             return Outcome::Later;
         }
         tracing::error!(job = %job.id, attempt = failed + 1, error = %reason, "a mail was not sent");

@@ -275,6 +275,8 @@ fn the_example_file_shows_the_defaults() {
     ] {
         assert!(shown.remove(optional).is_some(), "{optional} is missing");
     }
+    let mail = shown["mail"].as_table_mut().unwrap();
+    assert!(mail.remove("smtp_ca_file").is_some(), "it is missing");
     let defaults: toml::Table = Config::default().to_toml().unwrap().parse().unwrap();
     assert_eq!(shown, defaults);
     load(example, &[], &[]).unwrap();
