@@ -1,7 +1,7 @@
 # Talksy's commands. `make run` and `make test` are all a newcomer needs.
 
 # Node's assets that are built into the server binary.
-GRAPHIQL := client-examples/graphiql/dist/index.html
+GRAPHIQL := client-examples/graphiql/dist/index.html.gz
 GRAPHIQL_SOURCES := $(filter-out %/dist %/node_modules,$(wildcard client-examples/graphiql/*)) $(wildcard client-examples/graphiql/src/*)
 
 .PHONY: run test lint fmt sdl bench audit graphiql clean-data

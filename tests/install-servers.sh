@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the servers that the tests start for themselves, where they are missing: RabbitMQ,
-# Redis and, without a mongod, what its stand-in is built with; from the packages of Debian or
-# Ubuntu. None is left running.
+# Redis, a mail server in Python and, without a mongod, what its stand-in is built with; from the
+# packages of Debian or Ubuntu. None is left running.
 set -euo pipefail
 
 missing=()
@@ -11,6 +11,8 @@ if ! command -v mongod >/dev/null; then
   command -v javac >/dev/null || missing+=(default-jdk-headless)
   command -v mvn >/dev/null || missing+=(maven)
 fi
+/usr/bin/python3 -c 'import aiosmtpd' 2>/dev/null || python3 -c 'import aiosmtpd' 2>/dev/null ||
+  missing+=(python3-aiosmtpd)
 command -v kill >/dev/null || missing+=(procps)
 [ ${#missing[@]} -eq 0 ] && exit 0
 

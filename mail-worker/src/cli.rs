@@ -137,6 +137,15 @@ pub struct MailArgs {
         value_name = "URL"
     )]
     pub smtp_url: Option<SecretString>,
+    /// The authorities that the mail server's certificate may come from, in PEM, where they are
+    /// not the public ones: the server's `mail.smtp_ca_file`
+    #[arg(
+        long,
+        global = true,
+        env = "TALKSY_MAIL__SMTP_CA_FILE",
+        value_name = "FILE"
+    )]
+    pub smtp_ca_file: Option<PathBuf>,
     /// Write `.eml` files to this folder where no SMTP server is given
     #[arg(
         long,
@@ -228,7 +237,7 @@ impl MailArgs {
     /// Where there is neither a server nor a folder, or one of the settings is wrong.
     pub fn worker(&self) -> Result<MailWorker, Box<dyn std::error::Error>> {
         let transport: Arc<dyn Transport> = match (&self.smtp_url, &self.outbox) {
-            (Some(url), _) => Arc::new(SmtpTransport::new(url)?),
+            (Some(url), _) => Arc::new(SmtpTransport::new(url, self.smtp_ca_file.as_deref())?),
             (None, Some(folder)) => Arc::new(FileTransport::new(folder)?),
             (None, None) => {
                 return Err("give the mail server: --smtp-url, or TALKSY_SMTP_URL in the environment; or a folder: --outbox".into());

@@ -8,7 +8,7 @@ use lettre::Message;
 use talksy_schema::id::MailJobId;
 
 pub use file::FileTransport;
-pub use smtp::SmtpTransport;
+pub use smtp::{SmtpSettingsError, SmtpTransport};
 
 /// Why a mail was not sent.
 #[derive(Debug, thiserror::Error)]

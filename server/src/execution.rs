@@ -205,7 +205,8 @@ impl Renderer {
     /// The message's payload: made by the first subscriber who comes to it.
     async fn payload(&self, message: &Arc<Published>) -> Payload {
         let made = message.rendered(self.key, async {
-            match self.render(message).await {
+            // In a box, so that waiting subscribers need no room for a rendering.
+            match Box::pin(self.render(message)).await {
                 Payload::Next(bytes) => Ok(bytes),
                 failed @ Payload::Error(_) => Err(failed),
             }

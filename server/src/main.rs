@@ -46,8 +46,18 @@ async fn serve(config: Config) -> ExitCode {
     }
 }
 
+/// Each socket is an open file, and the usual limit of 1,024 is meant for programs that cannot count
+/// further. What the system allows at most is taken.
+fn raise_open_files() {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(limit) => tracing::debug!(limit, "so many files may be open"),
+        Err(error) => tracing::debug!(%error, "the limit of open files stays as it is"),
+    }
+}
+
 async fn try_serve(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     let telemetry = telemetry::init(config)?;
+    raise_open_files();
     let served = observed(config, telemetry.metrics()).await;
     telemetry.shutdown().await;
     served

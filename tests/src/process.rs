@@ -1,9 +1,12 @@
 //! The `talksy` binary as a process of its own, to be stopped, killed and started again.
 
+use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
@@ -203,33 +206,63 @@ fn code_in(mail: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// A mail worker process that writes its mails to an outbox.
+/// A mail worker process.
 pub struct WorkerProcess {
     child: Child,
+    log: Arc<Mutex<String>>,
 }
 
 impl WorkerProcess {
-    /// Starts a worker on this broker and waits until it takes jobs.
+    /// Starts a worker on this broker that writes its mails to an outbox, and waits until it takes
+    /// jobs.
     pub async fn start(amqp_url: &SecretString, outbox: &Path) -> Self {
+        Self::start_with(amqp_url, &["--outbox".as_ref(), outbox.as_os_str()], &[]).await
+    }
+
+    /// Starts a worker on this broker with these arguments and this environment, and waits until
+    /// it takes jobs.
+    pub async fn start_with(
+        amqp_url: &SecretString,
+        arguments: &[&OsStr],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let port = free_port();
         let mut command = Command::new(binary("talksy-mail-worker"));
         command
             .env("TALKSY_AMQP_URL", amqp_url.expose_secret())
-            .arg("--outbox")
-            .arg(outbox)
+            .envs(environment.iter().copied())
             .args(["--listen", &format!("127.0.0.1:{port}")])
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .kill_on_drop(true);
-        let child = must(command.spawn());
+        let mut child = must(command.spawn());
+        let Some(stderr) = child.stderr.take() else {
+            unreachable!("it is piped");
+        };
+        let log = Arc::<Mutex<String>>::default();
+        let kept = Arc::clone(&log);
+        tokio::spawn(async move {
+            let mut lines = BufReader::new(stderr).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                let mut kept = kept.lock();
+                kept.push_str(&line);
+                kept.push('\n');
+            }
+        });
         eventually("a mail worker that is ready", async || {
             let url = format!("http://127.0.0.1:{port}/readyz");
             let response = reqwest::get(url).await.ok()?;
             response.status().is_success().then_some(())
         })
         .await;
-        Self { child }
+        Self { child, log }
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        self.log.lock().clone()
     }
 
     /// Kills the process with SIGKILL, and waits until it is gone.

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use talksy_schema::clock::SystemEntropy;
 use talksy_tests::app::TestApp;
 use talksy_tests::client::Client;
-use talksy_tests::process::{ServerProcess, run_talksy, talksy};
+use talksy_tests::process::{ServerProcess, binary, run_talksy, talksy};
 use talksy_tests::{eventually, soon};
 use tempfile::TempDir;
 
@@ -347,4 +347,35 @@ async fn a_retired_key_is_gone_when_its_last_token_has_expired() {
     assert_eq!(published(&app.client()).await, [old, new.clone()]);
     app.clock.advance(Duration::from_secs(1));
     assert_eq!(published(&app.client()).await, [new]);
+}
+
+/// Where the system tells of a process's limits.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_takes_as_many_open_files_as_it_may() {
+    let data = data_dir();
+    let mut command = tokio::process::Command::new("sh");
+    command
+        .args(["-c", "ulimit -S -n 256; exec \"$@\"", "sh"])
+        .arg(binary("talksy"))
+        .args(["--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(data.path())
+        .current_dir(data.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true);
+    let Ok(server) = command.spawn() else {
+        panic!("the server does not start");
+    };
+    let limits = format!("/proc/{}/limits", server.id().unwrap_or(0));
+    eventually("a soft limit that is the hard one", async || {
+        let limits = std::fs::read_to_string(&limits).ok()?;
+        let line = limits
+            .lines()
+            .find(|line| line.starts_with("Max open files"))?;
+        let limits: Vec<_> = line.split_whitespace().skip(3).take(2).collect();
+        (limits[0] == limits[1] && limits[0] != "256").then_some(())
+    })
+    .await;
 }

@@ -162,7 +162,7 @@ async fn the_operator_lists_retries_and_drops_dead_letters() {
             .unwrap();
         (
             output.status.code(),
-            String::from_utf8(output.stdout).unwrap(),
+            String::from_utf8([output.stdout, output.stderr].concat()).unwrap(),
         )
     };
     let listed = eventually("the dead letter", async || {
@@ -180,7 +180,8 @@ async fn the_operator_lists_retries_and_drops_dead_letters() {
         "{listed}"
     );
     // Tried again, it dies again.
-    assert!(letters(&["retry", &id]).await.1.ends_with("1 put back\n"));
+    let (code, said) = letters(&["retry", &id]).await;
+    assert!(said.ends_with("1 put back\n"), "{code:?}: {said}");
     eventually("the dead letter's return", async || {
         letters(&["list"])
             .await

@@ -311,10 +311,13 @@ impl Shared {
             return Outcome::Done;
         };
         let reason = discreet::reason(&error, &job.to);
-        let retries = i64::try_from(self.topology.retries.len()).unwrap_or(i64::MAX);
-        if error.is_transient() && failed < retries {
+        let next = usize::try_from(failed).unwrap_or(usize::MAX);
+        if error.is_transient()
+            && let Some((_, pause)) = self.topology.retries.get(next)
+        {
+            let pause = humantime::format_duration(*pause);
             counter!(RETRIES).increment(1);
-            tracing::warn!(job = %job.id, attempt = failed + 1, error = %reason, "a mail is tried again later");
+            tracing::warn!(job = %job.id, attempt = failed + 1, %pause, error = %reason, "a mail is tried again later");
             return Outcome::Later;
         }
         counter!(GIVEN_UP).increment(1);

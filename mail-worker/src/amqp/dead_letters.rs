@@ -116,15 +116,20 @@ impl DeadLetters {
         channel: &Channel,
         fate: impl Fn(&DeadLetter) -> Fate,
     ) -> Result<Vec<DeadLetter>, AmqpError> {
-        let mut letters = Vec::new();
-        let mut staying = Vec::new();
+        // All are taken before any is dealt with: one that is put back may die again at once, and
+        // would be met a second time.
+        let mut taken = Vec::new();
         loop {
             let queue = self.topology.dead.as_str();
             let next = channel.basic_get(queue.into(), BasicGetOptions::default());
             let Some(message) = self.connector.within(next).await? else {
                 break;
             };
-            let delivery = message.delivery;
+            taken.push(message.delivery);
+        }
+        let mut letters = Vec::with_capacity(taken.len());
+        let mut staying = Vec::new();
+        for delivery in taken {
             let letter = describe(&delivery);
             match fate(&letter) {
                 Fate::Stay => staying.push(delivery),

@@ -1,12 +1,16 @@
-//! SMTP (RFC 5321) with TLS by rustls, over a pool of connections.
+//! SMTP (RFC 5321) with TLS by rustls, over a pool of connections. The server's certificate is
+//! always checked.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use lettre::transport::smtp::PoolConfig;
+use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
+use lettre::transport::smtp::{Error as SmtpError, PoolConfig};
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
 use secrecy::{ExposeSecret as _, SecretString};
 use talksy_schema::id::MailJobId;
+use url::Url;
 
 use super::{SendError, Transport};
 
@@ -14,6 +18,8 @@ use super::{SendError, Transport};
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// The most connections held open.
 const CONNECTIONS: u32 = 4;
+/// The replies that speak of the user name and the password, not of the mail (RFC 4954).
+const ABOUT_CREDENTIALS: [u16; 4] = [530, 534, 535, 538];
 
 /// Sends by SMTP.
 pub struct SmtpTransport(AsyncSmtpTransport<Tokio1Executor>);
@@ -21,13 +27,24 @@ pub struct SmtpTransport(AsyncSmtpTransport<Tokio1Executor>);
 impl SmtpTransport {
     /// A transport to the server of the URL: `smtps://user:password@host` (TLS from the start),
     /// `smtp://…?tls=required` (STARTTLS), `smtp://…?tls=opportunistic`, or plain `smtp://…`.
-    /// Nothing is connected yet.
+    /// The server's certificate must come from one of the authorities of `ca_file`, in PEM, or,
+    /// without one, from a public one. Nothing is connected yet.
     ///
     /// # Errors
-    /// Where the URL is none of these. The error does not repeat it: it may hold a password.
-    pub fn new(url: &SecretString) -> Result<Self, InvalidSmtpUrl> {
-        let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(url.expose_secret())
-            .map_err(|_| InvalidSmtpUrl)?;
+    /// Where the URL is none of these, or the file is of no use. The error does not repeat the
+    /// URL: it may hold a password.
+    pub fn new(url: &SecretString, ca_file: Option<&Path>) -> Result<Self, SmtpSettingsError> {
+        let mut builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(url.expose_secret())
+            .map_err(|_| SmtpSettingsError::Url)?;
+        if let Some(path) = ca_file {
+            let tls: fn(TlsParameters) -> Tls = match tls_of(url)? {
+                Security::None => return Err(SmtpSettingsError::NothingToCheck),
+                Security::Opportunistic => Tls::Opportunistic,
+                Security::StartTls => Tls::Required,
+                Security::Tls => Tls::Wrapper,
+            };
+            builder = builder.tls(tls(trusting(path, host_of(url)?)?));
+        }
         let pool = PoolConfig::new().max_size(CONNECTIONS);
         Ok(Self(
             builder.pool_config(pool).timeout(Some(TIMEOUT)).build(),
@@ -35,117 +52,141 @@ impl SmtpTransport {
     }
 }
 
-/// The SMTP URL is not one.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the SMTP URL must be like `smtps://user:password@mail.example.org`")]
-pub struct InvalidSmtpUrl;
+/// What the URL asks for.
+enum Security {
+    None,
+    Opportunistic,
+    StartTls,
+    Tls,
+}
+
+fn parse(url: &SecretString) -> Result<Url, SmtpSettingsError> {
+    Url::parse(url.expose_secret()).map_err(|_| SmtpSettingsError::Url)
+}
+
+fn tls_of(url: &SecretString) -> Result<Security, SmtpSettingsError> {
+    let url = parse(url)?;
+    let tls = url.query_pairs().find(|(name, _)| name == "tls");
+    match (url.scheme(), tls.as_ref().map(|(_, value)| &**value)) {
+        ("smtps", _) => Ok(Security::Tls),
+        ("smtp", Some("required")) => Ok(Security::StartTls),
+        ("smtp", Some("opportunistic")) => Ok(Security::Opportunistic),
+        ("smtp", None) => Ok(Security::None),
+        _ => Err(SmtpSettingsError::Url),
+    }
+}
+
+fn host_of(url: &SecretString) -> Result<String, SmtpSettingsError> {
+    let url = parse(url)?;
+    url.host_str()
+        .map(str::to_owned)
+        .ok_or(SmtpSettingsError::Url)
+}
+
+/// Trusts the authorities of the file alone.
+fn trusting(path: &Path, host: String) -> Result<TlsParameters, SmtpSettingsError> {
+    let unusable = |reason: Box<dyn std::error::Error + Send + Sync>| SmtpSettingsError::CaFile {
+        path: path.to_owned(),
+        reason,
+    };
+    let pem = std::fs::read(path).map_err(|error| unusable(error.into()))?;
+    if !String::from_utf8_lossy(&pem).contains("-----BEGIN CERTIFICATE-----") {
+        return Err(unusable("there is no certificate in it".into()));
+    }
+    let certificates = Certificate::from_pem(&pem).map_err(|error| unusable(error.into()))?;
+    TlsParameters::builder(host)
+        .certificate_store(CertificateStore::None)
+        .add_root_certificate(certificates)
+        .build()
+        .map_err(|error| unusable(error.into()))
+}
+
+/// Why there can be no transport with these settings.
+#[derive(Debug, thiserror::Error)]
+pub enum SmtpSettingsError {
+    /// The SMTP URL is not one.
+    #[error("the SMTP URL must be like `smtps://user:password@mail.example.org`")]
+    Url,
+    /// There are authorities, and no TLS to need them.
+    #[error("the SMTP URL asks for no TLS, so that its CA file has nothing to check")]
+    NothingToCheck,
+    /// The file of the authorities is of no use.
+    #[error("the SMTP server's CA file `{}` cannot be used", path.display())]
+    CaFile {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        reason: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// The server wants another user name and password than the URL's.
+#[derive(Debug, thiserror::Error)]
+#[error("the mail server does not accept the SMTP URL's user name and password")]
+struct CredentialsRefused(#[source] SmtpError);
 
 #[async_trait]
 impl Transport for SmtpTransport {
     async fn send(&self, _job: MailJobId, mail: &Message) -> Result<(), SendError> {
-        match self.0.send(mail.clone()).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.is_permanent() => Err(SendError::Permanent(error.into())),
-            Err(error) => Err(SendError::Transient(error.into())),
+        let Err(error) = self.0.send(mail.clone()).await else {
+            return Ok(());
+        };
+        let code = error.status().map(u16::from);
+        if code.is_some_and(|code| ABOUT_CREDENTIALS.contains(&code)) {
+            Err(SendError::Permanent(CredentialsRefused(error).into()))
+        } else if error.is_permanent() {
+            Err(SendError::Permanent(error.into()))
+        } else {
+            Err(SendError::Transient(error.into()))
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use lettre::message::header::ContentType;
-    use parking_lot::Mutex;
-    use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-    use tokio::net::TcpListener;
 
     use super::*;
 
-    /// Speaks as much SMTP as a client needs, and answers `RCPT TO` as told.
-    async fn server(reply_to_rcpt: &'static str) -> (String, Arc<Mutex<Vec<String>>>) {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let url = format!("smtp://{}", listener.local_addr().unwrap());
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let log = Arc::clone(&seen);
-        tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                let log = Arc::clone(&log);
-                tokio::spawn(async move {
-                    let (read, mut write) = stream.split();
-                    let mut lines = BufReader::new(read).lines();
-                    write.write_all(b"220 test\r\n").await.unwrap();
-                    let mut in_data = false;
-                    while let Ok(Some(line)) = lines.next_line().await {
-                        let verb = line.get(..4).unwrap_or_default().to_uppercase();
-                        let reply = match (in_data, verb.as_str()) {
-                            (true, _) if line == "." => {
-                                in_data = false;
-                                "250 ok"
-                            }
-                            (true, _) => "",
-                            (_, "RCPT") => reply_to_rcpt,
-                            (_, "DATA") => {
-                                in_data = true;
-                                "354 go on"
-                            }
-                            (_, "QUIT") => "221 bye",
-                            _ => "250 ok",
-                        };
-                        log.lock().push(line);
-                        if !reply.is_empty() {
-                            write
-                                .write_all(format!("{reply}\r\n").as_bytes())
-                                .await
-                                .unwrap();
-                        }
-                    }
-                });
-            }
-        });
-        (url, seen)
+    fn transport(url: &str, ca_file: Option<&Path>) -> Result<SmtpTransport, SmtpSettingsError> {
+        SmtpTransport::new(&url.to_owned().into(), ca_file)
     }
 
-    fn mail() -> Message {
-        Message::builder()
+    fn refusal(url: &str, ca_file: Option<&Path>) -> String {
+        let error = transport(url, ca_file).err().unwrap();
+        assert!(!format!("{error} {error:?}").contains("secret"));
+        error.to_string()
+    }
+
+    #[tokio::test]
+    async fn no_server_may_be_retried() {
+        let mail = Message::builder()
             .from("a@example.org".parse().unwrap())
             .to("b@example.org".parse().unwrap())
             .header(ContentType::TEXT_PLAIN)
             .body("the body".to_owned())
-            .unwrap()
-    }
-
-    async fn send(url: String) -> Result<(), SendError> {
-        let transport = SmtpTransport::new(&url.into()).unwrap();
-        transport
-            .send(MailJobId::from_uuid(Default::default()), &mail())
-            .await
-    }
-
-    #[tokio::test]
-    async fn a_mail_is_handed_over() {
-        let (url, seen) = server("250 ok").await;
-        send(url).await.unwrap();
-        assert!(seen.lock().iter().any(|line| line == "the body"));
-    }
-
-    #[tokio::test]
-    async fn a_4xx_may_be_retried_and_a_5xx_not() {
-        let (url, _) = server("451 busy").await;
-        assert!(matches!(send(url).await, Err(SendError::Transient(_))));
-        let (url, _) = server("550 no such user").await;
-        assert!(matches!(send(url).await, Err(SendError::Permanent(_))));
-    }
-
-    #[tokio::test]
-    async fn no_server_may_be_retried_and_a_wrong_url_is_told_without_its_secret() {
-        assert!(matches!(
-            send("smtp://127.0.0.1:1".into()).await,
-            Err(SendError::Transient(_))
-        ));
-        let error = SmtpTransport::new(&"http://u:secret@x".to_owned().into())
-            .err()
             .unwrap();
-        assert!(!format!("{error} {error:?}").contains("secret"));
+        let nobody = transport("smtp://127.0.0.1:1", None).unwrap();
+        let job = MailJobId::from_uuid(Default::default());
+        let error = nobody.send(job, &mail).await.unwrap_err();
+        assert!(matches!(error, SendError::Transient(_)));
+    }
+
+    #[test]
+    fn wrong_settings_are_told_without_their_secret() {
+        for url in ["http://u:secret@x", "secret", "smtp://u:secret@x?tls=maybe"] {
+            assert!(refusal(url, None).contains("must be like"), "{url}");
+        }
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let said = refusal("smtp://u:secret@x", Some(file.path()));
+        assert!(said.contains("asks for no TLS"), "{said}");
+        let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        for text in ["", "nonsense", broken] {
+            std::fs::write(file.path(), text).unwrap();
+            let said = refusal("smtps://u:secret@x", Some(file.path()));
+            assert!(said.contains("CA file"), "{said}");
+        }
+        refusal("smtps://u:secret@x", Some(Path::new("/nowhere/ca.pem")));
     }
 }

@@ -239,7 +239,8 @@ fn mail_queue(
         return Ok((queue, None));
     }
     let transport: Arc<dyn Transport> = if let Some(url) = &config.smtp_url {
-        Arc::new(SmtpTransport::new(url).map_err(|error| StartError::Mail(error.into()))?)
+        let transport = SmtpTransport::new(url, config.mail.smtp_ca_file.as_deref());
+        Arc::new(transport.map_err(|error| StartError::Mail(error.into()))?)
     } else {
         let outbox = FileTransport::new(config.data_dir.join(OUTBOX));
         Arc::new(outbox.map_err(|error| StartError::Mail(error.into()))?)

@@ -59,8 +59,8 @@ pub struct Config {
     /// instances. Default: `talksy.db` in `data_dir`.
     #[serde(serialize_with = "values::redacted")]
     pub store_url: Option<SecretString>,
-    /// The mail server: `smtp://user:password@host:587`, or `smtps://` for TLS from the first
-    /// byte. Default: none; mails are written as `.eml` files to `outbox` in `data_dir`.
+    /// The mail server: `smtp://user:password@host:587?tls=required` for STARTTLS, or `smtps://`
+    /// for TLS from the first byte; without either all goes in the clear. Default: none; mails are written as `.eml` files to `outbox` in `data_dir`.
     #[serde(serialize_with = "values::redacted")]
     pub smtp_url: Option<SecretString>,
     /// Redis, which several instances need for live events, sign-in codes, rate limits and

@@ -2,6 +2,7 @@
 //! section with its own check.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::de::Error as _;
@@ -26,6 +27,9 @@ const DAY: Duration = Duration::from_hours(24);
 pub struct MailConfig {
     /// The sender of every mail. Default: `Talksy <no-reply@localhost>`.
     pub from: Mailbox,
+    /// The file of the authorities, in PEM, that the mail server's certificate may come from.
+    /// Default: none; it must come from a public one.
+    pub smtp_ca_file: Option<PathBuf>,
 }
 
 /// Signing in and the life of tokens.
@@ -394,6 +398,7 @@ impl Default for MailConfig {
                 name: Some("Talksy".to_owned()),
                 address,
             },
+            smtp_ca_file: None,
         }
     }
 }

@@ -275,7 +275,11 @@ fn the_example_file_shows_the_defaults() {
     ] {
         assert!(shown.remove(optional).is_some(), "{optional} is missing");
     }
-    for (section, optional) in [("metrics", "listen"), ("telemetry", "otlp_endpoint")] {
+    for (section, optional) in [
+        ("mail", "smtp_ca_file"),
+        ("metrics", "listen"),
+        ("telemetry", "otlp_endpoint"),
+    ] {
         let section = shown[section].as_table_mut().unwrap();
         assert!(section.remove(optional).is_some(), "{optional} is missing");
     }

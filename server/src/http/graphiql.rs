@@ -1,20 +1,23 @@
-//! `/graphiql`: the explorer's page and assets, built into the binary. Without a build there is
-//! a page that says how to make one.
+//! `/graphiql`: the explorer's page and assets, built into the binary, compressed. Without a build
+//! there is a page that says how to make one.
 
 use std::fmt::Write as _;
+use std::io::Read as _;
 
 use axum::extract::Path;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
+use flate2::read::GzDecoder;
 use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, ETAG, IF_NONE_MATCH, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, ETAG, IF_NONE_MATCH,
+    VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
 use rust_embed::{EmbeddedFile, RustEmbed};
 
 use super::reply::uncached;
 
-/// What Vite built, with the base `/graphiql/`.
+/// What Vite built, with the base `/graphiql/`; each file gzipped, under its name with `.gz`.
 #[derive(RustEmbed)]
 #[folder = "../client-examples/graphiql/dist"]
 #[allow_missing = true]
@@ -35,7 +38,7 @@ const NOT_BUILT: &str = "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-
 
 /// `/graphiql`.
 pub(super) async fn index(headers: HeaderMap) -> Response {
-    match Assets::get("index.html") {
+    match packed("index.html") {
         Some(page) => file("index.html", page, &headers),
         None => with_policy(uncached(StatusCode::OK, HTML, NOT_BUILT)),
     }
@@ -43,20 +46,27 @@ pub(super) async fn index(headers: HeaderMap) -> Response {
 
 /// `/graphiql/…`.
 pub(super) async fn asset(Path(path): Path<String>, headers: HeaderMap) -> Response {
-    match Assets::get(&path) {
+    match packed(&path) {
         Some(asset) => file(&path, asset, &headers),
         None => StatusCode::NOT_FOUND.into_response(),
     }
 }
 
-fn file(path: &str, file: EmbeddedFile, headers: &HeaderMap) -> Response {
-    let mut tag = String::with_capacity(34);
+fn packed(path: &str) -> Option<EmbeddedFile> {
+    Assets::get(&format!("{path}.gz"))
+}
+
+/// Answers with a file as it is stored, or unpacked for a client that does not say that it takes
+/// gzip.
+fn file(path: &str, packed: EmbeddedFile, headers: &HeaderMap) -> Response {
+    let gzip = accepts_gzip(headers);
+    let mut tag = String::with_capacity(40);
     tag.push('"');
-    for byte in &file.metadata.sha256_hash()[..16] {
+    for byte in &packed.metadata.sha256_hash()[..16] {
         // Writing to memory cannot fail.
         let _ = write!(tag, "{byte:02x}");
     }
-    tag.push('"');
+    tag.push_str(if gzip { "-gzip\"" } else { "\"" });
     let known = headers
         .get(IF_NONE_MATCH)
         .and_then(|value| value.to_str().ok())
@@ -68,11 +78,21 @@ fn file(path: &str, file: EmbeddedFile, headers: &HeaderMap) -> Response {
         });
     let mut response = if known {
         StatusCode::NOT_MODIFIED.into_response()
-    } else {
-        let data: Bytes = match file.data {
+    } else if gzip {
+        let data = match packed.data {
             std::borrow::Cow::Borrowed(data) => Bytes::from_static(data),
             std::borrow::Cow::Owned(data) => data.into(),
         };
+        let mut response = uncached(StatusCode::OK, content_type(path), data);
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        response
+    } else {
+        let mut data = Vec::new();
+        if let Err(error) = GzDecoder::new(&*packed.data).read_to_end(&mut data) {
+            tracing::error!(path, %error, "a built-in file is damaged");
+            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        }
         uncached(StatusCode::OK, content_type(path), data)
     };
     // Vite puts a hash of the content into the names under `assets/`.
@@ -81,13 +101,30 @@ fn file(path: &str, file: EmbeddedFile, headers: &HeaderMap) -> Response {
     } else {
         "no-cache"
     };
-    response
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static(policy));
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static(policy));
+    headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
     if let Ok(tag) = HeaderValue::from_str(&tag) {
-        response.headers_mut().insert(ETAG, tag);
+        headers.insert(ETAG, tag);
     }
     with_policy(response)
+}
+
+/// Whether `Accept-Encoding` names gzip without refusing it by a weight of zero (RFC 9110, 12.5.3).
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(ACCEPT_ENCODING).iter();
+    let mut codings = values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
+    codings.any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        let refused = weight
+            .trim()
+            .strip_prefix("q=")
+            .and_then(|weight| weight.parse::<f32>().ok())
+            .is_some_and(|weight| weight <= 0.0);
+        name.trim().eq_ignore_ascii_case("gzip") && !refused
+    })
 }
 
 fn with_policy(mut response: Response) -> Response {
@@ -119,12 +156,26 @@ fn content_type(path: &str) -> &'static str {
 mod tests {
     use super::*;
 
+    /// `x`, gzipped.
+    const PACKED: &[u8] = &[
+        31, 139, 8, 0, 0, 0, 0, 0, 2, 255, 171, 0, 0, 131, 22, 220, 140, 1, 0, 0, 0,
+    ];
+
     fn sample() -> EmbeddedFile {
         let metadata = rust_embed::Metadata::__rust_embed_new([7; 32], None, None);
         EmbeddedFile {
-            data: b"x"[..].into(),
+            data: PACKED.into(),
             metadata,
         }
+    }
+
+    fn accepting(codings: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static(codings))])
+    }
+
+    async fn body(response: Response) -> Bytes {
+        let body = axum::body::to_bytes(response.into_body(), usize::MAX);
+        body.await.unwrap()
     }
 
     #[test]
@@ -143,5 +194,19 @@ mod tests {
         let response = file("index.html", sample(), &again);
         assert_eq!(response.status(), StatusCode::NOT_MODIFIED);
         assert_eq!(response.headers()[CACHE_CONTROL], "no-cache");
+    }
+
+    #[tokio::test]
+    async fn files_are_unpacked_for_those_who_do_not_take_gzip() {
+        for takes in ["gzip", "deflate, GZIP;q=0.5, br"] {
+            let response = file("index.html", sample(), &accepting(takes));
+            assert_eq!(response.headers()[CONTENT_ENCODING], "gzip", "{takes}");
+            assert_eq!(body(response).await, PACKED, "{takes}");
+        }
+        for refuses in ["", "br", "identity", "gzip;q=0", "*"] {
+            let response = file("index.html", sample(), &accepting(refuses));
+            assert_eq!(response.headers().get(CONTENT_ENCODING), None, "{refuses}");
+            assert_eq!(body(response).await, "x", "{refuses}");
+        }
     }
 }

@@ -3,9 +3,11 @@
 //!
 //! A server that is not installed fails the test; it is never passed over.
 
+pub mod counted;
 pub mod mongo;
 pub mod rabbitmq;
 pub mod redis;
+pub mod smtp;
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -38,6 +40,23 @@ pub fn installed(programs: &[&str]) -> Option<String> {
 
 /// How a kind of server is started: on a port, with its data in a folder.
 pub type Start = fn(port: u16, folder: &Path) -> Command;
+
+/// Starts a program in a shell's place, which leaves somebody behind who ends it, and takes its
+/// folder away, when the test's process has ended in whatever way. The program has no input, and
+/// must not hand its work to a process that outlives it. A server that stands still when nobody is
+/// left is told so by a SIGHUP, which the one who ends it does not heed.
+pub(crate) fn watched(program: &str, folder: &Path) -> Command {
+    const WATCH: &str = r#"
+        exec 3<&0
+        ( trap "" HUP; cat <&3 >/dev/null; kill -9 $$; rm -rf "$FOLDER" ) 2>/dev/null &
+        exec "$@" </dev/null 3<&-
+    "#;
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", WATCH, "sh", program])
+        .env("FOLDER", folder);
+    command
+}
 
 /// A server process on a port, with a folder of its own. The process leads a group, so that what
 /// it starts ends with it.

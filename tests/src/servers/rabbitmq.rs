@@ -5,8 +5,9 @@ use std::path::Path;
 
 use secrecy::SecretString;
 use tokio::process::Command;
+use tokio::sync::OnceCell;
 
-use super::{Managed, installed};
+use super::{Managed, installed, watched};
 use crate::eventually;
 
 /// Where the script lies that starts the server as the user who calls it.
@@ -32,6 +33,12 @@ impl RabbitMq {
         let rabbitmq = Self { server };
         rabbitmq.ready().await;
         rabbitmq
+    }
+
+    /// The one that all tests of this process share, each with queues of its own.
+    pub async fn shared() -> &'static Self {
+        static SHARED: OnceCell<RabbitMq> = OnceCell::const_new();
+        SHARED.get_or_init(Self::start).await
     }
 
     /// Kills it and starts it again.
@@ -75,8 +82,10 @@ fn command(port: u16, folder: &Path) -> Command {
         crate::app::must(std::fs::create_dir_all(set(name)));
     }
     crate::app::must(std::fs::write(set("plugins"), "[]."));
-    let mut command = Command::new(script);
+    let mut command = watched(&script, folder);
     command
+        // The script makes way for the broker, rather than waiting for it.
+        .env("RUNNING_UNDER_SYSTEMD", "true")
         .env("HOME", set("home"))
         .env("RABBITMQ_NODENAME", format!("talksy{port}@localhost"))
         .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use secrecy::SecretString;
 use tokio::process::Command;
 
-use super::{Managed, free_port, installed};
+use super::{Managed, free_port, installed, watched};
 use crate::app::must;
 use crate::eventually;
 
@@ -22,27 +22,12 @@ fn program(names: &[&str]) -> String {
     }
 }
 
-/// Starts Redis in a shell's place, which leaves somebody behind who ends it, and takes its folder
-/// away, when the test's process has ended in whatever way.
-fn watched(port: u16, folder: &Path, mode: &str) -> Command {
-    const WATCH: &str = r#"
-        exec 3<&0
-        ( cat <&3 >/dev/null; kill -9 $$; rm -rf "$FOLDER" ) 2>/dev/null &
-        exec "$@" </dev/null 3<&-
-    "#;
-    let mut command = Command::new("sh");
-    command.args([
-        "-c",
-        WATCH,
-        "sh",
-        &program(&["redis-server", "valkey-server"]),
-    ]);
-    let file = folder.join("redis.conf");
+fn command(port: u16, folder: &Path, mode: &str) -> Command {
+    let mut command = watched(&program(&["redis-server", "valkey-server"]), folder);
     command
-        .arg(file)
+        .arg(folder.join("redis.conf"))
         .args(["--port", &port.to_string(), "--dir"])
-        .arg(folder)
-        .env("FOLDER", folder);
+        .arg(folder);
     if !mode.is_empty() {
         command.arg(mode);
     }
@@ -50,11 +35,11 @@ fn watched(port: u16, folder: &Path, mode: &str) -> Command {
 }
 
 fn start_server(port: u16, folder: &Path) -> Command {
-    watched(port, folder, "")
+    command(port, folder, "")
 }
 
 fn start_sentinel(port: u16, folder: &Path) -> Command {
-    watched(port, folder, "--sentinel")
+    command(port, folder, "--sentinel")
 }
 
 /// A Redis server.
