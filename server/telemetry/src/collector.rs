@@ -12,8 +12,8 @@ use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 
 /// How long it may take to connect, and each read and write.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How much of an answer is read; all that counts of it is the status.
-const MAX_ANSWER: u64 = 64 * 1024;
+/// Longest head of an answer; all that counts of it is the status.
+const MAX_HEAD: usize = 16 * 1024;
 
 /// A client of the collector.
 #[derive(Debug, Default)]
@@ -80,9 +80,21 @@ fn send(request: &Request<Bytes>) -> io::Result<u16> {
     stream.set_write_timeout(Some(PATIENCE))?;
     stream.write_all(&head)?;
     stream.write_all(request.body())?;
-    let mut answer = Vec::new();
-    stream.take(MAX_ANSWER).read_to_end(&mut answer)?;
-    status(&answer).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it is no HTTP"))
+    let head = read_head(&mut stream)?;
+    status(&head).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it is no HTTP"))
+}
+
+/// Reads an answer up to its body, which a server may keep open behind it.
+fn read_head(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    let mut buffer = [0; 1024];
+    while head.len() < MAX_HEAD && !head.windows(4).any(|end| end == b"\r\n\r\n") {
+        match stream.read(&mut buffer)? {
+            0 => break,
+            read => head.extend_from_slice(&buffer[..read]),
+        }
+    }
+    Ok(head)
 }
 
 fn connect(host: &str, port: u16) -> io::Result<TcpStream> {

@@ -24,6 +24,8 @@ use talksy_tests::servers::free_port;
 use talksy_tests::servers::rabbitmq::RabbitMq;
 use tokio::process::Command;
 
+use crate::scrape::Page;
+
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CALLER: &str = "00f067aa0ba902b7";
 
@@ -176,11 +178,12 @@ async fn a_trace_goes_on_in_the_worker_behind_rabbitmq() {
     let url = format!("amqp_url={amqp}");
     let server = server(data.path(), &collector, &["--set", &url]).await;
     let outbox = data.path().join("worker");
+    let listen = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let mut worker = Command::new(binary("talksy-mail-worker"))
         .env("TALKSY_AMQP_URL", &amqp)
         .env("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url())
         .args(["--outbox", &outbox.to_string_lossy()])
-        .args(["--listen", &format!("127.0.0.1:{}", free_port())])
+        .args(["--listen", &listen.to_string()])
         .stdin(Stdio::null())
         .stderr(Stdio::null())
         .kill_on_drop(true)
@@ -193,6 +196,17 @@ async fn a_trace_goes_on_in_the_worker_behind_rabbitmq() {
     .await;
     login(&server).await;
     outbox_code(&outbox, "ada.secretive@example.org").await;
+    eventually("the depth of each queue", async || {
+        let queues = Page::of(listen)
+            .await
+            .values("talksy_mail_queue_depth", "queue");
+        queues
+            .iter()
+            .map(String::as_str)
+            .eq(["dead", "jobs", "retry"])
+            .then_some(())
+    })
+    .await;
     let id = worker.id().unwrap().to_string();
     Command::new("kill")
         .args(["-s", "TERM", &id])
