@@ -2,14 +2,12 @@
 //! process's way from a configuration to a served listener.
 
 use std::any::Any;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_graphql::{Request, Response};
 use async_trait::async_trait;
 use axum::Router;
-use axum::serve::ListenerExt as _;
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
@@ -28,6 +26,7 @@ use crate::adapters::{Adapters, StartError, observed};
 use crate::config::Config;
 use crate::execution::Execution;
 use crate::http::errors::server_error;
+use crate::http::listener::serve;
 use crate::http::response::error_payload;
 use crate::http::{self, Application, CheckedDocument, Payload};
 use crate::lifecycle::Shutdown;
@@ -61,20 +60,10 @@ pub struct Server {
     adapters: Adapters,
     services: Services,
     shutdown: Shutdown,
+    idle_timeout: Duration,
     start_timeout: Duration,
     drain: Duration,
     clock: Arc<dyn Clock>,
-}
-
-/// Why the server stopped serving by itself.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// A backend was not there at the start.
-    #[error(transparent)]
-    Start(#[from] StartFailure),
-    /// The listener failed.
-    #[error("the listener failed")]
-    Listener(#[from] std::io::Error),
 }
 
 impl Server {
@@ -118,6 +107,7 @@ impl Server {
             adapters,
             services,
             shutdown,
+            idle_timeout: config.http.idle_timeout,
             start_timeout: config.start.timeout,
             drain: config.shutdown.drain,
             clock: environment.clock,
@@ -128,8 +118,8 @@ impl Server {
     /// all backends are there, requests are answered with `UNAVAILABLE`.
     ///
     /// # Errors
-    /// Where the listener fails, or a backend refuses or is not there in time.
-    pub async fn serve(self, listener: TcpListener) -> Result<(), ServeError> {
+    /// Where a backend refuses or is not there in time.
+    pub async fn serve(self, listener: TcpListener) -> Result<(), StartFailure> {
         let starting = self.start();
         let stop = self.shutdown.soft().clone();
         let presence = Arc::clone(&self.services.presence);
@@ -143,37 +133,19 @@ impl Server {
             stop.clone(),
         ));
 
-        let listener = listener.tap_io(|connection| {
-            // Frames are small and wait for nobody.
-            if let Err(error) = connection.set_nodelay(true) {
-                tracing::debug!(%error, "TCP_NODELAY was not set");
-            }
-        });
-        let service = self
-            .router
-            .into_make_service_with_connect_info::<SocketAddr>();
-        let until = stop.clone();
-        let serving = axum::serve(listener, service)
-            .with_graceful_shutdown(async move { until.cancelled().await });
-        let serving = async { serving.await };
-        tokio::pin!(serving);
-        let failed = tokio::select! {
-            served = &mut serving => Some(served),
-            () = stop.cancelled() => None,
-        };
+        let serving = serve(listener, self.router, self.idle_timeout, stop.clone());
+        let serving = tokio::spawn(serving);
+        stop.cancelled().await;
         // One time for all: what requests take of it, tasks no longer have.
         let deadline = Instant::now() + self.drain;
-        let served = match failed {
-            Some(served) => served,
-            None => timeout_at(deadline, serving).await.unwrap_or(Ok(())),
-        };
+        if timeout_at(deadline, serving).await.is_err() {
+            tracing::debug!("requests were cut off");
+        }
         let left = deadline.saturating_duration_since(Instant::now());
         self.shutdown.finish(left).await;
         self.adapters.backends.close().await;
-        match starting.await {
-            Ok(Err(failure)) => Err(failure.into()),
-            _ => Ok(served?),
-        }
+        // Where the task was cut off, no backend has failed.
+        starting.await.unwrap_or(Ok(()))
     }
 
     /// The pages for operators, for a listener of their own.

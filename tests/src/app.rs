@@ -8,7 +8,8 @@ use std::time::Duration;
 use talksy_schema::clock::SystemEntropy;
 use talksy_schema::services::Ports;
 use talksy_server::adapters::Adapters;
-use talksy_server::app::{Environment, ServeError, Server};
+use talksy_server::adapters::backend::StartFailure;
+use talksy_server::app::{Environment, Server};
 use talksy_server::config::{Config, Quota};
 use talksy_server::lifecycle::Shutdown;
 use tempfile::TempDir;
@@ -45,7 +46,7 @@ pub struct TestApp {
     feeds: Arc<Feeds>,
     data: Option<TempDir>,
     shutdown: Shutdown,
-    serving: Option<JoinHandle<Result<(), ServeError>>>,
+    serving: Option<JoinHandle<Result<(), StartFailure>>>,
 }
 
 impl Builder {

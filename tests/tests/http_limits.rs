@@ -7,6 +7,7 @@ use http::Method;
 use serde_json::json;
 use talksy_tests::app::TestApp;
 use talksy_tests::client::{Client, string};
+use talksy_tests::websocket::Received;
 use talksy_tests::wire::{Answer, Wire};
 
 const LOGIN: &str = "mutation { login(input: { email: \"ada@example.org\" }) { expiresIn } }";
@@ -182,6 +183,32 @@ async fn a_body_that_does_not_come_in_time_is_given_up() {
         assert_eq!((answer.status, &*answer.code()), (408, "BAD_USER_INPUT"));
         assert!(wire.ended().await);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_without_a_request_is_closed() {
+    let app = TestApp::builder()
+        .config(|config| config.http.idle_timeout = Duration::from_millis(50))
+        .start()
+        .await;
+    let request = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
+    for silent in ["", "GET /livez HTTP/1.1\r\nHost: x\r\nX-"] {
+        let mut wire = Wire::connect(app.address).await;
+        wire.write(silent).await;
+        assert!(wire.ended().await, "{silent:?}");
+    }
+    let mut wire = Wire::connect(app.address).await;
+    wire.write(request).await;
+    assert_eq!(wire.answer().await.status, 200);
+    assert!(wire.ended().await, "between two requests");
+
+    // A socket and a stream of events are no such connections: their own rules hold.
+    let user = app.sign_in("ada").await;
+    let mut socket = user.client.socket().await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    socket.send(serde_json::json!({ "type": "ping" })).await;
+    let pong = serde_json::json!({ "type": "pong" });
+    assert_eq!(socket.next().await, Received::Message(pong));
 }
 
 #[tokio::test(flavor = "multi_thread")]

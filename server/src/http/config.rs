@@ -17,6 +17,11 @@ pub struct HttpConfig {
     /// How long a client may take to send its body. Beyond it: 408. Default 30 s.
     #[serde(with = "crate::config::duration")]
     pub body_timeout: Duration,
+    /// How long a connection may be open without a whole request header, also between two
+    /// requests; longer than a reverse proxy keeps idle connections. Beyond it: closed. Default
+    /// 75 s.
+    #[serde(with = "crate::config::duration")]
+    pub idle_timeout: Duration,
     /// Most operations in one batched (array) POST. Beyond it: 413. Default 10.
     pub max_batch: usize,
     /// Origins (`https://chat.example.org`) whose pages may call this server from a browser, or
@@ -42,6 +47,7 @@ impl Default for HttpConfig {
         Self {
             max_body_bytes: 256 * 1024,
             body_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(75),
             max_batch: 10,
             cors_origins: Vec::new(),
             graphiql: true,
@@ -148,6 +154,7 @@ impl HttpConfig {
         let (query, socket) = (&self.query, &self.websocket);
         problems.range("http.max_body_bytes", self.max_body_bytes, 1024..=64 << 20);
         problems.span("http.body_timeout", self.body_timeout, SECOND..=10 * MINUTE);
+        problems.span("http.idle_timeout", self.idle_timeout, SECOND..=10 * MINUTE);
         problems.range("http.max_batch", self.max_batch, 1..=100);
         for origin in &self.cors_origins {
             let is_origin = origin.starts_with("http://") || origin.starts_with("https://");

@@ -14,6 +14,7 @@ pub mod errors;
 mod graphiql;
 mod graphql;
 pub mod guard;
+pub(crate) mod listener;
 mod media;
 mod observe;
 mod pages;

@@ -47,9 +47,7 @@ pub(super) async fn sign_in(
         .map(|number| format!("{name}-{number}@bench.example"))
         .collect();
     for email in &addresses {
-        connection
-            .graphql(None, LOGIN, json!({ "email": email }))
-            .await?;
+        login(&mut connection, email).await?;
     }
     let codes = codes(&home.data().join("outbox"), &addresses).await?;
     let mut users = Vec::new();
@@ -64,6 +62,12 @@ pub(super) async fn sign_in(
         });
     }
     Ok(users)
+}
+
+/// Has a code sent to an address.
+pub(super) async fn login(connection: &mut Connection, email: &str) -> Outcome<()> {
+    let values = json!({ "email": email });
+    connection.graphql(None, LOGIN, values).await.map(drop)
 }
 
 /// Starts the chats of a ring: each user with so many next ones.

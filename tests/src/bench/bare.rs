@@ -21,12 +21,13 @@ use tokio::net::TcpListener;
 use tokio::sync::broadcast::{self, Receiver};
 
 use super::frames::position;
-use super::options::BareArguments;
+use super::options::{BareArguments, MOST};
 use super::outcome::{Context as _, Outcome};
 use super::template::SENT_AT;
 
-/// Messages that wait for the slowest subscriber. More than ever are on their way.
-const CAPACITY: usize = 1024;
+/// Messages that wait for the slowest subscriber. The window bounds what waits on average, so that
+/// for one of 1,000 there may be 1,000 times as many; one who lags further loses its socket.
+const CAPACITY: usize = MOST.subscribers * MOST.window;
 
 /// The buffers of the server's own sockets. axum's defaults are far larger, and slower.
 const READ_BUFFER: usize = 2 * 1024;

@@ -11,7 +11,7 @@ use super::frames::NumberAfter;
 use super::http::Connection;
 use super::options::{BareArguments, Fanout, Plan};
 use super::outcome::{Context as _, Outcome};
-use super::process::{Process, between};
+use super::process::{self, Process, between};
 use super::readers::{Readers, Tally, open_all};
 use super::socket::{Follow, Socket};
 use super::stats::{Clock, Round};
@@ -72,6 +72,11 @@ impl Room {
         }
     }
 
+    /// The same chat at other paths.
+    pub(super) fn at(&self, paths: Paths) -> Self {
+        Self::new(paths, self.chat.clone(), self.tokens.clone())
+    }
+
     async fn writer(&self, server: &Process, clock: Clock) -> Outcome<Writer> {
         let (address, token) = (server.address, &self.tokens[0]);
         Ok(Writer {
@@ -119,17 +124,20 @@ impl Room {
         Ok(BareArguments { response, frame })
     }
 
-    /// One round: first as many as go, then one at a time.
+    /// One round: first as many as go, then one at a time. The first server is written to; the
+    /// subscribers spread over all.
     pub(super) async fn round(
         &self,
-        server: &Process,
+        servers: &[Process],
         fanout: Fanout,
         plan: &Plan,
         length: Duration,
         clock: Clock,
     ) -> Outcome<Round> {
+        let server = servers.first().context("no server")?;
         let anchor = self.anchor(server, clock).await?;
-        let sockets = (0..fanout.subscribers).map(|n| self.subscriber(server, &anchor, n));
+        let sockets = (0..fanout.subscribers)
+            .map(|n| self.subscriber(&servers[n % servers.len()], &anchor, n / servers.len()));
         let sockets = open_all(sockets).await?;
         let mut readers = Readers::start(sockets, anchor.seq, clock)?;
         let tally = readers.tally();
@@ -147,13 +155,13 @@ impl Room {
         tally.complete.add_permits(fanout.window - 1);
         sleep(plan.warm_up).await;
         tally.begin();
-        let (cpu, started, received) = (server.cpu()?, Instant::now(), tally.received());
+        let (cpu, started, received) = (process::cpu(servers)?, Instant::now(), tally.received());
         tokio::select! {
             () = sleep(length) => {}
             Some(ended) = writers.join_next() => ended??,
         }
         let delivered = tally.received() - received;
-        let (cpu, took) = (between(cpu, server.cpu()?), started.elapsed());
+        let (cpu, took) = (between(cpu, process::cpu(servers)?), started.elapsed());
         let latency = tally.end()?;
         // Ends the writers, those that wait for a permit too.
         tally.complete.close();

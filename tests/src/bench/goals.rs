@@ -52,6 +52,12 @@ pub(super) fn of(figures: &Figures) -> Vec<Goal> {
         let ratio = percent(pairs.map(|(send, bare)| send.rate / bare));
         goals.push(Goal::at_least(what, ratio, 40.0));
     }
+    if let Some(backends) = &figures.backends {
+        let what = "deliveries to 1,000 through Redis, of in-process";
+        let pairs = (backends.redis.deliveries.iter()).zip(&backends.embedded.deliveries);
+        let ratio = percent(pairs.map(|(redis, embedded)| redis.rate / embedded.rate));
+        goals.push(Goal::at_least(what, ratio, 70.0));
+    }
     if !figures.memory.is_empty() {
         let idle = median(figures.memory.iter().map(|memory| memory.idle)) / 1024.0;
         goals.push(Goal::at_most(

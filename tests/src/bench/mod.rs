@@ -11,6 +11,7 @@
 //! a hole, a double or a loss makes the run fail.
 
 mod account;
+mod backends;
 mod bare;
 mod deliveries;
 mod frames;
@@ -25,6 +26,7 @@ mod readers;
 mod report;
 mod run;
 mod sends;
+mod site;
 mod socket;
 mod startup;
 mod stats;

@@ -43,13 +43,20 @@ pub(super) struct Process {
 pub(super) struct Home {
     folder: tempfile::TempDir,
     binary: PathBuf,
+    settings: Vec<String>,
 }
 
 impl Home {
     pub(super) fn new(binary: &Path) -> Outcome<Self> {
+        Self::with(binary, Vec::new())
+    }
+
+    /// With these settings of the server besides.
+    pub(super) fn with(binary: &Path, settings: Vec<String>) -> Outcome<Self> {
         Ok(Self {
             folder: tempfile::tempdir().context("cannot make a folder")?,
             binary: binary.to_owned(),
+            settings,
         })
     }
 
@@ -79,6 +86,9 @@ impl Home {
             let quota = format!("limits.{limit}.burst=1000000");
             let period = format!("limits.{limit}.period=1s");
             command.args(["--set", &quota, "--set", &period]);
+        }
+        for setting in &self.settings {
+            command.args(["--set", setting]);
         }
         // Settings of whoever runs this must not change what is measured.
         for (name, _) in std::env::vars_os() {
@@ -166,11 +176,6 @@ impl Process {
         }
     }
 
-    /// Processor time of the server and of this program, so far.
-    pub(super) fn cpu(&self) -> Outcome<[Duration; 2]> {
-        Ok([cpu(&self.pid.to_string())?, cpu("self")?])
-    }
-
     /// Resident memory in bytes.
     pub(super) fn memory(&self) -> Outcome<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid))
@@ -193,8 +198,14 @@ pub(super) fn load() -> Outcome<f64> {
     minute.context("the load of the machine cannot be read")
 }
 
+/// Processor time of these servers together and of this program, so far.
+pub(super) fn cpu(servers: &[Process]) -> Outcome<[Duration; 2]> {
+    let servers = servers.iter().map(|server| time(&server.pid.to_string()));
+    Ok([servers.sum::<Outcome<Duration>>()?, time("self")?])
+}
+
 /// User and system time of a process, with its threads.
-fn cpu(process: &str) -> Outcome<Duration> {
+fn time(process: &str) -> Outcome<Duration> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))
         .context("the time of a process")?;
     ticks(&stat)
@@ -224,6 +235,6 @@ mod tests {
         let stat = "1 (a) b) S 1 1 1 0 -1 4194560 100 0 0 0 25 17 0 0 20 0 3 0 100 1 1";
         assert_eq!(ticks(stat), Some(42));
         assert_eq!(ticks("1 (a) S"), None);
-        assert!(cpu("self").is_ok());
+        assert!(time("self").is_ok());
     }
 }

@@ -5,10 +5,11 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::backends::Backends;
 use super::goals::{self, Goal};
 use super::memory::Memory;
 use super::outcome::{Context as _, Outcome};
-use super::stats::{Round, largest, median};
+use super::stats::{Latency, Round, largest, median};
 
 /// Everything that was measured. What was not is empty.
 #[derive(Debug, Default, Serialize)]
@@ -32,6 +33,7 @@ pub(super) struct Figures {
     pub(super) binary_bytes: f64,
     /// The size of the database that the server was started on.
     pub(super) database_bytes: f64,
+    pub(super) backends: Option<Backends>,
     goals: Vec<Goal>,
 }
 
@@ -53,6 +55,9 @@ impl Figures {
         let mut out = String::new();
         self.rates(&mut out)?;
         self.rest(&mut out)?;
+        if let Some(backends) = &self.backends {
+            prices(&mut out, backends)?;
+        }
         if !self.goals.is_empty() {
             writeln!(out, "\n{:<58}{:>10}{:>12}", "target", "measured", "wanted")?;
         }
@@ -149,6 +154,57 @@ impl Figures {
         }
         Ok(())
     }
+}
+
+/// What each backend costs, beside the embedded one.
+fn prices(out: &mut String, backends: &Backends) -> Outcome<()> {
+    let Backends {
+        embedded,
+        redis,
+        mongo,
+        two,
+        ..
+    } = backends;
+    writeln!(
+        out,
+        "\n{:<42}{:>10}{:>22}{:>9}{:>9}{:>9}{:>9}{:>9}",
+        "shared backends", "a second", "rounds", "p50 ms", "p99 ms", "max ms", "CPU µs", "load µs"
+    )?;
+    row(out, "durable sends, embedded", &embedded.sends)?;
+    row(out, "  bus, limits and presence in Redis", &redis.sends)?;
+    if !mongo.sends.is_empty() {
+        row(out, "  store in MongoDB, too", &mongo.sends)?;
+    }
+    row(
+        out,
+        "deliveries to 1,000 sockets, embedded",
+        &embedded.deliveries,
+    )?;
+    row(out, "  through Redis", &redis.deliveries)?;
+    calm(out, "    one at a time", &redis.deliveries)?;
+    if !mongo.deliveries.is_empty() {
+        row(out, "  store in MongoDB, too", &mongo.deliveries)?;
+    }
+    let store = if backends.stand_in {
+        "  two servers, a stand-in for MongoDB"
+    } else {
+        "  two servers on MongoDB and Redis"
+    };
+    row(out, store, &two.deliveries)?;
+    for (name, latency) in [
+        ("login, mail in the own queue", &backends.login_embedded),
+        ("  confirmed by RabbitMQ", &backends.login_rabbitmq),
+    ] {
+        let Latency { p50, p99, max } = latency;
+        writeln!(out, "{name:<42}{:>32}{p50:>9.2}{p99:>9.2}{max:>9.2}", "")?;
+    }
+    if backends.stand_in {
+        writeln!(
+            out,
+            "No mongod is installed: MongoDB's price is not measured."
+        )?;
+    }
+    Ok(())
 }
 
 pub(super) const MIB: f64 = 1024.0 * 1024.0;

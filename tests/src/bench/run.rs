@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use super::account;
+use super::backends;
 use super::deliveries::{Paths, Room};
 use super::inserts::Inserts;
 use super::memory;
@@ -11,7 +11,8 @@ use super::options::{Options, Part, Plan};
 use super::outcome::{Context as _, Outcome};
 use super::process::{self, Home, Process};
 use super::report::{Deliveries, Figures};
-use super::sends::{CONNECTIONS, Load, NEIGHBOURS};
+use super::sends::Load;
+use super::site::Site;
 use super::startup;
 use super::stats::{Clock, float};
 
@@ -52,12 +53,9 @@ struct Bench {
     plan: Plan,
     clock: Clock,
     binary: PathBuf,
-    home: Home,
-    server: Process,
+    site: Site,
     bare: Process,
-    load: Load,
     bare_load: Load,
-    room: Room,
     bare_room: Room,
     gathered_room: Room,
     sizes: [usize; 2],
@@ -66,31 +64,20 @@ struct Bench {
 impl Bench {
     async fn start(binary: &std::path::Path, plan: Plan) -> Outcome<Self> {
         let clock = Clock::start();
-        let home = Home::new(binary)?;
-        let (server, _) = home.start().await?;
         say("signing in");
-        let users = account::sign_in(&home, &server, "sender", CONNECTIONS).await?;
-        let chats = account::ring(&server, &users, NEIGHBOURS).await?;
-        let pair = account::sign_in(&home, &server, "room", 2).await?;
-        let room = account::ring(&server, &pair[..], 1).await?;
-        let room = room.first().context("no chat")?;
-        let tokens = room.members.map(|member| pair[member].token.clone());
-        let room = Room::new(Paths::SERVER, room.id.clone(), tokens.clone());
-        let sample = room.sample(&server, clock).await?;
+        let site = Site::start(vec![Home::new(binary)?]).await?;
+        let sample = site.room.sample(&site.servers[0], clock).await?;
         let bare = Process::start_bare(&sample).await?;
         Ok(Self {
-            load: Load::new(&server, &users, &chats, true)?,
-            bare_load: Load::new(&bare, &users, &chats, false)?,
-            gathered_room: Room::new(Paths::GATHERED, room.chat.clone(), tokens.clone()),
-            bare_room: Room::new(Paths::BARE, room.chat.clone(), tokens),
+            bare_load: Load::new(&bare, &site.users, &site.chats, false)?,
+            gathered_room: site.room.at(Paths::GATHERED),
+            bare_room: site.room.at(Paths::BARE),
             sizes: [sample.response.len(), sample.frame.len()],
             plan,
             clock,
             binary: binary.to_owned(),
-            home,
-            server,
+            site,
             bare,
-            room,
         })
     }
 
@@ -112,22 +99,24 @@ impl Bench {
         if options.wants(Part::Memory) {
             self.memory(figures).await?;
         }
-        self.server.stop().await?;
+        let home = self.site.stop().await?;
+        if options.wants(Part::Backends) {
+            figures.backends =
+                Some(Box::pin(backends::measure(&self.binary, &self.plan, self.clock)).await?);
+        }
         if options.wants(Part::Startup) {
             say("starts");
-            let database = std::fs::metadata(self.home.data().join("talksy.db"))?;
+            let database = std::fs::metadata(home.data().join("talksy.db"))?;
             figures.database_bytes = float(database.len());
             figures.starts_fresh = startup::fresh(&self.binary, self.plan.starts).await?;
-            figures.starts_existing = startup::existing(&self.home, self.plan.starts).await?;
+            figures.starts_existing = startup::existing(&home, self.plan.starts).await?;
         }
         Ok(())
     }
 
     async fn sends(&mut self, mut inserts: Inserts, figures: &mut Figures) -> Outcome<Inserts> {
         let (plan, clock) = (&self.plan, self.clock);
-        figures
-            .sends
-            .push(self.load.round(&self.server, plan, clock).await?);
+        figures.sends.push(self.site.sends(plan, clock).await?);
         let bare = self.bare_load.round(&self.bare, plan, clock).await?;
         figures.bare_handler.push(bare);
         let length = plan.bare;
@@ -155,17 +144,16 @@ impl Bench {
         }
         let (plan, clock) = (&self.plan, self.clock);
         for (fanout, of) in options.fanouts().zip(&mut figures.deliveries) {
-            let real = self
-                .room
-                .round(&self.server, fanout, plan, plan.real, clock);
-            of.real.push(real.await?);
+            of.real
+                .push(self.site.deliveries(fanout, plan, clock).await?);
+            let servers = std::slice::from_ref(&self.bare);
             let bare = self
                 .bare_room
-                .round(&self.bare, fanout, plan, plan.bare, clock);
+                .round(servers, fanout, plan, plan.bare, clock);
             of.bare.push(bare.await?);
             let gathered = self
                 .gathered_room
-                .round(&self.bare, fanout, plan, plan.bare, clock);
+                .round(servers, fanout, plan, plan.bare, clock);
             of.gathered.push(gathered.await?);
         }
         Ok(())
@@ -174,7 +162,9 @@ impl Bench {
     async fn memory(&self, figures: &mut Figures) -> Outcome<()> {
         let sockets = self.plan.idle_sockets;
         figures.idle_sockets = sockets;
-        let sample = self.room.sample(&self.server, self.clock).await?;
+        let sample = (self.site.room)
+            .sample(&self.site.servers[0], self.clock)
+            .await?;
         for _ in 0..self.plan.idle_rounds {
             say(&format!("{sockets} idle sockets"));
             let home = Home::new(&self.binary)?;
@@ -190,7 +180,7 @@ impl Bench {
 }
 
 /// Tells whoever waits what is being done.
-fn say(what: &str) {
+pub(super) fn say(what: &str) {
     eprintln!("talksy-bench: {what}");
 }
 

@@ -12,7 +12,7 @@ use super::frames::NumberAfter;
 use super::http::Connection;
 use super::options::Plan;
 use super::outcome::{Context as _, Outcome};
-use super::process::{Process, between};
+use super::process::{self, Process, between};
 use super::stats::{Clock, Latency, Round, histogram};
 use super::template::SendRequest;
 
@@ -83,6 +83,7 @@ impl Load {
         plan: &Plan,
         clock: Clock,
     ) -> Outcome<Round> {
+        let one = std::slice::from_ref(server);
         let shared = Arc::new(Shared::default());
         let mut tasks = JoinSet::new();
         for (index, requests) in self.requests.drain(..).enumerate() {
@@ -101,7 +102,7 @@ impl Load {
         }
         sleep(plan.warm_up).await;
         shared.measures.store(true, Ordering::Relaxed);
-        let (cpu, started) = (server.cpu()?, Instant::now());
+        let (cpu, started) = (process::cpu(one)?, Instant::now());
         let before = shared.done.load(Ordering::Relaxed);
         let length = if self.heads.is_some() {
             plan.real
@@ -114,7 +115,7 @@ impl Load {
             Some(ended) = tasks.join_next() => { ended??; }
         }
         let done = shared.done.load(Ordering::Relaxed) - before;
-        let (cpu, took) = (between(cpu, server.cpu()?), started.elapsed());
+        let (cpu, took) = (between(cpu, process::cpu(one)?), started.elapsed());
         shared.measures.store(false, Ordering::Relaxed);
         shared.over.store(true, Ordering::Relaxed);
 
