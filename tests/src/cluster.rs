@@ -155,6 +155,10 @@ impl Addresses {
 /// What a client does between two tries.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// How long a client goes on trying. Many who write to one chat wait for each other, and a stand-in
+/// for MongoDB is slow: it reads whole chats where MongoDB would use an index.
+const PATIENCE: Duration = Duration::from_mins(2);
+
 /// What became of a send that was tried until it succeeded.
 #[derive(Clone, Debug)]
 pub struct Acknowledged {
@@ -172,24 +176,29 @@ pub struct Acknowledged {
 pub async fn send(user: &User, at: &Addresses, chat: &str, id: &str) -> Acknowledged {
     let input = json!({ "chatId": chat, "text": id, "clientMessageId": id });
     let mut failures = Vec::new();
-    let seq = eventually("an acknowledgement", async || {
-        let client = client_at(user, at.pick(failures.len()));
-        match client.try_run(SEND, json!({ "input": input })).await {
-            Ok(reply) if reply.body.get("errors").is_none() => {
-                let message = &reply.body["data"]["sendMessage"]["message"];
-                assert_eq!(message["text"], json!(id));
-                return message["seq"].as_i64();
+    let trying = async {
+        loop {
+            let client = client_at(user, at.pick(failures.len()));
+            match client.try_run(SEND, json!({ "input": input })).await {
+                Ok(reply) if reply.body.get("errors").is_none() => {
+                    let message = &reply.body["data"]["sendMessage"]["message"];
+                    assert_eq!(message["text"], json!(id));
+                    if let Some(seq) = message["seq"].as_i64() {
+                        return seq;
+                    }
+                    failures.push("no number".to_owned());
+                }
+                Ok(reply) => {
+                    assert_eq!(reply.code(), "UNAVAILABLE", "{}", reply.body);
+                    failures.push("UNAVAILABLE".to_owned());
+                }
+                Err(error) => failures.push(error.to_string()),
             }
-            Ok(reply) => {
-                assert_eq!(reply.code(), "UNAVAILABLE", "{}", reply.body);
-                failures.push("UNAVAILABLE".to_owned());
-            }
-            Err(error) => failures.push(error.to_string()),
+            tokio::time::sleep(PAUSE).await;
         }
-        tokio::time::sleep(PAUSE).await;
-        None
-    });
-    let seq = seq.await;
+    };
+    let seq = tokio::time::timeout(PATIENCE, trying).await;
+    let seq = must(seq.map_err(|_| format!("{id} was not acknowledged in {PATIENCE:?}")));
     Acknowledged { seq, failures }
 }
 
