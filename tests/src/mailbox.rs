@@ -6,8 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use talksy_schema::clock::{Clock as _, SystemClock, SystemEntropy};
 use talksy_schema::error::PortError;
-use talksy_schema::mail::{MailContent, MailJob, MailQueue};
+use talksy_schema::id::IdGenerator;
+use talksy_schema::mail::{EmailAddress, MAIL_JOB_VERSION, MailContent, MailJob, MailQueue};
+
+use crate::app::must;
 
 /// Reads along with a mail queue, and can make it fail.
 pub struct Mailbox {
@@ -55,5 +59,23 @@ impl MailQueue for Mailbox {
         self.behind.enqueue(job).await?;
         self.jobs.lock().push(job.clone());
         Ok(())
+    }
+}
+
+/// A mail job with a sign-in code, as the server makes it.
+///
+/// # Panics
+/// Where `to` is no address.
+pub fn sign_in_job(to: &str) -> MailJob {
+    let ids = IdGenerator::new(Arc::new(SystemClock), Arc::new(SystemEntropy));
+    MailJob {
+        version: MAIL_JOB_VERSION,
+        id: ids.next(),
+        to: must(EmailAddress::parse(to)),
+        content: MailContent::SignInCode {
+            code: "042137".to_owned(),
+            expires_in: 300,
+        },
+        created_at: SystemClock.now(),
     }
 }

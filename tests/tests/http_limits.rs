@@ -202,7 +202,7 @@ async fn a_connection_without_a_request_is_closed() {
     assert_eq!(wire.answer().await.status, 200);
     assert!(wire.ended().await, "between two requests");
 
-    // A socket and a stream of events are no such connections: their own rules hold.
+    // A socket is no such connection: its own rules hold.
     let user = app.sign_in("ada").await;
     let mut socket = user.client.socket().await;
     tokio::time::sleep(Duration::from_millis(200)).await;

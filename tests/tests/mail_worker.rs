@@ -7,31 +7,13 @@ use std::process::Stdio;
 
 use secrecy::ExposeSecret as _;
 use talksy_mail_worker::amqp::{AmqpOptions, AmqpQueue};
-use talksy_schema::clock::{Clock as _, SystemClock, SystemEntropy};
-use talksy_schema::id::IdGenerator;
-use talksy_schema::mail::{EmailAddress, MAIL_JOB_VERSION, MailContent, MailJob, MailQueue as _};
+use talksy_schema::mail::{MailJob, MailQueue as _};
+use talksy_tests::mailbox::sign_in_job;
 use talksy_tests::process::{binary, outbox_code};
 use talksy_tests::servers::free_port;
 use talksy_tests::servers::rabbitmq::RabbitMq;
 use talksy_tests::{eventually, soon};
 use tokio::process::{Child, Command};
-
-fn job(to: &str) -> MailJob {
-    let ids = IdGenerator::new(
-        std::sync::Arc::new(SystemClock),
-        std::sync::Arc::new(SystemEntropy),
-    );
-    MailJob {
-        version: MAIL_JOB_VERSION,
-        id: ids.next(),
-        to: EmailAddress::parse(to).unwrap(),
-        content: MailContent::SignInCode {
-            code: "042137".to_owned(),
-            expires_in: 300,
-        },
-        created_at: SystemClock.now(),
-    }
-}
 
 struct Worker {
     child: Child,
@@ -107,7 +89,10 @@ async fn a_worker_waits_for_its_broker_sends_and_stops_in_order() {
     rabbitmq.start_again().await;
     worker.ready().await;
     let queue = AmqpQueue::new(&rabbitmq.url(), &AmqpOptions::default()).unwrap();
-    queue.enqueue(&job("ada@example.org")).await.unwrap();
+    queue
+        .enqueue(&sign_in_job("ada@example.org"))
+        .await
+        .unwrap();
     assert_eq!(
         outbox_code(outbox.path(), "ada@example.org").await,
         "042137"
@@ -148,7 +133,7 @@ async fn the_operator_lists_retries_and_drops_dead_letters() {
     let outbox = tempfile::tempdir().unwrap();
     let future = MailJob {
         version: 99,
-        ..job("ada@example.org")
+        ..sign_in_job("ada@example.org")
     };
     queue.enqueue(&future).await.unwrap();
     let worker = Worker::start(&url, outbox.path(), &[]);

@@ -1,9 +1,10 @@
 //! One mail, one server.
 
 use serde_json::json;
+use talksy_tests::mailbox::sign_in_job;
 use talksy_tests::servers::smtp::{Event, PASSWORD, Security, SmtpServer, USER, write_other_ca};
 
-use super::{FROM, job, send, send_json};
+use super::{FROM, send, send_json};
 
 /// That the server has heard neither of a password nor of a mail.
 fn nothing_was_told(server: &SmtpServer) {
@@ -18,7 +19,7 @@ fn nothing_was_told(server: &SmtpServer) {
 async fn a_mail_goes_over_starttls_and_over_tls_with_a_password() {
     for security in [Security::StartTls, Security::Tls] {
         let server = SmtpServer::with_password(security).await;
-        let job = job("ada@example.org");
+        let job = sign_in_job("ada@example.org");
         let sent = send(&server.url(), Some(&server.ca_file()), &job).await;
         assert_eq!(sent, Ok(()), "{security:?}");
         let mails = server.mails();
@@ -56,7 +57,7 @@ async fn a_server_without_tls_is_told_nothing_where_tls_is_required() {
     let (port, own) = (server.server.port, server.ca_file());
     for ca_file in [None, Some(own.as_path())] {
         let url = format!("smtp://{USER}:hunter2@localhost:{port}?tls=required");
-        let said = send(&url.into(), ca_file, &job("ada@example.org")).await;
+        let said = send(&url.into(), ca_file, &sign_in_job("ada@example.org")).await;
         let said = said.unwrap_err();
         assert!(said.contains("STARTTLS"), "{said}");
         assert!(!said.contains("hunter2"), "{said}");
@@ -64,7 +65,7 @@ async fn a_server_without_tls_is_told_nothing_where_tls_is_required() {
 
         // Nor where TLS is to begin with the first byte, and the server greets in the clear.
         let url = format!("smtps://{USER}:hunter2@localhost:{port}");
-        let said = send(&url.into(), ca_file, &job("ada@example.org")).await;
+        let said = send(&url.into(), ca_file, &sign_in_job("ada@example.org")).await;
         assert!(said.is_err());
         nothing_was_told(&server);
     }
@@ -77,14 +78,19 @@ async fn a_certificate_of_an_unknown_authority_or_for_another_host_is_refused() 
     for security in [Security::StartTls, Security::Tls] {
         let server = SmtpServer::with_password(security).await;
         for ca_file in [None, Some(other.as_path())] {
-            let said = send(&server.url(), ca_file, &job("ada@example.org")).await;
+            let said = send(&server.url(), ca_file, &sign_in_job("ada@example.org")).await;
             let said = said.unwrap_err();
             assert!(said.contains("certificate"), "{said}");
             nothing_was_told(&server);
         }
         let server = SmtpServer::with_name(security, "mail.example.org").await;
         let ca_file = server.ca_file();
-        let said = send(&server.url(), Some(&ca_file), &job("ada@example.org")).await;
+        let said = send(
+            &server.url(),
+            Some(&ca_file),
+            &sign_in_job("ada@example.org"),
+        )
+        .await;
         let said = said.unwrap_err();
         assert!(said.contains("certificate"), "{said}");
         nothing_was_told(&server);
@@ -96,7 +102,7 @@ async fn refusals_are_told_clearly_and_without_the_password() {
     let server = SmtpServer::with_password(Security::StartTls).await;
     let ca_file = server.ca_file();
     let wrong = server.url_with("not/this:one");
-    let said = send(&wrong, Some(&ca_file), &job("ada@example.org")).await;
+    let said = send(&wrong, Some(&ca_file), &sign_in_job("ada@example.org")).await;
     let said = said.unwrap_err();
     let reason = "does not accept the SMTP URL's user name and password";
     assert!(said.contains(reason) && said.contains("535"), "{said}");
@@ -115,12 +121,17 @@ async fn refusals_are_told_clearly_and_without_the_password() {
             ["could not be sent now", "451", "come back later"],
         ),
     ] {
-        let said = send(&server.url(), Some(&ca_file), &job(to)).await;
+        let said = send(&server.url(), Some(&ca_file), &sign_in_job(to)).await;
         let said = said.unwrap_err();
         assert!(reasons.iter().all(|reason| said.contains(reason)), "{said}");
         assert!(!said.contains(PASSWORD), "{said}");
     }
-    let again = send(&server.url(), Some(&ca_file), &job("busy-1@example.org")).await;
+    let again = send(
+        &server.url(),
+        Some(&ca_file),
+        &sign_in_job("busy-1@example.org"),
+    )
+    .await;
     assert_eq!(again, Ok(()));
     assert_eq!(server.mails().len(), 1);
 }
@@ -140,7 +151,7 @@ async fn nothing_in_a_job_or_a_name_makes_a_header_or_a_recipient() {
     let url = server.url();
     let mut taken = 0;
     for evil in EVIL {
-        let good = serde_json::to_value(job("ada@example.org")).unwrap();
+        let good = serde_json::to_value(sign_in_job("ada@example.org")).unwrap();
         let mut in_address = good.clone();
         in_address["to"] = json!(format!("ada@example.org{evil}"));
         let said = send_json(&url, None, FROM, &in_address.to_string()).await;

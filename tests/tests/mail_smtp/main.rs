@@ -8,32 +8,15 @@ mod queue;
 
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::Arc;
 
 use secrecy::{ExposeSecret as _, SecretString};
-use talksy_schema::clock::{Clock as _, SystemClock, SystemEntropy};
-use talksy_schema::id::IdGenerator;
-use talksy_schema::mail::{EmailAddress, MAIL_JOB_VERSION, MailContent, MailJob};
+use talksy_schema::mail::MailJob;
 use talksy_tests::process::binary;
 use talksy_tests::soon;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 const FROM: &str = "Talksy Chat <no-reply@talksy.example>";
-
-fn job(to: &str) -> MailJob {
-    let ids = IdGenerator::new(Arc::new(SystemClock), Arc::new(SystemEntropy));
-    MailJob {
-        version: MAIL_JOB_VERSION,
-        id: ids.next(),
-        to: EmailAddress::parse(to).unwrap(),
-        content: MailContent::SignInCode {
-            code: "042137".to_owned(),
-            expires_in: 300,
-        },
-        created_at: SystemClock.now(),
-    }
-}
 
 /// A mail worker that sends one job, given as JSON, and what it says where it does not.
 async fn send_json(

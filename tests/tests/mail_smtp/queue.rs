@@ -8,11 +8,12 @@ use talksy_mail_worker::amqp::{AmqpOptions, AmqpQueue, DeadLetter, DeadLetters};
 use talksy_schema::mail::{MailJob, MailQueue as _};
 use talksy_tests::client::Client;
 use talksy_tests::eventually;
+use talksy_tests::mailbox::sign_in_job;
 use talksy_tests::process::{ServerProcess, WorkerProcess};
 use talksy_tests::servers::rabbitmq::RabbitMq;
 use talksy_tests::servers::smtp::{Event, Mail, Security, SmtpServer};
 
-use super::{FROM, job};
+use super::FROM;
 
 /// A worker between queues of its own and a mail server.
 struct Post {
@@ -44,7 +45,7 @@ impl Post {
     }
 
     async fn enqueue(&self, to: &str) -> MailJob {
-        let job = job(to);
+        let job = sign_in_job(to);
         self.queue.enqueue(&job).await.unwrap();
         job
     }
