@@ -21,7 +21,7 @@ test: $(GRAPHIQL)
 lint: $(GRAPHIQL)
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
-	cargo clippy -p talksy-schema --no-default-features -- -D warnings
+
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features --quiet
 	cargo test --quiet -p talksy-schema --all-features the_published_sdl_is_this_schema
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use secrecy::SecretString;
-use talksy_schema::clock::SystemClock;
+use talksy_domain::clock::SystemClock;
 
 use crate::amqp::AmqpOptions;
 use crate::transport::{FileTransport, SmtpTransport, Transport};

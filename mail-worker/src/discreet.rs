@@ -1,8 +1,8 @@
 //! What may be said of a failed mail. Mail servers like to repeat the address that they refuse, or
 //! one that they rewrote it to; log lines name nobody.
 
-use talksy_schema::error::chain;
-use talksy_schema::mail::EmailAddress;
+use talksy_domain::error::chain;
+use talksy_domain::mail::EmailAddress;
 
 /// Stands for an address.
 const SOMEBODY: &str = "(address)";

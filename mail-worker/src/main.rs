@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use talksy_domain::error::chain;
+use talksy_domain::mail::MailContent;
 use talksy_mail_worker::amqp::{DeadLetter, DeadLetters};
 use talksy_mail_worker::cli::{Cli, Command, DeadLettersCommand};
 use talksy_mail_worker::run::run;
 use talksy_mail_worker::templates::Templates;
-use talksy_schema::error::chain;
-use talksy_schema::mail::MailContent;
 use talksy_telemetry::{LogFormat, Options};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use metrics::{counter, gauge};
-use talksy_schema::error::PortError;
-use talksy_schema::mail::{MailJob, MailQueue};
+use talksy_domain::error::PortError;
+use talksy_domain::mail::{MailJob, MailQueue};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;

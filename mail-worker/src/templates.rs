@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, context};
-use talksy_schema::mail::MailContent;
+use talksy_domain::mail::MailContent;
 
 /// A rendered mail.
 #[derive(Clone, PartialEq, Eq)]

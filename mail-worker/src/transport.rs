@@ -5,7 +5,7 @@ mod smtp;
 
 use async_trait::async_trait;
 use lettre::Message;
-use talksy_schema::id::MailJobId;
+use talksy_domain::id::MailJobId;
 
 pub use file::FileTransport;
 pub use smtp::{SmtpSettingsError, SmtpTransport};

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use lettre::Message;
 use lettre::message::{Mailbox, MultiPart, header};
 use metrics::{counter, histogram};
-use talksy_schema::clock::{Clock, Timestamp};
-use talksy_schema::mail::{MAIL_JOB_VERSION, MailContent, MailJob};
+use talksy_domain::clock::{Clock, Timestamp};
+use talksy_domain::mail::{MAIL_JOB_VERSION, MailContent, MailJob};
 
 use crate::metrics::{ATTEMPT_DURATION, ATTEMPTS};
 use crate::templates::Templates;

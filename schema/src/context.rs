@@ -1,58 +1,41 @@
-//! Who asks, and from where: what a transport puts beside each request.
+//! What resolvers find beside a request.
 
-use std::net::IpAddr;
+use async_graphql::Context;
+use talksy_domain::error::ApiError;
+use talksy_domain::services::Services;
+use talksy_domain::viewer::{Authentication, ClientInfo, Viewer};
 
-use crate::clock::Timestamp;
-use crate::error::{ErrorCode, Refusal};
-use crate::id::{SessionId, UserId};
+use crate::loaders::Loaders;
 
-/// A signed-in user, as an access token proved it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Viewer {
-    /// The user.
-    pub user_id: UserId,
-    /// The session that the token belongs to.
-    pub session_id: SessionId,
-    /// When the access token expires. A socket opened with it closes then (4403).
-    pub expires_at: Timestamp,
-}
-
-/// The client's side of the connection, as seen by the transport.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ClientInfo {
-    /// The peer's address, or the one a trusted proxy gave.
-    pub ip: Option<IpAddr>,
-    /// The `User-Agent` header, cut at 256 characters.
-    pub user_agent: Option<String>,
-}
-
-/// What a request's credentials came to. A transport puts it beside every request; a resolver
-/// that needs a viewer asks for it, so that public operations such as `refreshSession` still run
-/// when the client's library attached an expired token to them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Authentication {
-    /// No credentials were sent.
-    #[default]
-    Anonymous,
-    /// A valid access token was sent.
-    SignedIn(Viewer),
-    /// Credentials were sent and refused: expired, revoked, malformed.
-    Refused(Refusal),
-}
-
-impl Authentication {
-    /// The viewer, for what needs one.
+/// What a resolver finds beside the request.
+pub(crate) trait ContextExt<'a> {
+    /// The signed-in user.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED` without credentials, else the reason why they were refused.
-    pub fn viewer(&self) -> Result<&Viewer, Refusal> {
-        match self {
-            Self::SignedIn(viewer) => Ok(viewer),
-            Self::Anonymous => Err(Refusal::new(
-                ErrorCode::Unauthenticated,
-                "Sign in first: send `Authorization: Bearer <access token>`.",
-            )),
-            Self::Refused(refusal) => Err(refusal.clone()),
-        }
+    /// `UNAUTHENTICATED`, or why the credentials were refused.
+    fn viewer(&self) -> Result<&'a Viewer, ApiError>;
+    /// The services.
+    fn services(&self) -> &'a Services;
+    /// The request's loaders.
+    fn loaders(&self) -> &'a Loaders;
+    /// The client.
+    fn client(&self) -> &'a ClientInfo;
+}
+
+impl<'a> ContextExt<'a> for Context<'a> {
+    fn viewer(&self) -> Result<&'a Viewer, ApiError> {
+        self.data_unchecked::<Authentication>().viewer()
+    }
+
+    fn services(&self) -> &'a Services {
+        self.data_unchecked()
+    }
+
+    fn loaders(&self) -> &'a Loaders {
+        self.data_unchecked()
+    }
+
+    fn client(&self) -> &'a ClientInfo {
+        self.data_unchecked()
     }
 }

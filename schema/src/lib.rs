@@ -1,31 +1,18 @@
-//! The chat domain of Talksy and its GraphQL face.
+//! The GraphQL face of Talksy: types, resolvers, loaders and the SDL over the domain's services.
 //!
-//! Organised by capability; each room has the same furniture: `model` (plain types that parse,
-//! not validate), `store` (the port: narrow traits, each method atomic on its own), `service`
-//! (rules and authorization; knows neither GraphQL nor a driver) and `graphql` (thin resolvers).
-//!
-//! A request flows one way: transport → query guard → resolver → service → port → adapter.
-//! Without the `graphql` feature the crate is the domain alone.
+//! A room for each capability of the domain. A resolver parses its arguments, asks a service and
+//! wraps the answer: rules live in `talksy-domain`, and no store is reached from here.
 
-pub mod accounts;
+pub mod auth;
+pub mod batch_scheduler;
 pub mod chats;
-pub mod clock;
+pub mod connection;
 pub mod context;
-pub mod cursor;
 pub mod error;
-#[cfg(feature = "graphql")]
-pub(crate) mod graphql;
-pub mod id;
-pub mod limits;
-pub mod live;
-#[cfg(feature = "graphql")]
 pub mod loaders;
-pub mod mail;
 pub mod messages;
-pub mod metrics;
-pub mod page;
+pub mod node;
 pub mod presence;
-#[cfg(feature = "graphql")]
+pub mod scalars;
 pub mod schema;
-pub mod services;
-mod text;
+pub mod users;

@@ -11,11 +11,11 @@ use axum::Router;
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
-use talksy_schema::clock::{Clock, Entropy, SystemClock, SystemEntropy, Timestamp};
-use talksy_schema::context::Viewer;
-use talksy_schema::error::{ErrorCode, Refusal, chain};
+use talksy_domain::clock::{Clock, Entropy, SystemClock, SystemEntropy, Timestamp};
+use talksy_domain::error::{ApiError, ErrorCode, chain};
+use talksy_domain::services::Services;
+use talksy_domain::viewer::Viewer;
 use talksy_schema::schema;
-use talksy_schema::services::Services;
 use talksy_telemetry::Metrics;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -193,11 +193,11 @@ async fn purge(
 impl App {
     /// Nothing reaches a backend that has not been prepared: a store without its indexes would
     /// take what it should refuse.
-    fn prepared(&self) -> Result<(), Refusal> {
+    fn prepared(&self) -> Result<(), ApiError> {
         if self.adapters.backends.are_prepared() {
             return Ok(());
         }
-        Err(Refusal::new(
+        Err(ApiError::new(
             ErrorCode::Unavailable,
             "The server is starting. Try again shortly.",
         ))
@@ -215,9 +215,9 @@ struct App {
 
 #[async_trait]
 impl Application for App {
-    async fn authenticate(&self, token: &str) -> Result<Viewer, Refusal> {
+    async fn authenticate(&self, token: &str) -> Result<Viewer, ApiError> {
         self.prepared()?;
-        Ok(self.services.accounts.authenticate(token).await?)
+        Ok(self.services.auth.authenticate(token).await?)
     }
 
     async fn execute(&self, request: Request) -> Response {
@@ -246,7 +246,7 @@ impl Application for App {
     fn revoked(&self, viewer: &Viewer) -> BoxFuture<'static, ()> {
         let (services, viewer) = (self.services.clone(), *viewer);
         Box::pin(async move {
-            if let Err(error) = services.live.session_end(&viewer).await {
+            if let Err(error) = services.feeds.session_end(&viewer).await {
                 // Without the bus the session's end would not be heard: close, and let the client
                 // come back when it is there again.
                 tracing::warn!(error = %chain(&error), "a socket could not follow its session");

@@ -9,8 +9,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use talksy_schema::clock::{Clock, SystemClock, SystemEntropy};
-use talksy_schema::error::chain;
+use talksy_domain::clock::{Clock, SystemClock, SystemEntropy};
+use talksy_domain::error::chain;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -286,7 +286,7 @@ fn fail(reason: impl Display) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
-    use talksy_schema::clock::Timestamp;
+    use talksy_domain::clock::Timestamp;
     use tokio::net::TcpListener;
 
     use super::*;

@@ -12,14 +12,16 @@ use async_graphql::parser::types::{ExecutableDocument, OperationDefinition, Vari
 use async_graphql::{Name, Positioned, Request, Response, ServerError, Value};
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
-use talksy_schema::context::{Authentication, ClientInfo, Viewer};
-use talksy_schema::error::{ErrorCode, Refusal};
-use talksy_schema::id;
-use talksy_schema::live::{Feed as _, LiveError, MessageFeed, Published, RenderKey};
+use talksy_domain::access::Denied;
+use talksy_domain::error::{ApiError, ErrorCode};
+use talksy_domain::events::{Published, RenderKey};
+use talksy_domain::feeds::{Feed as _, MessageFeed};
+use talksy_domain::id;
+use talksy_domain::services::Services;
+use talksy_domain::viewer::{Authentication, ClientInfo, Viewer};
 use talksy_schema::loaders::loaders;
-use talksy_schema::messages::graphql::{Rendered, SharedOperation};
+use talksy_schema::messages::{Rendered, SharedOperation};
 use talksy_schema::schema::{TalksySchema, sdl};
-use talksy_schema::services::Services;
 use tracing::{Instrument as _, trace_span};
 
 use crate::http::errors::complete;
@@ -138,20 +140,20 @@ impl Execution {
             },
         };
         let authentication = authentication(&request);
-        let live = self.services.live.clone();
+        let feeds = self.services.feeds.clone();
         let payloads = stream::once(async move {
             let opened = async {
                 let viewer = *authentication.viewer()?;
                 let chat = id::parse(&operation.chat_id, "chatId")
-                    .map_err(|invalid| Refusal::from(&invalid))?;
-                Ok(live
+                    .map_err(|invalid| ApiError::from(&invalid))?;
+                Ok(feeds
                     .messages(&viewer, chat, operation.after.as_deref())
                     .await?)
             };
             match opened.await {
                 Ok(feed) => renderer.run(feed).left_stream(),
                 Err(refusal) => {
-                    let refusal: Refusal = refusal;
+                    let refusal: ApiError = refusal;
                     stream::iter([error_payload(&refusal)]).right_stream()
                 }
             }
@@ -195,7 +197,7 @@ impl Renderer {
             let (renderer, feed) = &mut *state;
             let payload = match feed.next().await {
                 Ok(message) => renderer.payload(&message).await,
-                Err(error) => error_payload(&Refusal::from(error)),
+                Err(error) => error_payload(&ApiError::from(error)),
             };
             Some((payload, state))
         })
@@ -243,7 +245,7 @@ impl Renderer {
                 let name = template.operation_name.as_deref();
                 self.execution.payload(document, name, response)
             }
-            None => error_payload(&LiveError::NoChat.into()),
+            None => error_payload(&Denied::NoChat.into()),
         }
     }
 }
@@ -298,7 +300,7 @@ fn payload(mut response: Response) -> Payload {
         complete(&mut response);
         return match serde_json::to_vec(&response.errors) {
             Ok(errors) => Payload::Error(errors.into()),
-            Err(_) => error_payload(&Refusal::new(
+            Err(_) => error_payload(&ApiError::new(
                 ErrorCode::Internal,
                 "The server failed to write its answer.",
             )),

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use axum::Router;
 use clap::Parser as _;
-use talksy_schema::error::chain;
+use talksy_domain::error::chain;
 use talksy_server::app::{Environment, Server};
 use talksy_server::cli::Cli;
 use talksy_server::config::Config;

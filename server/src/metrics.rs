@@ -48,7 +48,7 @@ pub(crate) const RATE_LIMITED: &str = "talksy_rate_limit_refusals_total";
 
 /// Says what each metric means, and shows those without labels from the start.
 pub fn describe() {
-    talksy_schema::metrics::describe();
+    talksy_domain::metrics::describe();
     talksy_mail_worker::metrics::describe();
     let counters = [
         (HTTP_REQUESTS, "HTTP requests by method, route and status."),
@@ -91,7 +91,7 @@ pub fn describe() {
         counter!(name).increment(0);
     }
     for port in [
-        "accounts", "chats", "messages", "codes", "limits", "presence",
+        "users", "sessions", "chats", "messages", "codes", "limits", "presence",
     ] {
         for kind in ["unavailable", "corrupt"] {
             counter!(STORE_ERRORS, "port" => port, "kind" => kind).increment(0);

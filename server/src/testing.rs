@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use talksy_schema::clock::{Clock, Entropy, Timestamp};
+use talksy_domain::clock::{Clock, Entropy, Timestamp};
 
 /// 2026-01-01T00:00:00Z.
 pub(crate) const START: Timestamp = Timestamp::from_millis(1_767_225_600_000);

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use talksy_schema::clock::SystemEntropy;
-use talksy_schema::services::Ports;
+use talksy_domain::clock::SystemEntropy;
+use talksy_domain::services::Ports;
 use talksy_server::adapters::Adapters;
 use talksy_server::adapters::backend::StartFailure;
 use talksy_server::app::{Environment, Server};

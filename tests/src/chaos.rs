@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
-use talksy_schema::error::PortError;
-use talksy_schema::live::{Bus, Event, Hub, Interest, Published, Receiver, Topic};
+use talksy_domain::error::PortError;
+use talksy_domain::events::{Bus, Event, Hub, Interest, Published, Receiver, Topic};
 
 /// How badly, each from 0 (never) to 100 (always), per event.
 #[derive(Clone, Copy, Debug, Default)]

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
-use talksy_schema::cursor::{Cursor as _, MessageCursor};
+use talksy_domain::cursor::{Cursor as _, MessageCursor};
 use tokio::sync::watch;
 
 use crate::feeds::Feeds;

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use talksy_schema::clock::{Clock, Timestamp};
+use talksy_domain::clock::{Clock, Timestamp};
 
 /// 2026-01-01T00:00:00Z.
 pub const START: Timestamp = Timestamp::from_millis(1_767_225_600_000);

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use talksy_schema::error::PortError;
-use talksy_schema::live::{Bus, Event, Interest, Receiver, Topic};
+use talksy_domain::error::PortError;
+use talksy_domain::events::{Bus, Event, Interest, Receiver, Topic};
 use tokio::sync::watch;
 
 /// Reads along with a bus.

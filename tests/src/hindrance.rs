@@ -5,11 +5,12 @@ use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use talksy_schema::error::PortError;
-use talksy_schema::id::{ChatId, MessageId};
-use talksy_schema::messages::{Append, Head, Message, MessageStore, Seq};
-use talksy_schema::page::{Page, Window};
-use talksy_schema::services::Ports;
+use talksy_domain::error::PortError;
+use talksy_domain::id::{ChatId, MessageId};
+use talksy_domain::messages::{Append, Head, Message, MessageStore};
+use talksy_domain::page::{Page, Window};
+use talksy_domain::seq::Seq;
+use talksy_domain::services::Ports;
 use tokio::sync::Semaphore;
 
 use crate::soon;

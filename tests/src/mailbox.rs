@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use talksy_schema::clock::{Clock as _, SystemClock, SystemEntropy};
-use talksy_schema::error::PortError;
-use talksy_schema::id::IdGenerator;
-use talksy_schema::mail::{EmailAddress, MAIL_JOB_VERSION, MailContent, MailJob, MailQueue};
+use talksy_domain::clock::{Clock as _, SystemClock, SystemEntropy};
+use talksy_domain::error::PortError;
+use talksy_domain::id::IdGenerator;
+use talksy_domain::mail::{EmailAddress, MAIL_JOB_VERSION, MailContent, MailJob, MailQueue};
 
 use crate::app::must;
 

@@ -461,7 +461,7 @@ async fn each_refresh_gives_new_tokens_of_the_same_session() {
         let data = fresh.data(SESSIONS, json!({})).await;
         assert_eq!(
             data["sessions"][0]["lastUsedAt"],
-            json!(talksy_schema::clock::Clock::now(&*app.clock).to_string())
+            json!(talksy_domain::clock::Clock::now(&*app.clock).to_string())
         );
     }
     // 27 minutes later: the first access token is long over.
@@ -562,7 +562,7 @@ fn signing_key(app: &TestApp) -> (EncodingKey, Vec<u8>, String) {
     let der = BASE64_STANDARD
         .decode(string(&key["pkcs8"]))
         .unwrap_or_default();
-    let jwks: Value = serde_json::from_str(&talksy_schema::accounts::tokens::AccessTokens::jwks(
+    let jwks: Value = serde_json::from_str(&talksy_domain::auth::AccessTokens::jwks(
         &*app.adapters.keys,
     ))
     .unwrap_or_default();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
-use talksy_schema::clock::SystemEntropy;
+use talksy_domain::clock::SystemEntropy;
 use talksy_tests::app::TestApp;
 use talksy_tests::client::Client;
 use talksy_tests::process::{ServerProcess, binary, run_talksy, talksy};

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
-use talksy_schema::accounts::codes::CodeStore;
-use talksy_schema::clock::{Clock, Entropy as _, SystemClock, SystemEntropy};
-use talksy_schema::presence::PresenceStore;
+use talksy_domain::auth::CodeStore;
+use talksy_domain::clock::{Clock, Entropy as _, SystemClock, SystemEntropy};
+use talksy_domain::presence::PresenceStore;
 use talksy_server::adapters::redis::{RedisAdapters, RedisOptions};
 use talksy_tests::clock::TestClock;
 use talksy_tests::contract::bus::Buses;

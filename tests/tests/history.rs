@@ -355,7 +355,7 @@ async fn a_message_whose_event_was_lost_comes_by_itself() {
     };
     let app = TestApp::builder()
         .config(|config| config.live.heartbeat = Duration::from_millis(200))
-        .ports(move |ports| talksy_schema::services::Ports {
+        .ports(move |ports| talksy_domain::services::Ports {
             bus: std::sync::Arc::new(ChaosBus::new(faults, 7, 16)),
             ..ports
         })

@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use talksy_domain::clock::{Clock as _, SystemClock, SystemEntropy};
+use talksy_domain::error::PortError;
+use talksy_domain::id::{IdGenerator, MailJobId};
+use talksy_domain::mail::{EmailAddress, MAIL_JOB_VERSION, MailContent, MailJob, MailQueue as _};
 use talksy_mail_worker::MailWorker;
 use talksy_mail_worker::amqp::{
     AmqpConsumer, AmqpError, AmqpOptions, AmqpQueue, ConsumerState, DeadLetters,
 };
 use talksy_mail_worker::transport::{SendError, Transport};
-use talksy_schema::clock::{Clock as _, SystemClock, SystemEntropy};
-use talksy_schema::error::PortError;
-use talksy_schema::id::{IdGenerator, MailJobId};
-use talksy_schema::mail::{EmailAddress, MAIL_JOB_VERSION, MailContent, MailJob, MailQueue as _};
 use talksy_tests::servers::rabbitmq::RabbitMq;
 use talksy_tests::{eventually, soon};
 use tokio::sync::Notify;

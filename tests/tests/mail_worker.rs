@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::Stdio;
 
 use secrecy::ExposeSecret as _;
+use talksy_domain::mail::{MailJob, MailQueue as _};
 use talksy_mail_worker::amqp::{AmqpOptions, AmqpQueue};
-use talksy_schema::mail::{MailJob, MailQueue as _};
 use talksy_tests::mailbox::sign_in_job;
 use talksy_tests::process::{binary, outbox_code};
 use talksy_tests::servers::free_port;

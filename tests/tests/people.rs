@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use talksy_schema::clock::Clock as _;
+use talksy_domain::clock::Clock as _;
 use talksy_tests::app::TestApp;
 use talksy_tests::client::{User, string};
 use talksy_tests::websocket::Socket;

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use talksy_schema::clock::SystemClock;
-use talksy_schema::services::Ports;
+use talksy_domain::clock::SystemClock;
+use talksy_domain::services::Ports;
 use talksy_server::adapters::redis::{RedisAdapters, RedisOptions};
 use talksy_tests::app::TestApp;
 use talksy_tests::client::User;
@@ -35,7 +35,8 @@ async fn server(redis: &RedisServer, other: Option<&TestApp>) -> TestApp {
         .ports(move |ports| {
             let shared = other.unwrap_or_else(|| ports.clone());
             Ports {
-                accounts: shared.accounts,
+                users: shared.users,
+                sessions: shared.sessions,
                 chats: shared.chats,
                 messages: shared.messages,
                 tokens: shared.tokens,

@@ -7,8 +7,8 @@ use lapin::options::{BasicAckOptions, BasicGetOptions, BasicNackOptions, QueueDe
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Connection};
 use secrecy::SecretString;
-use talksy_schema::clock::Timestamp;
-use talksy_schema::mail::MailJob;
+use talksy_domain::clock::Timestamp;
+use talksy_domain::mail::MailJob;
 
 use super::connection::{AmqpError, Connector, InvalidAmqpUrl};
 use super::topology::Topology;

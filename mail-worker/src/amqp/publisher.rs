@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection};
 use secrecy::SecretString;
-use talksy_schema::error::PortError;
-use talksy_schema::mail::{MailJob, MailQueue};
+use talksy_domain::error::PortError;
+use talksy_domain::mail::{MailJob, MailQueue};
 use tokio::sync::Mutex;
 
 use super::connection::{AmqpError, Connector, InvalidAmqpUrl};

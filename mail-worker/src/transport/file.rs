@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use lettre::Message;
-use talksy_schema::id::MailJobId;
+use talksy_domain::id::MailJobId;
 
 use super::{SendError, Transport};
 

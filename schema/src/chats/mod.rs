@@ -1,12 +1,16 @@
-//! Chats, their members and what each member has read.
+//! Chats in GraphQL.
 
-#[cfg(feature = "graphql")]
-pub mod graphql;
-mod model;
-mod service;
-mod store;
+mod loaders;
+mod mutation;
+mod query;
+mod subscription;
+mod types;
 
-pub use model::{Chat, ChatKind, Member, MemberRole, ReadReceipt};
-pub use service::{ChatError, ChatService};
-pub(crate) use service::{announce, check_search, visible_users};
-pub use store::{ChatStore, ReadMark};
+pub(crate) use loaders::{FirstMembersOf, LowestReadMarksOf};
+pub use mutation::ChatMutation;
+pub use query::ChatQuery;
+pub use subscription::ChatSubscription;
+pub use types::{
+    ChatNode, MemberConnection, MemberObject, ReadReceiptConnection, ReadReceiptObject,
+};
+pub(crate) use types::{load_chat, member_cursor};

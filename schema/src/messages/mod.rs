@@ -1,11 +1,13 @@
-//! Messages: sent once, numbered without a hole, read in pages.
+//! Messages in GraphQL.
 
-#[cfg(feature = "graphql")]
-pub mod graphql;
-mod model;
-mod service;
-mod store;
+mod loaders;
+mod mutation;
+mod shared_rendering;
+mod subscription;
+mod types;
 
-pub use model::{ClientMessageId, Message, MessageKind, MessageText, Seq};
-pub use service::{MessageError, MessageService, Sent};
-pub use store::{Append, Appended, Head, MessageStore};
+pub(crate) use loaders::LastMessageOf;
+pub use mutation::MessageMutation;
+pub use shared_rendering::SharedOperation;
+pub use subscription::{MessageSubscription, Rendered};
+pub use types::{MessageConnection, MessageEdge, MessageNode};

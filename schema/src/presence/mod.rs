@@ -1,11 +1,11 @@
-//! Who is online, as leases that expire by themselves, and who is typing.
+//! Presence and typing in GraphQL.
 
-#[cfg(feature = "graphql")]
-pub mod graphql;
-mod model;
-mod service;
-mod store;
+mod loaders;
+mod mutation;
+mod subscription;
+mod types;
 
-pub use model::{ConnectionId, Presence, PresenceStatus};
-pub use service::{PresenceError, PresenceGuard, PresencePolicy, PresenceService};
-pub use store::PresenceStore;
+pub(crate) use loaders::PresenceOf;
+pub use mutation::PresenceMutation;
+pub use subscription::PresenceSubscription;
+pub use types::{PresenceObject, TypingStateObject};

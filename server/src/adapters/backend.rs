@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use talksy_schema::clock::Timestamp;
-use talksy_schema::error::PortError;
+use talksy_domain::clock::Timestamp;
+use talksy_domain::error::PortError;
 use tokio::sync::watch;
 use tokio::time::Instant;
 

@@ -12,19 +12,20 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use talksy_domain::auth::CodeStore;
+use talksy_domain::auth::SessionStore;
+use talksy_domain::chats::ChatStore;
+use talksy_domain::events::{Bus, Hub, LocalBus};
+use talksy_domain::limits::RateLimiter;
+use talksy_domain::mail::MailQueue;
+use talksy_domain::messages::MessageStore;
+use talksy_domain::presence::PresenceStore;
+use talksy_domain::services::Ports;
+use talksy_domain::users::UserStore;
 use talksy_mail_worker::amqp::{AmqpOptions, AmqpQueue, InvalidAmqpUrl};
 use talksy_mail_worker::queue::{self, QueueConsumer};
 use talksy_mail_worker::transport::{FileTransport, SmtpTransport, Transport};
 use talksy_mail_worker::{JobError, MailWorker};
-use talksy_schema::accounts::AccountStore;
-use talksy_schema::accounts::codes::CodeStore;
-use talksy_schema::chats::ChatStore;
-use talksy_schema::limits::RateLimiter;
-use talksy_schema::live::{Bus, Hub, LocalBus};
-use talksy_schema::mail::MailQueue;
-use talksy_schema::messages::MessageStore;
-use talksy_schema::presence::PresenceStore;
-use talksy_schema::services::Ports;
 
 use crate::app::Environment;
 use crate::config::{Config, ConfigError, StoreLocation};
@@ -100,7 +101,8 @@ impl Adapters {
         let keys = Arc::new(keys);
         let (mail, consumer) = mail_queue(config, environment, &mut backends)?;
         let ports = Ports {
-            accounts: stores.accounts,
+            users: stores.users,
+            sessions: stores.sessions,
             chats: stores.chats,
             messages: stores.messages,
             codes: shared.codes,
@@ -138,7 +140,8 @@ impl Adapters {
 
 /// One store behind its three ports.
 struct Stores {
-    accounts: Arc<dyn AccountStore>,
+    users: Arc<dyn UserStore>,
+    sessions: Arc<dyn SessionStore>,
     chats: Arc<dyn ChatStore>,
     messages: Arc<dyn MessageStore>,
     store: Arc<dyn Store>,
@@ -166,12 +169,13 @@ fn stores(config: &Config, backends: &mut Vec<Arc<dyn Backend>>) -> Result<Store
 
 fn behind_its_ports<S>(store: S, backends: &mut Vec<Arc<dyn Backend>>) -> Stores
 where
-    S: Store + AccountStore + ChatStore + MessageStore + 'static,
+    S: Store + UserStore + SessionStore + ChatStore + MessageStore + 'static,
 {
     let store = Arc::new(store);
     backends.push(Arc::clone(&store) as _);
     Stores {
-        accounts: Arc::clone(&store) as _,
+        users: Arc::clone(&store) as _,
+        sessions: Arc::clone(&store) as _,
         chats: Arc::clone(&store) as _,
         messages: Arc::clone(&store) as _,
         store,

@@ -6,20 +6,22 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use metrics::{counter, histogram};
-use talksy_schema::accounts::codes::{Attempt, CodeDigest, CodeKey, CodeStore, Issue, IssuedCode};
-use talksy_schema::accounts::{AccountStore, ProfileChange, Rotation, Session, TokenHash, User};
-use talksy_schema::chats::{Chat, ChatStore, Member, ReadMark};
-use talksy_schema::clock::Timestamp;
-use talksy_schema::cursor::{ChatCursor, MemberCursor, UserCursor};
-use talksy_schema::error::PortError;
-use talksy_schema::id::{ChatId, MessageId, SessionId, UserId};
-use talksy_schema::limits::{Decision, RateLimiter, Rule};
-use talksy_schema::live::{Bus, Event, Interest, Receiver, Topic};
-use talksy_schema::mail::{MailJob, MailQueue};
-use talksy_schema::messages::{Append, Head, Message, MessageStore, Seq};
-use talksy_schema::page::{Page, Window};
-use talksy_schema::presence::{ConnectionId, PresenceStore};
-use talksy_schema::services::Ports;
+use talksy_domain::auth::{Attempt, CodeDigest, CodeKey, CodeStore, Issue, IssuedCode};
+use talksy_domain::auth::{Rotation, Session, SessionStore, TokenHash};
+use talksy_domain::chats::{Chat, ChatStore, Member, ReadMark};
+use talksy_domain::clock::Timestamp;
+use talksy_domain::cursor::{ChatCursor, MemberCursor, UserCursor};
+use talksy_domain::error::PortError;
+use talksy_domain::events::{Bus, Event, Interest, Receiver, Topic};
+use talksy_domain::id::{ChatId, MessageId, SessionId, UserId};
+use talksy_domain::limits::{Decision, RateLimiter, Rule};
+use talksy_domain::mail::{MailJob, MailQueue};
+use talksy_domain::messages::{Append, Head, Message, MessageStore};
+use talksy_domain::page::{Page, Window};
+use talksy_domain::presence::{ConnectionId, PresenceStore};
+use talksy_domain::seq::Seq;
+use talksy_domain::services::Ports;
+use talksy_domain::users::{ProfileChange, User, UserStore};
 use tracing::{Instrument as _, trace_span};
 
 use crate::metrics::{
@@ -30,7 +32,8 @@ use crate::metrics::{
 /// The same ports, watched.
 pub fn observed(ports: Ports) -> Ports {
     Ports {
-        accounts: Arc::new(Observed(ports.accounts)),
+        users: Arc::new(Observed(ports.users)),
+        sessions: Arc::new(Observed(ports.sessions)),
         chats: Arc::new(Observed(ports.chats)),
         messages: Arc::new(Observed(ports.messages)),
         codes: Arc::new(Observed(ports.codes)),
@@ -80,7 +83,7 @@ macro_rules! observed {
     };
 }
 
-observed! { AccountStore, "accounts";
+observed! { UserStore, "users";
     fn users(&self, ids: &[UserId]) -> Vec<User>;
     fn find_or_create_user(&self, candidate: &User) -> (User, bool);
     fn update_profile(&self, id: UserId, change: &ProfileChange) -> Option<User>;
@@ -88,6 +91,9 @@ observed! { AccountStore, "accounts";
         &self, prefix: &str, except: UserId, window: &Window<UserCursor>,
     ) -> Page<User>;
     fn set_last_seen(&self, users: &[UserId], at: Timestamp) -> ();
+}
+
+observed! { SessionStore, "sessions";
     fn create_session(&self, session: &Session, token: TokenHash) -> ();
     fn session(&self, id: SessionId) -> Option<Session>;
     fn sessions_of(&self, user: UserId, now: Timestamp) -> Vec<Session>;
@@ -110,7 +116,7 @@ observed! { ChatStore, "chats";
         &self, chat: ChatId, read_from: Option<Seq>, window: &Window<MemberCursor>,
     ) -> Page<Member>;
     fn first_members(&self, chats: &[ChatId], limit: usize) -> Vec<Member>;
-    fn slowest_readers(&self, chats: &[ChatId]) -> Vec<Member>;
+    fn lowest_read_marks(&self, chats: &[ChatId]) -> Vec<Member>;
     fn sharing(&self, user: UserId, others: &[UserId]) -> Vec<UserId>;
     fn mark_read(&self, chat: ChatId, user: UserId, seq: Seq, now: Timestamp) -> Option<ReadMark>;
     fn unread_counts(&self, user: UserId, chats: &[ChatId]) -> Vec<(ChatId, u32)>;

@@ -2,9 +2,9 @@
 //! waiting for.
 
 use async_trait::async_trait;
+use talksy_domain::clock::Timestamp;
+use talksy_domain::error::{PortError, chain};
 use talksy_mail_worker::amqp::AmqpQueue;
-use talksy_schema::clock::Timestamp;
-use talksy_schema::error::{PortError, chain};
 
 use super::backend::{Backend, NotReady, Store};
 use super::mongo::MongoStore;

@@ -1,10 +1,10 @@
 //! The configuration in the domain's own terms.
 
-use talksy_schema::accounts::AuthPolicy;
-use talksy_schema::limits::Rule;
-use talksy_schema::live::LivePolicy;
-use talksy_schema::presence::PresencePolicy;
-use talksy_schema::services::Policies;
+use talksy_domain::auth::AuthPolicy;
+use talksy_domain::feeds::FeedPolicy;
+use talksy_domain::limits::Rule;
+use talksy_domain::presence::PresencePolicy;
+use talksy_domain::services::Policies;
 
 use super::{Config, Quota};
 
@@ -23,7 +23,7 @@ impl Config {
                 verify_address: rule("verify-address", self.limits.verify_address),
                 refresh_ip: rule("refresh-ip", self.limits.refresh_ip),
             },
-            live: LivePolicy {
+            feeds: FeedPolicy {
                 replay_limit: self.live.replay_limit,
                 heartbeat: self.live.heartbeat,
                 reorder_grace: self.live.reorder_grace,
@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn the_defaults_are_the_domain_s_own() {
         let policies = Config::default().policies();
-        assert_eq!(policies.live, LivePolicy::default());
+        assert_eq!(policies.feeds, FeedPolicy::default());
         assert_eq!(policies.presence, PresencePolicy::default());
     }
 

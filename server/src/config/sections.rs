@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
-use talksy_schema::limits;
-use talksy_schema::mail::EmailAddress;
+use talksy_domain::limits;
+use talksy_domain::mail::EmailAddress;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 

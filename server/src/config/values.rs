@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use talksy_schema::mail::EmailAddress;
+use talksy_domain::mail::EmailAddress;
 
 /// A sender: `Talksy <no-reply@example.org>`, or an address alone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use moka::future::Cache;
-use talksy_schema::accounts::User;
-use talksy_schema::error::PortError;
-use talksy_schema::id::UserId;
+use talksy_domain::error::PortError;
+use talksy_domain::id::UserId;
+use talksy_domain::services::Services;
+use talksy_domain::users::User;
 use talksy_schema::loaders::loaders;
-use talksy_schema::services::Services;
 
 /// For how long a sender is not read again.
 const REMEMBER: Duration = Duration::from_secs(1);

@@ -8,23 +8,23 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
-use talksy_schema::clock::Timestamp;
-use talksy_schema::context::Viewer;
-use talksy_schema::error::Refusal;
+use talksy_domain::clock::Timestamp;
+use talksy_domain::error::ApiError;
+use talksy_domain::viewer::Viewer;
 
 use super::guard::CheckedDocument;
 
 /// What the transports need from the application behind them.
 ///
-/// Each request carries, as request data, a [`talksy_schema::context::Authentication`] and a
-/// [`talksy_schema::context::ClientInfo`], and its document already parsed.
+/// Each request carries, as request data, a [`talksy_domain::viewer::Authentication`] and a
+/// [`talksy_domain::viewer::ClientInfo`], and its document already parsed.
 #[async_trait]
 pub trait Application: Send + Sync + 'static {
     /// Proves a bearer token.
     ///
     /// # Errors
     /// `TOKEN_EXPIRED`, `UNAUTHENTICATED`, or `UNAVAILABLE` where a backend is down.
-    async fn authenticate(&self, token: &str) -> Result<Viewer, Refusal>;
+    async fn authenticate(&self, token: &str) -> Result<Viewer, ApiError>;
 
     /// Executes a query or mutation. Error codes need not be complete: the transports complete
     /// them, see [`super::errors::complete`].

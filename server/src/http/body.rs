@@ -8,7 +8,7 @@ use futures_util::StreamExt as _;
 use http::header::{CONTENT_LENGTH, EXPECT};
 use http::{HeaderMap, StatusCode};
 use serde_json::value::RawValue;
-use talksy_schema::error::ErrorCode;
+use talksy_domain::error::ErrorCode;
 
 use super::reply::Malformed;
 use super::request::{NO_QUERY, Params, from_object};

@@ -11,8 +11,8 @@ use http::header::{AUTHORIZATION, USER_AGENT};
 use http::request::Parts;
 use serde::Deserialize;
 use serde::de::Error as _;
-use talksy_schema::context::{Authentication, ClientInfo};
-use talksy_schema::error::{ErrorCode, Refusal};
+use talksy_domain::error::{ApiError, ErrorCode};
+use talksy_domain::viewer::{Authentication, ClientInfo};
 
 use super::application::Application;
 
@@ -105,7 +105,7 @@ fn parse_hop(hop: &str) -> Option<IpAddr> {
 }
 
 /// The token of an `Authorization: Bearer` header; `None` without such a header.
-pub(super) fn bearer_token(headers: &HeaderMap) -> Option<Result<&str, Refusal>> {
+pub(super) fn bearer_token(headers: &HeaderMap) -> Option<Result<&str, ApiError>> {
     let value = headers.get(AUTHORIZATION)?;
     Some(
         value
@@ -124,8 +124,8 @@ pub(super) fn strip_bearer(value: &str) -> Option<&str> {
 }
 
 /// The refusal of credentials that are no bearer token.
-pub(super) fn not_bearer() -> Refusal {
-    Refusal::new(
+pub(super) fn not_bearer() -> ApiError {
+    ApiError::new(
         ErrorCode::Unauthenticated,
         "The credentials are not understood: send `Authorization: Bearer <access token>`.",
     )

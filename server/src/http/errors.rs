@@ -2,7 +2,7 @@
 //! nothing internal gets out. Knows how async-graphql reports each kind of error.
 
 use async_graphql::{ErrorExtensionValues, Response, ServerError};
-use talksy_schema::error::{ErrorCode, Refusal};
+use talksy_domain::error::{ApiError, ErrorCode};
 
 /// Most errors of one response; one hostile document can have thousands.
 const MAX_ERRORS: usize = 32;
@@ -16,7 +16,7 @@ const COERCION: [&str; 4] = [
 ];
 
 /// A refusal as a GraphQL error without location.
-pub fn server_error(refusal: &Refusal) -> ServerError {
+pub fn server_error(refusal: &ApiError) -> ServerError {
     let mut error = ServerError::new(refusal.message.as_str(), None);
     let mut extensions = ErrorExtensionValues::default();
     extensions.set("code", refusal.code.as_str());
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_code_that_is_there_stays() {
-        let refusal = Refusal::new(ErrorCode::RateLimited, "Wait.")
+        let refusal = ApiError::new(ErrorCode::RateLimited, "Wait.")
             .field("email")
             .retry_after(std::time::Duration::from_secs(7));
         let mut response = Response::from_errors(vec![server_error(&refusal)]);

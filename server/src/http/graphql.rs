@@ -16,7 +16,7 @@ use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use talksy_schema::error::{ErrorCode, Refusal};
+use talksy_domain::error::{ApiError, ErrorCode};
 use tracing::Instrument as _;
 
 use super::body::{self, Operations};
@@ -163,7 +163,7 @@ async fn many(
 
 async fn execute(server: &Arc<Transports>, prepared: Prepared) -> Encoded {
     if prepared.kind == OperationType::Subscription {
-        return encode_error(server_error(&Refusal::new(
+        return encode_error(server_error(&ApiError::new(
             ErrorCode::BadUserInput,
             "Subscriptions are served over WebSocket (`graphql-transport-ws`), or as an event \
              stream to requests that say `Accept: text/event-stream`.",
@@ -214,8 +214,8 @@ pub(super) async fn run(
 }
 
 /// What a client is told of a panic.
-pub(super) fn panicked() -> Refusal {
-    Refusal::new(
+pub(super) fn panicked() -> ApiError {
+    ApiError::new(
         ErrorCode::Internal,
         "The server failed to answer this. It has been logged.",
     )

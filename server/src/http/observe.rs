@@ -23,7 +23,7 @@ use futures_util::stream::BoxStream;
 use http::{HeaderName, HeaderValue, Method};
 use metrics::{Counter, Label, counter, gauge, histogram};
 use parking_lot::RwLock;
-use talksy_schema::error::ErrorCode;
+use talksy_domain::error::ErrorCode;
 use tracing::{Instrument as _, Span, error_span, field, trace_span};
 
 use super::Transports;

@@ -5,7 +5,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
-use talksy_schema::error::{ErrorCode, Refusal};
+use talksy_domain::error::{ApiError, ErrorCode};
 
 use super::errors::server_error;
 use super::media::Media;
@@ -64,7 +64,7 @@ impl Malformed {
             Some(Media::GraphqlResponse) => Media::GraphqlResponse,
             _ => Media::Json,
         };
-        let body: Bytes = encode_error(server_error(&Refusal::new(self.code, self.message))).body;
+        let body: Bytes = encode_error(server_error(&ApiError::new(self.code, self.message))).body;
         let mut response = uncached(self.status, media.content_type(), body);
         if self.status == StatusCode::METHOD_NOT_ALLOWED {
             response

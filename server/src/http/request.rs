@@ -8,7 +8,7 @@ use async_graphql::parser::types::OperationDefinition;
 use async_graphql::{Name, Positioned, Request, ServerError, Value, Variables};
 use serde::Deserialize;
 use serde::de::Error as _;
-use talksy_schema::error::{ErrorCode, Refusal};
+use talksy_domain::error::{ApiError, ErrorCode};
 
 use super::client::Caller;
 use super::errors::server_error;
@@ -71,10 +71,10 @@ pub(super) fn prepare(
 }
 
 fn check(guard: &Guard, params: Params, caller: &Caller) -> Result<Prepared, Box<ServerError>> {
-    let refused = |refusal: Refusal| Box::new(server_error(&refusal));
+    let refused = |refusal: ApiError| Box::new(server_error(&refusal));
     let query = params
         .query
-        .ok_or_else(|| refused(Refusal::new(ErrorCode::BadUserInput, NO_QUERY)))?;
+        .ok_or_else(|| refused(ApiError::new(ErrorCode::BadUserInput, NO_QUERY)))?;
     let document = guard.check(&query)?;
     let name = params.operation_name.filter(|name| !name.is_empty());
     let operation = document.operation(name.as_deref()).map_err(refused)?;
@@ -113,7 +113,7 @@ fn require_variables(
             Some(value) => *value == Value::Null,
         };
         if missing && !variable.var_type.node.nullable {
-            let mut error = server_error(&Refusal::new(
+            let mut error = server_error(&ApiError::new(
                 ErrorCode::BadUserInput,
                 format!(
                     "The variable `${name}` of type `{}` has no value.",

@@ -3,7 +3,7 @@
 use async_graphql::{Response, ServerError, Value};
 use bytes::Bytes;
 use serde::Serialize;
-use talksy_schema::error::Refusal;
+use talksy_domain::error::ApiError;
 
 use super::application::Payload;
 use super::errors::{complete, is_request_error, server_error};
@@ -68,7 +68,7 @@ pub fn payload(mut response: Response) -> Payload {
 }
 
 /// A refusal that ends an operation.
-pub fn error_payload(refusal: &Refusal) -> Payload {
+pub fn error_payload(refusal: &ApiError) -> Payload {
     let mut errors = [server_error(refusal)];
     stamp(&mut errors);
     Payload::Error(to_bytes(&errors))

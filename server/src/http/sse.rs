@@ -14,8 +14,8 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt as _, StreamExt as _};
 use http::{HeaderValue, StatusCode};
-use talksy_schema::context::{Authentication, Viewer};
-use talksy_schema::error::{ErrorCode, Refusal};
+use talksy_domain::error::{ApiError, ErrorCode};
+use talksy_domain::viewer::{Authentication, Viewer};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 
@@ -98,7 +98,7 @@ fn respond(body: Body) -> Response {
 struct Feed {
     payloads: BoxStream<'static, Payload>,
     id: RequestId,
-    end: BoxFuture<'static, Option<Refusal>>,
+    end: BoxFuture<'static, Option<ApiError>>,
     server: Arc<Transports>,
     viewer: Option<Viewer>,
     keep_alive: Pin<Box<Sleep>>,
@@ -149,7 +149,7 @@ impl Feed {
 }
 
 /// Resolves when the stream has to end: with what to tell the client, or with nothing on a stop.
-async fn end(server: Arc<Transports>, viewer: Option<Viewer>) -> Option<Refusal> {
+async fn end(server: Arc<Transports>, viewer: Option<Viewer>) -> Option<ApiError> {
     let Some(viewer) = viewer else {
         server.shutdown.cancelled().await;
         return None;
@@ -166,7 +166,7 @@ async fn end(server: Arc<Transports>, viewer: Option<Viewer>) -> Option<Refusal>
     tokio::select! {
         () = server.shutdown.cancelled() => None,
         () = until_expiry => Some(expired()),
-        () = server.app.revoked(&viewer) => Some(Refusal::new(
+        () = server.app.revoked(&viewer) => Some(ApiError::new(
             ErrorCode::Unauthenticated,
             "The session was revoked. Sign in again.",
         )),
@@ -178,15 +178,15 @@ fn token_left(server: &Transports, viewer: &Viewer) -> Duration {
     viewer.expires_at.since(server.app.now())
 }
 
-fn expired() -> Refusal {
-    Refusal::new(
+fn expired() -> ApiError {
+    ApiError::new(
         ErrorCode::TokenExpired,
         "The access token has expired. Refresh the session and subscribe again.",
     )
 }
 
 /// The last event of a stream that is refused from now on.
-fn refused(refusal: &Refusal) -> Bytes {
+fn refused(refusal: &ApiError) -> Bytes {
     match error_payload(refusal) {
         Payload::Next(errors) | Payload::Error(errors) => last(&errors),
     }

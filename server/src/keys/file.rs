@@ -16,7 +16,7 @@ use ed25519_dalek::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _};
 use secrecy::zeroize::Zeroizing;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use talksy_schema::clock::{Entropy, Timestamp};
+use talksy_domain::clock::{Entropy, Timestamp};
 
 use super::{KeyError, KeyInfo};
 

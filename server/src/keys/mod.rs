@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use secrecy::SecretSlice;
-use talksy_schema::clock::{Clock, Entropy, Timestamp};
+use talksy_domain::clock::{Clock, Entropy, Timestamp};
 
 pub use error::KeyError;
 
@@ -55,7 +55,7 @@ impl From<&crate::config::AuthConfig> for KeyOptions {
 }
 
 /// The server's keys, in force. Implements
-/// [`AccessTokens`](talksy_schema::accounts::tokens::AccessTokens).
+/// [`AccessTokens`](talksy_domain::auth::AccessTokens).
 pub struct Keys {
     path: PathBuf,
     /// How long a key verifies after it was retired.

@@ -8,7 +8,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
 use secrecy::SecretSlice;
 use secrecy::zeroize::Zeroizing;
 use serde::Serialize;
-use talksy_schema::clock::Timestamp;
+use talksy_domain::clock::Timestamp;
 
 use super::KeyError;
 use super::file::{self, KeyFile, StoredKey};

@@ -9,9 +9,9 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use talksy_schema::accounts::tokens::{AccessTokens, TokenProblem};
-use talksy_schema::context::Viewer;
-use talksy_schema::id::{self, IdGenerator};
+use talksy_domain::auth::{AccessTokens, TokenProblem};
+use talksy_domain::id::{self, IdGenerator};
+use talksy_domain::viewer::Viewer;
 use tempfile::TempDir;
 
 use super::*;

@@ -11,11 +11,11 @@ use jsonwebtoken::{Algorithm, Validation, decode, decode_header, encode};
 use moka::sync::Cache;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use talksy_schema::accounts::tokens::{AccessTokens, TokenProblem};
-use talksy_schema::clock::Timestamp;
-use talksy_schema::context::Viewer;
-use talksy_schema::error::PortError;
-use talksy_schema::id::{SessionId, UserId};
+use talksy_domain::auth::{AccessTokens, TokenProblem};
+use talksy_domain::clock::Timestamp;
+use talksy_domain::error::PortError;
+use talksy_domain::id::{SessionId, UserId};
+use talksy_domain::viewer::Viewer;
 
 use super::Keys;
 

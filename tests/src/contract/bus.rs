@@ -5,11 +5,11 @@
 
 use std::sync::Arc;
 
-use talksy_schema::chats::{ChatKind, ReadReceipt};
-use talksy_schema::id::{self, ChatId, UserId};
-use talksy_schema::live::{Bus, Event, Interest, Receiver, Signal, Topic};
-use talksy_schema::messages::{ClientMessageId, Message};
-use talksy_schema::presence::{Presence, PresenceStatus};
+use talksy_domain::chats::{ChatKind, ReadReceipt};
+use talksy_domain::events::{Bus, Event, Interest, Receiver, Signal, Topic};
+use talksy_domain::id::{self, ChatId, UserId};
+use talksy_domain::messages::{ClientMessageId, Message};
+use talksy_domain::presence::{Presence, PresenceStatus};
 
 use super::fixture::{draft_with_id, sorted, text_of};
 use super::{at_once, ids, now, random};

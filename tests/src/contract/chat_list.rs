@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use talksy_schema::accounts::{ProfileChange, User};
-use talksy_schema::chats::Chat;
-use talksy_schema::cursor::ChatCursor;
-use talksy_schema::id::{ChatId, UserId};
-use talksy_schema::messages::Message;
+use talksy_domain::chats::Chat;
+use talksy_domain::cursor::ChatCursor;
+use talksy_domain::id::{ChatId, UserId};
+use talksy_domain::messages::Message;
+use talksy_domain::users::{ProfileChange, User};
 
 use super::fixture::{Stores, draft, forward, name_of};
 use super::{ids, now};
@@ -181,7 +181,7 @@ pub async fn wildcards_in_a_search_mean_themselves(stores: &Stores) {
             name: Some(name_of("gone")),
             about: None,
         };
-        let renamed = stores.accounts.update_profile(other.id, &change).await;
+        let renamed = stores.users.update_profile(other.id, &change).await;
         assert_eq!(renamed.unwrap().unwrap().name.as_str(), "gone");
     }
 }
@@ -195,11 +195,7 @@ pub async fn a_search_goes_by_the_present_name(stores: &Stores) {
         name: Some(name_of("Röbert")),
         about: None,
     };
-    stores
-        .accounts
-        .update_profile(bob.id, &change)
-        .await
-        .unwrap();
+    stores.users.update_profile(bob.id, &change).await.unwrap();
     assert_eq!(list(stores, ada.id, Some("bob")).await, []);
     assert_eq!(list(stores, ada.id, Some("RÖB")).await, [chat.id]);
 }

@@ -1,13 +1,13 @@
 //! Chats and who is in them.
 
-use talksy_schema::chats::{Chat, Member, MemberRole};
-use talksy_schema::cursor::MemberCursor;
-use talksy_schema::id::ChatId;
+use talksy_domain::chats::{Chat, Member, MemberRole};
+use talksy_domain::cursor::MemberCursor;
+use talksy_domain::id::ChatId;
 
 use super::fixture::{Stores, direct_candidate, forward, sorted};
 use super::{at_once, ids, now};
 
-fn who(members: &[Member]) -> Vec<(ChatId, talksy_schema::id::UserId)> {
+fn who(members: &[Member]) -> Vec<(ChatId, talksy_domain::id::UserId)> {
     members
         .iter()
         .map(|member| (member.chat_id, member.user_id))
@@ -106,7 +106,7 @@ pub async fn unknown_chats_are_left_out(stores: &Stores) {
     let chats = &stores.chats;
     assert_eq!(chats.memberships(ada.id, nothing).await.unwrap(), []);
     assert_eq!(chats.first_members(nothing, 10).await.unwrap(), []);
-    assert_eq!(chats.slowest_readers(nothing).await.unwrap(), []);
+    assert_eq!(chats.lowest_read_marks(nothing).await.unwrap(), []);
     assert_eq!(chats.unread_counts(ada.id, nothing).await.unwrap(), []);
 }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use talksy_schema::accounts::codes::{Attempt, CodeDigest, CodeKey, CodeStore, Issue, IssuedCode};
-use talksy_schema::clock::Timestamp;
+use talksy_domain::auth::{Attempt, CodeDigest, CodeKey, CodeStore, Issue, IssuedCode};
+use talksy_domain::clock::Timestamp;
 
 use super::fixture::sorted;
 use super::{at_once, now, random};

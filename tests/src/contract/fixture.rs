@@ -2,23 +2,27 @@
 
 use std::sync::Arc;
 
-use talksy_schema::accounts::{AccountStore, DisplayName, User};
-use talksy_schema::chats::{Chat, ChatKind, ChatStore};
-use talksy_schema::clock::Timestamp;
-use talksy_schema::id::{ChatId, UserId};
-use talksy_schema::mail::EmailAddress;
-use talksy_schema::messages::{
+use talksy_domain::auth::SessionStore;
+use talksy_domain::chats::{Chat, ChatKind, ChatStore};
+use talksy_domain::clock::Timestamp;
+use talksy_domain::id::{ChatId, UserId};
+use talksy_domain::mail::EmailAddress;
+use talksy_domain::messages::{
     Append, Appended, ClientMessageId, Message, MessageKind, MessageStore, MessageText,
 };
-use talksy_schema::page::Window;
+use talksy_domain::page::Window;
+use talksy_domain::users::UserStore;
+use talksy_domain::users::{DisplayName, User};
 
 use super::{ids, now, word};
 
 /// Accounts, chats and messages over one backend.
 #[derive(Clone)]
 pub struct Stores {
-    /// The users and sessions.
-    pub accounts: Arc<dyn AccountStore>,
+    /// The users.
+    pub users: Arc<dyn UserStore>,
+    /// Sessions.
+    pub sessions: Arc<dyn SessionStore>,
     /// The chats and members.
     pub chats: Arc<dyn ChatStore>,
     /// The messages.
@@ -29,11 +33,12 @@ impl Stores {
     /// The three ports of one store.
     pub fn of<S>(store: S) -> Self
     where
-        S: AccountStore + ChatStore + MessageStore + 'static,
+        S: UserStore + SessionStore + ChatStore + MessageStore + 'static,
     {
         let store = Arc::new(store);
         Self {
-            accounts: Arc::clone(&store) as _,
+            users: Arc::clone(&store) as _,
+            sessions: Arc::clone(&store) as _,
             chats: Arc::clone(&store) as _,
             messages: store,
         }
@@ -42,7 +47,7 @@ impl Stores {
     /// Makes a user of this name.
     pub(super) async fn user(&self, name: &str) -> User {
         let (user, made) = self
-            .accounts
+            .users
             .find_or_create_user(&candidate(name))
             .await
             .unwrap();
@@ -88,7 +93,7 @@ impl Stores {
     pub(super) async fn append(&self, draft: &Message) -> Appended {
         match self.messages.append(draft).await.unwrap() {
             Append::Done(appended) => *appended,
-            refused => panic!("a member's message was refused: {refused:?}"),
+            refused @ Append::Denied(_) => panic!("a member's message was refused: {refused:?}"),
         }
     }
 

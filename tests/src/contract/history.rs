@@ -1,8 +1,9 @@
 //! Reading messages: pages in every direction, the newest of each chat, and chats' ends.
 
-use talksy_schema::id::{ChatId, MessageId};
-use talksy_schema::messages::{Head, Message, Seq};
-use talksy_schema::page::Window;
+use talksy_domain::id::{ChatId, MessageId};
+use talksy_domain::messages::{Head, Message};
+use talksy_domain::page::Window;
+use talksy_domain::seq::Seq;
 
 use super::fixture::{Stores, backward, forward, seqs, sorted};
 use super::ids;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use talksy_schema::limits::{Decision, Quota, RateLimiter, Rule};
+use talksy_domain::limits::{Decision, Quota, RateLimiter, Rule};
 
 use super::{at_once, word};
 

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use talksy_domain::id::MailJobId;
+use talksy_domain::mail::{EmailAddress, MAIL_JOB_VERSION, MailContent, MailJob, MailQueue};
 use talksy_mail_worker::transport::{SendError, Transport};
-use talksy_schema::id::MailJobId;
-use talksy_schema::mail::{EmailAddress, MAIL_JOB_VERSION, MailContent, MailJob, MailQueue};
 use tokio::sync::mpsc;
 
 use super::fixture::sorted;

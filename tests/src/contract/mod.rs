@@ -16,7 +16,6 @@
     reason = "a rule panics where an adapter breaks it"
 )]
 
-pub mod accounts;
 pub mod bus;
 pub mod chat_list;
 pub mod chats;
@@ -32,13 +31,14 @@ pub mod retries;
 pub mod sending;
 pub mod sessions;
 mod suite;
+pub mod users;
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use talksy_schema::clock::{Clock as _, Entropy as _, SystemClock, SystemEntropy, Timestamp};
-use talksy_schema::id::IdGenerator;
+use talksy_domain::clock::{Clock as _, Entropy as _, SystemClock, SystemEntropy, Timestamp};
+use talksy_domain::id::IdGenerator;
 use tokio::sync::Barrier;
 
 pub use fixture::Stores;

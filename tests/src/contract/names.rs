@@ -1,8 +1,8 @@
 //! The search of users by name.
 
-use talksy_schema::accounts::{ProfileChange, User};
-use talksy_schema::cursor::UserCursor;
-use talksy_schema::id::UserId;
+use talksy_domain::cursor::UserCursor;
+use talksy_domain::id::UserId;
+use talksy_domain::users::{ProfileChange, User};
 
 use super::fixture::{Stores, forward, name_of};
 use super::{ids, word};
@@ -16,7 +16,7 @@ fn place(user: &User) -> UserCursor {
 
 async fn found(stores: &Stores, prefix: &str, except: UserId) -> Vec<String> {
     let page = stores
-        .accounts
+        .users
         .users_by_name(prefix, except, &forward(None, 100))
         .await
         .unwrap();
@@ -113,7 +113,7 @@ pub async fn names_are_in_order_then_ids(stores: &Stores) {
     }
     users.sort_by_key(|user| (user.name.sort_key(), user.id));
     let page = stores
-        .accounts
+        .users
         .users_by_name(&word, nobody(), &forward(None, 100))
         .await
         .unwrap();
@@ -129,7 +129,7 @@ pub async fn the_one_who_asks_is_left_out(stores: &Stores) {
     assert_eq!(found(stores, &word, ada.id).await, names(&bob));
     assert_eq!(found(stores, &word, bob.id).await, names(&ada));
     let page = stores
-        .accounts
+        .users
         .users_by_name(&word, bob.id, &forward(None, 1))
         .await
         .unwrap();
@@ -149,7 +149,7 @@ pub async fn names_are_read_in_pages(stores: &Stores) {
     loop {
         let window = forward(read.last().map(place), 2);
         let page = stores
-            .accounts
+            .users
             .users_by_name(&word, nobody(), &window)
             .await
             .unwrap();
@@ -169,7 +169,7 @@ pub async fn the_edges_of_a_page_of_names(stores: &Stores) {
     let word = word();
     let ask = async |after, limit| {
         let window = forward(after, limit);
-        let page = stores.accounts.users_by_name(&word, nobody(), &window);
+        let page = stores.users.users_by_name(&word, nobody(), &window);
         let page = page.await.unwrap();
         (page.items.len(), page.has_next)
     };
@@ -188,11 +188,7 @@ pub async fn a_new_name_is_found_and_the_old_one_is_not(stores: &Stores) {
         name: Some(name_of(&new.to_uppercase())),
         about: None,
     };
-    stores
-        .accounts
-        .update_profile(ada.id, &change)
-        .await
-        .unwrap();
+    stores.users.update_profile(ada.id, &change).await.unwrap();
     assert_eq!(found(stores, &old, nobody()).await, [""; 0]);
     assert_eq!(found(stores, &new, nobody()).await, [new.to_uppercase()]);
 }

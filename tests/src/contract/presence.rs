@@ -6,9 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use talksy_schema::clock::Timestamp;
-use talksy_schema::id::UserId;
-use talksy_schema::presence::{ConnectionId, PresenceStore};
+use talksy_domain::clock::Timestamp;
+use talksy_domain::id::UserId;
+use talksy_domain::presence::{ConnectionId, PresenceStore};
 
 use super::fixture::sorted;
 use super::{at_once, ids, now, random};

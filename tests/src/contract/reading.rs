@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use talksy_schema::chats::{Member, ReadMark};
-use talksy_schema::clock::Timestamp;
-use talksy_schema::id::{ChatId, UserId};
-use talksy_schema::messages::{Message, MessageKind, Seq};
+use talksy_domain::chats::{Member, ReadMark};
+use talksy_domain::clock::Timestamp;
+use talksy_domain::id::{ChatId, UserId};
+use talksy_domain::messages::{Message, MessageKind};
+use talksy_domain::seq::Seq;
 
 use super::fixture::{Stores, draft, sorted};
 use super::{at_once, ids, now};
@@ -206,7 +207,7 @@ pub async fn the_slowest_readers_of_each_chat(stores: &Stores) {
         mark(stores, chat, user, seq, now()).await;
     }
     let asked = [with_eve, ids().next(), with_bob];
-    let found = stores.chats.slowest_readers(&asked).await.unwrap();
+    let found = stores.chats.lowest_read_marks(&asked).await.unwrap();
     assert_eq!(found.len(), 4);
     let of = |chat| {
         let members = found.iter().filter(move |member| member.chat_id == chat);
@@ -214,8 +215,8 @@ pub async fn the_slowest_readers_of_each_chat(stores: &Stores) {
     };
     assert_eq!(of(with_bob).collect::<Vec<_>>(), [(bob.id, 4), (ada.id, 6)]);
     assert_eq!(of(with_eve).collect::<Vec<_>>(), [(ada.id, 1), (eve.id, 2)]);
-    let unread = stores.chats.slowest_readers(&[without]).await.unwrap();
+    let unread = stores.chats.lowest_read_marks(&[without]).await.unwrap();
     let unread = sorted(unread.iter().map(|member| member.user_id));
     assert_eq!(unread, sorted([bob.id, eve.id]), "in a tie, both");
-    assert_eq!(stores.chats.slowest_readers(&[]).await.unwrap(), []);
+    assert_eq!(stores.chats.lowest_read_marks(&[]).await.unwrap(), []);
 }

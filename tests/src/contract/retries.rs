@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use talksy_schema::messages::{Append, ClientMessageId, Message};
+use talksy_domain::access::Denied;
+use talksy_domain::messages::{Append, ClientMessageId, Message};
 
 use super::fixture::{Stores, draft, draft_with_id, seqs, text_of};
 use super::{at_once, ids, now, word};
@@ -157,8 +158,8 @@ pub async fn a_refused_send_does_not_use_its_id(stores: &Stores) {
     let [ada, bob] = stores.users().await;
     let early = draft_with_id(ids().next(), ada.id, &word());
     let refused = stores.messages.append(&early).await.unwrap();
-    assert_eq!(refused, Append::NoChat);
-    let candidate = talksy_schema::chats::Chat {
+    assert_eq!(refused, Append::Denied(Denied::NoChat));
+    let candidate = talksy_domain::chats::Chat {
         id: early.chat_id,
         ..super::fixture::direct_candidate(now())
     };

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use talksy_schema::id::ChatId;
-use talksy_schema::messages::{Append, Appended, Head, Message, MessageKind, Seq};
+use talksy_domain::access::Denied;
+use talksy_domain::id::ChatId;
+use talksy_domain::messages::{Append, Appended, Head, Message, MessageKind};
+use talksy_domain::seq::Seq;
 
 use super::fixture::{Stores, backward, draft, forward, seqs, sorted, text_of};
 use super::{at_once, ids, now};
@@ -231,7 +233,7 @@ pub async fn a_system_message_has_no_sender(stores: &Stores) {
     };
     assert_eq!(newest, [message]);
     let refused = stores.messages.append(&nowhere).await.unwrap();
-    assert_eq!(refused, Append::NoChat);
+    assert_eq!(refused, Append::Denied(Denied::NoChat));
 }
 
 /// Who is no member sends nothing: no message, no number, no activity.
@@ -246,7 +248,7 @@ pub async fn a_strangers_message_leaves_nothing(stores: &Stores) {
             ..draft(chat.id, stranger)
         };
         let answer = stores.messages.append(&late).await.unwrap();
-        assert_eq!(answer, Append::NotMember);
+        assert_eq!(answer, Append::Denied(Denied::NotMember));
         assert_eq!(stores.messages.messages(&[late.id]).await.unwrap(), []);
     }
     assert_eq!(stores.chat(chat.id).await, before);
@@ -260,7 +262,7 @@ pub async fn a_message_to_no_chat_leaves_nothing(stores: &Stores) {
     let [ada] = stores.users().await;
     let nowhere = draft(ids().next(), ada.id);
     let answer = stores.messages.append(&nowhere).await.unwrap();
-    assert_eq!(answer, Append::NoChat);
+    assert_eq!(answer, Append::Denied(Denied::NoChat));
     let (chat, messages) = (nowhere.chat_id, &stores.messages);
     assert_eq!(messages.messages(&[nowhere.id]).await.unwrap(), []);
     assert_eq!(messages.heads(&[chat]).await.unwrap(), []);
@@ -284,7 +286,7 @@ pub async fn refused_sends_among_others_make_no_hole(stores: &Stores) {
                 let draft = draft(chat, sender);
                 match stores.messages.append(&draft).await.unwrap() {
                     Append::Done(appended) if is_member => sent.push(appended.message),
-                    Append::NotMember if !is_member => {}
+                    Append::Denied(Denied::NotMember) if !is_member => {}
                     other => panic!("{other:?}"),
                 }
             }

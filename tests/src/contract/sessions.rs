@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use talksy_schema::accounts::{Rotation, Session, TokenHash};
-use talksy_schema::clock::Timestamp;
-use talksy_schema::id::{SessionId, UserId};
+use talksy_domain::auth::{Rotation, Session, TokenHash};
+use talksy_domain::clock::Timestamp;
+use talksy_domain::id::{SessionId, UserId};
 
 use super::fixture::Stores;
 use super::{at_once, ids, now, random};
@@ -32,7 +32,7 @@ async fn signed_in(stores: &Stores, now: Timestamp) -> (Session, TokenHash) {
     let [user] = stores.users().await;
     let (session, token) = (new_session(user.id, now), token());
     stores
-        .accounts
+        .sessions
         .create_session(&session, token)
         .await
         .unwrap();
@@ -40,7 +40,7 @@ async fn signed_in(stores: &Stores, now: Timestamp) -> (Session, TokenHash) {
 }
 
 async fn kept(stores: &Stores, id: SessionId) -> Option<Session> {
-    stores.accounts.session(id).await.unwrap()
+    stores.sessions.session(id).await.unwrap()
 }
 
 /// Presents a token an hour after the session was made.
@@ -52,7 +52,7 @@ async fn rotate(
 ) -> Rotation {
     let now = session.created_at + Duration::from_hours(1);
     stores
-        .accounts
+        .sessions
         .rotate_session(session.id, presented, replacement, now, now + DAY)
         .await
         .unwrap()
@@ -84,7 +84,7 @@ pub async fn a_session_is_kept_as_it_was_made(stores: &Stores) {
     };
     for session in [plain, local] {
         stores
-            .accounts
+            .sessions
             .create_session(&session, token())
             .await
             .unwrap();
@@ -112,21 +112,21 @@ pub async fn sessions_are_listed_until_they_expire(stores: &Stores) {
     let foreign = session(bob.id, 50, end + second);
     for session in [&middle, &expired, &newest, &foreign, &oldest] {
         stores
-            .accounts
+            .sessions
             .create_session(session, token())
             .await
             .unwrap();
     }
-    let accounts = &stores.accounts;
+    let sessions = &stores.sessions;
     assert_eq!(
-        accounts.sessions_of(ada.id, end).await.unwrap(),
+        sessions.sessions_of(ada.id, end).await.unwrap(),
         [newest, middle, oldest],
         "one that ends at this instant is over"
     );
-    assert_eq!(accounts.sessions_of(ada.id, now).await.unwrap().len(), 4);
+    assert_eq!(sessions.sessions_of(ada.id, now).await.unwrap().len(), 4);
     assert_eq!(kept(stores, expired.id).await, Some(expired));
     assert_eq!(
-        accounts.sessions_of(ids().next(), now).await.unwrap(),
+        sessions.sessions_of(ids().next(), now).await.unwrap(),
         [],
         "nobody's"
     );
@@ -148,7 +148,7 @@ pub async fn the_current_token_rotates(stores: &Stores) {
         };
     }
     let listed = stores
-        .accounts
+        .sessions
         .sessions_of(session.user_id, session.last_used_at)
         .await;
     assert_eq!(listed.unwrap(), [session]);
@@ -164,7 +164,7 @@ pub async fn an_old_token_is_found_reused(stores: &Stores) {
     for old in [first, second, first] {
         let later = session.created_at + Duration::from_hours(2);
         let answer = stores
-            .accounts
+            .sessions
             .rotate_session(session.id, old, token(), later, later + DAY)
             .await
             .unwrap();
@@ -197,8 +197,8 @@ pub async fn a_foreign_token_is_unknown(stores: &Stores) {
 pub async fn an_expired_session_does_not_rotate(stores: &Stores) {
     let (session, current) = signed_in(stores, now()).await;
     let at = async |now: Timestamp, replacement| {
-        let accounts = &stores.accounts;
-        let answer = accounts.rotate_session(session.id, current, replacement, now, now + DAY);
+        let sessions = &stores.sessions;
+        let answer = sessions.rotate_session(session.id, current, replacement, now, now + DAY);
         answer.await.unwrap()
     };
     let end = session.expires_at;
@@ -246,7 +246,7 @@ pub async fn a_session_is_deleted_by_its_user(stores: &Stores) {
     let (other, others) = signed_in(stores, now()).await;
     let second = token();
     rotate(stores, &session, first, second).await;
-    let delete = async |id, user| stores.accounts.delete_session(id, user).await.unwrap();
+    let delete = async |id, user| stores.sessions.delete_session(id, user).await.unwrap();
     assert!(!delete(session.id, other.user_id).await);
     assert!(!delete(ids().next(), session.user_id).await);
     assert!(kept(stores, session.id).await.is_some(), "still there");
@@ -254,7 +254,7 @@ pub async fn a_session_is_deleted_by_its_user(stores: &Stores) {
     assert!(delete(session.id, session.user_id).await);
     assert!(!delete(session.id, session.user_id).await);
     assert_eq!(kept(stores, session.id).await, None);
-    let listed = stores.accounts.sessions_of(session.user_id, now()).await;
+    let listed = stores.sessions.sessions_of(session.user_id, now()).await;
     assert_eq!(listed.unwrap(), []);
     for gone in [first, second] {
         let answer = rotate(stores, &session, gone, token()).await;
@@ -268,9 +268,9 @@ pub async fn a_session_is_deleted_by_its_user(stores: &Stores) {
 pub async fn of_concurrent_deletions_one_is_told(stores: &Stores) {
     let (session, _) = signed_in(stores, now()).await;
     let answers = at_once((0..8).map(|_| {
-        let (accounts, session) = (stores.accounts.clone(), session.clone());
+        let (sessions, session) = (stores.sessions.clone(), session.clone());
         async move {
-            let deleted = accounts.delete_session(session.id, session.user_id);
+            let deleted = sessions.delete_session(session.id, session.user_id);
             deleted.await.unwrap()
         }
     }))

@@ -24,7 +24,7 @@ macro_rules! contract_suite {
         }
     };
     (@stores $meta:tt $backend:expr) => {
-        $crate::contract_suite!(@shared accounts $meta $backend => [
+        $crate::contract_suite!(@shared users $meta $backend => [
             a_user_is_kept_as_it_was_made,
             an_address_has_one_user,
             concurrent_first_sign_ins_make_one_user,

@@ -6,8 +6,9 @@ use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use talksy_schema::live::{Feed as _, LivePolicy, MessageFeed};
-use talksy_schema::messages::{Message, Seq};
+use talksy_domain::feeds::{Feed as _, FeedPolicy, MessageFeed};
+use talksy_domain::messages::Message;
+use talksy_domain::seq::Seq;
 use talksy_tests::chaos::{ChaosBus, Faults};
 use talksy_tests::soon;
 use tokio::sync::watch;
@@ -152,7 +153,7 @@ fn as_usize(seq: Seq) -> usize {
     usize::try_from(seq).unwrap()
 }
 
-async fn run(case: Case, backend: Arc<Backend>, live: LivePolicy) {
+async fn run(case: Case, backend: Arc<Backend>, live: FeedPolicy) {
     let bus = Arc::new(ChaosBus::new(case.faults, case.seed, case.mailbox));
     let run = Arc::new(Run {
         world: World::new(backend, bus, live).await,

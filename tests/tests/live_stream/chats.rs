@@ -1,13 +1,14 @@
 //! `chatUpdated`: which chats changed, each once, whatever happened to them meanwhile.
 
-use talksy_schema::id::ChatId;
-use talksy_schema::live::{ChatFeed, Event, Topic};
+use talksy_domain::events::{Event, Topic};
+use talksy_domain::feeds::ChatFeed;
+use talksy_domain::id::ChatId;
 
 use super::script::Mode;
 use super::world::{World, next, no_heartbeat, nothing_waits, take};
 
 async fn sidebar(world: &World) -> ChatFeed {
-    world.services.live.chats(&world.ben).await.unwrap()
+    world.services.feeds.chats(&world.ben).await.unwrap()
 }
 
 /// A chat of Ben with somebody new.
@@ -55,7 +56,7 @@ async fn a_read_mark_changes_a_sidebar_that_shows_it() {
     chats.mark_read(&world.ben, world.chat, 2).await.unwrap();
     let mut in_a_group = bus.kept().into_iter().map(|(topic, event)| match event {
         Event::ReadReceipt { receipt, .. } => {
-            let chat_kind = talksy_schema::chats::ChatKind::Group;
+            let chat_kind = talksy_domain::chats::ChatKind::Group;
             (topic, Event::ReadReceipt { receipt, chat_kind })
         }
         other => panic!("{other:?}"),

@@ -1,7 +1,8 @@
 //! Messages that the bus does not bring, or not in order, one kind of fault at a time.
 
 use futures_util::future::{join_all, try_join_all};
-use talksy_schema::live::{Event, LivePolicy, Topic};
+use talksy_domain::events::{Event, Topic};
+use talksy_domain::feeds::FeedPolicy;
 
 use super::script::Mode;
 use super::world::{
@@ -173,7 +174,7 @@ async fn many_subscribers_with_one_hole_read_it_from_the_store_together() {
 #[tokio::test]
 async fn subscribers_of_several_chats_who_look_at_once_see_their_own() {
     // The ends of the chats lie so far apart that one taken for the other is noticed.
-    let policy = LivePolicy {
+    let policy = FeedPolicy {
         replay_limit: 5,
         ..no_heartbeat()
     };
@@ -185,9 +186,9 @@ async fn subscribers_of_several_chats_who_look_at_once_see_their_own() {
     for _ in 0..20 {
         world.send_to(other, &cleo, "before").await;
     }
-    let live = &world.services.live;
+    let feeds = &world.services.feeds;
     let mut here = join_all((0..20).map(|_| world.follow())).await;
-    let elsewhere = (0..20).map(|_| live.messages(&world.ben, other, None));
+    let elsewhere = (0..20).map(|_| feeds.messages(&world.ben, other, None));
     let mut elsewhere = try_join_all(elsewhere).await.unwrap();
     bus.set(Mode::Lose);
     world.send_many(3).await;

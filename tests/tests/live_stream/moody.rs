@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use talksy_schema::chats::{Chat, ChatStore, Member, ReadMark};
-use talksy_schema::clock::Timestamp;
-use talksy_schema::cursor::{ChatCursor, MemberCursor};
-use talksy_schema::error::PortError;
-use talksy_schema::id::{ChatId, MessageId, UserId};
-use talksy_schema::messages::{Append, Head, Message, MessageStore, Seq};
-use talksy_schema::page::{Page, Window};
-use talksy_schema::services::Ports;
+use talksy_domain::access::Denied;
+use talksy_domain::chats::{Chat, ChatStore, Member, ReadMark};
+use talksy_domain::clock::Timestamp;
+use talksy_domain::cursor::{ChatCursor, MemberCursor};
+use talksy_domain::error::PortError;
+use talksy_domain::id::{ChatId, MessageId, UserId};
+use talksy_domain::messages::{Append, Head, Message, MessageStore};
+use talksy_domain::page::{Page, Window};
+use talksy_domain::seq::Seq;
+use talksy_domain::services::Ports;
 use tokio::sync::watch;
 
 /// The store with its moods.
@@ -122,7 +124,7 @@ impl MessageStore for MoodyStore {
     async fn append(&self, draft: &Message) -> Result<Append, PortError> {
         let sender = draft.sender_id;
         if sender.is_some_and(|sender| !self.mood.lock().is_member(draft.chat_id, sender)) {
-            return Ok(Append::NotMember);
+            return Ok(Append::Denied(Denied::NotMember));
         }
         Ok(match self.messages.append(draft).await? {
             Append::Done(mut appended) => {
@@ -233,9 +235,9 @@ impl ChatStore for MoodyStore {
         self.chats.first_members(chats, limit).await
     }
 
-    async fn slowest_readers(&self, chats: &[ChatId]) -> Result<Vec<Member>, PortError> {
+    async fn lowest_read_marks(&self, chats: &[ChatId]) -> Result<Vec<Member>, PortError> {
         self.up()?;
-        self.chats.slowest_readers(chats).await
+        self.chats.lowest_read_marks(chats).await
     }
 
     async fn sharing(&self, user: UserId, others: &[UserId]) -> Result<Vec<UserId>, PortError> {

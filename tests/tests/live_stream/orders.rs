@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use talksy_schema::live::{Event, Topic};
-use talksy_schema::messages::Seq;
+use talksy_domain::events::{Event, Topic};
+use talksy_domain::seq::Seq;
 
 use super::property::{check, runtime};
 use super::script::{Mode, ScriptBus};

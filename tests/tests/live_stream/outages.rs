@@ -1,14 +1,16 @@
 //! The store is away for a while: feeds wait for it, and lose nothing.
 
-use talksy_schema::error::PortError;
-use talksy_schema::live::{Event, Feed as _, LiveError, Topic};
+use talksy_domain::access::{AccessError, Denied};
+use talksy_domain::error::PortError;
+use talksy_domain::events::{Event, Topic};
+use talksy_domain::feeds::{Feed as _, FeedError};
 use talksy_tests::soon;
 
 use super::script::Mode;
 use super::world::{World, message, next, no_heartbeat, quick_heartbeat, seqs};
 
 /// Lets the feed run into the outage, ends that, and returns what came then.
-async fn through_the_outage(world: &World, feed: &mut talksy_schema::live::MessageFeed) -> u32 {
+async fn through_the_outage(world: &World, feed: &mut talksy_domain::feeds::MessageFeed) -> u32 {
     let end_of_outage = async {
         soon("the feed to try in vain", world.store.refused(2)).await;
         world.store.come_back();
@@ -70,7 +72,13 @@ async fn a_membership_that_cannot_be_checked_is_neither_given_nor_taken() {
         world.store.come_back();
     };
     let (ended, ()) = tokio::join!(super::world::end(&mut feed), end_of_outage);
-    assert!(matches!(ended, LiveError::NotMember), "{ended:?}");
+    assert!(
+        matches!(
+            ended,
+            FeedError::Access(AccessError::Denied(Denied::NotMember))
+        ),
+        "{ended:?}"
+    );
 }
 
 #[tokio::test]
@@ -81,7 +89,7 @@ async fn to_open_a_feed_the_store_must_be_there() {
     assert!(
         matches!(
             refused,
-            Some(LiveError::Port(PortError::Unavailable { .. }))
+            Some(FeedError::Port(PortError::Unavailable { .. }))
         ),
         "{refused:?}"
     );
@@ -90,9 +98,9 @@ async fn to_open_a_feed_the_store_must_be_there() {
 #[tokio::test]
 async fn the_sidebar_and_the_receipts_outlive_it_too() {
     let (world, bus) = World::scripted(16, no_heartbeat()).await;
-    let live = &world.services.live;
-    let mut chats = live.chats(&world.ben).await.unwrap();
-    let mut receipts = live.receipts(&world.ben, world.chat).await.unwrap();
+    let feeds = &world.services.feeds;
+    let mut chats = feeds.chats(&world.ben).await.unwrap();
+    let mut receipts = feeds.receipts(&world.ben, world.chat).await.unwrap();
     bus.set(Mode::Lose);
     world.send(&world.ann, "unheard").await;
     let read = world
@@ -114,8 +122,8 @@ async fn the_sidebar_and_the_receipts_outlive_it_too() {
 #[tokio::test]
 async fn the_presence_feed_outlives_it_too() {
     let (world, bus) = World::scripted(16, no_heartbeat()).await;
-    let live = &world.services.live;
-    let feed = live.presence(&world.ben, vec![world.ann.user_id]).await;
+    let feeds = &world.services.feeds;
+    let feed = feeds.presence(&world.ben, vec![world.ann.user_id]).await;
     let mut feed = feed.unwrap();
     let offline = next(&mut feed).await;
     world.store.go_down();

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use talksy_schema::clock::Clock as _;
-use talksy_schema::context::Viewer;
-use talksy_schema::live::{Event, LiveError, PresenceFeed, Topic};
-use talksy_schema::presence::{Presence, PresencePolicy, PresenceStatus};
-use talksy_schema::services::Services;
+use talksy_domain::clock::Clock as _;
+use talksy_domain::events::{Event, Topic};
+use talksy_domain::feeds::{FeedError, PresenceFeed};
+use talksy_domain::presence::{Presence, PresencePolicy, PresenceStatus};
+use talksy_domain::services::Services;
+use talksy_domain::viewer::Viewer;
 use talksy_tests::{eventually, soon};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -16,8 +17,8 @@ use super::world::{World, next, no_heartbeat, take};
 
 /// What Ben sees of Ann.
 async fn of_ann(world: &World) -> PresenceFeed {
-    let live = &world.services.live;
-    let feed = live.presence(&world.ben, vec![world.ann.user_id]).await;
+    let feeds = &world.services.feeds;
+    let feed = feeds.presence(&world.ben, vec![world.ann.user_id]).await;
     feed.unwrap()
 }
 
@@ -31,7 +32,9 @@ fn run(services: &Services) -> DropGuard {
 }
 
 async fn is_online(world: &World, who: &Viewer) -> bool {
-    let states = world.services.presence.states(&[who.user_id]).await;
+    let services = &world.services;
+    let seen = services.access.acquainted(who, &[who.user_id]).await;
+    let states = services.presence.states(&seen.unwrap()).await;
     states.unwrap()[0].status == PresenceStatus::Online
 }
 
@@ -109,8 +112,8 @@ async fn a_reload_shows_no_gap() {
     let presence = &world.services.presence;
     let grace = PresencePolicy::default().grace;
     let both = vec![world.ann.user_id, world.ben.user_id];
-    let live = &world.services.live;
-    let mut feed = live.presence(&world.ben, both).await.unwrap();
+    let feeds = &world.services.feeds;
+    let mut feed = feeds.presence(&world.ben, both).await.unwrap();
     take(&mut feed, 2).await;
 
     let before = presence.connect(&world.ann);
@@ -203,15 +206,15 @@ async fn nobody_is_stuck_offline_who_came_back_as_their_leaving_was_told() {
 async fn strangers_are_not_shown_and_former_friends_no_longer() {
     let (world, bus) = World::scripted(16, no_heartbeat()).await;
     let eve = world.person("eve").await;
-    let live = &world.services.live;
+    let feeds = &world.services.feeds;
     let wanted = vec![world.ann.user_id, eve.user_id];
-    match live.presence(&world.ben, wanted).await.err() {
-        Some(LiveError::NotShared(user)) => assert_eq!(user, eve.user_id),
+    match feeds.presence(&world.ben, wanted).await.err() {
+        Some(FeedError::NotShared(user)) => assert_eq!(user, eve.user_id),
         other => panic!("{other:?}"),
     }
 
     let both = vec![world.ann.user_id, world.ben.user_id, world.ann.user_id];
-    let mut feed = live.presence(&world.ben, both).await.unwrap();
+    let mut feed = feeds.presence(&world.ben, both).await.unwrap();
     next(&mut feed).await;
     next(&mut feed).await;
     world.store.remove(world.chat, world.ben.user_id);

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use talksy_schema::chats::{ChatKind, ReadReceipt};
-use talksy_schema::clock::Clock as _;
-use talksy_schema::context::Viewer;
-use talksy_schema::live::{Event, Feed as _, ReceiptFeed, Topic};
-use talksy_schema::messages::Seq;
+use talksy_domain::chats::{ChatKind, ReadReceipt};
+use talksy_domain::clock::Clock as _;
+use talksy_domain::events::{Event, Topic};
+use talksy_domain::feeds::{Feed as _, ReceiptFeed};
+use talksy_domain::seq::Seq;
+use talksy_domain::viewer::Viewer;
 use talksy_tests::soon;
 use tokio::sync::{Semaphore, mpsc};
 
@@ -18,8 +19,8 @@ use super::script::{Mode, ScriptBus};
 use super::world::{Backend, World, next, no_heartbeat, nothing_waits, take};
 
 async fn receipts(world: &World) -> ReceiptFeed {
-    let live = &world.services.live;
-    live.receipts(&world.ben, world.chat).await.unwrap()
+    let feeds = &world.services.feeds;
+    feeds.receipts(&world.ben, world.chat).await.unwrap()
 }
 
 async fn read(world: &World, who: &Viewer, seq: Seq) -> ReadReceipt {
@@ -123,8 +124,8 @@ async fn read_and_tell(backend: Arc<Backend>, mailbox: usize, readings: Vec<Read
     let bus = ScriptBus::new(mailbox);
     let world = World::new(backend, Arc::clone(&bus) as _, no_heartbeat()).await;
     world.send_many(10).await;
-    let live = &world.services.live;
-    let mut feed = live.receipts(&world.ben, world.chat).await.unwrap();
+    let feeds = &world.services.feeds;
+    let mut feed = feeds.receipts(&world.ben, world.chat).await.unwrap();
     let (told, mut hears) = mpsc::unbounded_channel();
     let may_hear = Arc::new(Semaphore::new(0));
     let permits = Arc::clone(&may_hear);

@@ -1,7 +1,9 @@
 //! Who is no member any more is told so and nothing else, whether or not the word of it came.
 
-use talksy_schema::context::Viewer;
-use talksy_schema::live::{Event, LiveError, Topic};
+use talksy_domain::access::{AccessError, Denied};
+use talksy_domain::events::{Event, Topic};
+use talksy_domain::feeds::FeedError;
+use talksy_domain::viewer::Viewer;
 
 use super::script::{Mode, ScriptBus};
 use super::world::{World, end, no_heartbeat, nothing_waits, quick_heartbeat, seqs};
@@ -25,9 +27,9 @@ fn remove_ben(world: &World, bus: &ScriptBus) {
 async fn every_feed_of_the_chat_ends_at_once() {
     let (world, bus) = World::scripted(16, no_heartbeat()).await;
     let mut messages = world.follow().await;
-    let live = &world.services.live;
-    let mut receipts = live.receipts(&world.ben, world.chat).await.unwrap();
-    let mut typing = live.typing(&world.ben, world.chat).await.unwrap();
+    let feeds = &world.services.feeds;
+    let mut receipts = feeds.receipts(&world.ben, world.chat).await.unwrap();
+    let mut typing = feeds.typing(&world.ben, world.chat).await.unwrap();
     world.send(&world.ann, "still for ben").await;
     assert_eq!(seqs(&mut messages, 1).await, [1]);
     remove_ben(&world, &bus);
@@ -38,7 +40,13 @@ async fn every_feed_of_the_chat_ends_at_once() {
         end(&mut typing).await,
     ];
     for error in ended {
-        assert!(matches!(error, LiveError::NotMember), "{error:?}");
+        assert!(
+            matches!(
+                error,
+                FeedError::Access(AccessError::Denied(Denied::NotMember))
+            ),
+            "{error:?}"
+        );
     }
 }
 
@@ -67,7 +75,10 @@ async fn where_the_word_was_lost_the_next_message_carries_it() {
     world.store.remove(world.chat, world.ben.user_id);
     world.send(&world.ann, "no longer").await;
     assert_eq!(seqs(&mut feed, 1).await, [1]);
-    assert!(matches!(end(&mut feed).await, LiveError::NotMember));
+    assert!(matches!(
+        end(&mut feed).await,
+        FeedError::Access(AccessError::Denied(Denied::NotMember))
+    ));
 }
 
 #[tokio::test]
@@ -75,16 +86,19 @@ async fn where_the_word_was_lost_the_heartbeat_finds_it_out() {
     let (world, _bus) = World::scripted(16, quick_heartbeat()).await;
     let mut feed = world.follow().await;
     world.store.remove(world.chat, world.ben.user_id);
-    assert!(matches!(end(&mut feed).await, LiveError::NotMember));
+    assert!(matches!(
+        end(&mut feed).await,
+        FeedError::Access(AccessError::Denied(Denied::NotMember))
+    ));
 }
 
 #[tokio::test]
 async fn where_the_word_was_lost_an_interruption_is_reason_to_look() {
     let (world, bus) = World::scripted(16, no_heartbeat()).await;
     let mut messages = world.follow().await;
-    let live = &world.services.live;
-    let mut receipts = live.receipts(&world.ben, world.chat).await.unwrap();
-    let mut typing = live.typing(&world.ben, world.chat).await.unwrap();
+    let feeds = &world.services.feeds;
+    let mut receipts = feeds.receipts(&world.ben, world.chat).await.unwrap();
+    let mut typing = feeds.typing(&world.ben, world.chat).await.unwrap();
     world.store.remove(world.chat, world.ben.user_id);
     bus.interrupt();
     let ended = [
@@ -93,7 +107,13 @@ async fn where_the_word_was_lost_an_interruption_is_reason_to_look() {
         end(&mut typing).await,
     ];
     for error in ended {
-        assert!(matches!(error, LiveError::NotMember), "{error:?}");
+        assert!(
+            matches!(
+                error,
+                FeedError::Access(AccessError::Denied(Denied::NotMember))
+            ),
+            "{error:?}"
+        );
     }
 }
 
@@ -103,7 +123,10 @@ async fn a_mailbox_that_overflowed_with_the_word_in_it_changes_nothing() {
     let mut feed = world.follow().await;
     remove_ben(&world, &bus);
     world.send_many(5).await;
-    assert!(matches!(end(&mut feed).await, LiveError::NotMember));
+    assert!(matches!(
+        end(&mut feed).await,
+        FeedError::Access(AccessError::Denied(Denied::NotMember))
+    ));
 }
 
 #[tokio::test]
@@ -118,7 +141,7 @@ async fn what_was_sent_after_the_removal_is_not_read_from_the_store_either() {
     let ended = loop {
         match talksy_tests::soon(
             "an item or the end",
-            talksy_schema::live::Feed::next(&mut feed),
+            talksy_domain::feeds::Feed::next(&mut feed),
         )
         .await
         {
@@ -126,7 +149,13 @@ async fn what_was_sent_after_the_removal_is_not_read_from_the_store_either() {
             Err(error) => break error,
         }
     };
-    assert!(matches!(ended, LiveError::NotMember), "{ended:?}");
+    assert!(
+        matches!(
+            ended,
+            FeedError::Access(AccessError::Denied(Denied::NotMember))
+        ),
+        "{ended:?}"
+    );
     assert!(seen.iter().all(|seq| *seq <= 3), "{seen:?}");
 }
 
@@ -137,5 +166,11 @@ async fn who_was_removed_cannot_come_back_by_a_cursor() {
     bus.set(Mode::Lose);
     world.store.remove(world.chat, world.ben.user_id);
     let refused = world.try_follow(Some(1)).await.err();
-    assert!(matches!(refused, Some(LiveError::NotMember)), "{refused:?}");
+    assert!(
+        matches!(
+            refused,
+            Some(FeedError::Access(AccessError::Denied(Denied::NotMember)))
+        ),
+        "{refused:?}"
+    );
 }

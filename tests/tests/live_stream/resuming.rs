@@ -1,16 +1,17 @@
 //! Where a subscription begins: now, behind a cursor, or not at all.
 
-use talksy_schema::cursor::{Cursor as _, MessageCursor};
-use talksy_schema::id;
-use talksy_schema::live::{LiveError, LivePolicy};
+use talksy_domain::access::{AccessError, Denied};
+use talksy_domain::cursor::{Cursor as _, MessageCursor};
+use talksy_domain::feeds::{FeedError, FeedPolicy};
+use talksy_domain::id;
 
 use super::script::Mode;
 use super::world::{World, end, no_heartbeat, nothing_waits, seqs};
 
 const LIMIT: u32 = 5;
 
-fn short_memory() -> LivePolicy {
-    LivePolicy {
+fn short_memory() -> FeedPolicy {
+    FeedPolicy {
         replay_limit: LIMIT,
         ..no_heartbeat()
     }
@@ -59,7 +60,7 @@ async fn a_stale_cursor_needs_a_resync_and_one_less_stale_does_not() {
     world.send_many(8).await;
     let refused = world.try_follow(Some(2)).await.err();
     assert!(
-        matches!(refused, Some(LiveError::ResyncRequired(LIMIT))),
+        matches!(refused, Some(FeedError::ResyncRequired(LIMIT))),
         "{refused:?}"
     );
     let mut feed = world.follow_after(3).await;
@@ -78,7 +79,7 @@ async fn a_feed_that_missed_too_much_while_open_needs_a_resync() {
     bus.interrupt();
     let ended = end(&mut lucky).await;
     assert!(
-        matches!(ended, LiveError::ResyncRequired(LIMIT)),
+        matches!(ended, FeedError::ResyncRequired(LIMIT)),
         "{ended:?}"
     );
 }
@@ -91,10 +92,10 @@ async fn a_cursor_of_another_chat_or_none_at_all_is_refused() {
         seq: 1,
     };
     for cursor in [elsewhere.encode().as_str(), "", "nonsense"] {
-        let live = &world.services.live;
-        let refused = live.messages(&world.ben, world.chat, Some(cursor)).await;
+        let feeds = &world.services.feeds;
+        let refused = feeds.messages(&world.ben, world.chat, Some(cursor)).await;
         match refused.err() {
-            Some(LiveError::Invalid(invalid)) => assert_eq!(invalid.field, "after"),
+            Some(FeedError::Invalid(invalid)) => assert_eq!(invalid.field, "after"),
             other => panic!("{cursor}: {other:?}"),
         }
     }
@@ -105,21 +106,33 @@ async fn only_members_follow_and_only_chats_that_are_there() {
     let (world, _bus) = World::scripted(16, no_heartbeat()).await;
     let eve = world.person("eve").await;
     let nowhere = id::from_bytes([7; 16]);
-    let live = &world.services.live;
+    let feeds = &world.services.feeds;
     let refused = [
-        live.messages(&eve, world.chat, None).await.err(),
-        live.receipts(&eve, world.chat).await.err(),
-        live.typing(&eve, world.chat).await.err(),
+        feeds.messages(&eve, world.chat, None).await.err(),
+        feeds.receipts(&eve, world.chat).await.err(),
+        feeds.typing(&eve, world.chat).await.err(),
     ];
     for error in refused {
-        assert!(matches!(error, Some(LiveError::NotMember)), "{error:?}");
+        assert!(
+            matches!(
+                error,
+                Some(FeedError::Access(AccessError::Denied(Denied::NotMember)))
+            ),
+            "{error:?}"
+        );
     }
     let refused = [
-        live.messages(&eve, nowhere, None).await.err(),
-        live.receipts(&eve, nowhere).await.err(),
-        live.typing(&eve, nowhere).await.err(),
+        feeds.messages(&eve, nowhere, None).await.err(),
+        feeds.receipts(&eve, nowhere).await.err(),
+        feeds.typing(&eve, nowhere).await.err(),
     ];
     for error in refused {
-        assert!(matches!(error, Some(LiveError::NoChat)), "{error:?}");
+        assert!(
+            matches!(
+                error,
+                Some(FeedError::Access(AccessError::Denied(Denied::NoChat)))
+            ),
+            "{error:?}"
+        );
     }
 }

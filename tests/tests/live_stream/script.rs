@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use talksy_schema::error::PortError;
-use talksy_schema::live::{Bus, Event, Hub, Interest, Published, Receiver, Topic};
-use talksy_schema::presence::PresenceStatus;
+use talksy_domain::error::PortError;
+use talksy_domain::events::{Bus, Event, Hub, Interest, Published, Receiver, Topic};
+use talksy_domain::presence::PresenceStatus;
 use tokio::sync::watch;
 
 /// What becomes of events as they are published.

@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use talksy_schema::context::Viewer;
+use talksy_domain::viewer::Viewer;
 use talksy_tests::soon;
 
 use super::script::Mode;
@@ -17,8 +17,8 @@ async fn end_elsewhere(world: &World) {
         session_id,
         ..
     } = world.ben;
-    let accounts = &world.ports.accounts;
-    assert!(accounts.delete_session(session_id, user_id).await.unwrap());
+    let sessions = &world.ports.sessions;
+    assert!(sessions.delete_session(session_id, user_id).await.unwrap());
 }
 
 #[tokio::test]
@@ -26,23 +26,23 @@ async fn a_revoked_session_ends_at_once_on_every_instance_and_no_other_does() {
     let (world, _bus) = World::scripted(16, no_heartbeat()).await;
     let phone = world.other_device(&world.ben).await;
     let other = world.other_instance();
-    let mut end = pin!(world.services.live.session_end(&world.ben));
-    let mut elsewhere = pin!(other.live.session_end(&world.ben));
-    let mut of_phone = pin!(world.services.live.session_end(&phone));
+    let mut end = pin!(world.services.feeds.session_end(&world.ben));
+    let mut elsewhere = pin!(other.feeds.session_end(&world.ben));
+    let mut of_phone = pin!(world.services.feeds.session_end(&phone));
     // Each listens from here on.
     assert!(end.as_mut().now_or_never().is_none());
     assert!(elsewhere.as_mut().now_or_never().is_none());
     assert!(of_phone.as_mut().now_or_never().is_none());
 
-    let accounts = &world.services.accounts;
-    let revoked = accounts.revoke(&world.ben, phone.session_id).await;
+    let auth = &world.services.auth;
+    let revoked = auth.revoke(&world.ben, phone.session_id).await;
     revoked.unwrap();
     tokio::select! {
         biased;
         _ = &mut end => panic!("another session of the user has ended"),
         ended = soon("the end of the phone's session", of_phone) => ended.unwrap(),
     }
-    let revoked = accounts.revoke(&world.ben, world.ben.session_id).await;
+    let revoked = auth.revoke(&world.ben, world.ben.session_id).await;
     revoked.unwrap();
     soon("the end here", end).await.unwrap();
     soon("the end on the other instance", elsewhere)
@@ -53,7 +53,7 @@ async fn a_revoked_session_ends_at_once_on_every_instance_and_no_other_does() {
 #[tokio::test]
 async fn where_the_word_was_lost_the_heartbeat_finds_it_out() {
     let (world, bus) = World::scripted(16, quick_heartbeat()).await;
-    let mut end = pin!(world.services.live.session_end(&world.ben));
+    let mut end = pin!(world.services.feeds.session_end(&world.ben));
     assert!(end.as_mut().now_or_never().is_none());
     bus.set(Mode::Lose);
     end_elsewhere(&world).await;
@@ -63,7 +63,7 @@ async fn where_the_word_was_lost_the_heartbeat_finds_it_out() {
 #[tokio::test]
 async fn where_the_word_was_lost_an_interruption_is_reason_to_look() {
     let (world, bus) = World::scripted(16, no_heartbeat()).await;
-    let mut end = pin!(world.services.live.session_end(&world.ben));
+    let mut end = pin!(world.services.feeds.session_end(&world.ben));
     assert!(end.as_mut().now_or_never().is_none());
     // While the session runs, an interruption ends nothing.
     bus.interrupt();
@@ -80,11 +80,11 @@ async fn where_the_word_was_lost_an_interruption_is_reason_to_look() {
 #[tokio::test]
 async fn a_session_that_was_live_a_moment_ago_is_looked_up_again_after_an_interruption() {
     let (world, bus) = World::scripted(16, no_heartbeat()).await;
-    let accounts = &world.services.accounts;
-    let mut end = pin!(world.services.live.session_end(&world.ben));
+    let auth = &world.services.auth;
+    let mut end = pin!(world.services.feeds.session_end(&world.ben));
     assert!(end.as_mut().now_or_never().is_none());
     // A request a moment ago: its answer is kept for a second.
-    assert!(accounts.is_live(world.ben.session_id).await.unwrap());
+    assert!(auth.is_live(world.ben.session_id).await.unwrap());
     end_elsewhere(&world).await;
     bus.interrupt();
     soon("the end of the session", end).await.unwrap();
@@ -94,6 +94,6 @@ async fn a_session_that_was_live_a_moment_ago_is_looked_up_again_after_an_interr
 async fn a_session_that_ended_before_anybody_listened_is_over() {
     let (world, _bus) = World::scripted(16, no_heartbeat()).await;
     end_elsewhere(&world).await;
-    let end = world.services.live.session_end(&world.ben);
+    let end = world.services.feeds.session_end(&world.ben);
     soon("the end of the session", end).await.unwrap();
 }

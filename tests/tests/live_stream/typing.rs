@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use talksy_schema::context::Viewer;
-use talksy_schema::live::{LivePolicy, TypingFeed, TypingState};
+use talksy_domain::feeds::{FeedPolicy, TypingFeed, TypingState};
+use talksy_domain::viewer::Viewer;
 
 use super::script::Mode;
 use super::world::{World, next, no_heartbeat, nothing_waits};
 
 async fn typing(world: &World) -> TypingFeed {
-    let live = &world.services.live;
-    live.typing(&world.ben, world.chat).await.unwrap()
+    let feeds = &world.services.feeds;
+    feeds.typing(&world.ben, world.chat).await.unwrap()
 }
 
 async fn set(world: &World, who: &Viewer, is_typing: bool) {
@@ -30,8 +30,8 @@ fn state(world: &World, who: &Viewer, is_typing: bool) -> TypingState {
 }
 
 /// A typist is forgotten soon.
-fn forgetful() -> LivePolicy {
-    LivePolicy {
+fn forgetful() -> FeedPolicy {
+    FeedPolicy {
         typing_timeout: Duration::from_millis(50),
         ..no_heartbeat()
     }

@@ -6,18 +6,21 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use talksy_schema::accounts::{DisplayName, RefreshToken, Session, User};
-use talksy_schema::clock::{Clock as _, SystemEntropy};
-use talksy_schema::context::Viewer;
-use talksy_schema::cursor::{Cursor as _, MessageCursor};
-use talksy_schema::id::{ChatId, IdGenerator, UserId};
-use talksy_schema::limits::{Quota, Rule};
-use talksy_schema::live::{Bus, Feed, LiveError, LivePolicy, MessageFeed, Published};
-use talksy_schema::mail::EmailAddress;
-use talksy_schema::messages::{ClientMessageId, Message, MessageText, Seq};
-use talksy_schema::page::{MAX_PAGE, Window};
-use talksy_schema::presence::PresencePolicy;
-use talksy_schema::services::{Ports, Services};
+use talksy_domain::auth::{RefreshToken, Session};
+use talksy_domain::clock::{Clock as _, SystemEntropy};
+use talksy_domain::cursor::{Cursor as _, MessageCursor};
+use talksy_domain::events::{Bus, Published};
+use talksy_domain::feeds::{Feed, FeedError, FeedPolicy, MessageFeed};
+use talksy_domain::id::{ChatId, IdGenerator, UserId};
+use talksy_domain::limits::{Quota, Rule};
+use talksy_domain::mail::EmailAddress;
+use talksy_domain::messages::{ClientMessageId, Message, MessageText};
+use talksy_domain::page::{MAX_PAGE, Window};
+use talksy_domain::presence::PresencePolicy;
+use talksy_domain::seq::Seq;
+use talksy_domain::services::{Ports, Services};
+use talksy_domain::users::{DisplayName, User};
+use talksy_domain::viewer::Viewer;
 use talksy_server::adapters::Adapters;
 use talksy_server::app::Environment;
 use talksy_server::config::Config;
@@ -35,17 +38,17 @@ pub const NEVER: Duration = Duration::from_hours(1);
 pub const SHORT: Duration = Duration::from_millis(50);
 
 /// No help from the heartbeat, and little patience with what is late.
-pub fn no_heartbeat() -> LivePolicy {
-    LivePolicy {
+pub fn no_heartbeat() -> FeedPolicy {
+    FeedPolicy {
         heartbeat: NEVER,
         reorder_grace: Duration::from_millis(5),
-        ..LivePolicy::default()
+        ..FeedPolicy::default()
     }
 }
 
 /// The same with a heartbeat.
-pub fn quick_heartbeat() -> LivePolicy {
-    LivePolicy {
+pub fn quick_heartbeat() -> FeedPolicy {
+    FeedPolicy {
         heartbeat: SHORT,
         ..no_heartbeat()
     }
@@ -90,12 +93,12 @@ pub struct World {
     pub ben: Viewer,
     /// The chat of the two.
     pub chat: ChatId,
-    live: LivePolicy,
+    live: FeedPolicy,
 }
 
 impl World {
     /// A world on this bus.
-    pub async fn new(backend: Arc<Backend>, bus: Arc<dyn Bus>, live: LivePolicy) -> Self {
+    pub async fn new(backend: Arc<Backend>, bus: Arc<dyn Bus>, live: FeedPolicy) -> Self {
         let store = Arc::new(MoodyStore::new(&backend.adapters.ports));
         let ports = Ports {
             chats: Arc::clone(&store) as _,
@@ -139,7 +142,7 @@ impl World {
     }
 
     /// A world of its own on a bus that follows the script.
-    pub async fn scripted(mailbox: usize, live: LivePolicy) -> (Self, Arc<ScriptBus>) {
+    pub async fn scripted(mailbox: usize, live: FeedPolicy) -> (Self, Arc<ScriptBus>) {
         let bus = ScriptBus::new(mailbox);
         let backend = Backend::open().await;
         let world = Self::new(backend, Arc::clone(&bus) as _, live).await;
@@ -202,10 +205,10 @@ impl World {
         self.try_follow(after).await.unwrap()
     }
 
-    pub async fn try_follow(&self, after: Option<Seq>) -> Result<MessageFeed, LiveError> {
+    pub async fn try_follow(&self, after: Option<Seq>) -> Result<MessageFeed, FeedError> {
         let after = after.map(|seq| self.cursor(seq));
-        let live = &self.services.live;
-        live.messages(&self.ben, self.chat, after.as_deref()).await
+        let feeds = &self.services.feeds;
+        feeds.messages(&self.ben, self.chat, after.as_deref()).await
     }
 
     /// The cursor of a message of the chat.
@@ -235,7 +238,7 @@ impl World {
 }
 
 /// The services as one process has them.
-fn instance(ports: Ports, live: LivePolicy) -> Services {
+fn instance(ports: Ports, feeds: FeedPolicy) -> Services {
     let free = |rule: &mut Rule| {
         rule.quota = Quota {
             burst: 1_000_000,
@@ -246,7 +249,7 @@ fn instance(ports: Ports, live: LivePolicy) -> Services {
     free(&mut policies.send);
     free(&mut policies.start_chat);
     free(&mut policies.typing);
-    policies.live = live;
+    policies.feeds = feeds;
     policies.presence = PresencePolicy {
         sweep: Duration::from_millis(10),
         ..PresencePolicy::default()
@@ -256,7 +259,7 @@ fn instance(ports: Ports, live: LivePolicy) -> Services {
 
 /// Signs up somebody whose address nobody else has.
 async fn person(backend: &Backend, name: &str) -> Viewer {
-    let accounts = &backend.adapters.ports.accounts;
+    let users = &backend.adapters.ports.users;
     let number = backend.people.fetch_add(1, Ordering::SeqCst);
     let email = EmailAddress::parse(&format!("{name}.{number}@example.org")).unwrap();
     let now = backend.clock.now();
@@ -268,13 +271,13 @@ async fn person(backend: &Backend, name: &str) -> Viewer {
         created_at: now,
         last_seen_at: None,
     };
-    let (user, _) = accounts.find_or_create_user(&candidate).await.unwrap();
+    let (user, _) = users.find_or_create_user(&candidate).await.unwrap();
     session(backend, user.id).await
 }
 
 /// Signs a user in.
 async fn session(backend: &Backend, user_id: UserId) -> Viewer {
-    let accounts = &backend.adapters.ports.accounts;
+    let sessions = &backend.adapters.ports.sessions;
     let now = backend.clock.now();
     let session = Session {
         id: ids(backend).next(),
@@ -286,7 +289,7 @@ async fn session(backend: &Backend, user_id: UserId) -> Viewer {
         ip_address: None,
     };
     let token = RefreshToken::generate(session.id, &SystemEntropy).hash();
-    accounts.create_session(&session, token).await.unwrap();
+    sessions.create_session(&session, token).await.unwrap();
     Viewer {
         user_id,
         session_id: session.id,
@@ -316,7 +319,7 @@ pub async fn take<F: Feed>(feed: &mut F, count: usize) -> Vec<F::Item> {
 }
 
 /// Why the feed ends, which it must before it delivers anything else.
-pub async fn end<F: Feed<Item: Debug>>(feed: &mut F) -> LiveError {
+pub async fn end<F: Feed<Item: Debug>>(feed: &mut F) -> FeedError {
     match soon("the feed's end", feed.next()).await {
         Ok(item) => panic!("the feed goes on with {item:?}"),
         Err(error) => error,

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use secrecy::{ExposeSecret as _, SecretString};
-use talksy_schema::mail::MailJob;
+use talksy_domain::mail::MailJob;
 use talksy_tests::process::binary;
 use talksy_tests::soon;
 use tokio::io::AsyncWriteExt as _;

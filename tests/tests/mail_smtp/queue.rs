@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::ffi::OsStr;
 
 use secrecy::{ExposeSecret as _, SecretString};
+use talksy_domain::mail::{MailJob, MailQueue as _};
 use talksy_mail_worker::amqp::{AmqpOptions, AmqpQueue, DeadLetter, DeadLetters};
-use talksy_schema::mail::{MailJob, MailQueue as _};
 use talksy_tests::client::Client;
 use talksy_tests::eventually;
 use talksy_tests::mailbox::sign_in_job;

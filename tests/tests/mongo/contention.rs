@@ -1,8 +1,8 @@
 //! Several instances at once, and senders who go away.
 
-use talksy_schema::chats::ChatStore as _;
-use talksy_schema::id::{self, ChatId};
-use talksy_schema::messages::MessageStore as _;
+use talksy_domain::chats::ChatStore as _;
+use talksy_domain::id::{self, ChatId};
+use talksy_domain::messages::MessageStore as _;
 use talksy_tests::servers::mongo::Mongo;
 
 use super::{Fixture, NOW, all_messages, candidate, done, draft, forward, user, with_own_id};
@@ -124,7 +124,7 @@ async fn pages_cost_a_fixed_number_of_commands() {
             store.chats(some).await.unwrap().len(),
             store.memberships(ada, some).await.unwrap().len(),
             store.first_members(some, 10).await.unwrap().len() / 2,
-            store.slowest_readers(some).await.unwrap().len() / 2,
+            store.lowest_read_marks(some).await.unwrap().len() / 2,
             store.unread_counts(ada, some).await.unwrap().len(),
             store.sharing(ada, peers).await.unwrap().len(),
             store.heads(some).await.unwrap().len(),

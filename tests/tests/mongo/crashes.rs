@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use mongodb::bson::{DateTime, Document, doc};
-use talksy_schema::chats::ChatStore as _;
-use talksy_schema::id;
-use talksy_schema::messages::MessageStore as _;
+use talksy_domain::access::Denied;
+use talksy_domain::chats::ChatStore as _;
+use talksy_domain::id;
+use talksy_domain::messages::MessageStore as _;
 use talksy_tests::eventually;
 use talksy_tests::servers::mongo::Mongo;
 
@@ -92,7 +93,10 @@ async fn a_chat_that_was_half_made_is_finished_by_who_opens_it() {
             assert_eq!(page.items, []);
         }
         let refused = store.append(&fixture.draft()).await.unwrap();
-        assert_eq!(refused, talksy_schema::messages::Append::NoChat);
+        assert_eq!(
+            refused,
+            talksy_domain::messages::Append::Denied(Denied::NoChat)
+        );
 
         let (opened, made) = store.open_direct(&candidate(), [bob, ada]).await.unwrap();
         assert_eq!((opened.id, made), (chat, false));

@@ -1,11 +1,11 @@
 //! Documents that do not parse.
 
 use mongodb::bson::{Document, doc};
-use talksy_schema::accounts::AccountStore as _;
-use talksy_schema::chats::ChatStore as _;
-use talksy_schema::error::PortError;
-use talksy_schema::id;
-use talksy_schema::messages::MessageStore as _;
+use talksy_domain::chats::ChatStore as _;
+use talksy_domain::error::PortError;
+use talksy_domain::id;
+use talksy_domain::messages::MessageStore as _;
+use talksy_domain::users::UserStore as _;
 use talksy_tests::servers::mongo::Mongo;
 
 use super::{Fixture, by_id, candidate, forward, key, user};

@@ -12,16 +12,18 @@ mod preparing;
 use std::sync::Arc;
 
 use mongodb::bson::{Document, Uuid};
-use talksy_schema::accounts::{AccountStore as _, DisplayName, User};
-use talksy_schema::chats::{Chat, ChatKind, ChatStore as _};
-use talksy_schema::clock::{SystemClock, SystemEntropy, Timestamp};
-use talksy_schema::error::PortError;
-use talksy_schema::id::{self, ChatId, IdGenerator, UserId};
-use talksy_schema::mail::EmailAddress;
-use talksy_schema::messages::{
-    Append, Appended, ClientMessageId, Message, MessageKind, MessageStore, MessageText, Seq,
+use talksy_domain::chats::{Chat, ChatKind, ChatStore as _};
+use talksy_domain::clock::{SystemClock, SystemEntropy, Timestamp};
+use talksy_domain::error::PortError;
+use talksy_domain::id::{self, ChatId, IdGenerator, UserId};
+use talksy_domain::mail::EmailAddress;
+use talksy_domain::messages::{
+    Append, Appended, ClientMessageId, Message, MessageKind, MessageStore, MessageText,
 };
-use talksy_schema::page::Window;
+use talksy_domain::page::Window;
+use talksy_domain::seq::Seq;
+use talksy_domain::users::UserStore as _;
+use talksy_domain::users::{DisplayName, User};
 use talksy_server::adapters::mongo::MongoStore;
 use talksy_tests::servers::mongo::Mongo;
 
@@ -131,7 +133,7 @@ fn with_own_id(draft: Message, own_id: &str) -> Message {
 fn done(append: Append) -> Appended {
     match append {
         Append::Done(appended) => *appended,
-        other => panic!("not appended: {other:?}"),
+        other @ Append::Denied(_) => panic!("not appended: {other:?}"),
     }
 }
 

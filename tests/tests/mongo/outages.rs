@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use talksy_schema::accounts::AccountStore as _;
-use talksy_schema::chats::ChatStore as _;
-use talksy_schema::messages::{Message, MessageStore as _};
+use talksy_domain::chats::ChatStore as _;
+use talksy_domain::messages::{Message, MessageStore as _};
+use talksy_domain::users::UserStore as _;
 use talksy_server::adapters::mongo::{MongoOptions, MongoStore};
 use talksy_tests::servers::mongo::Mongo;
 use talksy_tests::{eventually, soon};

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
 use mongodb::bson::{Document, doc};
-use talksy_schema::accounts::{AccountStore as _, Session, TokenHash};
-use talksy_schema::error::chain;
-use talksy_schema::id;
+use talksy_domain::auth::SessionStore as _;
+use talksy_domain::auth::{Session, TokenHash};
+use talksy_domain::error::chain;
+use talksy_domain::id;
 use talksy_server::adapters::mongo::{MongoOptions, MongoStore, PrepareError, index_specs};
 use talksy_tests::servers::mongo::Mongo;
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use talksy_schema::clock::SystemClock;
-use talksy_schema::id::ChatId;
-use talksy_schema::live::{Interest, Signal, Topic};
+use talksy_domain::clock::SystemClock;
+use talksy_domain::events::{Interest, Signal, Topic};
+use talksy_domain::id::ChatId;
 use talksy_server::adapters::redis::{RedisAdapters, RedisOptions};
 use talksy_tests::servers::redis::RedisServer;
 use talksy_tests::{eventually, soon};

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use talksy_schema::accounts::codes::{Attempt, CodeDigest, CodeKey, Issue};
-use talksy_schema::id::{ChatId, UserId};
-use talksy_schema::live::Topic;
-use talksy_schema::presence::ConnectionId;
+use talksy_domain::auth::{Attempt, CodeDigest, CodeKey, Issue};
+use talksy_domain::events::Topic;
+use talksy_domain::id::{ChatId, UserId};
+use talksy_domain::presence::ConnectionId;
 use talksy_tests::eventually;
 use talksy_tests::servers::redis::RedisServer;
 

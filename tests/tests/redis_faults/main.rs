@@ -16,12 +16,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
-use talksy_schema::accounts::codes::{CodeDigest, IssuedCode};
-use talksy_schema::clock::{Clock as _, Entropy as _, SystemClock, SystemEntropy, Timestamp};
-use talksy_schema::error::PortError;
-use talksy_schema::id::{ChatId, IdGenerator};
-use talksy_schema::limits::{Quota, Rule};
-use talksy_schema::live::{Bus, Event, Interest, Receiver, Signal, Topic};
+use talksy_domain::auth::{CodeDigest, IssuedCode};
+use talksy_domain::clock::{Clock as _, Entropy as _, SystemClock, SystemEntropy, Timestamp};
+use talksy_domain::error::PortError;
+use talksy_domain::events::{Bus, Event, Interest, Receiver, Signal, Topic};
+use talksy_domain::id::{ChatId, IdGenerator};
+use talksy_domain::limits::{Quota, Rule};
 use talksy_server::adapters::redis::{RedisAdapters, RedisOptions};
 use talksy_tests::soon;
 

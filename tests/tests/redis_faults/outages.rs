@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use talksy_schema::accounts::codes::{CodeDigest, CodeKey};
-use talksy_schema::clock::SystemClock;
-use talksy_schema::id::{ChatId, UserId};
-use talksy_schema::limits::Decision;
-use talksy_schema::live::{Interest, Signal, Topic};
-use talksy_schema::presence::ConnectionId;
+use talksy_domain::auth::{CodeDigest, CodeKey};
+use talksy_domain::clock::SystemClock;
+use talksy_domain::events::{Interest, Signal, Topic};
+use talksy_domain::id::{ChatId, UserId};
+use talksy_domain::limits::Decision;
+use talksy_domain::presence::ConnectionId;
 use talksy_server::adapters::redis::{RedisAdapters, RedisOptions};
 use talksy_tests::servers::redis::RedisServer;
 use talksy_tests::{eventually, soon};

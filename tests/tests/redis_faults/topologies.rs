@@ -1,7 +1,7 @@
 //! Sentinels that name another primary, and a Cluster that changes.
 
 use secrecy::SecretString;
-use talksy_schema::id::ChatId;
+use talksy_domain::id::ChatId;
 use talksy_server::adapters::redis::PrepareError;
 use talksy_tests::eventually;
 use talksy_tests::servers::redis::{RedisCluster, RedisSentinel};

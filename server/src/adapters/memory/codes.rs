@@ -10,9 +10,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use subtle::ConstantTimeEq as _;
-use talksy_schema::accounts::codes::{Attempt, CodeDigest, CodeKey, CodeStore, Issue, IssuedCode};
-use talksy_schema::clock::Timestamp;
-use talksy_schema::error::PortError;
+use talksy_domain::auth::{Attempt, CodeDigest, CodeKey, CodeStore, Issue, IssuedCode};
+use talksy_domain::clock::Timestamp;
+use talksy_domain::error::PortError;
 
 /// How many addresses have a code at most, about 50 MB of them.
 const MAX_CODES: usize = 200_000;

@@ -17,9 +17,9 @@ use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
 use governor::state::keyed::DashMapStateStore;
 use parking_lot::RwLock;
-use talksy_schema::clock::Clock;
-use talksy_schema::error::PortError;
-use talksy_schema::limits::{Decision, RateLimiter, Rule};
+use talksy_domain::clock::Clock;
+use talksy_domain::error::PortError;
+use talksy_domain::limits::{Decision, RateLimiter, Rule};
 
 /// How many keys a rule remembers at most, about 25 MB of them.
 const MAX_KEYS: usize = 250_000;
@@ -152,7 +152,7 @@ impl RateLimiter for MemoryRateLimiter {
 mod tests {
     use super::*;
     use crate::testing::ManualClock;
-    use talksy_schema::limits::Quota;
+    use talksy_domain::limits::Quota;
 
     const LOGIN: Rule = Rule {
         name: "login",

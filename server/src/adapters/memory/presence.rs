@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use talksy_schema::clock::Timestamp;
-use talksy_schema::error::PortError;
-use talksy_schema::id::UserId;
-use talksy_schema::presence::{ConnectionId, PresenceStore};
+use talksy_domain::clock::Timestamp;
+use talksy_domain::error::PortError;
+use talksy_domain::id::UserId;
+use talksy_domain::presence::{ConnectionId, PresenceStore};
 
 /// A connection and when its lease ends. It runs before that instant and not at it.
 type Lease = (ConnectionId, Timestamp);
@@ -125,7 +125,7 @@ impl PresenceStore for MemoryPresenceStore {
 mod tests {
     use std::sync::Arc;
 
-    use talksy_schema::id::from_bytes;
+    use talksy_domain::id::from_bytes;
 
     use super::*;
     use crate::testing::START;

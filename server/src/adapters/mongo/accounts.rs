@@ -2,12 +2,13 @@
 
 use async_trait::async_trait;
 use mongodb::bson::{Document, doc};
-use talksy_schema::accounts::{AccountStore, ProfileChange, Rotation, Session, TokenHash, User};
-use talksy_schema::clock::Timestamp;
-use talksy_schema::cursor::UserCursor;
-use talksy_schema::error::PortError;
-use talksy_schema::id::{self, SessionId, UserId};
-use talksy_schema::page::{Page, Window};
+use talksy_domain::auth::{Rotation, Session, SessionStore, TokenHash};
+use talksy_domain::clock::Timestamp;
+use talksy_domain::cursor::UserCursor;
+use talksy_domain::error::PortError;
+use talksy_domain::id::{self, SessionId, UserId};
+use talksy_domain::page::{Page, Window};
+use talksy_domain::users::{ProfileChange, User, UserStore};
 
 use super::call::Call;
 use super::commands::{Inserted, Shape};
@@ -16,7 +17,7 @@ use super::fault::Fault;
 use super::{MongoStore, names, sessions};
 
 #[async_trait]
-impl AccountStore for MongoStore {
+impl UserStore for MongoStore {
     async fn users(&self, ids: &[UserId]) -> Result<Vec<User>, PortError> {
         Ok(users(&self.call(), ids).await?)
     }
@@ -71,7 +72,10 @@ impl AccountStore for MongoStore {
         let update = doc! { "$max": { "lastSeenAt": date(at) } };
         Ok(call.update_many(USERS, filter, update).await?)
     }
+}
 
+#[async_trait]
+impl SessionStore for MongoStore {
     async fn create_session(&self, session: &Session, token: TokenHash) -> Result<(), PortError> {
         Ok(sessions::create(&self.call(), session, token).await?)
     }

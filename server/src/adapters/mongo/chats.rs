@@ -5,13 +5,13 @@ use std::collections::HashSet;
 
 use async_trait::async_trait;
 use mongodb::bson::{Document, Uuid, doc};
-use talksy_schema::chats::{Chat, ChatStore, Member, ReadMark};
-use talksy_schema::clock::Timestamp;
-use talksy_schema::cursor::{ChatCursor, MemberCursor};
-use talksy_schema::error::PortError;
-use talksy_schema::id::{self, ChatId, UserId};
-use talksy_schema::messages::Seq;
-use talksy_schema::page::{Page, Window};
+use talksy_domain::chats::{Chat, ChatStore, Member, ReadMark};
+use talksy_domain::clock::Timestamp;
+use talksy_domain::cursor::{ChatCursor, MemberCursor};
+use talksy_domain::error::PortError;
+use talksy_domain::id::{self, ChatId, UserId};
+use talksy_domain::page::{Page, Window};
+use talksy_domain::seq::Seq;
 
 use super::call::Call;
 use super::commands::Shape;
@@ -90,7 +90,7 @@ impl ChatStore for MongoStore {
         Ok(members::first(&self.call(), chats, order, limit).await?)
     }
 
-    async fn slowest_readers(&self, chats: &[ChatId]) -> Result<Vec<Member>, PortError> {
+    async fn lowest_read_marks(&self, chats: &[ChatId]) -> Result<Vec<Member>, PortError> {
         let order = doc! { "lastReadSeq": 1, "userId": 1 };
         Ok(members::first(&self.call(), chats, order, 2).await?)
     }
@@ -159,7 +159,7 @@ async fn titled(
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let kind = documents::bson(&talksy_schema::chats::ChatKind::Direct)?;
+    let kind = documents::bson(&talksy_domain::chats::ChatKind::Direct)?;
     let filter = doc! { "_id": { "$in": keys(ids, id::bytes) }, "kind": kind, "ready": true };
     let found = call.find_raw(CHATS, filter, Shape::default()).await?;
     let mut peers = Vec::with_capacity(found.len());

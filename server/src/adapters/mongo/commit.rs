@@ -12,9 +12,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use mongodb::bson::doc;
-use talksy_schema::error::PortError;
-use talksy_schema::id::{self, ChatId};
-use talksy_schema::messages::{Message, Seq};
+use talksy_domain::error::PortError;
+use talksy_domain::id::{self, ChatId};
+use talksy_domain::messages::Message;
+use talksy_domain::seq::Seq;
 
 use super::Inner;
 use super::call::Call;

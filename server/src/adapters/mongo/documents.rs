@@ -10,8 +10,8 @@ mod messages;
 use mongodb::bson::raw::{RawBsonRef, RawDocument};
 use mongodb::bson::{Bson, DateTime, RawDocumentBuf, Uuid, deserialize_from_slice};
 use serde::de::DeserializeOwned;
-use talksy_schema::clock::Timestamp;
-use talksy_schema::page::Window;
+use talksy_domain::clock::Timestamp;
+use talksy_domain::page::Window;
 
 use super::fault::{Fault, Why};
 

@@ -8,10 +8,10 @@
 use std::collections::HashMap;
 
 use mongodb::bson::doc;
-use talksy_schema::chats::Chat;
-use talksy_schema::clock::Timestamp;
-use talksy_schema::id::{self, ChatId};
-use talksy_schema::messages::Seq;
+use talksy_domain::chats::Chat;
+use talksy_domain::clock::Timestamp;
+use talksy_domain::id::{self, ChatId};
+use talksy_domain::seq::Seq;
 
 use super::call::Call;
 use super::commands::Shape;

@@ -12,9 +12,10 @@ use std::time::Duration;
 
 use moka::sync::Cache;
 use parking_lot::Mutex as SyncMutex;
-use talksy_schema::clock::Timestamp;
-use talksy_schema::error::PortError;
-use talksy_schema::messages::{Message, Seq};
+use talksy_domain::clock::Timestamp;
+use talksy_domain::error::PortError;
+use talksy_domain::messages::Message;
+use talksy_domain::seq::Seq;
 use tokio::sync::{Mutex, oneshot};
 
 use super::fault::Fault;

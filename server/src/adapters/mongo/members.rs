@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use mongodb::bson::{Bson, Document, doc};
-use talksy_schema::chats::{Member, ReadMark};
-use talksy_schema::clock::Timestamp;
-use talksy_schema::cursor::MemberCursor;
-use talksy_schema::id::{self, ChatId, UserId};
-use talksy_schema::messages::Seq;
-use talksy_schema::page::{Page, Window};
+use talksy_domain::chats::{Member, ReadMark};
+use talksy_domain::clock::Timestamp;
+use talksy_domain::cursor::MemberCursor;
+use talksy_domain::id::{self, ChatId, UserId};
+use talksy_domain::page::{Page, Window};
+use talksy_domain::seq::Seq;
 
 use super::call::Call;
 use super::commands::Shape;

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use mongodb::bson::doc;
-use talksy_schema::error::PortError;
-use talksy_schema::id::{self, ChatId, MessageId};
-use talksy_schema::messages::{Append, Head, Message, MessageStore, Seq};
-use talksy_schema::page::{Page, Window};
+use talksy_domain::error::PortError;
+use talksy_domain::id::{self, ChatId, MessageId};
+use talksy_domain::messages::{Append, Head, Message, MessageStore};
+use talksy_domain::page::{Page, Window};
+use talksy_domain::seq::Seq;
 
 use super::commands::Shape;
 use super::documents::{ChatDocument, MessageDocument, key, keys, overread};
@@ -83,7 +84,7 @@ impl MessageStore for MongoStore {
 
     async fn heads(&self, chats: &[ChatId]) -> Result<Vec<Head>, PortError> {
         let chats = ends::chats(&self.call(), chats).await?;
-        let head = |chat: &talksy_schema::chats::Chat| Head {
+        let head = |chat: &talksy_domain::chats::Chat| Head {
             chat_id: chat.id,
             last_seq: chat.last_seq,
             membership_epoch: chat.membership_epoch,

@@ -5,7 +5,7 @@ use mongodb::bson::raw::RawDocument;
 use mongodb::bson::{Document, doc};
 use mongodb::error::ErrorKind;
 use serde::Deserialize;
-use talksy_schema::error::PortError;
+use talksy_domain::error::PortError;
 
 use super::call::Call;
 use super::commands::Shape;

@@ -6,8 +6,8 @@
 //! who gave up, leaves nothing that the next one does not mend.
 
 use mongodb::bson::doc;
-use talksy_schema::chats::Chat;
-use talksy_schema::id::{self, UserId};
+use talksy_domain::chats::Chat;
+use talksy_domain::id::{self, UserId};
 
 use super::call::Call;
 use super::commands::{Inserted, Shape};

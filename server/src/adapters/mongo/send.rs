@@ -4,9 +4,10 @@
 //! `commit`. The chat's end is raised behind it.
 
 use mongodb::bson::doc;
-use talksy_schema::chats::Chat;
-use talksy_schema::id;
-use talksy_schema::messages::{Append, Appended, Message};
+use talksy_domain::access::Denied;
+use talksy_domain::chats::Chat;
+use talksy_domain::id;
+use talksy_domain::messages::{Append, Appended, Message};
 
 use super::call::Call;
 use super::commands::Shape;
@@ -19,10 +20,10 @@ use super::{commit, ends};
 pub(super) async fn send(call: &Call, draft: &Message) -> Result<Append, Fault> {
     let (chat, is_member) = tokio::try_join!(chat(call, draft), is_member(call, draft))?;
     let Some(chat) = chat else {
-        return Ok(Append::NoChat);
+        return Ok(Append::Denied(Denied::NoChat));
     };
     if !is_member {
-        return Ok(Append::NotMember);
+        return Ok(Append::Denied(Denied::NotMember));
     }
     let appended = match commit::commit(call, draft).await? {
         Committed::Now(seq) => {

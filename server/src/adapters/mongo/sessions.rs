@@ -2,9 +2,9 @@
 
 use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, Document, doc};
-use talksy_schema::accounts::{Rotation, Session, TokenHash};
-use talksy_schema::clock::Timestamp;
-use talksy_schema::id::{self, SessionId, UserId};
+use talksy_domain::auth::{Rotation, Session, TokenHash};
+use talksy_domain::clock::Timestamp;
+use talksy_domain::id::{self, SessionId, UserId};
 
 use super::call::Call;
 use super::commands::{Inserted, Shape};

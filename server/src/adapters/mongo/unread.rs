@@ -9,8 +9,8 @@ use std::collections::HashMap;
 
 use mongodb::bson::doc;
 use serde::Deserialize;
-use talksy_schema::chats::{Chat, Member};
-use talksy_schema::id::{self, ChatId, UserId};
+use talksy_domain::chats::{Chat, Member};
+use talksy_domain::id::{self, ChatId, UserId};
 
 use super::call::Call;
 use super::documents::{MESSAGES, Stored, UNHEARD, key, parse_all};

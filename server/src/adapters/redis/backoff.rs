@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use talksy_schema::clock::{SystemEntropy, uniform};
+use talksy_domain::clock::{SystemEntropy, uniform};
 
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(5);

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use redis::Value;
-use talksy_schema::accounts::codes::{Attempt, CodeDigest, CodeKey, CodeStore, Issue, IssuedCode};
-use talksy_schema::clock::Timestamp;
-use talksy_schema::error::PortError;
+use talksy_domain::auth::{Attempt, CodeDigest, CodeKey, CodeStore, Issue, IssuedCode};
+use talksy_domain::clock::Timestamp;
+use talksy_domain::error::PortError;
 
 use super::fault::Fault;
 use super::limits::hex;

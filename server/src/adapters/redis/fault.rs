@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
-use talksy_schema::error::PortError;
+use talksy_domain::error::PortError;
 
 /// A failure inside the adapters.
 #[derive(Clone, Debug, thiserror::Error)]

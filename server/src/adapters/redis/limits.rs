@@ -9,9 +9,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use redis::Value;
 use sha2::{Digest as _, Sha256};
-use talksy_schema::clock::Clock;
-use talksy_schema::error::PortError;
-use talksy_schema::limits::{Decision, RateLimiter, Rule};
+use talksy_domain::clock::Clock;
+use talksy_domain::error::PortError;
+use talksy_domain::limits::{Decision, RateLimiter, Rule};
 
 use super::fault::Fault;
 use super::script::Script;

@@ -46,12 +46,12 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use secrecy::SecretString;
-use talksy_schema::accounts::codes::CodeStore;
-use talksy_schema::clock::Clock;
-use talksy_schema::error::chain;
-use talksy_schema::limits::RateLimiter;
-use talksy_schema::live::Bus;
-use talksy_schema::presence::PresenceStore;
+use talksy_domain::auth::CodeStore;
+use talksy_domain::clock::Clock;
+use talksy_domain::error::chain;
+use talksy_domain::events::Bus;
+use talksy_domain::limits::RateLimiter;
+use talksy_domain::presence::PresenceStore;
 use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;

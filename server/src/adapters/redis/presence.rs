@@ -17,10 +17,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use redis::{Value, from_redis_value};
-use talksy_schema::clock::Timestamp;
-use talksy_schema::error::{PortError, chain};
-use talksy_schema::id::{self, UserId};
-use talksy_schema::presence::{ConnectionId, PresenceStore};
+use talksy_domain::clock::Timestamp;
+use talksy_domain::error::{PortError, chain};
+use talksy_domain::id::{self, UserId};
+use talksy_domain::presence::{ConnectionId, PresenceStore};
 use tokio::sync::Notify;
 
 use super::fault::Fault;

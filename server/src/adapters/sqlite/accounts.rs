@@ -3,14 +3,13 @@
 use async_trait::async_trait;
 use rusqlite::Connection;
 use rusqlite::types::Value;
-use talksy_schema::accounts::{
-    About, AccountStore, DisplayName, ProfileChange, Rotation, Session, TokenHash, User,
-};
-use talksy_schema::clock::Timestamp;
-use talksy_schema::cursor::UserCursor;
-use talksy_schema::error::PortError;
-use talksy_schema::id::{self, SessionId, UserId};
-use talksy_schema::page::{Page, Window};
+use talksy_domain::auth::{Rotation, Session, SessionStore, TokenHash};
+use talksy_domain::clock::Timestamp;
+use talksy_domain::cursor::UserCursor;
+use talksy_domain::error::PortError;
+use talksy_domain::id::{self, SessionId, UserId};
+use talksy_domain::page::{Page, Window};
+use talksy_domain::users::{About, DisplayName, ProfileChange, User, UserStore};
 
 use super::SqliteStore;
 use super::fault::Fault;
@@ -74,7 +73,7 @@ impl SqliteStore {
 }
 
 #[async_trait]
-impl AccountStore for SqliteStore {
+impl UserStore for SqliteStore {
     async fn users(&self, ids: &[UserId]) -> Result<Vec<User>, PortError> {
         let keys = rows::keys(ids, id::bytes);
         self.read(move |conn| all(conn, USERS, [rows::list(&keys)], rows::user))
@@ -154,7 +153,10 @@ impl AccountStore for SqliteStore {
         })
         .await
     }
+}
 
+#[async_trait]
+impl SessionStore for SqliteStore {
     async fn create_session(&self, session: &Session, token: TokenHash) -> Result<(), PortError> {
         let session = session.clone();
         self.write(move |conn| {

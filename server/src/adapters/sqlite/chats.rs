@@ -2,13 +2,13 @@
 
 use async_trait::async_trait;
 use rusqlite::Connection;
-use talksy_schema::chats::{Chat, ChatStore, Member, MemberRole, ReadMark};
-use talksy_schema::clock::Timestamp;
-use talksy_schema::cursor::{ChatCursor, MemberCursor};
-use talksy_schema::error::PortError;
-use talksy_schema::id::{self, ChatId, UserId};
-use talksy_schema::messages::Seq;
-use talksy_schema::page::{Page, Window};
+use talksy_domain::chats::{Chat, ChatStore, Member, MemberRole, ReadMark};
+use talksy_domain::clock::Timestamp;
+use talksy_domain::cursor::{ChatCursor, MemberCursor};
+use talksy_domain::error::PortError;
+use talksy_domain::id::{self, ChatId, UserId};
+use talksy_domain::page::{Page, Window};
+use talksy_domain::seq::Seq;
 
 use super::SqliteStore;
 use super::fault::Fault;
@@ -182,7 +182,7 @@ impl ChatStore for SqliteStore {
         .await
     }
 
-    async fn slowest_readers(&self, chats: &[ChatId]) -> Result<Vec<Member>, PortError> {
+    async fn lowest_read_marks(&self, chats: &[ChatId]) -> Result<Vec<Member>, PortError> {
         let keys = rows::keys(chats, id::bytes);
         self.read(move |conn| all(conn, SLOWEST_READERS, [rows::list(&keys)], rows::member))
             .await

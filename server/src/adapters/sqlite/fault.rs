@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use rusqlite::ErrorCode;
-use talksy_schema::error::PortError;
+use talksy_domain::error::PortError;
 
 /// The name under which failures of this store are reported.
 const BACKEND: &str = "store";

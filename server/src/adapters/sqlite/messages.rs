@@ -2,13 +2,15 @@
 
 use async_trait::async_trait;
 use rusqlite::Connection;
-use talksy_schema::clock::Timestamp;
-use talksy_schema::error::PortError;
-use talksy_schema::id::{self, ChatId, MessageId};
-use talksy_schema::messages::{
-    Append, Appended, ClientMessageId, Head, Message, MessageStore, MessageText, Seq,
+use talksy_domain::access::Denied;
+use talksy_domain::clock::Timestamp;
+use talksy_domain::error::PortError;
+use talksy_domain::id::{self, ChatId, MessageId};
+use talksy_domain::messages::{
+    Append, Appended, ClientMessageId, Head, Message, MessageStore, MessageText,
 };
-use talksy_schema::page::{Page, Window};
+use talksy_domain::page::{Page, Window};
+use talksy_domain::seq::Seq;
 
 use super::SqliteStore;
 use super::fault::Fault;
@@ -113,9 +115,9 @@ fn append(conn: &Connection, draft: &Message) -> Result<Append, Fault> {
     let Some(chat) = advanced else {
         let exists = one(conn, CHAT, [chat_key], rows::chat)?.is_some();
         return Ok(if exists {
-            Append::NotMember
+            Append::Denied(Denied::NotMember)
         } else {
-            Append::NoChat
+            Append::Denied(Denied::NoChat)
         });
     };
     let message = Message {
@@ -153,10 +155,10 @@ fn repeat(
     message: Message,
 ) -> Result<Append, Fault> {
     let Some(chat) = one(conn, CHAT, [chat_key], rows::chat)? else {
-        return Ok(Append::NoChat);
+        return Ok(Append::Denied(Denied::NoChat));
     };
     if one(conn, IS_MEMBER, (chat_key, sender), |_| Ok(()))?.is_none() {
-        return Ok(Append::NotMember);
+        return Ok(Append::Denied(Denied::NotMember));
     }
     Ok(Append::Done(Box::new(Appended {
         message,

@@ -29,7 +29,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rusqlite::Connection;
-use talksy_schema::error::PortError;
+use talksy_domain::error::PortError;
 
 use fault::Fault;
 use open::LockFile;

@@ -5,13 +5,14 @@ use std::rc::Rc;
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Params, Row};
-use talksy_schema::accounts::{About, DisplayName, Session, User};
-use talksy_schema::chats::{Chat, ChatKind, Member, MemberRole};
-use talksy_schema::clock::Timestamp;
-use talksy_schema::id::{self, ChatId, MessageId, SessionId, UserId};
-use talksy_schema::mail::EmailAddress;
-use talksy_schema::messages::{ClientMessageId, Message, MessageKind, MessageText};
-use talksy_schema::page::Window;
+use talksy_domain::auth::Session;
+use talksy_domain::chats::{Chat, ChatKind, Member, MemberRole};
+use talksy_domain::clock::Timestamp;
+use talksy_domain::id::{self, ChatId, MessageId, SessionId, UserId};
+use talksy_domain::mail::EmailAddress;
+use talksy_domain::messages::{ClientMessageId, Message, MessageKind, MessageText};
+use talksy_domain::page::Window;
+use talksy_domain::users::{About, DisplayName, User};
 
 use super::fault::{Fault, Why};
 

@@ -6,16 +6,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::Connection;
-use talksy_schema::accounts::{AccountStore as _, DisplayName, Rotation, Session, TokenHash, User};
-use talksy_schema::chats::{Chat, ChatKind, ChatStore as _};
-use talksy_schema::clock::{SystemClock, SystemEntropy, Timestamp};
-use talksy_schema::error::PortError;
-use talksy_schema::id::{self, IdGenerator};
-use talksy_schema::mail::EmailAddress;
-use talksy_schema::messages::{
+use talksy_domain::auth::SessionStore as _;
+use talksy_domain::auth::{Rotation, Session, TokenHash};
+use talksy_domain::chats::{Chat, ChatKind, ChatStore as _};
+use talksy_domain::clock::{SystemClock, SystemEntropy, Timestamp};
+use talksy_domain::error::PortError;
+use talksy_domain::id::{self, IdGenerator};
+use talksy_domain::mail::EmailAddress;
+use talksy_domain::messages::{
     Append, Appended, ClientMessageId, Message, MessageKind, MessageStore as _, MessageText,
 };
-use talksy_schema::page::Window;
+use talksy_domain::page::Window;
+use talksy_domain::users::UserStore as _;
+use talksy_domain::users::{DisplayName, User};
 use tempfile::TempDir;
 
 use super::fault::Fault;
@@ -109,7 +112,7 @@ fn user(address: &str) -> User {
 fn done(append: Append) -> Appended {
     match append {
         Append::Done(appended) => *appended,
-        other => panic!("not appended: {other:?}"),
+        other @ Append::Denied(_) => panic!("not appended: {other:?}"),
     }
 }
 

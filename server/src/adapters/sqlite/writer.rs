@@ -8,7 +8,7 @@
 
 use crossbeam_channel::Receiver;
 use rusqlite::Connection;
-use talksy_schema::error::PortError;
+use talksy_domain::error::PortError;
 use tokio::sync::oneshot;
 
 use super::LockFile;

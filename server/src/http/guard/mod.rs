@@ -13,7 +13,7 @@ use async_graphql::parser::parse_query;
 use async_graphql::parser::types::{DocumentOperations, ExecutableDocument, OperationDefinition};
 use async_graphql::{Pos, Positioned, ServerError};
 use moka::sync::Cache;
-use talksy_schema::error::{ErrorCode, Refusal};
+use talksy_domain::error::{ApiError, ErrorCode};
 
 pub use async_graphql::parser::types::OperationType;
 
@@ -51,8 +51,8 @@ impl CheckedDocument {
     pub fn operation(
         &self,
         name: Option<&str>,
-    ) -> Result<&Positioned<OperationDefinition>, Refusal> {
-        let refuse = |message| Err(Refusal::new(ErrorCode::GraphqlValidationFailed, message));
+    ) -> Result<&Positioned<OperationDefinition>, ApiError> {
+        let refuse = |message| Err(ApiError::new(ErrorCode::GraphqlValidationFailed, message));
         match (&self.document.operations, name) {
             (DocumentOperations::Single(operation), None) => Ok(operation),
             (DocumentOperations::Multiple(operations), Some(name))
@@ -144,7 +144,7 @@ impl Guard {
                 ));
             }
             Err(LexError::OpenString(at)) => {
-                let mut error = server_error(&Refusal::new(
+                let mut error = server_error(&ApiError::new(
                     ErrorCode::GraphqlParseFailed,
                     "A string that starts here does not end.",
                 ));
@@ -154,7 +154,7 @@ impl Guard {
         }
         parse_query(text).map_err(|error| {
             let positions: Vec<Pos> = error.positions().collect();
-            let mut error = server_error(&Refusal::new(
+            let mut error = server_error(&ApiError::new(
                 ErrorCode::GraphqlParseFailed,
                 error.to_string(),
             ));
@@ -210,7 +210,7 @@ impl Guard {
 }
 
 fn refuse<T>(code: ErrorCode, message: String) -> Result<T, Box<ServerError>> {
-    Err(Box::new(server_error(&Refusal::new(code, message))))
+    Err(Box::new(server_error(&ApiError::new(code, message))))
 }
 
 fn too_complex<T>(message: String) -> Result<T, Box<ServerError>> {

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use axum::extract::ws::CloseFrame;
-use talksy_schema::error::{ErrorCode, Refusal};
+use talksy_domain::error::{ApiError, ErrorCode};
 
 /// Longest reason: a control frame carries 125 bytes, the code takes two.
 const MAX_REASON: usize = 123;
@@ -74,7 +74,7 @@ impl Close {
     }
 
     /// The token was not accepted: 4403; where it could not be looked at, 1013.
-    pub(in crate::http) fn refused(refusal: &Refusal) -> Self {
+    pub(in crate::http) fn refused(refusal: &ApiError) -> Self {
         let code = match refusal.code {
             ErrorCode::Unavailable | ErrorCode::Internal => 1013,
             _ => 4403,

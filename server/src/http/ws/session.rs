@@ -10,8 +10,8 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt as _, StreamExt as _};
 use serde_json::value::RawValue;
-use talksy_schema::context::{Authentication, ClientInfo, Viewer};
-use talksy_schema::error::{ErrorCode, Refusal};
+use talksy_domain::error::{ApiError, ErrorCode};
+use talksy_domain::viewer::{Authentication, ClientInfo, Viewer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -30,14 +30,14 @@ use super::outbox::{Bounds, Operation, Outbox, StartError, When};
 use super::protocol::{self, Incoming, Protocol};
 
 /// A bearer token, or why what was sent is none.
-pub(super) type Credentials = Result<Box<str>, Refusal>;
+pub(super) type Credentials = Result<Box<str>, ApiError>;
 
 /// Where the connection stands.
 enum Phase {
     /// No `connection_init` yet; the credentials of the upgrade request.
     Waiting(Option<Credentials>),
     /// The token is being proved.
-    Proving(BoxFuture<'static, Result<Viewer, Refusal>>),
+    Proving(BoxFuture<'static, Result<Viewer, ApiError>>),
     /// Acknowledged.
     Open,
     /// Refused, and about to be closed.
@@ -198,7 +198,7 @@ impl Session {
     }
 
     /// The close for refused credentials; in the older protocol a message comes before it.
-    fn refuse(&mut self, refusal: &Refusal) -> Result<(), Close> {
+    fn refuse(&mut self, refusal: &ApiError) -> Result<(), Close> {
         self.phase = Phase::Refused;
         let close = Close::refused(refusal);
         match self.protocol.refusal(&refusal.message) {
@@ -276,7 +276,7 @@ impl Session {
 
     fn too_many(&self) -> Payload {
         let most = self.server.config.websocket.max_operations;
-        error_payload(&Refusal::new(
+        error_payload(&ApiError::new(
             ErrorCode::RateLimited,
             format!("This connection has {most} operations, the most it may have at a time."),
         ))

@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use mongodb::bson::raw::RawDocument;
 use mongodb::bson::{DateTime, Uuid};
 use serde::{Deserialize, Serialize};
-use talksy_schema::accounts::{About, DisplayName, Session, TokenHash, User};
-use talksy_schema::id::{self, SessionId, UserId};
-use talksy_schema::mail::EmailAddress;
+use talksy_domain::auth::{Session, TokenHash};
+use talksy_domain::id::{self, SessionId, UserId};
+use talksy_domain::mail::EmailAddress;
+use talksy_domain::users::{About, DisplayName, User};
 
 use super::{SESSIONS, Stored, USERS, date, id_text, instant, key};
 use crate::adapters::mongo::fault::Why;

@@ -4,10 +4,10 @@ use mongodb::bson::raw::RawDocument;
 use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, DateTime, Uuid};
 use serde::{Deserialize, Serialize};
-use talksy_schema::chats::{Chat, ChatKind, Member, MemberRole};
-use talksy_schema::clock::Timestamp;
-use talksy_schema::id::{self, ChatId, UserId};
-use talksy_schema::messages::Seq;
+use talksy_domain::chats::{Chat, ChatKind, Member, MemberRole};
+use talksy_domain::clock::Timestamp;
+use talksy_domain::id::{self, ChatId, UserId};
+use talksy_domain::seq::Seq;
 
 use super::{CHATS, MEMBERS, Stored, date, id_text, instant, key};
 use crate::adapters::mongo::fault::Why;

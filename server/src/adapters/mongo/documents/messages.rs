@@ -3,9 +3,10 @@
 use mongodb::bson::raw::RawDocument;
 use mongodb::bson::{DateTime, Uuid};
 use serde::{Deserialize, Serialize};
-use talksy_schema::clock::Timestamp;
-use talksy_schema::id::{self, ChatId, MessageId};
-use talksy_schema::messages::{ClientMessageId, Message, MessageKind, MessageText, Seq};
+use talksy_domain::clock::Timestamp;
+use talksy_domain::id::{self, ChatId, MessageId};
+use talksy_domain::messages::{ClientMessageId, Message, MessageKind, MessageText};
+use talksy_domain::seq::Seq;
 
 use super::{MESSAGES, Stored, date, id_text, instant, key};
 use crate::adapters::mongo::fault::Why;

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use talksy_schema::live::{Hub, Topic, TopicWatcher};
+use talksy_domain::events::{Hub, Topic, TopicWatcher};
 use tokio::sync::{Notify, oneshot};
 
 use super::super::fault::Fault;
@@ -171,8 +171,8 @@ impl Channels {
 
 #[cfg(test)]
 mod tests {
-    use talksy_schema::id;
-    use talksy_schema::live::Interest;
+    use talksy_domain::events::Interest;
+    use talksy_domain::id;
 
     use super::*;
 

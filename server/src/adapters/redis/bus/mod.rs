@@ -21,8 +21,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
-use talksy_schema::error::PortError;
-use talksy_schema::live::{Bus, Event, Hub, Interest, Published, Receiver, Topic};
+use talksy_domain::error::PortError;
+use talksy_domain::events::{Bus, Event, Hub, Interest, Published, Receiver, Topic};
 use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 

@@ -11,8 +11,8 @@ use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use talksy_schema::clock::{Entropy as _, SystemEntropy};
-use talksy_schema::live::{Event, Topic};
+use talksy_domain::clock::{Entropy as _, SystemEntropy};
+use talksy_domain::events::{Event, Topic};
 
 use super::super::limits::hex;
 
@@ -148,7 +148,7 @@ impl Wire {
 
 #[cfg(test)]
 mod tests {
-    use talksy_schema::id::{self, ChatId, UserId};
+    use talksy_domain::id::{self, ChatId, UserId};
 
     use super::*;
 

@@ -1,0 +1,189 @@
+//! The one door: decides who may see and do what.
+//!
+//! [`Access`] turns a viewer and an id into a proof, which only this module makes. What a service
+//! does for a viewer, it does with a proof in hand. Where the store itself judges while it commits
+//! (appending a message, moving a read mark), its answer is this module's [`Denied`].
+//!
+//! What lies below an object that has been let through (a chat's members, a message's sender) is
+//! reached by the object, without asking again.
+
+use std::sync::Arc;
+
+use crate::chats::model::Member;
+use crate::chats::store::ChatStore;
+use crate::error::{ApiError, ErrorCode, PortError};
+use crate::id::{ChatId, UserId};
+use crate::users::store::UserStore;
+use crate::viewer::Viewer;
+
+/// Why somebody may not do something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// There is no such chat.
+    #[error("There is no such chat.")]
+    NoChat,
+    /// The viewer is no member, or no longer.
+    #[error("Only members of the chat may do this.")]
+    NotMember,
+    /// There is no such user.
+    #[error("There is no such user.")]
+    NoUser,
+}
+
+impl From<Denied> for ApiError {
+    fn from(denied: Denied) -> Self {
+        let (code, field) = match denied {
+            Denied::NoChat => (ErrorCode::NotFound, "chatId"),
+            Denied::NotMember => (ErrorCode::Forbidden, "chatId"),
+            Denied::NoUser => (ErrorCode::NotFound, "userId"),
+        };
+        Self::new(code, denied.to_string()).field(field)
+    }
+}
+
+/// Why a proof was not given.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum AccessError {
+    /// The viewer may not.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// It could not be found out.
+    #[error(transparent)]
+    Port(#[from] PortError),
+}
+
+impl From<AccessError> for ApiError {
+    fn from(error: AccessError) -> Self {
+        match error {
+            AccessError::Denied(denied) => denied.into(),
+            AccessError::Port(error) => error.into(),
+        }
+    }
+}
+
+/// Proves that a user is a member of a chat, as of when it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Membership(Member);
+
+impl Membership {
+    /// The chat.
+    pub const fn chat_id(&self) -> ChatId {
+        self.0.chat_id
+    }
+
+    /// The member.
+    pub const fn member(&self) -> &Member {
+        &self.0
+    }
+}
+
+/// Proves that the viewer may see whether these users are there: they share a chat, or are the
+/// viewer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acquainted(Vec<UserId>);
+
+impl Acquainted {
+    /// The users, in no order.
+    pub fn users(&self) -> &[UserId] {
+        &self.0
+    }
+}
+
+/// Proves that the viewer may read the profiles of these users, whether they exist or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadableProfiles(Vec<UserId>);
+
+impl ReadableProfiles {
+    /// The users, in the order in which they were asked for.
+    pub fn into_users(self) -> Vec<UserId> {
+        self.0
+    }
+}
+
+/// Proves that the viewer may start a chat with this user, who exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Contact(UserId);
+
+impl Contact {
+    /// The user.
+    pub const fn user_id(self) -> UserId {
+        self.0
+    }
+}
+
+/// Gives proofs.
+pub struct Access {
+    pub(crate) chats: Arc<dyn ChatStore>,
+    pub(crate) users: Arc<dyn UserStore>,
+}
+
+impl Access {
+    /// The viewer's membership of the chat.
+    ///
+    /// # Errors
+    /// [`Denied::NoChat`], [`Denied::NotMember`], or the store's error.
+    pub async fn membership(
+        &self,
+        viewer: &Viewer,
+        chat: ChatId,
+    ) -> Result<Membership, AccessError> {
+        match self.memberships(viewer, &[chat]).await?.pop() {
+            Some(membership) => Ok(membership),
+            None if self.chats.chats(&[chat]).await?.is_empty() => Err(Denied::NoChat.into()),
+            None => Err(Denied::NotMember.into()),
+        }
+    }
+
+    /// The viewer's memberships of those of these chats of which they are a member.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn memberships(
+        &self,
+        viewer: &Viewer,
+        chats: &[ChatId],
+    ) -> Result<Vec<Membership>, PortError> {
+        let members = self.chats.memberships(viewer.user_id, chats).await?;
+        Ok(members.into_iter().map(Membership).collect())
+    }
+
+    /// Those of these users whose presence the viewer may see: themself and who shares a chat.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn acquainted(
+        &self,
+        viewer: &Viewer,
+        users: &[UserId],
+    ) -> Result<Acquainted, PortError> {
+        let viewer = viewer.user_id;
+        let is_other = |user: &UserId| *user != viewer;
+        let others: Vec<_> = users.iter().copied().filter(is_other).collect();
+        let mut visible = if others.is_empty() {
+            Vec::new()
+        } else {
+            self.chats.sharing(viewer, &others).await?
+        };
+        if users.contains(&viewer) {
+            visible.push(viewer);
+        }
+        Ok(Acquainted(visible))
+    }
+
+    /// Those of these users whose profile the viewer may read by its id: all, as the directory is
+    /// open to whoever is signed in.
+    pub fn profiles(&self, _viewer: &Viewer, users: Vec<UserId>) -> ReadableProfiles {
+        ReadableProfiles(users)
+    }
+
+    /// The user as somebody with whom the viewer may start a chat.
+    ///
+    /// # Errors
+    /// [`Denied::NoUser`], or the store's error.
+    pub async fn contact(&self, _viewer: &Viewer, user: UserId) -> Result<Contact, AccessError> {
+        if self.users.users(&[user]).await?.is_empty() {
+            return Err(Denied::NoUser.into());
+        }
+        Ok(Contact(user))
+    }
+}

@@ -1,0 +1,231 @@
+//! Who may start, see and read chats.
+
+use std::sync::Arc;
+
+use super::model::{Chat, ChatKind, Member, ReadReceipt};
+use super::store::ChatStore;
+use crate::access::{Access, AccessError, Denied, Membership};
+use crate::clock::Clock;
+use crate::cursor::{ChatCursor, MemberCursor};
+use crate::error::service_error;
+use crate::error::{ApiError, ErrorCode, Invalid, PortError};
+use crate::events::bus::Bus;
+use crate::events::event::{Event, Topic};
+use crate::events::publish::announce;
+use crate::id::{ChatId, IdGenerator, UserId};
+use crate::limits::{Decision, RateLimiter, Rule};
+use crate::page::{Page, Window};
+use crate::seq::Seq;
+use crate::text::check_search;
+use crate::viewer::Viewer;
+
+/// Why a chat was refused.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ChatError {
+    /// An argument breaks a rule.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// The viewer may not.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    /// Too many chats were started.
+    #[error("You start chats too quickly. Wait a little.")]
+    TooFast(std::time::Duration),
+    /// A port failed.
+    #[error(transparent)]
+    Port(#[from] PortError),
+}
+
+impl ChatError {
+    fn api_error(&self) -> ApiError {
+        match self {
+            Self::Invalid(invalid) => invalid.into(),
+            Self::Access(error) => error.clone().into(),
+            Self::TooFast(wait) => {
+                ApiError::new(ErrorCode::RateLimited, self.to_string()).retry_after(*wait)
+            }
+            Self::Port(error) => error.into(),
+        }
+    }
+}
+
+service_error!(ChatError);
+
+/// Rules of chats.
+pub struct ChatService {
+    /// The chats.
+    pub(crate) store: Arc<dyn ChatStore>,
+    /// Who may do what.
+    pub(crate) access: Arc<Access>,
+    /// Where changes are published.
+    pub(crate) bus: Arc<dyn Bus>,
+    /// Holds back who starts chats too quickly.
+    pub(crate) limiter: Arc<dyn RateLimiter>,
+    /// How quickly one may start chats.
+    pub(crate) start_rule: Rule,
+    /// Time.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// New ids.
+    pub(crate) ids: IdGenerator,
+}
+
+impl ChatService {
+    /// The direct chat with another user, and whether it was made just now.
+    ///
+    /// # Errors
+    /// Where the user is the viewer or does not exist.
+    pub async fn start_direct(
+        &self,
+        viewer: &Viewer,
+        other: UserId,
+    ) -> Result<(Chat, bool), ChatError> {
+        if other == viewer.user_id {
+            return Err(Invalid::new("userId", "must be another user than yourself").into());
+        }
+        let key = viewer.user_id.to_string();
+        if let Decision::Denied(wait) = self.limiter.check(self.start_rule, &key).await? {
+            return Err(ChatError::TooFast(wait));
+        }
+        let other = self.access.contact(viewer, other).await?;
+        let now = self.clock.now();
+        let candidate = Chat {
+            id: self.ids.next(),
+            kind: ChatKind::Direct,
+            created_at: now,
+            active_at: now,
+            last_seq: 0,
+            member_count: 2,
+            membership_epoch: 1,
+        };
+        let users = [viewer.user_id, other.user_id()];
+        let (chat, created) = self.store.open_direct(&candidate, users).await?;
+        if created {
+            for user in users {
+                let joined = Event::ChatJoined { chat_id: chat.id };
+                announce(&*self.bus, Topic::User(user), joined).await;
+            }
+        }
+        Ok((chat, created))
+    }
+
+    /// Those of these chats of which the viewer is a member.
+    pub async fn visible(&self, viewer: &Viewer, chats: &[ChatId]) -> Result<Vec<Chat>, ChatError> {
+        let memberships = self.access.memberships(viewer, chats).await?;
+        let ids: Vec<_> = memberships.iter().map(Membership::chat_id).collect();
+        Ok(self.store.chats(&ids).await?)
+    }
+
+    /// The viewer's chats, most recently active first.
+    pub async fn list(
+        &self,
+        viewer: &Viewer,
+        search: Option<&str>,
+        window: &Window<ChatCursor>,
+    ) -> Result<Page<Chat>, ChatError> {
+        let search = search.map(str::trim).filter(|text| !text.is_empty());
+        check_search(search)?;
+        Ok(self.store.chats_of(viewer.user_id, search, window).await?)
+    }
+
+    /// The members of a chat.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn members(
+        &self,
+        membership: &Membership,
+        read_from: Option<Seq>,
+        window: &Window<MemberCursor>,
+    ) -> Result<Page<Member>, PortError> {
+        let chat = membership.chat_id();
+        self.store.members(chat, read_from, window).await
+    }
+
+    /// Moves the viewer's read mark up to `seq`, and tells the other members at once.
+    ///
+    /// # Errors
+    /// Where there is no such chat, or the viewer is no member.
+    pub async fn mark_read(
+        &self,
+        viewer: &Viewer,
+        chat: ChatId,
+        seq: Seq,
+    ) -> Result<(Chat, ReadReceipt), ChatError> {
+        let now = self.clock.now();
+        let mark = self.store.mark_read(chat, viewer.user_id, seq, now).await?;
+        let found = self
+            .store
+            .chats(&[chat])
+            .await?
+            .pop()
+            .ok_or(AccessError::from(Denied::NoChat))?;
+        let mark = mark.ok_or(AccessError::from(Denied::NotMember))?;
+        let receipt = mark.member.receipt().unwrap_or(ReadReceipt {
+            chat_id: chat,
+            user_id: viewer.user_id,
+            last_read_seq: 0,
+            read_at: now,
+        });
+        if mark.moved {
+            let event = Event::ReadReceipt {
+                receipt,
+                chat_kind: found.kind,
+            };
+            announce(&*self.bus, Topic::Chat(chat), event).await;
+        }
+        Ok((found, receipt))
+    }
+
+    /// These chats, for what refers to them.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn referenced(&self, chats: &[ChatId]) -> Result<Vec<Chat>, PortError> {
+        self.store.chats(chats).await
+    }
+
+    /// The viewer's own memberships of those of these chats of which they are a member.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn viewer_members(
+        &self,
+        viewer: &Viewer,
+        chats: &[ChatId],
+    ) -> Result<Vec<Member>, PortError> {
+        self.store.memberships(viewer.user_id, chats).await
+    }
+
+    /// How many messages of each of these chats the viewer has not read.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn unread_counts(
+        &self,
+        viewer: &Viewer,
+        chats: &[ChatId],
+    ) -> Result<Vec<(ChatId, u32)>, PortError> {
+        self.store.unread_counts(viewer.user_id, chats).await
+    }
+
+    /// The first `limit` members of each of these chats, which the viewer has been let into.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn first_members(
+        &self,
+        chats: &[ChatId],
+        limit: usize,
+    ) -> Result<Vec<Member>, PortError> {
+        self.store.first_members(chats, limit).await
+    }
+
+    /// Of each of these chats, which the viewer has been let into, the two members who have read
+    /// least, least first.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn lowest_read_marks(&self, chats: &[ChatId]) -> Result<Vec<Member>, PortError> {
+        self.store.lowest_read_marks(chats).await
+    }
+}

@@ -1,0 +1,229 @@
+//! Opaque cursors: a tag that says what is paged, then the position, in unpadded base64url.
+//!
+//! A cursor means one place in one list: a message's cursor carries its chat, so that it is
+//! refused in another chat. Cursors are positions, not permissions; they grant nothing.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+
+use crate::clock::Timestamp;
+use crate::error::Invalid;
+use crate::id::{self, ChatId, UserId};
+use crate::seq::Seq;
+
+/// A position in a list, in its opaque text form.
+pub trait Cursor: Sized {
+    /// Tells kinds of cursors apart.
+    const TAG: u8;
+
+    /// Writes the position's fields.
+    fn write(&self, bytes: &mut Vec<u8>);
+
+    /// Reads them back; `None` where the bytes are no such position.
+    fn read(bytes: &[u8]) -> Option<Self>;
+
+    /// The opaque text.
+    fn encode(&self) -> String {
+        let mut bytes = Vec::with_capacity(48);
+        bytes.push(Self::TAG);
+        self.write(&mut bytes);
+        BASE64_URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// Parses the cursor given in argument `field`.
+    ///
+    /// # Errors
+    /// [`Invalid`] naming `field` where the text is no cursor of this list.
+    fn decode(text: &str, field: &'static str) -> Result<Self, Invalid> {
+        let invalid = || Invalid::new(field, "must be a cursor that this list has returned");
+        if text.len() > 512 {
+            return Err(invalid());
+        }
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| invalid())?;
+        match bytes.split_first() {
+            Some((&tag, rest)) if tag == Self::TAG => Self::read(rest).ok_or_else(invalid),
+            _ => Err(invalid()),
+        }
+    }
+}
+
+/// The place of a message in its chat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MessageCursor {
+    /// The chat.
+    pub chat_id: ChatId,
+    /// The message's sequence number.
+    pub seq: Seq,
+}
+
+impl MessageCursor {
+    /// Parses a cursor and checks that it belongs to `chat_id`.
+    ///
+    /// # Errors
+    /// [`Invalid`] naming `field` where it is no cursor of a message, or one of another chat.
+    pub fn decode_in(text: &str, chat_id: ChatId, field: &'static str) -> Result<Self, Invalid> {
+        let cursor = Self::decode(text, field)?;
+        if cursor.chat_id == chat_id {
+            Ok(cursor)
+        } else {
+            Err(Invalid::new(
+                field,
+                "must be a cursor of this chat, but is one of another",
+            ))
+        }
+    }
+}
+
+impl Cursor for MessageCursor {
+    const TAG: u8 = b'm';
+
+    fn write(&self, bytes: &mut Vec<u8>) {
+        bytes.extend(id::bytes(self.chat_id));
+        bytes.extend(self.seq.to_be_bytes());
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (chat_id, seq) = bytes.split_first_chunk()?;
+        Some(Self {
+            chat_id: id::from_bytes(*chat_id),
+            seq: Seq::from_be_bytes(seq.try_into().ok()?),
+        })
+    }
+}
+
+/// The place of a chat in its member's list, most recently active first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChatCursor {
+    /// The chat's `activeAt` when the cursor was made.
+    pub active_at: Timestamp,
+    /// Breaks ties.
+    pub chat_id: ChatId,
+}
+
+impl Cursor for ChatCursor {
+    const TAG: u8 = b'c';
+
+    fn write(&self, bytes: &mut Vec<u8>) {
+        bytes.extend(self.active_at.as_millis().to_be_bytes());
+        bytes.extend(id::bytes(self.chat_id));
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (millis, chat_id) = bytes.split_first_chunk()?;
+        Some(Self {
+            active_at: Timestamp::from_millis(i64::from_be_bytes(*millis)),
+            chat_id: id::from_bytes(chat_id.try_into().ok()?),
+        })
+    }
+}
+
+/// The place of a user in a list ordered by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserCursor {
+    /// The name as lists order it ([`crate::users::model::DisplayName::sort_key`]).
+    pub name_key: String,
+    /// Breaks ties.
+    pub user_id: UserId,
+}
+
+impl Cursor for UserCursor {
+    const TAG: u8 = b'u';
+
+    fn write(&self, bytes: &mut Vec<u8>) {
+        bytes.extend(id::bytes(self.user_id));
+        bytes.extend(self.name_key.as_bytes());
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (user_id, name) = bytes.split_first_chunk()?;
+        let name_key = std::str::from_utf8(name).ok()?.to_owned();
+        Some(Self {
+            name_key,
+            user_id: id::from_bytes(*user_id),
+        })
+    }
+}
+
+/// The place of a member in a chat, ordered by user id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemberCursor {
+    /// The chat.
+    pub chat_id: ChatId,
+    /// The member.
+    pub user_id: UserId,
+}
+
+impl Cursor for MemberCursor {
+    const TAG: u8 = b'p';
+
+    fn write(&self, bytes: &mut Vec<u8>) {
+        bytes.extend(id::bytes(self.chat_id));
+        bytes.extend(id::bytes(self.user_id));
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (chat_id, user_id) = bytes.split_first_chunk()?;
+        Some(Self {
+            chat_id: id::from_bytes(*chat_id),
+            user_id: id::from_bytes(user_id.try_into().ok()?),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chat(n: u8) -> ChatId {
+        id::from_bytes([n; 16])
+    }
+
+    #[test]
+    fn cursors_round_trip() {
+        let message = MessageCursor {
+            chat_id: chat(1),
+            seq: 7,
+        };
+        assert_eq!(
+            MessageCursor::decode(&message.encode(), "after"),
+            Ok(message)
+        );
+        let place = ChatCursor {
+            active_at: Timestamp::from_millis(-5),
+            chat_id: chat(2),
+        };
+        assert_eq!(ChatCursor::decode(&place.encode(), "after"), Ok(place));
+        let user = UserCursor {
+            name_key: "åsa".into(),
+            user_id: id::from_bytes([3; 16]),
+        };
+        assert_eq!(UserCursor::decode(&user.encode(), "after"), Ok(user));
+        let member = MemberCursor {
+            chat_id: chat(1),
+            user_id: id::from_bytes([4; 16]),
+        };
+        assert_eq!(MemberCursor::decode(&member.encode(), "after"), Ok(member));
+    }
+
+    #[test]
+    fn a_cursor_of_another_list_or_chat_is_refused_and_names_the_field() {
+        let message = MessageCursor {
+            chat_id: chat(1),
+            seq: 7,
+        }
+        .encode();
+        assert_eq!(
+            ChatCursor::decode(&message, "after").unwrap_err().field,
+            "after"
+        );
+        assert_eq!(
+            MessageCursor::decode_in(&message, chat(2), "before")
+                .unwrap_err()
+                .field,
+            "before"
+        );
+        for text in ["", "!", "bQ", "m1", &"A".repeat(600)] {
+            assert!(MessageCursor::decode(text, "after").is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! What is published, and where.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use tokio::sync::OnceCell;
+
+use crate::chats::model::{ChatKind, ReadReceipt};
+use crate::id::{ChatId, SessionId, UserId};
+use crate::messages::model::Message;
+use crate::presence::model::Presence;
+
+/// A channel of the bus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Topic {
+    /// What happens in a chat.
+    Chat(ChatId),
+    /// What concerns one user alone, on all their devices.
+    User(UserId),
+    /// A user's coming and going.
+    Presence(UserId),
+}
+
+/// Something that happened. Its JSON form travels between instances.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    tag = "type",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
+pub enum Event {
+    /// A message was committed. On the chat's topic.
+    MessageAdded {
+        /// The message.
+        message: Message,
+        /// The chat's membership epoch at that commit.
+        membership_epoch: u32,
+    },
+    /// A member's read mark moved. On the chat's topic.
+    ReadReceipt {
+        /// The mark now.
+        receipt: ReadReceipt,
+        /// The chat's kind.
+        chat_kind: ChatKind,
+    },
+    /// A member types, or stopped. On the chat's topic.
+    Typing {
+        /// The chat.
+        chat_id: ChatId,
+        /// The member.
+        user_id: UserId,
+        /// Whether they type.
+        is_typing: bool,
+    },
+    /// A user is no longer a member. On the chat's topic.
+    MemberRemoved {
+        /// The chat.
+        chat_id: ChatId,
+        /// Who.
+        user_id: UserId,
+    },
+    /// The user became a member of a chat. On the user's topic.
+    ChatJoined {
+        /// The chat.
+        chat_id: ChatId,
+    },
+    /// A session was ended. On the user's topic.
+    SessionRevoked {
+        /// The session.
+        session_id: SessionId,
+    },
+    /// A user came or went. On the user's presence topic.
+    PresenceChanged(Presence),
+}
+
+/// A set of kinds of events: what a receiver wants to be woken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interest(u8);
+
+impl Interest {
+    /// Messages of a chat.
+    pub const MESSAGES: Self = Self(1);
+    /// Read marks.
+    pub const RECEIPTS: Self = Self(2);
+    /// Typing.
+    pub const TYPING: Self = Self(4);
+    /// Joining and leaving chats.
+    pub const MEMBERSHIP: Self = Self(8);
+    /// Sessions that end.
+    pub const SESSIONS: Self = Self(16);
+    /// Users who come and go.
+    pub const PRESENCE: Self = Self(32);
+
+    /// Both sets.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether the sets share a kind.
+    pub const fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+impl Event {
+    /// The kind of this event.
+    pub const fn interest(&self) -> Interest {
+        match self {
+            Self::MessageAdded { .. } => Interest::MESSAGES,
+            Self::ReadReceipt { .. } => Interest::RECEIPTS,
+            Self::Typing { .. } => Interest::TYPING,
+            Self::MemberRemoved { .. } | Self::ChatJoined { .. } => Interest::MEMBERSHIP,
+            Self::SessionRevoked { .. } => Interest::SESSIONS,
+            Self::PresenceChanged(_) => Interest::PRESENCE,
+        }
+    }
+}
+
+/// Names a way of rendering an event to bytes: a hash of the operation that selects the fields.
+/// Only operations whose result does not depend on the viewer may have one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RenderKey(pub u128);
+
+/// How many renderings an event keeps; further ones are made for each subscriber anew.
+const MAX_RENDERINGS: usize = 16;
+
+/// An event as all subscribers of this process share it, with the bytes it was rendered to. The
+/// renderings go when the last subscriber has let go of the event.
+#[derive(Debug)]
+pub struct Published {
+    /// What happened.
+    pub event: Event,
+    /// The span that published it, as a W3C `traceparent`; `None` where nothing is traced.
+    pub trace: Option<Box<str>>,
+    renderings: Mutex<Vec<(RenderKey, Arc<OnceCell<Bytes>>)>>,
+}
+
+impl Published {
+    /// Makes an event shareable.
+    pub fn new(event: Event) -> Arc<Self> {
+        Self::traced(event, None)
+    }
+
+    /// Makes an event shareable that belongs to a trace.
+    pub fn traced(event: Event, trace: Option<String>) -> Arc<Self> {
+        Arc::new(Self {
+            event,
+            trace: trace.map(String::into_boxed_str),
+            renderings: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// The message, where one was added.
+    pub fn message(&self) -> Option<&Message> {
+        match &self.event {
+            Event::MessageAdded { message, .. } => Some(message),
+            _ => None,
+        }
+    }
+
+    /// The event's bytes under `key`: rendered by the first who asks, shared by the others. A
+    /// failed rendering is not kept.
+    pub async fn rendered<E>(
+        &self,
+        key: RenderKey,
+        render: impl Future<Output = Result<Bytes, E>>,
+    ) -> Result<Bytes, E> {
+        let cell = {
+            let mut renderings = self.renderings.lock();
+            if let Some((_, cell)) = renderings.iter().find(|(known, _)| *known == key) {
+                Arc::clone(cell)
+            } else {
+                let cell = Arc::new(OnceCell::new());
+                if renderings.len() < MAX_RENDERINGS {
+                    renderings.push((key, Arc::clone(&cell)));
+                }
+                cell
+            }
+        };
+        cell.get_or_try_init(|| render).await.cloned()
+    }
+}

@@ -1,0 +1,375 @@
+//! The fan-out within a process: topics, and the bounded mailbox of each receiver.
+//!
+//! A mailbox that is full is emptied and marked as interrupted: what it held is in the store, and
+//! the feed behind it reads it there. So a slow feed costs no memory and delays nobody.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+use futures_util::task::AtomicWaker;
+use metrics::counter;
+use parking_lot::Mutex;
+
+use super::event::{Interest, Published, Topic};
+use crate::metrics::{BUS_INTERRUPTIONS, MAILBOX_OVERFLOWS};
+
+/// What a receiver is told.
+#[derive(Clone, Debug)]
+pub enum Signal {
+    /// Something happened.
+    Event(Arc<Published>),
+    /// Events may have been missed.
+    Interrupted,
+}
+
+#[derive(Debug)]
+struct Mailbox {
+    interest: Interest,
+    capacity: usize,
+    state: Mutex<MailboxState>,
+    waker: AtomicWaker,
+}
+
+#[derive(Debug, Default)]
+struct MailboxState {
+    queue: VecDeque<Arc<Published>>,
+    interrupted: bool,
+}
+
+impl Mailbox {
+    fn put(&self, event: &Arc<Published>) {
+        {
+            let mut state = self.state.lock();
+            if state.queue.len() >= self.capacity {
+                state.queue = VecDeque::new();
+                state.interrupted = true;
+                counter!(MAILBOX_OVERFLOWS).increment(1);
+            } else {
+                state.queue.push_back(Arc::clone(event));
+            }
+        }
+        self.waker.wake();
+    }
+
+    /// What waits goes: the state that is read on account of the interruption is newer, and
+    /// must not be followed by what is older.
+    fn interrupt(&self) {
+        {
+            let mut state = self.state.lock();
+            state.queue = VecDeque::new();
+            state.interrupted = true;
+        }
+        self.waker.wake();
+    }
+
+    fn take(&self) -> Option<Signal> {
+        let mut state = self.state.lock();
+        if std::mem::take(&mut state.interrupted) {
+            return Some(Signal::Interrupted);
+        }
+        let event = state.queue.pop_front()?;
+        if state.queue.is_empty() && state.queue.capacity() > 16 {
+            state.queue = VecDeque::new();
+        }
+        Some(Signal::Event(event))
+    }
+}
+
+type Mailboxes = HashMap<u64, Arc<Mailbox>>;
+
+/// Is told when the last follower of a topic has left.
+pub trait TopicWatcher: Send + Sync {
+    /// Nobody follows the topic any more, unless somebody has begun to meanwhile: ask
+    /// [`Hub::is_followed`]. Must not block; is called where receivers are dropped.
+    fn deserted(&self, topic: Topic);
+}
+
+/// All topics that somebody in this process follows.
+pub struct Hub {
+    topics: DashMap<Topic, Mailboxes>,
+    next_id: AtomicU64,
+    capacity: usize,
+    watcher: Option<Arc<dyn TopicWatcher>>,
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub")
+            .field("topics", &self.topics)
+            .field("capacity", &self.capacity)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Hub {
+    /// A hub whose receivers hold at most `capacity` undelivered events each.
+    pub fn new(capacity: usize) -> Arc<Self> {
+        Self::make(capacity, None)
+    }
+
+    /// The same, with somebody who is told of deserted topics: for a bus that subscribes
+    /// elsewhere to what is followed here.
+    pub fn watched(capacity: usize, watcher: Arc<dyn TopicWatcher>) -> Arc<Self> {
+        Self::make(capacity, Some(watcher))
+    }
+
+    fn make(capacity: usize, watcher: Option<Arc<dyn TopicWatcher>>) -> Arc<Self> {
+        Arc::new(Self {
+            topics: DashMap::new(),
+            next_id: AtomicU64::new(0),
+            capacity: capacity.max(1),
+            watcher,
+        })
+    }
+
+    /// A receiver that follows nothing yet.
+    pub fn receiver(self: &Arc<Self>, interest: Interest) -> Receiver {
+        let mailbox = Mailbox {
+            interest,
+            capacity: self.capacity,
+            state: Mutex::default(),
+            waker: AtomicWaker::new(),
+        };
+        Receiver {
+            hub: Arc::clone(self),
+            id: self.next_id.fetch_add(1, Ordering::Relaxed),
+            mailbox: Arc::new(mailbox),
+            topics: Vec::new(),
+        }
+    }
+
+    /// Puts an event in the mailbox of each interested follower of the topic.
+    pub fn deliver(&self, topic: Topic, event: &Arc<Published>) {
+        let kind = event.event.interest();
+        if let Some(mailboxes) = self.topics.get(&topic) {
+            for mailbox in mailboxes
+                .values()
+                .filter(|mailbox| mailbox.interest.meets(kind))
+            {
+                mailbox.put(event);
+            }
+        }
+    }
+
+    /// Tells the topic's followers that events may have been missed.
+    pub fn interrupt(&self, topic: Topic) {
+        counter!(BUS_INTERRUPTIONS).increment(1);
+        if let Some(mailboxes) = self.topics.get(&topic) {
+            for mailbox in mailboxes.values() {
+                mailbox.interrupt();
+            }
+        }
+    }
+
+    /// Tells all receivers that events may have been missed.
+    pub fn interrupt_all(&self) {
+        counter!(BUS_INTERRUPTIONS).increment(1);
+        for mailboxes in &self.topics {
+            for mailbox in mailboxes.values() {
+                mailbox.interrupt();
+            }
+        }
+    }
+
+    /// Whether anybody follows the topic.
+    pub fn is_followed(&self, topic: Topic) -> bool {
+        self.topics.contains_key(&topic)
+    }
+
+    /// How many topics are followed.
+    pub fn topic_count(&self) -> usize {
+        self.topics.len()
+    }
+}
+
+/// The receiving end of a feed. Follows nothing any more once it is dropped.
+#[derive(Debug)]
+pub struct Receiver {
+    hub: Arc<Hub>,
+    id: u64,
+    mailbox: Arc<Mailbox>,
+    topics: Vec<Topic>,
+}
+
+impl Receiver {
+    /// Follows a topic in this process. A bus that spans processes calls it once its own
+    /// subscription stands.
+    pub fn follow(&mut self, topic: Topic) {
+        let fresh = self
+            .hub
+            .topics
+            .entry(topic)
+            .or_default()
+            .insert(self.id, Arc::clone(&self.mailbox))
+            .is_none();
+        if fresh {
+            self.topics.push(topic);
+        }
+    }
+
+    /// Whether the topic is followed.
+    pub fn follows(&self, topic: Topic) -> bool {
+        self.topics.contains(&topic)
+    }
+
+    /// Follows a topic no longer.
+    pub fn unfollow(&mut self, topic: Topic) {
+        if let Some(index) = self.topics.iter().position(|known| *known == topic) {
+            self.topics.swap_remove(index);
+            leave(&self.hub, self.id, topic);
+        }
+    }
+
+    /// What waits in the mailbox, without waiting for more.
+    pub fn try_recv(&mut self) -> Option<Signal> {
+        self.mailbox.take()
+    }
+
+    /// The next signal. Cancel-safe: dropping the future loses nothing.
+    pub async fn recv(&mut self) -> Signal {
+        std::future::poll_fn(|cx| self.poll_recv(cx)).await
+    }
+
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Signal> {
+        if let Some(signal) = self.mailbox.take() {
+            return Poll::Ready(signal);
+        }
+        self.mailbox.waker.register(cx.waker());
+        // An event may have come between the look and the registration.
+        self.mailbox.take().map_or(Poll::Pending, Poll::Ready)
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        for topic in self.topics.drain(..) {
+            leave(&self.hub, self.id, topic);
+        }
+    }
+}
+
+fn leave(hub: &Hub, id: u64, topic: Topic) {
+    let mut deserted = false;
+    if let Entry::Occupied(mut mailboxes) = hub.topics.entry(topic) {
+        mailboxes.get_mut().remove(&id);
+        if mailboxes.get().is_empty() {
+            mailboxes.remove();
+            deserted = true;
+        }
+    }
+    // The map is no longer locked here: the watcher may ask it.
+    if deserted && let Some(watcher) = &hub.watcher {
+        watcher.deserted(topic);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::bus::Bus as _;
+    use crate::events::event::Event;
+    use crate::events::local_bus::LocalBus;
+    use crate::id::{self, ChatId, UserId};
+
+    fn chat() -> ChatId {
+        id::from_bytes([1; 16])
+    }
+
+    fn typing(user: u8) -> Event {
+        Event::Typing {
+            chat_id: chat(),
+            user_id: id::from_bytes([user; 16]),
+            is_typing: true,
+        }
+    }
+
+    fn typist(signal: &Signal) -> UserId {
+        match signal {
+            Signal::Event(event) => match event.event {
+                Event::Typing { user_id, .. } => user_id,
+                _ => panic!("another event"),
+            },
+            Signal::Interrupted => panic!("interrupted"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_receiver_gets_what_it_wants_of_what_it_follows() {
+        let hub = Hub::new(8);
+        let bus = LocalBus::new(Arc::clone(&hub));
+        let topic = Topic::Chat(chat());
+        let mut typists = bus.subscribe(Interest::TYPING, &[topic]).await.unwrap();
+        let mut others = bus.subscribe(Interest::MESSAGES, &[topic]).await.unwrap();
+        bus.publish(topic, typing(7)).await.unwrap();
+        assert_eq!(typist(&typists.recv().await), id::from_bytes([7; 16]));
+        assert!(others.try_recv().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_full_mailbox_says_so_and_goes_on() {
+        let hub = Hub::new(2);
+        let bus = LocalBus::new(Arc::clone(&hub));
+        let topic = Topic::Chat(chat());
+        let mut receiver = bus.subscribe(Interest::TYPING, &[topic]).await.unwrap();
+        for user in 1..=4 {
+            bus.publish(topic, typing(user)).await.unwrap();
+        }
+        assert!(matches!(receiver.recv().await, Signal::Interrupted));
+        assert_eq!(typist(&receiver.recv().await), id::from_bytes([4; 16]));
+    }
+
+    #[tokio::test]
+    async fn the_last_to_leave_a_topic_is_told_of_to_the_watcher() {
+        #[derive(Default)]
+        struct Deserted(Mutex<Vec<Topic>>);
+        impl TopicWatcher for Deserted {
+            fn deserted(&self, topic: Topic) {
+                self.0.lock().push(topic);
+            }
+        }
+        let deserted = Arc::new(Deserted::default());
+        let hub = Hub::watched(2, Arc::clone(&deserted) as _);
+        let topic = Topic::Chat(chat());
+        let mut one = hub.receiver(Interest::TYPING);
+        one.follow(topic);
+        one.follow(topic);
+        let mut two = hub.receiver(Interest::TYPING);
+        two.follow(topic);
+        two.unfollow(topic);
+        assert!(hub.is_followed(topic));
+        assert_eq!(*deserted.0.lock(), []);
+        drop(one);
+        assert!(!hub.is_followed(topic));
+        assert_eq!(*deserted.0.lock(), [topic]);
+    }
+
+    #[tokio::test]
+    async fn one_topic_can_be_interrupted_alone() {
+        let hub = Hub::new(2);
+        let mut one = hub.receiver(Interest::TYPING);
+        one.follow(Topic::Chat(chat()));
+        let mut other = hub.receiver(Interest::TYPING);
+        other.follow(Topic::Chat(id::from_bytes([2; 16])));
+        hub.interrupt(Topic::Chat(chat()));
+        assert!(matches!(one.try_recv(), Some(Signal::Interrupted)));
+        assert!(other.try_recv().is_none());
+    }
+
+    #[tokio::test]
+    async fn topics_nobody_follows_are_forgotten() {
+        let hub = Hub::new(2);
+        let mut one = hub.receiver(Interest::TYPING);
+        one.follow(Topic::Chat(chat()));
+        let mut two = hub.receiver(Interest::TYPING);
+        two.follow(Topic::Chat(chat()));
+        two.unfollow(Topic::Chat(chat()));
+        assert_eq!(hub.topic_count(), 1);
+        drop(one);
+        assert_eq!(hub.topic_count(), 0);
+    }
+}

@@ -1,0 +1,127 @@
+//! Which of a user's chats changed: what a sidebar needs. It names the chat; the state is read
+//! when it is delivered, so that a burst of changes of one chat is delivered as one.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::backoff::retry_unavailable;
+use super::context::FeedContext;
+use super::error::FeedError;
+use super::feed::Feed;
+use crate::chats::model::ChatKind;
+use crate::events::event::{Event, Interest, Topic};
+use crate::events::hub::{Receiver, Signal};
+use crate::id::{ChatId, UserId};
+use crate::page::{MAX_PAGE, Window};
+
+/// The changing chats of one subscriber.
+pub struct ChatFeed {
+    context: Arc<FeedContext>,
+    receiver: Receiver,
+    user: UserId,
+    /// Changed and not delivered yet, each once.
+    changed: VecDeque<ChatId>,
+}
+
+impl Feed for ChatFeed {
+    type Item = ChatId;
+
+    async fn next(&mut self) -> Result<ChatId, FeedError> {
+        loop {
+            // First all that waits, so that changes of one chat meet.
+            while let Some(signal) = self.receiver.try_recv() {
+                self.take(signal).await?;
+            }
+            if let Some(chat) = self.changed.pop_front() {
+                return Ok(chat);
+            }
+            let signal = self.receiver.recv().await;
+            self.take(signal).await?;
+        }
+    }
+}
+
+impl ChatFeed {
+    pub(super) async fn open(context: Arc<FeedContext>, user: UserId) -> Result<Self, FeedError> {
+        let interest = Interest::MESSAGES
+            .and(Interest::RECEIPTS)
+            .and(Interest::MEMBERSHIP);
+        let receiver = context
+            .bus
+            .subscribe(interest, &[Topic::User(user)])
+            .await?;
+        let mut feed = Self {
+            context,
+            receiver,
+            user,
+            changed: VecDeque::new(),
+        };
+        feed.follow_all().await?;
+        Ok(feed)
+    }
+
+    async fn take(&mut self, signal: Signal) -> Result<(), FeedError> {
+        let event = match signal {
+            Signal::Event(event) => event,
+            Signal::Interrupted => return self.recover().await,
+        };
+        match &event.event {
+            Event::MessageAdded { message, .. } => self.mark(message.chat_id),
+            // A mark changes its owner's unread count; in a direct chat also the tick that the
+            // other side shows.
+            Event::ReadReceipt { receipt, chat_kind }
+                if receipt.user_id == self.user || *chat_kind == ChatKind::Direct =>
+            {
+                self.mark(receipt.chat_id);
+            }
+            Event::ChatJoined { chat_id } => {
+                let context = Arc::clone(&self.context);
+                context
+                    .bus
+                    .follow(&mut self.receiver, Topic::Chat(*chat_id))
+                    .await?;
+                self.mark(*chat_id);
+            }
+            Event::MemberRemoved { chat_id, user_id } if *user_id == self.user => {
+                self.receiver.unfollow(Topic::Chat(*chat_id));
+                self.changed.retain(|chat| chat != chat_id);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn mark(&mut self, chat: ChatId) {
+        if !self.changed.contains(&chat) {
+            self.changed.push_back(chat);
+        }
+    }
+
+    /// Follows every chat of the user, also those whose `ChatJoined` was missed.
+    async fn follow_all(&mut self) -> Result<(), FeedError> {
+        for chat in self.context.chats.chat_ids_of(self.user).await? {
+            self.context
+                .bus
+                .follow(&mut self.receiver, Topic::Chat(chat))
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// After an interruption the state of the most recently active chats is sent again.
+    async fn recover(&mut self) -> Result<(), FeedError> {
+        retry_unavailable!(self.follow_all())?;
+        let window = Window {
+            after: None,
+            before: None,
+            limit: MAX_PAGE,
+            from_end: false,
+        };
+        let recent = retry_unavailable!(self.context.chats.chats_of(self.user, None, &window))?;
+        // The list is newest first; the changes come oldest first.
+        for chat in recent.items.iter().rev() {
+            self.mark(chat.id);
+        }
+        Ok(())
+    }
+}

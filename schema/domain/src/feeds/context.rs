@@ -1,0 +1,94 @@
+//! What all feeds of the process share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use moka::future::Cache;
+
+use super::heads::HeadReader;
+use super::policy::FeedPolicy;
+use crate::access::Access;
+use crate::chats::store::ChatStore;
+use crate::error::PortError;
+use crate::events::bus::Bus;
+use crate::events::event::{Event, Published};
+use crate::id::ChatId;
+use crate::messages::store::{Head, MessageStore};
+use crate::page::{MAX_PAGE, Window};
+use crate::seq::Seq;
+
+/// A page of a chat's messages as feeds share it.
+pub(super) type Backlog = Arc<Vec<Arc<Published>>>;
+
+/// What all feeds of the process share.
+pub(super) struct FeedContext {
+    pub(super) access: Arc<Access>,
+    pub(super) bus: Arc<dyn Bus>,
+    pub(super) chats: Arc<dyn ChatStore>,
+    messages: Arc<dyn MessageStore>,
+    heads: HeadReader,
+    /// Pages that were read to fill holes. Messages do not move, so that a thousand feeds with
+    /// the same hole read it once; short-lived, because a message may be edited or deleted.
+    backlog: Cache<(ChatId, Seq), Backlog>,
+    pub(super) policy: FeedPolicy,
+}
+
+impl FeedContext {
+    /// Must be called on a Tokio runtime.
+    pub(super) fn new(
+        access: Arc<Access>,
+        bus: Arc<dyn Bus>,
+        chats: Arc<dyn ChatStore>,
+        messages: Arc<dyn MessageStore>,
+        policy: FeedPolicy,
+    ) -> Arc<Self> {
+        let heads = HeadReader::spawn(Arc::clone(&messages));
+        let backlog = Cache::builder()
+            .max_capacity(256)
+            .time_to_live(Duration::from_secs(1))
+            .build();
+        Arc::new(Self {
+            access,
+            bus,
+            chats,
+            messages,
+            heads,
+            backlog,
+            policy,
+        })
+    }
+
+    /// The chat's head, and the membership epoch with it; `None` where there is no such chat.
+    pub(super) async fn head(&self, chat: ChatId) -> Result<Option<Head>, PortError> {
+        self.heads.head(chat).await
+    }
+
+    /// Up to a page of the chat's messages from `from` on.
+    pub(super) async fn backlog(&self, chat: ChatId, from: Seq) -> Result<Backlog, PortError> {
+        let key = (chat, from);
+        let read = async {
+            let window = Window {
+                after: Some(from - 1),
+                before: None,
+                limit: MAX_PAGE,
+                from_end: false,
+            };
+            let page = self.messages.page(chat, &window).await?;
+            let publish = |message| {
+                Published::new(Event::MessageAdded {
+                    message,
+                    membership_epoch: 0,
+                })
+            };
+            Ok(Arc::new(
+                page.items.into_iter().map(publish).collect::<Vec<_>>(),
+            ))
+        };
+        let page = self.backlog.try_get_with(key, read).await;
+        let page = page.map_err(|error: Arc<PortError>| (*error).clone())?;
+        if page.is_empty() {
+            self.backlog.invalidate(&key).await;
+        }
+        Ok(page)
+    }
+}

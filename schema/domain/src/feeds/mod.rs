@@ -1,0 +1,32 @@
+//! The live feeds: what a subscriber is promised, made of events that may be lost, doubled or
+//! reordered.
+//!
+//! [`MessageFeed`] is loss-free, ordered and free of duplicates, because it numbers what it
+//! delivers and reads from the store what the bus did not bring. The other feeds carry absolute
+//! state, so that doubling is harmless, and send the state again after an interruption.
+
+pub(crate) mod backoff;
+pub(crate) mod chat_feed;
+pub(crate) mod chat_subscription;
+pub(crate) mod context;
+pub(crate) mod error;
+pub(crate) mod feed;
+pub(crate) mod heads;
+pub(crate) mod message_feed;
+pub(crate) mod policy;
+pub(crate) mod presence_feed;
+pub(crate) mod receipt_feed;
+pub(crate) mod sequencer;
+pub(crate) mod service;
+pub(crate) mod typing_feed;
+
+pub use chat_feed::ChatFeed;
+pub use error::FeedError;
+pub use feed::Feed;
+pub use message_feed::MessageFeed;
+pub use policy::FeedPolicy;
+pub use presence_feed::PresenceFeed;
+pub use receipt_feed::ReceiptFeed;
+pub use sequencer::Sequencer;
+pub use service::FeedService;
+pub use typing_feed::{TypingFeed, TypingState};

@@ -1,0 +1,29 @@
+//! The stream's tunables.
+
+use std::time::Duration;
+
+/// How the live stream behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FeedPolicy {
+    /// The most messages replayed to one subscriber at a time; one that missed more is told
+    /// `RESYNC_REQUIRED`.
+    pub replay_limit: u32,
+    /// How often a silent chat's end is compared with the store.
+    pub heartbeat: Duration,
+    /// How long a message that came too early waits for those before it, until they are read
+    /// from the store. Concurrent senders overtake each other by microseconds.
+    pub reorder_grace: Duration,
+    /// After how much silence a member is taken to have stopped typing.
+    pub typing_timeout: Duration,
+}
+
+impl Default for FeedPolicy {
+    fn default() -> Self {
+        Self {
+            replay_limit: 1000,
+            heartbeat: Duration::from_secs(30),
+            reorder_grace: Duration::from_millis(25),
+            typing_timeout: Duration::from_secs(6),
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Opens feeds, after checking that the viewer may have them.
+
+use std::sync::Arc;
+
+use super::chat_feed::ChatFeed;
+use super::chat_subscription::ChatSubscription;
+use super::context::FeedContext;
+use super::error::FeedError;
+use super::message_feed::MessageFeed;
+use super::policy::FeedPolicy;
+use super::presence_feed::PresenceFeed;
+use super::receipt_feed::ReceiptFeed;
+use super::typing_feed::TypingFeed;
+use crate::access::Access;
+use crate::auth::service::AuthService;
+use crate::chats::store::ChatStore;
+use crate::cursor::MessageCursor;
+use crate::error::{Invalid, PortError};
+use crate::events::bus::Bus;
+use crate::events::event::{Event, Interest, Topic};
+use crate::events::hub::Signal;
+use crate::id::{ChatId, UserId};
+use crate::messages::store::MessageStore;
+use crate::page::MAX_PAGE;
+use crate::presence::service::PresenceService;
+use crate::viewer::Viewer;
+
+/// Opens feeds.
+#[derive(Clone)]
+pub struct FeedService {
+    context: Arc<FeedContext>,
+    presence: Arc<PresenceService>,
+    auth: Arc<AuthService>,
+}
+
+impl FeedService {
+    /// The service. Must be called on a Tokio runtime.
+    pub fn new(
+        access: Arc<Access>,
+        bus: Arc<dyn Bus>,
+        chats: Arc<dyn ChatStore>,
+        messages: Arc<dyn MessageStore>,
+        presence: Arc<PresenceService>,
+        auth: Arc<AuthService>,
+        policy: FeedPolicy,
+    ) -> Self {
+        let context = FeedContext::new(access, bus, chats, messages, policy);
+        Self {
+            context,
+            presence,
+            auth,
+        }
+    }
+
+    /// Every message of the chat from now on, or from behind `after`, exactly once and in order.
+    ///
+    /// # Errors
+    /// Where the viewer is no member, `after` is no cursor of the chat, or more messages lie
+    /// behind it than are replayed.
+    pub async fn messages(
+        &self,
+        viewer: &Viewer,
+        chat: ChatId,
+        after: Option<&str>,
+    ) -> Result<MessageFeed, FeedError> {
+        let after = after
+            .map(|text| MessageCursor::decode_in(text, chat, "after"))
+            .transpose()?
+            .map(|cursor| cursor.seq);
+        let subscription = self.subscribe(viewer, chat, Interest::MESSAGES).await?;
+        MessageFeed::open(subscription, after).await
+    }
+
+    /// The chats of the viewer that change.
+    pub async fn chats(&self, viewer: &Viewer) -> Result<ChatFeed, FeedError> {
+        ChatFeed::open(Arc::clone(&self.context), viewer.user_id).await
+    }
+
+    /// The read marks of the chat's members that move.
+    pub async fn receipts(&self, viewer: &Viewer, chat: ChatId) -> Result<ReceiptFeed, FeedError> {
+        let subscription = self.subscribe(viewer, chat, Interest::RECEIPTS).await?;
+        subscription.membership().await?;
+        Ok(ReceiptFeed::new(subscription))
+    }
+
+    /// The other members who start or stop typing.
+    pub async fn typing(&self, viewer: &Viewer, chat: ChatId) -> Result<TypingFeed, FeedError> {
+        let interest = Interest::TYPING.and(Interest::MESSAGES);
+        let subscription = self.subscribe(viewer, chat, interest).await?;
+        subscription.membership().await?;
+        Ok(TypingFeed::new(subscription))
+    }
+
+    /// The presence of these users: the state now, then each change.
+    ///
+    /// # Errors
+    /// Where there are too many, or one shares no chat with the viewer.
+    pub async fn presence(
+        &self,
+        viewer: &Viewer,
+        users: Vec<UserId>,
+    ) -> Result<PresenceFeed, FeedError> {
+        if users.len() > MAX_PAGE {
+            return Err(
+                Invalid::new("userIds", format!("must be at most {MAX_PAGE} users")).into(),
+            );
+        }
+        let context = Arc::clone(&self.context);
+        PresenceFeed::open(context, Arc::clone(&self.presence), *viewer, users).await
+    }
+
+    /// Resolves when the viewer's session has ended. The bus tells it at once; the store is
+    /// asked first, as the session may have ended before the bus was listened to, then after an
+    /// interruption and on every heartbeat.
+    ///
+    /// # Errors
+    /// Where the bus takes no subscription.
+    pub async fn session_end(&self, viewer: &Viewer) -> Result<(), PortError> {
+        let topics = [Topic::User(viewer.user_id)];
+        let mut receiver = self
+            .context
+            .bus
+            .subscribe(Interest::SESSIONS, &topics)
+            .await?;
+        loop {
+            if matches!(self.auth.is_live_now(viewer.session_id).await, Ok(false)) {
+                return Ok(());
+            }
+            // Other sessions of the user end without a look at this one's.
+            while let Ok(Signal::Event(event)) =
+                tokio::time::timeout(self.context.policy.heartbeat, receiver.recv()).await
+            {
+                match event.event {
+                    Event::SessionRevoked { session_id } if session_id == viewer.session_id => {
+                        return Ok(());
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    async fn subscribe(
+        &self,
+        viewer: &Viewer,
+        chat: ChatId,
+        interest: Interest,
+    ) -> Result<ChatSubscription, FeedError> {
+        ChatSubscription::open(Arc::clone(&self.context), viewer, chat, interest).await
+    }
+}

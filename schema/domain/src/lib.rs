@@ -1,0 +1,38 @@
+//! The rules of Talksy, and the ports through which they reach the outside. This crate knows no
+//! GraphQL, no transport and no driver.
+//!
+//! Organised by capability. Each room has the same furniture: `model` (plain types that parse,
+//! not validate), `store` (the port: a narrow trait, each method atomic on its own) and `service`
+//! (the rules).
+//!
+//! What may know what, from the bottom up; a test holds every import to it:
+//!
+//! 1. words that all share: [`id`], [`seq`], [`clock`], [`text`], [`page`], [`cursor`], [`error`],
+//!    [`limits`], [`viewer`], [`metrics`]
+//! 2. models, and the ports that keep them
+//! 3. [`events`]: what is told to all instances, and how it is published; [`access`]: the one
+//!    door, which gives proofs of who may do what
+//! 4. services
+//! 5. [`feeds`]: the live streams over the lines
+//! 6. [`services`]: puts all of it together
+
+pub mod access;
+pub mod auth;
+pub mod chats;
+pub mod clock;
+pub mod cursor;
+pub mod error;
+pub mod events;
+pub mod feeds;
+pub mod id;
+pub mod limits;
+pub mod mail;
+pub mod messages;
+pub mod metrics;
+pub mod page;
+pub mod presence;
+pub mod seq;
+pub mod services;
+pub mod text;
+pub mod users;
+pub mod viewer;

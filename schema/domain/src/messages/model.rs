@@ -1,0 +1,169 @@
+//! A message and its parts.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::error::Invalid;
+use crate::id::{ChatId, MessageId, UserId};
+use crate::seq::Seq;
+use crate::text::{TextRule, is_blank};
+
+/// What kind of message it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum MessageKind {
+    /// Has text.
+    Text,
+    /// Has at least one image.
+    Image,
+    /// Has at least one file that is no image.
+    File,
+    /// Says what happened in the chat; has no sender.
+    System,
+}
+
+/// The text of a message: 1 to 4,000 characters, not blank, no control characters but line
+/// breaks and tabs. Kept as sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct MessageText(String);
+
+impl MessageText {
+    const RULE: TextRule = TextRule {
+        field: "text",
+        max_chars: 4000,
+        multi_line: true,
+    };
+
+    /// Parses a text.
+    ///
+    /// # Errors
+    /// [`Invalid`] for the field `text`.
+    pub fn parse(text: impl Into<String>) -> Result<Self, Invalid> {
+        let text = text.into();
+        if is_blank(&text) {
+            return Err(Invalid::new("text", "must not be empty"));
+        }
+        Self::RULE.check(&text)?;
+        Ok(Self(text))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for MessageText {
+    type Error = Invalid;
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        Self::parse(text)
+    }
+}
+
+impl From<MessageText> for String {
+    fn from(text: MessageText) -> Self {
+        text.0
+    }
+}
+
+/// The sender's own id for a message: 1 to 64 characters, no control characters.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ClientMessageId(String);
+
+impl ClientMessageId {
+    const RULE: TextRule = TextRule {
+        field: "clientMessageId",
+        max_chars: 64,
+        multi_line: false,
+    };
+
+    /// Parses an id.
+    ///
+    /// # Errors
+    /// [`Invalid`] for the field `clientMessageId`.
+    pub fn parse(text: impl Into<String>) -> Result<Self, Invalid> {
+        let text = text.into();
+        if text.is_empty() {
+            return Err(Invalid::new("clientMessageId", "must not be empty"));
+        }
+        Self::RULE.check(&text)?;
+        Ok(Self(text))
+    }
+
+    /// The id.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for ClientMessageId {
+    type Error = Invalid;
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        Self::parse(text)
+    }
+}
+
+impl From<ClientMessageId> for String {
+    fn from(id: ClientMessageId) -> Self {
+        id.0
+    }
+}
+
+/// A message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// Identifies the message.
+    pub id: MessageId,
+    /// Its chat.
+    pub chat_id: ChatId,
+    /// Its number within the chat, from 1; 0 in a draft that no store has numbered.
+    pub seq: Seq,
+    /// Its kind.
+    pub kind: MessageKind,
+    /// Who sent it; `None` for a system message.
+    pub sender_id: Option<UserId>,
+    /// What it says; `None` where it has no text or was deleted.
+    pub text: Option<MessageText>,
+    /// The sender's own id for it.
+    pub client_message_id: Option<ClientMessageId>,
+    /// When it was sent.
+    pub created_at: Timestamp,
+    /// When its text was last changed.
+    pub edited_at: Option<Timestamp>,
+    /// When it was deleted.
+    pub deleted_at: Option<Timestamp>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_needs_text_of_a_bounded_size_without_control_characters() {
+        assert_eq!(MessageText::parse("  hi\n").unwrap().as_str(), "  hi\n");
+        for text in [
+            "",
+            " \n",
+            "\u{200B}\u{2060}",
+            "a\u{7}b",
+            "a\u{0}",
+            &"x".repeat(4001),
+            &"😀".repeat(4001),
+        ] {
+            assert_eq!(MessageText::parse(text).unwrap_err().field, "text");
+        }
+        assert!(MessageText::parse("😀".repeat(4000)).is_ok());
+    }
+
+    #[test]
+    fn a_client_message_id_is_short_and_on_one_line() {
+        for text in ["", "a\nb", &"x".repeat(65)] {
+            assert_eq!(
+                ClientMessageId::parse(text).unwrap_err().field,
+                "clientMessageId"
+            );
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Puts the services together over the ports.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use moka::future::Cache;
+use parking_lot::Mutex;
+use secrecy::SecretSlice;
+
+use crate::access::Access;
+use crate::auth::codes::CodeStore;
+use crate::auth::service::{AuthPolicy, AuthService, SESSION_CACHE};
+use crate::auth::store::SessionStore;
+use crate::auth::tokens::AccessTokens;
+use crate::chats::service::ChatService;
+use crate::chats::store::ChatStore;
+use crate::clock::{Clock, Entropy};
+use crate::events::bus::Bus;
+use crate::feeds::policy::FeedPolicy;
+use crate::feeds::service::FeedService;
+use crate::id::IdGenerator;
+use crate::limits::{RateLimiter, Rule};
+use crate::mail::MailQueue;
+use crate::messages::service::MessageService;
+use crate::messages::store::MessageStore;
+use crate::presence::service::{PresencePolicy, PresenceService};
+use crate::presence::store::PresenceStore;
+use crate::users::service::UserService;
+use crate::users::store::UserStore;
+
+/// All that the domain needs of the outside.
+#[derive(Clone)]
+pub struct Ports {
+    /// Users.
+    pub users: Arc<dyn UserStore>,
+    /// Sessions.
+    pub sessions: Arc<dyn SessionStore>,
+    /// Chats and members.
+    pub chats: Arc<dyn ChatStore>,
+    /// Messages.
+    pub messages: Arc<dyn MessageStore>,
+    /// Sign-in codes.
+    pub codes: Arc<dyn CodeStore>,
+    /// Rate limits.
+    pub limiter: Arc<dyn RateLimiter>,
+    /// Presence leases.
+    pub presence: Arc<dyn PresenceStore>,
+    /// The event bus.
+    pub bus: Arc<dyn Bus>,
+    /// The mail queue.
+    pub mail: Arc<dyn MailQueue>,
+    /// Access tokens.
+    pub tokens: Arc<dyn AccessTokens>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// Keys the hashes of addresses and codes; 32 bytes, the same on all instances.
+    pub secret: SecretSlice<u8>,
+}
+
+/// The domain's tunables.
+#[derive(Clone, Copy, Debug)]
+pub struct Policies {
+    /// Signing in.
+    pub auth: AuthPolicy,
+    /// The live feeds.
+    pub feeds: FeedPolicy,
+    /// Presence.
+    pub presence: PresencePolicy,
+    /// How quickly a user may send messages.
+    pub send: Rule,
+    /// How quickly a user may start chats.
+    pub start_chat: Rule,
+    /// How quickly a user may change their typing state.
+    pub typing: Rule,
+}
+
+/// The domain's services.
+#[derive(Clone)]
+pub struct Services {
+    /// Who may do what.
+    pub access: Arc<Access>,
+    /// Signing in and sessions.
+    pub auth: Arc<AuthService>,
+    /// Users.
+    pub users: Arc<UserService>,
+    /// Chats.
+    pub chats: Arc<ChatService>,
+    /// Messages.
+    pub messages: Arc<MessageService>,
+    /// Presence and typing.
+    pub presence: Arc<PresenceService>,
+    /// Live feeds.
+    pub feeds: FeedService,
+}
+
+impl Services {
+    /// The services over these ports. Must be called on a Tokio runtime.
+    pub fn new(ports: Ports, policies: Policies) -> Self {
+        let ids = IdGenerator::new(Arc::clone(&ports.clock), Arc::clone(&ports.entropy));
+        let auth = AuthService {
+            sessions: ports.sessions,
+            users: Arc::clone(&ports.users),
+            codes: ports.codes,
+            limiter: Arc::clone(&ports.limiter),
+            mail: ports.mail,
+            bus: Arc::clone(&ports.bus),
+            tokens: ports.tokens,
+            clock: Arc::clone(&ports.clock),
+            entropy: Arc::clone(&ports.entropy),
+            ids: ids.clone(),
+            secret: ports.secret,
+            policy: policies.auth,
+            live_sessions: Cache::builder()
+                .max_capacity(100_000)
+                .time_to_live(SESSION_CACHE)
+                .build(),
+        };
+        let access = Arc::new(Access {
+            chats: Arc::clone(&ports.chats),
+            users: Arc::clone(&ports.users),
+        });
+        let chats = ChatService {
+            store: Arc::clone(&ports.chats),
+            access: Arc::clone(&access),
+            bus: Arc::clone(&ports.bus),
+            limiter: Arc::clone(&ports.limiter),
+            start_rule: policies.start_chat,
+            clock: Arc::clone(&ports.clock),
+            ids: ids.clone(),
+        };
+        let messages = MessageService {
+            store: Arc::clone(&ports.messages),
+            access: Arc::clone(&access),
+            bus: Arc::clone(&ports.bus),
+            limiter: Arc::clone(&ports.limiter),
+            send_rule: policies.send,
+            clock: Arc::clone(&ports.clock),
+            ids,
+        };
+        let presence = Arc::new(PresenceService {
+            store: ports.presence,
+            users: Arc::clone(&ports.users),
+            access: Arc::clone(&access),
+            bus: Arc::clone(&ports.bus),
+            limiter: ports.limiter,
+            typing_rule: policies.typing,
+            clock: ports.clock,
+            entropy: ports.entropy,
+            policy: policies.presence,
+            connections: Mutex::new(HashSet::new()),
+        });
+        let auth = Arc::new(auth);
+        let feeds = FeedService::new(
+            Arc::clone(&access),
+            ports.bus,
+            ports.chats,
+            ports.messages,
+            Arc::clone(&presence),
+            Arc::clone(&auth),
+            policies.feeds,
+        );
+        Self {
+            access,
+            auth,
+            users: Arc::new(UserService { store: ports.users }),
+            chats: Arc::new(chats),
+            messages: Arc::new(messages),
+            presence,
+            feeds,
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! The rules that human text must keep, shared by the newtypes that hold it.
+
+use crate::error::Invalid;
+
+/// How a kind of text may look.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TextRule {
+    /// The argument's name, for the error.
+    pub(crate) field: &'static str,
+    /// The most Unicode scalar values it may have.
+    pub(crate) max_chars: usize,
+    /// Whether line breaks and tabs are part of it.
+    pub(crate) multi_line: bool,
+}
+
+impl TextRule {
+    /// Checks length and characters.
+    ///
+    /// # Errors
+    /// [`Invalid`] for text that is too long, or holds a control character or one that reverses
+    /// the reading direction of what follows it (which lets a name pose as another).
+    pub(crate) fn check(&self, text: &str) -> Result<(), Invalid> {
+        // A scalar value takes at most four bytes: a huge text is refused without counting it.
+        if text.len() > self.max_chars * 4 || text.chars().count() > self.max_chars {
+            let rule = format!("must be at most {} characters long", self.max_chars);
+            return Err(Invalid::new(self.field, rule));
+        }
+        match text.chars().find(|&c| self.forbids(c)) {
+            Some(c) => Err(Invalid::new(
+                self.field,
+                format!(
+                    "must not contain the control character U+{:04X}",
+                    u32::from(c)
+                ),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    fn forbids(&self, c: char) -> bool {
+        match c {
+            '\n' | '\r' | '\t' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' => {
+                !self.multi_line
+            }
+            c => c.is_control(),
+        }
+    }
+}
+
+/// Whether a reader sees nothing of the text: white space, and the characters that are drawn
+/// with no ink (zero-width ones, joiners, fillers, the byte order mark).
+pub(crate) fn is_blank(text: &str) -> bool {
+    text.chars().all(|c| {
+        c.is_whitespace()
+            || matches!(
+                c,
+                '\u{AD}'
+                    | '\u{34F}'
+                    | '\u{61C}'
+                    | '\u{115F}'
+                    | '\u{1160}'
+                    | '\u{17B4}'
+                    | '\u{17B5}'
+                    | '\u{180B}'..='\u{180F}'
+                    | '\u{200B}'..='\u{200F}'
+                    | '\u{2060}'..='\u{206F}'
+                    | '\u{2800}'
+                    | '\u{3164}'
+                    | '\u{FE00}'..='\u{FE0F}'
+                    | '\u{FEFF}'
+                    | '\u{FFA0}'
+            )
+    })
+}
+
+/// The rule of search texts: at most 100 characters.
+pub(crate) fn check_search(search: Option<&str>) -> Result<(), Invalid> {
+    match search {
+        Some(text) if text.chars().take(101).count() > 100 => Err(Invalid::new(
+            "search",
+            "must be at most 100 characters long",
+        )),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,156 @@
+//! A user, and what a user shows.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::error::Invalid;
+use crate::id::UserId;
+use crate::mail::EmailAddress;
+use crate::text::{TextRule, is_blank};
+
+/// The name a user shows: 1 to 64 characters on one line, no control characters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct DisplayName(String);
+
+impl DisplayName {
+    const RULE: TextRule = TextRule {
+        field: "name",
+        max_chars: 64,
+        multi_line: false,
+    };
+
+    /// Parses a name; spaces around it are dropped.
+    ///
+    /// # Errors
+    /// [`Invalid`] for the field `name`.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let name = text.trim();
+        if is_blank(name) {
+            return Err(Invalid::new("name", "must not be empty"));
+        }
+        Self::RULE.check(name)?;
+        Ok(Self(name.to_owned()))
+    }
+
+    /// The name of a new account: the local part of its address.
+    pub fn of_address(address: &EmailAddress) -> Self {
+        Self(address.local_part().to_owned())
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The name as lists order and search it: lower-cased.
+    pub fn sort_key(&self) -> String {
+        self.0.to_lowercase()
+    }
+}
+
+impl TryFrom<String> for DisplayName {
+    type Error = Invalid;
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        Self::parse(&text)
+    }
+}
+
+impl From<DisplayName> for String {
+    fn from(name: DisplayName) -> Self {
+        name.0
+    }
+}
+
+/// What a user says of themself: 1 to 500 characters, line breaks allowed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct About(String);
+
+impl About {
+    const RULE: TextRule = TextRule {
+        field: "about",
+        max_chars: 500,
+        multi_line: true,
+    };
+
+    /// Parses the text; `None` where it is blank.
+    ///
+    /// # Errors
+    /// [`Invalid`] for the field `about`.
+    pub fn parse(text: &str) -> Result<Option<Self>, Invalid> {
+        let about = text.trim();
+        Self::RULE.check(about)?;
+        Ok((!is_blank(about)).then(|| Self(about.to_owned())))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for About {
+    type Error = Invalid;
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        Self::parse(&text)?.ok_or_else(|| Invalid::new("about", "must not be empty"))
+    }
+}
+
+impl From<About> for String {
+    fn from(about: About) -> Self {
+        about.0
+    }
+}
+
+/// A user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// Identifies the user.
+    pub id: UserId,
+    /// Where sign-in codes go. One account an address.
+    pub email: EmailAddress,
+    /// The name shown to others.
+    pub name: DisplayName,
+    /// What the user says of themself.
+    pub about: Option<About>,
+    /// When the account was made.
+    pub created_at: Timestamp,
+    /// When the user's last connection ended; `None` before the first one did.
+    pub last_seen_at: Option<Timestamp>,
+}
+
+/// What `updateProfile` changes. `None` leaves a part as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProfileChange {
+    /// The new name.
+    pub name: Option<DisplayName>,
+    /// The new text, or `Some(None)` to clear it.
+    pub about: Option<Option<About>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_keep_their_rules() {
+        assert_eq!(DisplayName::parse("  Ada  ").unwrap().as_str(), "Ada");
+        for text in [
+            "",
+            "  ",
+            "\u{200B} \u{FEFF}",
+            "a\nb",
+            "a\u{0}b",
+            "a\u{202E}b",
+            &"x".repeat(65),
+        ] {
+            assert_eq!(
+                DisplayName::parse(text).unwrap_err().field,
+                "name",
+                "{text:?}"
+            );
+        }
+        assert!(DisplayName::parse(&"ö".repeat(64)).is_ok());
+    }
+}

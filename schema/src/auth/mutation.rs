@@ -1,0 +1,182 @@
+//! Signing in and out.
+
+use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
+use talksy_domain::auth::SignedIn;
+use talksy_domain::id;
+use talksy_domain::mail::EmailAddress;
+
+use super::types::SessionNode;
+use crate::context::ContextExt as _;
+use crate::error::Result;
+use crate::scalars::{DateTime, global_id};
+use crate::users::UserNode;
+
+/// Whom to send a sign-in code.
+#[derive(InputObject)]
+pub struct LoginInput {
+    /// The mail address. Case and spaces around it do not matter.
+    email: String,
+}
+
+/// A code is on its way. The answer is the same whether or not there is an account.
+#[derive(SimpleObject)]
+pub struct LoginPayload {
+    /// Seconds until the code expires.
+    expires_in: i32,
+    /// Seconds until another code may be asked for.
+    resend_after: i32,
+}
+
+/// A sign-in code to exchange for a session.
+#[derive(InputObject)]
+pub struct VerifyOtpInput {
+    /// The address that the code was sent to.
+    email: String,
+    /// The six digits.
+    code: String,
+}
+
+/// A refresh token to exchange for fresh tokens.
+#[derive(InputObject)]
+pub struct RefreshSessionInput {
+    /// The session's current refresh token. It is good for one use; using it again ends the
+    /// session.
+    refresh_token: String,
+}
+
+/// A session with fresh tokens.
+pub struct AuthPayload(SignedIn);
+
+/// A session with fresh tokens.
+#[Object]
+impl AuthPayload {
+    /// Send it as `Authorization: Bearer …`, and as `authorization` in a socket's
+    /// `connection_init`. An EdDSA JWT; its keys are at `/.well-known/jwks.json`.
+    async fn access_token(&self) -> &str {
+        &self.0.access_token
+    }
+
+    /// When the access token expires.
+    async fn expires_at(&self) -> DateTime {
+        self.0.expires_at.into()
+    }
+
+    /// For `refreshSession`. Keep it secret; it replaces the one before.
+    async fn refresh_token(&self) -> &str {
+        self.0.refresh_token.expose()
+    }
+
+    /// The session that the tokens belong to.
+    async fn session(&self) -> SessionNode {
+        SessionNode::signing_in(self.0.session.clone())
+    }
+
+    /// The user who signed in.
+    async fn user(&self) -> UserNode {
+        UserNode::signing_in(self.0.user.clone())
+    }
+
+    /// Whether the account was made by this sign-in.
+    async fn is_new_user(&self) -> bool {
+        self.0.is_new_user
+    }
+}
+
+/// A session to end.
+#[derive(InputObject)]
+pub struct RevokeSessionInput {
+    /// One of the viewer's sessions.
+    session_id: ID,
+}
+
+/// The session has ended and its sockets are closed.
+#[derive(SimpleObject)]
+pub struct RevokeSessionPayload {
+    /// The session.
+    session_id: ID,
+}
+
+/// The viewer's session has ended and its sockets are closed.
+#[derive(SimpleObject)]
+pub struct LogoutPayload {
+    /// The session.
+    session_id: ID,
+}
+
+/// Mutations of signing in.
+#[derive(Default)]
+pub struct AuthMutation;
+
+#[Object]
+impl AuthMutation {
+    /// Mails a six-digit sign-in code to an address, at most one a minute.
+    async fn login(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Whom.")] input: LoginInput,
+    ) -> Result<LoginPayload> {
+        let address = EmailAddress::parse(&input.email)?;
+        let sent = ctx
+            .services()
+            .auth
+            .request_code(address, ctx.client())
+            .await?;
+        let seconds = |span: std::time::Duration| i32::try_from(span.as_secs()).unwrap_or(i32::MAX);
+        Ok(LoginPayload {
+            expires_in: seconds(sent.expires_in),
+            resend_after: seconds(sent.resend_after),
+        })
+    }
+
+    /// Exchanges a sign-in code for a session. The first sign-in of an address makes its account,
+    /// named after the part before the `@`.
+    async fn verify_otp(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The address and its code.")] input: VerifyOtpInput,
+    ) -> Result<AuthPayload> {
+        let address = EmailAddress::parse(&input.email)?;
+        let auth = &ctx.services().auth;
+        Ok(AuthPayload(
+            auth.verify_code(address, &input.code, ctx.client()).await?,
+        ))
+    }
+
+    /// Exchanges a refresh token for fresh tokens. Works without a valid access token.
+    async fn refresh_session(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The token.")] input: RefreshSessionInput,
+    ) -> Result<AuthPayload> {
+        let auth = &ctx.services().auth;
+        Ok(AuthPayload(
+            auth.refresh(&input.refresh_token, ctx.client()).await?,
+        ))
+    }
+
+    /// Ends the viewer's present session.
+    async fn logout(&self, ctx: &Context<'_>) -> Result<LogoutPayload> {
+        let viewer = ctx.viewer()?;
+        ctx.services()
+            .auth
+            .revoke(viewer, viewer.session_id)
+            .await?;
+        Ok(LogoutPayload {
+            session_id: global_id(viewer.session_id),
+        })
+    }
+
+    /// Ends one of the viewer's sessions, for example of a lost device.
+    async fn revoke_session(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which.")] input: RevokeSessionInput,
+    ) -> Result<RevokeSessionPayload> {
+        let viewer = ctx.viewer()?;
+        let session = id::parse(&input.session_id, "sessionId")?;
+        ctx.services().auth.revoke(viewer, session).await?;
+        Ok(RevokeSessionPayload {
+            session_id: input.session_id,
+        })
+    }
+}

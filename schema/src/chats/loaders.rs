@@ -1,0 +1,127 @@
+//! Loads chats, their members and what the viewer has not read.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
+
+use async_graphql::dataloader::Loader;
+use talksy_domain::chats::{Chat, Member};
+use talksy_domain::error::PortError;
+use talksy_domain::id::ChatId;
+
+use crate::loaders::{LoaderContext, by_key};
+
+/// The viewer's membership of a chat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ViewerMemberOf(pub ChatId);
+
+/// The viewer's unread count of a chat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct UnreadOf(pub ChatId);
+
+/// The first members of a chat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FirstMembersOf {
+    /// The chat.
+    pub chat: ChatId,
+    /// How many.
+    pub limit: usize,
+}
+
+/// The two members of a chat who have read least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LowestReadMarksOf(pub ChatId);
+
+fn grouped<K: Eq + Hash>(
+    members: Vec<Member>,
+    key: impl Fn(ChatId) -> K,
+) -> HashMap<K, Vec<Member>> {
+    let mut groups = HashMap::<K, Vec<Member>>::new();
+    for member in members {
+        groups.entry(key(member.chat_id)).or_default().push(member);
+    }
+    groups
+}
+
+impl Loader<ChatId> for LoaderContext {
+    type Value = Chat;
+    type Error = PortError;
+
+    async fn load(&self, keys: &[ChatId]) -> Result<HashMap<ChatId, Chat>, PortError> {
+        Ok(by_key(
+            self.services.chats.referenced(keys).await?,
+            |chat| chat.id,
+        ))
+    }
+}
+
+impl Loader<ViewerMemberOf> for LoaderContext {
+    type Value = Member;
+    type Error = PortError;
+
+    async fn load(
+        &self,
+        keys: &[ViewerMemberOf],
+    ) -> Result<HashMap<ViewerMemberOf, Member>, PortError> {
+        let Some(viewer) = self.viewer() else {
+            return Ok(HashMap::new());
+        };
+        let chats: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let members = self.services.chats.viewer_members(viewer, &chats).await?;
+        Ok(by_key(members, |member| ViewerMemberOf(member.chat_id)))
+    }
+}
+
+impl Loader<UnreadOf> for LoaderContext {
+    type Value = u32;
+    type Error = PortError;
+
+    async fn load(&self, keys: &[UnreadOf]) -> Result<HashMap<UnreadOf, u32>, PortError> {
+        let Some(viewer) = self.viewer() else {
+            return Ok(HashMap::new());
+        };
+        let chats: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let counts = self.services.chats.unread_counts(viewer, &chats).await?;
+        Ok(counts
+            .into_iter()
+            .map(|(chat, count)| (UnreadOf(chat), count))
+            .collect())
+    }
+}
+
+impl Loader<FirstMembersOf> for LoaderContext {
+    type Value = Vec<Member>;
+    type Error = PortError;
+
+    async fn load(
+        &self,
+        keys: &[FirstMembersOf],
+    ) -> Result<HashMap<FirstMembersOf, Vec<Member>>, PortError> {
+        let mut found = HashMap::new();
+        // One call for each page size that the query names.
+        let limits: HashSet<_> = keys.iter().map(|key| key.limit).collect();
+        for limit in limits {
+            let chats: Vec<_> = keys
+                .iter()
+                .filter(|key| key.limit == limit)
+                .map(|key| key.chat)
+                .collect();
+            let members = self.services.chats.first_members(&chats, limit).await?;
+            found.extend(grouped(members, |chat| FirstMembersOf { chat, limit }));
+        }
+        Ok(found)
+    }
+}
+
+impl Loader<LowestReadMarksOf> for LoaderContext {
+    type Value = Vec<Member>;
+    type Error = PortError;
+
+    async fn load(
+        &self,
+        keys: &[LowestReadMarksOf],
+    ) -> Result<HashMap<LowestReadMarksOf, Vec<Member>>, PortError> {
+        let chats: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let members = self.services.chats.lowest_read_marks(&chats).await?;
+        Ok(grouped(members, LowestReadMarksOf))
+    }
+}

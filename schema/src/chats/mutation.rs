@@ -1,0 +1,84 @@
+//! Starting chats and marking them as read.
+
+use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
+use talksy_domain::error::Invalid;
+use talksy_domain::id;
+
+use super::types::{ChatNode, ReadReceiptObject};
+use crate::context::ContextExt as _;
+use crate::error::Result;
+
+/// With whom to start a chat.
+#[derive(InputObject)]
+pub struct StartChatInput {
+    /// Another user.
+    user_id: ID,
+}
+
+/// The direct chat of two users.
+#[derive(SimpleObject)]
+pub struct StartChatPayload {
+    /// The chat.
+    chat: ChatNode,
+    /// False where the two already had one.
+    created: bool,
+}
+
+/// How far the viewer has read.
+#[derive(InputObject)]
+pub struct MarkReadInput {
+    /// A chat of the viewer.
+    chat_id: ID,
+    /// Read up to and including this message. The mark never goes back, nor beyond the newest
+    /// message.
+    seq: i32,
+}
+
+/// How far the viewer has read now.
+#[derive(SimpleObject)]
+pub struct MarkReadPayload {
+    /// The chat, with its new unread count.
+    chat: ChatNode,
+    /// The viewer's receipt, as the other members see it.
+    receipt: ReadReceiptObject,
+}
+
+/// Mutations of chats.
+#[derive(Default)]
+pub struct ChatMutation;
+
+#[Object]
+impl ChatMutation {
+    /// Starts the direct chat with another user, or returns the one there is.
+    async fn start_chat(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "With whom.")] input: StartChatInput,
+    ) -> Result<StartChatPayload> {
+        let viewer = ctx.viewer()?;
+        let user = id::parse(&input.user_id, "userId")?;
+        let (chat, created) = ctx.services().chats.start_direct(viewer, user).await?;
+        Ok(StartChatPayload {
+            chat: ChatNode(chat),
+            created,
+        })
+    }
+
+    /// Marks a chat as read up to a message, and tells its other members at once. Call it when
+    /// the viewer opens a chat and when messages come while it is open.
+    async fn mark_read(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How far.")] input: MarkReadInput,
+    ) -> Result<MarkReadPayload> {
+        let viewer = ctx.viewer()?;
+        let chat = id::parse(&input.chat_id, "chatId")?;
+        let seq =
+            u32::try_from(input.seq).map_err(|_| Invalid::new("seq", "must not be negative"))?;
+        let (chat, receipt) = ctx.services().chats.mark_read(viewer, chat, seq).await?;
+        Ok(MarkReadPayload {
+            chat: ChatNode(chat),
+            receipt: ReadReceiptObject(receipt),
+        })
+    }
+}

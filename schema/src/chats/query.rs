@@ -1,0 +1,35 @@
+//! `chats`.
+
+use async_graphql::{Context, Object};
+use talksy_domain::page::Window;
+
+use super::types::{ChatConnection, ChatNode};
+use crate::connection::{cursor, page_cost};
+use crate::context::ContextExt as _;
+use crate::error::Result;
+
+/// Queries on chats.
+#[derive(Default)]
+pub struct ChatQuery;
+
+#[Object]
+impl ChatQuery {
+    /// The viewer's chats, most recently active first.
+    #[graphql(complexity = "page_cost([first, None], child_complexity)")]
+    async fn chats(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How many, 0 to 100; 50 where absent.")] first: Option<i32>,
+        #[graphql(desc = "Only chats behind this cursor.")] after: Option<String>,
+        #[graphql(
+            desc = "Only chats whose title contains this, whatever the case; at most 100 characters."
+        )]
+        search: Option<String>,
+    ) -> Result<ChatConnection> {
+        let viewer = ctx.viewer()?;
+        let window = Window::forward(first, cursor(after.as_deref(), "after")?)?;
+        let chats = &ctx.services().chats;
+        let page = chats.list(viewer, search.as_deref(), &window).await?;
+        Ok(ChatConnection::new(page.map(ChatNode), ChatNode::cursor))
+    }
+}

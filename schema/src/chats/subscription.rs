@@ -1,0 +1,57 @@
+//! `chatUpdated` and `readReceiptUpdated`.
+
+use async_graphql::{Context, ID, Subscription};
+use futures_util::{Stream, StreamExt as _};
+use talksy_domain::feeds::Feed as _;
+use talksy_domain::id;
+
+use super::types::{ChatNode, ReadReceiptObject};
+use crate::context::ContextExt as _;
+use crate::error::Result;
+
+/// Live feeds of chats.
+#[derive(Default)]
+pub struct ChatSubscription;
+
+#[Subscription]
+impl ChatSubscription {
+    /// Any of the viewer's chats changed or appeared: its state now. What a sidebar needs.
+    ///
+    /// Subscribe first, then query `chats`: a change in between is then not missed. After a
+    /// reconnection query again.
+    async fn chat_updated(
+        &self,
+        ctx: &Context<'_>,
+    ) -> Result<impl Stream<Item = Result<ChatNode>> + use<>> {
+        let viewer = *ctx.viewer()?;
+        let services = ctx.services().clone();
+        let changed = services.feeds.chats(&viewer).await?.into_stream();
+        Ok(changed.filter_map(move |chat| {
+            let chats = std::sync::Arc::clone(&services.chats);
+            async move {
+                let chat = match chat {
+                    Ok(chat) => chat,
+                    Err(error) => return Some(Err(error.into())),
+                };
+                // A chat that the viewer has left meanwhile is passed over.
+                match chats.visible(&viewer, &[chat]).await {
+                    Ok(mut found) => found.pop().map(|chat| Ok(ChatNode(chat))),
+                    Err(error) => Some(Err(error.into())),
+                }
+            }
+        }))
+    }
+
+    /// A member of the chat has read further: the member's receipt now.
+    async fn read_receipt_updated(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "A chat of the viewer.")] chat_id: ID,
+    ) -> Result<impl Stream<Item = Result<ReadReceiptObject>> + use<>> {
+        let viewer = ctx.viewer()?;
+        let chat = id::parse(&chat_id, "chatId")?;
+        let feeds = &ctx.services().feeds;
+        let receipts = feeds.receipts(viewer, chat).await?.into_stream();
+        Ok(receipts.map(|receipt| Ok(ReadReceiptObject(receipt?))))
+    }
+}

@@ -1,0 +1,334 @@
+//! `Chat`, `Member` and `ReadReceipt`.
+
+use async_graphql::{Context, Enum, ID, Object};
+use talksy_domain::access::Denied;
+use talksy_domain::chats::{Chat, ChatKind, Member, ReadReceipt};
+use talksy_domain::cursor::{ChatCursor, Cursor as _, MemberCursor, MessageCursor};
+use talksy_domain::error::Invalid;
+use talksy_domain::id::ChatId;
+use talksy_domain::page::{Page, Window};
+
+use super::loaders::{FirstMembersOf, UnreadOf, ViewerMemberOf};
+use crate::connection::{connection, cursor, page_cost};
+use crate::context::ContextExt as _;
+use crate::error::{Result, dangling};
+use crate::messages::{LastMessageOf, MessageConnection, MessageNode};
+use crate::scalars::{DateTime, global_id, int};
+use crate::users::{UserNode, load_user};
+
+/// What kind of chat it is.
+#[derive(Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(name = "ChatKind", remote = "talksy_domain::chats::ChatKind")]
+pub enum ChatKindEnum {
+    /// Between two users; there is at most one for each pair.
+    Direct,
+    /// Of any number of users, with a title.
+    Group,
+}
+
+/// What a member may do.
+#[derive(Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(name = "MemberRole", remote = "talksy_domain::chats::MemberRole")]
+pub enum MemberRoleEnum {
+    /// Has made the group, or was given it.
+    Owner,
+    /// May change the group and its members.
+    Admin,
+    /// May read and write.
+    Member,
+}
+
+/// A conversation.
+#[derive(Clone)]
+pub struct ChatNode(pub Chat);
+
+/// A conversation.
+#[Object(name = "Chat")]
+impl ChatNode {
+    /// The chat's global id.
+    pub(crate) async fn id(&self) -> ID {
+        global_id(self.0.id)
+    }
+
+    /// What kind of chat it is.
+    async fn kind(&self) -> ChatKindEnum {
+        self.0.kind.into()
+    }
+
+    /// For a direct chat, the other member's name.
+    async fn title(&self, ctx: &Context<'_>) -> Result<String> {
+        let peer = self.other_member(ctx).await?;
+        Ok(peer.map(UserNode::into_name).unwrap_or_default())
+    }
+
+    /// The members, ordered by the age of their accounts.
+    #[graphql(complexity = "page_cost([first, None], child_complexity)")]
+    async fn members(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How many, 0 to 100; 50 where absent.")] first: Option<i32>,
+        #[graphql(desc = "Only members behind this cursor.")] after: Option<String>,
+    ) -> Result<MemberConnection> {
+        let window = Window::forward(first, member_cursor(after.as_deref(), self.0.id)?)?;
+        let page = if window.after.is_some() {
+            let services = ctx.services();
+            let membership = services.access.membership(ctx.viewer()?, self.0.id).await?;
+            services.chats.members(&membership, None, &window).await?
+        } else {
+            let key = FirstMembersOf {
+                chat: self.0.id,
+                limit: window.limit + 1,
+            };
+            let members = ctx.loaders().load_one(key).await?.unwrap_or_default();
+            Page::from_overread(members, &window)
+        };
+        Ok(MemberConnection::new(page.map(MemberObject), |member| {
+            member_place(&member.0)
+        }))
+    }
+
+    /// How many members there are.
+    async fn member_count(&self) -> i32 {
+        int(self.0.member_count)
+    }
+
+    /// The other side of a direct chat.
+    async fn peer(&self, ctx: &Context<'_>) -> Result<Option<UserNode>> {
+        self.other_member(ctx).await
+    }
+
+    /// The newest message; null where there is none.
+    async fn last_message(&self, ctx: &Context<'_>) -> Result<Option<MessageNode>> {
+        Ok(ctx
+            .loaders()
+            .load_one(LastMessageOf(self.0.id))
+            .await?
+            .map(MessageNode::new))
+    }
+
+    /// The sequence number of the newest message, 0 where there is none.
+    async fn last_seq(&self) -> i32 {
+        int(self.0.last_seq)
+    }
+
+    /// The place behind the newest message, also where there is none: give it as `after` to
+    /// `messageAdded`, and no message is missed that was sent since this answer.
+    async fn head_cursor(&self) -> String {
+        MessageCursor {
+            chat_id: self.0.id,
+            seq: self.0.last_seq,
+        }
+        .encode()
+    }
+
+    /// Exact: messages of others above the viewer's read mark, deleted ones left out.
+    async fn unread_count(&self, ctx: &Context<'_>) -> Result<i32> {
+        let count = ctx.loaders().load_one(UnreadOf(self.0.id)).await?;
+        Ok(int(count.unwrap_or_default()))
+    }
+
+    /// The viewer's own membership.
+    async fn viewer_member(&self, ctx: &Context<'_>) -> Result<MemberObject> {
+        let member = ctx.loaders().load_one(ViewerMemberOf(self.0.id)).await?;
+        Ok(MemberObject(member.ok_or(Denied::NotMember)?))
+    }
+
+    /// The messages, oldest first. `last: 50`, which is also the default, is the newest page;
+    /// `before` goes back in time.
+    #[graphql(complexity = "page_cost([first, last], child_complexity)")]
+    async fn messages(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How many from the start or behind `after`, 0 to 100.")] first: Option<
+            i32,
+        >,
+        #[graphql(desc = "Only messages behind this cursor of the chat.")] after: Option<String>,
+        #[graphql(desc = "How many from the end or ahead of `before`, 0 to 100.")] last: Option<
+            i32,
+        >,
+        #[graphql(desc = "Only messages ahead of this cursor of the chat.")] before: Option<String>,
+    ) -> Result<MessageConnection> {
+        let place = |text: Option<String>, field| {
+            let decode = |text: String| MessageCursor::decode_in(&text, self.0.id, field);
+            text.map(decode)
+                .transpose()
+                .map(|cursor| cursor.map(|cursor| cursor.seq))
+        };
+        let window = Window::either(
+            first,
+            place(after, "after")?,
+            last,
+            place(before, "before")?,
+        )?;
+        let services = ctx.services();
+        let membership = services.access.membership(ctx.viewer()?, self.0.id).await?;
+        let page = services.messages.page(&membership, &window).await?;
+        Ok(MessageConnection::new(
+            page.map(MessageNode::new),
+            MessageNode::cursor,
+        ))
+    }
+
+    /// When the chat was started.
+    async fn created_at(&self) -> DateTime {
+        self.0.created_at.into()
+    }
+
+    /// When its last message was sent or it last changed; `chats` is ordered by it.
+    async fn active_at(&self) -> DateTime {
+        self.0.active_at.into()
+    }
+}
+
+impl ChatNode {
+    /// The chat's place in its member's list.
+    pub(crate) fn cursor(&self) -> String {
+        ChatCursor {
+            active_at: self.0.active_at,
+            chat_id: self.0.id,
+        }
+        .encode()
+    }
+
+    async fn other_member(&self, ctx: &Context<'_>) -> Result<Option<UserNode>> {
+        if self.0.kind != ChatKind::Direct {
+            return Ok(None);
+        }
+        let viewer = ctx.viewer()?;
+        let key = FirstMembersOf {
+            chat: self.0.id,
+            limit: 2,
+        };
+        let members = ctx.loaders().load_one(key).await?.unwrap_or_default();
+        match members
+            .into_iter()
+            .find(|member| member.user_id != viewer.user_id)
+        {
+            Some(member) => Ok(Some(load_user(ctx, member.user_id).await?)),
+            None => Ok(None),
+        }
+    }
+}
+
+connection!(
+    ChatConnection,
+    ChatEdge,
+    "ChatConnection",
+    "ChatEdge",
+    ChatNode,
+    "A page of chats."
+);
+
+/// A user's membership of a chat.
+#[derive(Clone)]
+pub struct MemberObject(pub Member);
+
+/// A user's membership of a chat.
+#[Object(name = "Member")]
+impl MemberObject {
+    /// The user.
+    async fn user(&self, ctx: &Context<'_>) -> Result<UserNode> {
+        load_user(ctx, self.0.user_id).await
+    }
+
+    /// What the member may do.
+    async fn role(&self) -> MemberRoleEnum {
+        self.0.role.into()
+    }
+
+    /// Since when the user is a member.
+    async fn joined_at(&self) -> DateTime {
+        self.0.joined_at.into()
+    }
+
+    /// The member has read up to and including this message; 0 for none.
+    async fn last_read_seq(&self) -> i32 {
+        int(self.0.last_read_seq)
+    }
+
+    /// When the read mark was last moved.
+    async fn last_read_at(&self) -> Option<DateTime> {
+        self.0.last_read_at.map(DateTime)
+    }
+}
+
+connection!(
+    MemberConnection,
+    MemberEdge,
+    "MemberConnection",
+    "MemberEdge",
+    MemberObject,
+    "A page of members."
+);
+
+/// How far a member has read: the absolute state, so that applying one twice is harmless.
+#[derive(Clone)]
+pub struct ReadReceiptObject(pub ReadReceipt);
+
+/// How far a member has read: the absolute state, so that applying one twice is harmless.
+#[Object(name = "ReadReceipt")]
+impl ReadReceiptObject {
+    /// The chat.
+    async fn chat(&self, ctx: &Context<'_>) -> Result<ChatNode> {
+        load_chat(ctx, self.0.chat_id).await
+    }
+
+    /// The member.
+    async fn user(&self, ctx: &Context<'_>) -> Result<UserNode> {
+        load_user(ctx, self.0.user_id).await
+    }
+
+    /// Read up to and including this message.
+    async fn last_read_seq(&self) -> i32 {
+        int(self.0.last_read_seq)
+    }
+
+    /// When.
+    async fn read_at(&self) -> DateTime {
+        self.0.read_at.into()
+    }
+}
+
+connection!(
+    ReadReceiptConnection,
+    ReadReceiptEdge,
+    "ReadReceiptConnection",
+    "ReadReceiptEdge",
+    ReadReceiptObject,
+    "A page of read receipts."
+);
+
+/// A member's place in the chat's list.
+pub(crate) fn member_place(member: &Member) -> String {
+    MemberCursor {
+        chat_id: member.chat_id,
+        user_id: member.user_id,
+    }
+    .encode()
+}
+
+/// Reads a cursor of the chat's members.
+///
+/// # Errors
+/// Where it is no such cursor, or one of another chat.
+pub(crate) fn member_cursor(
+    after: Option<&str>,
+    chat: ChatId,
+) -> Result<Option<MemberCursor>, Invalid> {
+    let place: Option<MemberCursor> = cursor(after, "after")?;
+    match place {
+        Some(place) if place.chat_id != chat => Err(Invalid::new(
+            "after",
+            "must be a cursor of this chat, but is one of another",
+        )),
+        place => Ok(place),
+    }
+}
+
+/// The chat that a record refers to.
+pub(crate) async fn load_chat(ctx: &Context<'_>, chat: ChatId) -> Result<ChatNode> {
+    let found = ctx.loaders().load_one(chat).await?;
+    Ok(found
+        .map(ChatNode)
+        .ok_or_else(|| dangling(chat.to_string()))?)
+}

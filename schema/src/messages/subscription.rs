@@ -1,0 +1,55 @@
+//! `messageAdded`.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, ID, Subscription};
+use futures_util::{Stream, StreamExt as _, stream};
+use talksy_domain::events::Published;
+use talksy_domain::feeds::{Feed as _, FeedError};
+use talksy_domain::id;
+
+use super::types::MessageEdge;
+use crate::context::ContextExt as _;
+use crate::error::Result;
+
+/// Put beside a `messageAdded` request, it makes the subscription yield just this message: the
+/// one place where an added message becomes bytes, whoever drives the feed.
+#[derive(Clone, Debug)]
+pub struct Rendered(pub Arc<Published>);
+
+/// Live feeds of messages.
+#[derive(Default)]
+pub struct MessageSubscription;
+
+#[Subscription]
+impl MessageSubscription {
+    /// Every new message of the chat, exactly once and in order; with `after`, first those
+    /// missed. After a reconnection give the cursor of the last message received.
+    ///
+    /// Ends with `FORBIDDEN` when the viewer is no member any more, and with `RESYNC_REQUIRED`
+    /// when more was missed than is replayed.
+    async fn message_added(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "A chat of the viewer.")] chat_id: ID,
+        #[graphql(desc = "The cursor of the last message known, from `messages` or from here.")]
+        after: Option<String>,
+    ) -> Result<impl Stream<Item = Result<MessageEdge>> + use<>> {
+        if let Some(Rendered(message)) = ctx.data_opt() {
+            let once: Result<_, FeedError> = Ok(Arc::clone(message));
+            return Ok(stream::iter([once]).filter_map(edge).left_stream());
+        }
+        let viewer = ctx.viewer()?;
+        let chat = id::parse(&chat_id, "chatId")?;
+        let feeds = &ctx.services().feeds;
+        let feed = feeds.messages(viewer, chat, after.as_deref()).await?;
+        Ok(feed.into_stream().filter_map(edge).right_stream())
+    }
+}
+
+async fn edge(published: Result<Arc<Published>, FeedError>) -> Option<Result<MessageEdge>> {
+    match published {
+        Ok(published) => Some(Ok(MessageEdge::new(published.message()?.clone()))),
+        Err(error) => Some(Err(error.into())),
+    }
+}

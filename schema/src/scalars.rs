@@ -1,0 +1,41 @@
+//! Scalars, and how ids and numbers look in GraphQL.
+
+use async_graphql::{ID, InputValueError, InputValueResult, Scalar, ScalarType, Value};
+use talksy_domain::clock::Timestamp;
+
+/// An instant: RFC 3339, UTC, millisecond precision (`2026-01-31T08:00:00.000Z`).
+pub struct DateTime(pub Timestamp);
+
+/// An instant: RFC 3339, UTC, millisecond precision (`2026-01-31T08:00:00.000Z`).
+#[Scalar(
+    name = "DateTime",
+    specified_by_url = "https://scalars.graphql.org/andimarek/date-time"
+)]
+impl ScalarType for DateTime {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        match &value {
+            Value::String(text) => text.parse().map(Self).map_err(InputValueError::custom),
+            _ => Err(InputValueError::expected_type(value)),
+        }
+    }
+
+    fn to_value(&self) -> Value {
+        Value::String(self.0.to_string())
+    }
+}
+
+impl From<Timestamp> for DateTime {
+    fn from(instant: Timestamp) -> Self {
+        Self(instant)
+    }
+}
+
+/// The id in its GraphQL form.
+pub(crate) fn global_id<T: type_safe_id::StaticType>(id: type_safe_id::TypeSafeId<T>) -> ID {
+    ID(id.to_string())
+}
+
+/// A number as a GraphQL `Int`, whose range ends at 2,147,483,647.
+pub(crate) fn int(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}

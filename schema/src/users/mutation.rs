@@ -1,0 +1,51 @@
+//! `updateProfile`.
+
+use async_graphql::{Context, InputObject, MaybeUndefined, Object, SimpleObject};
+use talksy_domain::users::{About, DisplayName, ProfileChange};
+
+use super::types::UserNode;
+use crate::context::ContextExt as _;
+use crate::error::Result;
+
+/// What to change of the viewer's profile. What is absent stays as it is.
+#[derive(InputObject)]
+pub struct UpdateProfileInput {
+    /// The new name: 1 to 64 characters on one line.
+    name: Option<String>,
+    /// The new text, up to 500 characters; null or blank clears it.
+    about: MaybeUndefined<String>,
+}
+
+/// The changed profile.
+#[derive(SimpleObject)]
+pub struct UpdateProfilePayload {
+    /// The viewer.
+    user: UserNode,
+}
+
+/// Mutations of users.
+#[derive(Default)]
+pub struct UserMutation;
+
+#[Object]
+impl UserMutation {
+    /// Changes the viewer's profile.
+    async fn update_profile(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What to change.")] input: UpdateProfileInput,
+    ) -> Result<UpdateProfilePayload> {
+        let viewer = ctx.viewer()?;
+        let about = match input.about {
+            MaybeUndefined::Undefined => None,
+            MaybeUndefined::Null => Some(None),
+            MaybeUndefined::Value(text) => Some(About::parse(&text)?),
+        };
+        let name = input.name.as_deref().map(DisplayName::parse).transpose()?;
+        let change = ProfileChange { name, about };
+        let user = ctx.services().users.update_profile(viewer, &change).await?;
+        Ok(UpdateProfilePayload {
+            user: UserNode::new(user),
+        })
+    }
+}

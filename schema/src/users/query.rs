@@ -1,0 +1,49 @@
+//! `me` and `users`.
+
+use async_graphql::{Context, Object};
+use talksy_domain::page::Window;
+use talksy_domain::viewer::Authentication;
+
+use super::types::{UserConnection, UserNode};
+use crate::connection::{cursor, page_cost};
+use crate::context::ContextExt as _;
+use crate::error::Result;
+
+/// Queries on users.
+#[derive(Default)]
+pub struct UserQuery;
+
+#[Object]
+impl UserQuery {
+    /// The signed-in user; null where no credentials were sent.
+    async fn me(&self, ctx: &Context<'_>) -> Result<Option<UserNode>> {
+        if matches!(ctx.data_unchecked(), Authentication::Anonymous) {
+            return Ok(None);
+        }
+        Ok(Some(UserNode::new(
+            ctx.services().users.me(ctx.viewer()?).await?,
+        )))
+    }
+
+    /// Everyone but the viewer, ordered by name.
+    #[graphql(complexity = "page_cost([first, None], child_complexity)")]
+    async fn users(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(
+            desc = "Only users whose name starts with this, whatever the case; at most 100 characters."
+        )]
+        search: Option<String>,
+        #[graphql(desc = "How many, 0 to 100; 50 where absent.")] first: Option<i32>,
+        #[graphql(desc = "Only users behind this cursor.")] after: Option<String>,
+    ) -> Result<UserConnection> {
+        let viewer = ctx.viewer()?;
+        let window = Window::forward(first, cursor(after.as_deref(), "after")?)?;
+        let users = &ctx.services().users;
+        let page = users.search(viewer, search.as_deref(), &window).await?;
+        Ok(UserConnection::new(
+            page.map(UserNode::new),
+            UserNode::cursor,
+        ))
+    }
+}

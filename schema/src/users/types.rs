@@ -1,0 +1,112 @@
+//! `User`.
+
+use async_graphql::{Context, ID, Object};
+use talksy_domain::cursor::{Cursor as _, UserCursor};
+use talksy_domain::id::UserId;
+use talksy_domain::users::{About, User};
+
+use crate::connection::connection;
+use crate::context::ContextExt as _;
+use crate::error::{Result, dangling};
+use crate::presence::{PresenceObject, PresenceOf};
+use crate::scalars::{DateTime, global_id};
+
+/// A user.
+#[derive(Clone)]
+pub struct UserNode {
+    user: User,
+    signs_in: bool,
+}
+
+impl UserNode {
+    /// A user as the viewer sees them.
+    pub fn new(user: User) -> Self {
+        Self {
+            user,
+            signs_in: false,
+        }
+    }
+
+    /// The user's display name.
+    pub(crate) fn into_name(self) -> String {
+        self.user.name.into()
+    }
+
+    /// The user to whom the response gives tokens: the viewer from now on, though the request
+    /// has none.
+    pub(crate) fn signing_in(user: User) -> Self {
+        Self {
+            user,
+            signs_in: true,
+        }
+    }
+}
+
+/// A user.
+#[Object(name = "User")]
+impl UserNode {
+    /// The user's global id.
+    pub(crate) async fn id(&self) -> ID {
+        global_id(self.user.id)
+    }
+
+    /// The name shown to others, 1 to 64 characters.
+    async fn name(&self) -> &str {
+        self.user.name.as_str()
+    }
+
+    /// The address that sign-in codes go to. Only for the viewer's own account.
+    async fn email(&self, ctx: &Context<'_>) -> Option<&str> {
+        let is_viewer = ctx
+            .viewer()
+            .is_ok_and(|viewer| viewer.user_id == self.user.id);
+        (self.signs_in || is_viewer).then(|| self.user.email.as_str())
+    }
+
+    /// What the user says of themself, up to 500 characters.
+    async fn about(&self) -> Option<&str> {
+        self.user.about.as_ref().map(About::as_str)
+    }
+
+    /// When the account was made.
+    async fn created_at(&self) -> DateTime {
+        self.user.created_at.into()
+    }
+
+    /// Whether the user is there. Null where the viewer shares no chat with this user.
+    async fn presence(&self, ctx: &Context<'_>) -> Result<Option<PresenceObject>> {
+        Ok(ctx
+            .loaders()
+            .load_one(PresenceOf(self.user.id))
+            .await?
+            .map(PresenceObject))
+    }
+}
+
+connection!(
+    UserConnection,
+    UserEdge,
+    "UserConnection",
+    "UserEdge",
+    UserNode,
+    "A page of users."
+);
+
+impl UserNode {
+    /// The user's place in a list ordered by name.
+    pub(crate) fn cursor(&self) -> String {
+        UserCursor {
+            name_key: self.user.name.sort_key(),
+            user_id: self.user.id,
+        }
+        .encode()
+    }
+}
+
+/// The user that a record refers to.
+pub(crate) async fn load_user(ctx: &Context<'_>, user: UserId) -> Result<UserNode> {
+    let found = ctx.loaders().load_one(user).await?;
+    Ok(found
+        .map(UserNode::new)
+        .ok_or_else(|| dangling(user.to_string()))?)
+}
