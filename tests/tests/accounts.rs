@@ -933,3 +933,27 @@ async fn an_address_is_shown_to_its_owner_alone() {
     let auth = ada.client.verify("eve@example.org", &code).await.data();
     assert_eq!(auth["verifyOtp"]["user"]["email"], json!("eve@example.org"));
 }
+
+/// An address of which nothing is seen would make a name of which nothing is seen.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_cannot_be_seen_signs_nobody_in() {
+    let app = TestApp::start().await;
+    let ada = app.sign_in("ada").await;
+    for unseen in [
+        "\u{3164}",
+        "\u{115F}",
+        "\u{1160}",
+        "\u{FFA0}",
+        "ada\u{3164}",
+    ] {
+        let reply = app.client().login(&format!("{unseen}@example.org")).await;
+        assert_eq!(
+            reply.code_and_field(),
+            ("BAD_USER_INPUT", "email"),
+            "{unseen:?}"
+        );
+    }
+    let users = "{ users(first: 10) { nodes { name } } }";
+    let data = ada.client.data(users, json!({})).await;
+    assert_eq!(data["users"]["nodes"], json!([]));
+}
