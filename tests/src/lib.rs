@@ -14,6 +14,7 @@ pub mod contract;
 pub mod feeds;
 pub mod hindrance;
 pub mod mailbox;
+pub mod outage;
 pub mod process;
 pub mod servers;
 pub mod websocket;
