@@ -10,12 +10,12 @@ GRAPHIQL_SOURCES := $(filter-out %/dist %/node_modules,$(wildcard client-example
 run: $(GRAPHIQL)
 	cargo run --release --bin talksy
 
-## Run every test: installs the servers that tests start, then Rust, then the client examples.
+## Run every test: installs the servers that tests start, then Rust, then the client examples. The
+## last lines say which failed.
 test: $(GRAPHIQL)
 	tests/install-servers.sh
 	cargo build --workspace --all-features --bins --tests
-	cargo test --workspace --all-features
-	client-examples/test.sh
+	tests/run.sh
 
 ## Formatting, clippy and rustdoc with warnings denied, the SDL, and the domain without GraphQL.
 lint: $(GRAPHIQL)
