@@ -35,7 +35,7 @@ sdl:
 ## Measure against the limits of the machine, in one run. BENCH=--quick for a short one.
 bench: $(GRAPHIQL)
 	cargo build --release --bin talksy
-	cargo run --release -p talksy-tests --bin talksy-bench -- $(BENCH)
+	cargo run --release -p talksy-bench -- $(BENCH)
 
 ## Check licences and advisories of the dependencies (installs cargo-deny on first use).
 audit:

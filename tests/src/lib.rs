@@ -5,7 +5,6 @@
 //! Test code panics where something is not as a test expects; nothing here is for production.
 
 pub mod app;
-pub mod bench;
 pub mod chaos;
 pub mod client;
 pub mod clock;
