@@ -37,10 +37,9 @@ bench: $(GRAPHIQL)
 	cargo build --release --bin talksy
 	cargo run --release -p talksy-bench -- $(BENCH)
 
-## Check licences and advisories of the dependencies (installs cargo-deny on first use).
+## Check licences, sources and advisories of the dependencies (installs cargo-deny on first use).
 audit:
-	command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
-	cargo deny check
+	.ci/audit
 
 graphiql: $(GRAPHIQL)
 
