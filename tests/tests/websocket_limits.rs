@@ -68,7 +68,8 @@ async fn a_client_that_does_not_read_delays_nobody_is_closed_and_resumes_without
     const COUNT: i64 = 40;
     let app = TestApp::builder()
         .config(|config| {
-            config.http.websocket.write_timeout = Duration::from_millis(300);
+            // Longer than any client here that reads stops reading, also on a busy machine.
+            config.http.websocket.write_timeout = Duration::from_secs(4);
             config.http.websocket.close_timeout = Duration::from_mins(1);
             config.presence.grace = Duration::ZERO;
             config.presence.sweep = Duration::from_millis(100);
@@ -151,7 +152,11 @@ async fn what_a_slow_client_has_not_read_waits_in_the_store_not_in_memory() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operation_that_waits_for_a_slow_socket_does_not_stop_that_sockets_close() {
     let app = TestApp::builder()
-        .config(|config| config.http.websocket.write_timeout = Duration::from_mins(10))
+        .config(|config| {
+            config.http.websocket.write_timeout = Duration::from_mins(10);
+            config.http.websocket.close_timeout = Duration::from_mins(1);
+            config.shutdown.drain = Duration::from_mins(1);
+        })
         .start()
         .await;
     let (ada, bob, chat) = app.pair().await;
@@ -161,6 +166,8 @@ async fn an_operation_that_waits_for_a_slow_socket_does_not_stop_that_sockets_cl
         ada.send(&chat, &longest_text()).await;
         assert_eq!(ada_sees.seqs(1).await, [seq]);
     }
+    // One that does not read on would be waited for.
+    ada_sees.cut();
     let stopping = tokio::spawn(app.stop());
     // What the server had put into the queue comes first, whole and in order.
     let mut expected = 1;
@@ -223,10 +230,14 @@ async fn a_silent_peer_is_pinged_and_then_given_up() {
     assert_eq!(end.0, 1001);
     assert!(pings > 0);
 
-    // One that answers stays, though it says nothing else.
+    // One that answers stays, though it says nothing else. It gets time to do so.
+    let app = TestApp::builder()
+        .config(|config| config.http.websocket.ping_interval = Duration::from_secs(1))
+        .start()
+        .await;
     let mut alive = Socket::connect(app.address, PROTOCOL).await;
     let mut pings = 0;
-    while pings < 6 {
+    while pings < 4 {
         match alive.next_frame().await {
             Some(frame) if frame.is_ping() => pings += 1,
             other => panic!("{other:?}"),

@@ -117,7 +117,8 @@ async fn a_token_that_does_not_hold_closes_with_4403() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_socket_ends_with_its_token_and_the_client_comes_back_with_a_fresh_one() {
     let app = TestApp::builder()
-        .config(|config| config.http.websocket.ping_interval = Duration::from_millis(500))
+        // The token is looked at with each ping; two that go unanswered would end the socket.
+        .config(|config| config.http.websocket.ping_interval = Duration::from_secs(2))
         .start()
         .await;
     let (ada, bob, chat) = app.pair().await;
