@@ -10,12 +10,12 @@ GRAPHIQL_SOURCES := $(filter-out %/dist %/node_modules,$(wildcard client-example
 run: $(GRAPHIQL)
 	cargo run --release --bin talksy
 
-## Run every test: installs the servers that tests start, then Rust, then the client examples.
+## Run every test: installs the servers that tests start, then Rust, then the client examples. The
+## last lines say which failed.
 test: $(GRAPHIQL)
 	tests/install-servers.sh
 	cargo build --workspace --all-features --bins --tests
-	cargo test --workspace --all-features
-	client-examples/test.sh
+	tests/run.sh
 
 ## Formatting, clippy and rustdoc with warnings denied, the SDL, and the domain without GraphQL.
 lint: $(GRAPHIQL)
@@ -35,12 +35,11 @@ sdl:
 ## Measure against the limits of the machine, in one run. BENCH=--quick for a short one.
 bench: $(GRAPHIQL)
 	cargo build --release --bin talksy
-	cargo run --release -p talksy-tests --bin talksy-bench -- $(BENCH)
+	cargo run --release -p talksy-bench -- $(BENCH)
 
-## Check licences and advisories of the dependencies (installs cargo-deny on first use).
+## Check licences, sources and advisories of the dependencies (installs cargo-deny on first use).
 audit:
-	command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
-	cargo deny check
+	.ci/audit
 
 graphiql: $(GRAPHIQL)
 

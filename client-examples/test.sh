@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the examples against a server of their own: a free port, a temporary data directory.
-# `make test` runs it behind `cargo test`. The last line counts what passed and failed.
+# `make test` runs it behind the tests of cargo. The last line counts what passed and failed.
 set -euo pipefail
 
 repo="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -48,7 +48,7 @@ finish() {
     tail -n 20 "$log"
   fi
   echo
-  echo "$passed passed, $failed failed"
+  echo "examples: $passed passed, $failed failed"
   ((failed == 0)) || exit 1
   exit 0
 }
@@ -71,7 +71,7 @@ start() {
   for name in "${!TALKSY_@}"; do unset "$name"; done
   (cd "$work" && exec "$talksy" --listen 127.0.0.1:0 --data-dir "$work/data") 2>"$log" &
   server=$!
-  local deadline=$((SECONDS + 30))
+  local deadline=$((SECONDS + 60))
   while ((SECONDS < deadline)); do
     url="$(sed -nE 's|.*Talksy serves (https?://[^/ ]+)/graphql.*|\1|p' "$log" | head -n 1)"
     [[ -z "$url" ]] || return 0
@@ -84,7 +84,7 @@ start() {
 
 # Asks the server to stop. It must do so by itself, with exit code 0.
 stop() {
-  local code=0 deadline=$((SECONDS + 30))
+  local code=0 deadline=$((SECONDS + 60))
   kill -TERM "$server"
   while kill -0 "$server" 2>/dev/null && ((SECONDS < deadline)); do sleep 0.05; done
   kill -KILL "$server" 2>/dev/null && echo "the server did not stop in time"

@@ -243,14 +243,11 @@ impl Application for App {
         Box::new((self.services.presence.connect(viewer), counted))
     }
 
-    fn revoked(&self, viewer: &Viewer) -> BoxFuture<'static, ()> {
+    fn revoked(&self, viewer: &Viewer) -> BoxFuture<'static, Result<(), ApiError>> {
         let (services, viewer) = (self.services.clone(), *viewer);
         Box::pin(async move {
-            if let Err(error) = services.feeds.session_end(&viewer).await {
-                // Without the bus the session's end would not be heard: close, and let the client
-                // come back when it is there again.
-                tracing::warn!(error = %chain(&error), "a socket could not follow its session");
-            }
+            let end = services.feeds.session_end(&viewer).await;
+            end.map_err(|error| ApiError::from(&error))
         })
     }
 

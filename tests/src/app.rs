@@ -20,7 +20,7 @@ use crate::client::{Client, User};
 use crate::clock::TestClock;
 use crate::feeds::Feeds;
 use crate::mailbox::Mailbox;
-use crate::soon;
+use crate::{DEADLINE, soon};
 
 type Configure = Box<dyn FnOnce(&mut Config)>;
 type Replace = Box<dyn FnOnce(Ports) -> Ports>;
@@ -118,6 +118,8 @@ impl Builder {
 /// The defaults, with rates that no test meets by accident.
 fn test_config() -> Config {
     let mut config = Config::default();
+    // A client on a busy machine may be slow to begin.
+    config.http.websocket.init_timeout = DEADLINE;
     let high = Quota {
         burst: 1_000_000,
         period: Duration::from_secs(1),

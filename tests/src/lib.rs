@@ -5,7 +5,6 @@
 //! Test code panics where something is not as a test expects; nothing here is for production.
 
 pub mod app;
-pub mod bench;
 pub mod chaos;
 pub mod client;
 pub mod clock;
@@ -14,6 +13,7 @@ pub mod contract;
 pub mod feeds;
 pub mod hindrance;
 pub mod mailbox;
+pub mod outage;
 pub mod process;
 pub mod servers;
 pub mod websocket;
@@ -21,8 +21,10 @@ pub mod wire;
 
 use std::time::Duration;
 
-/// How long a test waits for what must come. Never a measure: a healthy server needs a thousandth.
-pub const DEADLINE: Duration = Duration::from_secs(20);
+/// How long a test waits for what must come. It only ends a hang and is never a measure: a healthy
+/// server needs a thousandth of it, and a machine with other work to do may need a hundred times
+/// what an idle one does.
+pub const DEADLINE: Duration = Duration::from_mins(1);
 
 /// Waits for what must come.
 ///

@@ -112,6 +112,22 @@ impl ServerProcess {
         Client::new(self.address)
     }
 
+    /// How much memory the process holds, in megabytes.
+    ///
+    /// # Panics
+    /// Where the system does not tell.
+    pub fn resident_megabytes(&self) -> u64 {
+        let id = self.id().unwrap_or_default();
+        let status = must(std::fs::read_to_string(format!("/proc/{id}/status")));
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes =
+            line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+        match kilobytes {
+            Some(kilobytes) => kilobytes / 1_000,
+            None => panic!("no resident size: {status}"),
+        }
+    }
+
     /// The process's id.
     pub fn id(&self) -> Option<u32> {
         self.child.id()

@@ -157,6 +157,8 @@ pub mod opcode {
     pub const CLOSE: u8 = 8;
     /// A ping.
     pub const PING: u8 = 9;
+    /// An answer to a ping.
+    pub const PONG: u8 = 10;
 }
 
 impl RawSocket {
@@ -192,22 +194,19 @@ impl RawSocket {
 
     /// Sends one frame, masked with zeros.
     pub async fn send(&mut self, opcode: u8, payload: impl AsRef<[u8]>) {
-        let payload = payload.as_ref();
-        let mut frame = vec![0x80 | opcode];
-        match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
-            (Ok(short @ ..126), _) => frame.push(0x80 | short),
-            (_, Ok(medium)) => {
-                frame.push(0xfe);
-                frame.extend(medium.to_be_bytes());
-            }
-            _ => {
-                frame.push(0xff);
-                frame.extend((payload.len() as u64).to_be_bytes());
-            }
-        }
-        frame.extend([0; 4]);
-        frame.extend(payload);
-        self.wire.write(frame).await;
+        self.wire.write(frame(opcode, payload.as_ref())).await;
+    }
+
+    /// Sends the same frame so many times at once; false where the peer has ended the connection.
+    ///
+    /// # Panics
+    /// Where the peer neither reads nor ends the connection by the deadline.
+    pub async fn try_send(&mut self, opcode: u8, payload: &[u8], times: usize) -> bool {
+        let frames = frame(opcode, payload).repeat(times);
+        let write = self.wire.stream.write_all(&frames);
+        soon("a write or the end of the connection", write)
+            .await
+            .is_ok()
     }
 
     /// Sends a message of the protocol.
@@ -258,6 +257,25 @@ impl RawSocket {
     pub async fn ended(&mut self) -> bool {
         self.wire.ended().await
     }
+}
+
+/// A frame, masked with zeros.
+fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0x80 | opcode];
+    match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
+        (Ok(short @ ..126), _) => frame.push(0x80 | short),
+        (_, Ok(medium)) => {
+            frame.push(0xfe);
+            frame.extend(medium.to_be_bytes());
+        }
+        _ => {
+            frame.push(0xff);
+            frame.extend((payload.len() as u64).to_be_bytes());
+        }
+    }
+    frame.extend([0; 4]);
+    frame.extend(payload);
+    frame
 }
 
 /// The code and reason in a close frame.

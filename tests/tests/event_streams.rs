@@ -1,6 +1,7 @@
 //! GraphQL over Server-Sent Events, "distinct connections" mode:
 //! <https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md>.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
@@ -8,6 +9,7 @@ use serde_json::{Value, json};
 use talksy_tests::app::TestApp;
 use talksy_tests::client::{Client, MESSAGE_ADDED, User, string};
 use talksy_tests::eventually;
+use talksy_tests::outage::OutageBus;
 use talksy_tests::wire::{Answer, Event, Events};
 
 const STREAM: &str = "text/event-stream";
@@ -247,4 +249,23 @@ async fn streams_count_among_the_connections_that_may_be_open() {
         (again().send().await.ok()?.status() == 200).then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_of_the_bus_ends_a_stream_as_unavailable() {
+    let bus = Arc::new(OutageBus::default());
+    let app = TestApp::builder().ports(bus.install()).start().await;
+    let (ada, bob, chat, cursor) = chat(&app).await;
+    bus.set_down(true);
+    let mut stream = follow(&bob, &chat, &cursor).await;
+    let payload = stream.payload().await;
+    assert_eq!(
+        payload["errors"][0]["extensions"]["code"], "UNAVAILABLE",
+        "{payload}"
+    );
+    stream.completed().await;
+    bus.set_down(false);
+    let mut stream = follow(&bob, &chat, &cursor).await;
+    ada.send(&chat, "back").await;
+    assert_eq!(seq(&stream.payload().await), 2);
 }

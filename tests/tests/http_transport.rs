@@ -25,7 +25,7 @@ fn query(text: &str) -> String {
     json!({ "query": text }).to_string()
 }
 
-/// A GET of a query, with a header that a foreign page cannot send unasked.
+/// A GET of a query.
 fn get(client: &Client, parameters: &[(&str, &str)]) -> reqwest::RequestBuilder {
     let mut path = String::from("/graphql?");
     for (name, value) in parameters {
@@ -36,10 +36,7 @@ fn get(client: &Client, parameters: &[(&str, &str)]) -> reqwest::RequestBuilder 
         }
         path.push('&');
     }
-    client
-        .request(Method::GET, &path)
-        .header("accept", GRAPHQL)
-        .header("x-graphql-request", "true")
+    client.request(Method::GET, &path).header("accept", GRAPHQL)
 }
 
 #[tokio::test(flavor = "multi_thread")]

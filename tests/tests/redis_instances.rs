@@ -15,18 +15,17 @@ use talksy_server::adapters::redis::{RedisAdapters, RedisOptions};
 use talksy_tests::app::TestApp;
 use talksy_tests::client::User;
 use talksy_tests::servers::redis::RedisServer;
-use talksy_tests::{eventually, soon};
+use talksy_tests::{DEADLINE, eventually, soon};
 use tokio::sync::Semaphore;
 
 /// A server on the Redis, and on the other's store and keys where there is another. Its feeds
 /// look into the store by themselves too seldom for a test to see.
 async fn server(redis: &RedisServer, other: Option<&TestApp>) -> TestApp {
-    let adapters = RedisAdapters::open(
-        &redis.url(),
-        Arc::new(SystemClock),
-        &RedisOptions::default(),
-    )
-    .unwrap();
+    let options = RedisOptions {
+        timeout: DEADLINE / 6,
+        ..RedisOptions::default()
+    };
+    let adapters = RedisAdapters::open(&redis.url(), Arc::new(SystemClock), &options).unwrap();
     adapters.prepare().await.unwrap();
     adapters.start();
     let other = other.map(|other| other.adapters.ports.clone());

@@ -146,7 +146,7 @@ async fn the_client_terminates_the_connection() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_open_connection_is_kept_alive_by_messages() {
     let app = TestApp::builder()
-        .config(|config| config.http.websocket.ping_interval = Duration::from_millis(500))
+        .config(|config| config.http.websocket.ping_interval = Duration::from_secs(1))
         .start()
         .await;
     let ada = app.sign_in("ada").await;

@@ -8,6 +8,7 @@ use talksy_tests::app::TestApp;
 use talksy_tests::client::{SEND, User, string};
 use talksy_tests::eventually;
 use talksy_tests::hindrance::{Fate, Hindrance};
+use talksy_tests::process::ServerProcess;
 use talksy_tests::websocket::{Received, Socket};
 use talksy_tests::wire::{RawSocket, opcode};
 
@@ -67,7 +68,8 @@ async fn a_client_that_does_not_read_delays_nobody_is_closed_and_resumes_without
     const COUNT: i64 = 40;
     let app = TestApp::builder()
         .config(|config| {
-            config.http.websocket.write_timeout = Duration::from_millis(300);
+            // Longer than any client here that reads stops reading, also on a busy machine.
+            config.http.websocket.write_timeout = Duration::from_secs(4);
             config.http.websocket.close_timeout = Duration::from_mins(1);
             config.presence.grace = Duration::ZERO;
             config.presence.sweep = Duration::from_millis(100);
@@ -150,7 +152,11 @@ async fn what_a_slow_client_has_not_read_waits_in_the_store_not_in_memory() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operation_that_waits_for_a_slow_socket_does_not_stop_that_sockets_close() {
     let app = TestApp::builder()
-        .config(|config| config.http.websocket.write_timeout = Duration::from_mins(10))
+        .config(|config| {
+            config.http.websocket.write_timeout = Duration::from_mins(10);
+            config.http.websocket.close_timeout = Duration::from_mins(1);
+            config.shutdown.drain = Duration::from_mins(1);
+        })
         .start()
         .await;
     let (ada, bob, chat) = app.pair().await;
@@ -160,6 +166,8 @@ async fn an_operation_that_waits_for_a_slow_socket_does_not_stop_that_sockets_cl
         ada.send(&chat, &longest_text()).await;
         assert_eq!(ada_sees.seqs(1).await, [seq]);
     }
+    // One that does not read on would be waited for.
+    ada_sees.cut();
     let stopping = tokio::spawn(app.stop());
     // What the server had put into the queue comes first, whole and in order.
     let mut expected = 1;
@@ -222,14 +230,84 @@ async fn a_silent_peer_is_pinged_and_then_given_up() {
     assert_eq!(end.0, 1001);
     assert!(pings > 0);
 
-    // One that answers stays, though it says nothing else.
+    // One that answers stays, though it says nothing else. It gets time to do so.
+    let app = TestApp::builder()
+        .config(|config| config.http.websocket.ping_interval = Duration::from_secs(1))
+        .start()
+        .await;
     let mut alive = Socket::connect(app.address, PROTOCOL).await;
     let mut pings = 0;
-    while pings < 6 {
+    while pings < 4 {
         match alive.next_frame().await {
             Some(frame) if frame.is_ping() => pings += 1,
             other => panic!("{other:?}"),
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ping_is_answered_with_what_it_carries() {
+    let app = TestApp::start().await;
+    let mut socket = RawSocket::transport(app.address).await;
+    for n in 0..200_u8 {
+        let payload = [n; 125];
+        socket.send(opcode::PING, payload).await;
+        assert_eq!(socket.frame().await, Some((opcode::PONG, payload.into())));
+    }
+    socket.message(json!({ "type": "connection_init" })).await;
+    assert_eq!(socket.next().await, Ok(json!({ "type": "connection_ack" })));
+    // Several at once: the last of them is answered, if not each.
+    for n in 0..50_u8 {
+        socket.send(opcode::PING, [n]).await;
+    }
+    while socket.frame().await != Some((opcode::PONG, vec![49])) {}
+}
+
+/// Sends what `flood` says until the server ends the connection or has taken 128 MB, and reads
+/// nothing. Gives how much more memory the server then holds, in MB.
+async fn flooded(server: &ServerProcess, first: &[Value], flood: &[u8], opcode: u8) -> u64 {
+    let before = server.resident_megabytes();
+    let mut socket = RawSocket::transport(server.address).await;
+    for message in first {
+        socket.message(message.clone()).await;
+    }
+    let mut sent = 0;
+    while sent < 128_000_000 && socket.try_send(opcode, flood, 1_000).await {
+        sent += flood.len() * 1_000;
+    }
+    server.resident_megabytes().saturating_sub(before)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_a_client_that_reads_nothing_does_not_pile_up() {
+    let data = tempfile::tempdir().unwrap();
+    let server = ServerProcess::start(data.path(), &[]).await;
+    let init = json!({ "type": "connection_init" });
+    let wrong = json!({ "type": "subscribe", "id": "1", "payload": { "query": "{" } }).to_string();
+    let ping = json!({ "type": "ping", "payload": { "a": "b".repeat(100) } }).to_string();
+    for (what, first, flood, opcode) in [
+        (
+            "pings before any token",
+            vec![],
+            &[b'x'; 125][..],
+            opcode::PING,
+        ),
+        ("pings", vec![init.clone()], &[b'x'; 125], opcode::PING),
+        (
+            "the protocol's own pings",
+            vec![],
+            ping.as_bytes(),
+            opcode::TEXT,
+        ),
+        (
+            "operations that are refused",
+            vec![init],
+            wrong.as_bytes(),
+            opcode::TEXT,
+        ),
+    ] {
+        let grown = flooded(&server, &first, flood, opcode).await;
+        assert!(grown < 32, "{what}: {grown} MB");
     }
 }
 

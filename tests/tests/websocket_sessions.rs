@@ -1,10 +1,12 @@
 //! Who is behind a socket: how credentials come, and how their end ends the socket.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use talksy_tests::app::TestApp;
 use talksy_tests::client::{Client, MESSAGE_ADDED, User};
+use talksy_tests::outage::OutageBus;
 use talksy_tests::websocket::{Received, Socket};
 use talksy_tests::wire::RawSocket;
 
@@ -115,7 +117,8 @@ async fn a_token_that_does_not_hold_closes_with_4403() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_socket_ends_with_its_token_and_the_client_comes_back_with_a_fresh_one() {
     let app = TestApp::builder()
-        .config(|config| config.http.websocket.ping_interval = Duration::from_millis(500))
+        // The token is looked at with each ping; two that go unanswered would end the socket.
+        .config(|config| config.http.websocket.ping_interval = Duration::from_secs(2))
         .start()
         .await;
     let (ada, bob, chat) = app.pair().await;
@@ -198,4 +201,35 @@ async fn a_refresh_token_used_twice_ends_the_sockets_of_its_session() {
     let reply = app.client().refresh(&ada.refresh_token).await;
     assert_eq!(reply.code(), "TOKEN_REUSED");
     assert_eq!(socket.closed().await, 4403);
+}
+
+/// Without the bus the end of a session would not be heard. That is no word on the session.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_of_the_bus_is_no_revocation() {
+    let bus = Arc::new(OutageBus::default());
+    let app = TestApp::builder().ports(bus.install()).start().await;
+    let (ada, bob, chat) = app.pair().await;
+    bus.set_down(true);
+    for protocol in [PROTOCOL, "graphql-ws"] {
+        let mut socket = Socket::connect(app.address, protocol).await;
+        socket.send_init(ada.client.token()).await;
+        let end = loop {
+            match socket.next().await {
+                Received::Message(_) => {}
+                Received::Closed(code, reason) => break (code, reason),
+                Received::Gone => panic!("no close"),
+            }
+        };
+        assert_eq!(end.0, 1013, "{end:?}");
+        assert!(!end.1.contains("revoked"), "{end:?}");
+    }
+    // The session goes on, and so does the socket once the bus is back.
+    assert_eq!(
+        ada.client.run("{ me { name } }", json!({})).await.data()["me"]["name"],
+        "ada"
+    );
+    bus.set_down(false);
+    let mut seen = bob.follow(&chat, None).await;
+    ada.send(&chat, "back").await;
+    assert_eq!(seen.seqs(1).await, [1]);
 }

@@ -37,7 +37,8 @@ impl TextRule {
         }
     }
 
-    fn forbids(&self, c: char) -> bool {
+    /// Whether text of this kind may not contain the character.
+    pub(crate) fn forbids(&self, c: char) -> bool {
         match c {
             '\n' | '\r' | '\t' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' => {
                 !self.multi_line
@@ -50,27 +51,30 @@ impl TextRule {
 /// Whether a reader sees nothing of the text: white space, and the characters that are drawn
 /// with no ink (zero-width ones, joiners, fillers, the byte order mark).
 pub(crate) fn is_blank(text: &str) -> bool {
-    text.chars().all(|c| {
-        c.is_whitespace()
-            || matches!(
-                c,
-                '\u{AD}'
-                    | '\u{34F}'
-                    | '\u{61C}'
-                    | '\u{115F}'
-                    | '\u{1160}'
-                    | '\u{17B4}'
-                    | '\u{17B5}'
-                    | '\u{180B}'..='\u{180F}'
-                    | '\u{200B}'..='\u{200F}'
-                    | '\u{2060}'..='\u{206F}'
-                    | '\u{2800}'
-                    | '\u{3164}'
-                    | '\u{FE00}'..='\u{FE0F}'
-                    | '\u{FEFF}'
-                    | '\u{FFA0}'
-            )
-    })
+    text.chars().all(is_invisible)
+}
+
+/// Whether a reader sees nothing of the character.
+pub(crate) fn is_invisible(c: char) -> bool {
+    c.is_whitespace()
+        || matches!(
+            c,
+            '\u{AD}'
+                | '\u{34F}'
+                | '\u{61C}'
+                | '\u{115F}'
+                | '\u{1160}'
+                | '\u{17B4}'
+                | '\u{17B5}'
+                | '\u{180B}'..='\u{180F}'
+                | '\u{200B}'..='\u{200F}'
+                | '\u{2060}'..='\u{206F}'
+                | '\u{2800}'
+                | '\u{3164}'
+                | '\u{FE00}'..='\u{FE0F}'
+                | '\u{FEFF}'
+                | '\u{FFA0}'
+        )
 }
 
 /// The rule of search texts: at most 100 characters.

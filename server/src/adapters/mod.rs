@@ -1,6 +1,7 @@
 //! What stands behind the domain's ports. The configuration picks; one function knows how.
 
 pub mod backend;
+mod damage;
 pub mod memory;
 pub mod mongo;
 mod observed;

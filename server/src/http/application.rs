@@ -43,7 +43,11 @@ pub trait Application: Send + Sync + 'static {
     fn connected(&self, viewer: &Viewer) -> Box<dyn Any + Send>;
 
     /// Resolves when the viewer's session has been revoked.
-    fn revoked(&self, viewer: &Viewer) -> BoxFuture<'static, ()>;
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` where its end would not be heard, because a backend is down. The session goes
+    /// on.
+    fn revoked(&self, viewer: &Viewer) -> BoxFuture<'static, Result<(), ApiError>>;
 
     /// Whether requests can be served, or which backend is not ready.
     async fn ready(&self) -> Result<(), String>;

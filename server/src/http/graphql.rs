@@ -30,14 +30,6 @@ use super::request::{NO_QUERY, Params, Prepared, prepare};
 use super::response::{Encoded, encode, encode_error};
 use super::{Transports, sse, ws};
 
-/// Headers that a page of another origin cannot send without asking first. The first two are
-/// what Apollo's clients send.
-const PREFLIGHT_HEADERS: [&str; 3] = [
-    "apollo-require-preflight",
-    "x-apollo-operation-name",
-    "x-graphql-request",
-];
-
 /// `POST /graphql`.
 pub(super) async fn post(State(server): State<Arc<Transports>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
@@ -257,18 +249,9 @@ struct GetParams {
     extensions: Option<String>,
 }
 
+/// Any page may have a browser send this. It comes without credentials, since bearer tokens are
+/// none that browsers add by themselves; it changes nothing, and the page cannot read the answer.
 fn read_get(parts: &Parts, accepted: Accepted) -> Result<(Media, Params), Malformed> {
-    let preflighted = is_json(&parts.headers)
-        || PREFLIGHT_HEADERS
-            .iter()
-            .any(|name| parts.headers.get(*name).is_some_and(|v| !v.is_empty()));
-    if !preflighted {
-        return Err(Malformed::bad(
-            "A GET needs a header that a foreign page cannot send unasked: \
-             `apollo-require-preflight: true`, `x-graphql-request: true` or \
-             `Content-Type: application/json`.",
-        ));
-    }
     let media = accepted.response.ok_or_else(not_acceptable)?;
     let Query(params) = Query::<GetParams>::try_from_uri(&parts.uri)
         .map_err(|_| Malformed::bad("The URL's query component is not form-encoded."))?;

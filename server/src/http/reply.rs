@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, StatusCode};
 use talksy_domain::error::{ApiError, ErrorCode};
 
@@ -11,7 +11,8 @@ use super::errors::server_error;
 use super::media::Media;
 use super::response::{Encoded, encode_error};
 
-/// A response with this body, that no cache keeps.
+/// A response with this body, that no cache keeps and no browser takes for anything else: a page
+/// of another origin cannot run it as a script.
 pub(super) fn uncached(
     status: StatusCode,
     content_type: &'static str,
@@ -22,6 +23,7 @@ pub(super) fn uncached(
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 

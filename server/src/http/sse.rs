@@ -166,10 +166,14 @@ async fn end(server: Arc<Transports>, viewer: Option<Viewer>) -> Option<ApiError
     tokio::select! {
         () = server.shutdown.cancelled() => None,
         () = until_expiry => Some(expired()),
-        () = server.app.revoked(&viewer) => Some(ApiError::new(
-            ErrorCode::Unauthenticated,
-            "The session was revoked. Sign in again.",
-        )),
+        end = server.app.revoked(&viewer) => Some(match end {
+            Ok(()) => ApiError::new(
+                ErrorCode::Unauthenticated,
+                "The session was revoked. Sign in again.",
+            ),
+            // An outage says nothing of the session.
+            Err(refusal) => refusal,
+        }),
     }
 }
 

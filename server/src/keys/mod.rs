@@ -8,6 +8,7 @@
 //!
 //! Knows nothing of sessions: whether a session was revoked is the domain's question.
 
+mod eddsa;
 mod error;
 mod file;
 mod ring;

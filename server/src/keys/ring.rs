@@ -10,8 +10,8 @@ use secrecy::zeroize::Zeroizing;
 use serde::Serialize;
 use talksy_domain::clock::Timestamp;
 
-use super::KeyError;
 use super::file::{self, KeyFile, StoredKey};
+use super::{KeyError, eddsa};
 
 /// The keys in force.
 pub(super) struct Ring {
@@ -45,6 +45,7 @@ struct Jwk<'a> {
 impl Ring {
     /// The ring of a file, which has exactly one key that signs.
     pub(super) fn new(path: &Path, file: &KeyFile, overlap: Duration) -> Result<Self, KeyError> {
+        eddsa::install();
         let signing = file
             .keys
             .iter()

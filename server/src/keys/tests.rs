@@ -5,7 +5,8 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, encode};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -197,12 +198,43 @@ fn other_algorithms_are_refused() {
     // The old trick: the public key as the secret of an HMAC.
     let jwks: Value = serde_json::from_str(&keys.jwks()).unwrap();
     let x = jwks["keys"][0]["x"].as_str().unwrap();
-    let mut header = Header::new(Algorithm::HS256);
-    header.kid = Some(kid);
+    let header = json!({ "alg": "HS256", "typ": "JWT", "kid": kid }).to_string();
+    let signed = format!("{}.{payload}", URL_SAFE_NO_PAD.encode(header));
     for secret in [x.as_bytes().to_vec(), URL_SAFE_NO_PAD.decode(x).unwrap()] {
-        let token = encode(&header, &bench.claims(), &EncodingKey::from_secret(&secret)).unwrap();
+        let mut mac = Hmac::<Sha256>::new_from_slice(&secret).unwrap();
+        mac.update(signed.as_bytes());
+        let signature = URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes());
+        let token = format!("{signed}.{signature}");
         assert_eq!(bench.verify(&keys, &token), Err(TokenProblem::Invalid));
     }
+}
+
+#[test]
+fn there_is_no_signer_and_no_verifier_for_another_algorithm() {
+    let bench = Bench::new();
+    let keys = bench.open();
+    let unsupported = |error: jsonwebtoken::errors::Error| {
+        let kind = error.kind();
+        assert_eq!(*kind, jsonwebtoken::errors::ErrorKind::UnsupportedAlgorithm);
+    };
+    let claims = bench.claims();
+    let header = Header::new(Algorithm::HS256);
+    unsupported(encode(&header, &claims, &EncodingKey::from_secret(b"secret")).unwrap_err());
+    let header = Header::new(Algorithm::RS256);
+    unsupported(encode(&header, &claims, &EncodingKey::from_rsa_der(b"key")).unwrap_err());
+    let (_, token) = bench.issue(&keys);
+    let (signed, signature) = token.rsplit_once('.').unwrap();
+    let verify = |key: &DecodingKey, algorithm| {
+        jsonwebtoken::crypto::verify(signature, signed.as_bytes(), key, algorithm)
+    };
+    let jwks: Value = serde_json::from_str(&keys.jwks()).unwrap();
+    let ours = DecodingKey::from_ed_components(jwks["keys"][0]["x"].as_str().unwrap()).unwrap();
+    assert!(verify(&ours, Algorithm::EdDSA).unwrap());
+    for algorithm in [Algorithm::HS256, Algorithm::ES256, Algorithm::PS256] {
+        unsupported(verify(&ours, algorithm).unwrap_err());
+    }
+    let secret = DecodingKey::from_secret(b"secret");
+    unsupported(verify(&secret, Algorithm::EdDSA).unwrap_err());
 }
 
 #[test]
@@ -556,7 +588,7 @@ fn the_jwk_set_has_public_keys_alone_in_the_form_of_its_rfcs() {
     let mut validation = jsonwebtoken::Validation::new(Algorithm::EdDSA);
     validation.set_audience(&["talksy"]);
     validation.validate_exp = false;
-    let decoding = jsonwebtoken::DecodingKey::from_jwk(&jwk).unwrap();
+    let decoding = DecodingKey::from_jwk(&jwk).unwrap();
     let claims = jsonwebtoken::decode::<Value>(&token, &decoding, &validation)
         .unwrap()
         .claims;

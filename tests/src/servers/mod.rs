@@ -9,23 +9,38 @@ pub mod rabbitmq;
 pub mod redis;
 pub mod smtp;
 
+use std::collections::BTreeSet;
 use std::net::TcpListener;
+use std::ops::Range;
 use std::path::Path;
 use std::process::Stdio;
 
+use parking_lot::Mutex;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use crate::app::must;
 use crate::eventually;
 
-/// A port that nobody listens on.
+/// Where free ports are looked for: below the range that the kernel takes the client's ends of
+/// connections from. A port of that range could be taken by a client while its server is being
+/// restarted, or be connected to itself by a client that waits for its server.
+const PORTS: Range<u16> = 15_000..32_000;
+
+/// A port that nobody listens on, and that no other caller in this process is given.
 ///
 /// # Panics
 /// Where there is none.
 pub fn free_port() -> u16 {
-    let listener = must(TcpListener::bind("127.0.0.1:0"));
-    must(listener.local_addr()).port()
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut given = GIVEN.lock();
+    for _ in PORTS {
+        let port = rand::random_range(PORTS);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() && given.insert(port) {
+            return port;
+        }
+    }
+    panic!("no port of {PORTS:?} is free");
 }
 
 /// The first of these programs that is installed.
@@ -134,9 +149,17 @@ impl Managed {
         self.ended().await;
     }
 
-    /// Has it stand still: it accepts connections and does not answer.
-    pub fn pause(&self) {
+    /// Has it stand still, and waits until all its threads do: the kernel goes on accepting
+    /// connections and data for it, and it does nothing. What it had sent before may still arrive.
+    pub async fn pause(&self) {
         self.signal("STOP");
+        let Some(group) = self.child.as_ref().and_then(Child::id) else {
+            return;
+        };
+        eventually("a server that stands still", async || {
+            stands_still(group).then_some(())
+        })
+        .await;
     }
 
     /// Has it go on.
@@ -167,6 +190,52 @@ impl Managed {
             .status();
         must(killed);
     }
+}
+
+/// Whether every process of a group has stopped, with all its threads. The signal alone does not
+/// tell: a thread stops when it next returns from the kernel.
+fn stands_still(group: u32) -> bool {
+    let Ok(processes) = std::fs::read_dir("/proc") else {
+        return group_states(group).iter().all(|state| is_still(state));
+    };
+    let mut members = processes
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| fields(path).is_some_and(|(_, of)| of == group));
+    members.all(|process| {
+        let Ok(threads) = std::fs::read_dir(process.join("task")) else {
+            return true;
+        };
+        let mut threads = threads.filter_map(Result::ok);
+        threads.all(|thread| fields(&thread.path()).is_none_or(|(state, _)| is_still(&state)))
+    })
+}
+
+/// Whether a state as `ps` and `/proc` name it is that of one who does nothing: stopped, or dead.
+fn is_still(state: &str) -> bool {
+    state.starts_with(['T', 't', 'Z', 'X'])
+}
+
+/// The state and the process group in the `stat` file of a process or thread (proc(5)).
+fn fields(folder: &Path) -> Option<(String, u32)> {
+    let stat = std::fs::read_to_string(folder.join("stat")).ok()?;
+    // The name before may hold anything, also blanks and brackets.
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut rest = rest.split_ascii_whitespace();
+    let state = rest.next()?.to_owned();
+    Some((state, rest.nth(1)?.parse().ok()?))
+}
+
+/// The states of a group's processes where there is no `/proc`.
+fn group_states(group: u32) -> Vec<String> {
+    let mut ps = std::process::Command::new("ps");
+    let listed = must(ps.args(["-A", "-o", "pgid=,state="]).output());
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let group = group.to_string();
+    let states = listed.lines().filter_map(|line| {
+        let (of, state) = line.trim().split_once(' ')?;
+        (of == group).then(|| state.trim().to_owned())
+    });
+    states.collect()
 }
 
 impl Drop for Managed {

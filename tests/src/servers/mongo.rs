@@ -13,7 +13,7 @@ use tokio::sync::OnceCell;
 
 use super::{Managed, Start, installed};
 use crate::app::must;
-use crate::eventually;
+use crate::{DEADLINE, eventually};
 
 /// Ends `mongod` with its input.
 const WATCHED: &str = r#"
@@ -116,15 +116,26 @@ impl Mongo {
         format!("test-{}", self.databases.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// A store on this database, prepared.
+    /// A store on this database, prepared. It is patient: for tests that are not about outages, and
+    /// machines that have other work to do.
     ///
     /// # Panics
     /// Where it cannot be.
     pub async fn store_on(&self, database: &str) -> MongoStore {
-        let store = must(MongoStore::open(
-            &self.url(database),
-            &MongoOptions::default(),
-        ));
+        let options = MongoOptions {
+            patience: DEADLINE / 2,
+            reach_timeout: DEADLINE / 3,
+            ..MongoOptions::default()
+        };
+        self.store_with(database, &options).await
+    }
+
+    /// A store on this database that is run so, prepared.
+    ///
+    /// # Panics
+    /// Where it cannot be.
+    pub async fn store_with(&self, database: &str, options: &MongoOptions) -> MongoStore {
+        let store = must(MongoStore::open(&self.url(database), options));
         eventually("a prepared database", async || {
             match store.prepare().await {
                 Ok(()) => Some(()),

@@ -32,7 +32,7 @@ async fn while_redis_is_away_messages_are_sent_and_afterwards_all_have_come_in_o
     assert_eq!(at_a.seqs(210).await, all);
 
     // Standing still, as behind a network that drops everything.
-    two.cluster.redis.0.pause();
+    two.cluster.redis.0.pause().await;
     sent.extend(burst(&two.ada, &a, &two.chat, "paused", 2, 5).await);
     two.cluster.redis.0.resume();
     sent.extend(burst(&two.ada, &a, &two.chat, "after", 2, 5).await);

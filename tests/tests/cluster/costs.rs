@@ -5,8 +5,8 @@ use serde_json::json;
 use talksy_tests::client::{MESSAGE_ADDED, SEND, User, start_of};
 use talksy_tests::cluster::Cluster;
 use talksy_tests::servers::counted::{Commands, CountedMongo};
-use talksy_tests::soon;
 use talksy_tests::websocket::Subscription;
+use talksy_tests::{eventually, soon};
 
 /// How many sends are measured; a multiple of eight, as the newest number is read for each eighth.
 const SENDS: u64 = 16;
@@ -58,9 +58,15 @@ impl World {
             self.mongo.take();
             self.cluster.redis.run(&["CONFIG", "RESETSTAT"]).await;
             self.send(mutation, &mut subscribers).await;
+            // The server's own subscribers have the message before Redis has its event.
+            let redis = eventually("the event at Redis", async || {
+                let commands = redis_commands(&self.cluster).await;
+                commands.contains_key("publish").then_some(commands)
+            })
+            .await;
             costs.push(Cost {
                 mongo: self.mongo.take(),
-                redis: redis_commands(&self.cluster).await,
+                redis,
             });
         }
         costs

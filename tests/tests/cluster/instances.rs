@@ -90,8 +90,11 @@ async fn a_server_that_is_killed_under_load_loses_nothing_and_its_users_go_offli
         ..ada
     };
     verify(&ada_at_b, &chat, &sent).await;
-    let offline = soon("the end of the lease", presence.next()).await;
-    assert_eq!(offline["presenceChanged"]["status"], json!("OFFLINE"));
+    // Where a machine is so busy that the lease was not renewed in time, she came and went before.
+    soon("the end of the lease", async {
+        while presence.next().await["presenceChanged"]["status"] != json!("OFFLINE") {}
+    })
+    .await;
     drop((ada_socket, b));
     report("one of two servers killed", &sent);
 }

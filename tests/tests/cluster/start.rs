@@ -36,9 +36,11 @@ async fn a_server_that_starts_first_says_what_it_waits_for_and_serves_when_it_is
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backend_that_stays_away_or_refuses_ends_the_start_with_one_clear_line() {
+    // For backends that stay away; the others answer, and may take their time.
+    const BRIEF: &str = "start.timeout=1s";
     let data = tempfile::tempdir().unwrap();
     let start = async |settings: &[&str]| {
-        let mut arguments = vec!["--listen", "127.0.0.1:0", "--set", "start.timeout=1s"];
+        let mut arguments = vec!["--listen", "127.0.0.1:0"];
         for setting in settings {
             arguments.extend(["--set", setting]);
         }
@@ -51,17 +53,17 @@ async fn a_backend_that_stays_away_or_refuses_ends_the_start_with_one_clear_line
         );
         log.lines().last().unwrap_or_default().to_owned()
     };
-    let away = start(&["redis_url=redis://:hunter2@127.0.0.1:1"]).await;
+    let away = start(&[BRIEF, "redis_url=redis://:hunter2@127.0.0.1:1"]).await;
     assert!(
         away.starts_with("talksy: Redis was waited for in vain for 1s"),
         "{away}"
     );
-    let away = start(&["store_url=mongodb://u:hunter2@127.0.0.1:1/talksy"]).await;
+    let away = start(&[BRIEF, "store_url=mongodb://u:hunter2@127.0.0.1:1/talksy"]).await;
     assert!(
         away.starts_with("talksy: MongoDB was waited for in vain"),
         "{away}"
     );
-    let away = start(&["amqp_url=amqp://u:hunter2@127.0.0.1:1/%2f"]).await;
+    let away = start(&[BRIEF, "amqp_url=amqp://u:hunter2@127.0.0.1:1/%2f"]).await;
     assert!(
         away.starts_with("talksy: RabbitMQ was waited for in vain"),
         "{away}"

@@ -131,7 +131,7 @@ impl MessageStore for MoodyStore {
                 appended.chat = self.moodily(appended.chat);
                 Append::Done(appended)
             }
-            refused => refused,
+            refused @ Append::Denied(_) => refused,
         })
     }
 

@@ -1,7 +1,6 @@
 //! A session's end reaches its sockets, also where the word of it was lost.
 
 use std::pin::pin;
-use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use talksy_domain::viewer::Viewer;
@@ -10,13 +9,13 @@ use talksy_tests::soon;
 use super::script::Mode;
 use super::world::{World, no_heartbeat, quick_heartbeat};
 
-/// Ends Ben's session as an instance does whose word is not heard here.
-async fn end_elsewhere(world: &World) {
+/// Ends a session as an instance does whose word is not heard here.
+async fn end_elsewhere(world: &World, whose: &Viewer) {
     let Viewer {
         user_id,
         session_id,
         ..
-    } = world.ben;
+    } = *whose;
     let sessions = &world.ports.sessions;
     assert!(sessions.delete_session(session_id, user_id).await.unwrap());
 }
@@ -56,23 +55,27 @@ async fn where_the_word_was_lost_the_heartbeat_finds_it_out() {
     let mut end = pin!(world.services.feeds.session_end(&world.ben));
     assert!(end.as_mut().now_or_never().is_none());
     bus.set(Mode::Lose);
-    end_elsewhere(&world).await;
+    end_elsewhere(&world, &world.ben).await;
     soon("the end of the session", end).await.unwrap();
 }
 
 #[tokio::test]
 async fn where_the_word_was_lost_an_interruption_is_reason_to_look() {
     let (world, bus) = World::scripted(16, no_heartbeat()).await;
+    let phone = world.other_device(&world.ben).await;
     let mut end = pin!(world.services.feeds.session_end(&world.ben));
+    let mut of_phone = pin!(world.services.feeds.session_end(&phone));
     assert!(end.as_mut().now_or_never().is_none());
-    // While the session runs, an interruption ends nothing.
+    assert!(of_phone.as_mut().now_or_never().is_none());
+    // While the session runs, an interruption ends nothing: it ends the phone's, which is over.
+    end_elsewhere(&world, &phone).await;
     bus.interrupt();
-    assert!(
-        tokio::time::timeout(Duration::from_millis(50), end.as_mut())
-            .await
-            .is_err()
-    );
-    end_elsewhere(&world).await;
+    tokio::select! {
+        biased;
+        _ = &mut end => panic!("a session has ended that runs"),
+        ended = soon("the end of the phone's session", of_phone) => ended.unwrap(),
+    }
+    end_elsewhere(&world, &world.ben).await;
     bus.interrupt();
     soon("the end of the session", end).await.unwrap();
 }
@@ -85,7 +88,7 @@ async fn a_session_that_was_live_a_moment_ago_is_looked_up_again_after_an_interr
     assert!(end.as_mut().now_or_never().is_none());
     // A request a moment ago: its answer is kept for a second.
     assert!(auth.is_live(world.ben.session_id).await.unwrap());
-    end_elsewhere(&world).await;
+    end_elsewhere(&world, &world.ben).await;
     bus.interrupt();
     soon("the end of the session", end).await.unwrap();
 }
@@ -93,7 +96,7 @@ async fn a_session_that_was_live_a_moment_ago_is_looked_up_again_after_an_interr
 #[tokio::test]
 async fn a_session_that_ended_before_anybody_listened_is_over() {
     let (world, _bus) = World::scripted(16, no_heartbeat()).await;
-    end_elsewhere(&world).await;
+    end_elsewhere(&world, &world.ben).await;
     let end = world.services.feeds.session_end(&world.ben);
     soon("the end of the session", end).await.unwrap();
 }

@@ -167,8 +167,9 @@ impl MessageFeed {
     async fn read_on(&mut self) -> Result<(), FeedError> {
         let from = self.sequencer.expected();
         let page = retry_unavailable!(self.subscription.backlog(from))?;
-        if page.is_empty() {
-            // The store lags behind what it has told: give it a moment.
+        let first = page.first().and_then(|published| published.message());
+        if first.is_none_or(|message| message.seq > from) {
+            // The store lags behind what it has told, or has lost it: give it a moment.
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         for published in page.iter() {

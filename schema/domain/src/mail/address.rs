@@ -5,10 +5,12 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Invalid;
+use crate::text::is_invisible;
 
 /// An e-mail address in its canonical form: trimmed and lower-cased, so that one mailbox is one
 /// account. The syntax is the dot-atom form of RFC 5321: no quoted local part, no address
-/// literal; at most 64 characters before the `@` and 254 in all.
+/// literal; at most 64 bytes before the `@` and 254 in all. Nothing of it is invisible: such an
+/// address would look like another, or make the name of a new account that nobody can see.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct EmailAddress(String);
@@ -26,6 +28,9 @@ impl EmailAddress {
             Some((local, _)) if local.len() > 64 => {
                 Some("must have at most 64 characters before the `@`")
             }
+            Some(_) if address.chars().any(is_invisible) => {
+                Some("must not contain characters that cannot be seen")
+            }
             Some((local, domain)) if !is_dot_atom(local) || !is_domain(domain) => {
                 Some("must be an address like `name@example.org`")
             }
@@ -35,6 +40,12 @@ impl EmailAddress {
             Some(rule) => Err(Invalid::new("email", rule)),
             None => Ok(Self(address)),
         }
+    }
+
+    /// The address of an account that exists, as a store keeps it. Not checked again: the rules
+    /// may be stricter now than when the account was made.
+    pub fn stored(text: String) -> Self {
+        Self(text)
     }
 
     /// The canonical text.
@@ -123,6 +134,10 @@ mod tests {
             "a@x..org",
             "a\n@x.org",
             "a@x.org\r\nBcc: b@x.org",
+            "\u{3164}@x.org",
+            "ada\u{3164}@x.org",
+            "ada@x\u{FFA0}.org",
+            "\u{115F}.\u{1160}@x.org",
             "\"a\"@x.org",
         ] {
             assert_eq!(

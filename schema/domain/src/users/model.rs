@@ -11,9 +11,15 @@ use crate::text::{TextRule, is_blank};
 /// The name a user shows: 1 to 64 characters on one line, no control characters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct DisplayName(String);
+pub struct DisplayName {
+    shown: String,
+    /// By what a store sorts it, where that is not what it shows in lower case.
+    key: Option<Box<str>>,
+}
 
 impl DisplayName {
+    /// What is shown where there is nothing to show.
+    const UNKNOWN: &str = "?";
     const RULE: TextRule = TextRule {
         field: "name",
         max_chars: 64,
@@ -30,22 +36,51 @@ impl DisplayName {
             return Err(Invalid::new("name", "must not be empty"));
         }
         Self::RULE.check(name)?;
-        Ok(Self(name.to_owned()))
+        Ok(Self {
+            shown: name.to_owned(),
+            key: None,
+        })
     }
 
     /// The name of a new account: the local part of its address.
     pub fn of_address(address: &EmailAddress) -> Self {
-        Self(address.local_part().to_owned())
+        let local = address.local_part();
+        Self::parse(local).unwrap_or_else(|_| Self {
+            key: None,
+            ..Self::stand_in(local, "")
+        })
+    }
+
+    /// Stands in for a name that a store keeps and that does not parse: as much of it as may be
+    /// shown, `?` where that is nothing. `key` is the stored sort key, so that the pages of a list
+    /// go on behind the user.
+    pub fn stand_in(text: &str, key: &str) -> Self {
+        let visible: String = text
+            .chars()
+            .map(|c| if Self::RULE.forbids(c) { ' ' } else { c })
+            .take(Self::RULE.max_chars)
+            .collect();
+        let shown = match visible.trim() {
+            blank if is_blank(blank) => Self::UNKNOWN,
+            visible => visible,
+        };
+        Self {
+            shown: shown.to_owned(),
+            key: Some(key.into()),
+        }
     }
 
     /// The name.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.shown
     }
 
     /// The name as lists order and search it: lower-cased.
     pub fn sort_key(&self) -> String {
-        self.0.to_lowercase()
+        match &self.key {
+            Some(key) => key.to_string(),
+            None => self.shown.to_lowercase(),
+        }
     }
 }
 
@@ -58,7 +93,7 @@ impl TryFrom<String> for DisplayName {
 
 impl From<DisplayName> for String {
     fn from(name: DisplayName) -> Self {
-        name.0
+        name.shown
     }
 }
 
@@ -152,5 +187,44 @@ mod tests {
             );
         }
         assert!(DisplayName::parse(&"ö".repeat(64)).is_ok());
+    }
+
+    /// Every character in the local part, alone and behind another, in either case.
+    #[test]
+    fn every_address_gives_a_name_that_can_be_read_back() {
+        let mut accepted = 0;
+        for c in '\0'..=char::MAX {
+            for local in [
+                format!("{c}"),
+                format!("a{c}"),
+                format!("{c}.{c}"),
+                format!("Σ{c}Σ"),
+            ] {
+                let Ok(address) = EmailAddress::parse(&format!("{local}@example.org")) else {
+                    continue;
+                };
+                let name = DisplayName::of_address(&address);
+                assert_eq!(DisplayName::parse(name.as_str()), Ok(name), "{local:?}");
+                accepted += 1;
+            }
+        }
+        assert!(accepted > 100_000, "{accepted}");
+        let longest = EmailAddress::parse(&format!("{}@example.org", "ö".repeat(32))).unwrap();
+        let name = DisplayName::of_address(&longest);
+        assert_eq!(DisplayName::parse(name.as_str()), Ok(name));
+    }
+
+    #[test]
+    fn a_name_that_breaks_the_rules_is_stood_in_for_under_its_own_sort_key() {
+        for (text, shown) in [
+            ("\u{3164}", "?"),
+            ("", "?"),
+            ("two\nlines\u{202E}", "two lines"),
+            (&"x".repeat(70), &"x".repeat(64)),
+        ] {
+            let name = DisplayName::stand_in(text, "key");
+            assert_eq!((name.as_str(), name.sort_key()), (shown, "key".into()));
+            assert!(DisplayName::parse(name.as_str()).is_ok());
+        }
     }
 }

@@ -56,10 +56,11 @@ impl UserStore for MongoStore {
         }
         let shape = Shape {
             sort: Some(doc! { "nameKey": 1, "_id": 1 }),
-            limit: Some(overread(window)),
             ..Shape::default()
         };
-        let users = self.call().find::<UserDocument>(filter, shape).await?;
+        let call = self.call();
+        let users = call.find_first::<UserDocument>(filter, shape, overread(window));
+        let users = users.await?;
         Ok(Page::from_overread(users, window))
     }
 

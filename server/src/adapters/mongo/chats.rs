@@ -139,10 +139,10 @@ async fn page(
     }
     let shape = Shape {
         sort: Some(doc! { "activeAt": -1, "_id": -1 }),
-        limit: Some(overread(window)),
         ..Shape::default()
     };
-    call.find::<ChatDocument>(filter, shape).await
+    call.find_first::<ChatDocument>(filter, shape, overread(window))
+        .await
 }
 
 /// The same of the direct chats among them whose other member's name contains the text.
@@ -164,8 +164,9 @@ async fn titled(
     let found = call.find_raw(CHATS, filter, Shape::default()).await?;
     let mut peers = Vec::with_capacity(found.len());
     for raw in &found {
-        let chat = documents::parse::<PairDocument>(raw)?;
-        peers.push((chat.other_than(id::bytes(user)), chat, raw));
+        if let Some(chat) = documents::parse_all::<PairDocument>(std::slice::from_ref(raw)).pop() {
+            peers.push((chat.other_than(id::bytes(user)), chat, raw));
+        }
     }
     let wanted: Vec<Uuid> = peers.iter().map(|(peer, ..)| key(*peer)).collect();
     let filter = doc! { "_id": { "$in": wanted }, "nameKey": { "$regex": pattern } };
@@ -186,9 +187,9 @@ async fn titled(
         is_behind && named.contains(peer)
     });
     peers.sort_by_key(|(_, chat, _)| Reverse((chat.active_at, chat.chat)));
-    peers.truncate(window.limit.saturating_add(1));
-    peers
-        .iter()
-        .map(|(_, _, raw)| documents::parse::<ChatDocument>(raw))
-        .collect()
+    let readable = peers.into_iter().filter_map(|(_, _, raw)| {
+        let mut chats = documents::parse_all::<ChatDocument>(std::slice::from_ref(raw));
+        chats.pop()
+    });
+    Ok(readable.take(overread(window)).collect())
 }

@@ -7,7 +7,7 @@ use mongodb::bson::{Document, RawDocumentBuf};
 use serde::Serialize;
 
 use super::call::Call;
-use super::documents::{self, Stored};
+use super::documents::{self, Stored, limit};
 use super::fault::Fault;
 
 /// How many documents one reply holds at most.
@@ -32,7 +32,7 @@ pub(super) struct Prefix {
 }
 
 /// How a query's answer is to look.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Shape {
     /// The order.
     pub(super) sort: Option<Document>,
@@ -74,25 +74,57 @@ impl Call {
         .await
     }
 
-    /// The documents that match.
+    /// The documents that match. One that does not parse is left out.
     pub(super) async fn find<S: Stored>(
         &self,
         filter: Document,
         shape: Shape,
     ) -> Result<Vec<S::Value>, Fault> {
         let found = self.find_raw(S::COLLECTION, filter, shape).await?;
-        documents::parse_all::<S>(&found)
+        Ok(documents::parse_all::<S>(&found))
+    }
+
+    /// The first `wanted` documents that match. Those that do not parse are read past, so that a
+    /// page is short only where the list ends.
+    pub(super) async fn find_first<S: Stored>(
+        &self,
+        filter: Document,
+        shape: Shape,
+        wanted: usize,
+    ) -> Result<Vec<S::Value>, Fault> {
+        let mut most = wanted;
+        loop {
+            let shape = Shape {
+                limit: Some(limit(most)),
+                ..shape.clone()
+            };
+            let found = self.find_raw(S::COLLECTION, filter.clone(), shape).await?;
+            let mut values = documents::parse_all::<S>(&found);
+            if values.len() >= wanted || found.len() < most {
+                values.truncate(wanted);
+                return Ok(values);
+            }
+            // Grows each time, since more were left out than were read beyond the wanted ones.
+            most = wanted + 2 * (found.len() - values.len());
+        }
     }
 
     /// A document that matches.
+    ///
+    /// # Errors
+    /// [`Fault::Document`] where it does not parse, besides what a command may fail with.
     pub(super) async fn find_one<S: Stored>(
         &self,
         filter: Document,
         shape: Shape,
     ) -> Result<Option<S::Value>, Fault> {
         let limit = Some(1);
-        let found = self.find::<S>(filter, Shape { limit, ..shape }).await?;
-        Ok(found.into_iter().next())
+        let shape = Shape { limit, ..shape };
+        let found = self.find_raw(S::COLLECTION, filter, shape).await?;
+        found
+            .first()
+            .map(|raw| documents::parse::<S>(raw))
+            .transpose()
     }
 
     /// What a pipeline over a collection makes.

@@ -1,4 +1,5 @@
-//! Documents as the domain's values. One that does not parse is reported by its collection and id.
+//! Documents as the domain's values. One that does not parse is reported by its collection and id,
+//! and harms no other: what people wrote gets a stand-in, messages and members keep their place.
 //!
 //! Ids are UUIDs, times are BSON dates (milliseconds), enums and texts their names in the schema.
 //! What is absent is left out, never null.
@@ -8,12 +9,15 @@ mod chats;
 mod messages;
 
 use mongodb::bson::raw::{RawBsonRef, RawDocument};
-use mongodb::bson::{Bson, DateTime, RawDocumentBuf, Uuid, deserialize_from_slice};
+use mongodb::bson::{
+    Bson, DateTime, RawDocumentBuf, Uuid, deserialize_from_bson, deserialize_from_slice,
+};
 use serde::de::DeserializeOwned;
 use talksy_domain::clock::Timestamp;
 use talksy_domain::page::Window;
 
 use super::fault::{Fault, Why};
+use crate::adapters::damage;
 
 pub(super) use accounts::{SessionDocument, UserDocument, UserKey};
 pub(super) use chats::{
@@ -46,20 +50,63 @@ pub(super) trait Stored: DeserializeOwned {
 
     /// The domain's value.
     fn value(self) -> Result<Self::Value, Why>;
+
+    /// What stands in for a document that does not parse; `None` where nothing can be made of it.
+    fn stand_in(_raw: &RawDocument) -> Option<Self::Value> {
+        None
+    }
 }
 
-/// Parses a document.
+/// Parses a document, or makes of it what can be made.
 pub(super) fn parse<S: Stored>(raw: &RawDocument) -> Result<S::Value, Fault> {
     let document = deserialize_from_slice::<S>(raw.as_bytes()).map_err(Why::from);
-    document.and_then(S::value).map_err(|why| {
-        let (name, collection) = (S::name(raw), S::COLLECTION);
-        Fault::document(format_args!("{name} in collection `{collection}`"), why)
+    document.and_then(S::value).or_else(|why| {
+        let what = format!("{} in collection `{}`", S::name(raw), S::COLLECTION);
+        let Some(value) = S::stand_in(raw) else {
+            return Err(Fault::document(what, why));
+        };
+        damage::stood_in_for(what);
+        Ok(value)
     })
 }
 
-/// Parses documents.
-pub(super) fn parse_all<S: Stored>(raw: &[RawDocumentBuf]) -> Result<Vec<S::Value>, Fault> {
-    raw.iter().map(|raw| parse::<S>(raw)).collect()
+/// Parses documents. One of which nothing can be made is left out.
+pub(super) fn parse_all<S: Stored>(raw: &[RawDocumentBuf]) -> Vec<S::Value> {
+    raw.iter()
+        .filter_map(|raw| match parse::<S>(raw) {
+            Ok(value) => Some(value),
+            Err(Fault::Document { what, .. }) => {
+                damage::left_out(what);
+                None
+            }
+            Err(_) => None,
+        })
+        .collect()
+}
+
+/// A field of a document that does not parse as a whole; `None` where it is not there or does not
+/// parse either.
+fn field<T: DeserializeOwned>(raw: &RawDocument, name: &str) -> Option<T> {
+    let value = Bson::try_from(raw.get(name).ok()??).ok()?;
+    deserialize_from_bson(value).ok()
+}
+
+/// An instant in such a document; the start of time where there is none.
+fn some_instant(raw: &RawDocument, name: &str) -> Timestamp {
+    field(raw, name).map_or(Timestamp::from_millis(0), instant)
+}
+
+/// An id in such a document, of as many bytes as there are.
+fn id_bytes(raw: &RawDocument, name: &str) -> [u8; 16] {
+    let mut id = [0; 16];
+    let bytes = match raw.get(name) {
+        Ok(Some(RawBsonRef::Binary(binary))) => binary.bytes.to_vec(),
+        Ok(Some(RawBsonRef::ObjectId(object))) => object.bytes().to_vec(),
+        Ok(Some(RawBsonRef::String(text))) => text.as_bytes().to_vec(),
+        _ => Vec::new(),
+    };
+    id.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
+    id
 }
 
 /// An id as documents keep it.
@@ -97,8 +144,8 @@ pub(super) fn limit(size: usize) -> i64 {
 }
 
 /// How many documents tell whether there are more than the window wants.
-pub(super) fn overread<C>(window: &Window<C>) -> i64 {
-    limit(window.limit).saturating_add(1)
+pub(super) fn overread<C>(window: &Window<C>) -> usize {
+    window.limit.saturating_add(1)
 }
 
 /// An id in a document that may be damaged, as people know it.

@@ -66,7 +66,7 @@ pub(super) async fn above(call: &Call, chats: &[Chat]) -> Result<Vec<End>, Fault
         } },
     ];
     let found = call.aggregate(MESSAGES, pipeline).await?;
-    let found = documents::parse_all::<EndDocument>(&found)?;
+    let found = documents::parse_all::<EndDocument>(&found);
     let found: HashMap<ChatId, (Seq, Timestamp)> = found
         .into_iter()
         .map(|(chat, seq, at)| (chat, (seq, at)))

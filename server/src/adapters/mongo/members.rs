@@ -60,10 +60,11 @@ pub(super) async fn page(
     }
     let shape = Shape {
         sort: Some(doc! { "userId": 1 }),
-        limit: Some(overread(window)),
         ..Shape::default()
     };
-    let members = call.find::<MemberDocument>(filter, shape).await?;
+    let members = call
+        .find_first::<MemberDocument>(filter, shape, overread(window))
+        .await?;
     Ok(Page::from_overread(members, window))
 }
 
@@ -89,7 +90,7 @@ pub(super) async fn first(
         doc! { "$replaceRoot": { "newRoot": "$members" } },
     ];
     let found = call.aggregate(MEMBERS, pipeline).await?;
-    documents::parse_all::<MemberDocument>(&found)
+    Ok(documents::parse_all::<MemberDocument>(&found))
 }
 
 /// Those of `others` who share a chat with the user.

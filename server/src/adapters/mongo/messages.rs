@@ -42,11 +42,12 @@ impl MessageStore for MongoStore {
         }
         let shape = Shape {
             sort: Some(doc! { "seq": if window.from_end { -1 } else { 1 } }),
-            limit: Some(overread(window)),
             ..Shape::default()
         };
         let filter = doc! { "chatId": key(id::bytes(chat)), "seq": range };
-        let messages = self.call().find::<MessageDocument>(filter, shape).await?;
+        let call = self.call();
+        let messages = call.find_first::<MessageDocument>(filter, shape, overread(window));
+        let messages = messages.await?;
         Ok(Page::from_overread(messages, window))
     }
 

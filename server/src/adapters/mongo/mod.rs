@@ -16,7 +16,7 @@
 //!
 //! **Failing.** Each call has a deadline. A driver's future is never dropped halfway, which the
 //! driver does not bear: it runs as a task, and the call stops waiting for it. How many run at
-//! once is bounded. A document that does not parse fails the calls that read it, and names itself.
+//! once is bounded. A document that does not parse harms itself alone, and names itself in the log.
 //!
 //! # Round trips
 //!

@@ -90,5 +90,5 @@ async fn known(
         doc! { "$group": { "_id": "$chatId", "known": { "$sum": 1 } } },
     ];
     let found = call.aggregate(MESSAGES, pipeline).await?;
-    Ok(parse_all::<KnownDocument>(&found)?.into_iter().collect())
+    Ok(parse_all::<KnownDocument>(&found).into_iter().collect())
 }

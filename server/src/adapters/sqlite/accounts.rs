@@ -13,7 +13,7 @@ use talksy_domain::users::{About, DisplayName, ProfileChange, User, UserStore};
 
 use super::SqliteStore;
 use super::fault::Fault;
-use super::rows::{self, Key, all, change, one, session_columns, statements, user_columns};
+use super::rows::{self, Key, all, change, filled, one, session_columns, statements, user_columns};
 
 /// How many sessions one write of the purge deletes at most, so that sends wait for it briefly.
 const PURGE_STEP: usize = 500;
@@ -135,11 +135,12 @@ impl UserStore for SqliteStore {
             Some(after) => start.max((after.name_key.clone(), id::bytes(after.user_id).to_vec())),
             None => start,
         };
-        let limit = rows::overread(window);
+        let wanted = rows::overread(window);
         let users = self
             .read(move |conn| {
-                let values = (name, key, end, id::bytes(except), limit);
-                all(conn, USERS_BY_NAME, values, rows::user)
+                let except = id::bytes(except);
+                let values = |limit| (&name, &key, &end, except, limit);
+                filled(conn, USERS_BY_NAME, wanted, values, rows::user)
             })
             .await?;
         Ok(Page::from_overread(users, window))

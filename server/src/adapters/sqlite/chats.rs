@@ -12,7 +12,7 @@ use talksy_domain::seq::Seq;
 
 use super::SqliteStore;
 use super::fault::Fault;
-use super::rows::{self, Key, all, change, chat_columns, member_columns, one, statements};
+use super::rows::{self, Key, all, change, chat_columns, filled, member_columns, one, statements};
 
 /// Sorts behind every id.
 const LAST_KEY: [u8; 17] = [0xFF; 17];
@@ -114,14 +114,17 @@ impl ChatStore for SqliteStore {
             ),
             None => (i64::MAX, LAST_KEY.to_vec()),
         };
-        let (user, limit) = (id::bytes(user), rows::overread(window));
+        let (user, wanted) = (id::bytes(user), rows::overread(window));
         let chats = self
             .read(move |conn| match search {
                 Some(text) if !text.is_empty() => {
-                    let values = (user, active_at, key, limit, text);
-                    all(conn, CHATS_OF_TITLED, values, rows::chat)
+                    let values = |limit| (user, active_at, &key, limit, &text);
+                    filled(conn, CHATS_OF_TITLED, wanted, values, rows::chat)
                 }
-                _ => all(conn, CHATS_OF, (user, active_at, key, limit), rows::chat),
+                _ => {
+                    let values = |limit| (user, active_at, &key, limit);
+                    filled(conn, CHATS_OF, wanted, values, rows::chat)
+                }
             })
             .await?;
         Ok(Page::from_overread(chats, window))
@@ -155,11 +158,14 @@ impl ChatStore for SqliteStore {
             Some(after) => id::bytes(after.user_id).to_vec(),
             None => FIRST_KEY.to_vec(),
         };
-        let (read_from, limit) = (read_from.unwrap_or_default(), rows::overread(window));
+        // Without a bound, also a mark that is damaged.
+        let read_from = read_from.map_or(i64::MIN, i64::from);
+        let wanted = rows::overread(window);
         let members = self
             .read(move |conn| {
-                let values = (id::bytes(chat), after, read_from, limit);
-                all(conn, MEMBERS, values, rows::member)
+                let chat = id::bytes(chat);
+                let values = |limit| (chat, &after, read_from, limit);
+                filled(conn, MEMBERS, wanted, values, rows::member)
             })
             .await?;
         Ok(Page::from_overread(members, window))

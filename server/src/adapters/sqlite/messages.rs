@@ -14,7 +14,7 @@ use talksy_domain::seq::Seq;
 
 use super::SqliteStore;
 use super::fault::Fault;
-use super::rows::{self, Key, all, change, chat_columns, message_columns, one, statements};
+use super::rows::{self, Key, all, change, chat_columns, filled, message_columns, one, statements};
 
 statements! {
     MESSAGE_OF_CLIENT_ID = concat!("SELECT ", message_columns!(), " FROM messages
@@ -64,14 +64,12 @@ impl MessageStore for SqliteStore {
         } else {
             PAGE_FROM_START
         };
-        let values = (
-            id::bytes(chat),
-            window.after.unwrap_or(0),
-            window.before.map_or(i64::MAX, i64::from),
-            rows::overread(window),
-        );
+        let (chat, wanted) = (id::bytes(chat), rows::overread(window));
+        let after = window.after.unwrap_or(0);
+        let before = window.before.map_or(i64::MAX, i64::from);
+        let values = move |limit| (chat, after, before, limit);
         let messages = self
-            .read(move |conn| all(conn, sql, values, rows::message))
+            .read(move |conn| filled(conn, sql, wanted, values, rows::message))
             .await?;
         Ok(Page::from_overread(messages, window))
     }

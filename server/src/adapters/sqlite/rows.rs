@@ -1,5 +1,6 @@
 //! Rows as the domain's values: the columns of each table in their one order, and the codes of
-//! enums. A row that does not parse is reported by its id.
+//! enums. A row that does not parse is reported by its id and harms no other: fields that people
+//! wrote get a stand-in, and messages and members keep their place whatever is wrong with them.
 
 use std::rc::Rc;
 
@@ -15,6 +16,7 @@ use talksy_domain::page::Window;
 use talksy_domain::users::{About, DisplayName, User};
 
 use super::fault::{Fault, Why};
+use crate::adapters::damage::{self, or_stand_in};
 
 /// An id's bytes.
 pub(super) type Key = [u8; 16];
@@ -32,7 +34,7 @@ pub(super) use statements;
 /// What [`user`] reads.
 macro_rules! user_columns {
     () => {
-        "id, email, name, about, created_at, last_seen_at"
+        "id, email, name, about, created_at, last_seen_at, name_key"
     };
 }
 pub(super) use user_columns;
@@ -89,24 +91,61 @@ pub(super) fn limit(size: usize) -> i64 {
 }
 
 /// How many rows tell whether there are more than the window wants.
-pub(super) fn overread<C>(window: &Window<C>) -> i64 {
-    limit(window.limit).saturating_add(1)
+pub(super) fn overread<C>(window: &Window<C>) -> usize {
+    window.limit.saturating_add(1)
 }
 
-/// All rows.
+/// All rows. One that does not parse is left out.
 pub(super) fn all<T>(
     conn: &Connection,
     sql: &str,
     params: impl Params,
     parse: impl Fn(&Row<'_>) -> Result<T, Fault>,
 ) -> Result<Vec<T>, Fault> {
+    Ok(readable(conn, sql, params, parse)?.0)
+}
+
+/// The rows that parse, and how many there are in all.
+fn readable<T>(
+    conn: &Connection,
+    sql: &str,
+    params: impl Params,
+    parse: impl Fn(&Row<'_>) -> Result<T, Fault>,
+) -> Result<(Vec<T>, usize), Fault> {
     let mut statement = conn.prepare_cached(sql)?;
     let mut rows = statement.query(params)?;
-    let mut items = Vec::new();
+    let (mut items, mut count) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {
-        items.push(parse(row)?);
+        count += 1;
+        match parse(row) {
+            Ok(item) => items.push(item),
+            Err(Fault::Row { what, .. }) => damage::left_out(what),
+            // The row was read, so that this is a column of another type or range.
+            Err(_) => damage::left_out("a row without a readable id"),
+        }
     }
-    Ok(items)
+    Ok((items, count))
+}
+
+/// The first `wanted` rows that parse. `params` makes the statement's parameters for a limit: rows
+/// that do not parse are read past, so that a page is short only where the list ends.
+pub(super) fn filled<T, P: Params>(
+    conn: &Connection,
+    sql: &str,
+    wanted: usize,
+    params: impl Fn(i64) -> P,
+    parse: impl Fn(&Row<'_>) -> Result<T, Fault>,
+) -> Result<Vec<T>, Fault> {
+    let mut most = wanted;
+    loop {
+        let (mut items, count) = readable(conn, sql, params(limit(most)), &parse)?;
+        if items.len() >= wanted || count < most {
+            items.truncate(wanted);
+            return Ok(items);
+        }
+        // Grows each time, since more rows were left out than were read beyond the wanted ones.
+        most = wanted + 2 * (count - items.len());
+    }
 }
 
 /// The first row, where there is one.
@@ -132,14 +171,17 @@ pub(super) fn change(conn: &Connection, sql: &str, params: impl Params) -> Resul
 pub(super) fn user(row: &Row<'_>) -> Result<User, Fault> {
     let user_id: UserId = id::from_bytes(row.get(0)?);
     let parse = || -> Result<User, Why> {
-        let email: String = row.get(1)?;
-        let name: String = row.get(2)?;
-        let about: Option<String> = row.get(3)?;
+        let record = || format!("user {user_id}");
+        let name = text(row, 2)?.unwrap_or_default();
+        let key = text(row, 6)?.unwrap_or_default();
+        let about = text(row, 3)?.map(About::try_from).transpose();
         Ok(User {
             id: user_id,
-            email: EmailAddress::try_from(email)?,
-            name: DisplayName::try_from(name)?,
-            about: about.map(About::try_from).transpose()?,
+            email: EmailAddress::stored(text(row, 1)?.unwrap_or_default()),
+            name: or_stand_in(DisplayName::parse(&name), record, "name", || {
+                DisplayName::stand_in(&name, &key)
+            }),
+            about: or_stand_in(about, record, "about", || None),
             created_at: time(row, 4)?,
             last_seen_at: some_time(row, 5)?,
         })
@@ -151,15 +193,16 @@ pub(super) fn user(row: &Row<'_>) -> Result<User, Fault> {
 pub(super) fn session(row: &Row<'_>) -> Result<Session, Fault> {
     let session_id: SessionId = id::from_bytes(row.get(0)?);
     let parse = || -> Result<Session, Why> {
-        let ip_address: Option<String> = row.get(6)?;
+        let record = || format!("session {session_id}");
+        let ip_address = text(row, 6)?.map(|text| text.parse()).transpose();
         Ok(Session {
             id: session_id,
             user_id: id::from_bytes(row.get(1)?),
             created_at: time(row, 2)?,
             last_used_at: time(row, 3)?,
             expires_at: time(row, 4)?,
-            user_agent: row.get(5)?,
-            ip_address: ip_address.map(|text| text.parse()).transpose()?,
+            user_agent: text(row, 5)?,
+            ip_address: or_stand_in(ip_address, record, "ip_address", || None),
         })
     };
     parse().map_err(|why| Fault::row(format_args!("session {session_id}"), why))
@@ -199,17 +242,20 @@ pub(super) fn member(row: &Row<'_>) -> Result<Member, Fault> {
     let chat_id: ChatId = id::from_bytes(row.get(0)?);
     let user_id: UserId = id::from_bytes(row.get(1)?);
     let parse = || -> Result<Member, Why> {
+        let record = || format!("member {user_id} of {chat_id}");
+        let role = match row.get(2)? {
+            0 => Ok(MemberRole::Owner),
+            1 => Ok(MemberRole::Admin),
+            2 => Ok(MemberRole::Member),
+            code => Err(unknown("role", code)),
+        };
         Ok(Member {
             chat_id,
             user_id,
-            role: match row.get(2)? {
-                0 => MemberRole::Owner,
-                1 => MemberRole::Admin,
-                2 => MemberRole::Member,
-                code => return Err(unknown("role", code)),
-            },
+            // The role with the fewest rights.
+            role: or_stand_in(role, record, "role", || MemberRole::Member),
             joined_at: time(row, 3)?,
-            last_read_seq: row.get(4)?,
+            last_read_seq: or_stand_in(row.get(4), record, "last_read_seq", || 0),
             last_read_at: some_time(row, 5)?,
         })
     };
@@ -225,34 +271,39 @@ pub(super) fn member_role(role: MemberRole) -> i64 {
     }
 }
 
-/// A message.
+/// A message. Its place in the chat is all that it needs: a hole in the numbers would hold up
+/// every feed of the chat.
 pub(super) fn message(row: &Row<'_>) -> Result<Message, Fault> {
-    let message_id: MessageId = id::from_bytes(row.get(2)?);
+    let bytes = row.get_ref(2)?.as_bytes().unwrap_or_default();
+    let mut key = Key::default();
+    key.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+    let message_id: MessageId = id::from_bytes(key);
+    let record = || format!("message {message_id}");
     let parse = || -> Result<Message, Why> {
-        let client_message_id: Option<String> = row.get(8)?;
-        let text: Option<String> = row.get(9)?;
+        let kind = match row.get(3)? {
+            0 => Ok(MessageKind::Text),
+            1 => Ok(MessageKind::Image),
+            2 => Ok(MessageKind::File),
+            3 => Ok(MessageKind::System),
+            code => Err(unknown("kind of message", code)),
+        };
+        let sender = row.get::<_, Option<Key>>(4);
+        let client_message_id = text(row, 8)?.map(ClientMessageId::try_from).transpose();
+        let text = text(row, 9)?.map(MessageText::try_from).transpose();
         Ok(Message {
             chat_id: id::from_bytes(row.get(0)?),
             seq: row.get(1)?,
             id: message_id,
-            kind: match row.get(3)? {
-                0 => MessageKind::Text,
-                1 => MessageKind::Image,
-                2 => MessageKind::File,
-                3 => MessageKind::System,
-                code => return Err(unknown("kind of message", code)),
-            },
-            sender_id: row.get::<_, Option<Key>>(4)?.map(id::from_bytes),
+            kind: or_stand_in(kind, record, "kind", || MessageKind::Text),
+            sender_id: or_stand_in(sender, record, "sender_id", || None).map(id::from_bytes),
             created_at: time(row, 5)?,
             edited_at: some_time(row, 6)?,
             deleted_at: some_time(row, 7)?,
-            client_message_id: client_message_id
-                .map(ClientMessageId::try_from)
-                .transpose()?,
-            text: text.map(MessageText::try_from).transpose()?,
+            client_message_id: or_stand_in(client_message_id, record, "client_message_id", || None),
+            text: or_stand_in(text, record, "text", || None),
         })
     };
-    parse().map_err(|why| Fault::row(format_args!("message {message_id}"), why))
+    parse().map_err(|why| Fault::row(record(), why))
 }
 
 /// The code under which [`message`] finds the kind.
@@ -267,6 +318,12 @@ pub(super) fn message_kind(kind: MessageKind) -> i64 {
 
 fn unknown(what: &str, code: i64) -> Why {
     format!("{code} is no {what}").into()
+}
+
+/// A text, with U+FFFD in the place of bytes that are no UTF-8.
+fn text(row: &Row<'_>, column: usize) -> Result<Option<String>, Why> {
+    let bytes = row.get_ref(column)?.as_bytes_or_null()?;
+    Ok(bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
 }
 
 fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {

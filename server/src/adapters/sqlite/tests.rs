@@ -25,6 +25,7 @@ use super::fault::Fault;
 use super::{OpenError, SqliteOptions, SqliteStore, accounts, chats, messages, writer};
 
 mod bench;
+mod damage;
 
 const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 
@@ -286,25 +287,6 @@ async fn a_retry_returns_the_first_message() {
     let again = done(fixture.store.append(&retry).await.unwrap());
     assert_eq!((first.is_duplicate, again.is_duplicate), (false, true));
     assert_eq!((again.message, again.chat.last_seq), (first.message, 1));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_corrupt_row_is_reported_by_its_id_and_alone() {
-    let fixture = Fixture::new().await;
-    let good = done(fixture.store.append(&fixture.draft("good")).await.unwrap()).message;
-    let bad = done(fixture.store.append(&fixture.draft("bad")).await.unwrap()).message;
-    fixture
-        .outside()
-        .execute(
-            "UPDATE messages SET kind = 99 WHERE id = ?1",
-            [id::bytes(bad.id)],
-        )
-        .unwrap();
-    match fixture.store.messages(&[bad.id]).await {
-        Err(PortError::Corrupt { what, .. }) => assert_eq!(what, format!("message {}", bad.id)),
-        other => panic!("{other:?}"),
-    }
-    assert_eq!(fixture.store.messages(&[good.id]).await.unwrap(), [good]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

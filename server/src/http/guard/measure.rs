@@ -1,11 +1,37 @@
 //! Measures what a parsed document asks for with every fragment spread out, in time linear in
 //! the document: a fragment is measured once and its sums are added where it is spread. Knows
-//! the syntax tree, not the schema.
+//! the syntax tree, and of the schema what every schema has: the fields of introspection.
 
 use std::collections::HashMap;
 
 use async_graphql::Positioned;
 use async_graphql::parser::types::{ExecutableDocument, OperationType, Selection, SelectionSet};
+
+/// About how many items a list of introspection has, for one of the schema's types or the whole
+/// schema; 1 for a field that is no list.
+fn items(field: &str) -> u64 {
+    match field {
+        "types" => 64,
+        "fields" | "directives" => 6,
+        "possibleTypes" | "enumValues" => 4,
+        "args" | "inputFields" | "interfaces" => 2,
+        _ => 1,
+    }
+}
+
+/// What a field of introspection weighs that has no fields of its own. Descriptions are long.
+fn leaf(field: &str) -> u64 {
+    if field == "description" { 8 } else { 1 }
+}
+
+/// Whether the list leads from a type to types, so that going through it again and again
+/// multiplies. (graphql-js's `MaxIntrospectionDepthRule` counts the same.)
+fn leads_to_types(field: &str) -> bool {
+    matches!(
+        field,
+        "fields" | "inputFields" | "interfaces" | "possibleTypes"
+    )
+}
 
 /// What a document, or a part of it, asks for. All sums saturate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,12 +44,40 @@ pub(super) struct Measure {
     pub(super) fields: u64,
     /// Levels of selection sets, a fragment being one.
     pub(super) depth: u32,
+    /// What introspection in it weighs: about how many values the answer has.
+    pub(super) introspection: u64,
+    /// How many lists that lead from types to types its introspection nests at most.
+    pub(super) introspection_lists: u32,
+    /// The same two, should it stand within introspection.
+    pub(super) weight: u64,
+    pub(super) lists: u32,
 }
 
 impl Measure {
     fn add(&mut self, other: Self) {
         self.selections = self.selections.saturating_add(other.selections);
         self.aliases = self.aliases.saturating_add(other.aliases);
+        self.introspection = self.introspection.saturating_add(other.introspection);
+        self.introspection_lists = self.introspection_lists.max(other.introspection_lists);
+    }
+
+    /// Adds what a field with fields of its own weighs.
+    fn weigh(&mut self, field: &str, inner: &Self) {
+        let weight = items(field).saturating_mul(inner.weight).saturating_add(1);
+        self.weight = self.weight.saturating_add(weight);
+        let lists = inner.lists + u32::from(leads_to_types(field));
+        self.lists = self.lists.max(lists);
+        if matches!(field, "__schema" | "__type") {
+            self.introspection = self.introspection.saturating_add(inner.weight);
+            self.introspection_lists = self.introspection_lists.max(inner.lists);
+        }
+    }
+
+    /// Adds what the fields of a fragment weigh.
+    fn weigh_fragment(&mut self, inner: &Self) {
+        self.fields = self.fields.saturating_add(inner.fields);
+        self.weight = self.weight.saturating_add(inner.weight);
+        self.lists = self.lists.max(inner.lists);
     }
 }
 
@@ -75,7 +129,12 @@ pub(super) fn measure(
     }
     for name in document.fragments.keys() {
         let measure = walk.fragment(name, 1)?;
-        totals.measure.add(measure);
+        // It is answered only as often as operations spread it.
+        totals.measure.add(Measure {
+            introspection: 0,
+            introspection_lists: 0,
+            ..measure
+        });
         totals.measure.depth = totals.measure.depth.max(measure.depth);
     }
     totals.visited = walk.visited;
@@ -114,19 +173,23 @@ impl<'a> Walk<'a> {
                     sum.aliases = sum
                         .aliases
                         .saturating_add(field.node.alias.is_some().into());
+                    let name = field.node.name.node.as_str();
                     if field.node.selection_set.node.items.is_empty() {
+                        sum.weight = sum.weight.saturating_add(leaf(name));
                         continue;
                     }
-                    self.selection_set(&field.node.selection_set, level + 1)?
+                    let inner = self.selection_set(&field.node.selection_set, level + 1)?;
+                    sum.weigh(name, &inner);
+                    inner
                 }
                 Selection::InlineFragment(fragment) => {
                     let inner = self.selection_set(&fragment.node.selection_set, level + 1)?;
-                    sum.fields = sum.fields.saturating_add(inner.fields);
+                    sum.weigh_fragment(&inner);
                     inner
                 }
                 Selection::FragmentSpread(spread) => {
                     let inner = self.fragment(&spread.node.fragment_name.node, level + 1)?;
-                    sum.fields = sum.fields.saturating_add(inner.fields);
+                    sum.weigh_fragment(&inner);
                     inner
                 }
             };

@@ -2,7 +2,7 @@
 //! touches it. Order: bytes → tokens and nesting → parse → measure. What passes is kept, so that
 //! the next request with the same text skips all of it.
 //!
-//! Knows GraphQL's syntax and the limits, not the schema.
+//! Knows GraphQL's syntax and the limits, and of the schema the fields of introspection alone.
 
 mod lexer;
 mod measure;
@@ -24,6 +24,13 @@ use measure::MeasureError;
 
 /// A syntax tree takes about this many times its text's bytes.
 const TREE_FACTOR: u32 = 32;
+
+/// The most that an operation's introspection may weigh (see `measure`): a little more than twice
+/// what the fullest query of graphql-js does, which is answered with 150 kB.
+const MAX_INTROSPECTION: u64 = 150_000;
+
+/// How many lists that lead from types to types introspection may nest. Tools nest one.
+const MAX_INTROSPECTION_LISTS: u32 = 2;
 
 /// A document that passed the guard. Equal texts mostly share one, as long as it is cached.
 #[derive(Debug)]
@@ -184,6 +191,17 @@ impl Guard {
             return refuse(
                 ErrorCode::GraphqlValidationFailed,
                 "A subscription selects exactly one field at its root.".into(),
+            );
+        }
+        if totals.measure.introspection_lists > MAX_INTROSPECTION_LISTS {
+            return too_complex(format!(
+                "The introspection nests `fields`, `inputFields`, `interfaces` and `possibleTypes` \
+                 more than {MAX_INTROSPECTION_LISTS} deep."
+            ));
+        }
+        if totals.measure.introspection > MAX_INTROSPECTION {
+            return too_complex(
+                "The introspection asks for more than twice the whole schema.".into(),
             );
         }
         for (count, most, what) in [

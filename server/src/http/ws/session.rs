@@ -310,10 +310,10 @@ fn payloads(
     stream::once(request.around("socket operation", answer)).boxed()
 }
 
-/// Closes the socket when the server stops or the session is revoked.
+/// Closes the socket when the server stops, the session is revoked, or its end would not be heard.
 fn watch(
     shutdown: CancellationToken,
-    revoked: Option<BoxFuture<'static, ()>>,
+    revoked: Option<BoxFuture<'static, Result<(), ApiError>>>,
     outbox: Arc<Outbox>,
 ) -> AbortOnDropHandle<()> {
     AbortOnDropHandle::new(tokio::spawn(async move {
@@ -321,7 +321,13 @@ fn watch(
             None => shutdown.cancelled().await,
             Some(revoked) => tokio::select! {
                 biased;
-                () = revoked => return outbox.close(Close::REVOKED, When::Now),
+                end = revoked => {
+                    let close = match end {
+                        Ok(()) => Close::REVOKED,
+                        Err(refusal) => Close::refused(&refusal),
+                    };
+                    return outbox.close(close, When::Now);
+                }
                 () = shutdown.cancelled() => {}
             },
         }

@@ -39,9 +39,21 @@ pub(super) struct Socket {
     writing: bool,
     /// A ping is to be sent.
     ping: bool,
+    /// The answer to a ping of the client's is not written yet. Until it is, nothing more is read:
+    /// the WebSocket layer makes an answer for each ping it reads and keeps what the client does
+    /// not take, without a bound. (Its own bound is no use: it counts frames of ours too, and
+    /// these may be of any size.)
+    pong: bool,
     deadlines: Deadlines,
-    /// Whether anything came since the last ping, and how many pings nothing came for.
+    peer: Peer,
+}
+
+/// What is known of the peer being there.
+#[derive(Default)]
+struct Peer {
+    /// Whether anything came since the last ping.
     heard: bool,
+    /// How many pings in a row nothing came for.
     silent_pings: u8,
 }
 
@@ -78,9 +90,9 @@ impl Socket {
             batch: VecDeque::new(),
             writing: false,
             ping: false,
+            pong: false,
             deadlines,
-            heard: false,
-            silent_pings: 0,
+            peer: Peer::default(),
         }
     }
 
@@ -127,7 +139,7 @@ impl Socket {
             }
             match self.session.outbox().poll_urgent() {
                 Err(close) => return Poll::Ready(Some(close)),
-                Ok(room) if !room || !self.session.reads() => return Poll::Pending,
+                Ok(room) if !room || self.pong || !self.session.reads() => return Poll::Pending,
                 Ok(_) => {}
             }
             match ready!(self.stream.poll_next_unpin(cx)) {
@@ -143,11 +155,15 @@ impl Socket {
     }
 
     fn receive(&mut self, message: &Message) -> Result<(), End> {
-        self.heard = true;
+        self.peer.heard = true;
         match message {
             Message::Text(text) => self.session.receive(text).map_err(Some),
             Message::Binary(_) => Err(Some(Close::bad_request("Messages are text"))),
-            Message::Ping(_) | Message::Pong(_) => Ok(()),
+            Message::Ping(_) => {
+                self.pong = true;
+                Ok(())
+            }
+            Message::Pong(_) => Ok(()),
             Message::Close(_) => Err(None),
         }
     }
@@ -159,7 +175,7 @@ impl Socket {
             if !self.writing {
                 match self.session.outbox().poll_take(cx, &mut self.batch) {
                     Poll::Ready(Taken::Close(close)) => return Poll::Ready(Some(close)),
-                    Poll::Pending if !self.ping => return Poll::Pending,
+                    Poll::Pending if !self.ping && !self.pong => return Poll::Pending,
                     Poll::Ready(Taken::Frames) | Poll::Pending => {}
                 }
                 if std::mem::take(&mut self.ping) {
@@ -181,6 +197,8 @@ impl Socket {
             }
             self.deadlines.write = None;
             self.writing = false;
+            // The flush has written it behind the batch.
+            self.pong = false;
             self.batch.shrink_to(KEPT_BATCH);
             self.session.outbox().written();
         }
@@ -222,11 +240,11 @@ impl Socket {
             self.deadlines.expiry = self.expiry(now);
         }
         if ping_due {
-            self.silent_pings = if self.heard { 0 } else { self.silent_pings + 1 };
-            if self.silent_pings >= 2 {
+            let heard = std::mem::take(&mut self.peer.heard);
+            self.peer.silent_pings = if heard { 0 } else { self.peer.silent_pings + 1 };
+            if self.peer.silent_pings >= 2 {
                 return Err(Close::DEAD_PEER);
             }
-            self.heard = false;
             self.deadlines.ping = now + self.session.server().config.websocket.ping_interval;
             self.ping = true;
             self.session.tick();

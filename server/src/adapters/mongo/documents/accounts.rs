@@ -10,7 +10,7 @@ use talksy_domain::id::{self, SessionId, UserId};
 use talksy_domain::mail::EmailAddress;
 use talksy_domain::users::{About, DisplayName, User};
 
-use super::{SESSIONS, Stored, USERS, date, id_text, instant, key};
+use super::{SESSIONS, Stored, USERS, date, field, id_text, instant, key, some_instant};
 use crate::adapters::mongo::fault::Why;
 
 /// A user.
@@ -19,7 +19,7 @@ use crate::adapters::mongo::fault::Why;
 pub(in crate::adapters::mongo) struct UserDocument {
     #[serde(rename = "_id")]
     id: Uuid,
-    email: EmailAddress,
+    email: String,
     name: DisplayName,
     /// The name as lists order and search it.
     #[serde(skip_deserializing)]
@@ -35,7 +35,7 @@ impl From<&User> for UserDocument {
     fn from(user: &User) -> Self {
         Self {
             id: key(id::bytes(user.id)),
-            email: user.email.clone(),
+            email: user.email.as_str().to_owned(),
             name: user.name.clone(),
             name_key: user.name.sort_key(),
             about: user.about.clone(),
@@ -64,11 +64,25 @@ impl Stored for UserDocument {
     fn value(self) -> Result<User, Why> {
         Ok(User {
             id: id::from_bytes(self.id.bytes()),
-            email: self.email,
+            email: EmailAddress::stored(self.email),
             name: self.name,
             about: self.about,
             created_at: instant(self.created_at),
             last_seen_at: self.last_seen_at.map(instant),
+        })
+    }
+
+    fn stand_in(raw: &RawDocument) -> Option<User> {
+        let id: Uuid = field(raw, "_id")?;
+        let name: String = field(raw, "name").unwrap_or_default();
+        let key: String = field(raw, "nameKey").unwrap_or_default();
+        Some(User {
+            id: id::from_bytes(id.bytes()),
+            email: EmailAddress::stored(field(raw, "email").unwrap_or_default()),
+            name: DisplayName::parse(&name).unwrap_or_else(|_| DisplayName::stand_in(&name, &key)),
+            about: field(raw, "about"),
+            created_at: some_instant(raw, "createdAt"),
+            last_seen_at: field(raw, "lastSeenAt").map(instant),
         })
     }
 }
@@ -142,7 +156,8 @@ impl Stored for SessionDocument {
     fn value(self) -> Result<(Session, TokenHash), Why> {
         let token = self.token.bytes.as_slice();
         let token = token.try_into().map_err(|_| "its token has no 32 bytes")?;
-        let ip_address: Option<IpAddr> = self.ip_address.map(|text| text.parse()).transpose()?;
+        // Where the client was is told to the user alone, as far as it is known.
+        let ip_address: Option<IpAddr> = self.ip_address.and_then(|text| text.parse().ok());
         let session = Session {
             id: id::from_bytes(self.id.bytes()),
             user_id: id::from_bytes(self.user_id.bytes()),

@@ -9,7 +9,7 @@ use talksy_domain::clock::Timestamp;
 use talksy_domain::id::{self, ChatId, UserId};
 use talksy_domain::seq::Seq;
 
-use super::{CHATS, MEMBERS, Stored, date, id_text, instant, key};
+use super::{CHATS, MEMBERS, Stored, date, field, id_text, instant, key, some_instant};
 use crate::adapters::mongo::fault::Why;
 
 /// The key of a pair's direct chat: both ids, the smaller first.
@@ -200,6 +200,19 @@ impl Stored for MemberDocument {
             joined_at: instant(self.joined_at),
             last_read_seq: self.last_read_seq,
             last_read_at: self.last_read_at.map(instant),
+        })
+    }
+
+    fn stand_in(raw: &RawDocument) -> Option<Member> {
+        let (chat, user): (Uuid, Uuid) = (field(raw, "chatId")?, field(raw, "userId")?);
+        Some(Member {
+            chat_id: id::from_bytes(chat.bytes()),
+            user_id: id::from_bytes(user.bytes()),
+            // The role with the fewest rights.
+            role: field(raw, "role").unwrap_or(MemberRole::Member),
+            joined_at: some_instant(raw, "joinedAt"),
+            last_read_seq: field(raw, "lastReadSeq").unwrap_or_default(),
+            last_read_at: field(raw, "lastReadAt").map(instant),
         })
     }
 }

@@ -8,7 +8,7 @@ use talksy_domain::id::{self, ChatId, MessageId};
 use talksy_domain::messages::{ClientMessageId, Message, MessageKind, MessageText};
 use talksy_domain::seq::Seq;
 
-use super::{MESSAGES, Stored, date, id_text, instant, key};
+use super::{MESSAGES, Stored, date, field, id_bytes, id_text, instant, key, some_instant};
 use crate::adapters::mongo::fault::Why;
 
 /// In the place of a user's id: a message that is news to nobody.
@@ -102,6 +102,25 @@ impl Stored for MessageDocument {
             created_at: instant(self.created_at),
             edited_at: self.edited_at.map(instant),
             deleted_at: self.deleted_at.map(instant),
+        })
+    }
+
+    /// Its place in the chat is all that it needs: a hole in the numbers would hold up every feed
+    /// of the chat.
+    fn stand_in(raw: &RawDocument) -> Option<Message> {
+        let chat: Uuid = field(raw, "chatId")?;
+        let sender: Option<Uuid> = field(raw, "senderId");
+        Some(Message {
+            id: id::from_bytes(id_bytes(raw, "_id")),
+            chat_id: id::from_bytes(chat.bytes()),
+            seq: field(raw, "seq")?,
+            kind: field(raw, "kind").unwrap_or(MessageKind::Text),
+            sender_id: sender.map(|sender| id::from_bytes(sender.bytes())),
+            text: field(raw, "text"),
+            client_message_id: field(raw, "clientMessageId"),
+            created_at: some_instant(raw, "createdAt"),
+            edited_at: field(raw, "editedAt").map(instant),
+            deleted_at: field(raw, "deletedAt").map(instant),
         })
     }
 }

@@ -183,11 +183,14 @@ fn count(set: &Set) -> Measure {
             Node::Field { aliased, inner } => {
                 sum.fields += 1;
                 sum.aliases += u64::from(*aliased);
-                count(inner)
+                let inner = count(inner);
+                sum.weight += 1 + inner.weight;
+                inner
             }
             Node::Inline(inner) => {
                 let inner = count(inner);
                 sum.fields += inner.fields;
+                sum.weight += inner.weight;
                 inner
             }
             Node::Spread(_) => panic!("a spread was left"),

@@ -42,7 +42,8 @@ use outcome::{Context as _, Outcome};
 
 /// Runs the tool with the process's arguments. Fails where the server lost, doubled or reordered
 /// something, or could not be measured; not where a target is missed.
-pub async fn main() -> ExitCode {
+#[tokio::main]
+async fn main() -> ExitCode {
     let options = Options::parse();
     let outcome = match options.role {
         Some(Role::BareServer(arguments)) => bare::serve(arguments).await,

@@ -17,9 +17,9 @@ use super::process::Home;
 use super::run::say;
 use super::site::Site;
 use super::stats::{Clock, Latency, Round, histogram};
-use crate::servers::mongo::Mongo;
-use crate::servers::rabbitmq::RabbitMq;
-use crate::servers::redis::RedisServer;
+use talksy_tests::servers::mongo::Mongo;
+use talksy_tests::servers::rabbitmq::RabbitMq;
+use talksy_tests::servers::redis::RedisServer;
 
 /// Logins that are measured.
 const LOGINS: usize = 300;
