@@ -9,7 +9,6 @@
 pub mod application;
 mod body;
 pub mod client;
-pub mod config;
 pub mod errors;
 mod graphiql;
 mod graphql;
@@ -37,8 +36,9 @@ use tokio_util::task::TaskTracker;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 pub use application::{Application, Payload};
-pub use config::HttpConfig;
 pub use guard::{CheckedDocument, Guard};
+
+use crate::config::HttpConfig;
 
 /// What all transports share.
 struct Transports {

@@ -6,13 +6,13 @@ use std::time::Duration;
 use talksy_schema::clock::Clock as _;
 use talksy_schema::context::Viewer;
 use talksy_schema::live::{Event, LiveError, PresenceFeed, Topic};
-use talksy_schema::presence::{Presence, PresencePolicy, PresenceStatus};
+use talksy_schema::presence::{Presence, PresenceStatus};
 use talksy_schema::services::Services;
 use talksy_tests::{eventually, soon};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::script::Mode;
-use super::world::{World, next, no_heartbeat, take};
+use super::world::{World, next, no_heartbeat, policies, take};
 
 /// What Ben sees of Ann.
 async fn of_ann(world: &World) -> PresenceFeed {
@@ -74,7 +74,7 @@ async fn the_state_now_comes_first_and_then_each_change() {
     drop(phone);
     drop(tab);
     // Both leases must have been given up before time passes, or they would last longer.
-    let policy = PresencePolicy::default();
+    let policy = policies().presence;
     eventually("Ann's lease to end", async || {
         world.backend.clock.advance(policy.grace / 10);
         (!is_online(&world, &world.ann).await).then_some(())
@@ -94,7 +94,7 @@ async fn nobody_is_stuck_online_when_the_instance_that_knew_them_has_died() {
     assert_eq!(next(&mut feed).await, online(&world.ann));
 
     let _running = run(&world.services);
-    let half = PresencePolicy::default().lease / 2;
+    let half = policies().presence.lease / 2;
     world.backend.clock.advance(half);
     assert!(is_online(&world, &world.ann).await);
     world.backend.clock.advance(half);
@@ -107,7 +107,7 @@ async fn a_reload_shows_no_gap() {
     let (world, _bus) = World::scripted(16, no_heartbeat()).await;
     let _running = run(&world.services);
     let presence = &world.services.presence;
-    let grace = PresencePolicy::default().grace;
+    let grace = policies().presence.grace;
     let both = vec![world.ann.user_id, world.ben.user_id];
     let live = &world.services.live;
     let mut feed = live.presence(&world.ben, both).await.unwrap();
@@ -156,7 +156,7 @@ async fn after_an_interruption_the_states_are_sent_again() {
     assert_eq!(next(&mut feed).await, online(&world.ann));
 
     std::mem::forget(socket);
-    world.backend.clock.advance(PresencePolicy::default().lease);
+    world.backend.clock.advance(policies().presence.lease);
     bus.interrupt();
     let gone = next(&mut feed).await;
     assert_eq!(gone.status, PresenceStatus::Offline);
@@ -188,7 +188,7 @@ async fn nobody_is_stuck_offline_who_came_back_as_their_leaving_was_told() {
     // Her lease has ended, and the word of it is slow on its way.
     bus.hold_up_partings();
     let _running = run(&world.services);
-    world.backend.clock.advance(PresencePolicy::default().lease);
+    world.backend.clock.advance(policies().presence.lease);
     soon("the parting to be published", bus.parting_waits()).await;
     // Meanwhile she is back, and the word of that is quick.
     let _socket = world.services.presence.connect(&world.ann);

@@ -16,8 +16,7 @@ use talksy_schema::live::{Bus, Feed, LiveError, LivePolicy, MessageFeed, Publish
 use talksy_schema::mail::EmailAddress;
 use talksy_schema::messages::{ClientMessageId, Message, MessageText, Seq};
 use talksy_schema::page::{MAX_PAGE, Window};
-use talksy_schema::presence::PresencePolicy;
-use talksy_schema::services::{Ports, Services};
+use talksy_schema::services::{Policies, Ports, Services};
 use talksy_server::adapters::Adapters;
 use talksy_server::app::Environment;
 use talksy_server::config::Config;
@@ -34,12 +33,17 @@ pub const NEVER: Duration = Duration::from_hours(1);
 /// A heartbeat that comes soon.
 pub const SHORT: Duration = Duration::from_millis(50);
 
+/// The domain's tunables as they are without any configuration.
+pub fn policies() -> Policies {
+    Policies::from(&Config::default())
+}
+
 /// No help from the heartbeat, and little patience with what is late.
 pub fn no_heartbeat() -> LivePolicy {
     LivePolicy {
         heartbeat: NEVER,
         reorder_grace: Duration::from_millis(5),
-        ..LivePolicy::default()
+        ..policies().live
     }
 }
 
@@ -242,15 +246,12 @@ fn instance(ports: Ports, live: LivePolicy) -> Services {
             period: Duration::from_secs(1),
         };
     };
-    let mut policies = Config::default().policies();
+    let mut policies = policies();
     free(&mut policies.send);
     free(&mut policies.start_chat);
     free(&mut policies.typing);
     policies.live = live;
-    policies.presence = PresencePolicy {
-        sweep: Duration::from_millis(10),
-        ..PresencePolicy::default()
-    };
+    policies.presence.sweep = Duration::from_millis(10);
     Services::new(ports, policies)
 }
 
