@@ -24,7 +24,7 @@ async fn server(redis: &RedisServer, other: Option<&TestApp>) -> TestApp {
     let adapters = RedisAdapters::open(
         &redis.url(),
         Arc::new(SystemClock),
-        &RedisOptions::default(),
+        &RedisOptions::new("talksy:", 1_024),
     )
     .unwrap();
     adapters.prepare().await.unwrap();

@@ -45,7 +45,7 @@ fn options() -> RedisOptions {
     RedisOptions {
         linger: Duration::from_millis(20),
         timeout: Duration::from_secs(5),
-        ..RedisOptions::default()
+        ..RedisOptions::new("talksy:", 1_024)
     }
 }
 
