@@ -1,10 +1,11 @@
 //! The transports: one GraphQL schema over HTTP, Server-Sent Events and WebSocket, and the small
 //! pages beside it.
 //!
-//! Owns protocols, limits and status codes. Must not know the schema's types, the services or
-//! the adapters: all of that is behind [`Application`]. A request goes from its transport through
-//! `request` (the [`guard`], the choice of the operation) to the application, and its answer
-//! through [`response`], where it becomes bytes.
+//! Owns protocols and status codes; its limits are declared with the other settings, in `config`.
+//! Must not know the schema's types, the services or the adapters: all of that is behind
+//! [`Application`]. A request goes from its transport through `request` (the [`guard`], the choice
+//! of the operation) to the application, and its answer through [`response`], where it becomes
+//! bytes.
 
 pub mod application;
 mod body;
