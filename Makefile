@@ -4,7 +4,7 @@
 GRAPHIQL := client-examples/graphiql/dist/index.html.gz
 GRAPHIQL_SOURCES := $(filter-out %/dist %/node_modules,$(wildcard client-examples/graphiql/*)) $(wildcard client-examples/graphiql/src/*)
 
-.PHONY: run test lint fmt sdl bench audit graphiql clean-data
+.PHONY: run test lint fmt sdl example bench audit graphiql clean-data
 
 ## Build and start on the embedded default: http://127.0.0.1:4000
 run: $(GRAPHIQL)
@@ -17,11 +17,10 @@ test: $(GRAPHIQL)
 	cargo build --workspace --all-features --bins --tests
 	tests/run.sh
 
-## Formatting, clippy and rustdoc with warnings denied, the SDL, and the domain without GraphQL.
+## Formatting, clippy and rustdoc with warnings denied, and the SDL.
 lint: $(GRAPHIQL)
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
-
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features --quiet
 	cargo test --quiet -p talksy-schema --all-features the_published_sdl_is_this_schema
 
@@ -31,6 +30,10 @@ fmt:
 ## Write schema/schema.graphql from the code.
 sdl:
 	TALKSY_WRITE_SDL=1 cargo test --quiet -p talksy-schema --all-features the_published_sdl_is_this_schema
+
+## Write server/talksy.example.toml from the declarations of the settings.
+example: $(GRAPHIQL)
+	TALKSY_WRITE_EXAMPLE=1 cargo test --quiet -p talksy-server --lib the_example_file_is_what_the_declarations_say
 
 ## Measure against the limits of the machine, in one run. BENCH=--quick for a short one.
 bench: $(GRAPHIQL)

@@ -112,12 +112,12 @@ pub struct QueueArgs {
         long,
         global = true,
         env = "TALKSY_AMQP__PREFIX",
-        default_value = "talksy.mail",
+        default_value_t = AmqpOptions::default().prefix,
         value_name = "NAME"
     )]
     pub prefix: String,
     /// How many mails are sent at a time, 1 to 1000
-    #[arg(long, global = true, env = "TALKSY_MAIL_WORKER_PREFETCH", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, global = true, env = "TALKSY_MAIL_WORKER_PREFETCH", default_value_t = AmqpOptions::default().prefetch, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub prefetch: u16,
     /// The pauses before each further try, such as `2s,8s,30s`
     #[arg(long, global = true, env = "TALKSY_MAIL_WORKER_RETRIES", default_value = "2s,8s,30s,1m,2m", value_delimiter = ',', value_parser = pause)]

@@ -1,6 +1,8 @@
 //! The application: the services over their adapters, as the transports see them, and the
 //! process's way from a configuration to a served listener.
 
+mod policies;
+
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,7 +89,7 @@ impl Server {
         environment: Environment,
         shutdown: Shutdown,
     ) -> Self {
-        let services = Services::new(observed(adapters.ports.clone()), config.policies());
+        let services = Services::new(observed(adapters.ports.clone()), config.into());
         let schema = schema::schema(services.clone());
         let app = App {
             execution: Execution::new(schema, services.clone()),

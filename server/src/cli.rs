@@ -101,18 +101,33 @@ pub struct SettingsArgs {
         hide_env_values = true
     )]
     pub config: Option<PathBuf>,
-    /// The address to bind [default: 127.0.0.1:4000]
-    #[arg(long, global = true, value_name = "IP:PORT")]
+    /// The setting `listen`.
+    #[arg(long, global = true, value_name = "IP:PORT", help = help_of("listen"))]
     pub listen: Option<String>,
-    /// The directory of all data [default: ./data]
-    #[arg(long, global = true, value_name = "DIRECTORY")]
+    /// The setting `data_dir`.
+    #[arg(long, global = true, value_name = "DIRECTORY", help = help_of("data_dir"))]
     pub data_dir: Option<String>,
-    /// What to log: `info`, `warn,talksy_server=debug` [default: info]
-    #[arg(long, global = true, value_name = "FILTER")]
+    /// The setting `log.filter`.
+    #[arg(long, global = true, value_name = "FILTER", help = help_of("log.filter"))]
     pub log: Option<String>,
     /// Any other setting by its dotted name. Repeatable
     #[arg(long = "set", global = true, value_name = "NAME=VALUE", value_parser = name_and_value)]
     pub set: Vec<(String, String)>,
+}
+
+/// What the configuration says of a setting that has a flag of its own, in a line.
+fn help_of(setting: &str) -> String {
+    let sections = Config::describe();
+    let mut settings = sections.iter().flat_map(|section| &section.settings);
+    let Some(setting) = settings.find(|known| known.name == setting) else {
+        return String::new();
+    };
+    let about = setting.about.split_once(". ");
+    let about = about.map_or(setting.about.trim_end_matches('.'), |(first, _)| first);
+    match &setting.default {
+        Some(default) => format!("{about} [default: {}]", default.trim_matches('"')),
+        None => about.to_owned(),
+    }
 }
 
 fn name_and_value(text: &str) -> Result<(String, String), &'static str> {
@@ -300,7 +315,9 @@ mod tests {
             "TALKSY_SMTP_URL",
             "keys.json",
             "Exit codes",
-            "127.0.0.1:4000",
+            "The address and port that the server binds [default: 127.0.0.1:4000]",
+            "[default: data]",
+            "[default: info]",
         ] {
             assert!(help.contains(word), "{word} is not in\n{help}");
         }

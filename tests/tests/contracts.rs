@@ -5,6 +5,7 @@
     reason = "a fixture that cannot be made fails the test"
 )]
 
+use std::num::NonZeroUsize;
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
@@ -53,7 +54,8 @@ impl Deref for SqliteStores {
 fn sqlite_stores() -> SqliteStores {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("talksy.db");
-    let store = SqliteStore::open(path, &SqliteOptions::default()).unwrap();
+    let options = SqliteOptions::new(NonZeroUsize::MIN.saturating_add(3), 4_096);
+    let store = SqliteStore::open(path, &options).unwrap();
     SqliteStores {
         stores: Stores::of(store),
         _folder: folder,

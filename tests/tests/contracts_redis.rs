@@ -59,10 +59,7 @@ async fn sentinel() -> SecretString {
 fn options() -> RedisOptions {
     let mut bytes = [0; 8];
     SystemEntropy.fill(&mut bytes);
-    RedisOptions {
-        prefix: format!("t{:x}:", u64::from_le_bytes(bytes)),
-        ..RedisOptions::default()
-    }
+    RedisOptions::new(format!("t{:x}:", u64::from_le_bytes(bytes)), 1_024)
 }
 
 fn open(url: &SecretString, clock: Arc<dyn Clock>, options: &RedisOptions) -> RedisAdapters {

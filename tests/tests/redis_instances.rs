@@ -23,7 +23,7 @@ use tokio::sync::Semaphore;
 async fn server(redis: &RedisServer, other: Option<&TestApp>) -> TestApp {
     let options = RedisOptions {
         timeout: DEADLINE / 6,
-        ..RedisOptions::default()
+        ..RedisOptions::new("talksy:", 1_024)
     };
     let adapters = RedisAdapters::open(&redis.url(), Arc::new(SystemClock), &options).unwrap();
     adapters.prepare().await.unwrap();

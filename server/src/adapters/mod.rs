@@ -151,11 +151,8 @@ struct Stores {
 fn stores(config: &Config, backends: &mut Vec<Arc<dyn Backend>>) -> Result<Stores, StartError> {
     match config.store_location()? {
         StoreLocation::Sqlite(path) => {
-            let options = SqliteOptions {
-                readers: NonZeroUsize::new(config.store.readers).unwrap_or(NonZeroUsize::MIN),
-                checkpoint_pages: config.store.checkpoint_pages,
-                ..SqliteOptions::default()
-            };
+            let readers = NonZeroUsize::new(config.store.readers).unwrap_or(NonZeroUsize::MIN);
+            let options = SqliteOptions::new(readers, config.store.checkpoint_pages);
             Ok(behind_its_ports(
                 SqliteStore::open(path, &options)?,
                 backends,
@@ -209,11 +206,7 @@ fn shared(
         };
         return Ok((embedded, None));
     };
-    let options = RedisOptions {
-        prefix: config.redis.prefix.clone(),
-        mailbox: config.live.mailbox,
-        ..RedisOptions::default()
-    };
+    let options = RedisOptions::new(&config.redis.prefix, config.live.mailbox);
     let redis = RedisAdapters::open(url, Arc::clone(clock), &options)?;
     backends.push(Arc::new(redis.clone()));
     let ports = SharedPorts {
@@ -258,4 +251,22 @@ fn mail_queue(
     let worker = worker.map_err(|error: JobError| StartError::Mail(error.into()))?;
     let (queue, consumer) = queue::in_process();
     Ok((Arc::new(queue), Some((consumer, worker))))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    /// The worker is configured apart. Server and worker must agree where neither is.
+    #[test]
+    fn without_settings_the_mail_worker_looks_where_the_server_puts_jobs() {
+        let worker = talksy_mail_worker::cli::Cli::parse_from(["talksy-mail-worker"]);
+        let config = Config::default();
+        assert_eq!(worker.queue.options().prefix, config.amqp.prefix);
+        assert_eq!(worker.mail.from, config.mail.from.to_string());
+        let retries = worker.queue.options().retries;
+        assert_eq!(retries, AmqpOptions::default().retries);
+    }
 }

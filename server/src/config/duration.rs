@@ -1,18 +1,20 @@
-//! Durations as people write them, for `#[serde(with = "duration")]`.
+//! Durations as people write them.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use humantime_serde::re::humantime;
-use serde::{Deserializer, Serializer, de};
+use serde::{Deserializer, de};
 
-/// Writes a duration in the form that [`deserialize`] reads.
-pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&show(*duration))
-}
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+pub(super) const MINUTE: Duration = Duration::from_mins(1);
+pub(super) const HOUR: Duration = Duration::from_hours(1);
+pub(super) const DAY: Duration = Duration::from_hours(24);
 
 /// Reads `30s`, `1h 30m`, `30days`.
-pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Duration, D::Error> {
     struct Text;
     impl de::Visitor<'_> for Text {
         type Value = Duration;
@@ -29,7 +31,7 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duratio
 
 /// The duration in days, hours, minutes, seconds and milliseconds. Neither months nor years, which
 /// `humantime` takes to be averages: 365 days would come out as 11 months and some hours.
-pub fn show(duration: Duration) -> String {
+pub(super) fn show(duration: Duration) -> String {
     let mut text = String::new();
     let mut rest = duration.as_millis();
     for (unit, millis) in [
@@ -41,6 +43,10 @@ pub fn show(duration: Duration) -> String {
     ] {
         if rest >= millis {
             let space = if text.is_empty() { "" } else { " " };
+            let unit = match (unit, rest / millis) {
+                ("days", 1) => "day",
+                (unit, _) => unit,
+            };
             // Writing to a string does not fail.
             let _ = write!(text, "{space}{}{unit}", rest / millis);
             rest %= millis;
@@ -64,6 +70,7 @@ mod tests {
             (1_500, "1s 500ms"),
             (600_000, "10m"),
             (5_400_000, "1h 30m"),
+            (90_000_000, "1day 1h"),
             (31_536_000_000, "365days"),
         ] {
             let duration = Duration::from_millis(millis);

@@ -6,7 +6,7 @@ use std::{fs, io};
 use figment::value::{Dict, Value};
 
 use super::Config;
-use super::problem::{ConfigError, Problem, Problems};
+use super::problem::{ConfigError, Problem};
 use super::read::read;
 use super::tree::{find, insert};
 
@@ -79,9 +79,7 @@ pub(super) fn load(sources: &Sources) -> Result<Config, ConfigError> {
 
     let config = read(&mut layers, &mut problems);
     if let Some(config) = &config {
-        let mut broken = Problems::default();
-        config.check(&mut broken);
-        problems.extend(broken.into_vec().into_iter().map(|problem| {
+        problems.extend(config.problems().into_iter().map(|problem| {
             let path: Vec<String> = problem.setting.split('.').map(str::to_owned).collect();
             let origin = layers
                 .iter()

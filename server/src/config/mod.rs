@@ -6,129 +6,121 @@
 //! connected. Secrets appear neither in `Debug` output, nor in errors, nor in
 //! `talksy check-config`.
 //!
-//! This module knows no adapter: it says what was asked for, not what comes of it.
+//! This module knows no other of this crate: it says what was asked for, not what comes of it.
+//! Who needs a setting takes it from here, or gets it from `app` and `adapters`, which put the
+//! server together.
+//!
+//! # To add a setting or a limit
+//! 1. Declare it in its section, in `config/sections/*.rs` (what belongs to none is in this file):
+//!    comment, name, type, default, bounds and rules; `section!` documents the form. The struct,
+//!    the default, the check, `TALKSY_*`, `--set` and `check-config` follow.
+//! 2. Run `make example`, which writes `talksy.example.toml`.
+//! 3. Use it. The transports have their sections at hand. What the domain needs goes into its
+//!    policy (`AuthPolicy`, `FeedPolicy` …) by way of `app/policies.rs`, what an adapter needs into
+//!    its options by way of `adapters/mod.rs`; both fail to compile where it is forgotten.
+//!
+//! A new type of setting gets its form and bounds in `config/value.rs`, a new section its line in
+//! [`Config`].
 
-pub mod duration;
+mod duration;
+mod example;
 mod layers;
-mod policies;
 mod problem;
 mod read;
+mod section;
 mod sections;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod value;
 mod values;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use secrecy::{ExposeSecret as _, SecretString};
-use serde::{Deserialize, Serialize};
-use url::Url;
-
-use crate::http::HttpConfig;
-use crate::keys::KEY_FILE;
+use secrecy::SecretString;
 
 pub use layers::{DEFAULT_FILE, ENV_PREFIX, Sources};
-pub use problem::{ConfigError, Problem, Problems};
+pub use problem::{ConfigError, Problem};
+pub use section::{SectionInfo, SettingInfo};
 pub use sections::{
-    AmqpConfig, AuthConfig, LimitsConfig, LiveConfig, LogConfig, LogFormat, MailConfig,
-    MetricsConfig, PresenceConfig, Quota, RedisConfig, ShutdownConfig, StartConfig, StoreConfig,
-    TelemetryConfig,
+    AmqpConfig, AuthConfig, HttpConfig, LimitsConfig, LiveConfig, LogConfig, MailConfig,
+    MetricsConfig, PresenceConfig, QueryLimits, RedisConfig, ShutdownConfig, StartConfig,
+    StoreConfig, TelemetryConfig, WebSocketLimits,
 };
-pub use values::{Mailbox, StoreLocation};
+pub use values::{LogFormat, Mailbox, Quota, StoreLocation};
 
-/// Every setting of the server. Made by [`Config::load`], or [`Config::default`] for a test.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Config {
-    /// The address and port that the server binds. Port 0 lets the system choose.
-    /// Default: `127.0.0.1:4000`, which only this machine reaches.
-    #[serde(deserialize_with = "listen")]
-    pub listen: SocketAddr,
-    /// The `http(s)` URL that clients reach the server by, where it is not the bound address:
-    /// behind a proxy, say. Default: none.
-    pub public_url: Option<String>,
-    /// The directory that holds all that the server keeps: the embedded database, the keys, the
-    /// mail outbox. Made when absent, for the server's user alone. Default: `./data`.
-    pub data_dir: PathBuf,
-    /// The file of the keys that access tokens are signed with. All instances need the same one:
-    /// a shared volume, or a mounted secret. Default: `keys.json` in `data_dir`.
-    pub keys_file: Option<PathBuf>,
-    /// The store: `sqlite:<file>`, or `mongodb://user:password@host/database` for several
-    /// instances. Default: `talksy.db` in `data_dir`.
-    #[serde(serialize_with = "values::redacted")]
-    pub store_url: Option<SecretString>,
-    /// The mail server: `smtp://user:password@host:587?tls=required` for STARTTLS, or `smtps://`
-    /// for TLS from the first byte; without either all goes in the clear. Default: none; mails are written as `.eml` files to `outbox` in `data_dir`.
-    #[serde(serialize_with = "values::redacted")]
-    pub smtp_url: Option<SecretString>,
-    /// Redis, which several instances need for live events, sign-in codes, rate limits and
-    /// presence: `redis://`, `rediss://`, `redis+sentinel://` or `redis+cluster://`. Default:
-    /// none; they are kept in this process.
-    #[serde(serialize_with = "values::redacted")]
-    pub redis_url: Option<SecretString>,
-    /// RabbitMQ, which carries mail jobs to `talksy-mail-worker`:
-    /// `amqp://user:password@host:5672/%2f`, or `amqps://`. Default: none; the server sends mail
-    /// itself.
-    #[serde(serialize_with = "values::redacted")]
-    pub amqp_url: Option<SecretString>,
-    /// The transports: HTTP, event streams and WebSockets.
-    pub http: HttpConfig,
-    /// How mail is sent.
-    pub mail: MailConfig,
-    /// Signing in and the life of tokens.
-    pub auth: AuthConfig,
-    /// Rate limits.
-    pub limits: LimitsConfig,
-    /// Live feeds.
-    pub live: LiveConfig,
-    /// Who is online.
-    pub presence: PresenceConfig,
-    /// The embedded store.
-    pub store: StoreConfig,
-    /// How Redis is used.
-    pub redis: RedisConfig,
-    /// How RabbitMQ is used.
-    pub amqp: AmqpConfig,
-    /// How the process starts.
-    pub start: StartConfig,
-    /// How the process stops.
-    pub shutdown: ShutdownConfig,
-    /// What is logged, and how.
-    pub log: LogConfig,
-    /// Where metrics are served.
-    pub metrics: MetricsConfig,
-    /// Where traces go.
-    pub telemetry: TelemetryConfig,
-}
+use problem::Problems;
+use section::{Section as _, section};
+use values::{NoStore, is_amqp_url, is_public_url, is_redis_url, is_smtp_url};
 
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 4000)),
-            public_url: None,
-            data_dir: PathBuf::from("data"),
-            keys_file: None,
-            store_url: None,
-            smtp_url: None,
-            redis_url: None,
-            amqp_url: None,
-            http: HttpConfig::default(),
-            mail: MailConfig::default(),
-            auth: AuthConfig::default(),
-            limits: LimitsConfig::default(),
-            live: LiveConfig::default(),
-            presence: PresenceConfig::default(),
-            store: StoreConfig::default(),
-            redis: RedisConfig::default(),
-            amqp: AmqpConfig::default(),
-            start: StartConfig::default(),
-            shutdown: ShutdownConfig::default(),
-            log: LogConfig::default(),
-            metrics: MetricsConfig::default(),
-            telemetry: TelemetryConfig::default(),
-        }
+/// The usual name of the file of signing keys, in the data directory.
+pub const KEY_FILE: &str = "keys.json";
+
+/// The usual name of the embedded database, in the data directory.
+const DATABASE_FILE: &str = "talksy.db";
+
+section! {
+    /// Every setting of the server. Made by [`Config::load`], or [`Config::default`] for a test.
+    pub struct Config {
+        /// The address and port that the server binds. Port 0 lets the system choose;
+        /// `0.0.0.0:4000` lets other machines connect.
+        listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 4000));
+        /// The `http(s)` URL that clients reach the server by, where it is not the bound address:
+        /// behind a proxy, say.
+        public_url: Option<String> = None, such as "https://chat.example.org",
+            must "be a URL such as `https://chat.example.org`" =>
+                |config| config.public_url.as_deref().is_none_or(is_public_url);
+        /// The directory that holds all that the server keeps: the embedded database, the keys,
+        /// the mail outbox. Made when absent, for the server's user alone.
+        data_dir: PathBuf = PathBuf::from("data"),
+            must "name a directory" => |config| !config.data_dir.as_os_str().is_empty();
+        /// The file of the keys that access tokens are signed with. All instances need the same
+        /// one: a shared volume, or a mounted secret. Without it: `keys.json` in `data_dir`.
+        keys_file: Option<PathBuf> = None, such as "/run/secrets/talksy/keys.json";
+        /// The store: an SQLite file, or `mongodb://user:password@host/database` for several
+        /// instances. Without it: `talksy.db` in `data_dir`.
+        store_url: Option<SecretString> = None, such as "sqlite:data/talksy.db",
+            must "begin with `sqlite:` or `mongodb://`" =>
+                |config| config.no_store() != Some(NoStore::Scheme),
+            must "name a file and no more, as in `sqlite:data/talksy.db`" =>
+                |config| config.no_store() != Some(NoStore::File);
+        /// The mail server: `smtps://` for TLS from the first byte, `smtp://…?tls=required` for
+        /// STARTTLS; without either all goes in the clear. It may hold a password: consider giving
+        /// it as `TALKSY_SMTP_URL`. Without it mails are written as `.eml` files to `outbox` in
+        /// `data_dir`.
+        smtp_url: Option<SecretString> = None,
+            such as "smtps://user:password@mail.example.org",
+            must "be a URL such as `smtps://user:password@mail.example.org`" =>
+                |config| config.smtp_url.as_ref().is_none_or(is_smtp_url);
+        /// Redis, which several instances need for live events, sign-in codes, rate limits and
+        /// presence. Also `redis+sentinel://host:26379/name` and `redis+cluster://host1,host2`;
+        /// `rediss…` for TLS. Without it they are kept in this process.
+        redis_url: Option<SecretString> = None, such as "redis://user:password@redis:6379",
+            must "be a URL such as `redis://user:password@redis:6379`" =>
+                |config| config.redis_url.as_ref().is_none_or(is_redis_url);
+        /// RabbitMQ, which carries mail jobs to `talksy-mail-worker`; `amqps://` for TLS. Without
+        /// it the server sends mail itself.
+        amqp_url: Option<SecretString> = None,
+            such as "amqp://user:password@rabbitmq:5672/%2f",
+            must "be a URL such as `amqp://user:password@rabbitmq:5672/%2f`" =>
+                |config| config.amqp_url.as_ref().is_none_or(is_amqp_url);
+    }
+    with {
+        http: HttpConfig,
+        mail: MailConfig,
+        auth: AuthConfig,
+        limits: LimitsConfig,
+        live: LiveConfig,
+        presence: PresenceConfig,
+        store: StoreConfig,
+        redis: RedisConfig,
+        amqp: AmqpConfig,
+        start: StartConfig,
+        shutdown: ShutdownConfig,
+        log: LogConfig,
+        metrics: MetricsConfig,
+        telemetry: TelemetryConfig,
     }
 }
 
@@ -146,9 +138,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] with every broken rule.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let mut problems = Problems::default();
-        self.check(&mut problems);
-        match problems.into_vec() {
+        match self.problems() {
             problems if problems.is_empty() => Ok(()),
             problems => Err(ConfigError { problems }),
         }
@@ -168,15 +158,20 @@ impl Config {
     /// [`ConfigError`] where `store_url` names no store that this build has an adapter for.
     pub fn store_location(&self) -> Result<StoreLocation, ConfigError> {
         let Some(url) = &self.store_url else {
-            return Ok(StoreLocation::Sqlite(self.data_dir.join("talksy.db")));
+            return Ok(StoreLocation::Sqlite(self.data_dir.join(DATABASE_FILE)));
         };
-        values::store_location(url).map_err(|rule| {
-            let mut problems = Problems::default();
-            problems.add("store_url", rule);
-            ConfigError {
-                problems: problems.into_vec(),
-            }
+        values::store_location(url).map_err(|_| {
+            let mut problems = self.problems();
+            problems.retain(|problem| problem.setting == "store_url");
+            ConfigError { problems }
         })
+    }
+
+    /// Every broken bound and rule.
+    fn problems(&self) -> Vec<Problem> {
+        let mut problems = Problems::default();
+        self.check("", &mut problems);
+        problems.into_vec()
     }
 
     /// The configuration as TOML, secrets redacted: a `talksy.toml` that says everything.
@@ -187,98 +182,20 @@ impl Config {
         toml::to_string(self)
     }
 
-    fn check(&self, problems: &mut Problems) {
-        if let Some(url) = &self.public_url
-            && !is_public_url(url)
-        {
-            problems.add(
-                "public_url",
-                "must be a URL such as `https://chat.example.org`",
-            );
-        }
-        if self.data_dir.as_os_str().is_empty() {
-            problems.add("data_dir", "must name a directory");
-        }
-        if let Some(Err(rule)) = self.store_url.as_ref().map(values::store_location) {
-            problems.add("store_url", rule);
-        }
-        if let Some(url) = &self.smtp_url
-            && !is_smtp_url(url)
-        {
-            problems.add(
-                "smtp_url",
-                "must be a URL such as `smtps://user:password@mail.example.org`",
-            );
-        }
-        if let Some(url) = &self.redis_url
-            && !names_scheme(url, &["redis", "rediss"])
-        {
-            problems.add(
-                "redis_url",
-                "must be a URL such as `redis://user:password@redis:6379`",
-            );
-        }
-        if let Some(url) = &self.amqp_url
-            && !is_amqp_url(url)
-        {
-            problems.add(
-                "amqp_url",
-                "must be a URL such as `amqp://user:password@rabbitmq:5672/%2f`",
-            );
-        }
-        self.http.validate(problems);
-        self.auth.validate(problems);
-        self.limits.validate(problems);
-        self.live.validate(problems);
-        self.presence.validate(problems);
-        self.store.validate(problems);
-        self.redis.validate(problems);
-        self.amqp.validate(problems);
-        self.start.validate(problems);
-        self.shutdown.validate(problems);
-        self.log.validate(problems);
-        self.telemetry.validate(problems);
+    /// Every section with its settings, as they are declared.
+    pub fn describe() -> Vec<SectionInfo> {
+        let mut sections = Vec::new();
+        <Self as section::Section>::describe("", &mut sections);
+        sections
     }
-}
 
-fn is_public_url(text: &str) -> bool {
-    Url::parse(text).is_ok_and(|url| {
-        matches!(url.scheme(), "http" | "https")
-            && url.has_host()
-            && url.username().is_empty()
-            && url.password().is_none()
-            && url.query().is_none()
-            && url.fragment().is_none()
-    })
-}
+    /// The example file: every setting with its documentation and its default.
+    pub fn example() -> String {
+        example::render(&Self::describe())
+    }
 
-fn is_smtp_url(text: &SecretString) -> bool {
-    names_host(text, &["smtp", "smtps"])
-}
-
-fn is_amqp_url(text: &SecretString) -> bool {
-    names_host(text, &["amqp", "amqps"])
-}
-
-/// Whether the URL's scheme is one of these, with any kind of deployment behind a `+`. The
-/// adapter knows the rest of it.
-fn names_scheme(text: &SecretString, schemes: &[&str]) -> bool {
-    let scheme = text.expose_secret().split_once("://");
-    scheme.is_some_and(|(scheme, _)| {
-        let family = scheme.split_once('+').map_or(scheme, |(family, _)| family);
-        schemes.contains(&family)
-    })
-}
-
-fn names_host(text: &SecretString, schemes: &[&str]) -> bool {
-    Url::parse(text.expose_secret()).is_ok_and(|url| {
-        schemes.contains(&url.scheme()) && url.host_str().is_some_and(|host| !host.is_empty())
-    })
-}
-
-fn listen<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
-    values::parsed(
-        deserializer,
-        "must be an IP address and port such as `127.0.0.1:4000`",
-    )
+    fn no_store(&self) -> Option<NoStore> {
+        let url = self.store_url.as_ref()?;
+        values::store_location(url).err()
+    }
 }

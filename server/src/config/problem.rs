@@ -2,10 +2,6 @@
 //! the rule. A setting's value is never repeated, since it may be a secret.
 
 use std::fmt;
-use std::ops::RangeInclusive;
-use std::time::Duration;
-
-use super::duration;
 
 /// One broken rule. Reads as a sentence: "`setting` rule (origin)".
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,11 +49,11 @@ impl fmt::Display for ConfigError {
 
 /// Collects problems while the sections check themselves.
 #[derive(Debug, Default)]
-pub struct Problems(Vec<Problem>);
+pub(super) struct Problems(Vec<Problem>);
 
 impl Problems {
     /// `setting` breaks `rule`: "must be …".
-    pub fn add(&mut self, setting: impl Into<String>, rule: impl Into<String>) {
+    pub(super) fn add(&mut self, setting: impl Into<String>, rule: impl Into<String>) {
         self.0.push(Problem {
             setting: setting.into(),
             rule: rule.into(),
@@ -65,43 +61,8 @@ impl Problems {
         });
     }
 
-    /// Demands a number within a range.
-    pub fn range<T>(&mut self, setting: impl Into<String>, value: T, range: RangeInclusive<T>)
-    where
-        T: PartialOrd + fmt::Display,
-    {
-        if !range.contains(&value) {
-            self.add(
-                setting,
-                format!(
-                    "must be from {} to {}, not {value}",
-                    range.start(),
-                    range.end()
-                ),
-            );
-        }
-    }
-
-    /// Demands a duration within a range.
-    pub fn span(
-        &mut self,
-        setting: impl Into<String>,
-        value: Duration,
-        range: RangeInclusive<Duration>,
-    ) {
-        if !range.contains(&value) {
-            let rule = format!(
-                "must be from {} to {}, not {}",
-                duration::show(*range.start()),
-                duration::show(*range.end()),
-                duration::show(value)
-            );
-            self.add(setting, rule);
-        }
-    }
-
     /// The problems that were found.
-    pub fn into_vec(self) -> Vec<Problem> {
+    pub(super) fn into_vec(self) -> Vec<Problem> {
         self.0
     }
 }

@@ -1,12 +1,15 @@
-//! The values of settings that are more than a number: they parse, and hide what is secret.
+//! The types of settings that are more than a number or a text, and what makes a text fit.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
 use talksy_domain::mail::EmailAddress;
+use tracing_subscriber::EnvFilter;
+use url::Url;
 
 /// A sender: `Talksy <no-reply@example.org>`, or an address alone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +19,20 @@ pub struct Mailbox {
     pub name: Option<String>,
     /// The address.
     pub address: EmailAddress,
+}
+
+impl Mailbox {
+    /// A sender that no mail server takes answers at.
+    #[expect(
+        clippy::expect_used,
+        reason = "a literal, and every test that loads the defaults reads it"
+    )]
+    pub(super) fn placeholder() -> Self {
+        Self {
+            name: Some("Talksy".to_owned()),
+            address: EmailAddress::parse("no-reply@localhost").expect("an address"),
+        }
+    }
 }
 
 impl FromStr for Mailbox {
@@ -70,56 +87,112 @@ pub enum StoreLocation {
     Mongo(SecretString),
 }
 
+/// Why a URL names no store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoStore {
+    /// There is no adapter for its scheme.
+    Scheme,
+    /// SQLite is named, but no file, or more than a file.
+    File,
+}
+
 /// Parses `sqlite:path`, `sqlite://path` and MongoDB's URLs.
-///
-/// # Errors
-/// The rule that the URL breaks, as the end of a sentence.
-pub(super) fn store_location(secret: &SecretString) -> Result<StoreLocation, &'static str> {
+pub(super) fn store_location(secret: &SecretString) -> Result<StoreLocation, NoStore> {
     let url = secret.expose_secret();
     if url.starts_with("mongodb://") || url.starts_with("mongodb+srv://") {
         return Ok(StoreLocation::Mongo(secret.clone()));
     }
-    let path = url
-        .strip_prefix("sqlite:")
-        .ok_or("must begin with `sqlite:` or `mongodb://`")?;
+    let path = url.strip_prefix("sqlite:").ok_or(NoStore::Scheme)?;
     let path = path.strip_prefix("//").unwrap_or(path);
-    if path.is_empty() || path.starts_with(':') {
-        return Err("must name a file, as in `sqlite:./data/talksy.db`");
-    }
-    if path.contains(['?', '#']) {
-        return Err("must be a file alone: `sqlite:` takes no parameters");
+    if path.is_empty() || path.starts_with(':') || path.contains(['?', '#']) {
+        return Err(NoStore::File);
     }
     Ok(StoreLocation::Sqlite(path.into()))
 }
 
-/// Serialises a secret URL as its scheme and no more. An SQLite path is no secret.
-#[expect(
-    clippy::ref_option,
-    reason = "the signature that `serialize_with` wants"
-)]
-pub(super) fn redacted<S: Serializer>(
-    secret: &Option<SecretString>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    match secret.as_ref().map(ExposeSecret::expose_secret) {
-        None => serializer.serialize_none(),
-        Some(url) if url.starts_with("sqlite:") => serializer.serialize_str(url),
-        Some(url) => match url.split_once("://") {
-            Some((scheme, _)) => serializer.serialize_str(&format!("{scheme}://[redacted]")),
-            None => serializer.serialize_str("[redacted]"),
-        },
+/// How often something may happen: `burst` at once, refilled evenly over `period`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quota {
+    /// How many may happen at once.
+    pub burst: u32,
+    /// The time in which a spent burst is whole again.
+    #[serde(with = "super::value")]
+    pub period: Duration,
+}
+
+impl Quota {
+    pub(super) const fn new(burst: u32, period: Duration) -> Self {
+        Self { burst, period }
     }
 }
 
-/// Deserialises through `FromStr`, with `rule` as the error.
-pub(super) fn parsed<'de, T, D>(deserializer: D, rule: &'static str) -> Result<T, D::Error>
-where
-    T: FromStr,
-    D: Deserializer<'de>,
-{
-    String::deserialize(deserializer)?
-        .parse()
-        .map_err(|_| de::Error::custom(rule))
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// `pretty` on a terminal, `json` elsewhere.
+    Auto,
+    /// For people.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A name on a backend: 1 to 100 letters, digits, `.`, `-`, `_` or `:`.
+pub(super) fn is_name(text: &str) -> bool {
+    (1..=100).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b".-_:".contains(&byte))
+}
+
+pub(super) fn is_cors_origin(text: &str) -> bool {
+    let is_origin = text.starts_with("http://") || text.starts_with("https://");
+    text == "*" || (is_origin && !text.ends_with('/'))
+}
+
+pub(super) fn is_log_filter(text: &str) -> bool {
+    EnvFilter::builder().parse(text).is_ok()
+}
+
+pub(super) fn is_collector_url(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| url.scheme() == "http" && url.query().is_none())
+}
+
+pub(super) fn is_public_url(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none()
+    })
+}
+
+pub(super) fn is_smtp_url(text: &SecretString) -> bool {
+    names_host(text, &["smtp", "smtps"])
+}
+
+pub(super) fn is_amqp_url(text: &SecretString) -> bool {
+    names_host(text, &["amqp", "amqps"])
+}
+
+/// Whether the URL's scheme is Redis's, with any kind of deployment behind a `+`. The adapter
+/// knows the rest of it.
+pub(super) fn is_redis_url(text: &SecretString) -> bool {
+    let scheme = text.expose_secret().split_once("://");
+    scheme.is_some_and(|(scheme, _)| {
+        let family = scheme.split_once('+').map_or(scheme, |(family, _)| family);
+        ["redis", "rediss"].contains(&family)
+    })
+}
+
+fn names_host(text: &SecretString, schemes: &[&str]) -> bool {
+    Url::parse(text.expose_secret()).is_ok_and(|url| {
+        schemes.contains(&url.scheme()) && url.host_str().is_some_and(|host| !host.is_empty())
+    })
 }
 
 #[cfg(test)]
@@ -167,14 +240,14 @@ mod tests {
             at("mongodb://u:p@h/db"),
             Ok(StoreLocation::Mongo(_))
         ));
-        for url in [
-            "",
-            "postgres://h",
-            "sqlite:",
-            "sqlite::memory:",
-            "sqlite:a.db?mode=ro",
+        for (url, why) in [
+            ("", NoStore::Scheme),
+            ("postgres://h", NoStore::Scheme),
+            ("sqlite:", NoStore::File),
+            ("sqlite::memory:", NoStore::File),
+            ("sqlite:a.db?mode=ro", NoStore::File),
         ] {
-            assert!(at(url).is_err(), "{url}");
+            assert_eq!(at(url).unwrap_err(), why, "{url}");
         }
     }
 }

@@ -1,16 +1,13 @@
 //! Who calls: the client's address behind trusted proxies, its user agent, and its bearer token.
 //! Proves nothing; the application does.
 
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::str::FromStr;
 
 use axum::extract::ConnectInfo;
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, USER_AGENT};
 use http::request::Parts;
-use serde::Deserialize;
-use serde::de::Error as _;
+use ipnet::IpNet;
 use talksy_domain::error::{ApiError, ErrorCode};
 use talksy_domain::viewer::{Authentication, ClientInfo};
 
@@ -30,7 +27,7 @@ pub(super) struct Caller {
 
 impl Caller {
     /// Reads and proves what an HTTP request says of its sender.
-    pub(super) async fn of(app: &dyn Application, trusted: &[IpNetwork], parts: &Parts) -> Self {
+    pub(super) async fn of(app: &dyn Application, trusted: &[IpNet], parts: &Parts) -> Self {
         let authentication = match bearer_token(&parts.headers) {
             None => Authentication::Anonymous,
             Some(Err(refusal)) => Authentication::Refused(refusal),
@@ -47,13 +44,20 @@ impl Caller {
 }
 
 /// Whether a trusted proxy brought the request.
-pub(super) fn is_trusted_peer(trusted: &[IpNetwork], extensions: &http::Extensions) -> bool {
+pub(super) fn is_trusted_peer(trusted: &[IpNet], extensions: &http::Extensions) -> bool {
     let peer = extensions.get::<ConnectInfo<SocketAddr>>();
-    peer.is_some_and(|ConnectInfo(peer)| trusted.iter().any(|network| network.contains(peer.ip())))
+    peer.is_some_and(|ConnectInfo(peer)| is_trusted(trusted, peer.ip()))
+}
+
+/// Whether one of the ranges holds the address. An IPv4 address that comes as an IPv6 one, as it
+/// does on a socket that serves both, counts as the IPv4 address.
+fn is_trusted(trusted: &[IpNet], ip: IpAddr) -> bool {
+    let ip = ip.to_canonical();
+    trusted.iter().any(|network| network.contains(&ip))
 }
 
 /// The client's address and user agent.
-pub(super) fn client_info(trusted: &[IpNetwork], parts: &Parts) -> ClientInfo {
+pub(super) fn client_info(trusted: &[IpNet], parts: &Parts) -> ClientInfo {
     let peer = parts
         .extensions
         .get::<ConnectInfo<SocketAddr>>()
@@ -72,10 +76,9 @@ pub(super) fn client_info(trusted: &[IpNetwork], parts: &Parts) -> ClientInfo {
 
 /// The rightmost address of `X-Forwarded-For` that no trusted proxy has, as each proxy appends
 /// the address it was called from; only what trusted ones appended can be believed.
-fn origin_address(trusted: &[IpNetwork], peer: IpAddr, headers: &HeaderMap) -> IpAddr {
-    let is_trusted = |ip: IpAddr| trusted.iter().any(|network| network.contains(ip));
+fn origin_address(trusted: &[IpNet], peer: IpAddr, headers: &HeaderMap) -> IpAddr {
     let mut address = peer;
-    if !is_trusted(address) {
+    if !is_trusted(trusted, address) {
         return address;
     }
     let hops = headers.get_all("x-forwarded-for").iter().rev();
@@ -84,7 +87,7 @@ fn origin_address(trusted: &[IpNetwork], peer: IpAddr, headers: &HeaderMap) -> I
             break;
         };
         address = ip;
-        if !is_trusted(ip) {
+        if !is_trusted(trusted, ip) {
             break;
         }
     }
@@ -131,92 +134,16 @@ pub(super) fn not_bearer() -> ApiError {
     )
 }
 
-/// An address range in CIDR notation: `10.0.0.0/8`, `fd00::/8`, or one address.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct IpNetwork {
-    address: IpAddr,
-    prefix: u8,
-}
-
-impl IpNetwork {
-    /// Whether the address lies in the range.
-    pub fn contains(&self, ip: IpAddr) -> bool {
-        match (self.address, ip.to_canonical()) {
-            (IpAddr::V4(network), IpAddr::V4(ip)) => {
-                let mask = u32::MAX
-                    .checked_shl(32 - u32::from(self.prefix))
-                    .unwrap_or(0);
-                network.to_bits() & mask == ip.to_bits() & mask
-            }
-            (IpAddr::V6(network), IpAddr::V6(ip)) => {
-                let mask = u128::MAX
-                    .checked_shl(128 - u32::from(self.prefix))
-                    .unwrap_or(0);
-                network.to_bits() & mask == ip.to_bits() & mask
-            }
-            _ => false,
-        }
-    }
-}
-
-/// A text is no address range.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not an address range such as `10.0.0.0/8` or `::1`")]
-pub struct InvalidNetwork(String);
-
-impl FromStr for IpNetwork {
-    type Err = InvalidNetwork;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let invalid = || InvalidNetwork(text.to_owned());
-        let (address, prefix) = text
-            .split_once('/')
-            .map_or((text, None), |(a, p)| (a, Some(p)));
-        let address: IpAddr = address.parse().map_err(|_| invalid())?;
-        let widest = if address.is_ipv4() { 32 } else { 128 };
-        let prefix = match prefix {
-            None => widest,
-            Some(prefix) => prefix
-                .parse()
-                .ok()
-                .filter(|p| *p <= widest)
-                .ok_or_else(invalid)?,
-        };
-        Ok(Self { address, prefix })
-    }
-}
-
-impl fmt::Display for IpNetwork {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.prefix)
-    }
-}
-
-impl fmt::Debug for IpNetwork {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl serde::Serialize for IpNetwork {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for IpNetwork {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(D::Error::custom)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn networks(texts: &[&str]) -> Vec<IpNetwork> {
-        texts.iter().map(|text| text.parse().unwrap()).collect()
+    fn networks(texts: &[&str]) -> Vec<IpNet> {
+        let network = |text: &&str| {
+            let single = || text.parse::<IpAddr>().unwrap().into();
+            text.parse().unwrap_or_else(|_| single())
+        };
+        texts.iter().map(network).collect()
     }
 
     fn origin(trusted: &[&str], peer: &str, forwarded: &[&str]) -> String {
@@ -228,17 +155,17 @@ mod tests {
     }
 
     #[test]
-    fn networks_contain_what_their_prefix_says() {
-        let ten: IpNetwork = "10.0.0.0/8".parse().unwrap();
-        assert!(ten.contains("10.255.0.1".parse().unwrap()));
-        assert!(ten.contains("::ffff:10.1.2.3".parse().unwrap()));
-        assert!(!ten.contains("11.0.0.1".parse().unwrap()));
-        let all: IpNetwork = "0.0.0.0/0".parse().unwrap();
-        assert!(all.contains("203.0.113.9".parse().unwrap()));
-        assert!(!all.contains("::1".parse().unwrap()));
-        for wrong in ["10.0.0.0/33", "::1/129", "ten", "10.0.0.0/", ""] {
-            assert!(wrong.parse::<IpNetwork>().is_err(), "{wrong}");
-        }
+    fn an_address_is_trusted_where_a_range_holds_it() {
+        let is_trusted =
+            |range: &str, ip: &str| is_trusted(&networks(&[range]), ip.parse().unwrap());
+        assert!(is_trusted("10.0.0.0/8", "10.255.0.1"));
+        assert!(is_trusted("10.0.0.0/8", "::ffff:10.1.2.3"));
+        assert!(is_trusted("10.1.2.3/8", "10.9.9.9"));
+        assert!(!is_trusted("10.0.0.0/8", "11.0.0.1"));
+        assert!(is_trusted("0.0.0.0/0", "203.0.113.9"));
+        assert!(!is_trusted("0.0.0.0/0", "::1"));
+        assert!(is_trusted("fd00::/8", "fd12::1"));
+        assert!(!is_trusted("fd00::/8", "fe80::1"));
     }
 
     #[test]

@@ -1,15 +1,15 @@
 //! The transports: one GraphQL schema over HTTP, Server-Sent Events and WebSocket, and the small
 //! pages beside it.
 //!
-//! Owns protocols, limits and status codes. Must not know the schema's types, the services or
-//! the adapters: all of that is behind [`Application`]. A request goes from its transport through
-//! `request` (the [`guard`], the choice of the operation) to the application, and its answer
-//! through [`response`], where it becomes bytes.
+//! Owns protocols and status codes; its limits are declared with the other settings, in `config`.
+//! Must not know the schema's types, the services or the adapters: all of that is behind
+//! [`Application`]. A request goes from its transport through `request` (the [`guard`], the choice
+//! of the operation) to the application, and its answer through [`response`], where it becomes
+//! bytes.
 
 pub mod application;
 mod body;
 pub mod client;
-pub mod config;
 pub mod errors;
 mod graphiql;
 mod graphql;
@@ -37,8 +37,9 @@ use tokio_util::task::TaskTracker;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 pub use application::{Application, Payload};
-pub use config::HttpConfig;
 pub use guard::{CheckedDocument, Guard};
+
+use crate::config::HttpConfig;
 
 /// What all transports share.
 struct Transports {

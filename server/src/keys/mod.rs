@@ -25,14 +25,12 @@ use parking_lot::{Mutex, RwLock};
 use secrecy::SecretSlice;
 use talksy_domain::clock::{Clock, Entropy, Timestamp};
 
+pub use crate::config::KEY_FILE;
 pub use error::KeyError;
 
 use file::{KeyFile, Stamp};
 use ring::Ring;
 use tokens::TokenCache;
-
-/// The file's usual name, in the data directory.
-pub const KEY_FILE: &str = "keys.json";
 
 /// How much longer than a token's life a retired key verifies: the clocks of instances differ.
 const SKEW: Duration = Duration::from_mins(1);

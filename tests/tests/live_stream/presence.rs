@@ -6,14 +6,14 @@ use std::time::Duration;
 use talksy_domain::clock::Clock as _;
 use talksy_domain::events::{Event, Topic};
 use talksy_domain::feeds::{FeedError, PresenceFeed};
-use talksy_domain::presence::{Presence, PresencePolicy, PresenceStatus};
+use talksy_domain::presence::{Presence, PresenceStatus};
 use talksy_domain::services::Services;
 use talksy_domain::viewer::Viewer;
 use talksy_tests::{eventually, soon};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::script::Mode;
-use super::world::{World, next, no_heartbeat, take};
+use super::world::{World, next, no_heartbeat, policies, take};
 
 /// What Ben sees of Ann.
 async fn of_ann(world: &World) -> PresenceFeed {
@@ -77,7 +77,7 @@ async fn the_state_now_comes_first_and_then_each_change() {
     drop(phone);
     drop(tab);
     // Both leases must have been given up before time passes, or they would last longer.
-    let policy = PresencePolicy::default();
+    let policy = policies().presence;
     eventually("Ann's lease to end", async || {
         world.backend.clock.advance(policy.grace / 10);
         (!is_online(&world, &world.ann).await).then_some(())
@@ -97,7 +97,7 @@ async fn nobody_is_stuck_online_when_the_instance_that_knew_them_has_died() {
     assert_eq!(next(&mut feed).await, online(&world.ann));
 
     let _running = run(&world.services);
-    let half = PresencePolicy::default().lease / 2;
+    let half = policies().presence.lease / 2;
     world.backend.clock.advance(half);
     assert!(is_online(&world, &world.ann).await);
     world.backend.clock.advance(half);
@@ -110,7 +110,7 @@ async fn a_reload_shows_no_gap() {
     let (world, _bus) = World::scripted(16, no_heartbeat()).await;
     let _running = run(&world.services);
     let presence = &world.services.presence;
-    let grace = PresencePolicy::default().grace;
+    let grace = policies().presence.grace;
     let both = vec![world.ann.user_id, world.ben.user_id];
     let feeds = &world.services.feeds;
     let mut feed = feeds.presence(&world.ben, both).await.unwrap();
@@ -159,7 +159,7 @@ async fn after_an_interruption_the_states_are_sent_again() {
     assert_eq!(next(&mut feed).await, online(&world.ann));
 
     std::mem::forget(socket);
-    world.backend.clock.advance(PresencePolicy::default().lease);
+    world.backend.clock.advance(policies().presence.lease);
     bus.interrupt();
     let gone = next(&mut feed).await;
     assert_eq!(gone.status, PresenceStatus::Offline);
@@ -191,7 +191,7 @@ async fn nobody_is_stuck_offline_who_came_back_as_their_leaving_was_told() {
     // Her lease has ended, and the word of it is slow on its way.
     bus.hold_up_partings();
     let _running = run(&world.services);
-    world.backend.clock.advance(PresencePolicy::default().lease);
+    world.backend.clock.advance(policies().presence.lease);
     soon("the parting to be published", bus.parting_waits()).await;
     // Meanwhile she is back, and the word of that is quick.
     let _socket = world.services.presence.connect(&world.ann);

@@ -16,9 +16,8 @@ use talksy_domain::limits::{Quota, Rule};
 use talksy_domain::mail::EmailAddress;
 use talksy_domain::messages::{ClientMessageId, Message, MessageText};
 use talksy_domain::page::{MAX_PAGE, Window};
-use talksy_domain::presence::PresencePolicy;
 use talksy_domain::seq::Seq;
-use talksy_domain::services::{Ports, Services};
+use talksy_domain::services::{Policies, Ports, Services};
 use talksy_domain::users::{DisplayName, User};
 use talksy_domain::viewer::Viewer;
 use talksy_server::adapters::Adapters;
@@ -37,12 +36,17 @@ pub const NEVER: Duration = Duration::from_hours(1);
 /// A heartbeat that comes soon.
 pub const SHORT: Duration = Duration::from_millis(50);
 
+/// The domain's tunables as they are without any configuration.
+pub fn policies() -> Policies {
+    Policies::from(&Config::default())
+}
+
 /// No help from the heartbeat, and little patience with what is late.
 pub fn no_heartbeat() -> FeedPolicy {
     FeedPolicy {
         heartbeat: NEVER,
         reorder_grace: Duration::from_millis(5),
-        ..FeedPolicy::default()
+        ..policies().feeds
     }
 }
 
@@ -245,15 +249,12 @@ fn instance(ports: Ports, feeds: FeedPolicy) -> Services {
             period: Duration::from_secs(1),
         };
     };
-    let mut policies = Config::default().policies();
+    let mut policies = policies();
     free(&mut policies.send);
     free(&mut policies.start_chat);
     free(&mut policies.typing);
     policies.feeds = feeds;
-    policies.presence = PresencePolicy {
-        sweep: Duration::from_millis(10),
-        ..PresencePolicy::default()
-    };
+    policies.presence.sweep = Duration::from_millis(10);
     Services::new(ports, policies)
 }
 

@@ -45,7 +45,7 @@ fn options() -> RedisOptions {
     RedisOptions {
         linger: Duration::from_millis(20),
         timeout: DEADLINE / 6,
-        ..RedisOptions::default()
+        ..RedisOptions::new("talksy:", 1_024)
     }
 }
 

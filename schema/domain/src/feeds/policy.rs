@@ -16,14 +16,3 @@ pub struct FeedPolicy {
     /// After how much silence a member is taken to have stopped typing.
     pub typing_timeout: Duration,
 }
-
-impl Default for FeedPolicy {
-    fn default() -> Self {
-        Self {
-            replay_limit: 1000,
-            heartbeat: Duration::from_secs(30),
-            reorder_grace: Duration::from_millis(25),
-            typing_timeout: Duration::from_secs(6),
-        }
-    }
-}

@@ -60,16 +60,6 @@ pub struct PresencePolicy {
     pub sweep: Duration,
 }
 
-impl Default for PresencePolicy {
-    fn default() -> Self {
-        Self {
-            lease: Duration::from_secs(45),
-            grace: Duration::from_secs(3),
-            sweep: Duration::from_secs(1),
-        }
-    }
-}
-
 /// Rules of presence and typing.
 pub struct PresenceService {
     pub(crate) store: Arc<dyn PresenceStore>,

@@ -83,11 +83,12 @@ pub struct RedisOptions {
     pub linger: Duration,
 }
 
-impl Default for RedisOptions {
-    fn default() -> Self {
+impl RedisOptions {
+    /// These, and for the rest what suits a Redis nearby.
+    pub fn new(prefix: impl Into<String>, mailbox: usize) -> Self {
         Self {
-            prefix: "talksy:".to_owned(),
-            mailbox: 1_024,
+            prefix: prefix.into(),
+            mailbox,
             timeout: Duration::from_secs(2),
             linger: Duration::from_millis(500),
         }

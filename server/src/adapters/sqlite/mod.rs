@@ -36,7 +36,7 @@ use open::LockFile;
 pub use open::OpenError;
 use queue::Queue;
 
-/// How the store is run. The defaults suit one server on one machine.
+/// How the store is run.
 #[derive(Clone, Debug)]
 pub struct SqliteOptions {
     /// How many threads read.
@@ -45,8 +45,8 @@ pub struct SqliteOptions {
     pub max_batch: NonZeroUsize,
     /// How many reads, and how many writes, may wait before further ones are refused.
     pub queue: NonZeroUsize,
-    /// After how many pages of 4 KiB the log is moved into the database. The default of 4,096,
-    /// 16 MiB, makes sends pay for it a quarter as often as SQLite's own.
+    /// After how many pages of 4 KiB the log is moved into the database. SQLite's own 1,000
+    /// make sends pay for it too often.
     pub checkpoint_pages: u32,
     /// How long a call waits for its answer.
     pub patience: Duration,
@@ -57,13 +57,14 @@ pub struct SqliteOptions {
     pub lock_timeout: Duration,
 }
 
-impl Default for SqliteOptions {
-    fn default() -> Self {
+impl SqliteOptions {
+    /// These, and for the rest what suits one server on one machine.
+    pub const fn new(readers: NonZeroUsize, checkpoint_pages: u32) -> Self {
         Self {
-            readers: const { NonZeroUsize::new(4).unwrap() },
+            readers,
             max_batch: const { NonZeroUsize::new(256).unwrap() },
             queue: const { NonZeroUsize::new(8192).unwrap() },
-            checkpoint_pages: 4096,
+            checkpoint_pages,
             patience: Duration::from_secs(5),
             busy_timeout: Duration::from_secs(2),
             lock_timeout: Duration::from_secs(1),

@@ -1,6 +1,7 @@
 //! What the port's contract suites cannot see: commits, batches, files and query plans.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,9 +42,13 @@ struct Fixture {
     chat: Chat,
 }
 
+fn options() -> SqliteOptions {
+    SqliteOptions::new(NonZeroUsize::MIN.saturating_add(3), 4_096)
+}
+
 impl Fixture {
     async fn new() -> Self {
-        Self::with(&SqliteOptions::default()).await
+        Self::with(&options()).await
     }
 
     async fn with(options: &SqliteOptions) -> Self {
@@ -153,7 +158,7 @@ async fn acknowledged_messages_are_in_the_files_without_a_close() {
     }
     let copy = fixture.folder.path().join("copy.db");
     copy_as_after_a_crash(&fixture.path(), &copy);
-    let reopened = SqliteStore::open(&copy, &SqliteOptions::default()).unwrap();
+    let reopened = SqliteStore::open(&copy, &options()).unwrap();
     let heads = reopened.heads(&[fixture.chat.id]).await.unwrap();
     let last = reopened.last_messages(&[fixture.chat.id]).await.unwrap();
     assert_eq!((heads[0].last_seq, last[0].seq), (2, 2));
@@ -225,7 +230,7 @@ async fn a_failing_write_harms_no_other_of_its_batch() {
 async fn a_write_that_cannot_begin_is_unavailable_and_leaves_nothing() {
     let options = SqliteOptions {
         busy_timeout: Duration::from_millis(1),
-        ..SqliteOptions::default()
+        ..options()
     };
     let fixture = Fixture::with(&options).await;
     let outside = fixture.outside();
@@ -434,7 +439,7 @@ async fn a_second_server_is_refused_until_the_first_has_closed() {
     let fixture = Fixture::new().await;
     let options = SqliteOptions {
         lock_timeout: Duration::ZERO,
-        ..SqliteOptions::default()
+        ..options()
     };
     let refused = SqliteStore::open(fixture.path(), &options).unwrap_err();
     assert!(matches!(refused, OpenError::InUse { .. }), "{refused}");
@@ -449,13 +454,13 @@ async fn a_second_server_is_refused_until_the_first_has_closed() {
 async fn a_newer_or_foreign_file_is_refused_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("talksy.db");
-    let store = SqliteStore::open(&path, &SqliteOptions::default()).unwrap();
+    let store = SqliteStore::open(&path, &options()).unwrap();
     store.close().await;
     let newer = Connection::open(&path).unwrap();
     newer.pragma_update(None, "user_version", 99).unwrap();
     newer.close().unwrap();
     let before = std::fs::read(&path).unwrap();
-    let refused = SqliteStore::open(&path, &SqliteOptions::default()).unwrap_err();
+    let refused = SqliteStore::open(&path, &options()).unwrap_err();
     assert!(
         matches!(
             refused,
@@ -473,7 +478,7 @@ async fn a_newer_or_foreign_file_is_refused_unchanged() {
         .unwrap()
         .execute_batch("CREATE TABLE notes (text)")
         .unwrap();
-    let refused = SqliteStore::open(&other, &SqliteOptions::default()).unwrap_err();
+    let refused = SqliteStore::open(&other, &options()).unwrap_err();
     assert!(matches!(refused, OpenError::Foreign), "{refused}");
 }
 

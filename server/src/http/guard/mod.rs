@@ -17,8 +17,8 @@ use talksy_domain::error::{ApiError, ErrorCode};
 
 pub use async_graphql::parser::types::OperationType;
 
-use super::config::QueryLimits;
 use super::errors::server_error;
+use crate::config::QueryLimits;
 use lexer::LexError;
 use measure::MeasureError;
 

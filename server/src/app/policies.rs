@@ -1,0 +1,80 @@
+//! The configuration in the domain's own terms: which setting is which of its tunables.
+
+use talksy_domain::auth::AuthPolicy;
+use talksy_domain::feeds::FeedPolicy;
+use talksy_domain::limits::{self, Rule};
+use talksy_domain::presence::PresencePolicy;
+use talksy_domain::services::Policies;
+
+use crate::config::{Config, Quota};
+
+impl From<&Config> for Policies {
+    fn from(config: &Config) -> Self {
+        let (auth, limits) = (&config.auth, &config.limits);
+        Self {
+            auth: AuthPolicy {
+                access_token_ttl: auth.access_token_ttl,
+                session_ttl: auth.session_ttl,
+                code_ttl: auth.otp_ttl,
+                code_tries: auth.otp_tries,
+                code_resend: auth.otp_resend,
+                login_ip: rule("login-ip", limits.login_ip),
+                verify_ip: rule("verify-ip", limits.verify_ip),
+                verify_address: rule("verify-address", limits.verify_address),
+                refresh_ip: rule("refresh-ip", limits.refresh_ip),
+            },
+            feeds: FeedPolicy {
+                replay_limit: config.live.replay_limit,
+                heartbeat: config.live.heartbeat,
+                reorder_grace: config.live.reorder_grace,
+                typing_timeout: config.live.typing_timeout,
+            },
+            presence: PresencePolicy {
+                lease: config.presence.lease,
+                grace: config.presence.grace,
+                sweep: config.presence.sweep,
+            },
+            send: rule("send", limits.send),
+            start_chat: rule("start-chat", limits.start_chat),
+            typing: rule("typing", limits.typing),
+        }
+    }
+}
+
+fn rule(name: &'static str, quota: Quota) -> Rule {
+    let Quota { burst, period } = quota;
+    Rule {
+        name,
+        quota: limits::Quota { burst, period },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_rules_share_a_name() {
+        let Policies {
+            auth,
+            feeds: _,
+            presence: _,
+            send,
+            start_chat,
+            typing,
+        } = Policies::from(&Config::default());
+        let rules = [
+            auth.login_ip,
+            auth.verify_ip,
+            auth.verify_address,
+            auth.refresh_ip,
+            send,
+            start_chat,
+            typing,
+        ];
+        let names: HashSet<_> = rules.iter().map(|rule| rule.name).collect();
+        assert_eq!(names.len(), rules.len());
+    }
+}

@@ -1,0 +1,52 @@
+//! Signing in, and how often a client may do what.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::config::duration::{DAY, HOUR, MINUTE, SECOND};
+use crate::config::section::section;
+use crate::config::values::Quota;
+
+/// What every quota lies between.
+const QUOTAS: RangeInclusive<Quota> = Quota::new(1, SECOND)..=Quota::new(1_000_000, DAY);
+
+section! {
+    /// Signing in and the life of tokens.
+    pub struct AuthConfig {
+        /// How long an access token is valid; its socket closes then and the client refreshes.
+        access_token_ttl: Duration = 10 * MINUTE, in MINUTE..=HOUR;
+        /// How long a session lives after its last refresh.
+        session_ttl: Duration = 30 * DAY, in DAY..=365 * DAY;
+        /// How long a sign-in code is valid.
+        otp_ttl: Duration = 5 * MINUTE, in MINUTE..=HOUR;
+        /// How many wrong guesses a sign-in code survives.
+        otp_tries: u8 = 5, in 1..=10;
+        /// The least time between two codes for one address.
+        otp_resend: Duration = MINUTE, in SECOND..=HOUR,
+            must "not be longer than `auth.otp_ttl`" => |auth| auth.otp_resend <= auth.otp_ttl;
+        /// How many verified access tokens are remembered, so that a token that comes again costs
+        /// a lookup, not a signature check; about 300 bytes each.
+        token_cache: u64 = 50_000, in 0..=10_000_000;
+    }
+}
+
+section! {
+    /// Rate limits: `burst` at once, refilled evenly over `period`. Who goes over one gets
+    /// `RATE_LIMITED` with the seconds to wait.
+    pub struct LimitsConfig {
+        /// Sign-in codes asked for, an IP address.
+        login_ip: Quota = Quota::new(10, 10 * MINUTE), in QUOTAS;
+        /// Sign-in codes tried, an IP address.
+        verify_ip: Quota = Quota::new(30, 10 * MINUTE), in QUOTAS;
+        /// Sign-in codes tried, an e-mail address.
+        verify_address: Quota = Quota::new(20, HOUR), in QUOTAS;
+        /// Sessions refreshed, an IP address.
+        refresh_ip: Quota = Quota::new(60, MINUTE), in QUOTAS;
+        /// Messages sent, a user.
+        send: Quota = Quota::new(30, 10 * SECOND), in QUOTAS;
+        /// Typing signals, a user.
+        typing: Quota = Quota::new(20, 10 * SECOND), in QUOTAS;
+        /// Chats started, a user.
+        start_chat: Quota = Quota::new(30, MINUTE), in QUOTAS;
+    }
+}

@@ -1,0 +1,40 @@
+//! Live feeds, and who is online.
+
+use std::time::Duration;
+
+use crate::config::duration::{MINUTE, SECOND};
+use crate::config::section::section;
+
+section! {
+    /// Live feeds.
+    pub struct LiveConfig {
+        /// How many missed messages a resumed feed replays at most; beyond, it ends with
+        /// `RESYNC_REQUIRED`.
+        replay_limit: u32 = 1_000, in 1..=100_000;
+        /// How often the head of each followed chat is compared with the store.
+        heartbeat: Duration = 30 * SECOND, in SECOND..=10 * MINUTE;
+        /// How long a message that came too early waits for those before it, until they are read
+        /// from the store.
+        reorder_grace: Duration = Duration::from_millis(25), in Duration::ZERO..=SECOND;
+        /// After how much silence a member is taken to have stopped typing.
+        typing_timeout: Duration = 6 * SECOND, in SECOND..=MINUTE;
+        /// How many undelivered events a subscription holds; one that falls further behind reads
+        /// what it missed from the store.
+        mailbox: usize = 256, in 16..=65_536;
+    }
+}
+
+section! {
+    /// Who is online.
+    pub struct PresenceConfig {
+        /// For how long a connection counts as present without a renewal: how late the end of a
+        /// crashed instance's users is seen. It is renewed every third of it.
+        lease: Duration = 45 * SECOND, in 5 * SECOND..=10 * MINUTE;
+        /// How long after its last connection a user still shows as online, so that a page reload
+        /// does not flicker.
+        grace: Duration = 3 * SECOND, in Duration::ZERO..=MINUTE,
+            must "be shorter than `presence.lease`" => |presence| presence.grace < presence.lease;
+        /// How often ended leases are looked for: how late an offline user is seen as such.
+        sweep: Duration = SECOND, in SECOND / 10..=30 * SECOND;
+    }
+}

@@ -1,0 +1,14 @@
+//! Every section of the configuration: a setting's name, type, default, bounds, rules and
+//! documentation, each said here and nowhere else.
+
+mod auth;
+mod backends;
+mod http;
+mod live;
+mod process;
+
+pub use auth::{AuthConfig, LimitsConfig};
+pub use backends::{AmqpConfig, MailConfig, RedisConfig, StoreConfig};
+pub use http::{HttpConfig, QueryLimits, WebSocketLimits};
+pub use live::{LiveConfig, PresenceConfig};
+pub use process::{LogConfig, MetricsConfig, ShutdownConfig, StartConfig, TelemetryConfig};
