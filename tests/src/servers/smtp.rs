@@ -51,7 +51,7 @@ pub enum Event {
     /// A MAIL FROM.
     Sender(Where),
     /// A recipient that was refused.
-    ApiError {
+    Refusal {
         /// The recipient.
         to: String,
         /// The reply.
@@ -201,7 +201,7 @@ impl SmtpServer {
     /// The codes that a recipient was refused with.
     pub fn refusals(&self, recipient: &str) -> Vec<u16> {
         let refusals = self.events().into_iter().filter_map(|event| match event {
-            Event::ApiError { to, code } if to == recipient => Some(code),
+            Event::Refusal { to, code } if to == recipient => Some(code),
             _ => None,
         });
         refusals.collect()
