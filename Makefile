@@ -4,11 +4,16 @@
 GRAPHIQL := client-examples/graphiql/dist/index.html.gz
 GRAPHIQL_SOURCES := $(filter-out %/dist %/node_modules,$(wildcard client-examples/graphiql/*)) $(wildcard client-examples/graphiql/src/*)
 
-.PHONY: run test lint fmt sdl example bench audit graphiql clean-data
+.PHONY: run dist test lint fmt sdl example bench audit graphiql clean-data
 
-## Build and start on the embedded default: http://127.0.0.1:4000
+## Build in the shortest time and start on the embedded default: http://127.0.0.1:4000
 run: $(GRAPHIQL)
-	cargo run --release --bin talksy
+	cargo run --profile quick --bin talksy
+
+## Build what is shipped, small and fast, and say how long it took: target/release/talksy, and the
+## mail worker beside it.
+dist: $(GRAPHIQL)
+	bash -c 'time cargo build --release --locked --bin talksy --bin talksy-mail-worker'
 
 ## Run every test: installs the servers that tests start, then Rust, then the client examples. The
 ## last lines say which failed.
@@ -17,9 +22,11 @@ test: $(GRAPHIQL)
 	cargo build --workspace --all-features --bins --tests
 	tests/run.sh
 
-## Formatting, clippy and rustdoc with warnings denied, and the SDL.
+## Formatting, clippy and rustdoc with warnings denied, dependencies that nothing uses, and the SDL.
 lint: $(GRAPHIQL)
 	cargo fmt --all --check
+	command -v cargo-machete >/dev/null || cargo install --locked cargo-machete
+	cargo machete
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features --quiet
 	cargo test --quiet -p talksy-schema --all-features the_published_sdl_is_this_schema

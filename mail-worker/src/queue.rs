@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use metrics::{counter, gauge};
+use talksy_domain::backoff::Backoff;
 use talksy_domain::error::PortError;
 use talksy_domain::mail::{MailJob, MailQueue};
 use tokio::sync::mpsc;
@@ -25,8 +26,9 @@ const CAPACITY: usize = 1024;
 const CONCURRENCY: usize = 8;
 /// How often a job is tried.
 const TRIES: u32 = 8;
-/// The pause before the second try; it doubles with each.
+/// The longest wait before the second try, and before the last; it doubles with each.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(64);
 
 /// The sending end.
 #[derive(Clone, Debug)]
@@ -122,7 +124,7 @@ pub(crate) fn job_span(job: &MailJob, traceparent: Option<&str>) -> Span {
 
 /// Tries a job until it is done, in vain, or the process stops.
 async fn do_job(worker: Arc<MailWorker>, job: MailJob, stop: CancellationToken) {
-    let mut pause = FIRST_PAUSE;
+    let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
     for attempt in 1..=TRIES {
         let error = match worker.handle(&job).await {
             Ok(()) => return,
@@ -137,9 +139,8 @@ async fn do_job(worker: Arc<MailWorker>, job: MailJob, stop: CancellationToken) 
         counter!(RETRIES).increment(1);
         tracing::warn!(job = %job.id, attempt, error = %discreet::reason(&error, &job.to), "a mail is tried again");
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep(backoff.next_wait()) => {}
             () = stop.cancelled() => {}
         }
-        pause *= 2;
     }
 }

@@ -86,7 +86,7 @@ impl Client {
     /// A client without credentials.
     pub fn new(address: SocketAddr) -> Self {
         Self {
-            http: reqwest::Client::new(),
+            http: crate::http_client(),
             address,
             token: None,
             feeds: None,

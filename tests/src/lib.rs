@@ -26,6 +26,14 @@ use std::time::Duration;
 /// what an idle one does.
 pub const DEADLINE: Duration = Duration::from_mins(1);
 
+/// A plain HTTP client. The server's build gives reqwest TLS without a provider of cryptography,
+/// which each process then has to name.
+pub fn http_client() -> reqwest::Client {
+    // Another client of the process may have named it already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::new()
+}
+
 /// Waits for what must come.
 ///
 /// # Panics

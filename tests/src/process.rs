@@ -269,7 +269,7 @@ impl WorkerProcess {
         });
         eventually("a mail worker that is ready", async || {
             let url = format!("http://127.0.0.1:{port}/readyz");
-            let response = reqwest::get(url).await.ok()?;
+            let response = crate::http_client().get(url).send().await.ok()?;
             response.status().is_success().then_some(())
         })
         .await;

@@ -44,7 +44,7 @@ impl Worker {
     async fn page(&self, path: &str) -> (u16, String) {
         eventually("the worker's health page", async || {
             let url = format!("http://127.0.0.1:{}{path}", self.port);
-            let response = reqwest::get(url).await.ok()?;
+            let response = talksy_tests::http_client().get(url).send().await.ok()?;
             Some((response.status().as_u16(), response.text().await.ok()?))
         })
         .await

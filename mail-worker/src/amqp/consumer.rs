@@ -14,6 +14,7 @@ use lapin::{Channel, Connection, Consumer};
 use metrics::{counter, gauge};
 use moka::sync::Cache;
 use secrecy::SecretString;
+use talksy_domain::backoff::Backoff;
 use talksy_domain::clock::{Clock, SystemClock};
 use talksy_domain::error::chain;
 use talksy_domain::id::MailJobId;
@@ -40,7 +41,7 @@ const COUNT_EVERY: Duration = Duration::from_secs(10);
 const REMEMBERED: u64 = 10_000;
 const REMEMBER: Duration = Duration::from_hours(1);
 
-/// The pauses between tries to connect: doubling, with up to a half at random.
+/// The waits between tries to connect.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
@@ -111,30 +112,30 @@ impl AmqpConsumer {
         abandon: CancellationToken,
     ) -> Result<(), AmqpError> {
         let mut running = JoinSet::new();
-        let mut pause = FIRST_PAUSE;
+        let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
+        let mut said = false;
         while !stop.is_cancelled() {
             let error = match self.consume(&mut running, &stop, &abandon).await {
                 Ok(()) => break,
                 Err(Interruption::NotConnected(error)) if error.is_fatal() => return Err(error),
                 Err(Interruption::NotConnected(error)) => error,
                 Err(Interruption::Lost(error)) => {
-                    pause = FIRST_PAUSE;
+                    backoff.reset();
+                    said = false;
                     error
                 }
             };
             let reason = chain(&error);
             // Said once for each time that the broker goes away.
-            if pause == FIRST_PAUSE {
+            if !std::mem::replace(&mut said, true) {
                 tracing::warn!(error = %reason, "waiting for RabbitMQ");
             }
             self.state.send_replace(ConsumerState::Waiting(reason));
             gauge!(CONSUMING).set(0);
-            let jitter = pause.mul_f64(rand::random_range(0.0..0.5));
             tokio::select! {
-                () = tokio::time::sleep(pause + jitter) => {}
+                () = tokio::time::sleep(backoff.next_wait()) => {}
                 () = stop.cancelled() => {}
             }
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
         finish(&mut running, &abandon).await;
         Ok(())

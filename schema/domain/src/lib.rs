@@ -7,7 +7,7 @@
 //!
 //! What may know what, from the bottom up; a test holds every import to it:
 //!
-//! 1. words that all share: [`id`], [`seq`], [`clock`], [`text`], [`page`], [`cursor`], [`error`],
+//! 1. words that all share: [`id`], [`seq`], [`clock`], [`backoff`], [`text`], [`page`], [`cursor`], [`error`],
 //!    [`limits`], [`viewer`], [`metrics`]
 //! 2. models, and the ports that keep them
 //! 3. [`events`]: what is told to all instances, and how it is published; [`access`]: the one
@@ -18,6 +18,7 @@
 
 pub mod access;
 pub mod auth;
+pub mod backoff;
 pub mod chats;
 pub mod clock;
 pub mod cursor;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use talksy_domain::backoff::Backoff;
 use talksy_domain::clock::Timestamp;
 use talksy_domain::error::PortError;
 use tokio::sync::watch;
@@ -13,7 +14,7 @@ use tokio::time::Instant;
 /// How long a check of readiness may take.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The pauses between tries at the start: doubling.
+/// The waits between tries at the start.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -159,7 +160,7 @@ async fn prepare(
     waiting: &watch::Sender<Option<String>>,
 ) -> Result<(), StartFailure> {
     let name = backend.name();
-    let mut pause = FIRST_PAUSE;
+    let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
     let mut said = false;
     loop {
         let reason = match backend.prepare().await {
@@ -176,6 +177,7 @@ async fn prepare(
             }
             Err(NotReady::Yet(reason)) => reason,
         };
+        let pause = backoff.next_wait();
         if Instant::now() + pause >= deadline {
             return Err(StartFailure::TimedOut {
                 backend: name,
@@ -189,7 +191,6 @@ async fn prepare(
             said = true;
         }
         tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 

@@ -157,7 +157,8 @@ pub(super) fn is_log_filter(text: &str) -> bool {
 }
 
 pub(super) fn is_collector_url(text: &str) -> bool {
-    Url::parse(text).is_ok_and(|url| url.scheme() == "http" && url.query().is_none())
+    Url::parse(text)
+        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.query().is_none())
 }
 
 pub(super) fn is_public_url(text: &str) -> bool {

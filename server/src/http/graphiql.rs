@@ -1,7 +1,6 @@
 //! `/graphiql`: the explorer's page and assets, built into the binary, compressed. Without a build
 //! there is a page that says how to make one.
 
-use std::fmt::Write as _;
 use std::io::Read as _;
 
 use axum::extract::Path;
@@ -62,10 +61,7 @@ fn file(path: &str, packed: EmbeddedFile, headers: &HeaderMap) -> Response {
     let gzip = accepts_gzip(headers);
     let mut tag = String::with_capacity(40);
     tag.push('"');
-    for byte in &packed.metadata.sha256_hash()[..16] {
-        // Writing to memory cannot fail.
-        let _ = write!(tag, "{byte:02x}");
-    }
+    tag.push_str(&hex::encode(&packed.metadata.sha256_hash()[..16]));
     tag.push_str(if gzip { "-gzip\"" } else { "\"" });
     let known = headers
         .get(IF_NONE_MATCH)

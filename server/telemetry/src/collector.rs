@@ -1,45 +1,43 @@
-//! The way to the collector: HTTP/1.1 over a plain socket, one connection a batch. The exporter
-//! has a thread of its own, so that blocking on it harms nobody, and a collector stands beside
-//! the process, so that there is no TLS: a whole HTTP client would be most of a megabyte for that.
+//! The way to the collector: OpenTelemetry's own HTTP client, which says once when batches no
+//! longer arrive, and once when they do again.
 
-use std::io::{self, Read as _, Write as _};
-use std::net::{TcpStream, ToSocketAddrs as _};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
+use reqwest::blocking::Client;
 
-/// How long it may take to connect, and each read and write.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Longest head of an answer; all that counts of it is the status.
-const MAX_HEAD: usize = 16 * 1024;
+/// How long a batch may take on its way.
+const EXPORT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A client of the collector.
-#[derive(Debug, Default)]
+/// A client of the collector. It blocks, which the exporter's own thread is there for.
+#[derive(Debug)]
 pub(crate) struct Collector {
+    client: Client,
     /// Whether the last batch did not arrive, so that a change is logged and nothing else.
     away: AtomicBool,
 }
 
-#[async_trait]
-impl HttpClient for Collector {
-    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        let answer = send(&request);
-        match &answer {
-            Ok(status) if (200..300).contains(status) => {
-                if self.away.swap(false, Ordering::Relaxed) {
-                    tracing::info!("traces are exported again");
-                }
-            }
-            Ok(status) => self.missed(&format!("the collector answers {status}")),
-            Err(error) => self.missed(&error.to_string()),
-        }
-        Ok(Response::builder().status(answer?).body(Bytes::new())?)
-    }
-}
-
 impl Collector {
+    /// A client over HTTP or, with the system's authorities, HTTPS.
+    ///
+    /// # Errors
+    /// Where TLS cannot be set up.
+    pub(crate) fn new() -> Result<Self, reqwest::Error> {
+        // Another one may be installed by now, which is just as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        // The blocking client must not be built on a thread that runs asynchronous tasks.
+        let client = || Client::builder().timeout(EXPORT_TIMEOUT).build();
+        let outcome = thread::scope(|scope| scope.spawn(client).join());
+        let client = outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        Ok(Self {
+            client,
+            away: AtomicBool::new(false),
+        })
+    }
+
     fn missed(&self, reason: &str) {
         if !self.away.swap(true, Ordering::Relaxed) {
             tracing::warn!(reason, "traces are not exported");
@@ -47,78 +45,29 @@ impl Collector {
     }
 }
 
-/// Sends a request and tells the answer's status.
-fn send(request: &Request<Bytes>) -> io::Result<u16> {
-    let invalid = |what| io::Error::new(io::ErrorKind::InvalidInput, what);
-    let url = request.uri();
-    if url.scheme_str() != Some("http") {
-        return Err(invalid("the collector's URL must begin with `http://`"));
-    }
-    let authority = url
-        .authority()
-        .ok_or_else(|| invalid("the collector's URL has no host"))?;
-    let mut head = format!(
-        "{} {} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\ncontent-length: {}\r\n",
-        request.method(),
-        url.path_and_query().map_or("/", |path| path.as_str()),
-        request.body().len(),
-    )
-    .into_bytes();
-    for (name, value) in request.headers() {
-        head.extend_from_slice(name.as_str().as_bytes());
-        head.extend_from_slice(b": ");
-        head.extend_from_slice(value.as_bytes());
-        head.extend_from_slice(b"\r\n");
-    }
-    head.extend_from_slice(b"\r\n");
-
-    // An IPv6 address is in brackets in a URL only.
-    let host = authority.host();
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let mut stream = connect(host, authority.port_u16().unwrap_or(80))?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    stream.write_all(&head)?;
-    stream.write_all(request.body())?;
-    let head = read_head(&mut stream)?;
-    status(&head).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it is no HTTP"))
-}
-
-/// Reads an answer up to its body, which a server may keep open behind it.
-fn read_head(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
-    let mut head = Vec::new();
-    let mut buffer = [0; 1024];
-    while head.len() < MAX_HEAD && !head.windows(4).any(|end| end == b"\r\n\r\n") {
-        match stream.read(&mut buffer)? {
-            0 => break,
-            read => head.extend_from_slice(&buffer[..read]),
+#[async_trait]
+impl HttpClient for Collector {
+    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let answer = self.client.send_bytes(request).await;
+        match &answer {
+            Ok(response) if response.status().is_success() => {
+                if self.away.swap(false, Ordering::Relaxed) {
+                    tracing::info!("traces are exported again");
+                }
+            }
+            Ok(response) => self.missed(&format!("the collector answers {}", response.status())),
+            Err(error) => self.missed(&error.to_string()),
         }
+        answer
     }
-    Ok(head)
-}
-
-fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
-    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the collector has no address");
-    for address in (host, port).to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, PATIENCE) {
-            Ok(stream) => return Ok(stream),
-            Err(error) => failure = error,
-        }
-    }
-    Err(failure)
-}
-
-/// The status of an answer: `HTTP/1.1 200 OK`.
-fn status(answer: &[u8]) -> Option<u16> {
-    let rest = answer.strip_prefix(b"HTTP/1.")?.get(1..)?;
-    let digits = rest.strip_prefix(b" ")?.get(..3)?;
-    std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
-    use std::thread;
+
+    use futures_util::FutureExt as _;
 
     use super::*;
 
@@ -141,42 +90,46 @@ mod tests {
         (url, served)
     }
 
-    fn post(url: &str) -> Request<Bytes> {
+    /// The status that the collector answers; `None` where there is no answer.
+    fn post(collector: &Collector, url: &str) -> Option<u16> {
         let request = Request::post(url).header("content-type", "application/x-protobuf");
-        request.body(Bytes::from_static(b"spans")).unwrap()
+        let request = request.body(Bytes::from_static(b"spans")).unwrap();
+        let answer = collector.send_bytes(request).now_or_never();
+        let answer = answer.expect("the client blocks");
+        answer.ok().map(|response| response.status().as_u16())
     }
 
     #[test]
     fn a_batch_is_posted_and_the_status_told() {
+        let collector = Collector::new().unwrap();
         let (url, served) = answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
-        assert_eq!(send(&post(&url)).unwrap(), 200);
+        assert_eq!(post(&collector, &url), Some(200));
+        assert!(!collector.away.load(Ordering::Relaxed));
         let request = served.join().unwrap();
-        assert!(request.starts_with("POST /v1/traces HTTP/1.1\r\nhost: 127.0.0.1:"));
+        assert!(
+            request.starts_with("POST /v1/traces HTTP/1.1\r\n"),
+            "{request}"
+        );
         assert!(request.contains("\r\ncontent-length: 5\r\n"));
         assert!(request.contains("\r\ncontent-type: application/x-protobuf\r\n"));
-
-        let (url, served) = answering("HTTP/1.1 503 Busy\r\nretry-after: 1\r\n\r\nlater");
-        assert_eq!(send(&post(&url)).unwrap(), 503);
-        served.join().unwrap();
     }
 
     #[test]
-    fn what_cannot_be_sent_is_an_error() {
-        let (url, served) = answering("220 mail.example.org\r\n");
-        assert_eq!(
-            send(&post(&url)).unwrap_err().kind(),
-            io::ErrorKind::InvalidData
-        );
-        served.join().unwrap();
-        // Nobody listens there any more.
-        assert_eq!(
-            send(&post(&url)).unwrap_err().kind(),
-            io::ErrorKind::ConnectionRefused
-        );
-        let encrypted = url.replace("http:", "https:");
-        assert_eq!(
-            send(&post(&encrypted)).unwrap_err().kind(),
-            io::ErrorKind::InvalidInput
-        );
+    fn a_batch_that_does_not_arrive_is_noticed_until_one_does() {
+        let collector = Collector::new().unwrap();
+        let away = || collector.away.load(Ordering::Relaxed);
+        let busy = "HTTP/1.1 503 Busy\r\ncontent-length: 5\r\n\r\nlater";
+        for answer in [busy, "220 mail.example.org\r\n"] {
+            let (url, served) = answering(answer);
+            assert_ne!(post(&collector, &url), Some(200));
+            assert!(away());
+            served.join().unwrap();
+            // Nobody listens there any more.
+            assert_eq!(post(&collector, &url), None);
+            let (url, served) = answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+            assert_eq!(post(&collector, &url), Some(200));
+            assert!(!away());
+            served.join().unwrap();
+        }
     }
 }

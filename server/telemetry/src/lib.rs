@@ -56,8 +56,11 @@ pub enum TelemetryError {
     /// The exporter of traces.
     #[error("traces cannot be exported")]
     Traces(#[from] opentelemetry_otlp::ExporterBuildError),
-    /// The collector's URL asks for TLS, which is not spoken with it.
-    #[error("traces are exported over plain HTTP: `{0}` must be an `http://` URL")]
+    /// The client of the collector.
+    #[error("traces cannot be exported")]
+    Collector(#[from] reqwest::Error),
+    /// The collector's URL is none of HTTP.
+    #[error("traces are exported over HTTP: `{0}` must be an `http://` or `https://` URL")]
     CollectorUrl(&'static str),
 }
 

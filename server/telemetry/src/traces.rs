@@ -44,14 +44,16 @@ impl Traces {
             .find_map(|name| Some((*name, std::env::var(name).ok().filter(|v| !v.is_empty())?)));
         match (options.otlp_endpoint, configured) {
             (None, None) => return Ok(None),
-            (None, Some((name, url))) if !url.starts_with("http://") => {
+            (None, Some((name, url)))
+                if !(url.starts_with("http://") || url.starts_with("https://")) =>
+            {
                 return Err(TelemetryError::CollectorUrl(name));
             }
             _ => {}
         }
         let mut exporter = opentelemetry_otlp::SpanExporter::builder()
             .with_http()
-            .with_http_client(Collector::default());
+            .with_http_client(Collector::new()?);
         if let Some(base) = options.otlp_endpoint {
             exporter = exporter.with_endpoint(format!("{}/v1/traces", base.trim_end_matches('/')));
         }

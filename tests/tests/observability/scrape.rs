@@ -38,7 +38,7 @@ impl Page {
     pub async fn of(address: SocketAddr) -> Self {
         let text = eventually("a page of metrics", async || {
             let url = format!("http://{address}/metrics");
-            let response = reqwest::get(url).await.ok()?;
+            let response = talksy_tests::http_client().get(url).send().await.ok()?;
             let kind = response.headers()["content-type"]
                 .to_str()
                 .unwrap()

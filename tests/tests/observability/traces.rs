@@ -61,7 +61,7 @@ impl Collector {
         let spans = self.spans.lock();
         let names: Vec<_> = spans.iter().map(|span| span.name.clone()).collect();
         let mut spans = spans.iter();
-        let found = spans.find(|span| span.name == name && hex(&span.trace_id) == TRACE);
+        let found = spans.find(|span| span.name == name && hex::encode(&span.trace_id) == TRACE);
         match found {
             Some(span) => span.clone(),
             None => panic!("no span `{name}` in the trace: {names:?}"),
@@ -75,12 +75,6 @@ async fn take(State(spans): State<Arc<Mutex<Vec<Span>>>>, body: Bytes) -> Status
     let scopes = resources.flat_map(|resource| resource.scope_spans);
     spans.lock().extend(scopes.flat_map(|scope| scope.spans));
     StatusCode::OK
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 /// Asks for a code as a caller whose trace goes on.
@@ -104,7 +98,7 @@ async fn stop(mut server: ServerProcess) {
 /// The path that every sign-in takes, whatever carries the mail.
 fn assert_one_trace(collector: &Collector) {
     let request = collector.span("POST /graphql");
-    assert_eq!(hex(&request.parent_span_id), CALLER);
+    assert_eq!(hex::encode(&request.parent_span_id), CALLER);
     let operation = collector.span("mutation");
     assert_eq!(operation.parent_span_id, request.span_id);
     let store = collector.span("issue");

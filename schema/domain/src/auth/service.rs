@@ -240,9 +240,7 @@ impl AuthService {
         }
         self.admit(self.policy.verify_ip, client).await?;
         let key = self.code_key(&address);
-        let hidden = key.0.iter().fold(String::with_capacity(64), |hex, byte| {
-            hex + &format!("{byte:02x}")
-        });
+        let hidden = hex::encode(key.0);
         let decision = self
             .limiter
             .check(self.policy.verify_address, &hidden)

@@ -4,10 +4,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::backoff::retry_unavailable;
 use super::context::FeedContext;
 use super::error::FeedError;
 use super::feed::Feed;
+use super::retry::retry_unavailable;
 use crate::chats::model::ChatKind;
 use crate::events::event::{Event, Interest, Topic};
 use crate::events::hub::{Receiver, Signal};

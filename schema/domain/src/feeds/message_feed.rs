@@ -11,10 +11,10 @@ use std::time::Duration;
 use metrics::counter;
 use tokio::time::Instant;
 
-use super::backoff::retry_unavailable;
 use super::chat_subscription::ChatSubscription;
 use super::error::FeedError;
 use super::feed::Feed;
+use super::retry::retry_unavailable;
 use super::sequencer::Sequencer;
 use crate::events::event::{Event, Published};
 use crate::events::hub::Signal;

@@ -5,7 +5,6 @@
 //! delivers and reads from the store what the bus did not bring. The other feeds carry absolute
 //! state, so that doubling is harmless, and send the state again after an interruption.
 
-pub(crate) mod backoff;
 pub(crate) mod chat_feed;
 pub(crate) mod chat_subscription;
 pub(crate) mod context;
@@ -16,6 +15,7 @@ pub(crate) mod message_feed;
 pub(crate) mod policy;
 pub(crate) mod presence_feed;
 pub(crate) mod receipt_feed;
+pub(crate) mod retry;
 pub(crate) mod sequencer;
 pub(crate) mod service;
 pub(crate) mod typing_feed;

@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 
-use super::backoff::retry_unavailable;
 use super::chat_subscription::ChatSubscription;
 use super::error::FeedError;
 use super::feed::Feed;
+use super::retry::retry_unavailable;
 use crate::chats::model::ReadReceipt;
 use crate::events::event::Event;
 use crate::events::hub::Signal;

@@ -3,10 +3,10 @@
 
 use tokio::time::{Instant, sleep_until};
 
-use super::backoff::retry_unavailable;
 use super::chat_subscription::ChatSubscription;
 use super::error::FeedError;
 use super::feed::Feed;
+use super::retry::retry_unavailable;
 use crate::events::event::Event;
 use crate::events::hub::Signal;
 use crate::id::{ChatId, UserId};

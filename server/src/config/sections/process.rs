@@ -49,9 +49,9 @@ section! {
 section! {
     /// Where traces go.
     pub struct TelemetryConfig {
-        /// The base URL of an OpenTelemetry collector that takes OTLP over plain HTTP. Without it
-        /// `OTEL_EXPORTER_OTLP_ENDPOINT` decides, and without that nothing is traced. How many
-        /// requests are traced is set by `OTEL_TRACES_SAMPLER` and `OTEL_TRACES_SAMPLER_ARG`.
+        /// The base URL of an OpenTelemetry collector that takes OTLP over HTTP, or HTTPS with
+        /// the system's authorities. Without it `OTEL_EXPORTER_OTLP_ENDPOINT` decides, and without
+        /// that nothing is traced. How many requests are traced is set by `OTEL_TRACES_SAMPLER` and `OTEL_TRACES_SAMPLER_ARG`.
         otlp_endpoint: Option<String> = None, such as "http://127.0.0.1:4318",
             must "be a URL such as `http://127.0.0.1:4318`" =>
                 |telemetry| telemetry.otlp_endpoint.as_deref().is_none_or(is_collector_url);

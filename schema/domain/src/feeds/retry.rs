@@ -2,29 +2,25 @@
 
 use std::time::Duration;
 
+use crate::backoff::Backoff;
 use crate::error::{PortError, chain};
 
-/// The pauses between tries: 50 ms, doubling up to 2 s.
-#[derive(Debug)]
-pub(super) struct Backoff(Duration);
+/// The waits between tries: 50 ms, doubling up to 2 s.
+pub(super) const fn backoff() -> Backoff {
+    Backoff::new(Duration::from_millis(50), Duration::from_secs(2))
+}
 
-impl Backoff {
-    pub(super) const fn new() -> Self {
-        Self(Duration::from_millis(50))
-    }
-
-    pub(super) async fn pause(&mut self, error: &PortError) {
-        tracing::debug!(error = %chain(error), "a live feed waits for a backend");
-        tokio::time::sleep(self.0).await;
-        self.0 = (self.0 * 2).min(Duration::from_secs(2));
-    }
+/// Waits for the next try.
+pub(super) async fn pause(backoff: &mut Backoff, error: &PortError) {
+    tracing::debug!(error = %chain(error), "a live feed waits for a backend");
+    tokio::time::sleep(backoff.next_wait()).await;
 }
 
 /// Evaluates a `Future<Output = Result<T, impl Into<FeedError>>>` until it yields something other
 /// than that a backend is not available.
 macro_rules! retry_unavailable {
     ($attempt:expr) => {{
-        let mut backoff = $crate::feeds::backoff::Backoff::new();
+        let mut backoff = $crate::feeds::retry::backoff();
         loop {
             let outcome = $attempt
                 .await
@@ -33,7 +29,7 @@ macro_rules! retry_unavailable {
                 .as_ref()
                 .map_err($crate::feeds::error::FeedError::unavailable)
             {
-                Err(Some(error)) => backoff.pause(error).await,
+                Err(Some(error)) => $crate::feeds::retry::pause(&mut backoff, error).await,
                 _ => break outcome,
             }
         }
