@@ -66,7 +66,7 @@ async fn an_answer_s_header_its_errors_and_the_log_name_the_same_request() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_id_is_taken_from_a_trusted_proxy_alone_and_only_where_it_is_sane() {
     let app = TestApp::builder()
-        .config(|config| config.http.trusted_proxies = vec!["127.0.0.1".parse().unwrap()])
+        .config(|config| config.http.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()])
         .start()
         .await;
     let client = app.client();
