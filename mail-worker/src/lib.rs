@@ -5,10 +5,10 @@
 
 pub mod amqp;
 pub mod cli;
-mod discreet;
 mod health;
 pub mod metrics;
 pub mod queue;
+mod redact;
 pub mod run;
 pub mod templates;
 pub mod transport;

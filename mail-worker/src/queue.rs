@@ -16,8 +16,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, error_span};
 
-use crate::discreet;
 use crate::metrics::{GIVEN_UP, QUEUE_DEPTH, RETRIES};
+use crate::redact;
 use crate::worker::MailWorker;
 
 /// How many jobs wait at most.
@@ -133,11 +133,11 @@ async fn do_job(worker: Arc<MailWorker>, job: MailJob, stop: CancellationToken) 
         let last = attempt == TRIES || stop.is_cancelled();
         if !error.is_transient() || last {
             counter!(GIVEN_UP).increment(1);
-            tracing::error!(job = %job.id, attempt, error = %discreet::reason(&error, &job.to), "a mail was not sent");
+            tracing::error!(job = %job.id, attempt, error = %redact::reason(&error, &job.to), "a mail was not sent");
             return;
         }
         counter!(RETRIES).increment(1);
-        tracing::warn!(job = %job.id, attempt, error = %discreet::reason(&error, &job.to), "a mail is tried again");
+        tracing::warn!(job = %job.id, attempt, error = %redact::reason(&error, &job.to), "a mail is tried again");
         tokio::select! {
             () = tokio::time::sleep(backoff.next_wait()) => {}
             () = stop.cancelled() => {}

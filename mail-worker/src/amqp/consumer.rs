@@ -28,9 +28,9 @@ use tracing::Instrument as _;
 use super::connection::{AmqpError, Connector, InvalidAmqpUrl};
 use super::topology::Topology;
 use super::{AmqpOptions, transfer};
-use crate::discreet;
 use crate::metrics::{CONSUMING, GIVEN_UP, QUEUE_DEPTH, RETRIES};
 use crate::queue::job_span;
+use crate::redact;
 use crate::worker::{JobError, MailWorker};
 
 /// How often the broker is asked how many jobs wait.
@@ -311,7 +311,7 @@ impl Shared {
             *done = true;
             return Outcome::Done;
         };
-        let reason = discreet::reason(&error, &job.to);
+        let reason = redact::reason(&error, &job.to);
         let next = usize::try_from(failed).unwrap_or(usize::MAX);
         if error.is_transient()
             && let Some((_, pause)) = self.topology.retries.get(next)
