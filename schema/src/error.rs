@@ -1,6 +1,8 @@
 //! How an error of the domain becomes one of GraphQL: the one place where both meet.
 
-use async_graphql::{Enum, ErrorExtensions as _};
+use std::sync::Arc;
+
+use async_graphql::Enum;
 use talksy_domain::error::{ApiError, PortError};
 
 /// Why a field was refused. Made from any error of the domain by `?`.
@@ -16,17 +18,15 @@ impl<E: Into<ApiError>> From<E> for ResolverError {
     }
 }
 
+/// The error keeps the domain's as its source: whoever writes the answer makes the extensions of
+/// it, and logs its fault.
 impl From<ResolverError> for async_graphql::Error {
     fn from(ResolverError(error): ResolverError) -> Self {
-        Self::new(error.message).extend_with(|_, extensions| {
-            extensions.set("code", error.code.as_str());
-            if let Some(field) = error.field {
-                extensions.set("field", field);
-            }
-            if let Some(seconds) = error.retry_after {
-                extensions.set("retryAfter", seconds);
-            }
-        })
+        Self {
+            message: error.message.clone(),
+            source: Some(Arc::new(error)),
+            extensions: None,
+        }
     }
 }
 

@@ -7,7 +7,6 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_graphql::{Request, Response};
 use async_trait::async_trait;
 use axum::Router;
 use futures_util::StreamExt as _;
@@ -26,11 +25,10 @@ use tokio::time::{Instant, timeout_at};
 use crate::adapters::backend::StartFailure;
 use crate::adapters::{Adapters, StartError, observed};
 use crate::config::Config;
-use crate::execution::Execution;
-use crate::http::errors::server_error;
+use crate::graphql::response::error_payload;
+use crate::graphql::{Answer, Executor, Payload, Prepared};
 use crate::http::listener::serve;
-use crate::http::response::error_payload;
-use crate::http::{self, Application, CheckedDocument, Payload};
+use crate::http::{self, Application};
 use crate::lifecycle::Shutdown;
 use crate::metrics::{Held, PRESENCE_CONNECTIONS};
 use crate::operator;
@@ -92,7 +90,7 @@ impl Server {
         let services = Services::new(observed(adapters.ports.clone()), config.into());
         let schema = schema::schema(services.clone());
         let app = App {
-            execution: Execution::new(schema, services.clone()),
+            executor: Executor::new(schema, services.clone()),
             services: services.clone(),
             adapters: adapters.clone(),
             clock: Arc::clone(&environment.clock),
@@ -208,7 +206,7 @@ impl App {
 
 /// What the transports see.
 struct App {
-    execution: Execution,
+    executor: Executor,
     services: Services,
     adapters: Adapters,
     clock: Arc<dyn Clock>,
@@ -222,20 +220,16 @@ impl Application for App {
         Ok(self.services.auth.authenticate(token).await?)
     }
 
-    async fn execute(&self, request: Request) -> Response {
+    async fn execute(&self, prepared: Prepared) -> Answer {
         match self.prepared() {
-            Ok(()) => self.execution.execute(request).await,
-            Err(refusal) => Response::from_errors(vec![server_error(&refusal)]),
+            Ok(()) => self.executor.execute(prepared).await,
+            Err(refusal) => Answer::from(&refusal),
         }
     }
 
-    fn subscribe(
-        &self,
-        request: Request,
-        document: Arc<CheckedDocument>,
-    ) -> BoxStream<'static, Payload> {
+    fn subscribe(&self, prepared: Prepared) -> BoxStream<'static, Payload> {
         match self.prepared() {
-            Ok(()) => self.execution.subscribe(request, document),
+            Ok(()) => self.executor.subscribe(prepared),
             Err(refusal) => stream::iter([error_payload(&refusal)]).boxed(),
         }
     }

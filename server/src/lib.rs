@@ -8,12 +8,11 @@ pub mod adapters;
 pub mod app;
 pub mod cli;
 pub mod config;
-pub mod execution;
+pub mod graphql;
 pub mod http;
 pub mod keys;
 pub mod lifecycle;
 mod metrics;
-pub mod nulls;
 mod operator;
 pub mod telemetry;
 

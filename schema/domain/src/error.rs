@@ -2,6 +2,7 @@
 //! take for a client.
 
 use std::error::Error as StdError;
+use std::sync::Arc;
 
 /// Why a port could not do its work. The cause is for the log, never for a client.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -29,7 +30,7 @@ pub enum PortError {
 /// A shareable error cause.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error(transparent)]
-pub struct Cause(std::sync::Arc<dyn StdError + Send + Sync>);
+pub struct Cause(Arc<dyn StdError + Send + Sync>);
 
 impl Cause {
     /// Keeps any error as a cause.
@@ -152,7 +153,7 @@ impl ErrorCode {
 
 /// What a client is told of a failure: the one form every service error and port error takes
 /// before it leaves the domain.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct ApiError {
     /// The stable code.
     pub code: ErrorCode,
@@ -162,7 +163,19 @@ pub struct ApiError {
     pub field: Option<&'static str>,
     /// Seconds until a retry may succeed, at least 1.
     pub retry_after: Option<u64>,
+    /// What failed, for the log alone. Whoever tells the client logs it, once.
+    pub fault: Option<Arc<PortError>>,
 }
+
+/// Two errors are equal that a client cannot tell apart.
+impl PartialEq for ApiError {
+    fn eq(&self, other: &Self) -> bool {
+        let told = |error: &Self| (error.code, error.field, error.retry_after);
+        told(self) == told(other) && self.message == other.message
+    }
+}
+
+impl Eq for ApiError {}
 
 impl ApiError {
     /// An error with neither field nor retry time.
@@ -172,6 +185,7 @@ impl ApiError {
             message: message.into(),
             field: None,
             retry_after: None,
+            fault: None,
         }
     }
 
@@ -179,6 +193,13 @@ impl ApiError {
     #[must_use]
     pub fn field(mut self, field: &'static str) -> Self {
         self.field = Some(field);
+        self
+    }
+
+    /// Keeps what failed, for the log.
+    #[must_use]
+    pub fn fault(mut self, fault: &PortError) -> Self {
+        self.fault = Some(Arc::new(fault.clone()));
         self
     }
 
@@ -200,27 +221,20 @@ impl From<&Invalid> for ApiError {
     }
 }
 
-/// The boundary: a fault is logged here once, with its chain, and the client is told no more
-/// than that it happened.
+/// The client is told no more than that it happened.
 impl From<&PortError> for ApiError {
     fn from(error: &PortError) -> Self {
-        let chain = chain(error);
-        match error {
-            PortError::Unavailable { backend, .. } => {
-                tracing::warn!(backend, error = %chain, "backend unavailable");
-                Self::new(
-                    ErrorCode::Unavailable,
-                    "The service is not available at the moment. Try again shortly.",
-                )
-            }
-            PortError::Corrupt { .. } => {
-                tracing::error!(error = %chain, "corrupt record");
-                Self::new(
-                    ErrorCode::Internal,
-                    "The server failed to read a record. It has been logged.",
-                )
-            }
-        }
+        let told = match error {
+            PortError::Unavailable { .. } => Self::new(
+                ErrorCode::Unavailable,
+                "The service is not available at the moment. Try again shortly.",
+            ),
+            PortError::Corrupt { .. } => Self::new(
+                ErrorCode::Internal,
+                "The server failed to read a record. It has been logged.",
+            ),
+        };
+        told.fault(error)
     }
 }
 

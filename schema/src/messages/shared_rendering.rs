@@ -6,8 +6,7 @@
 //! viewers. Everything else is executed for each subscriber; that is slower and just as right.
 
 use async_graphql::parser::types::{
-    DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, Selection,
-    SelectionSet,
+    ExecutableDocument, OperationDefinition, OperationType, Selection, SelectionSet,
 };
 use async_graphql::{Name, Value, Variables};
 use sha2::{Digest as _, Sha256};
@@ -58,14 +57,18 @@ fn shared_fields(type_name: &str) -> Option<Fields> {
 }
 
 impl SharedOperation {
-    /// Looks at a parsed operation; `None` where it has to be executed for each subscriber.
+    /// Looks at an operation of a document; `None` where it has to be executed for each subscriber,
+    /// as it has where the document has other operations too.
     pub fn of(
         text: &str,
         document: &ExecutableDocument,
+        operation: &OperationDefinition,
         operation_name: Option<&str>,
         variables: &Variables,
     ) -> Option<Self> {
-        let operation = pick(document, operation_name)?;
+        if document.operations.iter().count() != 1 {
+            return None;
+        }
         let plain = operation.ty == OperationType::Subscription && operation.directives.is_empty();
         let [root] = operation.selection_set.node.items.as_slice() else {
             return None;
@@ -129,22 +132,6 @@ impl SharedOperation {
             after,
             key: key(text, operation_name),
         })
-    }
-}
-
-fn pick<'a>(
-    document: &'a ExecutableDocument,
-    operation_name: Option<&str>,
-) -> Option<&'a OperationDefinition> {
-    match (&document.operations, operation_name) {
-        (DocumentOperations::Single(operation), None) => Some(&operation.node),
-        (DocumentOperations::Multiple(operations), None) if operations.len() == 1 => {
-            operations.values().next().map(|operation| &operation.node)
-        }
-        (DocumentOperations::Multiple(operations), Some(name)) if operations.len() == 1 => {
-            operations.get(name).map(|operation| &operation.node)
-        }
-        _ => None,
     }
 }
 
@@ -254,7 +241,9 @@ mod tests {
 
     fn look(text: &str, variables: serde_json::Value) -> Option<SharedOperation> {
         let document = parse_query(text).unwrap();
-        SharedOperation::of(text, &document, None, &Variables::from_json(variables))
+        let (_, operation) = document.operations.iter().next().unwrap();
+        let variables = Variables::from_json(variables);
+        SharedOperation::of(text, &document, &operation.node, None, &variables)
     }
 
     #[test]

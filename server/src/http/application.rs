@@ -2,22 +2,17 @@
 //! adapters; the transports know only this.
 
 use std::any::Any;
-use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use talksy_domain::clock::Timestamp;
 use talksy_domain::error::ApiError;
 use talksy_domain::viewer::Viewer;
 
-use super::guard::CheckedDocument;
+use crate::graphql::{Answer, Payload, Prepared};
 
 /// What the transports need from the application behind them.
-///
-/// Each request carries, as request data, a [`talksy_domain::viewer::Authentication`] and a
-/// [`talksy_domain::viewer::ClientInfo`], and its document already parsed.
 #[async_trait]
 pub trait Application: Send + Sync + 'static {
     /// Proves a bearer token.
@@ -26,17 +21,11 @@ pub trait Application: Send + Sync + 'static {
     /// `TOKEN_EXPIRED`, `UNAUTHENTICATED`, or `UNAVAILABLE` where a backend is down.
     async fn authenticate(&self, token: &str) -> Result<Viewer, ApiError>;
 
-    /// Executes a query or mutation. Error codes need not be complete: the transports complete
-    /// them, see [`super::errors::complete`].
-    async fn execute(&self, request: async_graphql::Request) -> async_graphql::Response;
+    /// Executes a query or mutation.
+    async fn execute(&self, prepared: Prepared) -> Answer;
 
-    /// Runs a subscription: its serialized payloads, in order. Payloads are made of responses by
-    /// [`super::response::payload`].
-    fn subscribe(
-        &self,
-        request: async_graphql::Request,
-        document: Arc<CheckedDocument>,
-    ) -> BoxStream<'static, Payload>;
+    /// Runs a subscription: its serialized payloads, in order.
+    fn subscribe(&self, prepared: Prepared) -> BoxStream<'static, Payload>;
 
     /// Called once a socket or event stream is acknowledged for a viewer: the user is online
     /// until the guard is dropped.
@@ -63,13 +52,4 @@ pub trait Application: Send + Sync + 'static {
 
     /// The present time, by the application's clock.
     fn now(&self) -> Timestamp;
-}
-
-/// One payload of an operation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Payload {
-    /// A serialized GraphQL response (`{"data":…}`), UTF-8 JSON on one line: one `next`.
-    Next(Bytes),
-    /// The operation ends with these serialized errors (a JSON array).
-    Error(Bytes),
 }

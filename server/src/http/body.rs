@@ -11,7 +11,8 @@ use serde_json::value::RawValue;
 use talksy_domain::error::ErrorCode;
 
 use super::reply::Malformed;
-use super::request::{NO_QUERY, Params, from_object};
+use crate::graphql::Params;
+use crate::graphql::operation::{NO_QUERY, from_object};
 
 /// The operations of a POST.
 #[derive(Debug)]

@@ -12,6 +12,8 @@ use talksy_domain::error::{ApiError, ErrorCode};
 use talksy_domain::viewer::{Authentication, ClientInfo};
 
 use super::application::Application;
+use crate::graphql::errors::log_fault;
+use crate::graphql::{Answer, Guard, Params, Prepared, prepare};
 
 /// Longest user agent that is kept, in characters.
 const MAX_USER_AGENT: usize = 256;
@@ -33,7 +35,7 @@ impl Caller {
             Some(Err(refusal)) => Authentication::Refused(refusal),
             Some(Ok(token)) => match app.authenticate(token).await {
                 Ok(viewer) => Authentication::SignedIn(viewer),
-                Err(refusal) => Authentication::Refused(refusal),
+                Err(refusal) => Authentication::Refused(logged(refusal)),
             },
         };
         Self {
@@ -41,6 +43,21 @@ impl Caller {
             client: client_info(trusted, parts),
         }
     }
+
+    /// Checks a request of this caller and chooses its operation.
+    ///
+    /// # Errors
+    /// See [`prepare`].
+    pub(super) fn prepare(&self, guard: &Guard, params: Params) -> Result<Prepared, Box<Answer>> {
+        prepare(guard, params, &self.authentication, &self.client)
+    }
+}
+
+/// Logs why credentials could not be proved: once, though every field that needs them is refused.
+fn logged(mut refusal: ApiError) -> ApiError {
+    log_fault(&refusal);
+    refusal.fault = None;
+    refusal
 }
 
 /// Whether a trusted proxy brought the request.

@@ -2,11 +2,9 @@
 //! request, decides the status; what a request means is decided in `request`, and how long
 //! answers are written in `sse`.
 
-use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use async_graphql::{Name, Response as GraphqlResponse, Value};
 use axum::extract::{Query, Request, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use bytes::{BufMut as _, Bytes, BytesMut};
@@ -21,14 +19,12 @@ use tracing::Instrument as _;
 
 use super::body::{self, Operations};
 use super::client::Caller;
-use super::errors::{complete, server_error};
-use super::guard::OperationType;
 use super::media::{Accepted, Media, is_json};
-use super::observe::Operation;
 use super::reply::{self, Malformed};
-use super::request::{NO_QUERY, Params, Prepared, prepare};
-use super::response::{Encoded, encode, encode_error};
 use super::{Transports, sse, ws};
+use crate::graphql::metering::Metered;
+use crate::graphql::operation::{NO_QUERY, Variables};
+use crate::graphql::{Answer, OperationType, Params, Prepared};
 
 /// `POST /graphql`.
 pub(super) async fn post(State(server): State<Arc<Transports>>, request: Request) -> Response {
@@ -60,7 +56,7 @@ pub(super) async fn post(State(server): State<Arc<Transports>>, request: Request
     let caller = Caller::of(&*server.app, &server.config.trusted_proxies, &parts).await;
     match operations {
         Operations::One(params) => {
-            let prepared = prepare(&server.guard, *params, &caller);
+            let prepared = caller.prepare(&server.guard, *params);
             finish(&server, prepared, &caller, media, accepted.stream).await
         }
         Operations::Batch(batch) => many(&server, batch, &caller, media).await,
@@ -82,11 +78,8 @@ pub(super) async fn get(State(server): State<Arc<Transports>>, request: Request)
         Err(malformed) => return malformed.reply(accepted.response),
     };
     let caller = Caller::of(&*server.app, &server.config.trusted_proxies, &parts).await;
-    match prepare(&server.guard, params, &caller) {
-        Ok(Prepared {
-            kind: OperationType::Mutation,
-            ..
-        }) => Malformed::new(
+    match caller.prepare(&server.guard, params) {
+        Ok(prepared) if prepared.operation.kind() == OperationType::Mutation => Malformed::new(
             StatusCode::METHOD_NOT_ALLOWED,
             ErrorCode::BadUserInput,
             "A mutation is sent by POST.",
@@ -111,18 +104,19 @@ pub(super) async fn method_not_allowed() -> Response {
 
 async fn finish(
     server: &Arc<Transports>,
-    prepared: Result<Prepared, Box<async_graphql::ServerError>>,
+    prepared: Result<Prepared, Box<Answer>>,
     caller: &Caller,
     media: Media,
     stream: bool,
 ) -> Response {
-    let encoded = match prepared {
-        Ok(prepared) if prepared.kind == OperationType::Subscription && stream => {
+    let answer = match prepared {
+        Ok(prepared) if is_subscription(&prepared) && stream => {
             return sse::subscription(server, prepared, caller, media);
         }
         Ok(prepared) => execute(server, prepared).await,
-        Err(error) => encode_error(*error),
+        Err(refused) => *refused,
     };
+    let encoded = answer.encode();
     match media {
         Media::EventStream => sse::single(encoded),
         Media::GraphqlResponse | Media::Json => reply::graphql(media, encoded),
@@ -141,27 +135,31 @@ async fn many(
     }
     let mut body = BytesMut::new();
     for params in batch {
-        let encoded = match prepare(&server.guard, params, caller) {
+        let answer = match caller.prepare(&server.guard, params) {
             Ok(prepared) => execute(server, prepared).await,
-            Err(error) => encode_error(*error),
+            Err(refused) => *refused,
         };
         body.put_u8(if body.is_empty() { b'[' } else { b',' });
-        body.extend_from_slice(&encoded.body);
+        body.extend_from_slice(&answer.encode().body);
     }
     body.put_u8(b']');
     let body: Bytes = body.freeze();
     reply::uncached(StatusCode::OK, media.content_type(), body)
 }
 
-async fn execute(server: &Arc<Transports>, prepared: Prepared) -> Encoded {
-    if prepared.kind == OperationType::Subscription {
-        return encode_error(server_error(&ApiError::new(
+fn is_subscription(prepared: &Prepared) -> bool {
+    prepared.operation.kind() == OperationType::Subscription
+}
+
+async fn execute(server: &Arc<Transports>, prepared: Prepared) -> Answer {
+    if is_subscription(&prepared) {
+        return Answer::from(&ApiError::new(
             ErrorCode::BadUserInput,
             "Subscriptions are served over WebSocket (`graphql-transport-ws`), or as an event \
              stream to requests that say `Accept: text/event-stream`.",
-        )));
+        ));
     }
-    encode(run(server, prepared, ()).await)
+    run(server, prepared, ()).await
 }
 
 /// Executes a query or mutation. A mutation that has begun runs to its end even if its client
@@ -171,18 +169,17 @@ pub(super) async fn run(
     server: &Arc<Transports>,
     prepared: Prepared,
     held: impl Send + 'static,
-) -> GraphqlResponse {
+) -> Answer {
     let app = Arc::clone(&server.app);
-    let operation = Operation::of(&prepared);
-    let span = operation.span();
-    let request = prepared.request;
-    let response = if prepared.kind == OperationType::Mutation {
+    let metered = Metered::of(&prepared.operation);
+    let span = metered.span();
+    let answer = if prepared.operation.kind() == OperationType::Mutation {
         server
             .tasks
             .spawn(
                 async move {
                     let _held = held;
-                    app.execute(request).await
+                    app.execute(prepared).await
                 }
                 .instrument(span)
                 .in_current_span(),
@@ -190,19 +187,18 @@ pub(super) async fn run(
             .await
             .ok()
     } else {
-        AssertUnwindSafe(app.execute(request))
+        AssertUnwindSafe(app.execute(prepared))
             .catch_unwind()
             .instrument(span)
             .await
             .ok()
     };
-    let mut response = response.unwrap_or_else(|| {
+    let answer = answer.unwrap_or_else(|| {
         tracing::error!("an operation panicked");
-        GraphqlResponse::from_errors(vec![server_error(&panicked())])
+        Answer::from(&panicked())
     });
-    complete(&mut response);
-    operation.ended(&server.names, &response);
-    response
+    metered.ended(&server.names, &answer);
+    answer
 }
 
 /// What a client is told of a panic.
@@ -255,7 +251,7 @@ fn read_get(parts: &Parts, accepted: Accepted) -> Result<(Media, Params), Malfor
     let media = accepted.response.ok_or_else(not_acceptable)?;
     let Query(params) = Query::<GetParams>::try_from_uri(&parts.uri)
         .map_err(|_| Malformed::bad("The URL's query component is not form-encoded."))?;
-    let variables: Option<BTreeMap<Name, Value>> = json_parameter("variables", params.variables)?;
+    let variables: Option<Variables> = json_parameter("variables", params.variables)?;
     let extensions = json_parameter("extensions", params.extensions)?;
     let params = Params {
         query: params.query,

@@ -3,24 +3,19 @@
 //!
 //! Owns protocols and status codes; its limits are declared with the other settings, in `config`.
 //! Must not know the schema's types, the services or the adapters: all of that is behind
-//! [`Application`]. A request goes from its transport through `request` (the [`guard`], the choice
-//! of the operation) to the application, and its answer through [`response`], where it becomes
-//! bytes.
+//! [`Application`]. What a request means, and how its answer becomes bytes, is
+//! [`crate::graphql`]'s.
 
 pub mod application;
 mod body;
 pub mod client;
-pub mod errors;
 mod graphiql;
 mod graphql;
-pub mod guard;
 pub(crate) mod listener;
 mod media;
 mod observe;
 mod pages;
 mod reply;
-mod request;
-pub mod response;
 mod sse;
 mod ws;
 
@@ -36,10 +31,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
-pub use application::{Application, Payload};
-pub use guard::{CheckedDocument, Guard};
+pub use application::Application;
 
 use crate::config::HttpConfig;
+use crate::graphql::Guard;
+use crate::graphql::metering::Names;
 
 /// What all transports share.
 struct Transports {
@@ -47,7 +43,7 @@ struct Transports {
     config: HttpConfig,
     guard: Guard,
     sdl: Bytes,
-    names: observe::Names,
+    names: Arc<Names>,
     /// One for each socket and event stream that may still be opened.
     connections: Arc<Semaphore>,
     shutdown: CancellationToken,
@@ -70,7 +66,7 @@ pub fn router(
 ) -> Router {
     let guard = Guard::new(config.query.clone());
     let sdl = Bytes::from(app.sdl());
-    let names = observe::Names::new(&app.sdl());
+    let names = Arc::new(Names::new(&app.sdl()));
     let cors = cors(&config.cors_origins);
     let graphiql = config.graphiql;
     let connections = config.websocket.max_sockets.min(Semaphore::MAX_PERMITS);

@@ -7,9 +7,8 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, StatusCode};
 use talksy_domain::error::{ApiError, ErrorCode};
 
-use super::errors::server_error;
 use super::media::Media;
-use super::response::{Encoded, encode_error};
+use crate::graphql::{Answer, Encoded};
 
 /// A response with this body, that no cache keeps and no browser takes for anything else: a page
 /// of another origin cannot run it as a script.
@@ -66,7 +65,8 @@ impl Malformed {
             Some(Media::GraphqlResponse) => Media::GraphqlResponse,
             _ => Media::Json,
         };
-        let body: Bytes = encode_error(server_error(&ApiError::new(self.code, self.message))).body;
+        let answer = Answer::from(&ApiError::new(self.code, self.message));
+        let body: Bytes = answer.encode().body;
         let mut response = uncached(self.status, media.content_type(), body);
         if self.status == StatusCode::METHOD_NOT_ALLOWED {
             response

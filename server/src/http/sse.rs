@@ -20,13 +20,12 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 
 use super::Transports;
-use super::application::Payload;
 use super::client::Caller;
 use super::media::Media;
-use super::observe::{self, RequestId};
+use super::observe;
 use super::reply::{self, Malformed};
-use super::request::Prepared;
-use super::response::{Encoded, error_payload};
+use crate::graphql::response::error_payload;
+use crate::graphql::{Encoded, Payload, Prepared, RequestId, metering};
 use crate::metrics::Held;
 
 /// Opens the stream, and keeps it open.
@@ -64,9 +63,9 @@ pub(super) fn subscription(
         Authentication::SignedIn(viewer) => Some(*viewer),
         Authentication::Anonymous | Authentication::Refused(_) => None,
     };
-    let id = RequestId::current(server);
+    let id = RequestId::current().unwrap_or_else(|| observe::new_id(server));
     let feed = Feed {
-        payloads: observe::subscribe(server, prepared, id.clone()),
+        payloads: subscribe(server, prepared, id.clone()),
         id,
         end: end(Arc::clone(server), viewer).boxed(),
         server: Arc::clone(server),
@@ -83,6 +82,17 @@ pub(super) fn subscription(
         Some((Ok::<_, Infallible>(event), feed))
     });
     respond(Body::from_stream(stream::iter([Ok(COMMENT)]).chain(events)))
+}
+
+/// Runs a subscription, watched.
+pub(super) fn subscribe(
+    server: &Transports,
+    prepared: Prepared,
+    id: RequestId,
+) -> BoxStream<'static, Payload> {
+    let operation = prepared.operation.clone();
+    let names = Arc::clone(&server.names);
+    metering::subscription(names, &operation, id, || server.app.subscribe(prepared))
 }
 
 fn respond(body: Body) -> Response {

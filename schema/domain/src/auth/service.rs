@@ -80,10 +80,7 @@ impl AuthError {
             Self::CodeJustSent(wait) | Self::TooMany(wait) => {
                 refuse(ErrorCode::RateLimited).retry_after(*wait)
             }
-            Self::MailDown(error) => {
-                tracing::warn!(error = %crate::error::chain(error), "a sign-in mail was not queued");
-                refuse(ErrorCode::Unavailable)
-            }
+            Self::MailDown(error) => refuse(ErrorCode::Unavailable).fault(error),
             Self::WrongCode => refuse(ErrorCode::OtpInvalid).field("code"),
             Self::CodeExpired => refuse(ErrorCode::OtpExpired).field("code"),
             Self::Token(TokenProblem::Expired) => refuse(ErrorCode::TokenExpired),

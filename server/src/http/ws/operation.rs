@@ -5,12 +5,11 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 
-use super::super::application::Payload;
 use super::super::graphql::panicked;
-use super::super::observe::RequestId;
-use super::super::response::error_payload;
 use super::outbox::{Operation, Outbox};
 use super::protocol::{self, Protocol};
+use crate::graphql::response::error_payload;
+use crate::graphql::{Payload, RequestId};
 
 /// Sends an operation's payloads as they come, waiting while the socket's outbox is full.
 pub(super) async fn run(mut running: Running, mut payloads: BoxStream<'static, Payload>) {

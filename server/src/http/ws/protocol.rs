@@ -7,7 +7,7 @@ use axum::extract::ws::Utf8Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::super::request::from_object;
+use crate::graphql::operation::from_object;
 
 /// Longest operation id, in bytes. Clients send counters and UUIDs.
 const MAX_ID: usize = 256;

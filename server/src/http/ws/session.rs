@@ -17,17 +17,18 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::super::Transports;
-use super::super::application::Payload;
 use super::super::client::{Caller, not_bearer, strip_bearer};
 use super::super::graphql::run as execute;
-use super::super::guard::OperationType;
-use super::super::observe::{self, RequestId};
-use super::super::request::{Params, Prepared, from_object, prepare};
-use super::super::response::{error_payload, payload};
+use super::super::observe;
+use super::super::sse::subscribe;
 use super::close::Close;
 use super::operation::{self, Running};
 use super::outbox::{Bounds, Operation, Outbox, StartError, When};
 use super::protocol::{self, Incoming, Protocol};
+use crate::graphql::errors::log_fault;
+use crate::graphql::operation::from_object;
+use crate::graphql::response::error_payload;
+use crate::graphql::{OperationType, Params, Payload, Prepared, RequestId};
 
 /// A bearer token, or why what was sent is none.
 pub(super) type Credentials = Result<Box<str>, ApiError>;
@@ -200,6 +201,7 @@ impl Session {
     /// The close for refused credentials; in the older protocol a message comes before it.
     fn refuse(&mut self, refusal: &ApiError) -> Result<(), Close> {
         self.phase = Phase::Refused;
+        log_fault(refusal);
         let close = Close::refused(refusal);
         match self.protocol.refusal(&refusal.message) {
             None => Err(close),
@@ -234,8 +236,8 @@ impl Session {
                 return Ok(());
             }
         }
-        match prepare(&self.server.guard, params, &self.caller) {
-            Ok(prepared) if prepared.kind == OperationType::Mutation => {
+        match self.caller.prepare(&self.server.guard, params) {
+            Ok(prepared) if prepared.operation.kind() == OperationType::Mutation => {
                 let Ok(slot) = Arc::clone(&self.mutations).try_acquire_owned() else {
                     self.refuse_operation(id, || self.too_many());
                     return Ok(());
@@ -243,9 +245,8 @@ impl Session {
                 self.start(id, prepared, Some(slot))
             }
             Ok(prepared) => self.start(id, prepared, None),
-            Err(error) => {
-                let response = async_graphql::Response::from_errors(vec![*error]);
-                self.refuse_operation(id, || self::payload(response));
+            Err(refused) => {
+                self.refuse_operation(id, || refused.payload());
                 Ok(())
             }
         }
@@ -258,7 +259,7 @@ impl Session {
         slot: Option<OwnedSemaphorePermit>,
     ) -> Result<(), Close> {
         let operation = Operation::new(id, self.protocol.next_prefix(id));
-        let request = RequestId::new(&self.server);
+        let request = observe::new_id(&self.server);
         let running = Running {
             protocol: self.protocol,
             outbox: Arc::clone(&self.outbox),
@@ -283,7 +284,7 @@ impl Session {
     }
 
     fn refuse_operation(&self, id: &str, payload: impl FnOnce() -> Payload) {
-        let payload = RequestId::new(&self.server).within(payload);
+        let payload = observe::new_id(&self.server).within(payload);
         let (Payload::Next(errors) | Payload::Error(errors)) = payload;
         self.outbox.reply(self.protocol.error(id, &errors));
     }
@@ -302,11 +303,11 @@ fn payloads(
     slot: Option<OwnedSemaphorePermit>,
     request: RequestId,
 ) -> BoxStream<'static, Payload> {
-    if prepared.kind == OperationType::Subscription {
-        return observe::subscribe(server, prepared, request);
+    if prepared.operation.kind() == OperationType::Subscription {
+        return subscribe(server, prepared, request);
     }
     let server = Arc::clone(server);
-    let answer = async move { payload(execute(&server, prepared, slot).await) };
+    let answer = async move { execute(&server, prepared, slot).await.payload() };
     stream::once(request.around("socket operation", answer)).boxed()
 }
 
@@ -324,7 +325,10 @@ fn watch(
                 end = revoked => {
                     let close = match end {
                         Ok(()) => Close::REVOKED,
-                        Err(refusal) => Close::refused(&refusal),
+                        Err(refusal) => {
+                            log_fault(&refusal);
+                            Close::refused(&refusal)
+                        }
                     };
                     return outbox.close(close, When::Now);
                 }

@@ -22,9 +22,9 @@ const CAPACITY: u64 = 10_000;
 
 /// Senders of a moment ago.
 #[derive(Clone)]
-pub(super) struct Senders(Cache<UserId, Option<User>>);
+pub(super) struct SenderCache(Cache<UserId, Option<User>>);
 
-impl Senders {
+impl SenderCache {
     pub(super) fn new() -> Self {
         let cache = Cache::builder()
             .max_capacity(CAPACITY)

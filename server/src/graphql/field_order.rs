@@ -2,7 +2,9 @@
 //! specification, section 7.2.2). async-graphql answers in the order in which they were resolved.
 
 use async_graphql::indexmap::IndexMap;
-use async_graphql::parser::types::{ExecutableDocument, Selection, SelectionSet};
+use async_graphql::parser::types::{
+    ExecutableDocument, OperationDefinition, Selection, SelectionSet,
+};
 use async_graphql::{Name, Value};
 
 /// How deep fragments are followed. The query guard admits less.
@@ -14,12 +16,10 @@ const MAX_DEPTH: usize = 64;
 pub(super) struct Order(IndexMap<Name, Order>);
 
 impl Order {
-    /// The order of the operation that a request with this `operationName` runs.
-    pub(super) fn of(document: &ExecutableDocument, operation_name: Option<&str>) -> Self {
+    /// The order of an operation of the document.
+    pub(super) fn of(document: &ExecutableDocument, operation: &OperationDefinition) -> Self {
         let mut order = Self::default();
-        if let Some(operation) = super::chosen(document, operation_name) {
-            order.add(document, &operation.selection_set.node, 0);
-        }
+        order.add(document, &operation.selection_set.node, 0);
         order
     }
 
@@ -81,7 +81,11 @@ mod tests {
     fn ordered(query: &str, operation: Option<&str>, answer: &str) -> String {
         let document = parse_query(query).unwrap();
         let mut answer: Value = serde_json::from_str(answer).unwrap();
-        Order::of(&document, operation).apply(&mut answer);
+        let named =
+            |name: Option<&Name>| operation.is_none() || name.map(Name::as_str) == operation;
+        let mut operations = document.operations.iter();
+        let (_, chosen) = operations.find(|(name, _)| named(*name)).unwrap();
+        Order::of(&document, &chosen.node).apply(&mut answer);
         serde_json::to_string(&answer).unwrap()
     }
 

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::time::Instant;
 
 use super::*;
+use crate::graphql::response::Answer;
 
 /// `getIntrospectionQuery` of graphql-js 16.15.0 with every option on, as `GraphiQL` sends it.
 const INTROSPECTION: &str = include_str!("tests/introspection.graphql");
@@ -33,12 +34,8 @@ fn refused(guard: &Guard, text: &str) -> Refused {
     let error = *guard
         .check(text)
         .expect_err("the document should be refused");
-    let code = match error.extensions.as_ref().and_then(|all| all.get("code")) {
-        Some(async_graphql::Value::String(code)) => code.clone(),
-        other => panic!("no code but {other:?}"),
-    };
     Refused {
-        code,
+        code: Answer::refused(error.clone()).code().to_owned(),
         at: error.locations.first().map(|pos| (pos.line, pos.column)),
         message: error.message,
     }
@@ -438,7 +435,7 @@ fn the_operation_is_chosen_by_name_or_is_the_only_one() {
     let kind = |text: &str, name: Option<&str>| {
         passes(&guard, text)
             .operation(name)
-            .map(|operation| operation.node.ty)
+            .map(|(_, operation)| operation.node.ty)
             .map_err(|refusal| (refusal.code, refusal.message))
     };
     let two = "query A{a} mutation B{b}";

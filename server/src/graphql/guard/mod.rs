@@ -10,8 +10,8 @@ mod measure;
 use std::sync::Arc;
 
 use async_graphql::parser::parse_query;
-use async_graphql::parser::types::{DocumentOperations, ExecutableDocument, OperationDefinition};
-use async_graphql::{Pos, Positioned, ServerError};
+use async_graphql::parser::types::{ExecutableDocument, OperationDefinition};
+use async_graphql::{Name, Pos, Positioned, ServerError};
 use moka::sync::Cache;
 use talksy_domain::error::{ApiError, ErrorCode};
 
@@ -37,7 +37,11 @@ const MAX_INTROSPECTION_LISTS: u32 = 2;
 pub struct CheckedDocument {
     text: Arc<str>,
     document: ExecutableDocument,
+    operations: Vec<Chosen>,
 }
+
+/// An operation of a document, and its name where it has one.
+type Chosen = (Option<Name>, Arc<Positioned<OperationDefinition>>);
 
 impl CheckedDocument {
     /// The document's source text.
@@ -50,33 +54,23 @@ impl CheckedDocument {
         &self.document
     }
 
-    /// The operation that a request with this `operationName` runs (`GetOperation` in the
-    /// GraphQL specification).
+    /// The operation that a request with this `operationName` runs, and its own name where the
+    /// document names its operations (`GetOperation` in the GraphQL specification).
     ///
     /// # Errors
     /// `GRAPHQL_VALIDATION_FAILED` where none has the name, or several lack one to choose by.
-    pub fn operation(
-        &self,
-        name: Option<&str>,
-    ) -> Result<&Positioned<OperationDefinition>, ApiError> {
+    pub(super) fn operation(&self, name: Option<&str>) -> Result<Chosen, ApiError> {
         let refuse = |message| Err(ApiError::new(ErrorCode::GraphqlValidationFailed, message));
-        match (&self.document.operations, name) {
-            (DocumentOperations::Single(operation), None) => Ok(operation),
-            (DocumentOperations::Multiple(operations), Some(name))
-                if operations.contains_key(name) =>
-            {
-                Ok(&operations[name])
+        match (&*self.operations, name) {
+            ([only], None) => Ok(only.clone()),
+            (_, None) => {
+                refuse("The document has several operations: name one in `operationName`.".into())
             }
-            (DocumentOperations::Multiple(operations), None) => {
-                let mut all = operations.values();
-                match (all.next(), all.next()) {
-                    (Some(only), None) => Ok(only),
-                    _ => refuse(
-                        "The document has several operations: name one in `operationName`.".into(),
-                    ),
+            (operations, Some(name)) => {
+                let named = |(known, _): &&Chosen| known.as_deref() == Some(name);
+                if let Some(chosen) = operations.iter().find(named) {
+                    return Ok(chosen.clone());
                 }
-            }
-            (_, Some(name)) => {
                 let name: String = name.chars().take(64).collect();
                 refuse(format!("The document has no operation named `{name}`."))
             }
@@ -127,9 +121,14 @@ impl Guard {
         let document = self.parse(text)?;
         self.weigh(&document)?;
         let text: Arc<str> = text.into();
+        let operations = document.operations.iter();
+        let operations = operations
+            .map(|(name, operation)| (name.cloned(), Arc::new(operation.clone())))
+            .collect();
         let checked = Arc::new(CheckedDocument {
             text: Arc::clone(&text),
             document,
+            operations,
         });
         if self.limits.cache_bytes > 0 {
             self.checked.insert(text, Arc::clone(&checked));

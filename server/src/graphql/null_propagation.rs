@@ -8,12 +8,10 @@
 use std::collections::HashMap;
 
 use async_graphql::parser::types::{
-    BaseType, ExecutableDocument, FieldDefinition, OperationType, Selection, SelectionSet, Type,
-    TypeKind, TypeSystemDefinition,
+    BaseType, ExecutableDocument, FieldDefinition, OperationDefinition, OperationType, Selection,
+    SelectionSet, Type, TypeKind, TypeSystemDefinition,
 };
 use async_graphql::{Name, PathSegment, Positioned, Response, Value};
-
-use crate::execution::chosen;
 
 /// The types of all fields, by the schema.
 #[derive(Debug)]
@@ -54,12 +52,9 @@ impl NullRules {
     pub fn apply(
         &self,
         document: &ExecutableDocument,
-        name: Option<&str>,
+        operation: &OperationDefinition,
         response: &mut Response,
     ) {
-        let Some(operation) = chosen(document, name) else {
-            return;
-        };
         let root = match operation.ty {
             OperationType::Query => "Query",
             OperationType::Mutation => "Mutation",
@@ -248,7 +243,8 @@ mod tests {
             .map(|at| ServerError::new("no", None).with_path(path(at)))
             .collect();
         let document = parse_query(query).unwrap();
-        NullRules::new(SDL).apply(&document, None, &mut response);
+        let (_, operation) = document.operations.iter().next().unwrap();
+        NullRules::new(SDL).apply(&document, &operation.node, &mut response);
         response.data
     }
 

@@ -1,8 +1,11 @@
-//! The last place an error passes before it leaves: every one has an `extensions.code`, and
-//! nothing internal gets out. Knows how async-graphql reports each kind of error.
+//! The last place an error passes before it leaves: every one gets its `extensions.code` here, a
+//! fault is logged here and nowhere else, and nothing internal gets out. Knows how async-graphql
+//! reports each kind of error.
+
+use std::sync::Arc;
 
 use async_graphql::{ErrorExtensionValues, Response, ServerError};
-use talksy_domain::error::{ApiError, ErrorCode};
+use talksy_domain::error::{ApiError, ErrorCode, PortError, chain};
 
 /// Most errors of one response; one hostile document can have thousands.
 const MAX_ERRORS: usize = 32;
@@ -15,19 +18,23 @@ const COERCION: [&str; 4] = [
     "Invalid value for variable",
 ];
 
-/// A refusal as a GraphQL error without location.
+/// A refusal as a GraphQL error without location, to be completed.
 pub fn server_error(refusal: &ApiError) -> ServerError {
     let mut error = ServerError::new(refusal.message.as_str(), None);
-    let mut extensions = ErrorExtensionValues::default();
-    extensions.set("code", refusal.code.as_str());
-    if let Some(field) = refusal.field {
-        extensions.set("field", field);
-    }
-    if let Some(seconds) = refusal.retry_after {
-        extensions.set("retryAfter", seconds);
-    }
-    error.extensions = Some(extensions);
+    error.source = Some(Arc::new(refusal.clone()));
     error
+}
+
+/// Logs the fault behind an error that a client is told in another form than a response.
+pub fn log_fault(error: &ApiError) {
+    let Some(fault) = &error.fault else { return };
+    let chain = chain(&**fault);
+    match &**fault {
+        PortError::Unavailable { backend, .. } => {
+            tracing::warn!(backend, error = %chain, "backend unavailable");
+        }
+        PortError::Corrupt { .. } => tracing::error!(error = %chain, "corrupt record"),
+    }
 }
 
 /// Gives every error of a response its code, and hides and logs what is internal.
@@ -38,12 +45,36 @@ pub fn complete(response: &mut Response) {
     }
 }
 
+fn extend(extensions: &mut ErrorExtensionValues, refusal: &ApiError) {
+    extensions.set("code", refusal.code.as_str());
+    if let Some(field) = refusal.field {
+        extensions.set("field", field);
+    }
+    if let Some(seconds) = refusal.retry_after {
+        extensions.set("retryAfter", seconds);
+    }
+}
+
 fn complete_error(error: &mut ServerError) {
+    let refusal = error.source::<ApiError>().cloned();
+    let too_large = error.path.is_empty() && error.message == "Query is too complex.";
+    if too_large {
+        // async-graphql has only a message for it.
+        "The operation asks for too many objects at once. Ask for smaller pages."
+            .clone_into(&mut error.message);
+    }
     let extensions = error.extensions.get_or_insert_default();
     if extensions.get("code").is_some() {
         return;
     }
-    let code = if COERCION
+    if let Some(refusal) = refusal {
+        log_fault(&refusal);
+        extend(extensions, &refusal);
+        return;
+    }
+    let code = if too_large {
+        ErrorCode::QueryTooComplex
+    } else if COERCION
         .iter()
         .any(|start| error.message.starts_with(start))
     {

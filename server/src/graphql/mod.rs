@@ -1,0 +1,74 @@
+//! GraphQL over the schema, whatever transport brought the request: what a document costs, which
+//! operation runs, how it is executed, and how its answer becomes bytes.
+//!
+//! A request goes [`guard`] → [`operation`] → [`executor`] → [`errors`] → [`response`]. Each
+//! operation is chosen once, by [`operation::prepare`], and each error completed and logged once,
+//! by [`errors`]. Knows no transport.
+
+pub mod errors;
+pub mod executor;
+pub mod field_order;
+pub mod guard;
+pub mod metering;
+pub mod null_propagation;
+pub mod operation;
+pub mod request_id;
+pub mod response;
+mod sender_cache;
+
+pub use executor::Executor;
+pub use guard::{CheckedDocument, Guard, OperationType};
+pub use operation::{Operation, Params, Prepared, prepare};
+pub use request_id::RequestId;
+pub use response::{Answer, Encoded, Payload};
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    /// The text of every source below a folder of this crate, with its path.
+    fn sources(folder: &str) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        let mut folders = vec![
+            Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("src")
+                .join(folder),
+        ];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|extension| extension == "rs") {
+                    let text = std::fs::read_to_string(&path).unwrap();
+                    found.push((path.display().to_string(), text));
+                }
+            }
+        }
+        assert!(!found.is_empty());
+        found
+    }
+
+    fn names(folder: &str, what: &[&str]) -> Vec<String> {
+        let mut found = Vec::new();
+        for (path, text) in sources(folder) {
+            let lines = text
+                .lines()
+                .filter(|line| !line.trim_start().starts_with("//"));
+            for line in lines {
+                if what.iter().any(|what| line.contains(&format!("{what}::"))) {
+                    found.push(format!("{path}: {line}"));
+                }
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn transports_know_no_schema_and_graphql_no_transport() {
+        let none = Vec::<String>::new();
+        assert_eq!(names("http", &["talksy_schema", "async_graphql"]), none);
+        assert_eq!(names("graphql", &["crate::http", "axum"]), none);
+        assert!(!names("graphql", &["async_graphql"]).is_empty());
+    }
+}

@@ -1,0 +1,199 @@
+//! From the parameters of a GraphQL request, whatever transport brought them, to a request that
+//! is ready to run: checked, parsed, its operation chosen, its caller beside it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_graphql::parser::types::OperationDefinition;
+use async_graphql::{Name, Positioned, Request, ServerError, Value};
+use serde::Deserialize;
+use serde::de::Error as _;
+use talksy_domain::error::{ApiError, ErrorCode};
+use talksy_domain::viewer::{Authentication, ClientInfo};
+
+use super::errors::server_error;
+use super::guard::{CheckedDocument, Guard, OperationType};
+use super::metering;
+use super::response::Answer;
+
+/// What a client is told that sends no document.
+pub const NO_QUERY: &str = "The request has no `query`: send the GraphQL document as a string.";
+
+/// The values of an operation's variables, as the request gives them.
+pub type Variables = BTreeMap<Name, Value>;
+
+/// The parameters of a GraphQL-over-HTTP request. Unknown ones are ignored, as the draft reserves
+/// them for its future.
+#[derive(Debug, Default, Deserialize)]
+pub struct Params {
+    /// The document.
+    pub query: Option<String>,
+    /// Which of its operations to run; empty counts as absent.
+    #[serde(rename = "operationName")]
+    pub operation_name: Option<String>,
+    /// Values of the operation's variables.
+    pub variables: Option<Variables>,
+    /// Left to extensions of the protocol.
+    pub extensions: Option<BTreeMap<String, Value>>,
+}
+
+/// Reads a JSON object. Serde would take an array of its fields for one as well.
+///
+/// # Errors
+/// Where it is none, or a field has the wrong type.
+pub fn from_object<'a, T: Deserialize<'a>>(json: &'a str) -> serde_json::Result<T> {
+    if json.trim_start().starts_with('[') {
+        return Err(serde_json::Error::custom(
+            "expected an object, found an array",
+        ));
+    }
+    serde_json::from_str(json)
+}
+
+/// The operation that a request runs: chosen once, for all that follows.
+#[derive(Clone, Debug)]
+pub struct Operation {
+    document: Arc<CheckedDocument>,
+    definition: Arc<Positioned<OperationDefinition>>,
+    /// The `operationName` of the request.
+    name: Option<String>,
+    /// The name that stands in the document.
+    label: Option<Name>,
+}
+
+impl Operation {
+    /// The document that it is of, with its fragments.
+    pub fn document(&self) -> &CheckedDocument {
+        &self.document
+    }
+
+    /// What it selects.
+    pub fn definition(&self) -> &OperationDefinition {
+        &self.definition.node
+    }
+
+    /// Whether it is a query, a mutation or a subscription.
+    pub fn kind(&self) -> OperationType {
+        self.definition.node.ty
+    }
+
+    /// The name by which the request chose it, where it did.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// The name that it has, where it has one that tells it from others.
+    pub fn label(&self) -> Option<&str> {
+        self.name.as_deref().or(self.label.as_deref())
+    }
+
+    /// A request that runs it, without variables and data.
+    pub(super) fn request(&self) -> Request {
+        let mut request = Request::new(self.document.text().as_ref());
+        request.operation_name.clone_from(&self.name);
+        request.set_parsed_query(self.document.document().clone());
+        request
+    }
+}
+
+/// A request that is ready to run.
+#[derive(Debug)]
+pub struct Prepared {
+    /// What it runs.
+    pub operation: Operation,
+    /// The values of its variables.
+    pub(super) variables: async_graphql::Variables,
+    /// Who asks.
+    pub(super) authentication: Authentication,
+    /// From where.
+    pub(super) client: ClientInfo,
+    extensions: Option<BTreeMap<String, Value>>,
+}
+
+impl Prepared {
+    /// The request as the executor takes it.
+    pub(super) fn into_request(self) -> Request {
+        let mut request = self.operation.request().variables(self.variables);
+        if let Some(extensions) = self.extensions {
+            request.extensions = async_graphql::Extensions(extensions.into_iter().collect());
+        }
+        request.data(self.authentication).data(self.client)
+    }
+}
+
+/// Checks a request's document and chooses its operation.
+///
+/// # Errors
+/// `BAD_USER_INPUT` without a query or a required variable, and all of [`Guard::check`].
+pub fn prepare(
+    guard: &Guard,
+    params: Params,
+    authentication: &Authentication,
+    client: &ClientInfo,
+) -> Result<Prepared, Box<Answer>> {
+    let refused = |error: Box<ServerError>| {
+        let answer = Answer::refused(*error);
+        metering::refused(&answer);
+        Box::new(answer)
+    };
+    let (operation, variables) =
+        choose(guard, params.query, params.operation_name, params.variables).map_err(refused)?;
+    Ok(Prepared {
+        operation,
+        variables,
+        authentication: authentication.clone(),
+        client: client.clone(),
+        extensions: params.extensions,
+    })
+}
+
+fn choose(
+    guard: &Guard,
+    query: Option<String>,
+    name: Option<String>,
+    values: Option<Variables>,
+) -> Result<(Operation, async_graphql::Variables), Box<ServerError>> {
+    let refused = |refusal: ApiError| Box::new(server_error(&refusal));
+    let query = query.ok_or_else(|| refused(ApiError::new(ErrorCode::BadUserInput, NO_QUERY)))?;
+    let document = guard.check(&query)?;
+    let name = name.filter(|name| !name.is_empty());
+    let (label, definition) = document.operation(name.as_deref()).map_err(refused)?;
+    let mut variables = async_graphql::Variables::default();
+    *variables = values.unwrap_or_default();
+    require_variables(&definition, &variables)?;
+    let operation = Operation {
+        document,
+        definition,
+        name,
+        label,
+    };
+    Ok((operation, variables))
+}
+
+/// `CoerceVariableValues` for what needs no schema: a variable of non-null type without default
+/// must be there. async-graphql finds it out only in the resolver that reads it.
+fn require_variables(
+    operation: &Positioned<OperationDefinition>,
+    variables: &async_graphql::Variables,
+) -> Result<(), Box<ServerError>> {
+    for definition in &operation.node.variable_definitions {
+        let variable = &definition.node;
+        let name = &variable.name.node;
+        let missing = match variables.get(name) {
+            None => variable.default_value.is_none(),
+            Some(value) => *value == Value::Null,
+        };
+        if missing && !variable.var_type.node.nullable {
+            let mut error = server_error(&ApiError::new(
+                ErrorCode::BadUserInput,
+                format!(
+                    "The variable `${name}` of type `{}` has no value.",
+                    variable.var_type.node
+                ),
+            ));
+            error.locations.push(definition.pos);
+            return Err(Box::new(error));
+        }
+    }
+    Ok(())
+}
