@@ -41,7 +41,7 @@ async fn server(redis: &RedisServer, other: Option<&TestApp>) -> TestApp {
                 tokens: shared.tokens,
                 secret: shared.secret,
                 codes: adapters.codes(),
-                limiter: adapters.lenient_limiter(),
+                limiter: adapters.lenient_limiter(ports.limiter),
                 presence: adapters.presence(),
                 bus: adapters.bus(),
                 ..ports

@@ -1,7 +1,6 @@
 //! What stands behind the domain's ports. The configuration picks; one function knows how.
 
 pub mod backend;
-mod damage;
 pub mod memory;
 pub mod mongo;
 mod observed;
@@ -212,7 +211,7 @@ fn shared(
     let ports = SharedPorts {
         codes: redis.codes(),
         // Sends go on while Redis is away; codes, which must not be guessed, do not.
-        limiter: redis.lenient_limiter(),
+        limiter: redis.lenient_limiter(Arc::new(MemoryRateLimiter::new(Arc::clone(clock)))),
         presence: redis.presence(),
         bus: redis.bus(),
     };

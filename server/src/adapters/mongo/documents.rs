@@ -14,10 +14,10 @@ use mongodb::bson::{
 };
 use serde::de::DeserializeOwned;
 use talksy_domain::clock::Timestamp;
+use talksy_domain::damage;
 use talksy_domain::page::Window;
 
 use super::fault::{Fault, Why};
-use crate::adapters::damage;
 
 pub(super) use accounts::{SessionDocument, UserDocument, UserKey};
 pub(super) use chats::{

@@ -16,7 +16,6 @@ use talksy_domain::limits::{Decision, RateLimiter, Rule};
 use super::fault::Fault;
 use super::script::Script;
 use super::servers::Servers;
-use crate::adapters::memory::MemoryRateLimiter;
 
 /// The name under which failures are reported.
 const BACKEND: &str = "rate limits";
@@ -94,15 +93,12 @@ impl RateLimiter for RedisRateLimiter {
 /// through at most as many times the quota as there are instances, and stops nobody's messages.
 pub(super) struct LenientRateLimiter {
     redis: Arc<RedisRateLimiter>,
-    local: MemoryRateLimiter,
+    local: Arc<dyn RateLimiter>,
 }
 
 impl LenientRateLimiter {
-    pub(super) fn new(redis: Arc<RedisRateLimiter>, clock: Arc<dyn Clock>) -> Self {
-        Self {
-            redis,
-            local: MemoryRateLimiter::new(clock),
-        }
+    pub(super) fn new(redis: Arc<RedisRateLimiter>, local: Arc<dyn RateLimiter>) -> Self {
+        Self { redis, local }
     }
 }
 

@@ -105,7 +105,6 @@ struct Inner {
     bus: Arc<RedisBus>,
     codes: Arc<RedisCodeStore>,
     limiter: Arc<RedisRateLimiter>,
-    lenient_limiter: Arc<LenientRateLimiter>,
     presence: Arc<RedisPresenceStore>,
     /// Until they are started.
     tasks: Mutex<Option<BusTasks>>,
@@ -146,14 +145,11 @@ impl RedisAdapters {
             Arc::clone(&away),
             Arc::clone(&guard),
         );
-        let limiter = RedisRateLimiter::new(Arc::clone(&servers), Arc::clone(&clock), prefix);
-        let limiter = Arc::new(limiter);
-        let lenient_limiter = LenientRateLimiter::new(Arc::clone(&limiter), clock);
+        let limiter = RedisRateLimiter::new(Arc::clone(&servers), clock, prefix);
         Ok(Self(Arc::new(Inner {
             bus: Arc::new(bus),
             codes: Arc::new(RedisCodeStore::new(Arc::clone(&servers), prefix)),
-            limiter,
-            lenient_limiter: Arc::new(lenient_limiter),
+            limiter: Arc::new(limiter),
             presence: Arc::new(RedisPresenceStore::new(Arc::clone(&servers), prefix, away)),
             prefix: prefix.clone(),
             servers,
@@ -215,9 +211,10 @@ impl RedisAdapters {
         Arc::clone(&self.0.limiter) as _
     }
 
-    /// The rate limits, which each instance keeps by itself while Redis is away.
-    pub fn lenient_limiter(&self) -> Arc<dyn RateLimiter> {
-        Arc::clone(&self.0.lenient_limiter) as _
+    /// The rate limits, for which `local` decides while Redis is not available.
+    pub fn lenient_limiter(&self, local: Arc<dyn RateLimiter>) -> Arc<dyn RateLimiter> {
+        let redis = Arc::clone(&self.0.limiter);
+        Arc::new(LenientRateLimiter::new(redis, local))
     }
 
     /// The presence leases.

@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, Params, Row};
 use talksy_domain::auth::Session;
 use talksy_domain::chats::{Chat, ChatKind, Member, MemberRole};
 use talksy_domain::clock::Timestamp;
+use talksy_domain::damage::{self, or_stand_in};
 use talksy_domain::id::{self, ChatId, MessageId, SessionId, UserId};
 use talksy_domain::mail::EmailAddress;
 use talksy_domain::messages::{ClientMessageId, Message, MessageKind, MessageText};
@@ -16,7 +17,6 @@ use talksy_domain::page::Window;
 use talksy_domain::users::{About, DisplayName, User};
 
 use super::fault::{Fault, Why};
-use crate::adapters::damage::{self, or_stand_in};
 
 /// An id's bytes.
 pub(super) type Key = [u8; 16];

@@ -5,7 +5,7 @@
 use std::fmt::Display;
 
 /// The field's value, or its stand-in where it does not parse.
-pub(super) fn or_stand_in<T, E>(
+pub fn or_stand_in<T, E>(
     value: Result<T, E>,
     record: impl FnOnce() -> String,
     field: &'static str,
@@ -19,11 +19,11 @@ pub(super) fn or_stand_in<T, E>(
 }
 
 /// Reports a record of which parts are stood in for.
-pub(super) fn stood_in_for(record: impl Display) {
+pub fn stood_in_for(record: impl Display) {
     tracing::error!(%record, "a record does not parse and is partly stood in for");
 }
 
 /// Reports a record that is left out of a list.
-pub(super) fn left_out(record: impl Display) {
+pub fn left_out(record: impl Display) {
     tracing::error!(%record, "a record does not parse and is left out");
 }
