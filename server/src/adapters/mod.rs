@@ -2,11 +2,8 @@
 
 pub mod backend;
 pub mod memory;
-pub mod mongo;
 mod observed;
-pub mod redis;
 mod servers;
-pub mod sqlite;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -26,6 +23,9 @@ use talksy_mail_worker::amqp::{AmqpOptions, AmqpQueue, InvalidAmqpUrl};
 use talksy_mail_worker::queue::{self, QueueConsumer};
 use talksy_mail_worker::transport::{FileTransport, SmtpTransport, Transport};
 use talksy_mail_worker::{JobError, MailWorker};
+use talksy_mongo::{MongoOpenError, MongoOptions, MongoStore};
+use talksy_redis::{RedisAdapters, RedisOpenError, RedisOptions};
+use talksy_sqlite::{OpenError, SqliteOptions, SqliteStore};
 
 use crate::app::Environment;
 use crate::config::{Config, ConfigError, StoreLocation};
@@ -35,9 +35,6 @@ use backend::{Backend, Backends, Store};
 pub use observed::observed;
 
 use memory::{MemoryCodeStore, MemoryPresenceStore, MemoryRateLimiter};
-use mongo::{MongoOpenError, MongoOptions, MongoStore};
-use redis::{RedisAdapters, RedisOpenError, RedisOptions};
-use sqlite::{OpenError, SqliteOptions, SqliteStore};
 
 /// The outbox folder's name in the data directory.
 const OUTBOX: &str = "outbox";

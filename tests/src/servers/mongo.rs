@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use secrecy::SecretString;
-use talksy_server::adapters::mongo::{MongoOptions, MongoStore};
+use talksy_mongo::{MongoOptions, MongoStore};
 use tokio::process::Command;
 use tokio::sync::OnceCell;
 

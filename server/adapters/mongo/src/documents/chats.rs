@@ -10,10 +10,10 @@ use talksy_domain::id::{self, ChatId, UserId};
 use talksy_domain::seq::Seq;
 
 use super::{CHATS, MEMBERS, Stored, date, field, id_text, instant, key, some_instant};
-use crate::adapters::mongo::fault::Why;
+use crate::fault::Why;
 
 /// The key of a pair's direct chat: both ids, the smaller first.
-pub(in crate::adapters::mongo) fn pair_key(users: [UserId; 2]) -> Binary {
+pub(crate) fn pair_key(users: [UserId; 2]) -> Binary {
     let mut pair = users.map(id::bytes);
     pair.sort_unstable();
     Binary {
@@ -25,7 +25,7 @@ pub(in crate::adapters::mongo) fn pair_key(users: [UserId; 2]) -> Binary {
 /// A chat.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(in crate::adapters::mongo) struct ChatDocument {
+pub(crate) struct ChatDocument {
     #[serde(rename = "_id")]
     id: Uuid,
     kind: ChatKind,
@@ -43,16 +43,16 @@ pub(in crate::adapters::mongo) struct ChatDocument {
 }
 
 /// A chat as its document has it.
-pub(in crate::adapters::mongo) struct KeptChat {
+pub(crate) struct KeptChat {
     /// The chat, whose end may lag behind its messages.
-    pub(in crate::adapters::mongo) chat: Chat,
+    pub(crate) chat: Chat,
     /// Whether its members are all in.
-    pub(in crate::adapters::mongo) ready: bool,
+    pub(crate) ready: bool,
 }
 
 impl ChatDocument {
     /// A new direct chat of the pair, without members yet.
-    pub(in crate::adapters::mongo) fn direct(chat: &Chat, users: [UserId; 2]) -> Self {
+    pub(crate) fn direct(chat: &Chat, users: [UserId; 2]) -> Self {
         Self {
             id: key(id::bytes(chat.id)),
             kind: chat.kind,
@@ -109,7 +109,7 @@ impl Stored for ChatDocument {
 /// Of a direct chat, what finding it by its other member's name needs.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(in crate::adapters::mongo) struct PairDocument {
+pub(crate) struct PairDocument {
     #[serde(rename = "_id")]
     id: Uuid,
     direct_key: Binary,
@@ -117,17 +117,17 @@ pub(in crate::adapters::mongo) struct PairDocument {
 }
 
 /// A direct chat with its pair.
-pub(in crate::adapters::mongo) struct PeerDocument {
+pub(crate) struct PeerDocument {
     /// The chat.
-    pub(in crate::adapters::mongo) chat: [u8; 16],
+    pub(crate) chat: [u8; 16],
     /// When it was last active.
-    pub(in crate::adapters::mongo) active_at: Timestamp,
+    pub(crate) active_at: Timestamp,
     pair: [[u8; 16]; 2],
 }
 
 impl PeerDocument {
     /// Who is in the chat beside `user`.
-    pub(in crate::adapters::mongo) fn other_than(&self, user: [u8; 16]) -> [u8; 16] {
+    pub(crate) fn other_than(&self, user: [u8; 16]) -> [u8; 16] {
         let [low, high] = self.pair;
         if low == user { high } else { low }
     }
@@ -155,7 +155,7 @@ impl Stored for PairDocument {
 /// A user's membership of a chat. Its `_id` means nothing.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(in crate::adapters::mongo) struct MemberDocument {
+pub(crate) struct MemberDocument {
     chat_id: Uuid,
     user_id: Uuid,
     role: MemberRole,
@@ -167,7 +167,7 @@ pub(in crate::adapters::mongo) struct MemberDocument {
 
 impl MemberDocument {
     /// A plain member who has read nothing.
-    pub(in crate::adapters::mongo) fn new(chat: &Chat, user: UserId) -> Self {
+    pub(crate) fn new(chat: &Chat, user: UserId) -> Self {
         Self {
             chat_id: key(id::bytes(chat.id)),
             user_id: key(id::bytes(user)),
@@ -220,7 +220,7 @@ impl Stored for MemberDocument {
 /// Of a membership, the chat.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(in crate::adapters::mongo) struct ChatOfMember {
+pub(crate) struct ChatOfMember {
     chat_id: Uuid,
 }
 
@@ -240,7 +240,7 @@ impl Stored for ChatOfMember {
 /// Of a membership, the user.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(in crate::adapters::mongo) struct UserOfMember {
+pub(crate) struct UserOfMember {
     user_id: Uuid,
 }
 

@@ -19,13 +19,13 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::super::address::Address;
-use super::super::backoff::Backoff;
-use super::super::fault::Fault;
-use super::super::map::Map;
-use super::super::servers::Servers;
 use super::channels::{Channels, Deserted};
 use super::wire::{Letter, Wire};
+use crate::address::Address;
+use crate::backoff::Backoff;
+use crate::fault::Fault;
+use crate::map::Map;
+use crate::servers::Servers;
 
 /// How often a silent connection is asked whether it still is one.
 const PING_EVERY: Duration = Duration::from_secs(2);

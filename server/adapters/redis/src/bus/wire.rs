@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use talksy_domain::clock::{Entropy as _, SystemEntropy};
 use talksy_domain::events::{Event, Topic};
 
-use super::super::limits::hex;
+use crate::limits::hex;
 
 /// The version of the envelope that this build writes and reads.
 const VERSION: u32 = 1;
@@ -58,7 +58,7 @@ pub(super) enum Letter {
 }
 
 /// How this instance writes and reads.
-pub(in super::super) struct Wire {
+pub(crate) struct Wire {
     prefix: String,
     instance: String,
 }
@@ -66,7 +66,7 @@ pub(in super::super) struct Wire {
 impl Wire {
     /// Channels begin with the prefix. They are not of a numbered database: its number is in
     /// their names.
-    pub(in super::super) fn new(prefix: &str, database: i64) -> Self {
+    pub(crate) fn new(prefix: &str, database: i64) -> Self {
         let mut id = [0; 8];
         // Not from the environment's entropy, which a test may make repeat: two instances of one
         // name would take each other's events for their own.

@@ -11,12 +11,12 @@ use talksy_domain::mail::EmailAddress;
 use talksy_domain::users::{About, DisplayName, User};
 
 use super::{SESSIONS, Stored, USERS, date, field, id_text, instant, key, some_instant};
-use crate::adapters::mongo::fault::Why;
+use crate::fault::Why;
 
 /// A user.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(in crate::adapters::mongo) struct UserDocument {
+pub(crate) struct UserDocument {
     #[serde(rename = "_id")]
     id: Uuid,
     email: String,
@@ -89,7 +89,7 @@ impl Stored for UserDocument {
 
 /// The id of a user.
 #[derive(Deserialize)]
-pub(in crate::adapters::mongo) struct UserKey {
+pub(crate) struct UserKey {
     #[serde(rename = "_id")]
     id: Uuid,
 }
@@ -111,7 +111,7 @@ impl Stored for UserKey {
 /// which is never read as a whole.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(in crate::adapters::mongo) struct SessionDocument {
+pub(crate) struct SessionDocument {
     #[serde(rename = "_id")]
     id: Uuid,
     user_id: Uuid,
@@ -127,7 +127,7 @@ pub(in crate::adapters::mongo) struct SessionDocument {
 
 impl SessionDocument {
     /// The session with the hash of its first token.
-    pub(in crate::adapters::mongo) fn new(session: &Session, token: mongodb::bson::Binary) -> Self {
+    pub(crate) fn new(session: &Session, token: mongodb::bson::Binary) -> Self {
         Self {
             id: key(id::bytes(session.id)),
             user_id: key(id::bytes(session.user_id)),

@@ -19,10 +19,10 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::super::backoff::Backoff;
-use super::super::fault::Fault;
-use super::super::servers::Servers;
 use super::wire::Wire;
+use crate::backoff::Backoff;
+use crate::fault::Fault;
+use crate::servers::Servers;
 
 /// How many events wait to be sent. Beyond, they are lost and their topics remembered.
 const QUEUE: usize = 8_192;

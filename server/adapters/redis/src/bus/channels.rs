@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use talksy_domain::events::{Hub, Topic, TopicWatcher};
 use tokio::sync::{Notify, oneshot};
 
-use super::super::fault::Fault;
+use crate::fault::Fault;
 
 /// Who waits for a confirmation.
 type Waiter = oneshot::Sender<Result<(), Fault>>;

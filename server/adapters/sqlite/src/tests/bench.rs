@@ -39,8 +39,8 @@ async fn through_the_store() -> f64 {
 async fn bare() -> f64 {
     let fixture = Fixture::new().await;
     fixture.store.close().await;
-    let mut conn = super::super::open::connect_writer(&fixture.path(), Duration::ZERO).unwrap();
-    super::super::open::set_up_writer(&conn, 4096).unwrap();
+    let mut conn = crate::open::connect_writer(&fixture.path(), Duration::ZERO).unwrap();
+    crate::open::set_up_writer(&conn, 4096).unwrap();
     let (chat, sender) = (id::bytes(fixture.chat.id), id::bytes(fixture.users[0].id));
     let ids = ids();
     let started = Instant::now();

@@ -9,15 +9,15 @@ use talksy_domain::messages::{ClientMessageId, Message, MessageKind, MessageText
 use talksy_domain::seq::Seq;
 
 use super::{MESSAGES, Stored, date, field, id_bytes, id_text, instant, key, some_instant};
-use crate::adapters::mongo::fault::Why;
+use crate::fault::Why;
 
 /// In the place of a user's id: a message that is news to nobody.
-pub(in crate::adapters::mongo) const UNHEARD: Uuid = Uuid::from_bytes([0; 16]);
+pub(crate) const UNHEARD: Uuid = Uuid::from_bytes([0; 16]);
 
 /// A message.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(in crate::adapters::mongo) struct MessageDocument {
+pub(crate) struct MessageDocument {
     #[serde(rename = "_id")]
     id: Uuid,
     chat_id: Uuid,
@@ -45,7 +45,7 @@ pub(in crate::adapters::mongo) struct MessageDocument {
 
 /// What no two messages of a chat have in common: the sender and their own id for the message, or
 /// the message's id where there is none.
-pub(in crate::adapters::mongo) fn dedup(draft: &Message) -> String {
+pub(crate) fn dedup(draft: &Message) -> String {
     match (draft.sender_id, &draft.client_message_id) {
         (Some(sender), Some(own_id)) => format!("{sender}:{}", own_id.as_str()),
         _ => draft.id.to_string(),
@@ -54,7 +54,7 @@ pub(in crate::adapters::mongo) fn dedup(draft: &Message) -> String {
 
 impl MessageDocument {
     /// The draft as number `seq` of its chat.
-    pub(in crate::adapters::mongo) fn new(draft: &Message, seq: Seq) -> Self {
+    pub(crate) fn new(draft: &Message, seq: Seq) -> Self {
         let sender_id = draft.sender_id.map(|sender| key(id::bytes(sender)));
         let hearing = sender_id.filter(|_| draft.deleted_at.is_none());
         Self {
@@ -127,7 +127,7 @@ impl Stored for MessageDocument {
 
 /// Of a message, its number.
 #[derive(Deserialize)]
-pub(in crate::adapters::mongo) struct SeqDocument {
+pub(crate) struct SeqDocument {
     seq: Seq,
 }
 
@@ -148,7 +148,7 @@ impl Stored for SeqDocument {
 /// there are.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(in crate::adapters::mongo) struct EndDocument {
+pub(crate) struct EndDocument {
     #[serde(rename = "_id")]
     chat_id: Uuid,
     last_seq: Seq,
