@@ -4,9 +4,10 @@
 //! Ids are UUIDs, times are BSON dates (milliseconds), enums and texts their names in the schema.
 //! What is absent is left out, never null.
 
-mod accounts;
 mod chats;
 mod messages;
+mod sessions;
+mod users;
 
 use mongodb::bson::raw::{RawBsonRef, RawDocument};
 use mongodb::bson::{
@@ -19,11 +20,12 @@ use talksy_domain::page::Window;
 
 use super::fault::{Fault, Why};
 
-pub(super) use accounts::{SessionDocument, UserDocument, UserKey};
 pub(super) use chats::{
     ChatDocument, ChatOfMember, KeptChat, MemberDocument, PairDocument, UserOfMember, pair_key,
 };
 pub(super) use messages::{EndDocument, MessageDocument, SeqDocument, UNHEARD, dedup};
+pub(super) use sessions::SessionDocument;
+pub(super) use users::{UserDocument, UserKey};
 
 /// Users.
 pub(super) const USERS: &str = "users";

@@ -52,7 +52,6 @@
 //! search by name, a pattern says the range again. It ignores indexes that are not
 //! unique, so it says nothing of speed.
 
-mod accounts;
 mod call;
 mod chats;
 mod commands;
@@ -71,6 +70,7 @@ mod pair;
 mod send;
 mod sessions;
 mod unread;
+mod users;
 
 use std::fmt;
 use std::num::NonZeroUsize;

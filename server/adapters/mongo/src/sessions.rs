@@ -1,11 +1,14 @@
 //! Sessions and their refresh tokens, one document each, so that every change of one is atomic.
 
+use async_trait::async_trait;
 use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, Document, doc};
-use talksy_domain::auth::{Rotation, Session, TokenHash};
+use talksy_domain::auth::{Rotation, Session, SessionStore, TokenHash};
 use talksy_domain::clock::Timestamp;
+use talksy_domain::error::PortError;
 use talksy_domain::id::{self, SessionId, UserId};
 
+use super::MongoStore;
 use super::call::Call;
 use super::commands::{Inserted, Shape};
 use super::documents::{SESSIONS, SessionDocument, date, key};
@@ -45,7 +48,46 @@ fn by_id(id: SessionId) -> Document {
     doc! { "_id": key(id::bytes(id)) }
 }
 
-pub(super) async fn create(call: &Call, session: &Session, first: TokenHash) -> Result<(), Fault> {
+#[async_trait]
+impl SessionStore for MongoStore {
+    async fn create_session(&self, session: &Session, token: TokenHash) -> Result<(), PortError> {
+        Ok(create(&self.call(), session, token).await?)
+    }
+
+    async fn session(&self, id: SessionId) -> Result<Option<Session>, PortError> {
+        Ok(one(&self.call(), id).await?)
+    }
+
+    async fn sessions_of(&self, user: UserId, now: Timestamp) -> Result<Vec<Session>, PortError> {
+        Ok(of_user(&self.call(), user, now).await?)
+    }
+
+    async fn rotate_session(
+        &self,
+        id: SessionId,
+        presented: TokenHash,
+        replacement: TokenHash,
+        now: Timestamp,
+        expires_at: Timestamp,
+    ) -> Result<Rotation, PortError> {
+        let tokens = (presented, replacement);
+        Ok(rotate(&self.call(), id, tokens, now, expires_at).await?)
+    }
+
+    async fn delete_session(&self, id: SessionId, user: UserId) -> Result<bool, PortError> {
+        Ok(delete(&self.call(), id, user).await?)
+    }
+}
+
+impl MongoStore {
+    /// Deletes the sessions that have expired by `now`, with their tokens, and says how many.
+    pub async fn purge_expired(&self, now: Timestamp) -> Result<usize, PortError> {
+        let purged = purge(&self.call(), now).await?;
+        Ok(usize::try_from(purged).unwrap_or(usize::MAX))
+    }
+}
+
+async fn create(call: &Call, session: &Session, first: TokenHash) -> Result<(), Fault> {
     let document = SessionDocument::new(session, token(first));
     match call.insert(SESSIONS, document).await? {
         Inserted::Done => Ok(()),
@@ -57,18 +99,14 @@ pub(super) async fn create(call: &Call, session: &Session, first: TokenHash) -> 
     }
 }
 
-pub(super) async fn one(call: &Call, id: SessionId) -> Result<Option<Session>, Fault> {
+async fn one(call: &Call, id: SessionId) -> Result<Option<Session>, Fault> {
     let found = call
         .find_one::<SessionDocument>(by_id(id), fields())
         .await?;
     Ok(found.map(|(session, _)| session))
 }
 
-pub(super) async fn of_user(
-    call: &Call,
-    user: UserId,
-    now: Timestamp,
-) -> Result<Vec<Session>, Fault> {
+async fn of_user(call: &Call, user: UserId, now: Timestamp) -> Result<Vec<Session>, Fault> {
     let filter = doc! { "userId": key(id::bytes(user)), "expiresAt": { "$gt": date(now) } };
     let shape = Shape {
         sort: Some(doc! { "lastUsedAt": -1, "_id": -1 }),
@@ -79,7 +117,7 @@ pub(super) async fn of_user(
 }
 
 /// Compares and sets in one update, of which one of many callers' can match.
-pub(super) async fn rotate(
+async fn rotate(
     call: &Call,
     id: SessionId,
     (presented, replacement): (TokenHash, TokenHash),
@@ -115,13 +153,13 @@ pub(super) async fn rotate(
     })
 }
 
-pub(super) async fn delete(call: &Call, id: SessionId, user: UserId) -> Result<bool, Fault> {
+async fn delete(call: &Call, id: SessionId, user: UserId) -> Result<bool, Fault> {
     let mut filter = by_id(id);
     filter.insert("userId", key(id::bytes(user)));
     Ok(call.delete(SESSIONS, filter).await? > 0)
 }
 
-pub(super) async fn purge(call: &Call, now: Timestamp) -> Result<u64, Fault> {
+async fn purge(call: &Call, now: Timestamp) -> Result<u64, Fault> {
     let filter = doc! { "expiresAt": { "$lte": date(now) } };
     call.delete(SESSIONS, filter).await
 }

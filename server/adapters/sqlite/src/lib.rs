@@ -8,7 +8,6 @@
 //! A row that does not parse fails the call that reads it, and names itself; it is never left out
 //! silently, since a list with a hole would be taken for the truth.
 
-mod accounts;
 mod chats;
 mod fault;
 mod messages;
@@ -17,8 +16,10 @@ mod open;
 mod queue;
 mod readers;
 mod rows;
+mod sessions;
 #[cfg(test)]
 mod tests;
+mod users;
 mod writer;
 
 use std::fmt;

@@ -23,7 +23,7 @@ use talksy_domain::users::{DisplayName, User};
 use tempfile::TempDir;
 
 use super::fault::Fault;
-use super::{OpenError, SqliteOptions, SqliteStore, accounts, chats, messages, writer};
+use super::{OpenError, SqliteOptions, SqliteStore, chats, messages, sessions, users, writer};
 
 mod bench;
 mod damage;
@@ -419,7 +419,8 @@ async fn no_statement_scans_a_table() {
     let conn = fixture.outside();
     rusqlite::vtab::array::load_module(&conn).unwrap();
     let modules = [
-        accounts::STATEMENTS,
+        users::STATEMENTS,
+        sessions::STATEMENTS,
         chats::STATEMENTS,
         messages::STATEMENTS,
     ];

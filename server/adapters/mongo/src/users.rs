@@ -1,12 +1,11 @@
-//! Users, and the port with its sessions, which stand in `sessions`.
+//! Users, by id, address and name.
 
 use async_trait::async_trait;
 use mongodb::bson::{Document, doc};
-use talksy_domain::auth::{Rotation, Session, SessionStore, TokenHash};
 use talksy_domain::clock::Timestamp;
 use talksy_domain::cursor::UserCursor;
 use talksy_domain::error::PortError;
-use talksy_domain::id::{self, SessionId, UserId};
+use talksy_domain::id::{self, UserId};
 use talksy_domain::page::{Page, Window};
 use talksy_domain::users::{ProfileChange, User, UserStore};
 
@@ -14,7 +13,7 @@ use super::call::Call;
 use super::commands::{Inserted, Shape};
 use super::documents::{USERS, UserDocument, date, key, keys, overread};
 use super::fault::Fault;
-use super::{MongoStore, names, sessions};
+use super::{MongoStore, names};
 
 #[async_trait]
 impl UserStore for MongoStore {
@@ -72,45 +71,6 @@ impl UserStore for MongoStore {
         let filter = doc! { "_id": { "$in": keys(users, id::bytes) } };
         let update = doc! { "$max": { "lastSeenAt": date(at) } };
         Ok(call.update_many(USERS, filter, update).await?)
-    }
-}
-
-#[async_trait]
-impl SessionStore for MongoStore {
-    async fn create_session(&self, session: &Session, token: TokenHash) -> Result<(), PortError> {
-        Ok(sessions::create(&self.call(), session, token).await?)
-    }
-
-    async fn session(&self, id: SessionId) -> Result<Option<Session>, PortError> {
-        Ok(sessions::one(&self.call(), id).await?)
-    }
-
-    async fn sessions_of(&self, user: UserId, now: Timestamp) -> Result<Vec<Session>, PortError> {
-        Ok(sessions::of_user(&self.call(), user, now).await?)
-    }
-
-    async fn rotate_session(
-        &self,
-        id: SessionId,
-        presented: TokenHash,
-        replacement: TokenHash,
-        now: Timestamp,
-        expires_at: Timestamp,
-    ) -> Result<Rotation, PortError> {
-        let tokens = (presented, replacement);
-        Ok(sessions::rotate(&self.call(), id, tokens, now, expires_at).await?)
-    }
-
-    async fn delete_session(&self, id: SessionId, user: UserId) -> Result<bool, PortError> {
-        Ok(sessions::delete(&self.call(), id, user).await?)
-    }
-}
-
-impl MongoStore {
-    /// Deletes the sessions that have expired by `now`, with their tokens, and says how many.
-    pub async fn purge_expired(&self, now: Timestamp) -> Result<usize, PortError> {
-        let purged = sessions::purge(&self.call(), now).await?;
-        Ok(usize::try_from(purged).unwrap_or(usize::MAX))
     }
 }
 
