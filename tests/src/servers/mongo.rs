@@ -123,7 +123,7 @@ impl Mongo {
     /// Where it cannot be.
     pub async fn store_on(&self, database: &str) -> MongoStore {
         let options = MongoOptions {
-            patience: DEADLINE / 2,
+            timeout: DEADLINE / 2,
             reach_timeout: DEADLINE / 3,
             ..MongoOptions::default()
         };

@@ -22,11 +22,11 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// A call that waits for its answer for `patience` from now on.
-    pub(super) fn new(inner: &Arc<Inner>, patience: Duration) -> Self {
+    /// A call that waits for its answer until `timeout` from now.
+    pub(super) fn new(inner: &Arc<Inner>, timeout: Duration) -> Self {
         Self {
             inner: Arc::clone(inner),
-            deadline: Instant::now() + patience,
+            deadline: Instant::now() + timeout,
         }
     }
 
@@ -63,7 +63,7 @@ impl Call {
         let permit = Arc::clone(&inner.permits).try_acquire_owned();
         let permit = permit.map_err(|_full| Fault::Busy)?;
         inner.commands.fetch_add(1, Ordering::Relaxed);
-        let options = connect::durable(inner.options.patience);
+        let options = connect::durable(inner.options.timeout);
         let work = work(client.database_with_options(inner.location.database(), options));
         let task = tokio::spawn(async move {
             let outcome = work.await;

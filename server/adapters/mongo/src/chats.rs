@@ -19,12 +19,12 @@ use super::documents::{
     self, CHATS, ChatDocument, KeptChat, PairDocument, UserKey, date, key, keys, overread,
 };
 use super::fault::Fault;
-use super::{MongoStore, ends, members, names, pair, unread};
+use super::{MongoStore, heads, members, names, pair, unread};
 
 #[async_trait]
 impl ChatStore for MongoStore {
     async fn chats(&self, ids: &[ChatId]) -> Result<Vec<Chat>, PortError> {
-        Ok(ends::chats(&self.call(), ids).await?)
+        Ok(heads::chats(&self.call(), ids).await?)
     }
 
     async fn open_direct(
@@ -57,7 +57,7 @@ impl ChatStore for MongoStore {
         };
         let mut chats: Vec<Chat> = kept.into_iter().map(|kept| kept.chat).collect();
         // The order, and with it the cursor, goes by the activity that the documents have.
-        let above = ends::above(&call, &chats).await?;
+        let above = heads::above(&call, &chats).await?;
         for (chat, (seq, _)) in chats.iter_mut().zip(above) {
             chat.last_seq = chat.last_seq.max(seq);
         }

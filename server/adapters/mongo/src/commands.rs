@@ -45,7 +45,7 @@ pub(super) struct Shape {
 impl Call {
     /// How long the server may work on a read.
     fn max_time(&self) -> Duration {
-        self.inner.options.patience
+        self.inner.options.timeout
     }
 
     /// The documents that match, unparsed.

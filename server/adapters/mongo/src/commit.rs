@@ -19,12 +19,12 @@ use talksy_domain::seq::Seq;
 
 use super::Inner;
 use super::call::Call;
+use super::chat_queue::{ChatQueue, Committed, Waiting};
 use super::commands::{Prefix, Shape};
 use super::documents::{self, MESSAGES, MessageDocument, key};
-use super::ends;
 use super::fault::Fault;
+use super::heads;
 use super::indexes::MESSAGES_BY_SEQ;
-use super::lanes::{Committed, Lane, Waiting};
 
 /// The most messages that one insert takes together.
 const BATCH: usize = 64;
@@ -32,15 +32,15 @@ const BATCH: usize = 64;
 /// Gives the draft its number, or finds the message that it repeats.
 pub(super) async fn commit(call: &Call, draft: &Message) -> Result<Committed, Fault> {
     let chat = draft.chat_id;
-    let lane = call.inner.lanes.of(id::bytes(chat));
+    let queue = call.inner.queues.of(id::bytes(chat));
     let (waiting, answer) = Waiting::new(draft.clone());
-    if lane.enqueue(waiting)? {
-        let server = Server {
+    if queue.enqueue(waiting)? {
+        let worker = ChatQueueWorker {
             inner: Arc::clone(&call.inner),
-            lane,
+            queue,
             chat,
         };
-        tokio::spawn(server.run());
+        tokio::spawn(worker.run());
     }
     match call.wait(answer).await? {
         Ok(outcome) => outcome.map_err(Fault::NotCommitted),
@@ -48,31 +48,31 @@ pub(super) async fn commit(call: &Call, draft: &Message) -> Result<Committed, Fa
     }
 }
 
-/// Works a lane off until it is empty.
-struct Server {
+/// Commits the drafts of a queue until it is empty.
+struct ChatQueueWorker {
     inner: Arc<Inner>,
-    lane: Arc<Lane>,
+    queue: Arc<ChatQueue>,
     chat: ChatId,
 }
 
-/// Also where it panics nobody waits in vain, and the next one starts anew.
-impl Drop for Server {
+/// A panic fails the drafts that wait, and the next draft starts another worker.
+impl Drop for ChatQueueWorker {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.lane.abandon();
+            self.queue.abandon();
         }
     }
 }
 
-impl Server {
+impl ChatQueueWorker {
     async fn run(self) {
         loop {
-            let mut batch = VecDeque::from(self.lane.next(BATCH));
+            let mut batch = VecDeque::from(self.queue.next(BATCH));
             if batch.is_empty() {
                 return;
             }
             // Those who wait have deadlines of their own.
-            let call = Call::new(&self.inner, self.inner.options.patience);
+            let call = Call::new(&self.inner, self.inner.options.timeout);
             if let Err(fault) = self.commit(&call, &mut batch).await {
                 let error = PortError::from(fault);
                 for waiting in batch {
@@ -89,9 +89,9 @@ impl Server {
         while let Some(first) = batch.front() {
             // The end of an id is random, and tells instances apart.
             let spread = id::bytes(first.draft.id)[15].rotate_left(attempt);
-            let last = match self.lane.hint() {
+            let last = match self.queue.hint() {
                 Some(last) => last,
-                None => ends::last_seq(call, self.chat).await?,
+                None => heads::last_seq(call, self.chat).await?,
             };
             let numbered: Vec<_> = (last + 1..)
                 .zip(batch.iter())
@@ -100,12 +100,12 @@ impl Server {
             let Prefix { count, refused } = call.insert_all(MESSAGES, numbered).await?;
             let reached = answer_all(last, batch.drain(..count));
             let Some(index) = refused else {
-                self.lane.reached(reached);
+                self.queue.reached(reached);
                 return Ok(());
             };
             if index != MESSAGES_BY_SEQ && self.answer_repeated(call, batch).await? {
                 // The number was not taken.
-                self.lane.reached(reached);
+                self.queue.reached(reached);
                 continue;
             }
             // Another instance was faster; or the first of two was, and the majority does not know

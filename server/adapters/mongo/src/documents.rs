@@ -23,7 +23,7 @@ use super::fault::{Fault, Why};
 pub(super) use chats::{
     ChatDocument, ChatOfMember, KeptChat, MemberDocument, PairDocument, UserOfMember, pair_key,
 };
-pub(super) use messages::{EndDocument, MessageDocument, SeqDocument, UNHEARD, dedup};
+pub(super) use messages::{HeadDocument, MessageDocument, NOBODY, SeqDocument, dedup};
 pub(super) use sessions::SessionDocument;
 pub(super) use users::{UserDocument, UserKey};
 

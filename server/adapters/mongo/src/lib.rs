@@ -7,8 +7,8 @@
 //! primary, are the adapter's own; a connection string cannot weaken them.
 //!
 //! **Messages.** The insert under the unique index on (chat, seq) is the commit; see `commit`. The
-//! chat's own `lastSeq` and `activeAt` are raised behind it and may lag when an instance dies in
-//! between, so reads add what lies above them in the messages' index, and mend them; see `ends`.
+//! chat's own `lastSeq` and `activeAt` are advanced after it and may lag when an instance dies in
+//! between, so reads add what lies above them in the messages' index, and repair them; see `heads`.
 //!
 //! **Chats.** A direct chat is made by the insert of its document, which is unique for its pair.
 //! It is marked ready once both members are in, and nobody is shown a chat that is not; whoever
@@ -24,20 +24,20 @@
 //!
 //! | call | commands | one after the other |
 //! |---|---|---|
-//! | `append` | \[chat, member\], insert, chat's end; at every eighth insert the newest number | 3 to 4 |
+//! | `append` | \[chat, member\], insert, chat's head; at every eighth insert the newest number | 3 to 4 |
 //! | `append` under contention | for each lost race the newest number and an insert more | + 2 |
-//! | `append`, a retry | \[chat, member\], refused insert, first message, end above | 4 to 5 |
+//! | `append`, a retry | \[chat, member\], refused insert, first message, head above | 4 to 5 |
 //! | `messages`, `page`, `users`, `users_by_name`, `memberships`, `members`, `first_members`, `lowest_read_marks`, `chat_ids_of`, `session`, `sessions_of` | 1 | 1 |
 //! | `chats`, `heads`, `last_messages`, `sharing`, `rotate_session` | 2 | 2 |
-//! | `chats_of` | ids, chats, ends above | 3 |
-//! | `chats_of` with a search | ids, chats, names, ends above | 4 |
-//! | `unread_counts` | \[members, chats\], ends above, what is not counted | 3 |
+//! | `chats_of` | ids, chats, heads above | 3 |
+//! | `chats_of` with a search | ids, chats, names, heads above | 4 |
+//! | `unread_counts` | \[members, chats\], heads above, what is not counted | 3 |
 //! | `mark_read` | newest number, update; the member where it did not move | 2 to 3 |
-//! | `open_direct` | chat, end above; for a new one chat, insert, \[members\], ready | 2 to 4 |
+//! | `open_direct` | chat, head above; for a new one chat, insert, \[members\], ready | 2 to 4 |
 //! | `find_or_create_user` | user; for a new one insert | 1 to 2 |
 //!
 //! Messages that wait for one chat share an insert, and those that were sent share the update of
-//! the chat's end. None of these numbers grows with the size of a page. `chats_of` reads and sorts
+//! the chat's head. None of these numbers grows with the size of a page. `chats_of` reads and sorts
 //! all chats of the user, as their order changes with each message.
 //!
 //! In a sharded cluster `messages` and `members` can be sharded by `chatId`.
@@ -53,15 +53,15 @@
 //! unique, so it says nothing of speed.
 
 mod call;
+mod chat_queue;
 mod chats;
 mod commands;
 mod commit;
 mod connect;
 mod documents;
-mod ends;
 mod fault;
+mod heads;
 mod indexes;
-mod lanes;
 mod members;
 mod messages;
 mod migrations;
@@ -85,40 +85,40 @@ use talksy_domain::error::PortError;
 use tokio::sync::{OnceCell, Semaphore};
 
 use call::Call;
+use chat_queue::ChatQueues;
 use connect::Location;
 pub use connect::MongoOpenError;
 pub use indexes::{IndexSpec, index_specs};
-use lanes::Lanes;
 pub use migrations::PrepareError;
 
 /// How the store is run.
 #[derive(Clone, Debug)]
 pub struct MongoOptions {
     /// How long a call waits for its answer.
-    pub patience: Duration,
+    pub timeout: Duration,
     /// How long a call waits for a server that can take it, and for a connection to it. Less than
-    /// the patience, so that the answer says what is wrong.
+    /// `timeout`, so that the answer says what is wrong.
     pub reach_timeout: Duration,
     /// How long [`MongoStore::prepare`] waits for its answer: the first time on a database with
     /// many messages it builds indexes.
-    pub prepare_patience: Duration,
+    pub prepare_timeout: Duration,
     /// The most connections to each server.
     pub connections: u32,
     /// How many commands may be on their way before further ones are refused.
     pub in_flight: NonZeroUsize,
     /// How many sends to one chat may wait for each other before further ones are refused.
-    pub lane: NonZeroUsize,
+    pub chat_queue: NonZeroUsize,
 }
 
 impl Default for MongoOptions {
     fn default() -> Self {
         Self {
-            patience: Duration::from_millis(2_500),
+            timeout: Duration::from_millis(2_500),
             reach_timeout: Duration::from_secs(2),
-            prepare_patience: Duration::from_mins(1),
+            prepare_timeout: Duration::from_mins(1),
             connections: 64,
             in_flight: const { NonZeroUsize::new(4_096).unwrap() },
-            lane: const { NonZeroUsize::new(1_024).unwrap() },
+            chat_queue: const { NonZeroUsize::new(1_024).unwrap() },
         }
     }
 }
@@ -135,7 +135,7 @@ struct Inner {
     options: MongoOptions,
     client: OnceCell<Client>,
     permits: Arc<Semaphore>,
-    lanes: Lanes,
+    queues: ChatQueues,
     calls: AtomicU64,
     commands: AtomicU64,
     closed: AtomicBool,
@@ -161,7 +161,7 @@ impl MongoStore {
             options: options.clone(),
             client: OnceCell::new(),
             permits: Arc::new(Semaphore::new(options.in_flight.get())),
-            lanes: Lanes::new(options.lane.get()),
+            queues: ChatQueues::new(options.chat_queue.get()),
             calls: AtomicU64::new(0),
             commands: AtomicU64::new(0),
             closed: AtomicBool::new(false),
@@ -178,7 +178,7 @@ impl MongoStore {
     /// # Errors
     /// [`PrepareError`], which says whether trying again may help.
     pub async fn prepare(&self) -> Result<(), PrepareError> {
-        let call = Call::new(&self.inner, self.inner.options.prepare_patience);
+        let call = Call::new(&self.inner, self.inner.options.prepare_timeout);
         migrations::prepare(&call).await
     }
 
@@ -194,7 +194,7 @@ impl MongoStore {
 
     /// Whether the store's primary answers at present.
     pub async fn ping(&self) -> Result<(), PortError> {
-        let call = Call::new(&self.inner, self.inner.options.patience);
+        let call = Call::new(&self.inner, self.inner.options.timeout);
         call.command(doc! { "ping": 1 }).await?;
         Ok(())
     }
@@ -206,13 +206,13 @@ impl MongoStore {
             // Waits for cursors that are being closed. A server that does not answer is not
             // waited for.
             let closing = tokio::spawn(client.clone().shutdown().into_future());
-            let _ = tokio::time::timeout(self.inner.options.patience, closing).await;
+            let _ = tokio::time::timeout(self.inner.options.timeout, closing).await;
         }
     }
 
     /// A port call.
     fn call(&self) -> Call {
         self.inner.calls.fetch_add(1, Ordering::Relaxed);
-        Call::new(&self.inner, self.inner.options.patience)
+        Call::new(&self.inner, self.inner.options.timeout)
     }
 }

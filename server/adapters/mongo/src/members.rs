@@ -15,8 +15,8 @@ use super::commands::Shape;
 use super::documents::{
     self, ChatOfMember, MEMBERS, MemberDocument, UserOfMember, date, key, keys, overread,
 };
-use super::ends;
 use super::fault::Fault;
+use super::heads;
 
 /// The ids of the user's chats: a walk of the index on (user, chat).
 pub(super) async fn chat_ids(call: &Call, user: UserId) -> Result<Vec<ChatId>, Fault> {
@@ -127,7 +127,7 @@ pub(super) async fn mark_read(
     seq: Seq,
     now: Timestamp,
 ) -> Result<Option<ReadMark>, Fault> {
-    let seq = seq.min(ends::last_seq(call, chat).await?);
+    let seq = seq.min(heads::last_seq(call, chat).await?);
     let who = doc! { "chatId": key(id::bytes(chat)), "userId": key(id::bytes(user)) };
     if seq > 0 {
         let mut behind = who.clone();

@@ -13,7 +13,7 @@ use talksy_domain::seq::Seq;
 use super::commands::Shape;
 use super::documents::{ChatDocument, MessageDocument, key, keys, overread};
 use super::fault::Fault;
-use super::{MongoStore, ends, send};
+use super::{MongoStore, heads, send};
 
 #[async_trait]
 impl MessageStore for MongoStore {
@@ -84,7 +84,7 @@ impl MessageStore for MongoStore {
     }
 
     async fn heads(&self, chats: &[ChatId]) -> Result<Vec<Head>, PortError> {
-        let chats = ends::chats(&self.call(), chats).await?;
+        let chats = heads::chats(&self.call(), chats).await?;
         let head = |chat: &talksy_domain::chats::Chat| Head {
             chat_id: chat.id,
             last_seq: chat.last_seq,

@@ -3,7 +3,7 @@
 //! The insert of the chat under the unique index on the pair decides whose it is. Then its members
 //! are inserted, each unique in the chat, and last it is marked ready, from when on it is shown.
 //! Whoever finds it before that does the rest too, which is harmless twice: so a crash, or a caller
-//! who gave up, leaves nothing that the next one does not mend.
+//! who gave up, leaves nothing that the next one does not repair.
 
 use mongodb::bson::doc;
 use talksy_domain::chats::Chat;
@@ -12,8 +12,8 @@ use talksy_domain::id::{self, UserId};
 use super::call::Call;
 use super::commands::{Inserted, Shape};
 use super::documents::{CHATS, ChatDocument, MEMBERS, MemberDocument, key, pair_key};
-use super::ends;
 use super::fault::Fault;
+use super::heads;
 
 /// The direct chat of the pair, made from `candidate` where there is none. True when made.
 pub(super) async fn open(
@@ -29,7 +29,7 @@ pub(super) async fn open(
             if !kept.ready {
                 admit(call, &kept.chat, users).await?;
             }
-            return Ok((ends::exact_one(call, kept.chat).await?, false));
+            return Ok((heads::exact_one(call, kept.chat).await?, false));
         }
         let document = ChatDocument::direct(candidate, users);
         if call.insert(CHATS, document).await? == Inserted::Done {

@@ -1,7 +1,7 @@
 //! Sending a message.
 //!
 //! Whether it may be sent is asked in one go with what the chat is; how it is numbered stands in
-//! `commit`. The chat's end is raised behind it.
+//! `commit`. The chat's head is advanced after it.
 
 use mongodb::bson::doc;
 use talksy_domain::access::Denied;
@@ -10,11 +10,11 @@ use talksy_domain::id;
 use talksy_domain::messages::{Append, Appended, Message};
 
 use super::call::Call;
+use super::chat_queue::Committed;
 use super::commands::Shape;
 use super::documents::{ChatDocument, ChatOfMember, key};
 use super::fault::Fault;
-use super::lanes::Committed;
-use super::{commit, ends};
+use super::{commit, heads};
 
 /// Appends the draft to its chat.
 pub(super) async fn send(call: &Call, draft: &Message) -> Result<Append, Fault> {
@@ -27,10 +27,10 @@ pub(super) async fn send(call: &Call, draft: &Message) -> Result<Append, Fault> 
     }
     let appended = match commit::commit(call, draft).await? {
         Committed::Now(seq) => {
-            let end = (seq, Some(draft.created_at));
-            if let Err(fault) = ends::raise(call, chat.id, end).await {
-                // The message is durable. Reads find it above the chat's end and mend that.
-                tracing::debug!(%fault, "the end of a chat was not raised");
+            let head = (seq, Some(draft.created_at));
+            if let Err(fault) = heads::advance(call, chat.id, head).await {
+                // The message is durable. Reads find it above the chat's head and repair that.
+                tracing::debug!(%fault, "the head of a chat was not advanced");
             }
             Appended {
                 message: Message {
@@ -47,7 +47,7 @@ pub(super) async fn send(call: &Call, draft: &Message) -> Result<Append, Fault> 
         }
         Committed::Before(message) => Appended {
             message: *message,
-            chat: ends::exact_one(call, chat).await?,
+            chat: heads::exact_one(call, chat).await?,
             is_duplicate: true,
         },
     };

@@ -1,6 +1,6 @@
 //! Unread counts.
 //!
-//! Numbers are dense, so that what lies between a read mark and a chat's end is a difference. From
+//! Numbers are dense, so that what lies between a read mark and a chat's head is a difference. From
 //! it goes what is no news to the user: their own messages, and those that were deleted or that
 //! nobody sent. These are counted in the index on (chat, knownTo, seq) alone: a member who has not
 //! read for a year costs as little as one who has.
@@ -13,19 +13,19 @@ use talksy_domain::chats::{Chat, Member};
 use talksy_domain::id::{self, ChatId, UserId};
 
 use super::call::Call;
-use super::documents::{MESSAGES, Stored, UNHEARD, key, parse_all};
+use super::documents::{MESSAGES, NOBODY, Stored, key, parse_all};
 use super::fault::{Fault, Why};
-use super::{ends, members};
+use super::{heads, members};
 
-/// How many messages of a chat are no news.
+/// How many messages of a chat unread counts leave out.
 #[derive(Deserialize)]
-struct KnownDocument {
+struct ExcludedDocument {
     #[serde(rename = "_id")]
     chat_id: mongodb::bson::Uuid,
-    known: u32,
+    excluded: u32,
 }
 
-impl Stored for KnownDocument {
+impl Stored for ExcludedDocument {
     type Value = (ChatId, u32);
     const COLLECTION: &'static str = MESSAGES;
 
@@ -34,7 +34,7 @@ impl Stored for KnownDocument {
     }
 
     fn value(self) -> Result<(ChatId, u32), Why> {
-        Ok((id::from_bytes(self.chat_id.bytes()), self.known))
+        Ok((id::from_bytes(self.chat_id.bytes()), self.excluded))
     }
 }
 
@@ -46,7 +46,7 @@ pub(super) async fn counts(
 ) -> Result<Vec<(ChatId, u32)>, Fault> {
     let (members, chats) = tokio::try_join!(
         members::of_user(call, user, chats),
-        ends::chats(call, chats)
+        heads::chats(call, chats)
     )?;
     let chats: HashMap<ChatId, Chat> = chats.into_iter().map(|chat| (chat.id, chat)).collect();
     let last_seq = |member: &Member| {
@@ -59,7 +59,7 @@ pub(super) async fn counts(
         .map(|member| {
             doc! {
                 "chatId": key(id::bytes(member.chat_id)),
-                "knownTo": { "$in": [key(id::bytes(user)), UNHEARD] },
+                "knownTo": { "$in": [key(id::bytes(user)), NOBODY] },
                 "seq": {
                     "$gt": i64::from(member.last_read_seq),
                     "$lte": i64::from(last_seq(member)),
@@ -67,18 +67,21 @@ pub(super) async fn counts(
             }
         })
         .collect();
-    let known = known(call, ranges).await?;
+    let excluded = excluded(call, ranges).await?;
     Ok(members
         .iter()
         .map(|member| {
             let above = last_seq(member).saturating_sub(member.last_read_seq);
-            let known = known.get(&member.chat_id).copied().unwrap_or_default();
-            (member.chat_id, above.saturating_sub(known))
+            let excluded = excluded.get(&member.chat_id).copied();
+            (
+                member.chat_id,
+                above.saturating_sub(excluded.unwrap_or_default()),
+            )
         })
         .collect())
 }
 
-async fn known(
+async fn excluded(
     call: &Call,
     ranges: Vec<mongodb::bson::Document>,
 ) -> Result<HashMap<ChatId, u32>, Fault> {
@@ -87,8 +90,8 @@ async fn known(
     }
     let pipeline = [
         doc! { "$match": { "$or": ranges } },
-        doc! { "$group": { "_id": "$chatId", "known": { "$sum": 1 } } },
+        doc! { "$group": { "_id": "$chatId", "excluded": { "$sum": 1 } } },
     ];
     let found = call.aggregate(MESSAGES, pipeline).await?;
-    Ok(parse_all::<KnownDocument>(&found).into_iter().collect())
+    Ok(parse_all::<ExcludedDocument>(&found).into_iter().collect())
 }

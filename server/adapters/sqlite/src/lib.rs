@@ -50,7 +50,7 @@ pub struct SqliteOptions {
     /// make sends pay for it too often.
     pub checkpoint_pages: u32,
     /// How long a call waits for its answer.
-    pub patience: Duration,
+    pub timeout: Duration,
     /// How long SQLite waits for a lock that another program holds, such as a backup's.
     pub busy_timeout: Duration,
     /// How long opening waits for another server to let go of the database: a restart may begin
@@ -66,7 +66,7 @@ impl SqliteOptions {
             max_batch: const { NonZeroUsize::new(256).unwrap() },
             queue: const { NonZeroUsize::new(8192).unwrap() },
             checkpoint_pages,
-            patience: Duration::from_secs(5),
+            timeout: Duration::from_secs(5),
             busy_timeout: Duration::from_secs(2),
             lock_timeout: Duration::from_secs(1),
         }
@@ -109,8 +109,8 @@ impl SqliteStore {
         open::set_up_writer(&conn, options.checkpoint_pages)?;
         migrate::migrate(&mut conn)?;
 
-        let (writer, write_jobs) = Queue::new(options.queue.get(), options.patience);
-        let (readers, read_jobs) = Queue::new(options.queue.get(), options.patience);
+        let (writer, write_jobs) = Queue::new(options.queue.get(), options.timeout);
+        let (readers, read_jobs) = Queue::new(options.queue.get(), options.timeout);
         for number in 1..=options.readers.get() {
             let conn = open::connect_reader(path, options.busy_timeout)?;
             let read_jobs = read_jobs.clone();

@@ -62,14 +62,14 @@ pub(super) struct LockFile {
 }
 
 impl LockFile {
-    /// Locks `<database>.lock`, waiting for at most `patience` for another holder to end. SQLite's
+    /// Locks `<database>.lock`, waiting for at most `timeout` for another holder to end. SQLite's
     /// own locks would let two servers alternate, each unaware of the other's live events.
-    pub(super) fn acquire(database: &Path, patience: Duration) -> Result<Self, OpenError> {
+    pub(super) fn acquire(database: &Path, timeout: Duration) -> Result<Self, OpenError> {
         let mut path = database.as_os_str().to_owned();
         path.push(".lock");
         let path = PathBuf::from(path);
         let file = create_private(&path)?;
-        let mut left = patience;
+        let mut left = timeout;
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(Self { _file: file }),

@@ -15,17 +15,17 @@ use super::fault::Fault;
 pub(super) struct Queue<J> {
     sender: RwLock<Option<Sender<J>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    patience: Duration,
+    timeout: Duration,
 }
 
 impl<J: Send + 'static> Queue<J> {
-    /// A queue of at most `capacity` jobs, whose callers wait for `patience`, and its other end.
-    pub(super) fn new(capacity: usize, patience: Duration) -> (Self, Receiver<J>) {
+    /// A queue of at most `capacity` jobs, whose callers wait for `timeout`, and its other end.
+    pub(super) fn new(capacity: usize, timeout: Duration) -> (Self, Receiver<J>) {
         let (sender, receiver) = crossbeam_channel::bounded(capacity);
         let queue = Self {
             sender: RwLock::new(Some(sender)),
             threads: Mutex::new(Vec::new()),
-            patience,
+            timeout,
         };
         (queue, receiver)
     }
@@ -48,7 +48,7 @@ impl<J: Send + 'static> Queue<J> {
     ) -> Result<T, Fault> {
         let (reply, answer) = oneshot::channel();
         self.send(job(reply))?;
-        match tokio::time::timeout(self.patience, answer).await {
+        match tokio::time::timeout(self.timeout, answer).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(Fault::Closed),
             Err(_) => Err(Fault::TimedOut),

@@ -32,9 +32,9 @@ pub(crate) struct ChatDocument {
     /// See [`pair_key`].
     direct_key: Binary,
     created_at: DateTime,
-    /// Raised behind each message; see `ends`.
+    /// Advanced after each message; see `heads`.
     active_at: DateTime,
-    /// Raised behind each message; see `ends`.
+    /// Advanced after each message; see `heads`.
     last_seq: Seq,
     member_count: u32,
     membership_epoch: u32,

@@ -11,8 +11,8 @@ use talksy_domain::seq::Seq;
 use super::{MESSAGES, Stored, date, field, id_bytes, id_text, instant, key, some_instant};
 use crate::fault::Why;
 
-/// In the place of a user's id: a message that is news to nobody.
-pub(crate) const UNHEARD: Uuid = Uuid::from_bytes([0; 16]);
+/// Stands for a user's id in a message that counts as unread for nobody.
+pub(crate) const NOBODY: Uuid = Uuid::from_bytes([0; 16]);
 
 /// A message.
 #[derive(Serialize, Deserialize)]
@@ -25,10 +25,10 @@ pub(crate) struct MessageDocument {
     /// See [`dedup`].
     #[serde(skip_deserializing)]
     dedup: String,
-    /// To whom it is no news, so that unread counts leave it out: its sender, or [`UNHEARD`] where
-    /// it was deleted or has no sender. Whoever deletes a message changes this with it.
-    #[serde(skip_deserializing)]
-    known_to: Option<Uuid>,
+    /// The user whose unread counts leave it out: its sender, or [`NOBODY`] where it was deleted or
+    /// has no sender, and all leave it out. Whoever deletes a message changes this with it.
+    #[serde(rename = "knownTo", skip_deserializing)]
+    unread_excluded: Option<Uuid>,
     kind: MessageKind,
     #[serde(skip_serializing_if = "Option::is_none")]
     sender_id: Option<Uuid>,
@@ -56,13 +56,13 @@ impl MessageDocument {
     /// The draft as number `seq` of its chat.
     pub(crate) fn new(draft: &Message, seq: Seq) -> Self {
         let sender_id = draft.sender_id.map(|sender| key(id::bytes(sender)));
-        let hearing = sender_id.filter(|_| draft.deleted_at.is_none());
+        let excluded = sender_id.filter(|_| draft.deleted_at.is_none());
         Self {
             id: key(id::bytes(draft.id)),
             chat_id: key(id::bytes(draft.chat_id)),
             seq,
             dedup: dedup(draft),
-            known_to: Some(hearing.unwrap_or(UNHEARD)),
+            unread_excluded: Some(excluded.unwrap_or(NOBODY)),
             kind: draft.kind,
             sender_id,
             text: draft.text.clone(),
@@ -148,14 +148,14 @@ impl Stored for SeqDocument {
 /// there are.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct EndDocument {
+pub(crate) struct HeadDocument {
     #[serde(rename = "_id")]
     chat_id: Uuid,
     last_seq: Seq,
     active_at: DateTime,
 }
 
-impl Stored for EndDocument {
+impl Stored for HeadDocument {
     type Value = (ChatId, Seq, Timestamp);
     const COLLECTION: &'static str = MESSAGES;
 
@@ -164,7 +164,7 @@ impl Stored for EndDocument {
             let id: ChatId = id::from_bytes(bytes);
             id.to_string()
         });
-        format!("the end of chat {id}")
+        format!("the head of chat {id}")
     }
 
     fn value(self) -> Result<Self::Value, Why> {

@@ -1,6 +1,6 @@
-//! Where chats end: their `lastSeq` and `activeAt`, which follow the messages.
+//! The heads of chats: their `lastSeq` and `activeAt`, which follow the messages.
 //!
-//! They are raised (`$max`) behind the insert of each message, and an instance may die in between.
+//! An instance advances them (`$max`) after the insert of each message, and may die in between.
 //! So whoever needs them exactly looks for messages above the document's `lastSeq` in the index on
 //! (chat, seq): one command for a page of chats, which finds nothing but such a remainder and what
 //! is being sent at this instant. What it finds is written into the documents behind the answer.
@@ -14,12 +14,12 @@ use talksy_domain::id::{self, ChatId};
 use talksy_domain::seq::Seq;
 
 use super::call::Call;
+use super::chat_queue::{Head, furthest};
 use super::commands::Shape;
-use super::documents::{self, CHATS, ChatDocument, EndDocument, MESSAGES, date, key, keys};
+use super::documents::{self, CHATS, ChatDocument, HeadDocument, MESSAGES, date, key, keys};
 use super::fault::Fault;
-use super::lanes::{End, furthest};
 
-/// These chats, with their exact ends.
+/// These chats, with their exact heads.
 pub(super) async fn chats(call: &Call, ids: &[ChatId]) -> Result<Vec<Chat>, Fault> {
     if ids.is_empty() {
         return Ok(Vec::new());
@@ -29,24 +29,24 @@ pub(super) async fn chats(call: &Call, ids: &[ChatId]) -> Result<Vec<Chat>, Faul
     exact(call, kept.into_iter().map(|kept| kept.chat).collect()).await
 }
 
-/// The same chats with their exact ends.
+/// The same chats with their exact heads.
 pub(super) async fn exact(call: &Call, mut chats: Vec<Chat>) -> Result<Vec<Chat>, Fault> {
-    let ends = above(call, &chats).await?;
-    for (chat, (seq, active_at)) in chats.iter_mut().zip(ends) {
+    let heads = above(call, &chats).await?;
+    for (chat, (seq, active_at)) in chats.iter_mut().zip(heads) {
         chat.last_seq = chat.last_seq.max(seq);
         chat.active_at = chat.active_at.max(active_at.unwrap_or(chat.active_at));
     }
     Ok(chats)
 }
 
-/// The same chat with its exact end.
+/// The same chat with its exact head.
 pub(super) async fn exact_one(call: &Call, chat: Chat) -> Result<Chat, Fault> {
     let exact = exact(call, vec![chat.clone()]).await?;
     Ok(exact.into_iter().next().unwrap_or(chat))
 }
 
-/// Of each of these chats, the end as far as it lies above what the chat says.
-pub(super) async fn above(call: &Call, chats: &[Chat]) -> Result<Vec<End>, Fault> {
+/// Of each of these chats, the head as far as it lies above what the chat says.
+pub(super) async fn above(call: &Call, chats: &[Chat]) -> Result<Vec<Head>, Fault> {
     if chats.is_empty() {
         return Ok(Vec::new());
     }
@@ -66,33 +66,33 @@ pub(super) async fn above(call: &Call, chats: &[Chat]) -> Result<Vec<End>, Fault
         } },
     ];
     let found = call.aggregate(MESSAGES, pipeline).await?;
-    let found = documents::parse_all::<EndDocument>(&found);
+    let found = documents::parse_all::<HeadDocument>(&found);
     let found: HashMap<ChatId, (Seq, Timestamp)> = found
         .into_iter()
         .map(|(chat, seq, at)| (chat, (seq, at)))
         .collect();
     for (&chat, &(seq, at)) in &found {
-        mend(call, chat, (seq, Some(at)));
+        repair(call, chat, (seq, Some(at)));
     }
-    let end = |chat: &Chat| {
+    let head = |chat: &Chat| {
         found
             .get(&chat.id)
             .map_or((0, None), |&(seq, at)| (seq, Some(at)))
     };
-    Ok(chats.iter().map(end).collect())
+    Ok(chats.iter().map(head).collect())
 }
 
-/// Raises the chat's document to `end`. Those who do so at the same time share one update. The
-/// messages are durable whatever becomes of it.
-pub(super) async fn raise(call: &Call, chat: ChatId, end: End) -> Result<(), Fault> {
-    let lane = call.inner.lanes.of(id::bytes(chat));
-    lane.note(end);
-    let mut written = call.wait(lane.written.lock()).await?;
-    if furthest(*written, end) == *written {
+/// Advances the chat's document to `head`. Callers at the same time share one update. The
+/// messages are durable whether it succeeds or not.
+pub(super) async fn advance(call: &Call, chat: ChatId, head: Head) -> Result<(), Fault> {
+    let queue = call.inner.queues.of(id::bytes(chat));
+    queue.note(head);
+    let mut written = call.wait(queue.written.lock()).await?;
+    if furthest(*written, head) == *written {
         return Ok(());
     }
     // By now others may have gone further.
-    let known = lane.note(end);
+    let known = queue.note(head);
     let mut values = doc! { "lastSeq": i64::from(known.0) };
     if let Some(at) = known.1 {
         values.insert("activeAt", date(at));
@@ -104,12 +104,12 @@ pub(super) async fn raise(call: &Call, chat: ChatId, end: End) -> Result<(), Fau
     Ok(())
 }
 
-/// Raises the chat's document behind the answer.
-fn mend(call: &Call, chat: ChatId, end: End) {
+/// Advances the chat's document after the answer.
+fn repair(call: &Call, chat: ChatId, head: Head) {
     let call = call.clone();
     tokio::spawn(async move {
-        if let Err(fault) = raise(&call, chat, end).await {
-            tracing::debug!(%fault, "the end of a chat was not mended");
+        if let Err(fault) = advance(&call, chat, head).await {
+            tracing::debug!(%fault, "the head of a chat was not repaired");
         }
     });
 }

@@ -1,7 +1,7 @@
 //! The queues in which sends to one chat wait for each other, so that only instances contend for
 //! its next number. What waits at the same time is sent together; see `commit`.
 //!
-//! A lane remembers the last number that this instance has made durable, which saves reading it.
+//! A queue remembers the last number that this instance has made durable, which saves reading it.
 //! That is only ever a hint, and only ever too low: it is never taken from what was merely seen or
 //! refused, which a failing primary could still lose, so the number behind it leaves no hole; and
 //! where another instance has taken that, the unique index says so.
@@ -30,53 +30,53 @@ const IDLE: Duration = Duration::from_mins(10);
 /// is always faster than one that has to read it, and would lock it out while sends keep coming.
 const RUN: u32 = 8;
 
-/// The lanes of all chats.
-pub(super) struct Lanes {
-    lanes: Cache<[u8; 16], Arc<Lane>>,
+/// The queues of all chats.
+pub(super) struct ChatQueues {
+    queues: Cache<[u8; 16], Arc<ChatQueue>>,
     bound: usize,
 }
 
-impl Lanes {
-    /// Lanes in which at most `bound` sends wait each.
+impl ChatQueues {
+    /// Queues in which at most `bound` sends wait each.
     pub(super) fn new(bound: usize) -> Self {
-        let lanes = Cache::builder().max_capacity(REMEMBERED).time_to_idle(IDLE);
+        let queues = Cache::builder().max_capacity(REMEMBERED).time_to_idle(IDLE);
         Self {
-            lanes: lanes.build(),
+            queues: queues.build(),
             bound,
         }
     }
 
-    /// The lane of a chat.
-    pub(super) fn of(&self, chat: [u8; 16]) -> Arc<Lane> {
-        self.lanes.get_with(chat, || {
-            Arc::new(Lane {
-                queue: SyncMutex::default(),
+    /// The queue of a chat.
+    pub(super) fn of(&self, chat: [u8; 16]) -> Arc<ChatQueue> {
+        self.queues.get_with(chat, || {
+            Arc::new(ChatQueue {
+                state: SyncMutex::default(),
                 bound: self.bound,
-                end: SyncMutex::default(),
+                head: SyncMutex::default(),
                 written: Mutex::default(),
             })
         })
     }
 }
 
-/// The end of a chat: its last number, and when it was last active.
-pub(super) type End = (Seq, Option<Timestamp>);
+/// The head of a chat: its last number, and when it was last active.
+pub(super) type Head = (Seq, Option<Timestamp>);
 
-/// The lane of a chat.
-pub(super) struct Lane {
-    queue: SyncMutex<Queue>,
+/// The sends that wait for one chat, and what is known of its head.
+pub(super) struct ChatQueue {
+    state: SyncMutex<State>,
     bound: usize,
     /// How far this instance knows the chat to reach.
-    end: SyncMutex<End>,
+    head: SyncMutex<Head>,
     /// How far the chat's document says so, as far as this instance has seen to it.
-    pub(super) written: Mutex<End>,
+    pub(super) written: Mutex<Head>,
 }
 
 #[derive(Default)]
-struct Queue {
+struct State {
     waiting: VecDeque<Waiting>,
-    /// Whether somebody works it off.
-    is_served: bool,
+    /// Whether a worker runs.
+    has_worker: bool,
     hint: Hint,
 }
 
@@ -135,62 +135,62 @@ impl Hint {
     }
 }
 
-impl Lane {
-    /// Queues a draft. True where nobody works the queue off, so that the caller has to see to it.
+impl ChatQueue {
+    /// Queues a draft. True where no worker runs, so that the caller has to start one.
     pub(super) fn enqueue(&self, waiting: Waiting) -> Result<bool, Fault> {
-        let mut queue = self.queue.lock();
-        if queue.waiting.len() >= self.bound {
+        let mut state = self.state.lock();
+        if state.waiting.len() >= self.bound {
             return Err(Fault::Busy);
         }
-        queue.waiting.push_back(waiting);
-        Ok(!std::mem::replace(&mut queue.is_served, true))
+        state.waiting.push_back(waiting);
+        Ok(!std::mem::replace(&mut state.has_worker, true))
     }
 
-    /// The next drafts, at most `limit`, for which somebody still waits. Where there are none,
-    /// whoever asks is no longer the one who works the queue off.
+    /// The next drafts, at most `limit`, whose senders still wait. Where there are none, the queue
+    /// has no worker from then on.
     pub(super) fn next(&self, limit: usize) -> Vec<Waiting> {
-        let mut queue = self.queue.lock();
+        let mut state = self.state.lock();
         let mut batch = Vec::new();
         while batch.len() < limit
-            && let Some(waiting) = queue.waiting.pop_front()
+            && let Some(waiting) = state.waiting.pop_front()
         {
             if !waiting.reply.is_closed() {
                 batch.push(waiting);
             }
         }
         if batch.is_empty() {
-            queue.is_served = false;
+            state.has_worker = false;
         }
         batch
     }
 
-    /// Nobody works the queue off any more, and whoever waits is told.
+    /// Notes that the worker is gone, and fails the drafts that wait.
     pub(super) fn abandon(&self) {
-        let mut queue = self.queue.lock();
-        queue.is_served = false;
-        queue.waiting.clear();
+        let mut state = self.state.lock();
+        state.has_worker = false;
+        state.waiting.clear();
     }
 
     /// See [`Hint::take`].
     pub(super) fn hint(&self) -> Option<Seq> {
-        self.queue.lock().hint.take()
+        self.state.lock().hint.take()
     }
 
     /// See [`Hint::reached`].
     pub(super) fn reached(&self, seq: Seq) {
-        self.queue.lock().hint.reached(seq);
+        self.state.lock().hint.reached(seq);
     }
 
-    /// Notes that the chat reaches at least to `end`, and says how far it is known to.
-    pub(super) fn note(&self, end: End) -> End {
-        let mut known = self.end.lock();
-        *known = furthest(*known, end);
+    /// Notes that the chat reaches at least to `head`, and says how far it is known to.
+    pub(super) fn note(&self, head: Head) -> Head {
+        let mut known = self.head.lock();
+        *known = furthest(*known, head);
         *known
     }
 }
 
 /// The later of each part.
-pub(super) fn furthest(one: End, other: End) -> End {
+pub(super) fn furthest(one: Head, other: Head) -> Head {
     (one.0.max(other.0), one.1.max(other.1))
 }
 
@@ -215,11 +215,11 @@ mod tests {
     }
 
     #[test]
-    fn an_end_never_goes_back() {
+    fn a_head_never_goes_back() {
         let at = |millis| Some(Timestamp::from_millis(millis));
-        let lane = Lanes::new(1).of([1; 16]);
-        assert_eq!(lane.note((5, at(10))), (5, at(10)));
-        assert_eq!(lane.note((4, at(20))), (5, at(20)));
-        assert_eq!(lane.note((0, None)), (5, at(20)));
+        let queue = ChatQueues::new(1).of([1; 16]);
+        assert_eq!(queue.note((5, at(10))), (5, at(10)));
+        assert_eq!(queue.note((4, at(20))), (5, at(20)));
+        assert_eq!(queue.note((0, None)), (5, at(20)));
     }
 }
