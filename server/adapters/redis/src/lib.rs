@@ -79,7 +79,7 @@ pub struct RedisOptions {
     /// How long a call may take before it fails.
     pub timeout: Duration,
     /// How long a topic stays subscribed after its last follower has left: a page that is
-    /// reloaded finds its topics standing, and those who leave at once are let go in one step.
+    /// reloaded finds its topics subscribed, and topics left together are unsubscribed in one step.
     pub linger: Duration,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A topic is followed in the hub first, then here. Only the subscriber's task takes topics out,
 //! and it looks at the hub while it holds the lock: so a new follower either finds the topic
-//! standing, or finds it gone and asks for it anew.
+//! subscribed, or finds it gone and asks for it again.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -18,20 +18,20 @@ type Waiter = oneshot::Sender<Result<(), Fault>>;
 
 /// Topics whose last follower has left; some have followers again.
 #[derive(Default)]
-pub(super) struct Deserted {
+pub(super) struct Unfollowed {
     topics: Mutex<HashSet<Topic>>,
     any: Notify,
 }
 
-impl TopicWatcher for Deserted {
+impl TopicWatcher for Unfollowed {
     fn deserted(&self, topic: Topic) {
         self.topics.lock().insert(topic);
         self.any.notify_one();
     }
 }
 
-impl Deserted {
-    /// Resolves when there may be some.
+impl Unfollowed {
+    /// Resolves when topics may have lost their last follower.
     pub(super) async fn any(&self) {
         self.any.notified().await;
     }
@@ -39,8 +39,8 @@ impl Deserted {
 
 #[derive(Default)]
 struct Channel {
-    /// Redis has confirmed it, on a connection that stands as far as is known.
-    stands: bool,
+    /// Redis has confirmed it, on a connection that is not known to be lost.
+    subscribed: bool,
     waiters: Vec<Waiter>,
 }
 
@@ -54,23 +54,23 @@ struct State {
 /// The topics.
 pub(super) struct Channels {
     hub: Arc<Hub>,
-    deserted: Arc<Deserted>,
+    unfollowed: Arc<Unfollowed>,
     state: Mutex<State>,
     any_wanted: Notify,
 }
 
 impl Channels {
-    pub(super) fn new(hub: Arc<Hub>, deserted: Arc<Deserted>) -> Arc<Self> {
+    pub(super) fn new(hub: Arc<Hub>, unfollowed: Arc<Unfollowed>) -> Arc<Self> {
         Arc::new(Self {
             hub,
-            deserted,
+            unfollowed,
             state: Mutex::default(),
             any_wanted: Notify::new(),
         })
     }
 
-    /// The topic, which is followed in the hub already, must stand: `None` where it does, else
-    /// what tells when.
+    /// Asks Redis for a topic, which the hub follows already. `None` where the topic is
+    /// subscribed; else the confirmation to wait for.
     pub(super) fn follow(&self, topic: Topic) -> Option<oneshot::Receiver<Result<(), Fault>>> {
         let mut state = self.state.lock();
         let State { by_topic, wanted } = &mut *state;
@@ -78,7 +78,7 @@ impl Channels {
             wanted.push(topic);
             Channel::default()
         });
-        if channel.stands {
+        if channel.subscribed {
             return None;
         }
         let (waiter, confirmation) = oneshot::channel();
@@ -102,22 +102,22 @@ impl Channels {
         std::mem::take(&mut self.state.lock().wanted)
     }
 
-    /// All topics, as Redis is to be asked for them anew: none stands until it is confirmed.
-    pub(super) fn fallen(&self) -> Vec<Topic> {
+    /// Marks every topic as not subscribed, and returns all, for Redis to be asked again.
+    pub(super) fn reset(&self) -> Vec<Topic> {
         let mut state = self.state.lock();
         state.wanted.clear();
         for channel in state.by_topic.values_mut() {
-            channel.stands = false;
+            channel.subscribed = false;
         }
         state.by_topic.keys().copied().collect()
     }
 
     /// Redis has confirmed these.
-    pub(super) fn stand(&self, topics: &[Topic]) {
+    pub(super) fn subscribed(&self, topics: &[Topic]) {
         let mut state = self.state.lock();
         for topic in topics {
             if let Some(channel) = state.by_topic.get_mut(topic) {
-                channel.stands = true;
+                channel.subscribed = true;
                 for waiter in channel.waiters.drain(..) {
                     // Who has gone needs no answer.
                     let _ = waiter.send(Ok(()));
@@ -135,17 +135,17 @@ impl Channels {
     }
 
     /// Whether Redis is believed to send what happens on the topic.
-    pub(super) fn stands(&self, topic: Topic) -> bool {
+    pub(super) fn is_subscribed(&self, topic: Topic) -> bool {
         let state = self.state.lock();
         state
             .by_topic
             .get(&topic)
-            .is_some_and(|channel| channel.stands)
+            .is_some_and(|channel| channel.subscribed)
     }
 
     /// Takes out the topics that nobody follows any more, and returns those that Redis knows of.
-    pub(super) fn take_deserted(&self) -> Vec<Topic> {
-        let candidates = std::mem::take(&mut *self.deserted.topics.lock());
+    pub(super) fn take_unfollowed(&self) -> Vec<Topic> {
+        let candidates = std::mem::take(&mut *self.unfollowed.topics.lock());
         let mut state = self.state.lock();
         let mut gone = Vec::new();
         for topic in candidates {
@@ -153,7 +153,7 @@ impl Channels {
                 continue;
             }
             if let Some(channel) = state.by_topic.remove(&topic) {
-                if channel.stands {
+                if channel.subscribed {
                     gone.push(topic);
                 } else {
                     state.wanted.retain(|wanted| *wanted != topic);
@@ -181,9 +181,9 @@ mod tests {
     }
 
     fn channels() -> Arc<Channels> {
-        let deserted = Arc::new(Deserted::default());
-        let hub = Hub::watched(8, Arc::clone(&deserted) as _);
-        Channels::new(hub, deserted)
+        let unfollowed = Arc::new(Unfollowed::default());
+        let hub = Hub::watched(8, Arc::clone(&unfollowed) as _);
+        Channels::new(hub, unfollowed)
     }
 
     #[test]
@@ -199,15 +199,15 @@ mod tests {
         }
         assert_eq!(channels.take_wanted(), [topic(1)]);
         assert_eq!(channels.take_wanted(), []);
-        channels.stand(&[topic(1)]);
+        channels.subscribed(&[topic(1)]);
         for mut waiting in waiting {
             assert!(matches!(waiting.try_recv(), Ok(Ok(()))));
         }
-        assert!(channels.follow(topic(1)).is_none(), "it stands");
+        assert!(channels.follow(topic(1)).is_none(), "it is subscribed");
         receivers.truncate(1);
-        assert_eq!(channels.take_deserted(), []);
+        assert_eq!(channels.take_unfollowed(), []);
         receivers.clear();
-        assert_eq!(channels.take_deserted(), [topic(1)]);
+        assert_eq!(channels.take_unfollowed(), [topic(1)]);
         assert_eq!(channels.count(), 0);
     }
 
@@ -217,11 +217,11 @@ mod tests {
         let mut receiver = channels.hub.receiver(Interest::TYPING);
         receiver.follow(topic(1));
         assert!(channels.follow(topic(1)).is_some());
-        channels.stand(&[topic(1)]);
+        channels.subscribed(&[topic(1)]);
         receiver.unfollow(topic(1));
         receiver.follow(topic(1));
         assert!(channels.follow(topic(1)).is_none());
-        assert_eq!(channels.take_deserted(), []);
+        assert_eq!(channels.take_unfollowed(), []);
     }
 
     #[test]
@@ -231,21 +231,21 @@ mod tests {
         receiver.follow(topic(1));
         assert!(channels.follow(topic(1)).is_some());
         drop(receiver);
-        assert_eq!(channels.take_deserted(), [], "Redis knows of none");
+        assert_eq!(channels.take_unfollowed(), [], "Redis knows of none");
         assert_eq!(channels.take_wanted(), []);
     }
 
     #[test]
-    fn after_a_fall_everything_is_asked_for_anew() {
+    fn after_a_reset_everything_is_asked_for_anew() {
         let channels = channels();
         let mut receiver = channels.hub.receiver(Interest::TYPING);
         for n in 1..=2 {
             receiver.follow(topic(n));
             assert!(channels.follow(topic(n)).is_some());
         }
-        channels.stand(&[topic(1)]);
-        assert_eq!(channels.fallen().len(), 2);
-        assert!(!channels.stands(topic(1)));
+        channels.subscribed(&[topic(1)]);
+        assert_eq!(channels.reset().len(), 2);
+        assert!(!channels.is_subscribed(topic(1)));
         assert_eq!(channels.take_wanted(), []);
         let mut waiting = channels.follow(topic(2)).unwrap();
         channels.refused(topic(2), &Fault::Closed);

@@ -26,8 +26,8 @@ use talksy_domain::events::{Bus, Event, Hub, Interest, Published, Receiver, Topi
 use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use self::channels::{Channels, Deserted};
-use self::publisher::{Outbox, Publisher, publisher};
+use self::channels::{Channels, Unfollowed};
+use self::publisher::{PublishQueue, Publisher, publisher};
 use self::subscriber::Subscriber;
 use self::wire::Wire;
 use super::RedisOptions;
@@ -42,7 +42,7 @@ pub(super) struct RedisBus {
     hub: Arc<Hub>,
     channels: Arc<Channels>,
     wire: Arc<Wire>,
-    outbox: Outbox,
+    publish_queue: PublishQueue,
     servers: Arc<Servers>,
     unknown: Arc<AtomicU64>,
     /// The tasks run as long as somebody has the bus.
@@ -72,18 +72,18 @@ impl RedisBus {
         away: Arc<Notify>,
         running: Arc<DropGuard>,
     ) -> (Self, BusTasks) {
-        let deserted = Arc::new(Deserted::default());
-        let hub = Hub::watched(options.mailbox, Arc::clone(&deserted) as _);
-        let channels = Channels::new(Arc::clone(&hub), Arc::clone(&deserted));
+        let unfollowed = Arc::new(Unfollowed::default());
+        let hub = Hub::watched(options.mailbox, Arc::clone(&unfollowed) as _);
+        let channels = Channels::new(Arc::clone(&hub), Arc::clone(&unfollowed));
         let wire = Arc::new(wire);
         let unknown = Arc::new(AtomicU64::new(0));
-        let (outbox, publisher) = publisher(Arc::clone(&servers), Arc::clone(&wire));
+        let (publish_queue, publisher) = publisher(Arc::clone(&servers), Arc::clone(&wire));
         let subscriber = Subscriber {
             servers: Arc::clone(&servers),
             hub: Arc::clone(&hub),
             wire: Arc::clone(&wire),
             channels: Arc::clone(&channels),
-            deserted,
+            unfollowed,
             unknown: Arc::clone(&unknown),
             away,
             linger: options.linger,
@@ -92,7 +92,7 @@ impl RedisBus {
             hub,
             channels,
             wire,
-            outbox,
+            publish_queue,
             servers,
             unknown,
             _running: running,
@@ -110,7 +110,7 @@ impl RedisBus {
     }
 
     /// Follows topics here first, so that nothing is missed from Redis' confirmation on.
-    async fn stand(&self, receiver: &mut Receiver, topics: &[Topic]) -> Result<(), PortError> {
+    async fn follow_all(&self, receiver: &mut Receiver, topics: &[Topic]) -> Result<(), PortError> {
         let mut confirmations = Vec::new();
         for topic in topics {
             receiver.follow(*topic);
@@ -135,14 +135,14 @@ impl Bus for RedisBus {
         let envelope = self.wire.event(&event, trace.as_deref());
         self.hub.deliver(topic, &Published::traced(event, trace));
         let envelope = envelope.map_err(|error| PortError::corrupt("an event", error))?;
-        self.outbox
+        self.publish_queue
             .put(topic, envelope)
             .map_err(|fault| fault.port(BACKEND))
     }
 
     async fn subscribe(&self, interest: Interest, topics: &[Topic]) -> Result<Receiver, PortError> {
         let mut receiver = self.hub.receiver(interest);
-        self.stand(&mut receiver, topics).await?;
+        self.follow_all(&mut receiver, topics).await?;
         Ok(receiver)
     }
 
@@ -150,10 +150,10 @@ impl Bus for RedisBus {
         if receiver.follows(topic) {
             return Ok(());
         }
-        let stands = self.stand(receiver, &[topic]).await;
-        if stands.is_err() {
+        let followed = self.follow_all(receiver, &[topic]).await;
+        if followed.is_err() {
             receiver.unfollow(topic);
         }
-        stands
+        followed
     }
 }

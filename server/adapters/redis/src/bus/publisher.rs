@@ -34,10 +34,10 @@ const STEPS: usize = 8;
 /// How many topics with lost events are remembered. Beyond, their followers find out by their
 /// heartbeat alone.
 const MAX_LOST: usize = 50_000;
-/// Something about a topic on its way.
-struct Letter {
+/// What is to be published on a topic.
+struct Outgoing {
     topic: Topic,
-    /// The event's; without it the letter says that events were lost.
+    /// The event's envelope; `None` announces that events were lost.
     envelope: Option<Vec<u8>>,
 }
 
@@ -64,15 +64,15 @@ impl Lost {
         self.any.notify_one();
     }
 
-    /// Letters that tell of some, which are no longer remembered.
-    fn take(&self, most: usize) -> Vec<Letter> {
+    /// Takes out some topics, and returns what announces their loss.
+    fn take(&self, most: usize) -> Vec<Outgoing> {
         let mut topics = self.topics.lock();
         let some: Vec<_> = topics.iter().copied().take(most).collect();
         for topic in &some {
             topics.remove(topic);
         }
         some.into_iter()
-            .map(|topic| Letter {
+            .map(|topic| Outgoing {
                 topic,
                 envelope: None,
             })
@@ -84,20 +84,20 @@ impl Lost {
     }
 }
 
-/// Where events are put.
-pub(super) struct Outbox {
-    queue: mpsc::Sender<Letter>,
+/// The bounded queue of what waits to be published.
+pub(super) struct PublishQueue {
+    queue: mpsc::Sender<Outgoing>,
     lost: Arc<Lost>,
 }
 
-impl Outbox {
-    /// Takes an event.
+impl PublishQueue {
+    /// Queues an event; one that finds the queue full is lost and its topic remembered.
     pub(super) fn put(&self, topic: Topic, envelope: Vec<u8>) -> Result<(), Fault> {
         let envelope = Some(envelope);
-        match self.queue.try_send(Letter { topic, envelope }) {
+        match self.queue.try_send(Outgoing { topic, envelope }) {
             Ok(()) => Ok(()),
-            Err(mpsc::error::TrySendError::Full(letter)) => {
-                self.lost.add(letter.topic);
+            Err(mpsc::error::TrySendError::Full(outgoing)) => {
+                self.lost.add(outgoing.topic);
                 Ok(())
             }
             Err(mpsc::error::TrySendError::Closed(_)) => Err(Fault::Closed),
@@ -107,12 +107,12 @@ impl Outbox {
 
 /// The queue's other end.
 pub(super) struct Publisher {
-    queue: mpsc::Receiver<Letter>,
+    queue: mpsc::Receiver<Outgoing>,
     lost: Arc<Lost>,
     sender: Sender,
 }
 
-/// What came of sending letters: for each its topic and whether it told of lost events.
+/// The result for each topic, and whether it announced lost events.
 type Sent = Vec<(Topic, bool, Result<(), Fault>)>;
 
 #[derive(Clone)]
@@ -122,15 +122,15 @@ struct Sender {
 }
 
 impl Sender {
-    async fn send(self, letters: Vec<Letter>) -> Sent {
+    async fn send(self, batch: Vec<Outgoing>) -> Sent {
         let name = if self.servers.is_cluster() {
             "SPUBLISH"
         } else {
             "PUBLISH"
         };
-        let mut about = Vec::with_capacity(letters.len());
-        let mut commands = Vec::with_capacity(letters.len());
-        for Letter { topic, envelope } in letters {
+        let mut about = Vec::with_capacity(batch.len());
+        let mut commands = Vec::with_capacity(batch.len());
+        for Outgoing { topic, envelope } in batch {
             let is_gap = envelope.is_none();
             // What cannot be written is no event that anybody could read.
             let Ok(envelope) = envelope.map_or_else(|| self.wire.gap(), Ok) else {
@@ -150,16 +150,16 @@ impl Sender {
 }
 
 /// A queue and its other end.
-pub(super) fn publisher(servers: Arc<Servers>, wire: Arc<Wire>) -> (Outbox, Publisher) {
+pub(super) fn publisher(servers: Arc<Servers>, wire: Arc<Wire>) -> (PublishQueue, Publisher) {
     let (sender, queue) = mpsc::channel(QUEUE);
     let lost = Arc::new(Lost::default());
-    let outbox = Outbox {
+    let publish_queue = PublishQueue {
         queue: sender,
         lost: Arc::clone(&lost),
     };
     let sender = Sender { servers, wire };
     (
-        outbox,
+        publish_queue,
         Publisher {
             queue,
             lost,
@@ -178,7 +178,7 @@ impl Publisher {
         };
         let mut in_flight = FuturesUnordered::new();
         let mut outage = Outage::default();
-        let mut letters = Vec::with_capacity(AT_ONCE);
+        let mut batch = Vec::with_capacity(AT_ONCE);
         let mut open = true;
         while open || !in_flight.is_empty() {
             let free = open && in_flight.len() < steps;
@@ -186,9 +186,9 @@ impl Publisher {
                 Some(sent) = in_flight.next(), if !in_flight.is_empty() => {
                     self.note(&mut outage, sent);
                 }
-                count = self.queue.recv_many(&mut letters, AT_ONCE), if free => {
+                count = self.queue.recv_many(&mut batch, AT_ONCE), if free => {
                     open = count > 0;
-                    in_flight.push(self.sender.clone().send(std::mem::take(&mut letters)));
+                    in_flight.push(self.sender.clone().send(std::mem::take(&mut batch)));
                 }
                 () = sleep_until(outage.try_at), if free && !self.lost.is_empty() => {
                     // Not again before it is known how this went.

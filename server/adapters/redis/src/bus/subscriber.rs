@@ -3,7 +3,7 @@
 //!
 //! When a connection is lost, falls silent, or a Cluster moves slots, everything is set up anew
 //! and then every receiver is told that it may have missed something. Simple rather than
-//! selective: what that costs is one look at the ends of the chats that are followed.
+//! selective: what that costs is one look at the heads of the chats that are followed.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,8 +19,8 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::channels::{Channels, Deserted};
-use super::wire::{Letter, Wire};
+use super::channels::{Channels, Unfollowed};
+use super::wire::{Decoded, Wire};
 use crate::address::Address;
 use crate::backoff::Backoff;
 use crate::fault::Fault;
@@ -49,12 +49,12 @@ struct Delivery {
 impl Delivery {
     fn deliver(&self, topic: Topic, envelope: &[u8]) {
         match self.wire.read(envelope) {
-            Letter::Event(event, trace) => {
+            Decoded::Event(event, trace) => {
                 self.hub.deliver(topic, &Published::traced(event, trace));
             }
-            Letter::Gap => self.hub.interrupt(topic),
-            Letter::Own => {}
-            Letter::Unknown => {
+            Decoded::Gap => self.hub.interrupt(topic),
+            Decoded::Own => {}
+            Decoded::Unknown => {
                 if self.unknown.fetch_add(1, Ordering::Relaxed) == 0 {
                     tracing::warn!(
                         "another instance publishes events that this version does not know; they are left alone"
@@ -79,7 +79,7 @@ impl AsyncPushSender for Delivery {
                 Some(Value::BulkString(envelope)),
             ) => self.deliver(topic, envelope),
             // Not asked for by us: the Cluster has moved the channel's slot.
-            (PushKind::SUnsubscribe, Some(topic), _) if self.channels.stands(topic) => {
+            (PushKind::SUnsubscribe, Some(topic), _) if self.channels.is_subscribed(topic) => {
                 self.broken.notify_one();
             }
             _ => {}
@@ -101,7 +101,7 @@ pub(super) struct Subscriber {
     pub(super) hub: Arc<Hub>,
     pub(super) wire: Arc<Wire>,
     pub(super) channels: Arc<Channels>,
-    pub(super) deserted: Arc<Deserted>,
+    pub(super) unfollowed: Arc<Unfollowed>,
     /// Counts events that this version does not know.
     pub(super) unknown: Arc<AtomicU64>,
     /// Is told when Redis was away.
@@ -153,8 +153,8 @@ impl Subscriber {
     /// Connects, and subscribes to everything that is followed.
     async fn set_up(&self) -> Result<Links, Fault> {
         // Those that nobody follows any more need not be asked for; the old connection is gone.
-        self.channels.take_deserted();
-        let topics = self.channels.fallen();
+        self.channels.take_unfollowed();
+        let topics = self.channels.reset();
         let map = self.servers.map().await?;
         let broken = Arc::new(Notify::new());
         let connections = map.nodes().into_iter().map(|node| {
@@ -193,14 +193,14 @@ impl Subscriber {
                 () = self.channels.any_wanted() => {
                     self.subscribe(links, &self.channels.take_wanted()).await
                 }
-                () = self.deserted.any(), if !lingers => {
+                () = self.unfollowed.any(), if !lingers => {
                     linger.as_mut().reset(Instant::now() + self.linger);
                     lingers = true;
                     Ok(())
                 }
                 () = &mut linger, if lingers => {
                     lingers = false;
-                    self.unsubscribe(links, &self.channels.take_deserted()).await
+                    self.unsubscribe(links, &self.channels.take_unfollowed()).await
                 }
                 _ = ping.tick() => self.ping(links).await,
             };
@@ -223,10 +223,10 @@ impl Subscriber {
         let name = self.name("SUBSCRIBE", "SSUBSCRIBE");
         for topics in topics.chunks(AT_ONCE) {
             let answers = self.on_all(links, name, topics).await?;
-            let mut standing = Vec::with_capacity(topics.len());
+            let mut confirmed = Vec::with_capacity(topics.len());
             for (topic, answer) in answers {
                 match answer {
-                    Ok(()) => standing.push(topic),
+                    Ok(()) => confirmed.push(topic),
                     // Nothing that setting up anew would change.
                     Err(fault) if fault.is(ServerErrorKind::NoPerm) => {
                         self.channels.refused(topic, &fault);
@@ -234,7 +234,7 @@ impl Subscriber {
                     Err(fault) => return Err(fault),
                 }
             }
-            self.channels.stand(&standing);
+            self.channels.subscribed(&confirmed);
         }
         Ok(())
     }

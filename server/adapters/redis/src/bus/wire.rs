@@ -20,7 +20,7 @@ use crate::limits::hex;
 const VERSION: u32 = 1;
 
 #[derive(Serialize)]
-struct Outgoing<'a> {
+struct NewEnvelope<'a> {
     v: u32,
     from: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -32,7 +32,7 @@ struct Outgoing<'a> {
 }
 
 #[derive(Deserialize)]
-struct Incoming<'a> {
+struct Envelope<'a> {
     v: u32,
     #[serde(borrow, default)]
     from: Cow<'a, str>,
@@ -46,7 +46,7 @@ struct Incoming<'a> {
 
 /// What an envelope holds for this instance.
 #[derive(Debug, PartialEq)]
-pub(super) enum Letter {
+pub(super) enum Decoded {
     /// An event, and the trace that it belongs to.
     Event(Event, Option<String>),
     /// The sender could not publish some events of the topic.
@@ -123,7 +123,7 @@ impl Wire {
         trace: Option<&str>,
         gap: bool,
     ) -> Result<Vec<u8>, serde_json::Error> {
-        serde_json::to_vec(&Outgoing {
+        serde_json::to_vec(&NewEnvelope {
             v: VERSION,
             from: &self.instance,
             event,
@@ -132,16 +132,16 @@ impl Wire {
         })
     }
 
-    /// Opens an envelope.
-    pub(super) fn read(&self, envelope: &[u8]) -> Letter {
-        match serde_json::from_slice::<Incoming<'_>>(envelope) {
-            Ok(letter) if letter.v != VERSION => Letter::Unknown,
-            Ok(letter) if letter.from == self.instance => Letter::Own,
-            Ok(Incoming { gap: true, .. }) => Letter::Gap,
-            Ok(Incoming { event, trace, .. }) => event
+    /// Decodes an envelope.
+    pub(super) fn read(&self, envelope: &[u8]) -> Decoded {
+        match serde_json::from_slice::<Envelope<'_>>(envelope) {
+            Ok(envelope) if envelope.v != VERSION => Decoded::Unknown,
+            Ok(envelope) if envelope.from == self.instance => Decoded::Own,
+            Ok(Envelope { gap: true, .. }) => Decoded::Gap,
+            Ok(Envelope { event, trace, .. }) => event
                 .and_then(|event| serde_json::from_str(event.get()).ok())
-                .map_or(Letter::Unknown, |event| Letter::Event(event, trace)),
-            Err(_) => Letter::Unknown,
+                .map_or(Decoded::Unknown, |event| Decoded::Event(event, trace)),
+            Err(_) => Decoded::Unknown,
         }
     }
 }
@@ -162,12 +162,12 @@ mod tests {
     fn another_instances_event_arrives_and_ones_own_does_not() {
         let (here, there) = (Wire::new("t:", 0), Wire::new("t:", 0));
         let envelope = here.event(&joined(), None).unwrap();
-        assert_eq!(there.read(&envelope), Letter::Event(joined(), None));
+        assert_eq!(there.read(&envelope), Decoded::Event(joined(), None));
         let traced = here.event(&joined(), Some("00-1-2-01")).unwrap();
         let trace = Some("00-1-2-01".to_owned());
-        assert_eq!(there.read(&traced), Letter::Event(joined(), trace));
-        assert_eq!(here.read(&envelope), Letter::Own);
-        assert_eq!(there.read(&here.gap().unwrap()), Letter::Gap);
+        assert_eq!(there.read(&traced), Decoded::Event(joined(), trace));
+        assert_eq!(here.read(&envelope), Decoded::Own);
+        assert_eq!(there.read(&here.gap().unwrap()), Decoded::Gap);
     }
 
     #[test]
@@ -184,7 +184,7 @@ mod tests {
         ] {
             assert_eq!(
                 wire.read(envelope.as_bytes()),
-                Letter::Unknown,
+                Decoded::Unknown,
                 "{envelope}"
             );
         }
@@ -193,7 +193,7 @@ mod tests {
         let envelope = format!(r#"{{"v":1,"from":"\u0078","priority":1,"event":{event}}}"#);
         assert_eq!(
             wire.read(envelope.as_bytes()),
-            Letter::Event(joined(), None)
+            Decoded::Event(joined(), None)
         );
     }
 
