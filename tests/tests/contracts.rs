@@ -19,7 +19,7 @@ use talksy_domain::mail::MailQueue as _;
 use talksy_domain::presence::PresenceStore;
 use talksy_mail_worker::{MailWorker, queue};
 use talksy_server::adapters::memory::{MemoryCodeStore, MemoryPresenceStore, MemoryRateLimiter};
-use talksy_server::adapters::sqlite::{SqliteOptions, SqliteStore};
+use talksy_sqlite::{SqliteOptions, SqliteStore};
 use talksy_tests::clock::TestClock;
 use talksy_tests::contract::Stores;
 use talksy_tests::contract::bus::{Buses, every_event};

@@ -14,7 +14,7 @@ use secrecy::SecretString;
 use talksy_domain::auth::CodeStore;
 use talksy_domain::clock::{Clock, Entropy as _, SystemClock, SystemEntropy};
 use talksy_domain::presence::PresenceStore;
-use talksy_server::adapters::redis::{RedisAdapters, RedisOptions};
+use talksy_redis::{RedisAdapters, RedisOptions};
 use talksy_tests::clock::TestClock;
 use talksy_tests::contract::bus::Buses;
 use talksy_tests::contract::limits::Limits;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::json;
 use talksy_domain::clock::SystemClock;
 use talksy_domain::services::Ports;
-use talksy_server::adapters::redis::{RedisAdapters, RedisOptions};
+use talksy_redis::{RedisAdapters, RedisOptions};
 use talksy_tests::app::TestApp;
 use talksy_tests::client::User;
 use talksy_tests::servers::redis::RedisServer;
@@ -41,7 +41,7 @@ async fn server(redis: &RedisServer, other: Option<&TestApp>) -> TestApp {
                 tokens: shared.tokens,
                 secret: shared.secret,
                 codes: adapters.codes(),
-                limiter: adapters.lenient_limiter(),
+                limiter: adapters.lenient_limiter(ports.limiter),
                 presence: adapters.presence(),
                 bus: adapters.bus(),
                 ..ports

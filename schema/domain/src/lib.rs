@@ -7,8 +7,8 @@
 //!
 //! What may know what, from the bottom up; a test holds every import to it:
 //!
-//! 1. words that all share: [`id`], [`seq`], [`clock`], [`backoff`], [`text`], [`page`], [`cursor`], [`error`],
-//!    [`limits`], [`viewer`], [`metrics`]
+//! 1. words that all share: [`id`], [`seq`], [`clock`], [`backoff`], [`text`], [`page`],
+//!    [`cursor`], [`error`], [`damage`], [`limits`], [`viewer`], [`metrics`]
 //! 2. models, and the ports that keep them
 //! 3. [`events`]: what is told to all instances, and how it is published; [`access`]: the one
 //!    door, which gives proofs of who may do what
@@ -22,6 +22,7 @@ pub mod backoff;
 pub mod chats;
 pub mod clock;
 pub mod cursor;
+pub mod damage;
 pub mod error;
 pub mod events;
 pub mod feeds;

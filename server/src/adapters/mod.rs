@@ -1,13 +1,9 @@
 //! What stands behind the domain's ports. The configuration picks; one function knows how.
 
 pub mod backend;
-mod damage;
 pub mod memory;
-pub mod mongo;
 mod observed;
-pub mod redis;
 mod servers;
-pub mod sqlite;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -27,6 +23,9 @@ use talksy_mail_worker::amqp::{AmqpOptions, AmqpQueue, InvalidAmqpUrl};
 use talksy_mail_worker::queue::{self, QueueConsumer};
 use talksy_mail_worker::transport::{FileTransport, SmtpTransport, Transport};
 use talksy_mail_worker::{JobError, MailWorker};
+use talksy_mongo::{MongoOpenError, MongoOptions, MongoStore};
+use talksy_redis::{RedisAdapters, RedisOpenError, RedisOptions};
+use talksy_sqlite::{OpenError, SqliteOptions, SqliteStore};
 
 use crate::app::Environment;
 use crate::config::{Config, ConfigError, StoreLocation};
@@ -36,9 +35,6 @@ use backend::{Backend, Backends, Store};
 pub use observed::observed;
 
 use memory::{MemoryCodeStore, MemoryPresenceStore, MemoryRateLimiter};
-use mongo::{MongoOpenError, MongoOptions, MongoStore};
-use redis::{RedisAdapters, RedisOpenError, RedisOptions};
-use sqlite::{OpenError, SqliteOptions, SqliteStore};
 
 /// The outbox folder's name in the data directory.
 const OUTBOX: &str = "outbox";
@@ -212,7 +208,7 @@ fn shared(
     let ports = SharedPorts {
         codes: redis.codes(),
         // Sends go on while Redis is away; codes, which must not be guessed, do not.
-        limiter: redis.lenient_limiter(),
+        limiter: redis.lenient_limiter(Arc::new(MemoryRateLimiter::new(Arc::clone(clock)))),
         presence: redis.presence(),
         bus: redis.bus(),
     };
@@ -255,9 +251,13 @@ fn mail_queue(
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use clap::Parser as _;
 
     use super::*;
+
+    const DRIVERS: [&str; 3] = ["rusqlite", "mongodb", "redis"];
 
     /// The worker is configured apart. Server and worker must agree where neither is.
     #[test]
@@ -268,5 +268,45 @@ mod tests {
         assert_eq!(worker.mail.from, config.mail.from.to_string());
         let retries = worker.queue.options().retries;
         assert_eq!(retries, AmqpOptions::default().retries);
+    }
+
+    /// Each driver stays in its adapter's crate: the sources name none, nor does the manifest.
+    #[test]
+    fn the_server_names_no_driver() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let manifest = std::fs::read_to_string(root.join("Cargo.toml")).unwrap();
+        let mut folders = vec![root.join("src")];
+        let mut looked_at = 0;
+        for driver in DRIVERS {
+            let dependency = format!("{driver}.workspace");
+            assert!(!manifest.lines().any(|line| line.starts_with(&dependency)));
+        }
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                if path.extension().is_none_or(|extension| extension != "rs") {
+                    continue;
+                }
+                looked_at += 1;
+                let text = std::fs::read_to_string(&path).unwrap();
+                for (line, text) in (1..).zip(text.lines()) {
+                    let named = DRIVERS.iter().any(|driver| names(text, driver));
+                    assert!(!named, "{}:{line}: {text}", path.display());
+                }
+            }
+        }
+        assert!(looked_at > 50, "{looked_at} files");
+    }
+
+    /// Whether a line has the crate's name as the start of a path.
+    fn names(line: &str, driver: &str) -> bool {
+        line.match_indices(&format!("{driver}::")).any(|(at, _)| {
+            let before = line[..at].chars().next_back();
+            before.is_none_or(|c| !(c.is_alphanumeric() || c == '_'))
+        })
     }
 }

@@ -5,11 +5,11 @@ use async_trait::async_trait;
 use talksy_domain::clock::Timestamp;
 use talksy_domain::error::{PortError, chain};
 use talksy_mail_worker::amqp::AmqpQueue;
+use talksy_mongo::MongoStore;
+use talksy_redis::RedisAdapters;
+use talksy_sqlite::SqliteStore;
 
 use super::backend::{Backend, NotReady, Store};
-use super::mongo::MongoStore;
-use super::redis::RedisAdapters;
-use super::sqlite::SqliteStore;
 
 /// Tells what to wait for from what needs a hand, which is told the setting to look at.
 fn not_ready(

@@ -14,7 +14,7 @@ use super::template::{own_id, text};
 
 /// The server's own tables.
 const SCHEMA: &str =
-    include_str!("../../../server/src/adapters/sqlite/migrations/0001_initial.sql");
+    include_str!("../../../server/adapters/sqlite/src/migrations/0001_initial.sql");
 
 /// The server's own settings (`set_up_writer` in its SQLite adapter).
 const SETTINGS: &str = "PRAGMA journal_mode = WAL;

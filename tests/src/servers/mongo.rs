@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use secrecy::SecretString;
-use talksy_server::adapters::mongo::{MongoOptions, MongoStore};
+use talksy_mongo::{MongoOptions, MongoStore};
 use tokio::process::Command;
 use tokio::sync::OnceCell;
 
@@ -123,7 +123,7 @@ impl Mongo {
     /// Where it cannot be.
     pub async fn store_on(&self, database: &str) -> MongoStore {
         let options = MongoOptions {
-            patience: DEADLINE / 2,
+            timeout: DEADLINE / 2,
             reach_timeout: DEADLINE / 3,
             ..MongoOptions::default()
         };

@@ -24,7 +24,7 @@ use talksy_domain::page::Window;
 use talksy_domain::seq::Seq;
 use talksy_domain::users::UserStore as _;
 use talksy_domain::users::{DisplayName, User};
-use talksy_server::adapters::mongo::MongoStore;
+use talksy_mongo::MongoStore;
 use talksy_tests::servers::mongo::Mongo;
 
 const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use talksy_domain::chats::ChatStore as _;
 use talksy_domain::messages::{Message, MessageStore as _};
 use talksy_domain::users::UserStore as _;
-use talksy_server::adapters::mongo::{MongoOptions, MongoStore};
+use talksy_mongo::{MongoOptions, MongoStore};
 use talksy_tests::servers::mongo::Mongo;
 use talksy_tests::{eventually, soon};
 

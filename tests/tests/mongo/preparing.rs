@@ -9,7 +9,7 @@ use talksy_domain::auth::SessionStore as _;
 use talksy_domain::auth::{Session, TokenHash};
 use talksy_domain::error::chain;
 use talksy_domain::id;
-use talksy_server::adapters::mongo::{MongoOptions, MongoStore, PrepareError, index_specs};
+use talksy_mongo::{MongoOptions, MongoStore, PrepareError, index_specs};
 use talksy_tests::servers::mongo::Mongo;
 
 use super::{Fixture, NOW, ids, key, outside};

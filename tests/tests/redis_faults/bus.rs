@@ -6,7 +6,7 @@ use std::time::Duration;
 use talksy_domain::clock::SystemClock;
 use talksy_domain::events::{Interest, Signal, Topic};
 use talksy_domain::id::ChatId;
-use talksy_server::adapters::redis::{RedisAdapters, RedisOptions};
+use talksy_redis::{RedisAdapters, RedisOptions};
 use talksy_tests::servers::redis::RedisServer;
 use talksy_tests::{eventually, soon};
 

@@ -1,7 +1,7 @@
 //! What is told before the start.
 
 use secrecy::SecretString;
-use talksy_server::adapters::redis::PrepareError;
+use talksy_redis::PrepareError;
 use talksy_tests::servers::redis::RedisServer;
 use talksy_tests::soon;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -22,7 +22,7 @@ use talksy_domain::error::PortError;
 use talksy_domain::events::{Bus, Event, Interest, Receiver, Signal, Topic};
 use talksy_domain::id::{ChatId, IdGenerator};
 use talksy_domain::limits::{Quota, Rule};
-use talksy_server::adapters::redis::{RedisAdapters, RedisOptions};
+use talksy_redis::{RedisAdapters, RedisOptions};
 use talksy_tests::{DEADLINE, eventually, soon};
 
 const LEASE: Duration = Duration::from_secs(45);

@@ -9,7 +9,8 @@ use talksy_domain::events::{Interest, Signal, Topic};
 use talksy_domain::id::{ChatId, UserId};
 use talksy_domain::limits::Decision;
 use talksy_domain::presence::ConnectionId;
-use talksy_server::adapters::redis::{RedisAdapters, RedisOptions};
+use talksy_redis::{RedisAdapters, RedisOptions};
+use talksy_server::adapters::memory::MemoryRateLimiter;
 use talksy_tests::servers::redis::RedisServer;
 use talksy_tests::{eventually, soon};
 use tokio_util::sync::CancellationToken;
@@ -92,7 +93,7 @@ async fn a_redis_that_stands_still_fails_calls_and_stops_no_publisher() {
         assert_unavailable(following.map(|_| ()));
         assert!(pinged.is_err());
         // Each instance limits by itself meanwhile.
-        let lenient = here.lenient_limiter();
+        let lenient = here.lenient_limiter(Arc::new(MemoryRateLimiter::new(Arc::new(SystemClock))));
         for _ in 0..2 {
             let decision = lenient.check(RULE, "key").await.unwrap();
             assert_eq!(decision, Decision::Allowed);

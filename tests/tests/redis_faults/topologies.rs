@@ -2,7 +2,7 @@
 
 use secrecy::SecretString;
 use talksy_domain::id::ChatId;
-use talksy_server::adapters::redis::PrepareError;
+use talksy_redis::PrepareError;
 use talksy_tests::eventually;
 use talksy_tests::servers::redis::{RedisCluster, RedisSentinel};
 

@@ -1,0 +1,293 @@
+//! The commands that a call may send.
+
+use std::time::Duration;
+
+use futures_util::TryStreamExt as _;
+use mongodb::bson::{Document, RawDocumentBuf};
+use serde::Serialize;
+
+use super::call::Call;
+use super::documents::{self, Stored, limit};
+use super::fault::Fault;
+
+/// How many documents one reply holds at most.
+const BATCH: u32 = 1_000;
+
+/// What came of an insert.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Inserted {
+    /// It is durable.
+    Done,
+    /// The unique index of this name has the value already.
+    Duplicate(String),
+}
+
+/// What came of an ordered insert of several documents.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Prefix {
+    /// So many of the first are durable.
+    pub(super) count: usize,
+    /// The next one was refused by the unique index of this name. Where nothing was, all are in.
+    pub(super) refused: Option<String>,
+}
+
+/// How a query's answer is to look.
+#[derive(Clone, Default)]
+pub(super) struct Shape {
+    /// The order.
+    pub(super) sort: Option<Document>,
+    /// The most documents.
+    pub(super) limit: Option<i64>,
+    /// The fields, where not all are wanted.
+    pub(super) fields: Option<Document>,
+}
+
+impl Call {
+    /// How long the server may work on a read.
+    fn max_time(&self) -> Duration {
+        self.inner.options.timeout
+    }
+
+    /// The documents that match, unparsed.
+    pub(super) async fn find_raw(
+        &self,
+        collection: &'static str,
+        filter: Document,
+        shape: Shape,
+    ) -> Result<Vec<RawDocumentBuf>, Fault> {
+        let max_time = self.max_time();
+        self.run(move |database| async move {
+            let collection = database.collection::<RawDocumentBuf>(collection);
+            let mut find = collection.find(filter).max_time(max_time);
+            if let Some(sort) = shape.sort {
+                find = find.sort(sort);
+            }
+            if let Some(fields) = shape.fields {
+                find = find.projection(fields);
+            }
+            find = match shape.limit {
+                Some(limit) => find.limit(limit),
+                None => find.batch_size(BATCH),
+            };
+            find.await?.try_collect().await
+        })
+        .await
+    }
+
+    /// The documents that match. One that does not parse is left out.
+    pub(super) async fn find<S: Stored>(
+        &self,
+        filter: Document,
+        shape: Shape,
+    ) -> Result<Vec<S::Value>, Fault> {
+        let found = self.find_raw(S::COLLECTION, filter, shape).await?;
+        Ok(documents::parse_all::<S>(&found))
+    }
+
+    /// The first `wanted` documents that match. Those that do not parse are read past, so that a
+    /// page is short only where the list ends.
+    pub(super) async fn find_first<S: Stored>(
+        &self,
+        filter: Document,
+        shape: Shape,
+        wanted: usize,
+    ) -> Result<Vec<S::Value>, Fault> {
+        let mut most = wanted;
+        loop {
+            let shape = Shape {
+                limit: Some(limit(most)),
+                ..shape.clone()
+            };
+            let found = self.find_raw(S::COLLECTION, filter.clone(), shape).await?;
+            let mut values = documents::parse_all::<S>(&found);
+            if values.len() >= wanted || found.len() < most {
+                values.truncate(wanted);
+                return Ok(values);
+            }
+            // Grows each time, since more were left out than were read beyond the wanted ones.
+            most = wanted + 2 * (found.len() - values.len());
+        }
+    }
+
+    /// A document that matches.
+    ///
+    /// # Errors
+    /// [`Fault::Document`] where it does not parse, besides what a command may fail with.
+    pub(super) async fn find_one<S: Stored>(
+        &self,
+        filter: Document,
+        shape: Shape,
+    ) -> Result<Option<S::Value>, Fault> {
+        let limit = Some(1);
+        let shape = Shape { limit, ..shape };
+        let found = self.find_raw(S::COLLECTION, filter, shape).await?;
+        found
+            .first()
+            .map(|raw| documents::parse::<S>(raw))
+            .transpose()
+    }
+
+    /// What a pipeline over a collection makes.
+    pub(super) async fn aggregate(
+        &self,
+        collection: &'static str,
+        pipeline: impl IntoIterator<Item = Document>,
+    ) -> Result<Vec<RawDocumentBuf>, Fault> {
+        let max_time = self.max_time();
+        let pipeline: Vec<Document> = pipeline.into_iter().collect();
+        self.run(move |database| async move {
+            let collection = database.collection::<RawDocumentBuf>(collection);
+            let cursor = collection
+                .aggregate(pipeline)
+                .max_time(max_time)
+                .with_type::<RawDocumentBuf>();
+            cursor.await?.try_collect().await
+        })
+        .await
+    }
+
+    /// Inserts a document.
+    pub(super) async fn insert<T>(
+        &self,
+        collection: &'static str,
+        document: T,
+    ) -> Result<Inserted, Fault>
+    where
+        T: Serialize + Send + Sync + 'static,
+    {
+        let outcome = self.run(move |database| async move {
+            let collection = database.collection::<T>(collection);
+            collection.insert_one(&document).await
+        });
+        match outcome.await {
+            Ok(_) => Ok(Inserted::Done),
+            Err(fault) => match fault.duplicate() {
+                Some(index) => Ok(Inserted::Duplicate(index)),
+                None => Err(fault),
+            },
+        }
+    }
+
+    /// Inserts documents in their order, up to the first that is refused.
+    pub(super) async fn insert_all<T>(
+        &self,
+        collection: &'static str,
+        documents: Vec<T>,
+    ) -> Result<Prefix, Fault>
+    where
+        T: Serialize + Send + Sync + 'static,
+    {
+        let all = documents.len();
+        let outcome = self.run(move |database| async move {
+            let collection = database.collection::<T>(collection);
+            collection.insert_many(&documents).ordered(true).await
+        });
+        match outcome.await {
+            Ok(_) => Ok(Prefix {
+                count: all,
+                refused: None,
+            }),
+            Err(fault) => match fault.refused_at() {
+                Some((count, index)) => Ok(Prefix {
+                    count,
+                    refused: Some(index),
+                }),
+                None => Err(fault),
+            },
+        }
+    }
+
+    /// Updates one document and says whether it was changed.
+    pub(super) async fn update_one(
+        &self,
+        collection: &'static str,
+        filter: Document,
+        update: Document,
+    ) -> Result<bool, Fault> {
+        self.run(move |database| async move {
+            let collection = database.collection::<RawDocumentBuf>(collection);
+            Ok(collection.update_one(filter, update).await?.modified_count > 0)
+        })
+        .await
+    }
+
+    /// Updates one document, made from the filter and the update where there is none. Where
+    /// another writer makes it at the same time, the other's stands.
+    pub(super) async fn upsert_one(
+        &self,
+        collection: &'static str,
+        filter: Document,
+        update: Document,
+    ) -> Result<(), Fault> {
+        let outcome = self.run(move |database| async move {
+            let collection = database.collection::<RawDocumentBuf>(collection);
+            collection.update_one(filter, update).upsert(true).await
+        });
+        match outcome.await {
+            Err(fault) if fault.duplicate().is_none() => Err(fault),
+            _ => Ok(()),
+        }
+    }
+
+    /// Updates all documents that match.
+    pub(super) async fn update_many(
+        &self,
+        collection: &'static str,
+        filter: Document,
+        update: Document,
+    ) -> Result<(), Fault> {
+        self.run(move |database| async move {
+            let collection = database.collection::<RawDocumentBuf>(collection);
+            collection.update_many(filter, update).await
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Updates one document and returns it as it was before, where there is one.
+    pub(super) async fn find_and_update<S: Stored>(
+        &self,
+        filter: Document,
+        update: Document,
+    ) -> Result<Option<S::Value>, Fault> {
+        let before = self.run(move |database| async move {
+            let collection = database.collection::<RawDocumentBuf>(S::COLLECTION);
+            collection.find_one_and_update(filter, update).await
+        });
+        let before = before.await?;
+        before.map(|raw| documents::parse::<S>(&raw)).transpose()
+    }
+
+    /// Deletes all documents that match, and says how many there were.
+    pub(super) async fn delete(
+        &self,
+        collection: &'static str,
+        filter: Document,
+    ) -> Result<u64, Fault> {
+        self.run(move |database| async move {
+            let collection = database.collection::<RawDocumentBuf>(collection);
+            Ok(collection.delete_many(filter).await?.deleted_count)
+        })
+        .await
+    }
+
+    /// Makes the indexes that a collection lacks.
+    pub(super) async fn create_indexes(
+        &self,
+        collection: &'static str,
+        indexes: Vec<mongodb::IndexModel>,
+    ) -> Result<(), Fault> {
+        self.run(move |database| async move {
+            let collection = database.collection::<RawDocumentBuf>(collection);
+            collection.create_indexes(indexes).await
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Sends a command to the primary.
+    pub(super) async fn command(&self, command: Document) -> Result<Document, Fault> {
+        self.run(move |database| async move { database.run_command(command).await })
+            .await
+    }
+}

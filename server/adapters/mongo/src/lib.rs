@@ -1,0 +1,218 @@
+//! The store of many instances: one MongoDB database (5.0 or newer) that all of them share.
+//!
+//! What must hold is held by single-document writes and unique indexes, so that a standalone
+//! server, a replica set and a sharded cluster do alike; there is no multi-document transaction.
+//! Every write is acknowledged by the majority and journaled, and every read is of what the
+//! majority has: nothing that was seen is ever rolled back. These settings, and reading from the
+//! primary, are the adapter's own; a connection string cannot weaken them.
+//!
+//! **Messages.** The insert under the unique index on (chat, seq) is the commit; see `commit`. The
+//! chat's own `lastSeq` and `activeAt` are advanced after it and may lag when an instance dies in
+//! between, so reads add what lies above them in the messages' index, and repair them; see `heads`.
+//!
+//! **Chats.** A direct chat is made by the insert of its document, which is unique for its pair.
+//! It is marked ready once both members are in, and nobody is shown a chat that is not; whoever
+//! opens it next finishes what a crash has left.
+//!
+//! **Failing.** Each call has a deadline. A driver's future is never dropped halfway, which the
+//! driver does not bear: it runs as a task, and the call stops waiting for it. How many run at
+//! once is bounded. A document that does not parse harms itself alone, and names itself in the log.
+//!
+//! # Round trips
+//!
+//! Those in brackets happen at the same time.
+//!
+//! | call | commands | one after the other |
+//! |---|---|---|
+//! | `append` | \[chat, member\], insert, chat's head; at every eighth insert the newest number | 3 to 4 |
+//! | `append` under contention | for each lost race the newest number and an insert more | + 2 |
+//! | `append`, a retry | \[chat, member\], refused insert, first message, head above | 4 to 5 |
+//! | `messages`, `page`, `users`, `users_by_name`, `memberships`, `members`, `first_members`, `lowest_read_marks`, `chat_ids_of`, `session`, `sessions_of` | 1 | 1 |
+//! | `chats`, `heads`, `last_messages`, `sharing`, `rotate_session` | 2 | 2 |
+//! | `chats_of` | ids, chats, heads above | 3 |
+//! | `chats_of` with a search | ids, chats, names, heads above | 4 |
+//! | `unread_counts` | \[members, chats\], heads above, what is not counted | 3 |
+//! | `mark_read` | newest number, update; the member where it did not move | 2 to 3 |
+//! | `open_direct` | chat, head above; for a new one chat, insert, \[members\], ready | 2 to 4 |
+//! | `find_or_create_user` | user; for a new one insert | 1 to 2 |
+//!
+//! Messages that wait for one chat share an insert, and those that were sent share the update of
+//! the chat's head. None of these numbers grows with the size of a page. `chats_of` reads and sorts
+//! all chats of the user, as their order changes with each message.
+//!
+//! In a sharded cluster `messages` and `members` can be sharded by `chatId`.
+//!
+//! # What the tests' server cannot do
+//!
+//! Where no `mongod` is installed the tests run on mongo-java-server, so the adapter stays within
+//! what both do: no partial or TTL index (expiry is purged, an absent client id has a stand-in),
+//! no `$lookup`, `$unionWith`, `$text`, collation, pipeline update, `bulkWrite` or transaction, and
+//! of `findAndModify` the document as it was before. It compares strings by UTF-16 unit instead of
+//! by character, which differs only beyond the basic plane, and where that would show, in the
+//! search by name, a pattern says the range again. It ignores indexes that are not
+//! unique, so it says nothing of speed.
+
+mod call;
+mod chat_queue;
+mod chats;
+mod commands;
+mod commit;
+mod connect;
+mod documents;
+mod fault;
+mod heads;
+mod indexes;
+mod members;
+mod messages;
+mod migrations;
+mod names;
+mod pair;
+mod send;
+mod sessions;
+mod unread;
+mod users;
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use mongodb::Client;
+use mongodb::bson::doc;
+use secrecy::SecretString;
+use talksy_domain::error::PortError;
+use tokio::sync::{OnceCell, Semaphore};
+
+use call::Call;
+use chat_queue::ChatQueues;
+use connect::Location;
+pub use connect::MongoOpenError;
+pub use indexes::{IndexSpec, index_specs};
+pub use migrations::PrepareError;
+
+/// How the store is run.
+#[derive(Clone, Debug)]
+pub struct MongoOptions {
+    /// How long a call waits for its answer.
+    pub timeout: Duration,
+    /// How long a call waits for a server that can take it, and for a connection to it. Less than
+    /// `timeout`, so that the answer says what is wrong.
+    pub reach_timeout: Duration,
+    /// How long [`MongoStore::prepare`] waits for its answer: the first time on a database with
+    /// many messages it builds indexes.
+    pub prepare_timeout: Duration,
+    /// The most connections to each server.
+    pub connections: u32,
+    /// How many commands may be on their way before further ones are refused.
+    pub in_flight: NonZeroUsize,
+    /// How many sends to one chat may wait for each other before further ones are refused.
+    pub chat_queue: NonZeroUsize,
+}
+
+impl Default for MongoOptions {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_millis(2_500),
+            reach_timeout: Duration::from_secs(2),
+            prepare_timeout: Duration::from_mins(1),
+            connections: 64,
+            in_flight: const { NonZeroUsize::new(4_096).unwrap() },
+            chat_queue: const { NonZeroUsize::new(1_024).unwrap() },
+        }
+    }
+}
+
+/// Keeps accounts, chats and messages in a MongoDB database. Cloning it is cheap; the clones share
+/// its connections.
+#[derive(Clone)]
+pub struct MongoStore {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    location: Location,
+    options: MongoOptions,
+    client: OnceCell<Client>,
+    permits: Arc<Semaphore>,
+    queues: ChatQueues,
+    calls: AtomicU64,
+    commands: AtomicU64,
+    closed: AtomicBool,
+}
+
+impl fmt::Debug for MongoStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MongoStore")
+            .field("database", &self.inner.location.database())
+            .finish_non_exhaustive()
+    }
+}
+
+impl MongoStore {
+    /// A store at the URL, whose path names the database (`talksy` where it names none). Nothing
+    /// is connected yet.
+    ///
+    /// # Errors
+    /// [`MongoOpenError`] where the URL is no connection string of MongoDB.
+    pub fn open(url: &SecretString, options: &MongoOptions) -> Result<Self, MongoOpenError> {
+        let inner = Inner {
+            location: Location::parse(url, options)?,
+            options: options.clone(),
+            client: OnceCell::new(),
+            permits: Arc::new(Semaphore::new(options.in_flight.get())),
+            queues: ChatQueues::new(options.chat_queue.get()),
+            calls: AtomicU64::new(0),
+            commands: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// Checks the server and brings the database up to date: its schema version and its indexes.
+    /// Call it until it succeeds before anything else; again, and from several instances at once,
+    /// is harmless.
+    ///
+    /// # Errors
+    /// [`PrepareError`], which says whether trying again may help.
+    pub async fn prepare(&self) -> Result<(), PrepareError> {
+        let call = Call::new(&self.inner, self.inner.options.prepare_timeout);
+        migrations::prepare(&call).await
+    }
+
+    /// How many calls the ports have taken so far.
+    pub fn calls(&self) -> u64 {
+        self.inner.calls.load(Ordering::Relaxed)
+    }
+
+    /// How many commands it has sent to the database so far, without the driver's own.
+    pub fn commands(&self) -> u64 {
+        self.inner.commands.load(Ordering::Relaxed)
+    }
+
+    /// Whether the store's primary answers at present.
+    pub async fn ping(&self) -> Result<(), PortError> {
+        let call = Call::new(&self.inner, self.inner.options.timeout);
+        call.command(doc! { "ping": 1 }).await?;
+        Ok(())
+    }
+
+    /// Takes no more calls and closes the connections. Closing again does nothing.
+    pub async fn close(&self) {
+        self.inner.closed.store(true, Ordering::SeqCst);
+        if let Some(client) = self.inner.client.get() {
+            // Waits for cursors that are being closed. A server that does not answer is not
+            // waited for.
+            let closing = tokio::spawn(client.clone().shutdown().into_future());
+            let _ = tokio::time::timeout(self.inner.options.timeout, closing).await;
+        }
+    }
+
+    /// A port call.
+    fn call(&self) -> Call {
+        self.inner.calls.fetch_add(1, Ordering::Relaxed);
+        Call::new(&self.inner, self.inner.options.timeout)
+    }
+}

@@ -1,0 +1,95 @@
+//! Messages. How one is appended stands in `send`.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use mongodb::bson::doc;
+use talksy_domain::error::PortError;
+use talksy_domain::id::{self, ChatId, MessageId};
+use talksy_domain::messages::{Append, Head, Message, MessageStore};
+use talksy_domain::page::{Page, Window};
+use talksy_domain::seq::Seq;
+
+use super::commands::Shape;
+use super::documents::{ChatDocument, MessageDocument, key, keys, overread};
+use super::fault::Fault;
+use super::{MongoStore, heads, send};
+
+#[async_trait]
+impl MessageStore for MongoStore {
+    async fn append(&self, draft: &Message) -> Result<Append, PortError> {
+        let (call, draft) = (self.call(), draft.clone());
+        // Whoever waits for it may go away in the middle: the send goes on.
+        let sending = tokio::spawn(async move { send::send(&call, &draft).await });
+        Ok(sending.await.map_err(|_panic| Fault::Panicked)??)
+    }
+
+    async fn messages(&self, ids: &[MessageId]) -> Result<Vec<Message>, PortError> {
+        let call = self.call();
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let filter = doc! { "_id": { "$in": keys(ids, id::bytes) } };
+        Ok(call
+            .find::<MessageDocument>(filter, Shape::default())
+            .await?)
+    }
+
+    async fn page(&self, chat: ChatId, window: &Window<Seq>) -> Result<Page<Message>, PortError> {
+        let mut range = doc! { "$gt": i64::from(window.after.unwrap_or(0)) };
+        if let Some(before) = window.before {
+            range.insert("$lt", i64::from(before));
+        }
+        let shape = Shape {
+            sort: Some(doc! { "seq": if window.from_end { -1 } else { 1 } }),
+            ..Shape::default()
+        };
+        let filter = doc! { "chatId": key(id::bytes(chat)), "seq": range };
+        let call = self.call();
+        let messages = call.find_first::<MessageDocument>(filter, shape, overread(window));
+        let messages = messages.await?;
+        Ok(Page::from_overread(messages, window))
+    }
+
+    /// Reads the message at each chat's end and what lies above it, which is nearly always one
+    /// message a chat.
+    async fn last_messages(&self, chats: &[ChatId]) -> Result<Vec<Message>, PortError> {
+        let call = self.call();
+        if chats.is_empty() {
+            return Ok(Vec::new());
+        }
+        let filter = doc! { "_id": { "$in": keys(chats, id::bytes) }, "ready": true };
+        let kept = call.find::<ChatDocument>(filter, Shape::default()).await?;
+        if kept.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ranges: Vec<_> = kept
+            .iter()
+            .map(|kept| {
+                let end = doc! { "$gte": i64::from(kept.chat.last_seq) };
+                doc! { "chatId": key(id::bytes(kept.chat.id)), "seq": end }
+            })
+            .collect();
+        let found = call
+            .find::<MessageDocument>(doc! { "$or": ranges }, Shape::default())
+            .await?;
+        let mut newest: HashMap<ChatId, Message> = HashMap::with_capacity(kept.len());
+        for message in found {
+            let known = newest.get(&message.chat_id).map_or(0, |known| known.seq);
+            if message.seq > known {
+                newest.insert(message.chat_id, message);
+            }
+        }
+        Ok(newest.into_values().collect())
+    }
+
+    async fn heads(&self, chats: &[ChatId]) -> Result<Vec<Head>, PortError> {
+        let chats = heads::chats(&self.call(), chats).await?;
+        let head = |chat: &talksy_domain::chats::Chat| Head {
+            chat_id: chat.id,
+            last_seq: chat.last_seq,
+            membership_epoch: chat.membership_epoch,
+        };
+        Ok(chats.iter().map(head).collect())
+    }
+}

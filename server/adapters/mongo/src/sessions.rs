@@ -1,0 +1,165 @@
+//! Sessions and their refresh tokens, one document each, so that every change of one is atomic.
+
+use async_trait::async_trait;
+use mongodb::bson::spec::BinarySubtype;
+use mongodb::bson::{Binary, Document, doc};
+use talksy_domain::auth::{Rotation, Session, SessionStore, TokenHash};
+use talksy_domain::clock::Timestamp;
+use talksy_domain::error::PortError;
+use talksy_domain::id::{self, SessionId, UserId};
+
+use super::MongoStore;
+use super::call::Call;
+use super::commands::{Inserted, Shape};
+use super::documents::{SESSIONS, SessionDocument, date, key};
+use super::fault::Fault;
+
+/// How many replaced tokens of a session are remembered. With tokens that live for a quarter of
+/// an hour that is a year and a half of unbroken use; a document stays below 2 MiB.
+const RETIRED: i32 = 50_000;
+
+/// How much of a replaced token's hash is remembered: enough that nobody finds another like it.
+const RETIRED_BYTES: usize = 16;
+
+/// Without the tokens that were replaced, which may be many.
+fn fields() -> Shape {
+    Shape {
+        fields: Some(doc! { "retired": 0 }),
+        ..Shape::default()
+    }
+}
+
+fn token(hash: TokenHash) -> Binary {
+    binary(&hash.0)
+}
+
+fn retired(hash: TokenHash) -> Binary {
+    binary(hash.0.get(..RETIRED_BYTES).unwrap_or_default())
+}
+
+fn binary(bytes: &[u8]) -> Binary {
+    Binary {
+        subtype: BinarySubtype::Generic,
+        bytes: bytes.to_vec(),
+    }
+}
+
+fn by_id(id: SessionId) -> Document {
+    doc! { "_id": key(id::bytes(id)) }
+}
+
+#[async_trait]
+impl SessionStore for MongoStore {
+    async fn create_session(&self, session: &Session, token: TokenHash) -> Result<(), PortError> {
+        Ok(create(&self.call(), session, token).await?)
+    }
+
+    async fn session(&self, id: SessionId) -> Result<Option<Session>, PortError> {
+        Ok(one(&self.call(), id).await?)
+    }
+
+    async fn sessions_of(&self, user: UserId, now: Timestamp) -> Result<Vec<Session>, PortError> {
+        Ok(of_user(&self.call(), user, now).await?)
+    }
+
+    async fn rotate_session(
+        &self,
+        id: SessionId,
+        presented: TokenHash,
+        replacement: TokenHash,
+        now: Timestamp,
+        expires_at: Timestamp,
+    ) -> Result<Rotation, PortError> {
+        let tokens = (presented, replacement);
+        Ok(rotate(&self.call(), id, tokens, now, expires_at).await?)
+    }
+
+    async fn delete_session(&self, id: SessionId, user: UserId) -> Result<bool, PortError> {
+        Ok(delete(&self.call(), id, user).await?)
+    }
+}
+
+impl MongoStore {
+    /// Deletes the sessions that have expired by `now`, with their tokens, and says how many.
+    pub async fn purge_expired(&self, now: Timestamp) -> Result<usize, PortError> {
+        let purged = purge(&self.call(), now).await?;
+        Ok(usize::try_from(purged).unwrap_or(usize::MAX))
+    }
+}
+
+async fn create(call: &Call, session: &Session, first: TokenHash) -> Result<(), Fault> {
+    let document = SessionDocument::new(session, token(first));
+    match call.insert(SESSIONS, document).await? {
+        Inserted::Done => Ok(()),
+        // What a lost answer hides: the same session is there.
+        Inserted::Duplicate(index) => {
+            let why = format!("its id is taken in `{index}`").into();
+            Err(Fault::document(format_args!("session {}", session.id), why))
+        }
+    }
+}
+
+async fn one(call: &Call, id: SessionId) -> Result<Option<Session>, Fault> {
+    let found = call
+        .find_one::<SessionDocument>(by_id(id), fields())
+        .await?;
+    Ok(found.map(|(session, _)| session))
+}
+
+async fn of_user(call: &Call, user: UserId, now: Timestamp) -> Result<Vec<Session>, Fault> {
+    let filter = doc! { "userId": key(id::bytes(user)), "expiresAt": { "$gt": date(now) } };
+    let shape = Shape {
+        sort: Some(doc! { "lastUsedAt": -1, "_id": -1 }),
+        ..fields()
+    };
+    let found = call.find::<SessionDocument>(filter, shape).await?;
+    Ok(found.into_iter().map(|(session, _)| session).collect())
+}
+
+/// Compares and sets in one update, of which one of many callers' can match.
+async fn rotate(
+    call: &Call,
+    id: SessionId,
+    (presented, replacement): (TokenHash, TokenHash),
+    now: Timestamp,
+    expires_at: Timestamp,
+) -> Result<Rotation, Fault> {
+    let mut filter = by_id(id);
+    filter.insert("token", token(presented));
+    filter.insert("expiresAt", doc! { "$gt": date(now) });
+    let update = doc! {
+        "$set": {
+            "token": token(replacement),
+            "lastUsedAt": date(now),
+            "expiresAt": date(expires_at),
+        },
+        "$push": { "retired": { "$each": [retired(presented)], "$slice": -RETIRED } },
+    };
+    if call.update_one(SESSIONS, filter, update).await? {
+        let session = one(call, id).await?;
+        return Ok(session.map_or(Rotation::Unknown, Rotation::Rotated));
+    }
+    let mut filter = by_id(id);
+    let tokens = [
+        doc! { "token": token(presented) },
+        doc! { "retired": retired(presented) },
+    ];
+    filter.insert("$or", tokens.to_vec());
+    let found = call.find_one::<SessionDocument>(filter, fields()).await?;
+    Ok(match found {
+        Some((_, current)) if current == presented => Rotation::Expired,
+        Some((session, _)) => Rotation::Reused(session),
+        None => Rotation::Unknown,
+    })
+}
+
+async fn delete(call: &Call, id: SessionId, user: UserId) -> Result<bool, Fault> {
+    let mut filter = by_id(id);
+    filter.insert("userId", key(id::bytes(user)));
+    Ok(call.delete(SESSIONS, filter).await? > 0)
+}
+
+async fn purge(call: &Call, now: Timestamp) -> Result<u64, Fault> {
+    let filter = doc! { "expiresAt": { "$lte": date(now) } };
+    call.delete(SESSIONS, filter).await
+}

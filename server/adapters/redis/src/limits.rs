@@ -1,0 +1,113 @@
+//! Rate limits in Redis: GCRA in one script a check, one key a rule and limited key.
+//!
+//! The time is the [`Clock`] port's. Clocks of instances that differ by some milliseconds shift a
+//! limit by as much. A key expires by Redis' own clock, a minute after its burst is whole again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use redis::Value;
+use sha2::{Digest as _, Sha256};
+use talksy_domain::clock::Clock;
+use talksy_domain::error::PortError;
+use talksy_domain::limits::{Decision, RateLimiter, Rule};
+
+use super::fault::Fault;
+use super::script::Script;
+use super::servers::Servers;
+
+/// The name under which failures are reported.
+const BACKEND: &str = "rate limits";
+/// For how long a key outlives its use: longer than clocks differ.
+const MARGIN_MS: u32 = 60_000;
+
+/// [`RateLimiter`] for all instances that share a Redis.
+pub(super) struct RedisRateLimiter {
+    servers: Arc<Servers>,
+    clock: Arc<dyn Clock>,
+    prefix: String,
+    script: Script,
+}
+
+impl RedisRateLimiter {
+    pub(super) fn new(servers: Arc<Servers>, clock: Arc<dyn Clock>, prefix: &str) -> Self {
+        Self {
+            servers,
+            clock,
+            prefix: format!("{prefix}limit:"),
+            script: Script::new(include_str!("scripts/limit.lua")),
+        }
+    }
+
+    /// The Redis key: of bounded length, whatever is limited. The last part has no colon, so that
+    /// rules do not meet.
+    fn key(&self, rule: Rule, key: &str) -> String {
+        let hash = Sha256::digest(key.as_bytes());
+        format!("{}{}:{}", self.prefix, rule.name, hex::encode(&hash[..16]))
+    }
+
+    async fn decide(&self, rule: Rule, key: &str) -> Result<Decision, Fault> {
+        let now = self.clock.now().as_millis().saturating_mul(1_000);
+        let period = u64::try_from(rule.quota.period.as_micros()).unwrap_or(u64::MAX);
+        let interval = period / u64::from(rule.quota.burst.max(1));
+        if interval == 0 {
+            // No quota comes of a period under a microsecond an event: nothing to limit there.
+            return Ok(Decision::Allowed);
+        }
+        // As long as whole intervals, or rounding would refuse the burst's last event.
+        let period = interval * u64::from(rule.quota.burst.max(1));
+        let arguments = [
+            now.to_string(),
+            interval.to_string(),
+            period.to_string(),
+            MARGIN_MS.to_string(),
+        ];
+        let arguments = arguments.each_ref().map(String::as_bytes);
+        let key = self.key(rule, key);
+        match self
+            .servers
+            .script(&self.script, &[&key], &arguments)
+            .await?
+        {
+            Value::Int(0) => Ok(Decision::Allowed),
+            Value::Int(wait) => {
+                let wait = u64::try_from(wait).unwrap_or_default();
+                Ok(Decision::Denied(Duration::from_micros(wait)))
+            }
+            _ => Err(Fault::Answer("a rate limit with something else")),
+        }
+    }
+}
+
+#[async_trait]
+impl RateLimiter for RedisRateLimiter {
+    async fn check(&self, rule: Rule, key: &str) -> Result<Decision, PortError> {
+        self.decide(rule, key)
+            .await
+            .map_err(|fault| fault.port(BACKEND))
+    }
+}
+
+/// Limits by Redis, and each instance by itself while Redis is not available: an outage then lets
+/// through at most as many times the quota as there are instances, and stops nobody's messages.
+pub(super) struct LenientRateLimiter {
+    redis: Arc<RedisRateLimiter>,
+    local: Arc<dyn RateLimiter>,
+}
+
+impl LenientRateLimiter {
+    pub(super) fn new(redis: Arc<RedisRateLimiter>, local: Arc<dyn RateLimiter>) -> Self {
+        Self { redis, local }
+    }
+}
+
+#[async_trait]
+impl RateLimiter for LenientRateLimiter {
+    async fn check(&self, rule: Rule, key: &str) -> Result<Decision, PortError> {
+        match self.redis.check(rule, key).await {
+            Err(PortError::Unavailable { .. }) => self.local.check(rule, key).await,
+            decision => decision,
+        }
+    }
+}

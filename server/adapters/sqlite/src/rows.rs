@@ -1,0 +1,337 @@
+//! Rows as the domain's values: the columns of each table in their one order, and the codes of
+//! enums. A row that does not parse is reported by its id and harms no other: fields that people
+//! wrote get a stand-in, and messages and members keep their place whatever is wrong with them.
+
+use std::rc::Rc;
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension as _, Params, Row};
+use talksy_domain::auth::Session;
+use talksy_domain::chats::{Chat, ChatKind, Member, MemberRole};
+use talksy_domain::clock::Timestamp;
+use talksy_domain::damage::{self, or_stand_in};
+use talksy_domain::id::{self, ChatId, MessageId, SessionId, UserId};
+use talksy_domain::mail::EmailAddress;
+use talksy_domain::messages::{ClientMessageId, Message, MessageKind, MessageText};
+use talksy_domain::page::Window;
+use talksy_domain::users::{About, DisplayName, User};
+
+use super::fault::{Fault, Why};
+
+/// An id's bytes.
+pub(super) type Key = [u8; 16];
+
+/// Names statements, and lists them so that a test can examine each one's query plan.
+macro_rules! statements {
+    ($($(#[$doc:meta])* $name:ident = $sql:expr;)*) => {
+        $($(#[$doc])* const $name: &str = $sql;)*
+        #[cfg(test)]
+        pub(super) const STATEMENTS: &[(&str, &str)] = &[$((stringify!($name), $name)),*];
+    };
+}
+pub(super) use statements;
+
+/// What [`user`] reads.
+macro_rules! user_columns {
+    () => {
+        "id, email, name, about, created_at, last_seen_at, name_key"
+    };
+}
+pub(super) use user_columns;
+
+/// What [`session`] reads.
+macro_rules! session_columns {
+    () => {
+        "id, user_id, created_at, last_used_at, expires_at, user_agent, ip_address"
+    };
+}
+pub(super) use session_columns;
+
+/// What [`chat`] reads.
+macro_rules! chat_columns {
+    () => {
+        "id, kind, created_at, active_at, last_seq, member_count, membership_epoch"
+    };
+}
+pub(super) use chat_columns;
+
+/// What [`member`] reads.
+macro_rules! member_columns {
+    () => {
+        "chat_id, user_id, role, joined_at, last_read_seq, last_read_at"
+    };
+}
+pub(super) use member_columns;
+
+/// What [`message`] reads.
+macro_rules! message_columns {
+    () => {
+        "chat_id, seq, id, kind, sender_id, created_at, edited_at, deleted_at, client_message_id, text"
+    };
+}
+pub(super) use message_columns;
+
+/// The bytes of ids, each once, in order: neighbours in the table are read one after the other.
+pub(super) fn keys<I: Copy>(ids: &[I], bytes: impl Fn(I) -> Key) -> Vec<Key> {
+    let mut keys: Vec<Key> = ids.iter().map(|&id| bytes(id)).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys
+}
+
+/// Keys as the argument of `rarray(…)`, so that a statement's text does not depend on how many
+/// there are.
+pub(super) fn list(keys: &[Key]) -> Rc<Vec<Value>> {
+    Rc::new(keys.iter().map(|key| Value::Blob(key.to_vec())).collect())
+}
+
+/// A size as the argument of `LIMIT`.
+pub(super) fn limit(size: usize) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
+}
+
+/// How many rows tell whether there are more than the window wants.
+pub(super) fn overread<C>(window: &Window<C>) -> usize {
+    window.limit.saturating_add(1)
+}
+
+/// All rows. One that does not parse is left out.
+pub(super) fn all<T>(
+    conn: &Connection,
+    sql: &str,
+    params: impl Params,
+    parse: impl Fn(&Row<'_>) -> Result<T, Fault>,
+) -> Result<Vec<T>, Fault> {
+    Ok(readable(conn, sql, params, parse)?.0)
+}
+
+/// The rows that parse, and how many there are in all.
+fn readable<T>(
+    conn: &Connection,
+    sql: &str,
+    params: impl Params,
+    parse: impl Fn(&Row<'_>) -> Result<T, Fault>,
+) -> Result<(Vec<T>, usize), Fault> {
+    let mut statement = conn.prepare_cached(sql)?;
+    let mut rows = statement.query(params)?;
+    let (mut items, mut count) = (Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        count += 1;
+        match parse(row) {
+            Ok(item) => items.push(item),
+            Err(Fault::Row { what, .. }) => damage::left_out(what),
+            // The row was read, so that this is a column of another type or range.
+            Err(_) => damage::left_out("a row without a readable id"),
+        }
+    }
+    Ok((items, count))
+}
+
+/// The first `wanted` rows that parse. `params` makes the statement's parameters for a limit: rows
+/// that do not parse are read past, so that a page is short only where the list ends.
+pub(super) fn filled<T, P: Params>(
+    conn: &Connection,
+    sql: &str,
+    wanted: usize,
+    params: impl Fn(i64) -> P,
+    parse: impl Fn(&Row<'_>) -> Result<T, Fault>,
+) -> Result<Vec<T>, Fault> {
+    let mut most = wanted;
+    loop {
+        let (mut items, count) = readable(conn, sql, params(limit(most)), &parse)?;
+        if items.len() >= wanted || count < most {
+            items.truncate(wanted);
+            return Ok(items);
+        }
+        // Grows each time, since more rows were left out than were read beyond the wanted ones.
+        most = wanted + 2 * (count - items.len());
+    }
+}
+
+/// The first row, where there is one.
+pub(super) fn one<T>(
+    conn: &Connection,
+    sql: &str,
+    params: impl Params,
+    parse: impl Fn(&Row<'_>) -> Result<T, Fault>,
+) -> Result<Option<T>, Fault> {
+    let mut statement = conn.prepare_cached(sql)?;
+    let row = statement
+        .query_row(params, |row| Ok(parse(row)))
+        .optional()?;
+    row.transpose()
+}
+
+/// Changes rows and says how many.
+pub(super) fn change(conn: &Connection, sql: &str, params: impl Params) -> Result<usize, Fault> {
+    Ok(conn.prepare_cached(sql)?.execute(params)?)
+}
+
+/// A user.
+pub(super) fn user(row: &Row<'_>) -> Result<User, Fault> {
+    let user_id: UserId = id::from_bytes(row.get(0)?);
+    let parse = || -> Result<User, Why> {
+        let record = || format!("user {user_id}");
+        let name = text(row, 2)?.unwrap_or_default();
+        let key = text(row, 6)?.unwrap_or_default();
+        let about = text(row, 3)?.map(About::try_from).transpose();
+        Ok(User {
+            id: user_id,
+            email: EmailAddress::stored(text(row, 1)?.unwrap_or_default()),
+            name: or_stand_in(DisplayName::parse(&name), record, "name", || {
+                DisplayName::stand_in(&name, &key)
+            }),
+            about: or_stand_in(about, record, "about", || None),
+            created_at: time(row, 4)?,
+            last_seen_at: some_time(row, 5)?,
+        })
+    };
+    parse().map_err(|why| Fault::row(format_args!("user {user_id}"), why))
+}
+
+/// A session.
+pub(super) fn session(row: &Row<'_>) -> Result<Session, Fault> {
+    let session_id: SessionId = id::from_bytes(row.get(0)?);
+    let parse = || -> Result<Session, Why> {
+        let record = || format!("session {session_id}");
+        let ip_address = text(row, 6)?.map(|text| text.parse()).transpose();
+        Ok(Session {
+            id: session_id,
+            user_id: id::from_bytes(row.get(1)?),
+            created_at: time(row, 2)?,
+            last_used_at: time(row, 3)?,
+            expires_at: time(row, 4)?,
+            user_agent: text(row, 5)?,
+            ip_address: or_stand_in(ip_address, record, "ip_address", || None),
+        })
+    };
+    parse().map_err(|why| Fault::row(format_args!("session {session_id}"), why))
+}
+
+/// A chat.
+pub(super) fn chat(row: &Row<'_>) -> Result<Chat, Fault> {
+    let chat_id: ChatId = id::from_bytes(row.get(0)?);
+    let parse = || -> Result<Chat, Why> {
+        Ok(Chat {
+            id: chat_id,
+            kind: match row.get(1)? {
+                0 => ChatKind::Direct,
+                1 => ChatKind::Group,
+                code => return Err(unknown("kind of chat", code)),
+            },
+            created_at: time(row, 2)?,
+            active_at: time(row, 3)?,
+            last_seq: row.get(4)?,
+            member_count: row.get(5)?,
+            membership_epoch: row.get(6)?,
+        })
+    };
+    parse().map_err(|why| Fault::row(format_args!("chat {chat_id}"), why))
+}
+
+/// The code under which [`chat`] finds the kind.
+pub(super) fn chat_kind(kind: ChatKind) -> i64 {
+    match kind {
+        ChatKind::Direct => 0,
+        ChatKind::Group => 1,
+    }
+}
+
+/// A member.
+pub(super) fn member(row: &Row<'_>) -> Result<Member, Fault> {
+    let chat_id: ChatId = id::from_bytes(row.get(0)?);
+    let user_id: UserId = id::from_bytes(row.get(1)?);
+    let parse = || -> Result<Member, Why> {
+        let record = || format!("member {user_id} of {chat_id}");
+        let role = match row.get(2)? {
+            0 => Ok(MemberRole::Owner),
+            1 => Ok(MemberRole::Admin),
+            2 => Ok(MemberRole::Member),
+            code => Err(unknown("role", code)),
+        };
+        Ok(Member {
+            chat_id,
+            user_id,
+            // The role with the fewest rights.
+            role: or_stand_in(role, record, "role", || MemberRole::Member),
+            joined_at: time(row, 3)?,
+            last_read_seq: or_stand_in(row.get(4), record, "last_read_seq", || 0),
+            last_read_at: some_time(row, 5)?,
+        })
+    };
+    parse().map_err(|why| Fault::row(format_args!("member {user_id} of {chat_id}"), why))
+}
+
+/// The code under which [`member`] finds the role.
+pub(super) fn member_role(role: MemberRole) -> i64 {
+    match role {
+        MemberRole::Owner => 0,
+        MemberRole::Admin => 1,
+        MemberRole::Member => 2,
+    }
+}
+
+/// A message. Its place in the chat is all that it needs: a hole in the numbers would hold up
+/// every feed of the chat.
+pub(super) fn message(row: &Row<'_>) -> Result<Message, Fault> {
+    let bytes = row.get_ref(2)?.as_bytes().unwrap_or_default();
+    let mut key = Key::default();
+    key.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+    let message_id: MessageId = id::from_bytes(key);
+    let record = || format!("message {message_id}");
+    let parse = || -> Result<Message, Why> {
+        let kind = match row.get(3)? {
+            0 => Ok(MessageKind::Text),
+            1 => Ok(MessageKind::Image),
+            2 => Ok(MessageKind::File),
+            3 => Ok(MessageKind::System),
+            code => Err(unknown("kind of message", code)),
+        };
+        let sender = row.get::<_, Option<Key>>(4);
+        let client_message_id = text(row, 8)?.map(ClientMessageId::try_from).transpose();
+        let text = text(row, 9)?.map(MessageText::try_from).transpose();
+        Ok(Message {
+            chat_id: id::from_bytes(row.get(0)?),
+            seq: row.get(1)?,
+            id: message_id,
+            kind: or_stand_in(kind, record, "kind", || MessageKind::Text),
+            sender_id: or_stand_in(sender, record, "sender_id", || None).map(id::from_bytes),
+            created_at: time(row, 5)?,
+            edited_at: some_time(row, 6)?,
+            deleted_at: some_time(row, 7)?,
+            client_message_id: or_stand_in(client_message_id, record, "client_message_id", || None),
+            text: or_stand_in(text, record, "text", || None),
+        })
+    };
+    parse().map_err(|why| Fault::row(record(), why))
+}
+
+/// The code under which [`message`] finds the kind.
+pub(super) fn message_kind(kind: MessageKind) -> i64 {
+    match kind {
+        MessageKind::Text => 0,
+        MessageKind::Image => 1,
+        MessageKind::File => 2,
+        MessageKind::System => 3,
+    }
+}
+
+fn unknown(what: &str, code: i64) -> Why {
+    format!("{code} is no {what}").into()
+}
+
+/// A text, with U+FFFD in the place of bytes that are no UTF-8.
+fn text(row: &Row<'_>, column: usize) -> Result<Option<String>, Why> {
+    let bytes = row.get_ref(column)?.as_bytes_or_null()?;
+    Ok(bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
+}
+
+fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
+    row.get(column).map(Timestamp::from_millis)
+}
+
+fn some_time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
+    Ok(row
+        .get::<_, Option<i64>>(column)?
+        .map(Timestamp::from_millis))
+}

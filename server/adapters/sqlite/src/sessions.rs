@@ -1,0 +1,132 @@
+//! Sessions, with the tokens that each has had.
+
+use async_trait::async_trait;
+use rusqlite::Connection;
+use talksy_domain::auth::{Rotation, Session, SessionStore, TokenHash};
+use talksy_domain::clock::Timestamp;
+use talksy_domain::error::PortError;
+use talksy_domain::id::{self, SessionId, UserId};
+
+use super::SqliteStore;
+use super::fault::Fault;
+use super::rows::{self, Key, all, change, one, session_columns, statements};
+
+/// How many sessions one write of the purge deletes at most, so that sends wait for it briefly.
+const PURGE_STEP: usize = 500;
+
+statements! {
+    INSERT_SESSION = concat!("INSERT INTO sessions (", session_columns!(), ", token_hash)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)");
+    SESSION = concat!("SELECT ", session_columns!(), " FROM sessions WHERE id = ?1");
+    SESSIONS_OF = concat!("SELECT ", session_columns!(), " FROM sessions
+        WHERE user_id = ?1 AND expires_at > ?2 ORDER BY last_used_at DESC, id DESC");
+    /// The session, whether the hash is its current one, and whether it was once.
+    SESSION_AND_TOKEN = concat!("SELECT ", session_columns!(), ", token_hash = ?2,
+        EXISTS (SELECT 1 FROM retired_tokens AS r
+            WHERE r.session_id = sessions.id AND r.token_hash = ?2)
+        FROM sessions WHERE id = ?1");
+    RETIRE_TOKEN = "INSERT INTO retired_tokens (session_id, token_hash) VALUES (?1, ?2)";
+    REPLACE_TOKEN = concat!("UPDATE sessions SET token_hash = ?2, last_used_at = ?3, expires_at = ?4
+        WHERE id = ?1 RETURNING ", session_columns!());
+    DELETE_SESSION = "DELETE FROM sessions WHERE id = ?1 AND user_id = ?2";
+    PURGE_SESSIONS = "DELETE FROM sessions WHERE id IN
+        (SELECT id FROM sessions WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)";
+}
+
+impl SqliteStore {
+    /// Deletes the sessions that have expired by `now`, with their tokens, and says how many.
+    pub async fn purge_expired(&self, now: Timestamp) -> Result<usize, PortError> {
+        let mut purged = 0;
+        loop {
+            let step = self
+                .write(move |conn| {
+                    change(
+                        conn,
+                        PURGE_SESSIONS,
+                        (now.as_millis(), rows::limit(PURGE_STEP)),
+                    )
+                })
+                .await?;
+            purged += step;
+            if step < PURGE_STEP {
+                return Ok(purged);
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl SessionStore for SqliteStore {
+    async fn create_session(&self, session: &Session, token: TokenHash) -> Result<(), PortError> {
+        let session = session.clone();
+        self.write(move |conn| {
+            let values = (
+                id::bytes(session.id),
+                id::bytes(session.user_id),
+                session.created_at.as_millis(),
+                session.last_used_at.as_millis(),
+                session.expires_at.as_millis(),
+                session.user_agent.as_deref(),
+                session.ip_address.map(|address| address.to_string()),
+                token.0,
+            );
+            change(conn, INSERT_SESSION, values)?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn session(&self, id: SessionId) -> Result<Option<Session>, PortError> {
+        self.read(move |conn| one(conn, SESSION, [id::bytes(id)], rows::session))
+            .await
+    }
+
+    async fn sessions_of(&self, user: UserId, now: Timestamp) -> Result<Vec<Session>, PortError> {
+        let values = (id::bytes(user), now.as_millis());
+        self.read(move |conn| all(conn, SESSIONS_OF, values, rows::session))
+            .await
+    }
+
+    async fn rotate_session(
+        &self,
+        id: SessionId,
+        presented: TokenHash,
+        replacement: TokenHash,
+        now: Timestamp,
+        expires_at: Timestamp,
+    ) -> Result<Rotation, PortError> {
+        let key = id::bytes(id);
+        self.write(move |conn| rotate(conn, key, presented, replacement, now, expires_at))
+            .await
+    }
+
+    async fn delete_session(&self, id: SessionId, user: UserId) -> Result<bool, PortError> {
+        let values = (id::bytes(id), id::bytes(user));
+        self.write(move |conn| Ok(change(conn, DELETE_SESSION, values)? > 0))
+            .await
+    }
+}
+
+fn rotate(
+    conn: &Connection,
+    key: Key,
+    presented: TokenHash,
+    replacement: TokenHash,
+    now: Timestamp,
+    expires_at: Timestamp,
+) -> Result<Rotation, Fault> {
+    let found = one(conn, SESSION_AND_TOKEN, (key, presented.0), |row| {
+        Ok((rows::session(row)?, row.get(7)?, row.get(8)?))
+    })?;
+    match found {
+        Some((session, false, true)) => Ok(Rotation::Reused(session)),
+        Some((session, true, _)) if session.expires_at <= now => Ok(Rotation::Expired),
+        Some((_, true, _)) => {
+            change(conn, RETIRE_TOKEN, (key, presented.0))?;
+            let values = (key, replacement.0, now.as_millis(), expires_at.as_millis());
+            let session = one(conn, REPLACE_TOKEN, values, rows::session)?;
+            Ok(session.map_or(Rotation::Unknown, Rotation::Rotated))
+        }
+        _ => Ok(Rotation::Unknown),
+    }
+}

@@ -1,0 +1,128 @@
+//! Users, by id, address and name.
+
+use async_trait::async_trait;
+use rusqlite::types::Value;
+use talksy_domain::clock::Timestamp;
+use talksy_domain::cursor::UserCursor;
+use talksy_domain::error::PortError;
+use talksy_domain::id::{self, UserId};
+use talksy_domain::page::{Page, Window};
+use talksy_domain::users::{About, DisplayName, ProfileChange, User, UserStore};
+
+use super::SqliteStore;
+use super::rows::{self, all, change, filled, one, statements, user_columns};
+
+statements! {
+    USERS = concat!("SELECT ", user_columns!(), " FROM rarray(?1) AS wanted
+        CROSS JOIN users ON id = wanted.value");
+    USER_OF_EMAIL = concat!("SELECT ", user_columns!(), " FROM users WHERE email = ?1");
+    INSERT_USER = "INSERT INTO users (id, email, name, name_key, about, created_at, last_seen_at)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    UPDATE_PROFILE = concat!("UPDATE users SET name = coalesce(?2, name),
+        name_key = coalesce(?3, name_key), about = iif(?4, ?5, about)
+        WHERE id = ?1 RETURNING ", user_columns!());
+    USERS_BY_NAME = concat!("SELECT ", user_columns!(), " FROM users
+        WHERE (name_key, id) > (?1, ?2) AND name_key < ?3 AND id <> ?4
+        ORDER BY name_key, id LIMIT ?5");
+    SET_LAST_SEEN = "UPDATE users SET last_seen_at = ?2
+        WHERE id IN (SELECT value FROM rarray(?1)) AND coalesce(last_seen_at < ?2, TRUE)";
+}
+
+#[async_trait]
+impl UserStore for SqliteStore {
+    async fn users(&self, ids: &[UserId]) -> Result<Vec<User>, PortError> {
+        let keys = rows::keys(ids, id::bytes);
+        self.read(move |conn| all(conn, USERS, [rows::list(&keys)], rows::user))
+            .await
+    }
+
+    async fn find_or_create_user(&self, candidate: &User) -> Result<(User, bool), PortError> {
+        let user = candidate.clone();
+        self.write(move |conn| {
+            if let Some(found) = one(conn, USER_OF_EMAIL, [user.email.as_str()], rows::user)? {
+                return Ok((found, false));
+            }
+            let values = (
+                id::bytes(user.id),
+                user.email.as_str(),
+                user.name.as_str(),
+                user.name.sort_key(),
+                user.about.as_ref().map(About::as_str),
+                user.created_at.as_millis(),
+                user.last_seen_at.map(Timestamp::as_millis),
+            );
+            change(conn, INSERT_USER, values)?;
+            Ok((user.clone(), true))
+        })
+        .await
+    }
+
+    async fn update_profile(
+        &self,
+        id: UserId,
+        change: &ProfileChange,
+    ) -> Result<Option<User>, PortError> {
+        let change = change.clone();
+        self.write(move |conn| {
+            let about = change.about.as_ref();
+            let values = (
+                id::bytes(id),
+                change.name.as_ref().map(DisplayName::as_str),
+                change.name.as_ref().map(DisplayName::sort_key),
+                about.is_some(),
+                about.and_then(|about| about.as_ref()).map(About::as_str),
+            );
+            one(conn, UPDATE_PROFILE, values, rows::user)
+        })
+        .await
+    }
+
+    async fn users_by_name(
+        &self,
+        prefix: &str,
+        except: UserId,
+        window: &Window<UserCursor>,
+    ) -> Result<Page<User>, PortError> {
+        let prefix = prefix.to_lowercase();
+        let end = prefix_end(&prefix);
+        // Sorts ahead of every user whose name starts with the prefix.
+        let start = (prefix, Vec::new());
+        let (name, key) = match &window.after {
+            Some(after) => start.max((after.name_key.clone(), id::bytes(after.user_id).to_vec())),
+            None => start,
+        };
+        let wanted = rows::overread(window);
+        let users = self
+            .read(move |conn| {
+                let except = id::bytes(except);
+                let values = |limit| (&name, &key, &end, except, limit);
+                filled(conn, USERS_BY_NAME, wanted, values, rows::user)
+            })
+            .await?;
+        Ok(Page::from_overread(users, window))
+    }
+
+    async fn set_last_seen(&self, users: &[UserId], at: Timestamp) -> Result<(), PortError> {
+        let keys = rows::keys(users, id::bytes);
+        self.write(move |conn| {
+            change(conn, SET_LAST_SEEN, (rows::list(&keys), at.as_millis()))?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// The least value that sorts behind every text with the prefix. UTF-8 sorts as its scalar values
+/// do, so it is the prefix with its last character raised; where none can be, it is a blob, which
+/// SQLite sorts behind all text.
+fn prefix_end(prefix: &str) -> Value {
+    let mut end = prefix.to_owned();
+    while let Some(last) = end.pop() {
+        // The range steps over the surrogates, which are no characters.
+        if let Some(next) = (last..=char::MAX).nth(1) {
+            end.push(next);
+            return Value::Text(end);
+        }
+    }
+    Value::Blob(Vec::new())
+}
