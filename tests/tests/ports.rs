@@ -53,6 +53,7 @@ fn assert_down<T>(answer: Result<T, PortError>) {
 }
 
 /// Calls each method of each port once. All that can fail must.
+#[expect(clippy::too_many_lines, reason = "a list of all there is")]
 async fn call_all(ports: &Ports) {
     let ids = IdGenerator::new(Arc::new(SystemClock), Arc::new(SystemEntropy));
     let now = SystemClock.now();
