@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use talksy_domain::clock::SystemEntropy;
+use talksy_domain::port::Layered;
 use talksy_domain::services::Ports;
 use talksy_server::adapters::Adapters;
 use talksy_server::adapters::backend::StartFailure;
@@ -43,7 +44,7 @@ pub struct TestApp {
     pub mailbox: Arc<Mailbox>,
     /// Its adapters.
     pub adapters: Adapters,
-    feeds: Arc<Feeds>,
+    feeds: Feeds,
     data: Option<TempDir>,
     shutdown: Shutdown,
     serving: Option<JoinHandle<Result<(), StartFailure>>>,
@@ -97,7 +98,7 @@ impl Builder {
             adapters.ports = replace(adapters.ports);
         }
         let feeds = Feeds::new(Arc::clone(&adapters.ports.bus));
-        adapters.ports.bus = Arc::clone(&feeds) as _;
+        adapters.ports.bus = Arc::new(Layered(feeds.clone()));
         let shutdown = Shutdown::new();
         let server = Server::on(adapters.clone(), &config, environment, shutdown.clone());
         let listener = must(TcpListener::bind("127.0.0.1:0").await);

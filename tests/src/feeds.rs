@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use talksy_domain::error::PortError;
-use talksy_domain::events::{Bus, Event, Interest, Receiver, Topic};
+use talksy_domain::events::{Bus, BusLayer, Interest, Receiver, Topic};
+use talksy_domain::port::Layer;
 use tokio::sync::watch;
 
-/// Reads along with a bus.
+/// Reads along with a bus. A clone shares its count.
+#[derive(Clone)]
 pub struct Feeds {
     behind: Arc<dyn Bus>,
     opened: watch::Sender<u64>,
@@ -16,11 +17,11 @@ pub struct Feeds {
 
 impl Feeds {
     /// Reads along with this bus.
-    pub fn new(behind: Arc<dyn Bus>) -> Arc<Self> {
-        Arc::new(Self {
+    pub fn new(behind: Arc<dyn Bus>) -> Self {
+        Self {
             behind,
             opened: watch::Sender::new(0),
-        })
+        }
     }
 
     /// How many feeds have opened so far, and each change of it. The watch over a socket's session
@@ -30,21 +31,18 @@ impl Feeds {
     }
 }
 
-#[async_trait]
-impl Bus for Feeds {
-    async fn publish(&self, topic: Topic, event: Event) -> Result<(), PortError> {
-        self.behind.publish(topic, event).await
+impl Layer<dyn Bus> for Feeds {
+    fn inner(&self) -> &Arc<dyn Bus> {
+        &self.behind
     }
+}
 
+impl BusLayer for Feeds {
     async fn subscribe(&self, interest: Interest, topics: &[Topic]) -> Result<Receiver, PortError> {
         let receiver = self.behind.subscribe(interest, topics).await?;
         if interest != Interest::SESSIONS {
             self.opened.send_modify(|opened| *opened += 1);
         }
         Ok(receiver)
-    }
-
-    async fn follow(&self, receiver: &mut Receiver, topic: Topic) -> Result<(), PortError> {
-        self.behind.follow(receiver, topic).await
     }
 }

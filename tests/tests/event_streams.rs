@@ -1,7 +1,6 @@
 //! GraphQL over Server-Sent Events, "distinct connections" mode:
 //! <https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md>.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
@@ -9,7 +8,7 @@ use serde_json::{Value, json};
 use talksy_tests::app::TestApp;
 use talksy_tests::client::{Client, MESSAGE_ADDED, User, string};
 use talksy_tests::eventually;
-use talksy_tests::outage::OutageBus;
+use talksy_tests::faulty_store::{Fault, FaultyStore};
 use talksy_tests::wire::{Answer, Event, Events};
 
 const STREAM: &str = "text/event-stream";
@@ -253,10 +252,10 @@ async fn streams_count_among_the_connections_that_may_be_open() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_of_the_bus_ends_a_stream_as_unavailable() {
-    let bus = Arc::new(OutageBus::default());
-    let app = TestApp::builder().ports(bus.install()).start().await;
+    let store = FaultyStore::new();
+    let app = TestApp::builder().ports(store.install()).start().await;
     let (ada, bob, chat, cursor) = chat(&app).await;
-    bus.set_down(true);
+    store.set("bus", Fault::Unavailable("taken away by the test"));
     let mut stream = follow(&bob, &chat, &cursor).await;
     let payload = stream.payload().await;
     assert_eq!(
@@ -264,7 +263,7 @@ async fn an_outage_of_the_bus_ends_a_stream_as_unavailable() {
         "{payload}"
     );
     stream.completed().await;
-    bus.set_down(false);
+    store.set("bus", Fault::None);
     let mut stream = follow(&bob, &chat, &cursor).await;
     ada.send(&chat, "back").await;
     assert_eq!(seq(&stream.payload().await), 2);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use talksy_tests::app::TestApp;
 use talksy_tests::client::{SEND, User, string};
 use talksy_tests::eventually;
-use talksy_tests::hindrance::{Fate, Hindrance};
+use talksy_tests::faulty_store::{Fault, FaultyStore};
 use talksy_tests::process::ServerProcess;
 use talksy_tests::websocket::{Received, Socket};
 use talksy_tests::wire::{RawSocket, opcode};
@@ -122,7 +122,7 @@ async fn a_client_that_does_not_read_delays_nobody_is_closed_and_resumes_without
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_slow_client_has_not_read_waits_in_the_store_not_in_memory() {
     const COUNT: i64 = 48;
-    let store = Hindrance::new();
+    let store = FaultyStore::new();
     let app = TestApp::builder()
         .config(|config| {
             config.live.mailbox = 16;
@@ -140,13 +140,13 @@ async fn what_a_slow_client_has_not_read_waits_in_the_store_not_in_memory() {
         assert_eq!(bob_sees_elsewhere.seqs(1).await, [seq]);
     }
     // Had the server gone on taking messages for the slow socket, it would find none missing.
-    let before = store.pages();
+    let before = store.calls("messages.page");
     let mut seen = Vec::new();
     while seen.len() < usize::try_from(COUNT).unwrap() {
         seen.push(take(&slow.next().await.unwrap()).0);
     }
     assert_eq!(seen, (1..=COUNT).collect::<Vec<_>>());
-    assert!(store.pages() > before);
+    assert!(store.calls("messages.page") > before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -339,7 +339,7 @@ async fn an_operation_too_many_is_refused_and_the_socket_stays() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mutations_that_were_given_up_still_count_while_they_run() {
-    let store = Hindrance::new();
+    let store = FaultyStore::new();
     let app = TestApp::builder()
         .config(|config| config.http.websocket.max_operations = 2)
         .ports(store.install())
@@ -347,7 +347,7 @@ async fn mutations_that_were_given_up_still_count_while_they_run() {
         .await;
     let (ada, _bob, chat) = app.pair().await;
     let send = json!({ "input": { "chatId": chat, "text": "hi" } });
-    store.set(Fate::Held);
+    store.set("messages.append", Fault::Held);
     let mut socket = ada.client.socket().await;
     for id in ["1", "2"] {
         socket.subscribe(id, SEND, send.clone()).await;
@@ -362,8 +362,8 @@ async fn mutations_that_were_given_up_still_count_while_they_run() {
     assert_eq!(error["payload"][0]["extensions"]["code"], "RATE_LIMITED");
     let data = socket.run("4", "{ me { name } }", json!({})).await;
     assert_eq!(data["data"]["me"]["name"], "ada");
-    store.set(Fate::Stored);
-    store.release(2);
+    store.set("messages.append", Fault::None);
+    store.release("messages.append", 2);
     eventually("a place for a mutation", async || {
         socket.subscribe("5", SEND, send.clone()).await;
         let message = socket.message().await;

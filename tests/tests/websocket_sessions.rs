@@ -1,12 +1,11 @@
 //! Who is behind a socket: how credentials come, and how their end ends the socket.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use talksy_tests::app::TestApp;
 use talksy_tests::client::{Client, MESSAGE_ADDED, User};
-use talksy_tests::outage::OutageBus;
+use talksy_tests::faulty_store::{Fault, FaultyStore};
 use talksy_tests::websocket::{Received, Socket};
 use talksy_tests::wire::RawSocket;
 
@@ -206,10 +205,10 @@ async fn a_refresh_token_used_twice_ends_the_sockets_of_its_session() {
 /// Without the bus the end of a session would not be heard. That is no word on the session.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_of_the_bus_is_no_revocation() {
-    let bus = Arc::new(OutageBus::default());
-    let app = TestApp::builder().ports(bus.install()).start().await;
+    let store = FaultyStore::new();
+    let app = TestApp::builder().ports(store.install()).start().await;
     let (ada, bob, chat) = app.pair().await;
-    bus.set_down(true);
+    store.set("bus", Fault::Unavailable("taken away by the test"));
     for protocol in [PROTOCOL, "graphql-ws"] {
         let mut socket = Socket::connect(app.address, protocol).await;
         socket.send_init(ada.client.token()).await;
@@ -228,7 +227,7 @@ async fn an_outage_of_the_bus_is_no_revocation() {
         ada.client.run("{ me { name } }", json!({})).await.data()["me"]["name"],
         "ada"
     );
-    bus.set_down(false);
+    store.set("bus", Fault::None);
     let mut seen = bob.follow(&chat, None).await;
     ada.send(&chat, "back").await;
     assert_eq!(seen.seqs(1).await, [1]);

@@ -8,7 +8,8 @@
 //! What may know what, from the bottom up; a test holds every import to it:
 //!
 //! 1. words that all share: [`id`], [`seq`], [`clock`], [`backoff`], [`text`], [`page`],
-//!    [`cursor`], [`error`], [`damage`], [`limits`], [`viewer`], [`metrics`]
+//!    [`cursor`], [`error`], [`damage`], [`limits`], [`viewer`], [`metrics`]; [`port`], by which
+//!    ports are declared
 //! 2. models, and the ports that keep them
 //! 3. [`events`]: what is told to all instances, and how it is published; [`access`]: the one
 //!    door, which gives proofs of who may do what
@@ -32,6 +33,7 @@ pub mod mail;
 pub mod messages;
 pub mod metrics;
 pub mod page;
+pub mod port;
 pub mod presence;
 pub mod seq;
 pub mod services;

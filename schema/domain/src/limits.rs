@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use async_trait::async_trait;
-
 use crate::error::PortError;
+use crate::port::port;
 
 /// How often something may happen: `burst` at once, refilled evenly over `period` (GCRA).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,9 +32,10 @@ pub enum Decision {
     Denied(Duration),
 }
 
-/// Counts events a key, atomically across all instances that share the backend.
-#[async_trait]
-pub trait RateLimiter: Send + Sync {
-    /// Counts one event of `key` under `rule`, or says how long to wait.
-    async fn check(&self, rule: Rule, key: &str) -> Result<Decision, PortError>;
+port! {
+    /// Counts events a key, atomically across all instances that share the backend.
+    pub trait RateLimiter as "limits" with RateLimiterLayer {
+        /// Counts one event of `key` under `rule`, or says how long to wait.
+        async fn check(&self, rule: Rule, key: &str) -> Result<Decision, PortError>;
+    }
 }

@@ -1,27 +1,25 @@
-//! Ports that are watched: each call is timed, a failure counted, and both seen in traces. What
-//! stands behind a port does not know of it.
+//! Watches ports: times each call, counts failures, and shows both in traces. The ports behind do
+//! not know of it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
 use metrics::{counter, histogram};
-use talksy_domain::auth::{Attempt, CodeDigest, CodeKey, CodeStore, Issue, IssuedCode};
-use talksy_domain::auth::{Rotation, Session, SessionStore, TokenHash};
-use talksy_domain::chats::{Chat, ChatStore, Member, ReadMark};
+use talksy_domain::auth::{
+    Attempt, CodeDigest, CodeKey, CodeStore, CodeStoreLayer, Issue, IssuedCode, SessionStore,
+    SessionStoreLayer,
+};
+use talksy_domain::chats::{ChatStore, ChatStoreLayer};
 use talksy_domain::clock::Timestamp;
-use talksy_domain::cursor::{ChatCursor, MemberCursor, UserCursor};
 use talksy_domain::error::PortError;
-use talksy_domain::events::{Bus, Event, Interest, Receiver, Topic};
-use talksy_domain::id::{ChatId, MessageId, SessionId, UserId};
-use talksy_domain::limits::{Decision, RateLimiter, Rule};
-use talksy_domain::mail::{MailJob, MailQueue};
-use talksy_domain::messages::{Append, Head, Message, MessageStore};
-use talksy_domain::page::{Page, Window};
-use talksy_domain::presence::{ConnectionId, PresenceStore};
-use talksy_domain::seq::Seq;
+use talksy_domain::events::{Bus, BusLayer, Event, Topic};
+use talksy_domain::limits::{Decision, RateLimiter, RateLimiterLayer, Rule};
+use talksy_domain::mail::{MailJob, MailQueue, MailQueueLayer};
+use talksy_domain::messages::{MessageStore, MessageStoreLayer};
+use talksy_domain::port::{Call, Layer, Layered};
+use talksy_domain::presence::{PresenceStore, PresenceStoreLayer};
 use talksy_domain::services::Ports;
-use talksy_domain::users::{ProfileChange, User, UserStore};
+use talksy_domain::users::{UserStore, UserStoreLayer};
 use tracing::{Instrument as _, trace_span};
 
 use crate::metrics::{
@@ -32,124 +30,81 @@ use crate::metrics::{
 /// The same ports, watched.
 pub fn observed(ports: Ports) -> Ports {
     Ports {
-        users: Arc::new(Observed(ports.users)),
-        sessions: Arc::new(Observed(ports.sessions)),
-        chats: Arc::new(Observed(ports.chats)),
-        messages: Arc::new(Observed(ports.messages)),
-        codes: Arc::new(Observed(ports.codes)),
-        limiter: Arc::new(Observed(ports.limiter)),
-        presence: Arc::new(Observed(ports.presence)),
-        bus: Arc::new(Observed(ports.bus)),
-        mail: Arc::new(Observed(ports.mail)),
+        users: Arc::new(Layered(Observed(ports.users))),
+        sessions: Arc::new(Layered(Observed(ports.sessions))),
+        chats: Arc::new(Layered(Observed(ports.chats))),
+        messages: Arc::new(Layered(Observed(ports.messages))),
+        codes: Arc::new(Layered(Counted(Observed(ports.codes)))),
+        limiter: Arc::new(Layered(Counted(Observed(ports.limiter)))),
+        presence: Arc::new(Layered(Observed(ports.presence))),
+        bus: Arc::new(Layered(ObservedBus(ports.bus))),
+        mail: Arc::new(Layered(ObservedMail(ports.mail))),
         ..ports
     }
 }
 
-/// A port that is watched.
+/// A store that is watched: each call is timed under the names of its port and method.
 struct Observed<P: ?Sized>(Arc<P>);
 
-/// Watches one call of a store.
-async fn call<T>(
-    port: &'static str,
-    method: &'static str,
-    call: impl Future<Output = Result<T, PortError>>,
-) -> Result<T, PortError> {
-    // Of the finest level: told to traces alone, where they are on.
-    let span = trace_span!("store", otel.name = method, otel.kind = "client", port);
-    let started = Instant::now();
-    let outcome = call.instrument(span).await;
-    histogram!(STORE_DURATION, "port" => port, "method" => method).record(started.elapsed());
-    if let Err(error) = &outcome {
-        let kind = match error {
-            PortError::Unavailable { .. } => "unavailable",
-            PortError::Corrupt { .. } => "corrupt",
-        };
-        counter!(STORE_ERRORS, "port" => port, "kind" => kind).increment(1);
+impl<P: Send + Sync + ?Sized> Layer<P> for Observed<P> {
+    fn inner(&self) -> &Arc<P> {
+        &self.0
     }
-    outcome
-}
 
-/// Implements a port by passing its calls on, watched.
-macro_rules! observed {
-    ($port:ident, $name:literal; $(
-        fn $method:ident(&self $(, $argument:ident: $type:ty)* $(,)?) -> $value:ty;
-    )*) => {
-        #[async_trait]
-        impl $port for Observed<dyn $port> {
-            $(async fn $method(&self $(, $argument: $type)*) -> Result<$value, PortError> {
-                call($name, stringify!($method), self.0.$method($($argument),*)).await
-            })*
+    async fn around<T: Send>(
+        &self,
+        Call { port, method }: Call,
+        answer: impl Future<Output = Result<T, PortError>> + Send,
+    ) -> Result<T, PortError> {
+        // Of the finest level: told to traces alone, where they are on.
+        let span = trace_span!("store", otel.name = method, otel.kind = "client", port);
+        let started = Instant::now();
+        let outcome = answer.instrument(span).await;
+        histogram!(STORE_DURATION, "port" => port, "method" => method).record(started.elapsed());
+        if let Err(error) = &outcome {
+            let kind = match error {
+                PortError::Unavailable { .. } => "unavailable",
+                PortError::Corrupt { .. } => "corrupt",
+            };
+            counter!(STORE_ERRORS, "port" => port, "kind" => kind).increment(1);
         }
-    };
+        outcome
+    }
 }
 
-observed! { UserStore, "users";
-    fn users(&self, ids: &[UserId]) -> Vec<User>;
-    fn find_or_create_user(&self, candidate: &User) -> (User, bool);
-    fn update_profile(&self, id: UserId, change: &ProfileChange) -> Option<User>;
-    fn users_by_name(
-        &self, prefix: &str, except: UserId, window: &Window<UserCursor>,
-    ) -> Page<User>;
-    fn set_last_seen(&self, users: &[UserId], at: Timestamp) -> ();
+impl UserStoreLayer for Observed<dyn UserStore> {}
+impl SessionStoreLayer for Observed<dyn SessionStore> {}
+impl ChatStoreLayer for Observed<dyn ChatStore> {}
+impl MessageStoreLayer for Observed<dyn MessageStore> {}
+impl PresenceStoreLayer for Observed<dyn PresenceStore> {}
+impl CodeStoreLayer for Observed<dyn CodeStore> {}
+impl RateLimiterLayer for Observed<dyn RateLimiter> {}
+
+/// A store that is watched, and whose answers are counted too.
+struct Counted<P: ?Sized>(Observed<P>);
+
+impl<P: Send + Sync + ?Sized> Layer<P> for Counted<P> {
+    fn inner(&self) -> &Arc<P> {
+        self.0.inner()
+    }
+
+    async fn around<T: Send>(
+        &self,
+        call: Call,
+        answer: impl Future<Output = Result<T, PortError>> + Send,
+    ) -> Result<T, PortError> {
+        self.0.around(call, answer).await
+    }
 }
 
-observed! { SessionStore, "sessions";
-    fn create_session(&self, session: &Session, token: TokenHash) -> ();
-    fn session(&self, id: SessionId) -> Option<Session>;
-    fn sessions_of(&self, user: UserId, now: Timestamp) -> Vec<Session>;
-    fn rotate_session(
-        &self, id: SessionId, presented: TokenHash, replacement: TokenHash, now: Timestamp,
-        expires_at: Timestamp,
-    ) -> Rotation;
-    fn delete_session(&self, id: SessionId, user: UserId) -> bool;
-}
-
-observed! { ChatStore, "chats";
-    fn chats(&self, ids: &[ChatId]) -> Vec<Chat>;
-    fn open_direct(&self, candidate: &Chat, users: [UserId; 2]) -> (Chat, bool);
-    fn chats_of(
-        &self, user: UserId, search: Option<&str>, window: &Window<ChatCursor>,
-    ) -> Page<Chat>;
-    fn chat_ids_of(&self, user: UserId) -> Vec<ChatId>;
-    fn memberships(&self, user: UserId, chats: &[ChatId]) -> Vec<Member>;
-    fn members(
-        &self, chat: ChatId, read_from: Option<Seq>, window: &Window<MemberCursor>,
-    ) -> Page<Member>;
-    fn first_members(&self, chats: &[ChatId], limit: usize) -> Vec<Member>;
-    fn lowest_read_marks(&self, chats: &[ChatId]) -> Vec<Member>;
-    fn sharing(&self, user: UserId, others: &[UserId]) -> Vec<UserId>;
-    fn mark_read(&self, chat: ChatId, user: UserId, seq: Seq, now: Timestamp) -> Option<ReadMark>;
-    fn unread_counts(&self, user: UserId, chats: &[ChatId]) -> Vec<(ChatId, u32)>;
-}
-
-observed! { MessageStore, "messages";
-    fn append(&self, draft: &Message) -> Append;
-    fn messages(&self, ids: &[MessageId]) -> Vec<Message>;
-    fn page(&self, chat: ChatId, window: &Window<Seq>) -> Page<Message>;
-    fn last_messages(&self, chats: &[ChatId]) -> Vec<Message>;
-    fn heads(&self, chats: &[ChatId]) -> Vec<Head>;
-}
-
-observed! { PresenceStore, "presence";
-    fn renew(
-        &self, connections: &[(UserId, ConnectionId)], now: Timestamp, lease: Duration,
-    ) -> Vec<UserId>;
-    fn release(
-        &self, user: UserId, connection: ConnectionId, now: Timestamp, grace: Duration,
-    ) -> ();
-    fn expire(&self, now: Timestamp) -> Vec<UserId>;
-    fn online(&self, users: &[UserId], now: Timestamp) -> Vec<UserId>;
-}
-
-#[async_trait]
-impl CodeStore for Observed<dyn CodeStore> {
+impl CodeStoreLayer for Counted<dyn CodeStore> {
     async fn issue(
         &self,
         key: CodeKey,
         code: &IssuedCode,
         resend_after: Duration,
     ) -> Result<Issue, PortError> {
-        let issue = call("codes", "issue", self.0.issue(key, code, resend_after)).await?;
+        let issue = self.0.issue(key, code, resend_after).await?;
         let outcome = match issue {
             Issue::Issued => "issued",
             Issue::TooSoon(_) => "too_soon",
@@ -160,7 +115,7 @@ impl CodeStore for Observed<dyn CodeStore> {
 
     async fn withdraw(&self, key: CodeKey, id: [u8; 16]) -> Result<(), PortError> {
         counter!(CODES, "outcome" => "withdrawn").increment(1);
-        call("codes", "withdraw", self.0.withdraw(key, id)).await
+        self.0.withdraw(key, id).await
     }
 
     async fn attempt(
@@ -169,7 +124,7 @@ impl CodeStore for Observed<dyn CodeStore> {
         presented: CodeDigest,
         now: Timestamp,
     ) -> Result<Attempt, PortError> {
-        let attempt = call("codes", "attempt", self.0.attempt(key, presented, now)).await?;
+        let attempt = self.0.attempt(key, presented, now).await?;
         let outcome = match attempt {
             Attempt::Accepted => "accepted",
             Attempt::Wrong(_) => "wrong",
@@ -181,10 +136,9 @@ impl CodeStore for Observed<dyn CodeStore> {
     }
 }
 
-#[async_trait]
-impl RateLimiter for Observed<dyn RateLimiter> {
+impl RateLimiterLayer for Counted<dyn RateLimiter> {
     async fn check(&self, rule: Rule, key: &str) -> Result<Decision, PortError> {
-        let decision = call("limits", "check", self.0.check(rule, key)).await?;
+        let decision = self.0.check(rule, key).await?;
         if let Decision::Denied(_) = decision {
             counter!(RATE_LIMITED, "rule" => rule.name).increment(1);
         }
@@ -192,8 +146,16 @@ impl RateLimiter for Observed<dyn RateLimiter> {
     }
 }
 
-#[async_trait]
-impl Bus for Observed<dyn Bus> {
+/// A bus that is watched as it publishes.
+struct ObservedBus(Arc<dyn Bus>);
+
+impl Layer<dyn Bus> for ObservedBus {
+    fn inner(&self) -> &Arc<dyn Bus> {
+        &self.0
+    }
+}
+
+impl BusLayer for ObservedBus {
     async fn publish(&self, topic: Topic, event: Event) -> Result<(), PortError> {
         let span = trace_span!("publish", otel.kind = "producer");
         let started = Instant::now();
@@ -204,18 +166,18 @@ impl Bus for Observed<dyn Bus> {
         }
         outcome
     }
+}
 
-    async fn subscribe(&self, interest: Interest, topics: &[Topic]) -> Result<Receiver, PortError> {
-        self.0.subscribe(interest, topics).await
-    }
+/// A mail queue that is watched.
+struct ObservedMail(Arc<dyn MailQueue>);
 
-    async fn follow(&self, receiver: &mut Receiver, topic: Topic) -> Result<(), PortError> {
-        self.0.follow(receiver, topic).await
+impl Layer<dyn MailQueue> for ObservedMail {
+    fn inner(&self) -> &Arc<dyn MailQueue> {
+        &self.0
     }
 }
 
-#[async_trait]
-impl MailQueue for Observed<dyn MailQueue> {
+impl MailQueueLayer for ObservedMail {
     async fn enqueue(&self, job: &MailJob) -> Result<(), PortError> {
         let span = trace_span!("enqueue", otel.kind = "producer", job = %job.id);
         let started = Instant::now();

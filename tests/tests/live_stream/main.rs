@@ -3,7 +3,7 @@
 //! interrupted; and nobody sees what is not theirs any more.
 //!
 //! The services are real and stand on the real embedded store; only the bus is bad, and in
-//! places the store (see [`moody`]). The properties print the case that failed, with the seed of
+//! places the store (see [`altered_store`]). The properties print the case that failed, with the seed of
 //! its bus.
 
 #![expect(
@@ -11,10 +11,10 @@
     reason = "what is not as a test expects ends the test"
 )]
 
+mod altered_store;
 mod chaos;
 mod chats;
 mod messages;
-mod moody;
 mod orders;
 mod outages;
 mod presence;

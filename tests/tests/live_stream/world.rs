@@ -27,7 +27,7 @@ use talksy_tests::clock::TestClock;
 use talksy_tests::soon;
 use tempfile::TempDir;
 
-use super::moody::MoodyStore;
+use super::altered_store::AlteredStore;
 use super::script::ScriptBus;
 
 /// A heartbeat that no test lives to feel: what arrives has arrived without it.
@@ -90,7 +90,7 @@ impl Backend {
 /// One instance, and two people who use it.
 pub struct World {
     pub backend: Arc<Backend>,
-    pub store: Arc<MoodyStore>,
+    pub store: AlteredStore,
     pub ports: Ports,
     pub services: Services,
     pub ann: Viewer,
@@ -103,13 +103,11 @@ pub struct World {
 impl World {
     /// A world on this bus.
     pub async fn new(backend: Arc<Backend>, bus: Arc<dyn Bus>, live: FeedPolicy) -> Self {
-        let store = Arc::new(MoodyStore::new(&backend.adapters.ports));
-        let ports = Ports {
-            chats: Arc::clone(&store) as _,
-            messages: Arc::clone(&store) as _,
+        let store = AlteredStore::new(&backend.adapters.ports);
+        let ports = store.install(Ports {
             bus,
             ..backend.adapters.ports.clone()
-        };
+        });
         let services = instance(ports.clone(), live);
         let ann = person(&backend, "ann").await;
         let ben = person(&backend, "ben").await;
@@ -138,7 +136,7 @@ impl World {
         };
         Self {
             backend: Arc::clone(&self.backend),
-            store: Arc::clone(&self.store),
+            store: self.store.clone(),
             services: instance(ports.clone(), self.live),
             ports,
             ..*self

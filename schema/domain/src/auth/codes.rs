@@ -4,10 +4,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use async_trait::async_trait;
-
 use crate::clock::Timestamp;
 use crate::error::PortError;
+use crate::port::port;
 
 /// Names an address without telling it: an HMAC-SHA-256 of the address.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -66,29 +65,30 @@ pub enum Attempt {
     NoCode,
 }
 
-/// Keeps at most one code an address. Each method is atomic across all instances that share the
-/// backend.
-#[async_trait]
-pub trait CodeStore: Send + Sync {
-    /// Makes `code` the address's code, unless one was issued less than `resend_after` before
-    /// `code.issued_at` (used up or not). A withdrawn code does not count.
-    async fn issue(
-        &self,
-        key: CodeKey,
-        code: &IssuedCode,
-        resend_after: Duration,
-    ) -> Result<Issue, PortError>;
+port! {
+    /// Keeps at most one code an address. Each method is atomic across all instances that share the
+    /// backend.
+    pub trait CodeStore as "codes" with CodeStoreLayer {
+        /// Makes `code` the address's code, unless one was issued less than `resend_after` before
+        /// `code.issued_at` (used up or not). A withdrawn code does not count.
+        async fn issue(
+            &self,
+            key: CodeKey,
+            code: &IssuedCode,
+            resend_after: Duration,
+        ) -> Result<Issue, PortError>;
 
-    /// Takes a code back as if it had never been issued. Does nothing where `id` is not the
-    /// address's present code.
-    async fn withdraw(&self, key: CodeKey, id: [u8; 16]) -> Result<(), PortError>;
+        /// Takes a code back as if it had never been issued. Does nothing where `id` is not the
+        /// address's present code.
+        async fn withdraw(&self, key: CodeKey, id: [u8; 16]) -> Result<(), PortError>;
 
-    /// Presents a code. A right one is accepted once; a wrong one costs a try. A code stays
-    /// known as expired for at least as long as it was valid.
-    async fn attempt(
-        &self,
-        key: CodeKey,
-        presented: CodeDigest,
-        now: Timestamp,
-    ) -> Result<Attempt, PortError>;
+        /// Presents a code. A right one is accepted once; a wrong one costs a try. A code stays
+        /// known as expired for at least as long as it was valid.
+        async fn attempt(
+            &self,
+            key: CodeKey,
+            presented: CodeDigest,
+            now: Timestamp,
+        ) -> Result<Attempt, PortError>;
+    }
 }

@@ -1,11 +1,10 @@
 //! The port through which sessions are kept.
 
-use async_trait::async_trait;
-
 use super::model::{Session, TokenHash};
 use crate::clock::Timestamp;
 use crate::error::PortError;
 use crate::id::{SessionId, UserId};
+use crate::port::port;
 
 /// What came of presenting a refresh token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,30 +19,31 @@ pub enum Rotation {
     Expired,
 }
 
-/// Keeps sessions and the hashes of their refresh tokens. Each method is atomic on its own.
-#[async_trait]
-pub trait SessionStore: Send + Sync {
-    /// Keeps a new session with the hash of its first refresh token.
-    async fn create_session(&self, session: &Session, token: TokenHash) -> Result<(), PortError>;
+port! {
+    /// Keeps sessions and the hashes of their refresh tokens. Each method is atomic on its own.
+    pub trait SessionStore as "sessions" with SessionStoreLayer {
+        /// Keeps a new session with the hash of its first refresh token.
+        async fn create_session(&self, session: &Session, token: TokenHash) -> Result<(), PortError>;
 
-    /// A session, also an expired one; `None` once it was deleted.
-    async fn session(&self, id: SessionId) -> Result<Option<Session>, PortError>;
+        /// A session, also an expired one; `None` once it was deleted.
+        async fn session(&self, id: SessionId) -> Result<Option<Session>, PortError>;
 
-    /// The user's sessions that expire after `now`, last used first.
-    async fn sessions_of(&self, user: UserId, now: Timestamp) -> Result<Vec<Session>, PortError>;
+        /// The user's sessions that expire after `now`, last used first.
+        async fn sessions_of(&self, user: UserId, now: Timestamp) -> Result<Vec<Session>, PortError>;
 
-    /// Replaces the session's refresh token if `presented` is the current one, and sets
-    /// `last_used_at` to `now` and `expires_at`. Of concurrent calls with one token, one rotates
-    /// and the others find it reused.
-    async fn rotate_session(
-        &self,
-        id: SessionId,
-        presented: TokenHash,
-        replacement: TokenHash,
-        now: Timestamp,
-        expires_at: Timestamp,
-    ) -> Result<Rotation, PortError>;
+        /// Replaces the session's refresh token if `presented` is the current one, and sets
+        /// `last_used_at` to `now` and `expires_at`. Of concurrent calls with one token, one rotates
+        /// and the others find it reused.
+        async fn rotate_session(
+            &self,
+            id: SessionId,
+            presented: TokenHash,
+            replacement: TokenHash,
+            now: Timestamp,
+            expires_at: Timestamp,
+        ) -> Result<Rotation, PortError>;
 
-    /// Deletes a session of this user with all its tokens. False where there was none.
-    async fn delete_session(&self, id: SessionId, user: UserId) -> Result<bool, PortError>;
+        /// Deletes a session of this user with all its tokens. False where there was none.
+        async fn delete_session(&self, id: SessionId, user: UserId) -> Result<bool, PortError>;
+    }
 }

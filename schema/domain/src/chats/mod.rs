@@ -6,4 +6,4 @@ pub(crate) mod store;
 
 pub use model::{Chat, ChatKind, Member, MemberRole, ReadReceipt};
 pub use service::{ChatError, ChatService};
-pub use store::{ChatStore, ReadMark};
+pub use store::{ChatStore, ChatStoreLayer, ReadMark};

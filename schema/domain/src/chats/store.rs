@@ -1,13 +1,12 @@
 //! The port through which chats and members are kept.
 
-use async_trait::async_trait;
-
 use super::model::{Chat, Member};
 use crate::clock::Timestamp;
 use crate::cursor::{ChatCursor, MemberCursor};
 use crate::error::PortError;
 use crate::id::{ChatId, UserId};
 use crate::page::{Page, Window};
+use crate::port::port;
 use crate::seq::Seq;
 
 /// What came of moving a read mark.
@@ -19,71 +18,72 @@ pub struct ReadMark {
     pub moved: bool,
 }
 
-/// Keeps chats and members. Each method is atomic on its own. Methods that take many ids answer
-/// in any order and leave out what does not exist.
-#[async_trait]
-pub trait ChatStore: Send + Sync {
-    /// These chats.
-    async fn chats(&self, ids: &[ChatId]) -> Result<Vec<Chat>, PortError>;
+port! {
+    /// Keeps chats and members. Each method is atomic on its own. Methods that take many ids answer
+    /// in any order and leave out what does not exist.
+    pub trait ChatStore as "chats" with ChatStoreLayer {
+        /// These chats.
+        async fn chats(&self, ids: &[ChatId]) -> Result<Vec<Chat>, PortError>;
 
-    /// The direct chat of the two users, made from `candidate` with both as plain members where
-    /// there is none. True when made. Concurrent calls for one pair, in either order, make one.
-    async fn open_direct(
-        &self,
-        candidate: &Chat,
-        users: [UserId; 2],
-    ) -> Result<(Chat, bool), PortError>;
+        /// The direct chat of the two users, made from `candidate` with both as plain members where
+        /// there is none. True when made. Concurrent calls for one pair, in either order, make one.
+        async fn open_direct(
+            &self,
+            candidate: &Chat,
+            users: [UserId; 2],
+        ) -> Result<(Chat, bool), PortError>;
 
-    /// The user's chats, most recently active first, then by id, newest first. With `search`
-    /// only those whose title for the user (in a direct chat the other member's name) contains
-    /// the text, case-insensitively. Forward windows only.
-    async fn chats_of(
-        &self,
-        user: UserId,
-        search: Option<&str>,
-        window: &Window<ChatCursor>,
-    ) -> Result<Page<Chat>, PortError>;
+        /// The user's chats, most recently active first, then by id, newest first. With `search`
+        /// only those whose title for the user (in a direct chat the other member's name) contains
+        /// the text, case-insensitively. Forward windows only.
+        async fn chats_of(
+            &self,
+            user: UserId,
+            search: Option<&str>,
+            window: &Window<ChatCursor>,
+        ) -> Result<Page<Chat>, PortError>;
 
-    /// The ids of all chats of the user.
-    async fn chat_ids_of(&self, user: UserId) -> Result<Vec<ChatId>, PortError>;
+        /// The ids of all chats of the user.
+        async fn chat_ids_of(&self, user: UserId) -> Result<Vec<ChatId>, PortError>;
 
-    /// The user's membership of these chats.
-    async fn memberships(&self, user: UserId, chats: &[ChatId]) -> Result<Vec<Member>, PortError>;
+        /// The user's membership of these chats.
+        async fn memberships(&self, user: UserId, chats: &[ChatId]) -> Result<Vec<Member>, PortError>;
 
-    /// Members of a chat, ordered by user id; with `read_from` only those who have read up to
-    /// that message or further. Forward windows only.
-    async fn members(
-        &self,
-        chat: ChatId,
-        read_from: Option<Seq>,
-        window: &Window<MemberCursor>,
-    ) -> Result<Page<Member>, PortError>;
+        /// Members of a chat, ordered by user id; with `read_from` only those who have read up to
+        /// that message or further. Forward windows only.
+        async fn members(
+            &self,
+            chat: ChatId,
+            read_from: Option<Seq>,
+            window: &Window<MemberCursor>,
+        ) -> Result<Page<Member>, PortError>;
 
-    /// The first `limit` members of each of these chats, ordered by user id.
-    async fn first_members(&self, chats: &[ChatId], limit: usize)
-    -> Result<Vec<Member>, PortError>;
+        /// The first `limit` members of each of these chats, ordered by user id.
+        async fn first_members(&self, chats: &[ChatId], limit: usize)
+        -> Result<Vec<Member>, PortError>;
 
-    /// Of each of these chats the two members who have read least, least first.
-    async fn lowest_read_marks(&self, chats: &[ChatId]) -> Result<Vec<Member>, PortError>;
+        /// Of each of these chats the two members who have read least, least first.
+        async fn lowest_read_marks(&self, chats: &[ChatId]) -> Result<Vec<Member>, PortError>;
 
-    /// Those of `others` who share a chat with the user.
-    async fn sharing(&self, user: UserId, others: &[UserId]) -> Result<Vec<UserId>, PortError>;
+        /// Those of `others` who share a chat with the user.
+        async fn sharing(&self, user: UserId, others: &[UserId]) -> Result<Vec<UserId>, PortError>;
 
-    /// Moves the member's read mark to `seq`, at most to the chat's newest message, never back.
-    /// `None` where the user is no member.
-    async fn mark_read(
-        &self,
-        chat: ChatId,
-        user: UserId,
-        seq: Seq,
-        now: Timestamp,
-    ) -> Result<Option<ReadMark>, PortError>;
+        /// Moves the member's read mark to `seq`, at most to the chat's newest message, never back.
+        /// `None` where the user is no member.
+        async fn mark_read(
+            &self,
+            chat: ChatId,
+            user: UserId,
+            seq: Seq,
+            now: Timestamp,
+        ) -> Result<Option<ReadMark>, PortError>;
 
-    /// For each of these chats of which the user is a member: how many messages of others, not
-    /// deleted, lie above the user's read mark. Exact, counted by index.
-    async fn unread_counts(
-        &self,
-        user: UserId,
-        chats: &[ChatId],
-    ) -> Result<Vec<(ChatId, u32)>, PortError>;
+        /// For each of these chats of which the user is a member: how many messages of others, not
+        /// deleted, lie above the user's read mark. Exact, counted by index.
+        async fn unread_counts(
+            &self,
+            user: UserId,
+            chats: &[ChatId],
+        ) -> Result<Vec<(ChatId, u32)>, PortError>;
+    }
 }

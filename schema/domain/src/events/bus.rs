@@ -1,22 +1,22 @@
 //! The port of the event bus.
 
-use async_trait::async_trait;
-
 use super::event::{Event, Interest, Topic};
 use super::hub::Receiver;
 use crate::error::PortError;
+use crate::port::port;
 
-/// Carries events to all instances, at most once, in no promised order. What is missed is
-/// announced where the bus knows of it, as [`super::Signal::Interrupted`].
-#[async_trait]
-pub trait Bus: Send + Sync {
-    /// Sends an event to all who follow the topic.
-    async fn publish(&self, topic: Topic, event: Event) -> Result<(), PortError>;
+port! {
+    /// Carries events to all instances, at most once, in no promised order. What is missed is
+    /// announced where the bus knows of it, as [`super::Signal::Interrupted`].
+    pub trait Bus as "bus" with BusLayer {
+        /// Sends an event to all who follow the topic.
+        async fn publish(&self, topic: Topic, event: Event) -> Result<(), PortError>;
 
-    /// A receiver that follows the topics: when it returns, no later event is missed unless an
-    /// interruption is signalled.
-    async fn subscribe(&self, interest: Interest, topics: &[Topic]) -> Result<Receiver, PortError>;
+        /// A receiver that follows the topics: when it returns, no later event is missed unless an
+        /// interruption is signalled.
+        async fn subscribe(&self, interest: Interest, topics: &[Topic]) -> Result<Receiver, PortError>;
 
-    /// Lets the receiver follow another topic, under the same promise.
-    async fn follow(&self, receiver: &mut Receiver, topic: Topic) -> Result<(), PortError>;
+        /// Lets the receiver follow another topic, under the same promise.
+        async fn follow(&self, receiver: &mut Receiver, topic: Topic) -> Result<(), PortError>;
+    }
 }

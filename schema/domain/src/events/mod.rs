@@ -10,7 +10,7 @@ pub(crate) mod hub;
 pub(crate) mod local_bus;
 pub(crate) mod publish;
 
-pub use bus::Bus;
+pub use bus::{Bus, BusLayer};
 pub use event::{Event, Interest, Published, RenderKey, Topic};
 pub use hub::{Hub, Receiver, Signal, TopicWatcher};
 pub use local_bus::LocalBus;

@@ -3,7 +3,6 @@
 
 mod address;
 
-use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 pub use address::EmailAddress;
@@ -11,6 +10,7 @@ pub use address::EmailAddress;
 use crate::clock::Timestamp;
 use crate::error::PortError;
 use crate::id::MailJobId;
+use crate::port::port;
 
 /// The version of the [`MailJob`] format. Consumers set aside jobs of a version they do not know.
 pub const MAIL_JOB_VERSION: u16 = 1;
@@ -61,12 +61,13 @@ impl std::fmt::Debug for MailContent {
     }
 }
 
-/// The queue between the server and the mail worker.
-#[async_trait]
-pub trait MailQueue: Send + Sync {
-    /// Puts a job in the queue. When it returns, the queue has taken charge of the job.
-    ///
-    /// # Errors
-    /// [`PortError::Unavailable`] where the queue did not confirm; the job will not be done.
-    async fn enqueue(&self, job: &MailJob) -> Result<(), PortError>;
+port! {
+    /// The queue between the server and the mail worker.
+    pub trait MailQueue as "mail" with MailQueueLayer {
+        /// Puts a job in the queue. When it returns, the queue has taken charge of the job.
+        ///
+        /// # Errors
+        /// [`PortError::Unavailable`] where the queue did not confirm; the job will not be done.
+        async fn enqueue(&self, job: &MailJob) -> Result<(), PortError>;
+    }
 }

@@ -6,4 +6,4 @@ pub(crate) mod store;
 
 pub use model::{ClientMessageId, Message, MessageKind, MessageText};
 pub use service::{MessageError, MessageService, Sent};
-pub use store::{Append, Appended, Head, MessageStore};
+pub use store::{Append, Appended, Head, MessageStore, MessageStoreLayer};

@@ -1,13 +1,12 @@
 //! The port through which messages are kept.
 
-use async_trait::async_trait;
-
 use super::model::Message;
 use crate::access::Denied;
 use crate::chats::model::Chat;
 use crate::error::PortError;
 use crate::id::{ChatId, MessageId};
 use crate::page::{Page, Window};
+use crate::port::port;
 use crate::seq::Seq;
 
 /// A message that is durable.
@@ -41,24 +40,25 @@ pub struct Head {
     pub membership_epoch: u32,
 }
 
-/// Keeps messages. Each method is atomic on its own. Methods that take many ids answer in any
-/// order and leave out what does not exist.
-#[async_trait]
-pub trait MessageStore: Send + Sync {
-    /// Gives the draft the next number of its chat and makes it durable, with the chat's
-    /// `last_seq` and `active_at`. Where the sender has a message with the same
-    /// `client_message_id` in the chat, that one is the answer. The sender must be a member.
-    async fn append(&self, draft: &Message) -> Result<Append, PortError>;
+port! {
+    /// Keeps messages. Each method is atomic on its own. Methods that take many ids answer in any
+    /// order and leave out what does not exist.
+    pub trait MessageStore as "messages" with MessageStoreLayer {
+        /// Gives the draft the next number of its chat and makes it durable, with the chat's
+        /// `last_seq` and `active_at`. Where the sender has a message with the same
+        /// `client_message_id` in the chat, that one is the answer. The sender must be a member.
+        async fn append(&self, draft: &Message) -> Result<Append, PortError>;
 
-    /// These messages.
-    async fn messages(&self, ids: &[MessageId]) -> Result<Vec<Message>, PortError>;
+        /// These messages.
+        async fn messages(&self, ids: &[MessageId]) -> Result<Vec<Message>, PortError>;
 
-    /// Messages of a chat by number, oldest first.
-    async fn page(&self, chat: ChatId, window: &Window<Seq>) -> Result<Page<Message>, PortError>;
+        /// Messages of a chat by number, oldest first.
+        async fn page(&self, chat: ChatId, window: &Window<Seq>) -> Result<Page<Message>, PortError>;
 
-    /// The newest message of each of these chats.
-    async fn last_messages(&self, chats: &[ChatId]) -> Result<Vec<Message>, PortError>;
+        /// The newest message of each of these chats.
+        async fn last_messages(&self, chats: &[ChatId]) -> Result<Vec<Message>, PortError>;
 
-    /// The ends of these chats.
-    async fn heads(&self, chats: &[ChatId]) -> Result<Vec<Head>, PortError>;
+        /// The ends of these chats.
+        async fn heads(&self, chats: &[ChatId]) -> Result<Vec<Head>, PortError>;
+    }
 }

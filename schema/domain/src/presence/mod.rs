@@ -6,4 +6,4 @@ pub(crate) mod store;
 
 pub use model::{ConnectionId, Presence, PresenceStatus};
 pub use service::{PresenceError, PresenceGuard, PresencePolicy, PresenceService};
-pub use store::PresenceStore;
+pub use store::{PresenceStore, PresenceStoreLayer};

@@ -6,4 +6,4 @@ pub(crate) mod store;
 
 pub use model::{About, DisplayName, ProfileChange, User};
 pub use service::{UserError, UserService};
-pub use store::UserStore;
+pub use store::{UserStore, UserStoreLayer};

@@ -1,40 +1,40 @@
 //! The port through which users are kept.
 
-use async_trait::async_trait;
-
 use super::model::{ProfileChange, User};
 use crate::clock::Timestamp;
 use crate::cursor::UserCursor;
 use crate::error::PortError;
 use crate::id::UserId;
 use crate::page::{Page, Window};
+use crate::port::port;
 
-/// Keeps users. Each method is atomic on its own.
-#[async_trait]
-pub trait UserStore: Send + Sync {
-    /// The users that exist among these, in any order.
-    async fn users(&self, ids: &[UserId]) -> Result<Vec<User>, PortError>;
+port! {
+    /// Keeps users. Each method is atomic on its own.
+    pub trait UserStore as "users" with UserStoreLayer {
+        /// The users that exist among these, in any order.
+        async fn users(&self, ids: &[UserId]) -> Result<Vec<User>, PortError>;
 
-    /// The user of `candidate.email`, made from `candidate` where there is none. True when made.
-    /// Concurrent calls for one address make one user.
-    async fn find_or_create_user(&self, candidate: &User) -> Result<(User, bool), PortError>;
+        /// The user of `candidate.email`, made from `candidate` where there is none. True when made.
+        /// Concurrent calls for one address make one user.
+        async fn find_or_create_user(&self, candidate: &User) -> Result<(User, bool), PortError>;
 
-    /// Changes a profile; `None` where there is no such user.
-    async fn update_profile(
-        &self,
-        id: UserId,
-        change: &ProfileChange,
-    ) -> Result<Option<User>, PortError>;
+        /// Changes a profile; `None` where there is no such user.
+        async fn update_profile(
+            &self,
+            id: UserId,
+            change: &ProfileChange,
+        ) -> Result<Option<User>, PortError>;
 
-    /// Users other than `except` whose name, lower-cased, starts with the lower-cased `prefix`,
-    /// ordered by name, then id. Forward windows only.
-    async fn users_by_name(
-        &self,
-        prefix: &str,
-        except: UserId,
-        window: &Window<UserCursor>,
-    ) -> Result<Page<User>, PortError>;
+        /// Users other than `except` whose name, lower-cased, starts with the lower-cased `prefix`,
+        /// ordered by name, then id. Forward windows only.
+        async fn users_by_name(
+            &self,
+            prefix: &str,
+            except: UserId,
+            window: &Window<UserCursor>,
+        ) -> Result<Page<User>, PortError>;
 
-    /// Records when users were last seen. It never goes back.
-    async fn set_last_seen(&self, users: &[UserId], at: Timestamp) -> Result<(), PortError>;
+        /// Records when users were last seen. It never goes back.
+        async fn set_last_seen(&self, users: &[UserId], at: Timestamp) -> Result<(), PortError>;
+    }
 }

@@ -1,0 +1,302 @@
+//! What stands in front of the ports leaves none of their methods out.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::PrometheusBuilder;
+use talksy_domain::auth::{CodeDigest, CodeKey, IssuedCode, Session, TokenHash};
+use talksy_domain::chats::{Chat, ChatKind};
+use talksy_domain::clock::{Clock as _, SystemClock, SystemEntropy};
+use talksy_domain::error::PortError;
+use talksy_domain::events::{Event, Hub, Interest, Topic};
+use talksy_domain::id::IdGenerator;
+use talksy_domain::limits::{Quota, Rule};
+use talksy_domain::mail::{EmailAddress, MAIL_JOB_VERSION, MailContent, MailJob};
+use talksy_domain::messages::{Message, MessageKind};
+use talksy_domain::page::Window;
+use talksy_domain::port::{Call, Layer, Layered};
+use talksy_domain::presence::{
+    ConnectionId, Presence, PresenceStatus, PresenceStore, PresenceStoreLayer,
+};
+use talksy_domain::services::Ports;
+use talksy_domain::users::{DisplayName, ProfileChange, User};
+use talksy_server::adapters::{Adapters, observed};
+use talksy_server::app::Environment;
+use talksy_server::config::Config;
+use talksy_tests::faulty_store::{Fault, FaultyStore};
+use talksy_tests::{eventually, soon};
+use tempfile::TempDir;
+
+const DETAIL: &str = "down for the test";
+
+async fn ports() -> (Ports, TempDir) {
+    let data = tempfile::tempdir().unwrap();
+    let config = Config {
+        data_dir: data.path().to_owned(),
+        ..Config::default()
+    };
+    let environment = Environment::default();
+    let adapters = Adapters::open(&config, &environment).await.unwrap();
+    (adapters.ports, data)
+}
+
+#[track_caller]
+fn assert_down<T>(answer: Result<T, PortError>) {
+    match answer {
+        Err(PortError::Unavailable { source, .. }) => assert_eq!(source.to_string(), DETAIL),
+        Err(other) => panic!("another error: {other:?}"),
+        Ok(_) => panic!("an answer of a port that is down"),
+    }
+}
+
+/// Calls each method of each port once. All that can fail must.
+#[expect(clippy::too_many_lines, reason = "a list of all there is")]
+async fn call_all(ports: &Ports) {
+    let ids = IdGenerator::new(Arc::new(SystemClock), Arc::new(SystemEntropy));
+    let now = SystemClock.now();
+    let email = EmailAddress::parse("ada@example.org").unwrap();
+    let (second, user, chat_id, session_id) =
+        (Duration::from_secs(1), ids.next(), ids.next(), ids.next());
+
+    let ada = User {
+        id: user,
+        email: email.clone(),
+        name: DisplayName::parse("Ada").unwrap(),
+        about: None,
+        created_at: now,
+        last_seen_at: None,
+    };
+    let users = &ports.users;
+    assert_down(users.users(&[user]).await);
+    assert_down(users.find_or_create_user(&ada).await);
+    assert_down(users.update_profile(user, &ProfileChange::default()).await);
+    let window = Window::forward(None, None).unwrap();
+    assert_down(users.users_by_name("a", user, &window).await);
+    assert_down(users.set_last_seen(&[user], now).await);
+
+    let session = Session {
+        id: session_id,
+        user_id: user,
+        created_at: now,
+        last_used_at: now,
+        expires_at: now,
+        user_agent: None,
+        ip_address: None,
+    };
+    let token = TokenHash([1; 32]);
+    let sessions = &ports.sessions;
+    assert_down(sessions.create_session(&session, token).await);
+    assert_down(sessions.session(session_id).await);
+    assert_down(sessions.sessions_of(user, now).await);
+    let rotated = sessions.rotate_session(session_id, token, token, now, now);
+    assert_down(rotated.await);
+    assert_down(sessions.delete_session(session_id, user).await);
+
+    let chat = Chat {
+        id: chat_id,
+        kind: ChatKind::Direct,
+        created_at: now,
+        active_at: now,
+        last_seq: 0,
+        member_count: 2,
+        membership_epoch: 1,
+    };
+    let chats = &ports.chats;
+    assert_down(chats.chats(&[chat_id]).await);
+    assert_down(chats.open_direct(&chat, [user, ids.next()]).await);
+    let window = Window::forward(None, None).unwrap();
+    assert_down(chats.chats_of(user, None, &window).await);
+    assert_down(chats.chat_ids_of(user).await);
+    assert_down(chats.memberships(user, &[chat_id]).await);
+    let window = Window::forward(None, None).unwrap();
+    assert_down(chats.members(chat_id, None, &window).await);
+    assert_down(chats.first_members(&[chat_id], 1).await);
+    assert_down(chats.lowest_read_marks(&[chat_id]).await);
+    assert_down(chats.sharing(user, &[user]).await);
+    assert_down(chats.mark_read(chat_id, user, 1, now).await);
+    assert_down(chats.unread_counts(user, &[chat_id]).await);
+
+    let draft = Message {
+        id: ids.next(),
+        chat_id,
+        seq: 0,
+        kind: MessageKind::Text,
+        sender_id: Some(user),
+        text: None,
+        client_message_id: None,
+        created_at: now,
+        edited_at: None,
+        deleted_at: None,
+    };
+    let messages = &ports.messages;
+    assert_down(messages.append(&draft).await);
+    assert_down(messages.messages(&[draft.id]).await);
+    let window = Window::forward(None, None).unwrap();
+    assert_down(messages.page(chat_id, &window).await);
+    assert_down(messages.last_messages(&[chat_id]).await);
+    assert_down(messages.heads(&[chat_id]).await);
+
+    let (key, digest) = (CodeKey([1; 32]), CodeDigest([1; 32]));
+    let code = IssuedCode {
+        id: [1; 16],
+        digest,
+        issued_at: now,
+        expires_at: now,
+        tries: 1,
+    };
+    assert_down(ports.codes.issue(key, &code, second).await);
+    assert_down(ports.codes.withdraw(key, code.id).await);
+    assert_down(ports.codes.attempt(key, digest, now).await);
+
+    let rule = Rule {
+        name: "test",
+        quota: Quota {
+            burst: 1,
+            period: second,
+        },
+    };
+    assert_down(ports.limiter.check(rule, "key").await);
+
+    let connection = ConnectionId(1);
+    let presence = &ports.presence;
+    assert_down(presence.renew(&[(user, connection)], now, second).await);
+    assert_down(presence.release(user, connection, now, second).await);
+    assert_down(presence.expire(now).await);
+    assert_down(presence.online(&[user], now).await);
+    soon("word of lost leases", presence.lost()).await;
+
+    let topic = Topic::User(user);
+    let event = Event::PresenceChanged(Presence {
+        user_id: user,
+        status: PresenceStatus::Online,
+        last_seen_at: None,
+    });
+    let mut receiver = Hub::new(1).receiver(Interest::MESSAGES);
+    assert_down(ports.bus.publish(topic, event).await);
+    assert_down(ports.bus.subscribe(Interest::MESSAGES, &[topic]).await);
+    assert_down(ports.bus.follow(&mut receiver, topic).await);
+
+    let job = MailJob {
+        version: MAIL_JOB_VERSION,
+        id: ids.next(),
+        to: email,
+        content: MailContent::SignInCode {
+            code: "123456".to_owned(),
+            expires_in: 60,
+        },
+        created_at: now,
+    };
+    assert_down(ports.mail.enqueue(&job).await);
+}
+
+/// A presence store whose backend has just been away.
+struct Forgetful(Arc<dyn PresenceStore>);
+
+impl Layer<dyn PresenceStore> for Forgetful {
+    fn inner(&self) -> &Arc<dyn PresenceStore> {
+        &self.0
+    }
+}
+
+impl PresenceStoreLayer for Forgetful {
+    async fn lost(&self) {}
+}
+
+#[test]
+fn each_method_of_each_port_is_forwarded_and_observed() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let store = FaultyStore::new();
+    metrics::with_local_recorder(&recorder, || {
+        runtime.block_on(async {
+            let (mut ports, _data) = ports().await;
+            ports.presence = Arc::new(Layered(Forgetful(ports.presence)));
+            for call in FaultyStore::all_calls() {
+                store.set(call.port, Fault::Unavailable(DETAIL));
+            }
+            call_all(&observed(store.in_front_of(ports))).await;
+        });
+    });
+    let calls = FaultyStore::all_calls();
+    let name = |call: &Call| format!("{}.{}", call.port, call.method);
+    let seen: BTreeMap<_, _> = calls
+        .iter()
+        .map(|call| (name(call), store.calls(&name(call))))
+        .collect();
+    let once = calls.iter().map(|call| (name(call), 1)).collect();
+    assert_eq!(seen, once);
+
+    let page = recorder.handle().render();
+    let mut expected = BTreeMap::<&str, u32>::new();
+    for call in calls {
+        // The bus and the mail queue have metrics of their own.
+        if ["bus", "mail"].contains(&call.port) || call.method == "lost" {
+            continue;
+        }
+        *expected.entry(call.port).or_default() += 1;
+        let line = format!(
+            "talksy_store_call_duration_seconds_count{{port=\"{}\",method=\"{}\"}} 1\n",
+            call.port, call.method
+        );
+        assert!(page.contains(&line), "no {line} in\n{page}");
+    }
+    for (port, failures) in expected {
+        let line = format!(
+            "talksy_store_errors_total{{port=\"{port}\",kind=\"unavailable\"}} {failures}\n"
+        );
+        assert!(page.contains(&line), "no {line} in\n{page}");
+    }
+}
+
+#[tokio::test]
+async fn word_of_lost_leases_passes_the_observed_store() {
+    let (mut ports, _data) = ports().await;
+    ports.presence = Arc::new(Layered(Forgetful(ports.presence)));
+    soon("word of lost leases", observed(ports).presence.lost()).await;
+}
+
+#[tokio::test]
+async fn a_faulty_store_delays_holds_and_refuses_one_method_and_no_other() {
+    let (behind, _data) = ports().await;
+    let store = FaultyStore::new();
+    let ports = store.in_front_of(behind);
+    store.delay("chats.chats", Duration::from_hours(1));
+    let delayed = tokio::spawn({
+        let chats = Arc::clone(&ports.chats);
+        async move { chats.chats(&[]).await }
+    });
+    eventually("the call", async || {
+        (store.calls("chats.chats") == 1).then_some(())
+    })
+    .await;
+    assert_eq!(ports.chats.first_members(&[], 1).await.unwrap(), []);
+    assert!(!delayed.is_finished());
+    delayed.abort();
+    store.delay("chats.chats", Duration::from_millis(1));
+    assert_eq!(ports.chats.chats(&[]).await.unwrap(), []);
+
+    store.set("messages.heads", Fault::Held);
+    let held = tokio::spawn({
+        let messages = Arc::clone(&ports.messages);
+        async move { messages.heads(&[]).await }
+    });
+    store.arrived("messages.heads").await;
+    assert_eq!(ports.messages.messages(&[]).await.unwrap(), []);
+    assert!(!held.is_finished());
+    store.release("messages.heads", 1);
+    assert_eq!(held.await.unwrap().unwrap(), []);
+
+    store.set("users", Fault::Unavailable(DETAIL));
+    assert_down(ports.users.users(&[]).await);
+    store.refused(1).await;
+    store.set("users", Fault::None);
+    assert_eq!(ports.users.users(&[]).await.unwrap(), []);
+    assert_eq!(store.calls("users.users"), 2);
+    assert_eq!(store.calls("users"), 2);
+}
