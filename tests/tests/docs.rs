@@ -27,8 +27,9 @@ fn root() -> PathBuf {
 fn pages_in(folder: &str) -> Vec<String> {
     let mut pages = Vec::new();
     for entry in std::fs::read_dir(root().join(folder)).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        if name.ends_with(".md") {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if path.extension().is_some_and(|extension| extension == "md") {
             pages.push(format!("{folder}{name}"));
         }
     }
