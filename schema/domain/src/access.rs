@@ -2,7 +2,7 @@
 //!
 //! [`Access`] turns a viewer and an id into a proof, which only this module makes. What a service
 //! does for a viewer, it does with a proof in hand. Where the store itself judges while it commits
-//! (appending a message, moving a read mark), its answer is this module's [`Denied`].
+//! (appending a message, moving a read mark), what it refuses is told as this module's [`Denied`].
 //!
 //! What lies below an object that has been let through (a chat's members, a message's sender) is
 //! reached by the object, without asking again.

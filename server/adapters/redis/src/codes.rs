@@ -43,7 +43,7 @@ impl RedisCodeStore {
 
     /// The keys of the address's present code and of the one before, in one slot.
     fn keys(&self, key: CodeKey) -> [String; 2] {
-        let present = format!("{}{{{}}}", self.prefix, hex::encode(&key.0));
+        let present = format!("{}{{{}}}", self.prefix, hex::encode(key.0));
         let before = format!("{present}:before");
         [present, before]
     }

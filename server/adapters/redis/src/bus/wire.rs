@@ -75,7 +75,7 @@ impl Wire {
         };
         Self {
             prefix,
-            instance: hex::encode(&id),
+            instance: hex::encode(id),
         }
     }
 
