@@ -158,10 +158,10 @@ impl Server {
     /// server.
     fn start(&self) -> JoinHandle<Result<(), StartFailure>> {
         let (backends, shutdown) = (self.adapters.backends.clone(), self.shutdown.clone());
-        let patience = self.start_timeout;
+        let timeout = self.start_timeout;
         tokio::spawn(async move {
             let prepared = tokio::select! {
-                prepared = backends.prepare(patience) => prepared,
+                prepared = backends.prepare(timeout) => prepared,
                 () = shutdown.soft().cancelled() => return Ok(()),
             };
             if prepared.is_err() {

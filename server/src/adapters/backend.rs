@@ -116,11 +116,11 @@ impl Backends {
     /// Prepares all, each as soon as it is there. Says once which are waited for.
     ///
     /// # Errors
-    /// [`StartFailure`] where one refuses, or is not there after `patience`.
-    pub async fn prepare(&self, patience: Duration) -> Result<(), StartFailure> {
-        let deadline = Instant::now() + patience;
+    /// [`StartFailure`] where one refuses, or is not there after `timeout`.
+    pub async fn prepare(&self, timeout: Duration) -> Result<(), StartFailure> {
+        let deadline = Instant::now() + timeout;
         let preparing = self.all.iter().map(|backend| async move {
-            prepare(&**backend, deadline, patience, &self.waiting).await
+            prepare(&**backend, deadline, timeout, &self.waiting).await
         });
         futures_util::future::try_join_all(preparing).await?;
         self.waiting.send_replace(None);
@@ -156,7 +156,7 @@ impl Backends {
 async fn prepare(
     backend: &dyn Backend,
     deadline: Instant,
-    patience: Duration,
+    timeout: Duration,
     waiting: &watch::Sender<Option<String>>,
 ) -> Result<(), StartFailure> {
     let name = backend.name();
@@ -182,12 +182,12 @@ async fn prepare(
             return Err(StartFailure::TimedOut {
                 backend: name,
                 reason,
-                waited: patience,
+                waited: timeout,
             });
         }
         waiting.send_replace(Some(format!("waiting for {name}: {reason}")));
         if !said {
-            tracing::warn!(backend = name, %reason, ?patience, "waiting for a backend");
+            tracing::warn!(backend = name, %reason, ?timeout, "waiting for a backend");
             said = true;
         }
         tokio::time::sleep(pause).await;
@@ -250,14 +250,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_that_stays_away_or_refuses_ends_the_start() {
-        let patience = Duration::from_mins(1);
-        let outcome = backends(vec![later()]).prepare(patience).await;
+        let timeout = Duration::from_mins(1);
+        let outcome = backends(vec![later()]).prepare(timeout).await;
         assert!(
             matches!(outcome, Err(StartFailure::TimedOut { .. })),
             "{outcome:?}"
         );
         let refused = Err(NotReady::Ever("wrong password".to_owned()));
-        let outcome = backends(vec![refused]).prepare(patience).await;
+        let outcome = backends(vec![refused]).prepare(timeout).await;
         let line = "Scripted cannot be used: wrong password";
         assert_eq!(outcome.unwrap_err().to_string(), line);
     }

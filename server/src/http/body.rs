@@ -30,12 +30,12 @@ const DRAINED: usize = 8 << 20;
 /// Reads a body of at most `max` bytes.
 ///
 /// # Errors
-/// 413 beyond `max`, 408 beyond `patience`, 400 where the connection breaks off.
+/// 413 beyond `max`, 408 beyond `timeout`, 400 where the connection breaks off.
 pub(super) async fn read(
     headers: &HeaderMap,
     body: Body,
     max: usize,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<Bytes, Malformed> {
     let too_large = || {
         Malformed::new(
@@ -86,7 +86,7 @@ pub(super) async fn read(
             rest.freeze()
         })
     };
-    tokio::time::timeout(patience, read)
+    tokio::time::timeout(timeout, read)
         .await
         .unwrap_or_else(|_| {
             Err(Malformed::new(

@@ -41,7 +41,7 @@ pub fn policies() -> Policies {
     Policies::from(&Config::default())
 }
 
-/// No help from the heartbeat, and little patience with what is late.
+/// No help from the heartbeat, and a short wait for what is late.
 pub fn no_heartbeat() -> FeedPolicy {
     FeedPolicy {
         heartbeat: NEVER,

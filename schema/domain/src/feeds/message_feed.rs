@@ -98,13 +98,13 @@ impl MessageFeed {
     async fn wait(&mut self) -> Result<Option<Signal>, FeedError> {
         let policy = self.subscription.context.policy;
         // Asked of the sequencer and not remembered: what fills one hole may leave another.
-        let patience = if self.sequencer.gap_before().is_some() {
+        let timeout = if self.sequencer.gap_before().is_some() {
             let since = *self.gap_since.get_or_insert_with(Instant::now);
             policy.reorder_grace.saturating_sub(since.elapsed())
         } else {
             policy.heartbeat
         };
-        match tokio::time::timeout(patience, self.subscription.signal()).await {
+        match tokio::time::timeout(timeout, self.subscription.signal()).await {
             Ok(signal) => signal.map(Some),
             Err(_) => Ok(None),
         }

@@ -1,14 +1,14 @@
 //! GraphQL over WebSocket: the upgrade, and what serves an upgraded socket.
 //!
 //! One task drives each socket ([`socket`]): it reads messages, writes what waits in the
-//! [`outbox`] and keeps the deadlines. What messages mean is in [`session`], how they look in
+//! [`send_queue`] and keeps the deadlines. What messages mean is in [`connection`], how they look in
 //! [`protocol`]. Each operation is a task of its own ([`operation`]).
 
 mod close;
+mod connection;
 mod operation;
-mod outbox;
 mod protocol;
-mod session;
+mod send_queue;
 mod socket;
 
 use std::sync::Arc;
@@ -22,8 +22,8 @@ use super::Transports;
 use super::client::{bearer_token, client_info, not_bearer};
 use super::observe;
 pub(super) use close::Close;
+use connection::Connection;
 use protocol::Protocol;
-use session::Session;
 use socket::Socket;
 
 /// Bytes read at a time, kept by each socket. Messages are mostly smaller.
@@ -69,12 +69,12 @@ pub(super) async fn upgrade(server: Arc<Transports>, parts: &mut Parts) -> Respo
         match admitted {
             Ok((protocol, _place)) => {
                 let _open = observe::open(protocol.name());
-                let session = Session::new(server, protocol, client, credentials);
-                Box::pin(Socket::new(socket, session).run()).await;
+                let connection = Connection::new(server, protocol, client, credentials);
+                Box::pin(Socket::new(socket, connection).run()).await;
             }
             Err(close) => {
-                let patience = server.config.websocket.close_timeout;
-                Box::pin(socket::close(socket, Some(close), patience)).await;
+                let timeout = server.config.websocket.close_timeout;
+                Box::pin(socket::close(socket, Some(close), timeout)).await;
             }
         }
     })

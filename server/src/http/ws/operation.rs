@@ -6,12 +6,12 @@ use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 
 use super::super::graphql::panicked;
-use super::outbox::{Operation, Outbox};
 use super::protocol::{self, Protocol};
+use super::send_queue::{Operation, SendQueue};
 use crate::graphql::response::error_payload;
 use crate::graphql::{Payload, RequestId};
 
-/// Sends an operation's payloads as they come, waiting while the socket's outbox is full.
+/// Sends an operation's payloads as they come, waiting while the socket's send queue is full.
 pub(super) async fn run(mut running: Running, mut payloads: BoxStream<'static, Payload>) {
     while let Some(payload) = payloads.next().await {
         match payload {
@@ -22,7 +22,7 @@ pub(super) async fn run(mut running: Running, mut payloads: BoxStream<'static, P
                 };
                 drop(response);
                 if running
-                    .outbox
+                    .send_queue
                     .send(&running.operation, frame)
                     .await
                     .is_err()
@@ -33,7 +33,7 @@ pub(super) async fn run(mut running: Running, mut payloads: BoxStream<'static, P
             Payload::Error(errors) => {
                 let (protocol, operation) = (running.protocol, &running.operation);
                 running
-                    .outbox
+                    .send_queue
                     .finish(operation, || protocol.error(&operation.id, &errors));
                 return;
             }
@@ -45,7 +45,7 @@ pub(super) async fn run(mut running: Running, mut payloads: BoxStream<'static, P
 /// An operation that has been started. However it ends, even by a panic, the client is told.
 pub(super) struct Running {
     pub(super) protocol: Protocol,
-    pub(super) outbox: Arc<Outbox>,
+    pub(super) send_queue: Arc<SendQueue>,
     pub(super) operation: Arc<Operation>,
     pub(super) request: RequestId,
     /// Whether all its payloads were sent.
@@ -55,7 +55,7 @@ pub(super) struct Running {
 impl Drop for Running {
     fn drop(&mut self) {
         let (protocol, operation) = (self.protocol, &self.operation);
-        self.outbox.finish(operation, || {
+        self.send_queue.finish(operation, || {
             if self.completed {
                 return protocol::complete(&operation.id);
             }

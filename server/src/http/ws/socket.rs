@@ -11,14 +11,14 @@ use std::time::Duration;
 use axum::extract::ws::{Message, WebSocket};
 use bytes::Bytes;
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio::time::{Instant, Sleep, sleep_until};
 use tungstenite::Error as WebSocketError;
 use tungstenite::error::ProtocolError;
 
 use super::super::observe;
 use super::close::Close;
-use super::outbox::Taken;
-use super::session::Session;
+use super::connection::Connection;
+use super::send_queue::Taken;
 
 /// A taken batch is kept for reuse up to this many frames.
 const KEPT_BATCH: usize = 16;
@@ -29,11 +29,11 @@ const EXPIRY_CHECK: Duration = Duration::from_hours(1);
 /// How a socket ends: with a close of ours, or because the peer went.
 type End = Option<Close>;
 
-/// A socket and its session.
+/// A socket and its connection.
 pub(super) struct Socket {
     stream: WebSocket,
-    session: Session,
-    /// Taken from the outbox, not yet handed to the socket.
+    connection: Connection,
+    /// Taken from the send queue, not yet handed to the socket.
     batch: VecDeque<Message>,
     /// What was taken is not all written yet.
     writing: bool,
@@ -75,8 +75,8 @@ impl Deadlines {
 }
 
 impl Socket {
-    pub(super) fn new(stream: WebSocket, session: Session) -> Self {
-        let limits = &session.server().config.websocket;
+    pub(super) fn new(stream: WebSocket, connection: Connection) -> Self {
+        let limits = &connection.server().config.websocket;
         let now = Instant::now();
         let deadlines = Deadlines {
             init: Some(now + limits.init_timeout),
@@ -86,7 +86,7 @@ impl Socket {
         };
         Self {
             stream,
-            session,
+            connection,
             batch: VecDeque::new(),
             writing: false,
             ping: false,
@@ -103,12 +103,12 @@ impl Socket {
             poll_fn(|cx| self.poll(cx, timer.as_mut())).await
         };
         let Self {
-            stream, session, ..
+            stream, connection, ..
         } = self;
-        let patience = session.server().config.websocket.close_timeout;
+        let timeout = connection.server().config.websocket.close_timeout;
         // Frees the operations and all that waits, before the peer is waited for.
-        drop(session);
-        close(stream, end, patience).await;
+        drop(connection);
+        close(stream, end, timeout).await;
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Poll<End> {
@@ -119,7 +119,7 @@ impl Socket {
                 }
                 timer.as_mut().reset(self.deadlines.next());
             }
-            match self.session.poll_proof(cx) {
+            match self.connection.poll_proof(cx) {
                 Poll::Ready(Ok(())) => {
                     self.deadlines.expiry = self.expiry(Instant::now());
                 }
@@ -129,7 +129,7 @@ impl Socket {
             if let Poll::Ready(end) = self.poll_write(cx) {
                 return Poll::Ready(end);
             }
-            if self.session.is_open() {
+            if self.connection.is_open() {
                 self.deadlines.init = None;
             }
             let next = self.deadlines.next();
@@ -137,9 +137,9 @@ impl Socket {
                 timer.as_mut().reset(next);
                 continue;
             }
-            match self.session.outbox().poll_urgent() {
+            match self.connection.send_queue().poll_urgent() {
                 Err(close) => return Poll::Ready(Some(close)),
-                Ok(room) if !room || self.pong || !self.session.reads() => return Poll::Pending,
+                Ok(room) if !room || self.pong || !self.connection.reads() => return Poll::Pending,
                 Ok(_) => {}
             }
             match ready!(self.stream.poll_next_unpin(cx)) {
@@ -157,7 +157,7 @@ impl Socket {
     fn receive(&mut self, message: &Message) -> Result<(), End> {
         self.peer.heard = true;
         match message {
-            Message::Text(text) => self.session.receive(text).map_err(Some),
+            Message::Text(text) => self.connection.receive(text).map_err(Some),
             Message::Binary(_) => Err(Some(Close::bad_request("Messages are text"))),
             Message::Ping(_) => {
                 self.pong = true;
@@ -173,7 +173,7 @@ impl Socket {
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         loop {
             if !self.writing {
-                match self.session.outbox().poll_take(cx, &mut self.batch) {
+                match self.connection.send_queue().poll_take(cx, &mut self.batch) {
                     Poll::Ready(Taken::Close(close)) => return Poll::Ready(Some(close)),
                     Poll::Pending if !self.ping && !self.pong => return Poll::Pending,
                     Poll::Ready(Taken::Frames) | Poll::Pending => {}
@@ -188,10 +188,10 @@ impl Socket {
                 // The connection is gone.
                 Poll::Ready(Err(_)) => return Poll::Ready(None),
                 Poll::Pending => {
-                    let patience = self.session.server().config.websocket.write_timeout;
+                    let timeout = self.connection.server().config.websocket.write_timeout;
                     self.deadlines
                         .write
-                        .get_or_insert_with(|| Instant::now() + patience);
+                        .get_or_insert_with(|| Instant::now() + timeout);
                     return Poll::Pending;
                 }
             }
@@ -200,7 +200,7 @@ impl Socket {
             // The flush has written it behind the batch.
             self.pong = false;
             self.batch.shrink_to(KEPT_BATCH);
-            self.session.outbox().written();
+            self.connection.send_queue().written();
         }
     }
 
@@ -216,7 +216,7 @@ impl Socket {
 
     /// When to look at the token again.
     fn expiry(&self, now: Instant) -> Option<Instant> {
-        self.session
+        self.connection
             .token_left()
             .map(|left| now + left.min(EXPIRY_CHECK))
     }
@@ -224,7 +224,7 @@ impl Socket {
     /// Acts on the deadlines that have passed.
     fn due(&mut self, now: Instant) -> Result<(), Close> {
         let passed = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
-        if passed(self.deadlines.init) && !self.session.is_open() {
+        if passed(self.deadlines.init) && !self.connection.is_open() {
             return Err(Close::INIT_TIMEOUT);
         }
         if passed(self.deadlines.write) {
@@ -234,7 +234,7 @@ impl Socket {
         // The application's clock decides; it is asked at each ping as well, since timers stand
         // still where machines sleep.
         if passed(self.deadlines.expiry) || ping_due {
-            if self.session.token_left() == Some(Duration::ZERO) {
+            if self.connection.token_left() == Some(Duration::ZERO) {
                 return Err(Close::EXPIRED);
             }
             self.deadlines.expiry = self.expiry(now);
@@ -245,16 +245,16 @@ impl Socket {
             if self.peer.silent_pings >= 2 {
                 return Err(Close::DEAD_PEER);
             }
-            self.deadlines.ping = now + self.session.server().config.websocket.ping_interval;
+            self.deadlines.ping = now + self.connection.server().config.websocket.ping_interval;
             self.ping = true;
-            self.session.tick();
+            self.connection.tick();
         }
         Ok(())
     }
 }
 
 /// Closes a socket: with our code and the peer's answer, or by answering the peer's close.
-pub(super) async fn close(mut stream: WebSocket, end: End, patience: Duration) {
+pub(super) async fn close(mut stream: WebSocket, end: End, timeout: Duration) {
     observe::closed(end.as_ref());
     let told = end.is_some();
     let handshake = async {
@@ -281,7 +281,7 @@ pub(super) async fn close(mut stream: WebSocket, end: End, patience: Duration) {
         }
     };
     // A peer that does not answer in time is left.
-    timeout(patience, handshake).map(drop).await;
+    tokio::time::timeout(timeout, handshake).map(drop).await;
 }
 
 /// The close for what cannot be read; none where the connection is gone.

@@ -21,7 +21,7 @@ pub(super) struct Operation {
     pub(super) id: Box<str>,
     /// Its results' frames up to the payload.
     pub(super) next_prefix: Box<str>,
-    /// Whether its frames are still wanted. Written under the outbox's lock.
+    /// Whether its frames are still wanted. Written under the send queue's lock.
     live: AtomicBool,
 }
 
@@ -57,7 +57,7 @@ pub(super) enum Taken {
     Close(Close),
 }
 
-/// Bounds of an outbox.
+/// Bounds of a send queue.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
     pub(super) frames: usize,
@@ -67,7 +67,7 @@ pub(super) struct Bounds {
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Outbox {
+pub(super) struct SendQueue {
     state: Mutex<State>,
     /// Told when there is room again, or never will be.
     room: Notify,
@@ -131,7 +131,7 @@ impl State {
     }
 }
 
-impl Outbox {
+impl SendQueue {
     pub(super) fn new(bounds: Bounds) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::default(),
@@ -164,7 +164,7 @@ impl Outbox {
     }
 
     /// Queues the driver's own frame. It does not wait: the driver reads no further message
-    /// while the outbox is full, so there is at most one such frame beyond the bounds.
+    /// while the send queue is full, so there is at most one such frame beyond the bounds.
     pub(super) fn reply(&self, frame: Utf8Bytes) {
         self.state.lock().push(frame);
     }
@@ -349,15 +349,15 @@ mod tests {
         tokio::spawn(std::future::pending::<()>()).abort_handle()
     }
 
-    fn operation(outbox: &Outbox, id: &str) -> Arc<Operation> {
+    fn operation(send_queue: &SendQueue, id: &str) -> Arc<Operation> {
         let operation = Operation::new(id, "".into());
-        outbox.start(&operation, task).unwrap();
+        send_queue.start(&operation, task).unwrap();
         operation
     }
 
-    fn take(outbox: &Outbox) -> Poll<Vec<String>> {
+    fn take(send_queue: &SendQueue) -> Poll<Vec<String>> {
         let mut taken = VecDeque::new();
-        match outbox.poll_take(&Context::from_waker(noop_waker_ref()), &mut taken) {
+        match send_queue.poll_take(&Context::from_waker(noop_waker_ref()), &mut taken) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Taken::Frames) => Poll::Ready(
                 taken
@@ -371,79 +371,88 @@ mod tests {
 
     #[tokio::test]
     async fn an_operation_waits_for_room_and_a_large_frame_passes_alone() {
-        let outbox = Outbox::new(BOUNDS);
-        let op = operation(&outbox, "1");
+        let send_queue = SendQueue::new(BOUNDS);
+        let op = operation(&send_queue, "1");
         let large = "x".repeat(100);
         assert_eq!(
-            outbox.send(&op, large.as_str().into()).now_or_never(),
+            send_queue.send(&op, large.as_str().into()).now_or_never(),
             Some(Ok(()))
         );
-        assert_eq!(outbox.send(&op, "b".into()).now_or_never(), None);
-        assert_eq!(take(&outbox), Poll::Ready(vec![large]));
+        assert_eq!(send_queue.send(&op, "b".into()).now_or_never(), None);
+        assert_eq!(take(&send_queue), Poll::Ready(vec![large]));
         assert_eq!(
-            outbox.send(&op, "b".into()).now_or_never(),
+            send_queue.send(&op, "b".into()).now_or_never(),
             None,
             "not written yet"
         );
-        outbox.written();
+        send_queue.written();
         for frame in ["b", "c"] {
-            assert_eq!(outbox.send(&op, frame.into()).now_or_never(), Some(Ok(())));
+            assert_eq!(
+                send_queue.send(&op, frame.into()).now_or_never(),
+                Some(Ok(()))
+            );
         }
-        let mut third = Box::pin(outbox.send(&op, "d".into()));
+        let mut third = Box::pin(send_queue.send(&op, "d".into()));
         assert_eq!(third.as_mut().now_or_never(), None);
-        assert_eq!(take(&outbox), Poll::Ready(vec!["b".into(), "c".into()]));
-        outbox.written();
+        assert_eq!(take(&send_queue), Poll::Ready(vec!["b".into(), "c".into()]));
+        send_queue.written();
         assert_eq!(third.now_or_never(), Some(Ok(())));
     }
 
     #[tokio::test]
     async fn a_cancelled_operation_is_gone_even_while_it_waits_and_its_end_is_not_told() {
-        let outbox = Outbox::new(BOUNDS);
-        let op = operation(&outbox, "1");
+        let send_queue = SendQueue::new(BOUNDS);
+        let op = operation(&send_queue, "1");
         assert_eq!(
-            outbox.send(&op, "0123456789".into()).now_or_never(),
+            send_queue.send(&op, "0123456789".into()).now_or_never(),
             Some(Ok(()))
         );
-        let mut waiting = Box::pin(outbox.send(&op, "b".into()));
+        let mut waiting = Box::pin(send_queue.send(&op, "b".into()));
         assert_eq!(waiting.as_mut().now_or_never(), None);
-        assert!(outbox.cancel("1"));
+        assert!(send_queue.cancel("1"));
         assert_eq!(waiting.now_or_never(), Some(Err(Gone)));
-        let again = operation(&outbox, "1");
-        outbox.finish(&op, || "late".into());
-        outbox.finish(&again, || "end".into());
-        outbox.finish(&again, || "twice".into());
+        let again = operation(&send_queue, "1");
+        send_queue.finish(&op, || "late".into());
+        send_queue.finish(&again, || "end".into());
+        send_queue.finish(&again, || "twice".into());
         assert_eq!(
-            take(&outbox),
+            take(&send_queue),
             Poll::Ready(vec!["0123456789".into(), "end".into()])
         );
-        assert!(!outbox.cancel("1"));
+        assert!(!send_queue.cancel("1"));
     }
 
     #[tokio::test]
     async fn ids_are_unique_and_operations_are_counted() {
-        let outbox = Outbox::new(BOUNDS);
-        let first = operation(&outbox, "1");
+        let send_queue = SendQueue::new(BOUNDS);
+        let first = operation(&send_queue, "1");
         assert_eq!(
-            outbox.start(&Operation::new("1", "".into()), task),
+            send_queue.start(&Operation::new("1", "".into()), task),
             Err(StartError::Duplicate)
         );
-        operation(&outbox, "2");
-        assert_eq!(outbox.admits("3"), Err(StartError::TooMany));
-        outbox.finish(&first, || "end".into());
-        assert_eq!(outbox.admits("3"), Ok(()));
+        operation(&send_queue, "2");
+        assert_eq!(send_queue.admits("3"), Err(StartError::TooMany));
+        send_queue.finish(&first, || "end".into());
+        assert_eq!(send_queue.admits("3"), Ok(()));
     }
 
     #[tokio::test]
     async fn a_close_waits_for_what_is_queued_unless_it_is_urgent() {
-        let outbox = Outbox::new(BOUNDS);
-        let op = operation(&outbox, "1");
-        assert_eq!(outbox.send(&op, "a".into()).now_or_never(), Some(Ok(())));
-        outbox.close(Close::RESTART, When::Written);
-        assert_eq!(outbox.send(&op, "b".into()).now_or_never(), Some(Err(Gone)));
-        assert_eq!(take(&outbox), Poll::Ready(vec!["a".into()]));
-        assert_eq!(take(&outbox), Poll::Ready(vec!["1012".into()]));
-        outbox.close(Close::REVOKED, When::Now);
-        outbox.close(Close::RESTART, When::Written);
-        assert_eq!(take(&outbox), Poll::Ready(vec!["4403".into()]));
+        let send_queue = SendQueue::new(BOUNDS);
+        let op = operation(&send_queue, "1");
+        assert_eq!(
+            send_queue.send(&op, "a".into()).now_or_never(),
+            Some(Ok(()))
+        );
+        send_queue.close(Close::RESTART, When::Written);
+        assert_eq!(
+            send_queue.send(&op, "b".into()).now_or_never(),
+            Some(Err(Gone))
+        );
+        assert_eq!(take(&send_queue), Poll::Ready(vec!["a".into()]));
+        assert_eq!(take(&send_queue), Poll::Ready(vec!["1012".into()]));
+        send_queue.close(Close::REVOKED, When::Now);
+        send_queue.close(Close::RESTART, When::Written);
+        assert_eq!(take(&send_queue), Poll::Ready(vec!["4403".into()]));
     }
 }

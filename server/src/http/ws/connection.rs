@@ -23,8 +23,8 @@ use super::super::observe;
 use super::super::sse::subscribe;
 use super::close::Close;
 use super::operation::{self, Running};
-use super::outbox::{Bounds, Operation, Outbox, StartError, When};
 use super::protocol::{self, Incoming, Protocol};
+use super::send_queue::{Bounds, Operation, SendQueue, StartError, When};
 use crate::graphql::errors::log_fault;
 use crate::graphql::operation::from_object;
 use crate::graphql::response::error_payload;
@@ -46,10 +46,10 @@ enum Phase {
 }
 
 /// One client's connection.
-pub(super) struct Session {
+pub(super) struct Connection {
     server: Arc<Transports>,
     protocol: Protocol,
-    outbox: Arc<Outbox>,
+    send_queue: Arc<SendQueue>,
     caller: Caller,
     phase: Phase,
     /// One for each mutation that may run: one that its client no longer waits for runs on.
@@ -60,7 +60,7 @@ pub(super) struct Session {
     watch: AbortOnDropHandle<()>,
 }
 
-impl Session {
+impl Connection {
     pub(super) fn new(
         server: Arc<Transports>,
         protocol: Protocol,
@@ -68,17 +68,17 @@ impl Session {
         credentials: Option<Credentials>,
     ) -> Self {
         let limits = &server.config.websocket;
-        let outbox = Outbox::new(Bounds {
+        let send_queue = SendQueue::new(Bounds {
             frames: limits.max_queued_frames,
             bytes: limits.max_queued_bytes,
             operations: limits.max_operations,
         });
         let mutations = limits.max_operations.min(Semaphore::MAX_PERMITS);
-        let watch = watch(server.shutdown.clone(), None, Arc::clone(&outbox));
+        let watch = watch(server.shutdown.clone(), None, Arc::clone(&send_queue));
         Self {
             server,
             protocol,
-            outbox,
+            send_queue,
             caller: Caller {
                 authentication: Authentication::Anonymous,
                 client,
@@ -94,8 +94,8 @@ impl Session {
         &self.server
     }
 
-    pub(super) fn outbox(&self) -> &Outbox {
-        &self.outbox
+    pub(super) fn send_queue(&self) -> &SendQueue {
+        &self.send_queue
     }
 
     /// Whether the connection is acknowledged.
@@ -123,7 +123,7 @@ impl Session {
         if self.is_open()
             && let Some(frame) = self.protocol.keep_alive()
         {
-            self.outbox.reply(frame);
+            self.send_queue.reply(frame);
         }
     }
 
@@ -140,7 +140,7 @@ impl Session {
                 let app = &self.server.app;
                 let revoked = app.revoked(&viewer);
                 let shutdown = self.server.shutdown.clone();
-                self.watch = watch(shutdown, Some(revoked), Arc::clone(&self.outbox));
+                self.watch = watch(shutdown, Some(revoked), Arc::clone(&self.send_queue));
                 self.online = Some(app.connected(&viewer));
                 self.caller.authentication = Authentication::SignedIn(viewer);
                 self.acknowledge();
@@ -158,14 +158,14 @@ impl Session {
         match self.protocol.decode(text).map_err(Close::bad_request)? {
             Incoming::Init(payload) => self.init(payload),
             Incoming::Ping(payload) => {
-                self.outbox.reply(protocol::pong(payload));
+                self.send_queue.reply(protocol::pong(payload));
                 Ok(())
             }
             Incoming::Pong => Ok(()),
             Incoming::Subscribe { id, payload } => self.subscribe(&id, payload),
             Incoming::Complete(id) => {
-                if self.outbox.cancel(&id) && self.protocol.confirms_stop() {
-                    self.outbox.reply(protocol::complete(&id));
+                if self.send_queue.cancel(&id) && self.protocol.confirms_stop() {
+                    self.send_queue.reply(protocol::complete(&id));
                 }
                 Ok(())
             }
@@ -194,7 +194,7 @@ impl Session {
 
     fn acknowledge(&mut self) {
         self.phase = Phase::Open;
-        self.outbox.reply(protocol::ack());
+        self.send_queue.reply(protocol::ack());
         self.tick();
     }
 
@@ -206,8 +206,8 @@ impl Session {
         match self.protocol.refusal(&refusal.message) {
             None => Err(close),
             Some(message) => {
-                self.outbox.reply(message);
-                self.outbox.close(close, When::Written);
+                self.send_queue.reply(message);
+                self.send_queue.close(close, When::Written);
                 Ok(())
             }
         }
@@ -226,9 +226,9 @@ impl Session {
             return Err(Close::bad_request("Invalid payload: it has no 'query'"));
         }
         if self.protocol.replaces_duplicates() {
-            self.outbox.cancel(id);
+            self.send_queue.cancel(id);
         }
-        match self.outbox.admits(id) {
+        match self.send_queue.admits(id) {
             Ok(()) => {}
             Err(StartError::Duplicate) => return Err(Close::duplicate(id)),
             Err(StartError::TooMany) => {
@@ -262,14 +262,14 @@ impl Session {
         let request = observe::new_id(&self.server);
         let running = Running {
             protocol: self.protocol,
-            outbox: Arc::clone(&self.outbox),
+            send_queue: Arc::clone(&self.send_queue),
             operation: Arc::clone(&operation),
             request: request.clone(),
             completed: false,
         };
         let task = operation::run(running, payloads(&self.server, prepared, slot, request));
         let started = self
-            .outbox
+            .send_queue
             .start(&operation, || tokio::spawn(task).abort_handle());
         // `admits` was asked just before, by the only one who starts operations.
         started.map_err(|_| Close::duplicate(id))
@@ -286,13 +286,13 @@ impl Session {
     fn refuse_operation(&self, id: &str, payload: impl FnOnce() -> Payload) {
         let payload = observe::new_id(&self.server).within(payload);
         let (Payload::Next(errors) | Payload::Error(errors)) = payload;
-        self.outbox.reply(self.protocol.error(id, &errors));
+        self.send_queue.reply(self.protocol.error(id, &errors));
     }
 }
 
-impl Drop for Session {
+impl Drop for Connection {
     fn drop(&mut self) {
-        self.outbox.shut();
+        self.send_queue.shut();
     }
 }
 
@@ -315,7 +315,7 @@ fn payloads(
 fn watch(
     shutdown: CancellationToken,
     revoked: Option<BoxFuture<'static, Result<(), ApiError>>>,
-    outbox: Arc<Outbox>,
+    send_queue: Arc<SendQueue>,
 ) -> AbortOnDropHandle<()> {
     AbortOnDropHandle::new(tokio::spawn(async move {
         match revoked {
@@ -330,12 +330,12 @@ fn watch(
                             Close::refused(&refusal)
                         }
                     };
-                    return outbox.close(close, When::Now);
+                    return send_queue.close(close, When::Now);
                 }
                 () = shutdown.cancelled() => {}
             },
         }
-        outbox.close(Close::RESTART, When::Written);
+        send_queue.close(Close::RESTART, When::Written);
     }))
 }
 
