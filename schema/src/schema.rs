@@ -47,8 +47,8 @@ fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {
     .limit_complexity(MAX_COMPLEXITY)
 }
 
-/// The schema over the services. A request needs beside it: [`Authentication`],
-/// [`ClientInfo`] and [`crate::loaders::Loaders`].
+/// The schema over the services. A request needs beside it: [`talksy_domain::viewer::Authentication`],
+/// [`talksy_domain::viewer::ClientInfo`] and [`crate::loaders::Loaders`].
 pub fn schema(services: Services) -> TalksySchema {
     builder().data(services).finish()
 }

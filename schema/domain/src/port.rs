@@ -1,4 +1,4 @@
-//! Declares ports. [`port!`] makes of one list of methods the port itself (an async trait that
+//! Declares ports. `port!` makes of one list of methods the port itself (an async trait that
 //! works as `dyn`) and a layer trait beside it, with which a wrapper stands in front of a port:
 //! a layer writes out the methods it changes, and all others are forwarded.
 //!

@@ -4,6 +4,6 @@ mod mutation;
 mod query;
 mod types;
 
-pub use mutation::AuthMutation;
-pub use query::AuthQuery;
-pub use types::SessionNode;
+pub use mutation::*;
+pub use query::*;
+pub use types::*;

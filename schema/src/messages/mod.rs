@@ -6,8 +6,8 @@ mod shared_rendering;
 mod subscription;
 mod types;
 
-pub(crate) use loaders::LastMessageOf;
-pub use mutation::MessageMutation;
-pub use shared_rendering::SharedOperation;
-pub use subscription::{MessageSubscription, Rendered};
-pub use types::{MessageConnection, MessageEdge, MessageNode};
+pub(crate) use loaders::*;
+pub use mutation::*;
+pub use shared_rendering::*;
+pub use subscription::*;
+pub use types::*;

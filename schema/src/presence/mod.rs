@@ -5,7 +5,7 @@ mod mutation;
 mod subscription;
 mod types;
 
-pub(crate) use loaders::PresenceOf;
-pub use mutation::PresenceMutation;
-pub use subscription::PresenceSubscription;
-pub use types::{PresenceObject, TypingStateObject};
+pub(crate) use loaders::*;
+pub use mutation::*;
+pub use subscription::*;
+pub use types::*;

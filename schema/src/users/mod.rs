@@ -5,7 +5,6 @@ mod mutation;
 mod query;
 mod types;
 
-pub use mutation::UserMutation;
-pub use query::UserQuery;
-pub(crate) use types::load_user;
-pub use types::{UserConnection, UserNode};
+pub use mutation::*;
+pub use query::*;
+pub use types::*;

@@ -321,19 +321,12 @@ mod tests {
 
     #[test]
     fn the_schema_names_the_fields_of_subscriptions() {
-        let names = Names::new(&talksy_schema::schema::sdl());
-        let mut fields: Vec<_> = names.fields.iter().map(|field| &**field).collect();
+        let sdl = "type Query { me: ID } type Subscription { one(of: ID!): ID! two: [ID!]! }";
+        let mut fields: Vec<_> = Names::new(sdl).fields.into_iter().collect();
         fields.sort_unstable();
-        assert_eq!(
-            fields,
-            [
-                "chatUpdated",
-                "messageAdded",
-                "presenceChanged",
-                "readReceiptUpdated",
-                "typingChanged"
-            ]
-        );
+        assert_eq!(fields, ["one".into(), "two".into()]);
+        let names = Names::new(&talksy_schema::schema::sdl());
+        assert_eq!(&*names.field(Some("messageAdded")), "messageAdded");
         assert_eq!(&*names.field(Some("hostile")), "other");
     }
 }

@@ -6,8 +6,8 @@ pub(crate) mod service;
 pub(crate) mod store;
 pub(crate) mod tokens;
 
-pub use codes::{Attempt, CodeDigest, CodeKey, CodeStore, CodeStoreLayer, Issue, IssuedCode};
-pub use model::{RefreshToken, Session, TokenHash};
-pub use service::{AuthError, AuthPolicy, AuthService, CodeSent, SignedIn};
-pub use store::{Rotation, SessionStore, SessionStoreLayer};
-pub use tokens::{AccessTokens, TokenProblem};
+pub use codes::*;
+pub use model::*;
+pub use service::*;
+pub use store::*;
+pub use tokens::*;

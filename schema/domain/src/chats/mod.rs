@@ -4,6 +4,6 @@ pub(crate) mod model;
 pub(crate) mod service;
 pub(crate) mod store;
 
-pub use model::{Chat, ChatKind, Member, MemberRole, ReadReceipt};
-pub use service::{ChatError, ChatService};
-pub use store::{ChatStore, ChatStoreLayer, ReadMark};
+pub use model::*;
+pub use service::*;
+pub use store::*;

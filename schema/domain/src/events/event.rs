@@ -106,6 +106,22 @@ impl Interest {
 }
 
 impl Event {
+    /// The chat that looks different by it in the list of this user's chats.
+    pub fn chat_changed_for(&self, user: UserId) -> Option<ChatId> {
+        match self {
+            Self::MessageAdded { message, .. } => Some(message.chat_id),
+            // A mark changes its owner's unread count; in a direct chat also the tick that the
+            // other side shows.
+            Self::ReadReceipt { receipt, chat_kind }
+                if receipt.user_id == user || *chat_kind == ChatKind::Direct =>
+            {
+                Some(receipt.chat_id)
+            }
+            Self::ChatJoined { chat_id } => Some(*chat_id),
+            _ => None,
+        }
+    }
+
     /// The kind of this event.
     pub const fn interest(&self) -> Interest {
         match self {

@@ -8,7 +8,6 @@ use super::context::FeedContext;
 use super::error::FeedError;
 use super::feed::Feed;
 use super::retry::retry_unavailable;
-use crate::chats::model::ChatKind;
 use crate::events::event::{Event, Interest, Topic};
 use crate::events::hub::{Receiver, Signal};
 use crate::id::{ChatId, UserId};
@@ -66,27 +65,21 @@ impl ChatFeed {
             Signal::Interrupted => return self.recover().await,
         };
         match &event.event {
-            Event::MessageAdded { message, .. } => self.mark(message.chat_id),
-            // A mark changes its owner's unread count; in a direct chat also the tick that the
-            // other side shows.
-            Event::ReadReceipt { receipt, chat_kind }
-                if receipt.user_id == self.user || *chat_kind == ChatKind::Direct =>
-            {
-                self.mark(receipt.chat_id);
-            }
             Event::ChatJoined { chat_id } => {
                 let context = Arc::clone(&self.context);
                 context
                     .bus
                     .follow(&mut self.receiver, Topic::Chat(*chat_id))
                     .await?;
-                self.mark(*chat_id);
             }
             Event::MemberRemoved { chat_id, user_id } if *user_id == self.user => {
                 self.receiver.unfollow(Topic::Chat(*chat_id));
                 self.changed.retain(|chat| chat != chat_id);
             }
             _ => {}
+        }
+        if let Some(chat) = event.event.chat_changed_for(self.user) {
+            self.mark(chat);
         }
         Ok(())
     }

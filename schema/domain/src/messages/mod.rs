@@ -4,6 +4,6 @@ pub(crate) mod model;
 pub(crate) mod service;
 pub(crate) mod store;
 
-pub use model::{ClientMessageId, Message, MessageKind, MessageText};
-pub use service::{MessageError, MessageService, Sent};
-pub use store::{Append, Appended, Head, MessageStore, MessageStoreLayer};
+pub use model::*;
+pub use service::*;
+pub use store::*;

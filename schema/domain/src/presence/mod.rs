@@ -4,6 +4,6 @@ pub(crate) mod model;
 pub(crate) mod service;
 pub(crate) mod store;
 
-pub use model::{ConnectionId, Presence, PresenceStatus};
-pub use service::{PresenceError, PresenceGuard, PresencePolicy, PresenceService};
-pub use store::{PresenceStore, PresenceStoreLayer};
+pub use model::*;
+pub use service::*;
+pub use store::*;

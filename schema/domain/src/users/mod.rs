@@ -4,6 +4,6 @@ pub(crate) mod model;
 pub(crate) mod service;
 pub(crate) mod store;
 
-pub use model::{About, DisplayName, ProfileChange, User};
-pub use service::{UserError, UserService};
-pub use store::{UserStore, UserStoreLayer};
+pub use model::*;
+pub use service::*;
+pub use store::*;
