@@ -6,9 +6,11 @@ GRAPHIQL_SOURCES := $(filter-out %/dist %/node_modules,$(wildcard client-example
 
 .PHONY: run dist test lint fmt sdl example bench audit graphiql clean-data
 
-## Build in the shortest time and start on the embedded default: http://127.0.0.1:4000
+## Build in the shortest time, say how long it took, and start on the embedded default:
+## http://127.0.0.1:4000
 run: $(GRAPHIQL)
-	cargo run --profile quick --bin talksy
+	bash -c 'time cargo build --profile quick --bin talksy'
+	cargo run --quiet --profile quick --bin talksy
 
 ## Build what is shipped, small and fast, and say how long it took: target/release/talksy, and the
 ## mail worker beside it.

@@ -86,7 +86,7 @@ type Mailboxes = HashMap<u64, Arc<Mailbox>>;
 pub trait TopicWatcher: Send + Sync {
     /// Nobody follows the topic any more, unless somebody has begun to meanwhile: ask
     /// [`Hub::is_followed`]. Must not block; is called where receivers are dropped.
-    fn deserted(&self, topic: Topic);
+    fn unfollowed(&self, topic: Topic);
 }
 
 /// All topics that somebody in this process follows.
@@ -112,7 +112,7 @@ impl Hub {
         Self::make(capacity, None)
     }
 
-    /// The same, with somebody who is told of deserted topics: for a bus that subscribes
+    /// The same, with somebody who is told of unfollowed topics: for a bus that subscribes
     /// elsewhere to what is followed here.
     pub fn watched(capacity: usize, watcher: Arc<dyn TopicWatcher>) -> Arc<Self> {
         Self::make(capacity, Some(watcher))
@@ -254,17 +254,17 @@ impl Drop for Receiver {
 }
 
 fn leave(hub: &Hub, id: u64, topic: Topic) {
-    let mut deserted = false;
+    let mut unfollowed = false;
     if let Entry::Occupied(mut mailboxes) = hub.topics.entry(topic) {
         mailboxes.get_mut().remove(&id);
         if mailboxes.get().is_empty() {
             mailboxes.remove();
-            deserted = true;
+            unfollowed = true;
         }
     }
     // The map is no longer locked here: the watcher may ask it.
-    if deserted && let Some(watcher) = &hub.watcher {
-        watcher.deserted(topic);
+    if unfollowed && let Some(watcher) = &hub.watcher {
+        watcher.unfollowed(topic);
     }
 }
 
@@ -326,14 +326,14 @@ mod tests {
     #[tokio::test]
     async fn the_last_to_leave_a_topic_is_told_of_to_the_watcher() {
         #[derive(Default)]
-        struct Deserted(Mutex<Vec<Topic>>);
-        impl TopicWatcher for Deserted {
-            fn deserted(&self, topic: Topic) {
+        struct Unfollowed(Mutex<Vec<Topic>>);
+        impl TopicWatcher for Unfollowed {
+            fn unfollowed(&self, topic: Topic) {
                 self.0.lock().push(topic);
             }
         }
-        let deserted = Arc::new(Deserted::default());
-        let hub = Hub::watched(2, Arc::clone(&deserted) as _);
+        let unfollowed = Arc::new(Unfollowed::default());
+        let hub = Hub::watched(2, Arc::clone(&unfollowed) as _);
         let topic = Topic::Chat(chat());
         let mut one = hub.receiver(Interest::TYPING);
         one.follow(topic);
@@ -342,10 +342,10 @@ mod tests {
         two.follow(topic);
         two.unfollow(topic);
         assert!(hub.is_followed(topic));
-        assert_eq!(*deserted.0.lock(), []);
+        assert_eq!(*unfollowed.0.lock(), []);
         drop(one);
         assert!(!hub.is_followed(topic));
-        assert_eq!(*deserted.0.lock(), [topic]);
+        assert_eq!(*unfollowed.0.lock(), [topic]);
     }
 
     #[tokio::test]

@@ -24,7 +24,7 @@ pub(super) struct Unfollowed {
 }
 
 impl TopicWatcher for Unfollowed {
-    fn deserted(&self, topic: Topic) {
+    fn unfollowed(&self, topic: Topic) {
         self.topics.lock().insert(topic);
         self.any.notify_one();
     }
