@@ -70,11 +70,6 @@ impl Membership {
     pub const fn chat_id(&self) -> ChatId {
         self.0.chat_id
     }
-
-    /// The member.
-    pub const fn member(&self) -> &Member {
-        &self.0
-    }
 }
 
 /// Proves that the viewer may see whether these users are there: they share a chat, or are the

@@ -56,6 +56,10 @@ fn extend(extensions: &mut ErrorExtensionValues, refusal: &ApiError) {
 }
 
 fn complete_error(error: &mut ServerError) {
+    let extensions = error.extensions.as_ref();
+    if extensions.is_some_and(|extensions| extensions.get("code").is_some()) {
+        return;
+    }
     let refusal = error.source::<ApiError>().cloned();
     let too_large = error.path.is_empty() && error.message == "Query is too complex.";
     if too_large {
@@ -64,9 +68,6 @@ fn complete_error(error: &mut ServerError) {
             .clone_into(&mut error.message);
     }
     let extensions = error.extensions.get_or_insert_default();
-    if extensions.get("code").is_some() {
-        return;
-    }
     if let Some(refusal) = refusal {
         log_fault(&refusal);
         extend(extensions, &refusal);

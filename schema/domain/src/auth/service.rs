@@ -366,16 +366,6 @@ impl AuthService {
             .await?)
     }
 
-    /// A session of the viewer.
-    pub async fn session(
-        &self,
-        viewer: &Viewer,
-        session: SessionId,
-    ) -> Result<Option<Session>, AuthError> {
-        let found = self.sessions.session(session).await?;
-        Ok(found.filter(|session| session.user_id == viewer.user_id))
-    }
-
     async fn end_session(&self, user: UserId, session: SessionId) -> Result<bool, PortError> {
         let ended = self.sessions.delete_session(session, user).await?;
         self.live_sessions.invalidate(&session).await;
