@@ -7,7 +7,7 @@ use talksy_domain::cursor::{Cursor as _, MessageCursor};
 use tokio::sync::watch;
 
 use crate::feeds::Feeds;
-use crate::websocket::{Socket, Subscription};
+use crate::websocket::{Received, Socket, Subscription};
 
 /// Talks to a server over HTTP, signed in or not.
 #[derive(Clone, Debug)]
@@ -206,6 +206,16 @@ impl Client {
         let mut socket = Socket::connect(self.address, "graphql-transport-ws").await;
         socket.init(self.token()).await;
         socket
+    }
+
+    /// Opens a socket as [`Client::socket`] does; `None` where it is refused, or ends before it is
+    /// acknowledged.
+    pub async fn try_socket(&self) -> Option<Socket> {
+        let connected = Socket::try_connect(self.address, "graphql-transport-ws").await;
+        let mut socket = connected.ok()?;
+        socket.send_init(self.token()).await;
+        let ack = Received::Message(json!({ "type": "connection_ack" }));
+        (socket.next_or_end().await == ack).then_some(socket)
     }
 
     /// Follows a subscription on a socket of its own. Of a server in this process it returns when

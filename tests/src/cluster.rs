@@ -18,7 +18,7 @@ use crate::eventually;
 use crate::process::ServerProcess;
 use crate::servers::mongo::Mongo;
 use crate::servers::redis::RedisServer;
-use crate::websocket::{Received, Socket};
+use crate::websocket::Received;
 
 /// `MongoDB`, Redis, and what the servers on them share.
 pub struct Cluster {
@@ -284,14 +284,9 @@ async fn follow(
     after: &mut Option<String>,
     log: &Mutex<Seen>,
 ) {
-    let Ok(mut socket) = Socket::try_connect(address, "graphql-transport-ws").await else {
+    let Some(mut socket) = client_at(user, address).try_socket().await else {
         return;
     };
-    socket.send_init(user.client.token()).await;
-    let ack = json!({ "type": "connection_ack" });
-    if socket.next_or_end().await != Received::Message(ack) {
-        return;
-    }
     let variables = json!({ "chatId": chat, "after": after });
     socket.subscribe("1", MESSAGE_ADDED, variables).await;
     socket.send(json!({ "type": "ping" })).await;
