@@ -13,6 +13,7 @@ use crate::chats::model::Member;
 use crate::chats::store::ChatStore;
 use crate::error::{ApiError, ErrorCode, PortError};
 use crate::id::{ChatId, UserId};
+use crate::seq::Seq;
 use crate::users::store::UserStore;
 use crate::viewer::Viewer;
 
@@ -28,13 +29,21 @@ pub enum Denied {
     /// There is no such user.
     #[error("There is no such user.")]
     NoUser,
+    /// The viewer is no admin of the group.
+    #[error("Only admins and owners of the group may do this.")]
+    NotAdmin,
+    /// The viewer is no owner of the group.
+    #[error("Only owners of the group may do this.")]
+    NotOwner,
 }
 
 impl From<Denied> for ApiError {
     fn from(denied: Denied) -> Self {
         let (code, field) = match denied {
             Denied::NoChat => (ErrorCode::NotFound, "chatId"),
-            Denied::NotMember => (ErrorCode::Forbidden, "chatId"),
+            Denied::NotMember | Denied::NotAdmin | Denied::NotOwner => {
+                (ErrorCode::Forbidden, "chatId")
+            }
             Denied::NoUser => (ErrorCode::NotFound, "userId"),
         };
         Self::new(code, denied.to_string()).field(field)
@@ -69,6 +78,21 @@ impl Membership {
     /// The chat.
     pub const fn chat_id(&self) -> ChatId {
         self.0.chat_id
+    }
+
+    /// The member.
+    pub const fn member(&self) -> &Member {
+        &self.0
+    }
+
+    /// Whether the member may read this message.
+    pub const fn may_read(&self, seq: Seq) -> bool {
+        seq >= self.0.visible_from_seq
+    }
+
+    /// The place before the first message that the member may read.
+    pub const fn before_visible(&self) -> Seq {
+        self.0.visible_from_seq.saturating_sub(1)
     }
 }
 
@@ -142,6 +166,16 @@ impl Access {
         Ok(members.into_iter().map(Membership).collect())
     }
 
+    /// The number of the newest system message of the member's chat: events about the member carry
+    /// it.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn newest_notice(&self, membership: &Membership) -> Result<Seq, PortError> {
+        let found = self.chats.chats(&[membership.chat_id()]).await?;
+        Ok(found.first().map_or(0, |chat| chat.applied_seq))
+    }
+
     /// Those of these users whose presence the viewer may see: themself and who shares a chat.
     ///
     /// # Errors
@@ -169,6 +203,23 @@ impl Access {
     /// open to whoever is signed in.
     pub fn profiles(&self, _viewer: &Viewer, users: Vec<UserId>) -> ReadableProfiles {
         ReadableProfiles(users)
+    }
+
+    /// The users as whom the viewer may add to a group, each once and in their order. They exist.
+    ///
+    /// # Errors
+    /// The place in `users` of the first who does not exist, or the store's error.
+    pub async fn contacts(
+        &self,
+        _viewer: &Viewer,
+        users: &[UserId],
+    ) -> Result<Result<Vec<Contact>, usize>, PortError> {
+        let found = self.users.users(users).await?;
+        let exists = |user: &UserId| found.iter().any(|known| known.id == *user);
+        if let Some(missing) = users.iter().position(|user| !exists(user)) {
+            return Ok(Err(missing));
+        }
+        Ok(Ok(users.iter().copied().map(Contact).collect()))
     }
 
     /// The user as somebody with whom the viewer may start a chat.

@@ -47,13 +47,16 @@ pub trait Cursor: Sized {
     }
 }
 
-/// The place of a message in its chat.
+/// A place on both lines of a chat: behind a message, and behind a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MessageCursor {
     /// The chat.
     pub chat_id: ChatId,
     /// The message's sequence number.
     pub seq: Seq,
+    /// Whoever holds the cursor has all changes up to this number; `None` where the cursor says
+    /// nothing of changes, as that of a single message.
+    pub change_seq: Option<Seq>,
 }
 
 impl MessageCursor {
@@ -80,13 +83,23 @@ impl Cursor for MessageCursor {
     fn write(&self, bytes: &mut Vec<u8>) {
         bytes.extend(id::bytes(self.chat_id));
         bytes.extend(self.seq.to_be_bytes());
+        if let Some(change_seq) = self.change_seq {
+            bytes.extend(change_seq.to_be_bytes());
+        }
     }
 
     fn read(bytes: &[u8]) -> Option<Self> {
-        let (chat_id, seq) = bytes.split_first_chunk()?;
-        Some(Self {
+        let (chat_id, rest) = bytes.split_first_chunk()?;
+        let (seq, rest) = rest.split_first_chunk()?;
+        let change_seq = match rest {
+            [] => None,
+            change_seq => Some(Seq::from_be_bytes(change_seq.try_into().ok()?)),
+        };
+        let (seq, most) = (Seq::from_be_bytes(*seq), crate::seq::MAX);
+        (seq <= most && change_seq.is_none_or(|number| number <= most)).then_some(Self {
             chat_id: id::from_bytes(*chat_id),
-            seq: Seq::from_be_bytes(seq.try_into().ok()?),
+            seq,
+            change_seq,
         })
     }
 }
@@ -180,14 +193,17 @@ mod tests {
 
     #[test]
     fn cursors_round_trip() {
-        let message = MessageCursor {
-            chat_id: chat(1),
-            seq: 7,
-        };
-        assert_eq!(
-            MessageCursor::decode(&message.encode(), "after"),
-            Ok(message)
-        );
+        for change_seq in [None, Some(0), Some(9)] {
+            let message = MessageCursor {
+                chat_id: chat(1),
+                seq: 7,
+                change_seq,
+            };
+            assert_eq!(
+                MessageCursor::decode(&message.encode(), "after"),
+                Ok(message)
+            );
+        }
         let place = ChatCursor {
             active_at: Timestamp::from_millis(-5),
             chat_id: chat(2),
@@ -210,6 +226,7 @@ mod tests {
         let message = MessageCursor {
             chat_id: chat(1),
             seq: 7,
+            change_seq: None,
         }
         .encode();
         assert_eq!(

@@ -1,5 +1,8 @@
 //! The number of an item on a line.
 
-/// A message's number within its chat: 1, 2, 3 … without a hole. Up to 2,147,483,647, so that it
-/// is a GraphQL `Int`.
+/// An item's number on its line: 1, 2, 3 … without a hole. Up to [`MAX`], so that it is a GraphQL
+/// `Int`.
 pub type Seq = u32;
+
+/// The greatest number of a line. A line that has reached it takes nothing further.
+pub const MAX: Seq = i32::MAX.unsigned_abs();

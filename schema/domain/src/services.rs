@@ -18,7 +18,10 @@ use crate::clock::{Clock, Entropy};
 use crate::events::bus::Bus;
 use crate::feeds::policy::FeedPolicy;
 use crate::feeds::service::FeedService;
+use crate::groups::service::GroupService;
+use crate::groups::store::GroupStore;
 use crate::id::IdGenerator;
+use crate::keyed_hash::KeyedHash;
 use crate::limits::{RateLimiter, Rule};
 use crate::mail::MailQueue;
 use crate::messages::service::MessageService;
@@ -39,6 +42,8 @@ pub struct Ports {
     pub chats: Arc<dyn ChatStore>,
     /// Messages.
     pub messages: Arc<dyn MessageStore>,
+    /// Groups.
+    pub groups: Arc<dyn GroupStore>,
     /// Sign-in codes.
     pub codes: Arc<dyn CodeStore>,
     /// Rate limits.
@@ -72,6 +77,8 @@ pub struct Policies {
     pub send: Rule,
     /// How quickly a user may start chats.
     pub start_chat: Rule,
+    /// The most members that a group may have.
+    pub max_members: u32,
     /// How quickly a user may change their typing state.
     pub typing: Rule,
 }
@@ -89,6 +96,8 @@ pub struct Services {
     pub chats: Arc<ChatService>,
     /// Messages.
     pub messages: Arc<MessageService>,
+    /// Groups.
+    pub groups: Arc<GroupService>,
     /// Presence and typing.
     pub presence: Arc<PresenceService>,
     /// Live feeds.
@@ -99,6 +108,7 @@ impl Services {
     /// The services over these ports. Must be called on a Tokio runtime.
     pub fn new(ports: Ports, policies: Policies) -> Self {
         let ids = IdGenerator::new(Arc::clone(&ports.clock), Arc::clone(&ports.entropy));
+        let hash = KeyedHash::new(ports.secret);
         let auth = AuthService {
             sessions: ports.sessions,
             users: Arc::clone(&ports.users),
@@ -110,7 +120,7 @@ impl Services {
             clock: Arc::clone(&ports.clock),
             entropy: Arc::clone(&ports.entropy),
             ids: ids.clone(),
-            secret: ports.secret,
+            hash: hash.clone(),
             policy: policies.auth,
             live_sessions: Cache::builder()
                 .max_capacity(100_000)
@@ -130,6 +140,16 @@ impl Services {
             clock: Arc::clone(&ports.clock),
             ids: ids.clone(),
         };
+        let groups = GroupService {
+            store: ports.groups,
+            access: Arc::clone(&access),
+            bus: Arc::clone(&ports.bus),
+            limiter: Arc::clone(&ports.limiter),
+            start_rule: policies.start_chat,
+            max_members: policies.max_members,
+            clock: Arc::clone(&ports.clock),
+            ids: ids.clone(),
+        };
         let messages = MessageService {
             store: Arc::clone(&ports.messages),
             access: Arc::clone(&access),
@@ -138,6 +158,7 @@ impl Services {
             send_rule: policies.send,
             clock: Arc::clone(&ports.clock),
             ids,
+            hash,
         };
         let presence = Arc::new(PresenceService {
             store: ports.presence,
@@ -167,6 +188,7 @@ impl Services {
             users: Arc::new(UserService { store: ports.users }),
             chats: Arc::new(chats),
             messages: Arc::new(messages),
+            groups: Arc::new(groups),
             presence,
             feeds,
         }

@@ -3,10 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use moka::future::Cache;
-use secrecy::{ExposeSecret as _, SecretSlice};
-use sha2::Sha256;
 
 use super::codes::{Attempt, CodeDigest, CodeKey, CodeStore, Issue, IssuedCode};
 use super::model::{RefreshToken, Session};
@@ -19,6 +16,7 @@ use crate::events::bus::Bus;
 use crate::events::event::{Event, Topic};
 use crate::events::publish::announce;
 use crate::id::{IdGenerator, SessionId, UserId};
+use crate::keyed_hash::KeyedHash;
 use crate::limits::{Decision, RateLimiter, Rule};
 use crate::mail::{EmailAddress, MAIL_JOB_VERSION, MailContent, MailJob, MailQueue};
 use crate::users::model::{DisplayName, User};
@@ -160,7 +158,7 @@ pub struct AuthService {
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) ids: IdGenerator,
     /// Keys the hashes of addresses and codes.
-    pub(crate) secret: SecretSlice<u8>,
+    pub(crate) hash: KeyedHash,
     pub(crate) policy: AuthPolicy,
     /// Which sessions were live a moment ago.
     pub(crate) live_sessions: Cache<SessionId, bool>,
@@ -412,23 +410,14 @@ impl AuthService {
     }
 
     fn code_key(&self, address: &EmailAddress) -> CodeKey {
-        CodeKey(self.keyed_hash(&[b"address", address.as_str().as_bytes()]))
+        CodeKey(self.hash.of(&[b"address", address.as_str().as_bytes()]))
     }
 
     fn code_digest(&self, address: &EmailAddress, code: &str) -> CodeDigest {
-        CodeDigest(self.keyed_hash(&[b"code", address.as_str().as_bytes(), code.as_bytes()]))
-    }
-
-    /// HMAC-SHA-256 of the parts, each preceded by its length.
-    fn keyed_hash(&self, parts: &[&[u8]]) -> [u8; 32] {
-        #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.secret.expose_secret())
-            .expect("a key of any length");
-        for part in parts {
-            mac.update(&(part.len() as u64).to_be_bytes());
-            mac.update(part);
-        }
-        mac.finalize().into_bytes().into()
+        CodeDigest(
+            self.hash
+                .of(&[b"code", address.as_str().as_bytes(), code.as_bytes()]),
+        )
     }
 }
 

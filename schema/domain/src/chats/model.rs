@@ -3,8 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
+use crate::error::Invalid;
 use crate::id::{ChatId, UserId};
 use crate::seq::Seq;
+use crate::text::{TextRule, is_blank};
 
 /// What kind of chat it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -14,6 +16,55 @@ pub enum ChatKind {
     Direct,
     /// Of any number of users, with a title.
     Group,
+}
+
+/// The title of a group: 1 to 100 characters on one line, not blank, no control characters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ChatTitle(String);
+
+impl ChatTitle {
+    const RULE: TextRule = TextRule {
+        field: "title",
+        max_chars: 100,
+        multi_line: false,
+    };
+
+    /// Parses a title; spaces around it are dropped.
+    ///
+    /// # Errors
+    /// [`Invalid`] for the field `title`.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let title = text.trim();
+        if is_blank(title) {
+            return Err(Invalid::new("title", "must not be empty"));
+        }
+        Self::RULE.check(title)?;
+        Ok(Self(title.to_owned()))
+    }
+
+    /// The title.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The title as searches compare it: lower-cased.
+    pub fn sort_key(&self) -> String {
+        self.0.to_lowercase()
+    }
+}
+
+impl TryFrom<String> for ChatTitle {
+    type Error = Invalid;
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        Self::parse(&text)
+    }
+}
+
+impl From<ChatTitle> for String {
+    fn from(title: ChatTitle) -> Self {
+        title.0
+    }
 }
 
 /// A chat.
@@ -31,21 +82,26 @@ pub struct Chat {
     pub last_seq: Seq,
     /// How many members it has.
     pub member_count: u32,
-    /// Counts the changes of its membership. Every message event carries it, so that a stream
-    /// whose view of the membership is older knows to check again.
-    pub membership_epoch: u32,
+    /// A group's title; `None` for a direct chat.
+    pub title: Option<ChatTitle>,
+    /// The number of the newest change of a message, 0 where there was none.
+    pub last_change_seq: Seq,
+    /// The number of the newest system message whose effect on members, title and member count is
+    /// in the store, 0 for none. Every event of the chat carries it, so that a feed whose view of
+    /// the membership is older knows to check again.
+    pub applied_seq: Seq,
 }
 
 /// What a member may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum MemberRole {
-    /// Has made the group, or was given it.
-    Owner,
-    /// May change the group and its members.
-    Admin,
     /// May read and write.
     Member,
+    /// May change the group's title and its plain members, and delete messages.
+    Admin,
+    /// Has made the group, or was given it: may do all.
+    Owner,
 }
 
 /// A user's membership of a chat.
@@ -59,10 +115,19 @@ pub struct Member {
     pub role: MemberRole,
     /// Since when.
     pub joined_at: Timestamp,
+    /// The number of the system message by which the user became a member, 0 for a direct chat.
+    pub joined_seq: Seq,
+    /// The first message that the member may read.
+    pub visible_from_seq: Seq,
     /// The member has read up to and including this message; 0 for none.
     pub last_read_seq: Seq,
     /// When `last_read_seq` was last moved.
     pub last_read_at: Option<Timestamp>,
+    /// Whether the member wants no notifications of the chat.
+    pub is_muted: bool,
+    /// Rises with every change of the membership, so that several devices of the user agree on
+    /// which of two states is the newer one.
+    pub version: u32,
 }
 
 /// How far a member has read: the absolute state, so that applying one twice is harmless.
@@ -79,6 +144,27 @@ pub struct ReadReceipt {
 }
 
 impl Member {
+    /// A new member of a direct chat.
+    pub const fn of_direct(chat_id: ChatId, user_id: UserId, joined_at: Timestamp) -> Self {
+        Self {
+            chat_id,
+            user_id,
+            role: MemberRole::Member,
+            joined_at,
+            joined_seq: 0,
+            visible_from_seq: 1,
+            last_read_seq: 0,
+            last_read_at: None,
+            is_muted: false,
+            version: 1,
+        }
+    }
+
+    /// Whether the member has read this message. What was sent before they joined does not count.
+    pub const fn has_read(&self, seq: Seq) -> bool {
+        self.joined_seq < seq && seq <= self.last_read_seq
+    }
+
     /// The member's receipt, where anything was read.
     pub fn receipt(&self) -> Option<ReadReceipt> {
         self.last_read_at.map(|read_at| ReadReceipt {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::model::{Chat, ChatKind, Member, ReadReceipt};
-use super::store::ChatStore;
+use super::store::{ChatStore, MemberFilter};
 use crate::access::{Access, AccessError, Denied, Membership};
 use crate::clock::Clock;
 use crate::cursor::{ChatCursor, MemberCursor};
@@ -95,7 +95,9 @@ impl ChatService {
             active_at: now,
             last_seq: 0,
             member_count: 2,
-            membership_epoch: 1,
+            title: None,
+            last_change_seq: 0,
+            applied_seq: 0,
         };
         let users = [viewer.user_id, other.user_id()];
         let (chat, created) = self.store.open_direct(&candidate, users).await?;
@@ -134,11 +136,32 @@ impl ChatService {
     pub async fn members(
         &self,
         membership: &Membership,
-        read_from: Option<Seq>,
+        filter: &MemberFilter,
         window: &Window<MemberCursor>,
     ) -> Result<Page<Member>, PortError> {
         let chat = membership.chat_id();
-        self.store.members(chat, read_from, window).await
+        self.store.members(chat, filter, window).await
+    }
+
+    /// Says whether the viewer wants no notifications of the chat, and tells their other devices.
+    ///
+    /// # Errors
+    /// Where there is no such chat, or the viewer is no member.
+    pub async fn mute(
+        &self,
+        viewer: &Viewer,
+        chat: ChatId,
+        is_muted: bool,
+    ) -> Result<Chat, ChatError> {
+        let member = self.store.set_muted(chat, viewer.user_id, is_muted).await?;
+        let found = self.store.chats(&[chat]).await?.pop();
+        let found = found.ok_or(AccessError::from(Denied::NoChat))?;
+        if member.is_none() {
+            return Err(AccessError::from(Denied::NotMember).into());
+        }
+        let changed = Event::ViewerChatChanged { chat_id: chat };
+        announce(&*self.bus, Topic::User(viewer.user_id), changed).await;
+        Ok(found)
     }
 
     /// Moves the viewer's read mark up to `seq`, and tells the other members at once.
@@ -170,6 +193,7 @@ impl ChatService {
             let event = Event::ReadReceipt {
                 receipt,
                 chat_kind: found.kind,
+                mseq: found.applied_seq,
             };
             announce(&*self.bus, Topic::Chat(chat), event).await;
         }

@@ -18,6 +18,15 @@ pub struct ReadMark {
     pub moved: bool,
 }
 
+/// Which members of a chat are wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MemberFilter {
+    /// Only those who have read this message ([`Member::has_read`]).
+    pub has_read: Option<Seq>,
+    /// Only those whose name contains the text, case-insensitively.
+    pub name: Option<String>,
+}
+
 port! {
     /// Keeps chats and members. Each method is atomic on its own. Methods that take many ids answer
     /// in any order and leave out what does not exist.
@@ -34,8 +43,8 @@ port! {
         ) -> Result<(Chat, bool), PortError>;
 
         /// The user's chats, most recently active first, then by id, newest first. With `search`
-        /// only those whose title for the user (in a direct chat the other member's name) contains
-        /// the text, case-insensitively. Forward windows only.
+        /// only those whose title for the user (a group's title; in a direct chat the other
+        /// member's name) contains the text, case-insensitively. Forward windows only.
         async fn chats_of(
             &self,
             user: UserId,
@@ -49,12 +58,11 @@ port! {
         /// The user's membership of these chats.
         async fn memberships(&self, user: UserId, chats: &[ChatId]) -> Result<Vec<Member>, PortError>;
 
-        /// Members of a chat, ordered by user id; with `read_from` only those who have read up to
-        /// that message or further. Forward windows only.
+        /// Members of a chat, ordered by user id. Forward windows only.
         async fn members(
             &self,
             chat: ChatId,
-            read_from: Option<Seq>,
+            filter: &MemberFilter,
             window: &Window<MemberCursor>,
         ) -> Result<Page<Member>, PortError>;
 
@@ -62,7 +70,8 @@ port! {
         async fn first_members(&self, chats: &[ChatId], limit: usize)
         -> Result<Vec<Member>, PortError>;
 
-        /// Of each of these chats the two members who have read least, least first.
+        /// Of each of these chats the two members who have read least, least first; of equals the
+        /// smaller user id first.
         async fn lowest_read_marks(&self, chats: &[ChatId]) -> Result<Vec<Member>, PortError>;
 
         /// Those of `others` who share a chat with the user.
@@ -77,6 +86,15 @@ port! {
             seq: Seq,
             now: Timestamp,
         ) -> Result<Option<ReadMark>, PortError>;
+
+        /// Says whether the member wants no notifications of the chat. `None` where the user is no
+        /// member.
+        async fn set_muted(
+            &self,
+            chat: ChatId,
+            user: UserId,
+            is_muted: bool,
+        ) -> Result<Option<Member>, PortError>;
 
         /// For each of these chats of which the user is a member: how many messages of others, not
         /// deleted, lie above the user's read mark. Exact, counted by index.

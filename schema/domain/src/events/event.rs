@@ -11,6 +11,7 @@ use crate::chats::model::{ChatKind, ReadReceipt};
 use crate::id::{ChatId, SessionId, UserId};
 use crate::messages::model::Message;
 use crate::presence::model::Presence;
+use crate::seq::Seq;
 
 /// A channel of the bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,8 +36,13 @@ pub enum Event {
     MessageAdded {
         /// The message.
         message: Message,
-        /// The chat's membership epoch at that commit.
-        membership_epoch: u32,
+    },
+    /// A message was edited or deleted. On the chat's topic.
+    MessageChanged {
+        /// The message now.
+        message: Message,
+        /// See [`Event::mseq`].
+        mseq: Seq,
     },
     /// A member's read mark moved. On the chat's topic.
     ReadReceipt {
@@ -44,6 +50,9 @@ pub enum Event {
         receipt: ReadReceipt,
         /// The chat's kind.
         chat_kind: ChatKind,
+        /// See [`Event::mseq`].
+        #[serde(default)]
+        mseq: Seq,
     },
     /// A member types, or stopped. On the chat's topic.
     Typing {
@@ -53,16 +62,24 @@ pub enum Event {
         user_id: UserId,
         /// Whether they type.
         is_typing: bool,
-    },
-    /// A user is no longer a member. On the chat's topic.
-    MemberRemoved {
-        /// The chat.
-        chat_id: ChatId,
-        /// Who.
-        user_id: UserId,
+        /// See [`Event::mseq`].
+        #[serde(default)]
+        mseq: Seq,
     },
     /// The user became a member of a chat. On the user's topic.
     ChatJoined {
+        /// The chat.
+        chat_id: ChatId,
+    },
+    /// The user is no longer a member of a chat. On the user's topic.
+    ChatLeft {
+        /// The chat.
+        chat_id: ChatId,
+        /// The number of the system message that says so.
+        left_seq: Seq,
+    },
+    /// What the user alone has in a chat was changed: that it is muted. On the user's topic.
+    ViewerChatChanged {
         /// The chat.
         chat_id: ChatId,
     },
@@ -92,6 +109,8 @@ impl Interest {
     pub const SESSIONS: Self = Self(16);
     /// Users who come and go.
     pub const PRESENCE: Self = Self(32);
+    /// Changes of messages.
+    pub const CHANGES: Self = Self(64);
 
     /// Both sets.
     #[must_use]
@@ -109,26 +128,48 @@ impl Event {
     /// The chat that looks different by it in the list of this user's chats.
     pub fn chat_changed_for(&self, user: UserId) -> Option<ChatId> {
         match self {
-            Self::MessageAdded { message, .. } => Some(message.chat_id),
+            Self::MessageAdded { message } | Self::MessageChanged { message, .. } => {
+                Some(message.chat_id)
+            }
             // A mark changes its owner's unread count; in a direct chat also the tick that the
             // other side shows.
-            Self::ReadReceipt { receipt, chat_kind }
-                if receipt.user_id == user || *chat_kind == ChatKind::Direct =>
-            {
-                Some(receipt.chat_id)
-            }
-            Self::ChatJoined { chat_id } => Some(*chat_id),
+            Self::ReadReceipt {
+                receipt, chat_kind, ..
+            } if receipt.user_id == user || *chat_kind == ChatKind::Direct => Some(receipt.chat_id),
+            Self::ChatJoined { chat_id } | Self::ViewerChatChanged { chat_id } => Some(*chat_id),
             _ => None,
         }
     }
 
-    /// The kind of this event.
+    /// For an event of a chat: the number of the newest system message when it happened. A feed
+    /// that knows of an older one only has to find out whether its viewer is still a member.
+    pub const fn mseq(&self) -> Option<Seq> {
+        match self {
+            Self::MessageAdded { message } => Some(message.mseq),
+            Self::MessageChanged { mseq, .. }
+            | Self::ReadReceipt { mseq, .. }
+            | Self::Typing { mseq, .. } => Some(*mseq),
+            Self::ChatJoined { .. }
+            | Self::ChatLeft { .. }
+            | Self::ViewerChatChanged { .. }
+            | Self::SessionRevoked { .. }
+            | Self::PresenceChanged(_) => None,
+        }
+    }
+
+    /// The kinds of this event.
     pub const fn interest(&self) -> Interest {
         match self {
+            Self::MessageAdded { message } if message.notice.is_some() => {
+                Interest::MESSAGES.and(Interest::MEMBERSHIP)
+            }
             Self::MessageAdded { .. } => Interest::MESSAGES,
+            Self::MessageChanged { .. } => Interest::CHANGES,
             Self::ReadReceipt { .. } => Interest::RECEIPTS,
             Self::Typing { .. } => Interest::TYPING,
-            Self::MemberRemoved { .. } | Self::ChatJoined { .. } => Interest::MEMBERSHIP,
+            Self::ChatJoined { .. } | Self::ChatLeft { .. } | Self::ViewerChatChanged { .. } => {
+                Interest::MEMBERSHIP
+            }
             Self::SessionRevoked { .. } => Interest::SESSIONS,
             Self::PresenceChanged(_) => Interest::PRESENCE,
         }
@@ -169,10 +210,12 @@ impl Published {
         })
     }
 
-    /// The message, where one was added.
+    /// The message, where one was added or changed.
     pub fn message(&self) -> Option<&Message> {
         match &self.event {
-            Event::MessageAdded { message, .. } => Some(message),
+            Event::MessageAdded { message } | Event::MessageChanged { message, .. } => {
+                Some(message)
+            }
             _ => None,
         }
     }

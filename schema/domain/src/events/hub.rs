@@ -285,6 +285,7 @@ mod tests {
             chat_id: chat(),
             user_id: id::from_bytes([user; 16]),
             is_typing: true,
+            mseq: 0,
         }
     }
 

@@ -43,6 +43,7 @@ impl Feed for ChatFeed {
 impl ChatFeed {
     pub(super) async fn open(context: Arc<FeedContext>, user: UserId) -> Result<Self, FeedError> {
         let interest = Interest::MESSAGES
+            .and(Interest::CHANGES)
             .and(Interest::RECEIPTS)
             .and(Interest::MEMBERSHIP);
         let receiver = context
@@ -72,7 +73,7 @@ impl ChatFeed {
                     .follow(&mut self.receiver, Topic::Chat(*chat_id))
                     .await?;
             }
-            Event::MemberRemoved { chat_id, user_id } if *user_id == self.user => {
+            Event::ChatLeft { chat_id, .. } => {
                 self.receiver.unfollow(Topic::Chat(*chat_id));
                 self.changed.retain(|chat| chat != chat_id);
             }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::context::{Backlog, FeedContext};
 use super::error::FeedError;
+use super::retry::retry_unavailable;
 use crate::access::{AccessError, Denied, Membership};
 use crate::error::PortError;
-use crate::events::event::{Event, Interest, Topic};
+use crate::events::event::{Interest, Topic};
 use crate::events::hub::{Receiver, Signal};
 use crate::id::ChatId;
 use crate::messages::store::Head;
@@ -19,6 +20,10 @@ pub(super) struct ChatSubscription {
     receiver: Receiver,
     pub(super) chat: ChatId,
     pub(super) viewer: Viewer,
+    /// The number of the newest system message at which the viewer was known to be a member.
+    mseq: Seq,
+    /// Received, and not admitted yet.
+    received: Option<Signal>,
 }
 
 impl ChatSubscription {
@@ -38,6 +43,8 @@ impl ChatSubscription {
             receiver,
             chat,
             viewer: *viewer,
+            mseq: 0,
+            received: None,
         })
     }
 
@@ -49,7 +56,7 @@ impl ChatSubscription {
             .await
     }
 
-    /// The chat's head, and the membership epoch with it.
+    /// The ends of the chat's lines.
     pub(super) async fn head(&self) -> Result<Head, FeedError> {
         let head = self.context.head(self.chat).await?;
         Ok(head.ok_or(AccessError::from(Denied::NoChat))?)
@@ -60,30 +67,41 @@ impl ChatSubscription {
         self.context.backlog(self.chat, from).await
     }
 
-    /// The next signal of the chat. Cancel-safe.
+    /// The next signal of the chat, whether or not the user is still a member: for a feed that
+    /// finds that out by the line. Cancel-safe.
+    pub(super) async fn any_signal(&mut self) -> Signal {
+        self.receiver.recv().await
+    }
+
+    /// A signal that waits already, as [`Self::any_signal`].
+    pub(super) fn waiting_signal(&mut self) -> Option<Signal> {
+        self.receiver.try_recv()
+    }
+
+    /// The next signal of the chat, as long as the user is a member. Cancel-safe.
     ///
     /// # Errors
-    /// [`Denied::NotMember`] once the user has been removed.
+    /// [`Denied::NotMember`] once the user is no member, also where the event that said so was
+    /// lost: every event carries the number of the newest system message.
     pub(super) async fn signal(&mut self) -> Result<Signal, FeedError> {
-        let signal = self.receiver.recv().await;
-        self.admit(signal)
-    }
-
-    /// A signal that waits already.
-    pub(super) fn waiting_signal(&mut self) -> Result<Option<Signal>, FeedError> {
-        self.receiver
-            .try_recv()
-            .map(|signal| self.admit(signal))
-            .transpose()
-    }
-
-    /// Every signal passes here: none reaches a user who was removed.
-    fn admit(&self, signal: Signal) -> Result<Signal, FeedError> {
-        match &signal {
-            Signal::Event(event) if matches!(event.event, Event::MemberRemoved { user_id, .. } if user_id == self.viewer.user_id) => {
-                Err(AccessError::from(Denied::NotMember).into())
-            }
-            _ => Ok(signal),
+        if self.received.is_none() {
+            self.received = Some(self.receiver.recv().await);
         }
+        if let Some(Signal::Event(event)) = &self.received
+            && let Some(mseq) = event.event.mseq()
+        {
+            self.confirm(mseq).await?;
+        }
+        // It is there, and was admitted.
+        Ok(self.received.take().unwrap_or(Signal::Interrupted))
+    }
+
+    /// Makes sure that the user is a member behind this system message.
+    pub(super) async fn confirm(&mut self, mseq: Seq) -> Result<(), FeedError> {
+        if mseq > self.mseq {
+            retry_unavailable!(self.membership())?;
+            self.mseq = mseq;
+        }
+        Ok(())
     }
 }

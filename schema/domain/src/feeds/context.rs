@@ -13,8 +13,9 @@ use crate::error::PortError;
 use crate::events::bus::Bus;
 use crate::events::event::{Event, Published};
 use crate::id::ChatId;
+use crate::messages::model::Message;
 use crate::messages::store::{Head, MessageStore};
-use crate::page::{MAX_PAGE, Window};
+use crate::page::{MAX_PAGE, Page, Window};
 use crate::seq::Seq;
 
 /// A page of a chat's messages as feeds share it.
@@ -58,9 +59,29 @@ impl FeedContext {
         })
     }
 
-    /// The chat's head, and the membership epoch with it; `None` where there is no such chat.
+    /// The ends of the chat's lines; `None` where there is no such chat.
     pub(super) async fn head(&self, chat: ChatId) -> Result<Option<Head>, PortError> {
         self.heads.head(chat).await
+    }
+
+    /// Up to a page of the chat's changed messages behind `after`, by change.
+    pub(super) async fn changes(
+        &self,
+        chat: ChatId,
+        after: Seq,
+    ) -> Result<Page<Message>, PortError> {
+        let window = Window {
+            after: Some(after),
+            before: None,
+            limit: MAX_PAGE,
+            from_end: false,
+        };
+        self.messages.changes(chat, 1, &window).await
+    }
+
+    /// Has a page read anew that does not hold what it should.
+    pub(super) async fn forget_backlog(&self, chat: ChatId, from: Seq) {
+        self.backlog.invalidate(&(chat, from)).await;
     }
 
     /// Up to a page of the chat's messages from `from` on.
@@ -74,12 +95,7 @@ impl FeedContext {
                 from_end: false,
             };
             let page = self.messages.page(chat, &window).await?;
-            let publish = |message| {
-                Published::new(Event::MessageAdded {
-                    message,
-                    membership_epoch: 0,
-                })
-            };
+            let publish = |message| Published::new(Event::MessageAdded { message });
             Ok(Arc::new(
                 page.items.into_iter().map(publish).collect::<Vec<_>>(),
             ))

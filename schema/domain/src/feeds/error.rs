@@ -19,6 +19,14 @@ pub enum FeedError {
     /// More was missed than is replayed.
     #[error("More than {0} messages were missed. Refetch the chat, then subscribe again.")]
     ResyncRequired(u32),
+    /// The client's place lies beyond the line's end: the store was set back.
+    #[error(
+        "The server does not have what came before `after`. Refetch the chat, then subscribe again."
+    )]
+    Ahead,
+    /// The store does not have what it has told.
+    #[error("The server has lost a part of the chat. Refetch the chat, then subscribe again.")]
+    LineBroken,
     /// A port failed.
     #[error(transparent)]
     Port(#[from] PortError),
@@ -42,7 +50,9 @@ impl FeedError {
             Self::NotShared(_) => {
                 ApiError::new(ErrorCode::Forbidden, self.to_string()).field("userIds")
             }
-            Self::ResyncRequired(_) => ApiError::new(ErrorCode::ResyncRequired, self.to_string()),
+            Self::ResyncRequired(_) | Self::Ahead | Self::LineBroken => {
+                ApiError::new(ErrorCode::ResyncRequired, self.to_string())
+            }
             Self::Port(error) => error.into(),
         }
     }

@@ -4,6 +4,9 @@
 //! The feed knows the number of the message it delivers next. The bus brings messages quickly;
 //! what it does not bring is read from the store: when a message comes whose forerunners are
 //! missing, when the bus was interrupted, and on a slow heartbeat.
+//!
+//! Who is a member stands on the same line, as system messages. So the feed of one who is removed
+//! ends behind the message that says so, wherever it came from, and nothing behind it gets out.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +19,10 @@ use super::error::FeedError;
 use super::feed::Feed;
 use super::retry::retry_unavailable;
 use super::sequencer::Sequencer;
+use crate::access::{AccessError, Denied};
 use crate::events::event::{Event, Published};
 use crate::events::hub::Signal;
+use crate::messages::model::MessageKind;
 use crate::messages::store::Head;
 use crate::metrics::{GAP_REPAIRS, RESYNCS};
 use crate::seq::Seq;
@@ -31,8 +36,13 @@ pub struct MessageFeed {
     sequencer: Sequencer<Arc<Published>>,
     /// Up to here the chat is known to go; what has not been delivered of it is in the store.
     known_head: Seq,
-    /// The membership epoch at which the subscriber was last known to be a member.
-    epoch: u32,
+    /// The system message by which the subscriber joined. What the line says of them before it is
+    /// past.
+    joined_seq: Seq,
+    /// Whether the message that ends the membership was delivered.
+    is_over: bool,
+    /// Since when the store does not have what it should.
+    missing_since: Option<Instant>,
     /// Since when an early message waits.
     gap_since: Option<Instant>,
 }
@@ -41,6 +51,47 @@ impl Feed for MessageFeed {
     type Item = Arc<Published>;
 
     async fn next(&mut self) -> Result<Arc<Published>, FeedError> {
+        if self.is_over {
+            return Err(AccessError::from(Denied::NotMember).into());
+        }
+        let message = self.next_on_line().await?;
+        self.look_for_the_end(&message).await?;
+        Ok(message)
+    }
+}
+
+impl MessageFeed {
+    pub(super) async fn open(
+        subscription: ChatSubscription,
+        after: Option<Seq>,
+    ) -> Result<Self, FeedError> {
+        let head = match after {
+            None => subscription.head().await?,
+            Some(after) => head_at(&subscription, |head| head.last_seq, after).await?,
+        };
+        // In this order: what ends a membership that was read behind the head has a number above
+        // the head, or above the membership's own.
+        let membership = subscription.membership().await?;
+        let after = after.unwrap_or(head.last_seq);
+        let after = after.max(membership.before_visible());
+        let limit = subscription.context.policy.replay_limit;
+        if head.last_seq.saturating_sub(after) > limit {
+            counter!(RESYNCS).increment(1);
+            return Err(FeedError::ResyncRequired(limit));
+        }
+        Ok(Self {
+            subscription,
+            sequencer: Sequencer::new(after.saturating_add(1)),
+            known_head: head.last_seq,
+            joined_seq: membership.member().joined_seq,
+            is_over: false,
+            missing_since: None,
+            gap_since: None,
+        })
+    }
+
+    /// The next message of the line.
+    async fn next_on_line(&mut self) -> Result<Arc<Published>, FeedError> {
         loop {
             if let Some(message) = self.sequencer.pop() {
                 return Ok(message);
@@ -49,13 +100,13 @@ impl Feed for MessageFeed {
                 self.read_on().await?;
                 continue;
             }
-            let signal = match self.subscription.waiting_signal()? {
+            let signal = match self.subscription.waiting_signal() {
                 Some(signal) => Some(signal),
-                None => self.wait().await?,
+                None => self.wait().await,
             };
             match signal {
                 Some(Signal::Event(event)) => {
-                    if let Some(message) = self.take(event).await? {
+                    if let Some(message) = self.take(event) {
                         return Ok(message);
                     }
                 }
@@ -68,34 +119,27 @@ impl Feed for MessageFeed {
             }
         }
     }
-}
 
-impl MessageFeed {
-    pub(super) async fn open(
-        subscription: ChatSubscription,
-        after: Option<Seq>,
-    ) -> Result<Self, FeedError> {
-        let head = subscription.head().await?;
-        // In this order: a membership that changes after the head was read has a later epoch, and
-        // the first event that carries it makes the feed check again.
-        subscription.membership().await?;
-        let after = after.unwrap_or(head.last_seq).min(head.last_seq);
-        let limit = subscription.context.policy.replay_limit;
-        if head.last_seq - after > limit {
-            counter!(RESYNCS).increment(1);
-            return Err(FeedError::ResyncRequired(limit));
+    /// Notes where the message ends the subscriber's membership.
+    async fn look_for_the_end(&mut self, published: &Published) -> Result<(), FeedError> {
+        let Some(message) = published.message() else {
+            return Ok(());
+        };
+        if message.kind != MessageKind::System || message.seq <= self.joined_seq {
+            return Ok(());
         }
-        Ok(Self {
-            subscription,
-            sequencer: Sequencer::new(after + 1),
-            known_head: head.last_seq,
-            epoch: head.membership_epoch,
-            gap_since: None,
-        })
+        match &message.notice {
+            Some(notice) => self.is_over = notice.removes(self.subscription.viewer.user_id),
+            // It cannot be read, so that the store has to say what it did.
+            None => {
+                retry_unavailable!(self.subscription.membership())?;
+            }
+        }
+        Ok(())
     }
 
     /// Waits for a signal; `None` when the time is up.
-    async fn wait(&mut self) -> Result<Option<Signal>, FeedError> {
+    async fn wait(&mut self) -> Option<Signal> {
         let policy = self.subscription.context.policy;
         // Asked of the sequencer and not remembered: what fills one hole may leave another.
         let timeout = if self.sequencer.gap_before().is_some() {
@@ -104,26 +148,16 @@ impl MessageFeed {
         } else {
             policy.heartbeat
         };
-        match tokio::time::timeout(timeout, self.subscription.signal()).await {
-            Ok(signal) => signal.map(Some),
-            Err(_) => Ok(None),
-        }
+        let signal = self.subscription.any_signal();
+        tokio::time::timeout(timeout, signal).await.ok()
     }
 
     /// Takes an event from the bus; returns the message where it is due.
-    async fn take(&mut self, event: Arc<Published>) -> Result<Option<Arc<Published>>, FeedError> {
-        let (seq, epoch) = match &event.event {
-            Event::MessageAdded {
-                message,
-                membership_epoch,
-            } => (message.seq, *membership_epoch),
-            _ => return Ok(None),
+    fn take(&mut self, event: Arc<Published>) -> Option<Arc<Published>> {
+        let Event::MessageAdded { message } = &event.event else {
+            return None;
         };
-        if epoch > self.epoch {
-            retry_unavailable!(self.subscription.membership())?;
-            self.epoch = epoch;
-        }
-        let due = self.sequencer.offer(seq, event);
+        let due = self.sequencer.offer(message.seq, Arc::clone(&event));
         match self.sequencer.gap_before() {
             None => self.gap_since = None,
             Some(early) if self.sequencer.waiting() > MAX_EARLY => self.repair(early),
@@ -131,7 +165,7 @@ impl MessageFeed {
                 self.gap_since.get_or_insert_with(Instant::now);
             }
         }
-        Ok(due)
+        due
     }
 
     /// Has the hole before an early message read from the store.
@@ -142,15 +176,7 @@ impl MessageFeed {
 
     /// Compares with the store after something may have been missed.
     async fn catch_up(&mut self) -> Result<(), FeedError> {
-        let Head {
-            last_seq,
-            membership_epoch,
-            ..
-        } = retry_unavailable!(self.subscription.head())?;
-        if membership_epoch != self.epoch {
-            retry_unavailable!(self.subscription.membership())?;
-            self.epoch = membership_epoch;
-        }
+        let last_seq = retry_unavailable!(self.subscription.head())?.last_seq;
         let limit = self.subscription.context.policy.replay_limit;
         if (last_seq + 1).saturating_sub(self.sequencer.expected()) > limit {
             counter!(RESYNCS).increment(1);
@@ -170,18 +196,47 @@ impl MessageFeed {
         let first = page.first().and_then(|published| published.message());
         if first.is_none_or(|message| message.seq > from) {
             // The store lags behind what it has told, or has lost it: give it a moment.
+            let context = &self.subscription.context;
+            let since = *self.missing_since.get_or_insert_with(Instant::now);
+            if since.elapsed() > context.policy.ahead_grace {
+                counter!(RESYNCS).increment(1);
+                return Err(FeedError::LineBroken);
+            }
             tokio::time::sleep(Duration::from_millis(50)).await;
+            context.forget_backlog(self.subscription.chat, from).await;
+            return Ok(());
         }
+        self.missing_since = None;
         for published in page.iter() {
-            // Up to the known head the subscriber is known to have been a member; what the page
-            // holds beyond it may have been sent after they were removed.
-            if let Some(message) = published.message()
-                && message.seq <= self.known_head
-            {
+            if let Some(message) = published.message() {
                 self.sequencer.hold(message.seq, Arc::clone(published));
             }
         }
         self.gap_since = None;
         Ok(())
+    }
+}
+
+/// The ends of the chat's lines, once one of them reaches to `place`. A store that has failed over
+/// may be behind what it told before, for a moment.
+///
+/// # Errors
+/// [`FeedError::Ahead`] where it does not within the grace.
+pub(super) async fn head_at(
+    subscription: &ChatSubscription,
+    end: impl Fn(&Head) -> Seq,
+    place: Seq,
+) -> Result<Head, FeedError> {
+    let started = Instant::now();
+    loop {
+        let head = subscription.head().await?;
+        if end(&head) >= place {
+            return Ok(head);
+        }
+        if started.elapsed() >= subscription.context.policy.ahead_grace {
+            counter!(RESYNCS).increment(1);
+            return Err(FeedError::Ahead);
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

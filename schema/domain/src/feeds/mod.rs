@@ -5,7 +5,9 @@
 //! delivers and reads from the store what the bus did not bring. The other feeds carry absolute
 //! state, so that doubling is harmless, and send the state again after an interruption.
 
+pub(crate) mod change_feed;
 pub(crate) mod chat_feed;
+pub(crate) mod chat_removed_feed;
 pub(crate) mod chat_subscription;
 pub(crate) mod context;
 pub(crate) mod error;
@@ -20,7 +22,9 @@ pub(crate) mod sequencer;
 pub(crate) mod service;
 pub(crate) mod typing_feed;
 
+pub use change_feed::{ChangeFeed, ChangeItem};
 pub use chat_feed::ChatFeed;
+pub use chat_removed_feed::ChatRemovedFeed;
 pub use error::FeedError;
 pub use feed::Feed;
 pub use message_feed::MessageFeed;

@@ -13,6 +13,9 @@ pub struct FeedPolicy {
     /// How long a message that came too early waits for those before it, until they are read
     /// from the store. Concurrent senders overtake each other by microseconds.
     pub reorder_grace: Duration,
+    /// How long a place beyond a line's end is waited for, until it is told as `RESYNC_REQUIRED`: a
+    /// store that was restored, or has failed over, is behind what it had told.
+    pub ahead_grace: Duration,
     /// After how much silence a member is taken to have stopped typing.
     pub typing_timeout: Duration,
 }

@@ -7,6 +7,7 @@ use super::error::FeedError;
 use super::feed::Feed;
 use super::retry::retry_unavailable;
 use crate::chats::model::ReadReceipt;
+use crate::chats::store::MemberFilter;
 use crate::events::event::Event;
 use crate::events::hub::Signal;
 use crate::page::{MAX_PAGE, Window};
@@ -58,7 +59,7 @@ impl ReceiptFeed {
             .subscription
             .context
             .chats
-            .members(self.subscription.chat, None, &window)
+            .members(self.subscription.chat, &MemberFilter::default(), &window)
             .await?;
         Ok(page
             .items

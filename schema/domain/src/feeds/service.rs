@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use super::change_feed::ChangeFeed;
 use super::chat_feed::ChatFeed;
+use super::chat_removed_feed::ChatRemovedFeed;
 use super::chat_subscription::ChatSubscription;
 use super::context::FeedContext;
 use super::error::FeedError;
@@ -69,6 +71,29 @@ impl FeedService {
             .map(|cursor| cursor.seq);
         let subscription = self.subscribe(viewer, chat, Interest::MESSAGES).await?;
         MessageFeed::open(subscription, after).await
+    }
+
+    /// Every changed message of the chat from now on, or from behind `after`, as it is now and in
+    /// the order of the changes.
+    ///
+    /// # Errors
+    /// As [`FeedService::messages`].
+    pub async fn changes(
+        &self,
+        viewer: &Viewer,
+        chat: ChatId,
+        after: Option<&str>,
+    ) -> Result<ChangeFeed, FeedError> {
+        let after = after
+            .map(|text| MessageCursor::decode_in(text, chat, "after"))
+            .transpose()?;
+        let subscription = self.subscribe(viewer, chat, Interest::CHANGES).await?;
+        ChangeFeed::open(subscription, after).await
+    }
+
+    /// The chats that the viewer leaves, or is removed from.
+    pub async fn removals(&self, viewer: &Viewer) -> Result<ChatRemovedFeed, FeedError> {
+        ChatRemovedFeed::open(Arc::clone(&self.context), viewer.user_id).await
     }
 
     /// The chats of the viewer that change.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::notice::SystemNotice;
 use crate::clock::Timestamp;
 use crate::error::Invalid;
 use crate::id::{ChatId, MessageId, UserId};
@@ -111,6 +112,11 @@ impl From<ClientMessageId> for String {
     }
 }
 
+/// Tells whether two drafts with one [`ClientMessageId`] say the same, also when the text is gone: a
+/// part of an HMAC of what the sender gave. Not for clients, nor for other instances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fingerprint(pub [u8; 8]);
+
 /// A message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
@@ -120,20 +126,90 @@ pub struct Message {
     pub chat_id: ChatId,
     /// Its number within the chat, from 1; 0 in a draft that no store has numbered.
     pub seq: Seq,
+    /// The number of the newest system message up to and including this one, 0 for none.
+    #[serde(default)]
+    pub mseq: Seq,
+    /// The number of its latest change within the chat, 0 where it was never changed.
+    #[serde(default)]
+    pub change_seq: Seq,
+    /// The number of the latest change of its content (edit or deletion), 0 for none.
+    #[serde(default)]
+    pub content_seq: Seq,
     /// Its kind.
     pub kind: MessageKind,
     /// Who sent it; `None` for a system message.
     pub sender_id: Option<UserId>,
     /// What it says; `None` where it has no text or was deleted.
     pub text: Option<MessageText>,
+    /// What happened, for a system message.
+    #[serde(default)]
+    pub notice: Option<SystemNotice>,
     /// The sender's own id for it.
     pub client_message_id: Option<ClientMessageId>,
+    /// What was sent under that id.
+    #[serde(skip)]
+    pub fingerprint: Option<Fingerprint>,
     /// When it was sent.
     pub created_at: Timestamp,
     /// When its text was last changed.
     pub edited_at: Option<Timestamp>,
     /// When it was deleted.
     pub deleted_at: Option<Timestamp>,
+}
+
+impl Message {
+    /// A text that no store has numbered.
+    pub fn draft(
+        id: MessageId,
+        chat_id: ChatId,
+        sender_id: UserId,
+        text: MessageText,
+        created_at: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            chat_id,
+            seq: 0,
+            mseq: 0,
+            change_seq: 0,
+            content_seq: 0,
+            kind: MessageKind::Text,
+            sender_id: Some(sender_id),
+            text: Some(text),
+            notice: None,
+            client_message_id: None,
+            fingerprint: None,
+            created_at,
+            edited_at: None,
+            deleted_at: None,
+        }
+    }
+
+    /// A system message that no store has numbered.
+    pub fn system(
+        id: MessageId,
+        chat_id: ChatId,
+        notice: SystemNotice,
+        created_at: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            chat_id,
+            seq: 0,
+            mseq: 0,
+            change_seq: 0,
+            content_seq: 0,
+            kind: MessageKind::System,
+            sender_id: None,
+            text: None,
+            notice: Some(notice),
+            client_message_id: None,
+            fingerprint: None,
+            created_at,
+            edited_at: None,
+            deleted_at: None,
+        }
+    }
 }
 
 #[cfg(test)]

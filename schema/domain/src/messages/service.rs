@@ -4,15 +4,18 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::model::{ClientMessageId, Message, MessageKind, MessageText};
-use super::store::{Append, Appended, MessageStore};
+use super::change::{ChangeAction, ChangeRefusal, MessageChange};
+use super::model::{ClientMessageId, Fingerprint, Message, MessageText};
+use super::store::{Append, Appended, Changed, MessageStore};
 use crate::access::{Access, AccessError, Membership};
 use crate::clock::Clock;
 use crate::error::service_error;
 use crate::error::{ApiError, ErrorCode, Invalid, PortError};
 use crate::events::bus::Bus;
 use crate::events::event::{Event, Topic};
-use crate::id::{ChatId, IdGenerator, MessageId};
+use crate::events::publish::announce;
+use crate::id::{self, ChatId, IdGenerator, MessageId};
+use crate::keyed_hash::KeyedHash;
 use crate::limits::{Decision, RateLimiter, Rule};
 use crate::page::{Page, Window};
 use crate::seq::Seq;
@@ -27,6 +30,15 @@ pub enum MessageError {
     /// The viewer may not.
     #[error(transparent)]
     Access(#[from] AccessError),
+    /// A change was refused.
+    #[error(transparent)]
+    Change(#[from] ChangeRefusal),
+    /// The sender has sent something else under the same id of their own.
+    #[error("Another message was sent with this `clientMessageId`.")]
+    OtherContent,
+    /// The chat's line has no number left.
+    #[error("The chat takes no further messages.")]
+    Full,
     /// Too many messages were sent.
     #[error("You send messages too quickly. Wait a little.")]
     TooFast(Duration),
@@ -40,6 +52,11 @@ impl MessageError {
         match self {
             Self::Invalid(invalid) => invalid.into(),
             Self::Access(error) => error.clone().into(),
+            Self::Change(refusal) => (*refusal).into(),
+            Self::OtherContent => {
+                ApiError::new(ErrorCode::Conflict, self.to_string()).field("clientMessageId")
+            }
+            Self::Full => ApiError::new(ErrorCode::Conflict, self.to_string()).field("chatId"),
             Self::TooFast(wait) => {
                 ApiError::new(ErrorCode::RateLimited, self.to_string()).retry_after(*wait)
             }
@@ -69,17 +86,20 @@ pub struct MessageService {
     pub(crate) clock: Arc<dyn Clock>,
     /// New ids.
     pub(crate) ids: IdGenerator,
+    /// Makes fingerprints of what was sent.
+    pub(crate) hash: KeyedHash,
 }
 
 impl MessageService {
     /// Sends a text message. When it returns, the message is durable and published.
     ///
-    /// A retry with the same `client_message_id` returns the first message and publishes it
-    /// again: if the first publication was lost, subscribers need not wait for their heartbeat,
-    /// and those who have it drop it.
+    /// A retry with the same `client_message_id` returns the first message as it is now, also where
+    /// it was edited or deleted, and publishes it again: if the first publication was lost,
+    /// subscribers need not wait for their heartbeat, and those who have it drop it.
     ///
     /// # Errors
-    /// Where there is no such chat, the viewer is no member or sends too quickly.
+    /// Where there is no such chat, the viewer is no member, sends too quickly, or has sent
+    /// something else under the same `client_message_id`.
     pub async fn send(
         &self,
         viewer: &Viewer,
@@ -87,36 +107,116 @@ impl MessageService {
         text: MessageText,
         client_message_id: Option<ClientMessageId>,
     ) -> Result<Sent, MessageError> {
-        let key = viewer.user_id.to_string();
-        if let Decision::Denied(wait) = self.limiter.check(self.send_rule, &key).await? {
-            return Err(MessageError::TooFast(wait));
-        }
+        self.admit(viewer).await?;
+        let fingerprint = client_message_id
+            .is_some()
+            .then(|| self.fingerprint(chat, &text));
         let draft = Message {
-            id: self.ids.next(),
-            chat_id: chat,
-            seq: 0,
-            kind: MessageKind::Text,
-            sender_id: Some(viewer.user_id),
-            text: Some(text),
             client_message_id,
-            created_at: self.clock.now(),
-            edited_at: None,
-            deleted_at: None,
+            fingerprint,
+            ..Message::draft(
+                self.ids.next(),
+                chat,
+                viewer.user_id,
+                text,
+                self.clock.now(),
+            )
         };
         let sent = match self.store.append(&draft).await? {
             Append::Done(sent) => *sent,
             Append::Denied(denied) => return Err(AccessError::from(denied).into()),
+            Append::Full => return Err(MessageError::Full),
         };
+        // What was kept before there were fingerprints has none, and is taken to be the same.
+        if sent.is_duplicate
+            && let Some(before) = sent.message.fingerprint
+            && Some(before) != fingerprint
+        {
+            return Err(MessageError::OtherContent);
+        }
         crate::metrics::message_sent(sent.is_duplicate);
         let event = Event::MessageAdded {
             message: sent.message.clone(),
-            membership_epoch: sent.chat.membership_epoch,
         };
-        crate::events::publish::announce(&*self.bus, Topic::Chat(chat), event).await;
+        announce(&*self.bus, Topic::Chat(chat), event).await;
         Ok(sent)
     }
 
-    /// Those of these messages that lie in chats of the viewer.
+    /// Gives a message of the viewer another text.
+    ///
+    /// # Errors
+    /// [`ChangeRefusal`], or where the viewer changes messages too quickly.
+    pub async fn edit(
+        &self,
+        viewer: &Viewer,
+        message: MessageId,
+        text: MessageText,
+        expected: Option<Seq>,
+    ) -> Result<Message, MessageError> {
+        let action = ChangeAction::Edit { text, expected };
+        self.change(viewer, message, action).await
+    }
+
+    /// Deletes a message: its content for good, its place stays. One that was deleted is no error.
+    ///
+    /// # Errors
+    /// [`ChangeRefusal`], or where the viewer changes messages too quickly.
+    pub async fn delete(
+        &self,
+        viewer: &Viewer,
+        message: MessageId,
+    ) -> Result<Message, MessageError> {
+        self.change(viewer, message, ChangeAction::Delete).await
+    }
+
+    async fn change(
+        &self,
+        viewer: &Viewer,
+        message_id: MessageId,
+        action: ChangeAction,
+    ) -> Result<Message, MessageError> {
+        self.admit(viewer).await?;
+        // Whoever may not read the message is not told that it exists.
+        let found = self.visible(viewer, &[message_id]).await?.pop();
+        let chat_id = found.ok_or(ChangeRefusal::NoMessage)?.chat_id;
+        let change = MessageChange {
+            message_id,
+            chat_id,
+            actor_id: viewer.user_id,
+            at: self.clock.now(),
+            action,
+        };
+        let changed = match self.store.change(&change).await? {
+            Changed::Done(changed) => *changed,
+            Changed::Refused(refusal) => return Err(refusal.into()),
+        };
+        // Told again by a retry, as a message that is sent.
+        if changed.message.change_seq > 0 {
+            let event = Event::MessageChanged {
+                message: changed.message.clone(),
+                mseq: changed.chat.applied_seq,
+            };
+            announce(&*self.bus, Topic::Chat(chat_id), event).await;
+        }
+        Ok(changed.message)
+    }
+
+    async fn admit(&self, viewer: &Viewer) -> Result<(), MessageError> {
+        let key = viewer.user_id.to_string();
+        match self.limiter.check(self.send_rule, &key).await? {
+            Decision::Denied(wait) => Err(MessageError::TooFast(wait)),
+            Decision::Allowed => Ok(()),
+        }
+    }
+
+    fn fingerprint(&self, chat: ChatId, text: &MessageText) -> Fingerprint {
+        let parts: [&[u8]; 3] = [b"message", &id::bytes(chat), text.as_str().as_bytes()];
+        let mut print = [0; 8];
+        print.copy_from_slice(&self.hash.of(&parts)[..8]);
+        Fingerprint(print)
+    }
+
+    /// Those of these messages that lie in chats of the viewer, where the viewer may read.
     pub async fn visible(
         &self,
         viewer: &Viewer,
@@ -126,12 +226,15 @@ impl MessageService {
         let chats: HashSet<_> = messages.iter().map(|message| message.chat_id).collect();
         let chats: Vec<_> = chats.into_iter().collect();
         let memberships = self.access.memberships(viewer, &chats).await?;
-        let allowed: HashSet<_> = memberships.iter().map(Membership::chat_id).collect();
-        messages.retain(|message| allowed.contains(&message.chat_id));
+        messages.retain(|message| {
+            let mut memberships = memberships.iter();
+            let membership = memberships.find(|known| known.chat_id() == message.chat_id);
+            membership.is_some_and(|membership| membership.may_read(message.seq))
+        });
         Ok(messages)
     }
 
-    /// A page of a chat, oldest first.
+    /// A page of a chat, oldest first, of what the member may read.
     ///
     /// # Errors
     /// Where the store fails.
@@ -140,7 +243,30 @@ impl MessageService {
         membership: &Membership,
         window: &Window<Seq>,
     ) -> Result<Page<Message>, PortError> {
-        self.store.page(membership.chat_id(), window).await
+        let floor = membership.before_visible();
+        let wanted = Window {
+            after: Some(window.after.unwrap_or(0).max(floor)),
+            ..window.clone()
+        };
+        let mut page = self.store.page(membership.chat_id(), &wanted).await?;
+        // Forwards it goes by whether there is a cursor, which the member may not have given.
+        if !window.from_end {
+            page.has_previous = window.after.is_some_and(|after| after > floor);
+        }
+        Ok(page)
+    }
+
+    /// A page of a chat's changed messages as they are now, by change, of what the member may read.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn changes(
+        &self,
+        membership: &Membership,
+        window: &Window<Seq>,
+    ) -> Result<Page<Message>, PortError> {
+        let from = membership.before_visible() + 1;
+        self.store.changes(membership.chat_id(), from, window).await
     }
 
     /// The newest message of each of these chats, which the viewer has been let into.

@@ -1,5 +1,6 @@
 //! The port through which messages are kept.
 
+use super::change::{ChangeRefusal, MessageChange};
 use super::model::Message;
 use crate::access::Denied;
 use crate::chats::model::Chat;
@@ -27,17 +28,41 @@ pub enum Append {
     Done(Box<Appended>),
     /// The sender may not write to the chat. Nothing was kept.
     Denied(Denied),
+    /// The chat has no number left ([`crate::seq::MAX`]). Nothing was kept.
+    Full,
 }
 
-/// The end of a chat.
+/// What came of changing a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Changed {
+    /// The message is as it was asked for, durably.
+    Done(Box<ChangedMessage>),
+    /// It was refused. Nothing was changed.
+    Refused(ChangeRefusal),
+}
+
+/// A message that is as it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangedMessage {
+    /// The message now.
+    pub message: Message,
+    /// Its chat as of the same commit.
+    pub chat: Chat,
+    /// False where it was so already, so that it has no new number.
+    pub is_new: bool,
+}
+
+/// The ends of a chat's lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
     /// The chat.
     pub chat_id: ChatId,
     /// The number of its newest message, 0 for none.
     pub last_seq: Seq,
-    /// See [`Chat::membership_epoch`].
-    pub membership_epoch: u32,
+    /// The number of the newest change of a message, 0 for none.
+    pub last_change_seq: Seq,
+    /// See [`Chat::applied_seq`].
+    pub applied_seq: Seq,
 }
 
 port! {
@@ -46,7 +71,10 @@ port! {
     pub trait MessageStore as "messages" with MessageStoreLayer {
         /// Gives the draft the next number of its chat and makes it durable, with the chat's
         /// `last_seq` and `active_at`. Where the sender has a message with the same
-        /// `client_message_id` in the chat, that one is the answer. The sender must be a member.
+        /// `client_message_id` in the chat, that one is the answer, also where they are no member
+        /// any more. Else the sender must be a member at that number: the system messages of the
+        /// numbers before it decide. System messages are not appended but by
+        /// [`crate::groups::GroupStore`].
         async fn append(&self, draft: &Message) -> Result<Append, PortError>;
 
         /// These messages.
@@ -54,6 +82,22 @@ port! {
 
         /// Messages of a chat by number, oldest first.
         async fn page(&self, chat: ChatId, window: &Window<Seq>) -> Result<Page<Message>, PortError>;
+
+        /// Changes a message by [`MessageChange::apply`], judged in the same commit, and gives it
+        /// the chat's next change number. What the deletion takes away is gone from the store. The
+        /// actor must be a member.
+        async fn change(&self, change: &MessageChange) -> Result<Changed, PortError>;
+
+        /// Messages of a chat from number `from` on, by the number of their latest change, oldest
+        /// first; those that were never changed are not among them. Forward windows only. What the
+        /// page holds is complete up to its last item: a change that is missing there comes, or was
+        /// superseded by one, with a greater number.
+        async fn changes(
+            &self,
+            chat: ChatId,
+            from: Seq,
+            window: &Window<Seq>,
+        ) -> Result<Page<Message>, PortError>;
 
         /// The newest message of each of these chats.
         async fn last_messages(&self, chats: &[ChatId]) -> Result<Vec<Message>, PortError>;

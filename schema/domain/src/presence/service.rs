@@ -146,11 +146,13 @@ impl PresenceService {
         if let Decision::Denied(wait) = self.limiter.check(self.typing_rule, &key).await? {
             return Err(PresenceError::TooFast(wait));
         }
-        self.access.membership(viewer, chat).await?;
+        let membership = self.access.membership(viewer, chat).await?;
+        let mseq = self.access.newest_notice(&membership).await?;
         let event = Event::Typing {
             chat_id: chat,
             user_id,
             is_typing,
+            mseq,
         };
         Ok(self.bus.publish(Topic::Chat(chat), event).await?)
     }

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use rusqlite::Connection;
-use talksy_domain::chats::{Chat, ChatStore, Member, MemberRole, ReadMark};
+use talksy_domain::chats::{Chat, ChatStore, Member, MemberFilter, MemberRole, ReadMark};
 use talksy_domain::clock::Timestamp;
 use talksy_domain::cursor::{ChatCursor, MemberCursor};
 use talksy_domain::error::PortError;
@@ -25,49 +25,58 @@ statements! {
     CHAT_OF_PAIR = concat!("SELECT ", chat_columns!(), " FROM chats WHERE id =
         (SELECT chat_id FROM direct_chats WHERE low_user_id = ?1 AND high_user_id = ?2)");
     INSERT_CHAT = concat!("INSERT INTO chats (", chat_columns!(), ")
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)");
     INSERT_PAIR = "INSERT INTO direct_chats (low_user_id, high_user_id, chat_id)
         VALUES (?1, ?2, ?3)";
     INSERT_MEMBER = concat!("INSERT INTO members (", member_columns!(), ")
-        VALUES (?1, ?2, ?3, ?4, 0, NULL)");
+        VALUES (?1, ?2, ?3, ?4, 0, NULL, 0, 1, 0, 1)");
     CHATS_OF = concat!("SELECT ", chat_columns!(), " FROM members AS mine
         CROSS JOIN chats ON id = mine.chat_id
-        WHERE mine.user_id = ?1 AND (active_at, id) < (?2, ?3)
+        WHERE mine.user_id = ?1 AND mine.left_seq IS NULL AND (active_at, id) < (?2, ?3)
         ORDER BY active_at DESC, id DESC LIMIT ?4");
     CHATS_OF_TITLED = concat!("SELECT ", chat_columns!(), " FROM members AS mine
         CROSS JOIN chats ON id = mine.chat_id
-        WHERE mine.user_id = ?1 AND (active_at, id) < (?2, ?3)
-        AND kind = 0 AND EXISTS (SELECT 1 FROM members AS other
-            CROSS JOIN users ON users.id = other.user_id
-            WHERE other.chat_id = mine.chat_id AND other.user_id <> ?1
-            AND instr(users.name_key, ?5) > 0)
+        WHERE mine.user_id = ?1 AND mine.left_seq IS NULL AND (active_at, id) < (?2, ?3)
+        AND CASE kind WHEN 0 THEN EXISTS (SELECT 1 FROM members AS other
+                CROSS JOIN users ON users.id = other.user_id
+                WHERE other.chat_id = mine.chat_id AND other.user_id <> ?1
+                AND instr(users.name_key, ?5) > 0)
+            ELSE instr(title_key, ?5) > 0 END
         ORDER BY active_at DESC, id DESC LIMIT ?4");
-    CHAT_IDS_OF = "SELECT chat_id FROM members WHERE user_id = ?1";
+    CHAT_IDS_OF = "SELECT chat_id FROM members WHERE user_id = ?1 AND left_seq IS NULL";
     MEMBERSHIPS = concat!("SELECT ", member_columns!(), " FROM rarray(?2) AS wanted
-        CROSS JOIN members ON chat_id = wanted.value AND user_id = ?1");
+        CROSS JOIN members ON chat_id = wanted.value AND user_id = ?1 AND left_seq IS NULL");
     MEMBER = concat!("SELECT ", member_columns!(), " FROM members
-        WHERE chat_id = ?1 AND user_id = ?2");
+        WHERE chat_id = ?1 AND user_id = ?2 AND left_seq IS NULL");
     MEMBERS = concat!("SELECT ", member_columns!(), " FROM members
-        WHERE chat_id = ?1 AND user_id > ?2 AND last_read_seq >= ?3
+        WHERE chat_id = ?1 AND user_id > ?2 AND left_seq IS NULL
+        AND (?3 IS NULL OR (joined_seq < ?3 AND last_read_seq >= ?3))
+        AND (?5 IS NULL OR EXISTS (SELECT 1 FROM users
+            WHERE users.id = members.user_id AND instr(name_key, ?5) > 0))
         ORDER BY user_id LIMIT ?4");
     FIRST_MEMBERS = concat!("SELECT ", member_columns!(), " FROM rarray(?1) AS wanted
         CROSS JOIN members AS m ON m.chat_id = wanted.value AND m.user_id IN
-            (SELECT f.user_id FROM members AS f WHERE f.chat_id = wanted.value
+            (SELECT f.user_id FROM members AS f WHERE f.chat_id = wanted.value AND f.left_seq IS NULL
             ORDER BY f.user_id LIMIT ?2)
         ORDER BY m.chat_id, m.user_id");
     SLOWEST_READERS = concat!("SELECT ", member_columns!(), " FROM rarray(?1) AS wanted
         CROSS JOIN members AS m ON m.chat_id = wanted.value AND m.user_id IN
-            (SELECT s.user_id FROM members AS s WHERE s.chat_id = wanted.value
+            (SELECT s.user_id FROM members AS s WHERE s.chat_id = wanted.value AND s.left_seq IS NULL
             ORDER BY s.last_read_seq, s.user_id LIMIT 2)
         ORDER BY m.chat_id, m.last_read_seq, m.user_id");
     SHARING = "SELECT wanted.value FROM rarray(?2) AS wanted
         WHERE EXISTS (SELECT 1 FROM members AS theirs
             CROSS JOIN members AS mine ON mine.chat_id = theirs.chat_id AND mine.user_id = ?1
-            WHERE theirs.user_id = wanted.value)";
-    MARK_READ = concat!("UPDATE members SET last_read_at = ?4,
+                AND mine.left_seq IS NULL
+            WHERE theirs.user_id = wanted.value AND theirs.left_seq IS NULL)";
+    MARK_READ = concat!("UPDATE members SET last_read_at = ?4, version = version + 1,
         last_read_seq = min(?3, (SELECT last_seq FROM chats WHERE id = ?1))
-        WHERE chat_id = ?1 AND user_id = ?2
+        WHERE chat_id = ?1 AND user_id = ?2 AND left_seq IS NULL
         AND last_read_seq < min(?3, (SELECT last_seq FROM chats WHERE id = ?1))
+        RETURNING ", member_columns!());
+    SET_MUTED = concat!("UPDATE members
+        SET version = version + (is_muted <> ?3), is_muted = ?3
+        WHERE chat_id = ?1 AND user_id = ?2 AND left_seq IS NULL
         RETURNING ", member_columns!());
     /// Reads no more than the messages above the mark. Comparing with the sender leaves out
     /// system messages, which have none.
@@ -75,7 +84,8 @@ statements! {
             WHERE x.chat_id = m.chat_id AND x.seq > m.last_read_seq
             AND x.sender_id <> m.user_id AND x.deleted_at IS NULL)
         FROM rarray(?2) AS wanted
-        CROSS JOIN members AS m ON m.chat_id = wanted.value AND m.user_id = ?1";
+        CROSS JOIN members AS m ON m.chat_id = wanted.value AND m.user_id = ?1
+        AND m.left_seq IS NULL";
 }
 
 #[async_trait]
@@ -151,20 +161,20 @@ impl ChatStore for SqliteStore {
     async fn members(
         &self,
         chat: ChatId,
-        read_from: Option<Seq>,
+        filter: &MemberFilter,
         window: &Window<MemberCursor>,
     ) -> Result<Page<Member>, PortError> {
         let after = match &window.after {
             Some(after) => id::bytes(after.user_id).to_vec(),
             None => FIRST_KEY.to_vec(),
         };
-        // Without a bound, also a mark that is damaged.
-        let read_from = read_from.map_or(i64::MIN, i64::from);
+        let has_read = filter.has_read;
+        let name = filter.name.as_deref().map(str::to_lowercase);
         let wanted = rows::overread(window);
         let members = self
             .read(move |conn| {
                 let chat = id::bytes(chat);
-                let values = |limit| (chat, &after, read_from, limit);
+                let values = |limit| (chat, &after, has_read, limit, &name);
                 filled(conn, MEMBERS, wanted, values, rows::member)
             })
             .await?;
@@ -228,6 +238,17 @@ impl ChatStore for SqliteStore {
         .await
     }
 
+    async fn set_muted(
+        &self,
+        chat: ChatId,
+        user: UserId,
+        is_muted: bool,
+    ) -> Result<Option<Member>, PortError> {
+        let values = (id::bytes(chat), id::bytes(user), is_muted);
+        self.write(move |conn| one(conn, SET_MUTED, values, rows::member))
+            .await
+    }
+
     async fn unread_counts(
         &self,
         user: UserId,
@@ -256,7 +277,10 @@ fn open_direct(conn: &Connection, chat: &Chat, pair: [Key; 2]) -> Result<(Chat, 
         chat.active_at.as_millis(),
         chat.last_seq,
         chat.member_count,
-        chat.membership_epoch,
+        // A title, changes and system messages are no direct chat's.
+        None::<String>,
+        0,
+        0,
     );
     change(conn, INSERT_CHAT, values)?;
     change(conn, INSERT_PAIR, (pair[0], pair[1], key))?;

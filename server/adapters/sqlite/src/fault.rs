@@ -24,6 +24,9 @@ pub(super) enum Fault {
         #[source]
         why: Why,
     },
+    /// A value cannot be written as JSON.
+    #[error("a value cannot be written as JSON")]
+    Json(#[source] serde_json::Error),
     /// A job panicked. The panic hook has reported where.
     #[error("the store's code panicked")]
     Panicked,
@@ -48,6 +51,11 @@ pub(super) enum Fault {
 pub(super) type Why = Box<dyn StdError + Send + Sync>;
 
 impl Fault {
+    /// A value cannot be written as JSON.
+    pub(super) const fn json(error: serde_json::Error) -> Self {
+        Self::Json(error)
+    }
+
     /// The row of `what` does not parse.
     pub(super) fn row(what: impl fmt::Display, why: Why) -> Self {
         Self::Row {

@@ -10,6 +10,7 @@
 
 mod chats;
 mod fault;
+mod groups;
 mod messages;
 mod migrate;
 mod open;

@@ -3,18 +3,22 @@
 use async_trait::async_trait;
 use rusqlite::Connection;
 use talksy_domain::access::Denied;
+use talksy_domain::chats::Chat;
 use talksy_domain::clock::Timestamp;
 use talksy_domain::error::PortError;
 use talksy_domain::id::{self, ChatId, MessageId};
 use talksy_domain::messages::{
-    Append, Appended, ClientMessageId, Head, Message, MessageStore, MessageText,
+    Append, Appended, ChangeRefusal, Changed, ChangedMessage, Head, Message, MessageChange,
+    MessageStore, MessageText,
 };
 use talksy_domain::page::{Page, Window};
 use talksy_domain::seq::Seq;
 
 use super::SqliteStore;
 use super::fault::Fault;
-use super::rows::{self, Key, all, change, chat_columns, filled, message_columns, one, statements};
+use super::rows::{
+    self, Key, all, chat_columns, filled, member_columns, message_columns, one, statements,
+};
 
 statements! {
     MESSAGE_OF_CLIENT_ID = concat!("SELECT ", message_columns!(), " FROM messages
@@ -22,16 +26,20 @@ statements! {
     /// Takes the chat's next number, if the sender is a member: one statement for both.
     ADVANCE = concat!("UPDATE chats SET last_seq = last_seq + 1, active_at = max(active_at, ?3)
         WHERE id = ?1
-        AND EXISTS (SELECT 1 FROM members AS m WHERE m.chat_id = ?1 AND m.user_id = ?2)
+        AND last_seq < 2147483647
+        AND EXISTS (SELECT 1 FROM members AS m
+            WHERE m.chat_id = ?1 AND m.user_id = ?2 AND m.left_seq IS NULL)
         RETURNING ", chat_columns!());
-    /// The same for a system message.
-    ADVANCE_BY_SYSTEM = concat!("UPDATE chats
-        SET last_seq = last_seq + 1, active_at = max(active_at, ?2)
-        WHERE id = ?1 RETURNING ", chat_columns!());
-    INSERT_MESSAGE = concat!("INSERT INTO messages (", message_columns!(), ")
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)");
     CHAT = concat!("SELECT ", chat_columns!(), " FROM chats WHERE id = ?1");
-    IS_MEMBER = "SELECT 1 FROM members WHERE chat_id = ?1 AND user_id = ?2";
+    MEMBER = concat!("SELECT ", member_columns!(), " FROM members
+        WHERE chat_id = ?1 AND user_id = ?2 AND left_seq IS NULL");
+    MESSAGE = concat!("SELECT ", message_columns!(), " FROM messages WHERE id = ?1");
+    CHANGE_MESSAGE = "UPDATE messages SET text = ?3, edited_at = ?4, deleted_at = ?5,
+        change_seq = ?6, content_seq = ?7 WHERE chat_id = ?1 AND seq = ?2";
+    ADVANCE_CHANGES = "UPDATE chats SET last_change_seq = ?2 WHERE id = ?1";
+    CHANGES = concat!("SELECT ", message_columns!(), " FROM messages
+        WHERE chat_id = ?1 AND change_seq > 0 AND change_seq > ?2 AND seq >= ?3
+        ORDER BY change_seq LIMIT ?4");
     MESSAGES = concat!("SELECT ", message_columns!(), " FROM rarray(?1) AS wanted
         CROSS JOIN messages ON id = wanted.value");
     PAGE_FROM_START = concat!("SELECT ", message_columns!(), " FROM messages
@@ -41,7 +49,7 @@ statements! {
     LAST_MESSAGES = concat!("SELECT ", message_columns!(), " FROM rarray(?1) AS wanted
         CROSS JOIN messages ON chat_id = wanted.value
         AND seq = (SELECT last_seq FROM chats WHERE chats.id = wanted.value)");
-    HEADS = "SELECT id, last_seq, membership_epoch FROM rarray(?1) AS wanted
+    HEADS = "SELECT id, last_seq, last_change_seq, applied_seq FROM rarray(?1) AS wanted
         CROSS JOIN chats ON id = wanted.value";
 }
 
@@ -74,6 +82,26 @@ impl MessageStore for SqliteStore {
         Ok(Page::from_overread(messages, window))
     }
 
+    async fn change(&self, change: &MessageChange) -> Result<Changed, PortError> {
+        let change = change.clone();
+        self.write(move |conn| change_message(conn, &change)).await
+    }
+
+    async fn changes(
+        &self,
+        chat: ChatId,
+        from: Seq,
+        window: &Window<Seq>,
+    ) -> Result<Page<Message>, PortError> {
+        let (chat, wanted) = (id::bytes(chat), rows::overread(window));
+        let after = window.after.unwrap_or(0);
+        let values = move |limit| (chat, after, from, limit);
+        let messages = self
+            .read(move |conn| filled(conn, CHANGES, wanted, values, rows::message))
+            .await?;
+        Ok(Page::from_overread(messages, window))
+    }
+
     async fn last_messages(&self, chats: &[ChatId]) -> Result<Vec<Message>, PortError> {
         let keys = rows::keys(chats, id::bytes);
         self.read(move |conn| all(conn, LAST_MESSAGES, [rows::list(&keys)], rows::message))
@@ -87,7 +115,8 @@ impl MessageStore for SqliteStore {
                 Ok(Head {
                     chat_id: id::from_bytes(row.get(0)?),
                     last_seq: row.get(1)?,
-                    membership_epoch: row.get(2)?,
+                    last_change_seq: row.get(2)?,
+                    applied_seq: row.get(3)?,
                 })
             })
         })
@@ -98,46 +127,30 @@ impl MessageStore for SqliteStore {
 /// The hot path: up to three statements, each a descent of one or two B-trees.
 fn append(conn: &Connection, draft: &Message) -> Result<Append, Fault> {
     let chat_key = id::bytes(draft.chat_id);
-    let sender = draft.sender_id.map(id::bytes);
-    if let (Some(sender), Some(own_id)) = (sender, &draft.client_message_id) {
+    // System messages are made where groups are changed.
+    let Some(sender) = draft.sender_id.map(id::bytes) else {
+        return Ok(Append::Denied(Denied::NotMember));
+    };
+    if let Some(own_id) = &draft.client_message_id {
         let values = (chat_key, sender, own_id.as_str());
         if let Some(message) = one(conn, MESSAGE_OF_CLIENT_ID, values, rows::message)? {
-            return repeat(conn, chat_key, sender, message);
+            return repeat(conn, chat_key, message);
         }
     }
-    let now = draft.created_at.as_millis();
-    let advanced = match sender {
-        Some(sender) => one(conn, ADVANCE, (chat_key, sender, now), rows::chat)?,
-        None => one(conn, ADVANCE_BY_SYSTEM, (chat_key, now), rows::chat)?,
-    };
-    let Some(chat) = advanced else {
-        let exists = one(conn, CHAT, [chat_key], rows::chat)?.is_some();
-        return Ok(if exists {
-            Append::Denied(Denied::NotMember)
-        } else {
-            Append::Denied(Denied::NoChat)
+    let values = (chat_key, sender, draft.created_at.as_millis());
+    let Some(chat) = one(conn, ADVANCE, values, rows::chat)? else {
+        return Ok(match one(conn, CHAT, [chat_key], rows::chat)? {
+            None => Append::Denied(Denied::NoChat),
+            Some(_) if one(conn, MEMBER, (chat_key, sender), |_| Ok(()))?.is_some() => Append::Full,
+            Some(_) => Append::Denied(Denied::NotMember),
         });
     };
     let message = Message {
         seq: chat.last_seq,
+        mseq: chat.applied_seq,
         ..draft.clone()
     };
-    let values = (
-        chat_key,
-        message.seq,
-        id::bytes(message.id),
-        rows::message_kind(message.kind),
-        sender,
-        now,
-        message.edited_at.map(Timestamp::as_millis),
-        message.deleted_at.map(Timestamp::as_millis),
-        message
-            .client_message_id
-            .as_ref()
-            .map(ClientMessageId::as_str),
-        message.text.as_ref().map(MessageText::as_str),
-    );
-    change(conn, INSERT_MESSAGE, values)?;
+    rows::insert_message(conn, &message)?;
     Ok(Append::Done(Box::new(Appended {
         message,
         chat,
@@ -145,22 +158,61 @@ fn append(conn: &Connection, draft: &Message) -> Result<Append, Fault> {
     })))
 }
 
-/// Answers a retry with the message that the first attempt has made.
-fn repeat(
-    conn: &Connection,
-    chat_key: Key,
-    sender: Key,
-    message: Message,
-) -> Result<Append, Fault> {
+/// Answers a retry with the message that the first attempt has made, also where the sender is no
+/// member any more.
+fn repeat(conn: &Connection, chat_key: Key, message: Message) -> Result<Append, Fault> {
     let Some(chat) = one(conn, CHAT, [chat_key], rows::chat)? else {
         return Ok(Append::Denied(Denied::NoChat));
     };
-    if one(conn, IS_MEMBER, (chat_key, sender), |_| Ok(()))?.is_none() {
-        return Ok(Append::Denied(Denied::NotMember));
-    }
     Ok(Append::Done(Box::new(Appended {
         message,
         chat,
         is_duplicate: true,
+    })))
+}
+
+fn change_message(conn: &Connection, change: &MessageChange) -> Result<Changed, Fault> {
+    let chat_key = id::bytes(change.chat_id);
+    let Some(chat) = one(conn, CHAT, [chat_key], rows::chat)? else {
+        return Ok(Changed::Refused(Denied::NoChat.into()));
+    };
+    let who = (chat_key, id::bytes(change.actor_id));
+    let Some(actor) = one(conn, MEMBER, who, rows::member)? else {
+        return Ok(Changed::Refused(Denied::NotMember.into()));
+    };
+    let Some(message) = one(conn, MESSAGE, [id::bytes(change.message_id)], rows::message)? else {
+        return Ok(Changed::Refused(ChangeRefusal::NoMessage));
+    };
+    let number = chat.last_change_seq.saturating_add(1);
+    let changed = match change.apply(&message, chat.kind, &actor, number) {
+        Err(refusal) => return Ok(Changed::Refused(refusal)),
+        Ok(None) => {
+            let (is_new, chat) = (false, chat);
+            return Ok(Changed::Done(Box::new(ChangedMessage {
+                message,
+                chat,
+                is_new,
+            })));
+        }
+        Ok(Some(changed)) => changed,
+    };
+    let values = (
+        chat_key,
+        changed.seq,
+        changed.text.as_ref().map(MessageText::as_str),
+        changed.edited_at.map(Timestamp::as_millis),
+        changed.deleted_at.map(Timestamp::as_millis),
+        changed.change_seq,
+        changed.content_seq,
+    );
+    rows::change(conn, CHANGE_MESSAGE, values)?;
+    rows::change(conn, ADVANCE_CHANGES, (chat_key, number))?;
+    Ok(Changed::Done(Box::new(ChangedMessage {
+        message: changed,
+        chat: Chat {
+            last_change_seq: number,
+            ..chat
+        },
+        is_new: true,
     })))
 }

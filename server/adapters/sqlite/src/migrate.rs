@@ -9,7 +9,10 @@ use super::OpenError;
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"Tlks");
 
 /// Migration `n` leads from version `n` to `n + 1`. Those that were released never change.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_initial.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_initial.sql"),
+    include_str!("migrations/0002_lines.sql"),
+];
 
 /// Checks that this binary may use the file. Changes nothing.
 pub(super) fn check(conn: &Connection) -> Result<(), OpenError> {

@@ -5,15 +5,16 @@
 use std::rc::Rc;
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension as _, Params, Row};
+use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 use talksy_domain::auth::Session;
-use talksy_domain::chats::{Chat, ChatKind, Member, MemberRole};
+use talksy_domain::chats::{Chat, ChatKind, ChatTitle, Member, MemberRole};
 use talksy_domain::clock::Timestamp;
 use talksy_domain::damage::{self, or_stand_in};
 use talksy_domain::id::{self, ChatId, MessageId, SessionId, UserId};
 use talksy_domain::mail::EmailAddress;
-use talksy_domain::messages::{ClientMessageId, Message, MessageKind, MessageText};
+use talksy_domain::messages::{ClientMessageId, Fingerprint, Message, MessageKind, MessageText};
 use talksy_domain::page::Window;
+use talksy_domain::seq::Seq;
 use talksy_domain::users::{About, DisplayName, User};
 
 use super::fault::{Fault, Why};
@@ -50,7 +51,7 @@ pub(super) use session_columns;
 /// What [`chat`] reads.
 macro_rules! chat_columns {
     () => {
-        "id, kind, created_at, active_at, last_seq, member_count, membership_epoch"
+        "id, kind, created_at, active_at, last_seq, member_count, title, last_change_seq, applied_seq"
     };
 }
 pub(super) use chat_columns;
@@ -58,7 +59,7 @@ pub(super) use chat_columns;
 /// What [`member`] reads.
 macro_rules! member_columns {
     () => {
-        "chat_id, user_id, role, joined_at, last_read_seq, last_read_at"
+        "chat_id, user_id, role, joined_at, last_read_seq, last_read_at, joined_seq, visible_from_seq, is_muted, version"
     };
 }
 pub(super) use member_columns;
@@ -66,7 +67,7 @@ pub(super) use member_columns;
 /// What [`message`] reads.
 macro_rules! message_columns {
     () => {
-        "chat_id, seq, id, kind, sender_id, created_at, edited_at, deleted_at, client_message_id, text"
+        "chat_id, seq, id, kind, sender_id, created_at, edited_at, deleted_at, client_message_id, text, mseq, change_seq, content_seq, notice, fingerprint"
     };
 }
 pub(super) use message_columns;
@@ -223,7 +224,14 @@ pub(super) fn chat(row: &Row<'_>) -> Result<Chat, Fault> {
             active_at: time(row, 3)?,
             last_seq: row.get(4)?,
             member_count: row.get(5)?,
-            membership_epoch: row.get(6)?,
+            title: or_stand_in(
+                text(row, 6)?.map(ChatTitle::try_from).transpose(),
+                || format!("chat {chat_id}"),
+                "title",
+                || None,
+            ),
+            last_change_seq: row.get(7)?,
+            applied_seq: row.get(8)?,
         })
     };
     parse().map_err(|why| Fault::row(format_args!("chat {chat_id}"), why))
@@ -257,6 +265,11 @@ pub(super) fn member(row: &Row<'_>) -> Result<Member, Fault> {
             joined_at: time(row, 3)?,
             last_read_seq: or_stand_in(row.get(4), record, "last_read_seq", || 0),
             last_read_at: some_time(row, 5)?,
+            joined_seq: or_stand_in(row.get(6), record, "joined_seq", || 0),
+            // Nothing rather than too much.
+            visible_from_seq: or_stand_in(row.get(7), record, "visible_from_seq", || Seq::MAX),
+            is_muted: or_stand_in(row.get(8), record, "is_muted", || false),
+            version: or_stand_in(row.get(9), record, "version", || 1),
         })
     };
     parse().map_err(|why| Fault::row(format_args!("member {user_id} of {chat_id}"), why))
@@ -269,6 +282,38 @@ pub(super) fn member_role(role: MemberRole) -> i64 {
         MemberRole::Admin => 1,
         MemberRole::Member => 2,
     }
+}
+
+/// Keeps a numbered message.
+pub(super) fn insert_message(conn: &Connection, message: &Message) -> Result<(), Fault> {
+    const INSERT: &str = concat!(
+        "INSERT INTO messages (",
+        message_columns!(),
+        ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)"
+    );
+    let notice = message.notice.as_ref().map(serde_json::to_string);
+    let values = params![
+        id::bytes(message.chat_id),
+        message.seq,
+        id::bytes(message.id),
+        message_kind(message.kind),
+        message.sender_id.map(id::bytes),
+        message.created_at.as_millis(),
+        message.edited_at.map(Timestamp::as_millis),
+        message.deleted_at.map(Timestamp::as_millis),
+        message
+            .client_message_id
+            .as_ref()
+            .map(ClientMessageId::as_str),
+        message.text.as_ref().map(MessageText::as_str),
+        message.mseq,
+        message.change_seq,
+        message.content_seq,
+        notice.transpose().map_err(Fault::json)?,
+        message.fingerprint.map(|print| print.0),
+    ];
+    change(conn, INSERT, values)?;
+    Ok(())
 }
 
 /// A message. Its place in the chat is all that it needs: a hole in the numbers would hold up
@@ -289,7 +334,9 @@ pub(super) fn message(row: &Row<'_>) -> Result<Message, Fault> {
         };
         let sender = row.get::<_, Option<Key>>(4);
         let client_message_id = text(row, 8)?.map(ClientMessageId::try_from).transpose();
+        let notice = text(row, 13)?.map(|json| serde_json::from_str(&json));
         let text = text(row, 9)?.map(MessageText::try_from).transpose();
+        let fingerprint = row.get::<_, Option<[u8; 8]>>(14);
         Ok(Message {
             chat_id: id::from_bytes(row.get(0)?),
             seq: row.get(1)?,
@@ -301,6 +348,11 @@ pub(super) fn message(row: &Row<'_>) -> Result<Message, Fault> {
             deleted_at: some_time(row, 7)?,
             client_message_id: or_stand_in(client_message_id, record, "client_message_id", || None),
             text: or_stand_in(text, record, "text", || None),
+            mseq: or_stand_in(row.get(10), record, "mseq", || 0),
+            change_seq: or_stand_in(row.get(11), record, "change_seq", || 0),
+            content_seq: or_stand_in(row.get(12), record, "content_seq", || 0),
+            notice: or_stand_in(notice.transpose(), record, "notice", || None),
+            fingerprint: or_stand_in(fingerprint, record, "fingerprint", || None).map(Fingerprint),
         })
     };
     parse().map_err(|why| Fault::row(record(), why))

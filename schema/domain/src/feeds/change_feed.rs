@@ -1,0 +1,224 @@
+//! Every changed message of a chat as it is now, in the order of the changes, over a bus that
+//! loses, doubles and reorders.
+//!
+//! A message keeps the number of its latest change only, so that the line has gaps where a change
+//! was superseded by a later one of the same message. What comes from the bus is delivered where
+//! it is the next number; else the store is read, whose rows only ever move to greater numbers: a
+//! page of it leaves out nothing up to its last row. So the feed's place is the greatest number
+//! that it has received, and never a head that it read elsewhere.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use metrics::counter;
+use tokio::time::Instant;
+
+use super::chat_subscription::ChatSubscription;
+use super::error::FeedError;
+use super::feed::Feed;
+use super::message_feed::head_at;
+use super::retry::retry_unavailable;
+use crate::cursor::MessageCursor;
+use crate::events::event::{Event, Published};
+use crate::events::hub::Signal;
+use crate::messages::model::Message;
+use crate::metrics::{GAP_REPAIRS, RESYNCS};
+use crate::seq::Seq;
+
+/// How many early changes wait for a gap to fill before the store is read at once.
+const MAX_EARLY: usize = 128;
+
+/// The changed messages of one chat for one subscriber.
+pub struct ChangeFeed {
+    subscription: ChatSubscription,
+    /// The number of the last change that was received.
+    place: Seq,
+    /// Up to here the line is known to go; what was not received of it is in the store.
+    known_head: Seq,
+    /// Received, in order, and not delivered yet.
+    ready: VecDeque<Message>,
+    /// Came early.
+    early: BTreeMap<Seq, Message>,
+    /// Since when an early change waits.
+    gap_since: Option<Instant>,
+    /// Since when the store does not have what it should.
+    missing_since: Option<Instant>,
+    /// Messages below this one are hidden from the subscriber.
+    visible_from: Seq,
+    /// The place on the line of messages that cursors of this feed repeat.
+    seq: Seq,
+}
+
+/// A changed message and the place behind its change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangeItem {
+    /// The message now.
+    pub message: Message,
+    /// The place.
+    pub cursor: MessageCursor,
+}
+
+impl Feed for ChangeFeed {
+    type Item = ChangeItem;
+
+    async fn next(&mut self) -> Result<ChangeItem, FeedError> {
+        loop {
+            if let Some(message) = self.ready.pop_front() {
+                if message.seq < self.visible_from {
+                    continue;
+                }
+                let cursor = MessageCursor {
+                    chat_id: message.chat_id,
+                    seq: self.seq,
+                    change_seq: Some(message.change_seq),
+                };
+                return Ok(ChangeItem { message, cursor });
+            }
+            if self.place < self.known_head {
+                self.read_on().await?;
+                continue;
+            }
+            match self.wait().await? {
+                Some(Signal::Event(event)) => self.take(&event),
+                Some(Signal::Interrupted) => self.catch_up().await?,
+                // The wait was over: for a gap to fill by itself, or for the heartbeat.
+                None => match self.early.last_key_value() {
+                    Some((&last, _)) => self.repair(last),
+                    None => self.catch_up().await?,
+                },
+            }
+        }
+    }
+}
+
+impl ChangeFeed {
+    pub(super) async fn open(
+        mut subscription: ChatSubscription,
+        after: Option<MessageCursor>,
+    ) -> Result<Self, FeedError> {
+        // A cursor that says nothing of changes stands before all of them.
+        let after = after.map(|cursor| (cursor.seq, cursor.change_seq.unwrap_or(0)));
+        let head = match after {
+            None => subscription.head().await?,
+            Some((_, place)) => head_at(&subscription, |head| head.last_change_seq, place).await?,
+        };
+        let membership = subscription.membership().await?;
+        subscription.confirm(head.applied_seq).await?;
+        let (seq, place) = after.unwrap_or((head.last_seq, head.last_change_seq));
+        let limit = subscription.context.policy.replay_limit;
+        if head.last_change_seq.saturating_sub(place) > limit {
+            counter!(RESYNCS).increment(1);
+            return Err(FeedError::ResyncRequired(limit));
+        }
+        Ok(Self {
+            subscription,
+            place,
+            known_head: head.last_change_seq,
+            ready: VecDeque::new(),
+            early: BTreeMap::new(),
+            gap_since: None,
+            missing_since: None,
+            visible_from: membership.member().visible_from_seq,
+            seq,
+        })
+    }
+
+    /// Waits for a signal; `None` when the time is up.
+    async fn wait(&mut self) -> Result<Option<Signal>, FeedError> {
+        let policy = self.subscription.context.policy;
+        let timeout = if self.early.is_empty() {
+            policy.heartbeat
+        } else {
+            let since = *self.gap_since.get_or_insert_with(Instant::now);
+            policy.reorder_grace.saturating_sub(since.elapsed())
+        };
+        match tokio::time::timeout(timeout, self.subscription.signal()).await {
+            Ok(signal) => signal.map(Some),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Takes an event from the bus.
+    fn take(&mut self, event: &Published) {
+        let Event::MessageChanged { message, .. } = &event.event else {
+            return;
+        };
+        if message.change_seq > self.place {
+            self.early.insert(message.change_seq, message.clone());
+        }
+        self.take_due();
+        match self.early.last_key_value() {
+            None => self.gap_since = None,
+            Some((&last, _)) if self.early.len() > MAX_EARLY => self.repair(last),
+            Some(_) => {
+                self.gap_since.get_or_insert_with(Instant::now);
+            }
+        }
+    }
+
+    /// Takes the early changes whose turn has come, and drops those whose turn is over.
+    fn take_due(&mut self) {
+        while let Some(entry) = self.early.first_entry()
+            && *entry.key() <= self.place.saturating_add(1)
+        {
+            let (number, message) = entry.remove_entry();
+            if number > self.place {
+                self.place = number;
+                self.ready.push_back(message);
+            }
+        }
+    }
+
+    /// Has the gap before an early change read from the store.
+    fn repair(&mut self, early: Seq) {
+        counter!(GAP_REPAIRS, "found_by" => "event").increment(1);
+        self.known_head = self.known_head.max(early);
+    }
+
+    /// Compares with the store after something may have been missed.
+    async fn catch_up(&mut self) -> Result<(), FeedError> {
+        let head = retry_unavailable!(self.subscription.head())?;
+        self.subscription.confirm(head.applied_seq).await?;
+        let limit = self.subscription.context.policy.replay_limit;
+        if head.last_change_seq.saturating_sub(self.place) > limit {
+            counter!(RESYNCS).increment(1);
+            return Err(FeedError::ResyncRequired(limit));
+        }
+        if head.last_change_seq > self.place {
+            counter!(GAP_REPAIRS, "found_by" => "head").increment(1);
+        }
+        self.known_head = self.known_head.max(head.last_change_seq);
+        Ok(())
+    }
+
+    /// Reads the next page of what the bus did not bring.
+    async fn read_on(&mut self) -> Result<(), FeedError> {
+        let (context, chat) = (&self.subscription.context, self.subscription.chat);
+        let page = retry_unavailable!(context.changes(chat, self.place))?;
+        if page.items.is_empty() {
+            // The store lags behind what it has told, or has lost it: give it a moment.
+            let since = *self.missing_since.get_or_insert_with(Instant::now);
+            if since.elapsed() > context.policy.ahead_grace {
+                counter!(RESYNCS).increment(1);
+                return Err(FeedError::LineBroken);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            return Ok(());
+        }
+        self.missing_since = None;
+        // Behind the rows: whoever was removed before one of them was made is known to be.
+        let head = retry_unavailable!(self.subscription.head())?;
+        self.subscription.confirm(head.applied_seq).await?;
+        for message in page.items {
+            if message.change_seq > self.place {
+                self.place = message.change_seq;
+                self.ready.push_back(message);
+            }
+        }
+        self.take_due();
+        if self.early.is_empty() {
+            self.gap_since = None;
+        }
+        Ok(())
+    }
+}

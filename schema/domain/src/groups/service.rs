@@ -1,0 +1,271 @@
+//! Making and changing groups.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::model::{ClientChatId, GroupAction, GroupChange, MAX_SUBJECTS, NewGroup};
+use super::rules::GroupRefusal;
+use super::store::{GroupOutcome, GroupStore};
+use crate::access::{Access, AccessError, Denied};
+use crate::chats::model::{Chat, ChatTitle, MemberRole};
+use crate::clock::Clock;
+use crate::error::{ApiError, ErrorCode, Invalid, PortError, service_error};
+use crate::events::bus::Bus;
+use crate::events::event::{Event, Topic};
+use crate::events::publish::announce;
+use crate::id::{ChatId, IdGenerator, UserId};
+use crate::limits::{Decision, RateLimiter, Rule};
+use crate::messages::notice::HistoryFrom;
+use crate::viewer::Viewer;
+
+/// Why a group was refused.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum GroupError {
+    /// An argument breaks a rule.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// The viewer may not, or the group would break a rule.
+    #[error(transparent)]
+    Refused(#[from] GroupRefusal),
+    /// A user who is to be added does not exist: the argument, and the place in it.
+    #[error("There is no such user.")]
+    NoUser(&'static str, usize),
+    /// Too many groups were made.
+    #[error("You start chats too quickly. Wait a little.")]
+    TooFast(std::time::Duration),
+    /// A port failed.
+    #[error(transparent)]
+    Port(#[from] PortError),
+}
+
+impl GroupError {
+    fn api_error(&self) -> ApiError {
+        match self {
+            Self::Invalid(invalid) => invalid.into(),
+            Self::Refused(refusal) => (*refusal).into(),
+            Self::NoUser(field, place) => ApiError::new(ErrorCode::NotFound, self.to_string())
+                .field(format!("{field}.{place}")),
+            Self::TooFast(wait) => {
+                ApiError::new(ErrorCode::RateLimited, self.to_string()).retry_after(*wait)
+            }
+            Self::Port(error) => error.into(),
+        }
+    }
+}
+
+service_error!(GroupError);
+
+/// Rules of groups.
+pub struct GroupService {
+    /// The groups.
+    pub(crate) store: Arc<dyn GroupStore>,
+    /// Who may do what.
+    pub(crate) access: Arc<Access>,
+    /// Where changes are published.
+    pub(crate) bus: Arc<dyn Bus>,
+    /// Holds back who makes groups too quickly.
+    pub(crate) limiter: Arc<dyn RateLimiter>,
+    /// How quickly one may start chats.
+    pub(crate) start_rule: Rule,
+    /// The most members of a group.
+    pub(crate) max_members: u32,
+    /// Time.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// New ids.
+    pub(crate) ids: IdGenerator,
+}
+
+impl GroupService {
+    /// Makes a group of the viewer, who owns it, and of `members`. A retry with the same
+    /// `client_chat_id` answers with the first group.
+    ///
+    /// # Errors
+    /// Where a member does not exist, is named twice or there are too many.
+    pub async fn create(
+        &self,
+        viewer: &Viewer,
+        title: ChatTitle,
+        members: Vec<UserId>,
+        client_chat_id: Option<ClientChatId>,
+    ) -> Result<Chat, GroupError> {
+        check_users("memberIds", &members)?;
+        if members.len() >= self.max_members as usize {
+            return Err(GroupRefusal::TooManyMembers(self.max_members).into());
+        }
+        let key = viewer.user_id.to_string();
+        if let Decision::Denied(wait) = self.limiter.check(self.start_rule, &key).await? {
+            return Err(GroupError::TooFast(wait));
+        }
+        self.check_existence(viewer, "memberIds", &members).await?;
+        let is_other = |user: &UserId| *user != viewer.user_id;
+        let group = NewGroup {
+            chat_id: self.ids.next(),
+            message_id: self.ids.next(),
+            creator_id: viewer.user_id,
+            member_ids: members.into_iter().filter(is_other).collect(),
+            title,
+            client_chat_id,
+            at: self.clock.now(),
+        };
+        let outcome = self.store.create_group(&group).await?;
+        self.conclude(outcome).await
+    }
+
+    /// Gives the group another title.
+    ///
+    /// # Errors
+    /// [`GroupRefusal`].
+    pub async fn rename(
+        &self,
+        viewer: &Viewer,
+        chat: ChatId,
+        title: ChatTitle,
+    ) -> Result<Chat, GroupError> {
+        self.change(viewer, chat, GroupAction::Rename(title)).await
+    }
+
+    /// Makes users members, all or none.
+    ///
+    /// # Errors
+    /// Where a user does not exist or is named twice, there are none or too many, and
+    /// [`GroupRefusal`].
+    pub async fn add(
+        &self,
+        viewer: &Viewer,
+        chat: ChatId,
+        users: Vec<UserId>,
+        history: HistoryFrom,
+    ) -> Result<Chat, GroupError> {
+        if users.is_empty() {
+            return Err(Invalid::new("userIds", "must name at least one user").into());
+        }
+        check_users("userIds", &users)?;
+        // A stranger is not told who exists.
+        match self.access.membership(viewer, chat).await {
+            Ok(_) => {}
+            Err(AccessError::Denied(denied)) => return Err(GroupRefusal::from(denied).into()),
+            Err(AccessError::Port(error)) => return Err(error.into()),
+        }
+        self.check_existence(viewer, "userIds", &users).await?;
+        let action = GroupAction::Add { users, history };
+        self.change(viewer, chat, action).await
+    }
+
+    /// Ends a membership. One that has ended is no error.
+    ///
+    /// # Errors
+    /// [`GroupRefusal`].
+    pub async fn remove(
+        &self,
+        viewer: &Viewer,
+        chat: ChatId,
+        user: UserId,
+    ) -> Result<Chat, GroupError> {
+        self.change(viewer, chat, GroupAction::Remove(user)).await
+    }
+
+    /// Ends the viewer's own membership. One that has ended is no error.
+    ///
+    /// # Errors
+    /// [`GroupRefusal`], where the chat is no group or there is none.
+    pub async fn leave(&self, viewer: &Viewer, chat: ChatId) -> Result<(), GroupError> {
+        match self.change(viewer, chat, GroupAction::Leave).await {
+            Ok(_) | Err(GroupError::Refused(GroupRefusal::Denied(Denied::NotMember))) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gives a member another role.
+    ///
+    /// # Errors
+    /// [`GroupRefusal`].
+    pub async fn set_role(
+        &self,
+        viewer: &Viewer,
+        chat: ChatId,
+        user: UserId,
+        role: MemberRole,
+    ) -> Result<Chat, GroupError> {
+        let action = GroupAction::SetRole { user, role };
+        self.change(viewer, chat, action).await
+    }
+
+    async fn check_existence(
+        &self,
+        viewer: &Viewer,
+        field: &'static str,
+        users: &[UserId],
+    ) -> Result<(), GroupError> {
+        match self.access.contacts(viewer, users).await? {
+            Ok(_) => Ok(()),
+            Err(place) => Err(GroupError::NoUser(field, place)),
+        }
+    }
+
+    async fn change(
+        &self,
+        viewer: &Viewer,
+        chat_id: ChatId,
+        action: GroupAction,
+    ) -> Result<Chat, GroupError> {
+        let change = GroupChange {
+            message_id: self.ids.next(),
+            chat_id,
+            actor_id: viewer.user_id,
+            at: self.clock.now(),
+            max_members: self.max_members,
+            action,
+        };
+        let outcome = self.store.change_group(&change).await?;
+        self.conclude(outcome).await
+    }
+
+    /// Publishes what was committed.
+    async fn conclude(&self, outcome: GroupOutcome) -> Result<Chat, GroupError> {
+        let (chat, message) = match outcome {
+            GroupOutcome::Done { chat, message } => (*chat, message),
+            GroupOutcome::Refused(refusal) => return Err(refusal.into()),
+        };
+        let Some(message) = message else {
+            return Ok(chat);
+        };
+        if let Some(notice) = &message.notice {
+            for user in notice.joining() {
+                let joined = Event::ChatJoined { chat_id: chat.id };
+                announce(&*self.bus, Topic::User(user), joined).await;
+            }
+            for user in notice.leaving() {
+                let left = Event::ChatLeft {
+                    chat_id: chat.id,
+                    left_seq: message.seq,
+                };
+                announce(&*self.bus, Topic::User(user), left).await;
+            }
+        }
+        let event = Event::MessageAdded { message: *message };
+        announce(&*self.bus, Topic::Chat(chat.id), event).await;
+        Ok(chat)
+    }
+}
+
+/// At most [`MAX_SUBJECTS`], each once.
+fn check_users(field: &'static str, users: &[UserId]) -> Result<(), Invalid> {
+    if users.len() > MAX_SUBJECTS {
+        let rule = format!("must name at most {MAX_SUBJECTS} users");
+        return Err(Invalid::new(field, rule));
+    }
+    let mut seen = HashSet::with_capacity(users.len());
+    match users.iter().position(|user| !seen.insert(*user)) {
+        Some(place) => Err(Invalid::new(
+            format!("{field}.{place}"),
+            "must not name a user a second time",
+        )),
+        None => Ok(()),
+    }
+}
+
+impl From<Denied> for GroupError {
+    fn from(denied: Denied) -> Self {
+        Self::Refused(denied.into())
+    }
+}

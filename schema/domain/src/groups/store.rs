@@ -1,0 +1,36 @@
+//! The port through which groups are made and changed.
+
+use super::model::{GroupChange, NewGroup};
+use super::rules::GroupRefusal;
+use crate::chats::model::Chat;
+use crate::error::PortError;
+use crate::messages::model::Message;
+use crate::port::port;
+
+/// What came of asking for a group or a change of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GroupOutcome {
+    /// It is as it was asked for, durably.
+    Done {
+        /// The chat as of the same commit.
+        chat: Box<Chat>,
+        /// The system message; `None` where it was so already.
+        message: Option<Box<Message>>,
+    },
+    /// It was refused. Nothing was changed.
+    Refused(GroupRefusal),
+}
+
+port! {
+    /// Makes and changes groups. Each method is atomic on its own: it appends one system message,
+    /// or nothing, and what the store keeps of members, title and member count follows it.
+    pub trait GroupStore as "groups" with GroupStoreLayer {
+        /// Makes the group with its first message and its members. Where the creator has made one
+        /// under the same `client_chat_id`, that one is the answer.
+        async fn create_group(&self, group: &NewGroup) -> Result<GroupOutcome, PortError>;
+
+        /// Changes the group by [`GroupChange::decide`], judged at the number that the system
+        /// message gets.
+        async fn change_group(&self, change: &GroupChange) -> Result<GroupOutcome, PortError>;
+    }
+}
