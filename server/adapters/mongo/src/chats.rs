@@ -75,10 +75,10 @@ impl ChatStore for MongoStore {
     async fn members(
         &self,
         chat: ChatId,
-        read_from: Option<Seq>,
+        filter: &talksy_domain::chats::MemberFilter,
         window: &Window<MemberCursor>,
     ) -> Result<Page<Member>, PortError> {
-        Ok(members::page(&self.call(), chat, read_from, window).await?)
+        Ok(members::page(&self.call(), chat, filter.has_read, window).await?)
     }
 
     async fn first_members(
@@ -107,6 +107,10 @@ impl ChatStore for MongoStore {
         now: Timestamp,
     ) -> Result<Option<ReadMark>, PortError> {
         Ok(members::mark_read(&self.call(), chat, user, seq, now).await?)
+    }
+
+    async fn set_muted(&self, _: ChatId, _: UserId, _: bool) -> Result<Option<Member>, PortError> {
+        Err(PortError::unavailable("store", "not yet"))
     }
 
     async fn unread_counts(

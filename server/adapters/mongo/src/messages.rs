@@ -51,6 +51,22 @@ impl MessageStore for MongoStore {
         Ok(Page::from_overread(messages, window))
     }
 
+    async fn change(
+        &self,
+        _: &talksy_domain::messages::MessageChange,
+    ) -> Result<talksy_domain::messages::Changed, PortError> {
+        Err(PortError::unavailable("store", "not yet"))
+    }
+
+    async fn changes(
+        &self,
+        _: ChatId,
+        _: Seq,
+        _: &Window<Seq>,
+    ) -> Result<Page<Message>, PortError> {
+        Err(PortError::unavailable("store", "not yet"))
+    }
+
     /// Reads the message at each chat's end and what lies above it, which is nearly always one
     /// message a chat.
     async fn last_messages(&self, chats: &[ChatId]) -> Result<Vec<Message>, PortError> {
@@ -88,8 +104,26 @@ impl MessageStore for MongoStore {
         let head = |chat: &talksy_domain::chats::Chat| Head {
             chat_id: chat.id,
             last_seq: chat.last_seq,
-            membership_epoch: chat.membership_epoch,
+            last_change_seq: chat.last_change_seq,
+            applied_seq: chat.applied_seq,
         };
         Ok(chats.iter().map(head).collect())
+    }
+}
+
+#[async_trait]
+impl talksy_domain::groups::GroupStore for MongoStore {
+    async fn create_group(
+        &self,
+        _: &talksy_domain::groups::NewGroup,
+    ) -> Result<talksy_domain::groups::GroupOutcome, PortError> {
+        Err(PortError::unavailable("store", "not yet"))
+    }
+
+    async fn change_group(
+        &self,
+        _: &talksy_domain::groups::GroupChange,
+    ) -> Result<talksy_domain::groups::GroupOutcome, PortError> {
+        Err(PortError::unavailable("store", "not yet"))
     }
 }

@@ -61,7 +61,7 @@ impl ChatDocument {
             active_at: date(chat.active_at),
             last_seq: chat.last_seq,
             member_count: chat.member_count,
-            membership_epoch: chat.membership_epoch,
+            membership_epoch: 1,
             ready: false,
         }
     }
@@ -97,7 +97,9 @@ impl Stored for ChatDocument {
             active_at: instant(self.active_at),
             last_seq: self.last_seq,
             member_count: self.member_count,
-            membership_epoch: self.membership_epoch,
+            title: None,
+            last_change_seq: 0,
+            applied_seq: 0,
         };
         Ok(KeptChat {
             chat,
@@ -200,6 +202,10 @@ impl Stored for MemberDocument {
             joined_at: instant(self.joined_at),
             last_read_seq: self.last_read_seq,
             last_read_at: self.last_read_at.map(instant),
+            joined_seq: 0,
+            visible_from_seq: 1,
+            is_muted: false,
+            version: 1,
         })
     }
 
@@ -213,6 +219,10 @@ impl Stored for MemberDocument {
             joined_at: some_instant(raw, "joinedAt"),
             last_read_seq: field(raw, "lastReadSeq").unwrap_or_default(),
             last_read_at: field(raw, "lastReadAt").map(instant),
+            joined_seq: 0,
+            visible_from_seq: 1,
+            is_muted: false,
+            version: 1,
         })
     }
 }
