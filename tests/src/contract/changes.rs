@@ -70,7 +70,10 @@ async fn all_changes(stores: &Stores, chat: ChatId, size: usize) -> Vec<Message>
 /// up to the head were given.
 async fn agree(stores: &Stores, chat: ChatId, changes: u32) {
     let line = all_changes(stores, chat, 3).await;
-    assert!(line.windows(2).all(|two| two[0].change_seq < two[1].change_seq));
+    assert!(
+        line.windows(2)
+            .all(|two| two[0].change_seq < two[1].change_seq)
+    );
     let mut changed = stores.all_messages(chat).await;
     changed.retain(|message| message.change_seq > 0);
     changed.sort_by_key(|message| message.change_seq);
@@ -124,30 +127,41 @@ pub async fn an_edit_of_what_was_changed_meanwhile_is_refused(stores: &Stores) {
     ask(stores, &sent[0], &ada, edit("better")).await.unwrap();
     let outdated = ask(stores, &sent[0], &ada, edit_of("worse", Some(0))).await;
     assert_eq!(outdated.unwrap_err(), ChangeRefusal::Outdated);
-    ask(stores, &sent[0], &ada, edit_of("best", Some(1))).await.unwrap();
+    ask(stores, &sent[0], &ada, edit_of("best", Some(1)))
+        .await
+        .unwrap();
     // Changes of other messages do not matter.
-    ask(stores, &sent[1], &ada, edit_of("mine", Some(0))).await.unwrap();
+    ask(stores, &sent[1], &ada, edit_of("mine", Some(0)))
+        .await
+        .unwrap();
     agree(stores, chat.id, 3).await;
 }
 
 /// A deletion takes the content for good; that the message was there stays.
 pub async fn a_deletion_leaves_a_tombstone(stores: &Stores) {
     let (ada, bob, chat) = stores.pair().await;
-    let sent = stores.append(&draft_with_id(chat.id, ada.id, "one")).await.message;
+    let sent = stores
+        .append(&draft_with_id(chat.id, ada.id, "one"))
+        .await
+        .message;
     stores.send(chat.id, ada.id, 1).await;
     let unread = async || {
         let counts = stores.chats.unread_counts(bob.id, &[chat.id]).await;
         counts.unwrap()[0].1
     };
     assert_eq!(unread().await, 2);
-    let deleted = ask(stores, &sent, &ada, ChangeAction::Delete).await.unwrap();
+    let deleted = ask(stores, &sent, &ada, ChangeAction::Delete)
+        .await
+        .unwrap();
     let tombstone = deleted.message;
     assert_eq!((tombstone.seq, tombstone.change_seq), (1, 1));
     assert_eq!(tombstone.text, None);
     assert!(tombstone.deleted_at.is_some());
     assert_eq!(message(stores, &sent).await, tombstone);
     assert_eq!(unread().await, 1);
-    let again = ask(stores, &sent, &ada, ChangeAction::Delete).await.unwrap();
+    let again = ask(stores, &sent, &ada, ChangeAction::Delete)
+        .await
+        .unwrap();
     assert_eq!((again.message, again.is_new), (tombstone.clone(), false));
     let edited = ask(stores, &sent, &ada, edit("back")).await;
     assert_eq!(edited.unwrap_err(), ChangeRefusal::Deleted);
@@ -186,7 +200,9 @@ pub async fn who_may_change_a_message(stores: &Stores) {
     let own = stores.send(chat.id, ada.id, 1).await.remove(0);
     let refused = ask(stores, &own, &cyd, ChangeAction::Delete).await;
     assert_eq!(refused.unwrap_err(), ChangeRefusal::MayNotDelete);
-    ask(stores, &sent, &bob, ChangeAction::Delete).await.unwrap();
+    ask(stores, &sent, &bob, ChangeAction::Delete)
+        .await
+        .unwrap();
     let direct = stores.direct(&ada, &bob).await;
     let theirs = stores.send(direct.id, bob.id, 1).await.remove(0);
     let refused = ask(stores, &theirs, &ada, ChangeAction::Delete).await;
@@ -226,13 +242,18 @@ pub async fn changes_are_read_in_pages(stores: &Stores) {
         ask(stores, &sent[n], &ada, edit(text)).await.unwrap();
     }
     let read = async |from, after, size| {
-        let page = stores.messages.changes(chat.id, from, &forward(after, size));
+        let page = stores
+            .messages
+            .changes(chat.id, from, &forward(after, size));
         let page = page.await.unwrap();
         let numbers = page.items.iter();
         let numbers: Vec<_> = numbers.map(|one| (one.change_seq, one.seq)).collect();
         (numbers, page.has_next)
     };
-    assert_eq!(read(1, None, 10).await, (vec![(2, 1), (3, 3), (4, 4)], false));
+    assert_eq!(
+        read(1, None, 10).await,
+        (vec![(2, 1), (3, 3), (4, 4)], false)
+    );
     assert_eq!(read(1, Some(2), 1).await, (vec![(3, 3)], true));
     assert_eq!(read(2, None, 10).await, (vec![(3, 3), (4, 4)], false));
     assert_eq!(read(1, Some(4), 10).await, (vec![], false));
@@ -290,7 +311,9 @@ pub async fn a_follower_of_changes_loses_none(stores: &Stores) {
         let mut replica: BTreeMap<Seq, Message> = BTreeMap::new();
         let mut place = 0;
         while place < 40 {
-            let page = stores.messages.changes(chat.id, 1, &forward(Some(place), 2));
+            let page = stores
+                .messages
+                .changes(chat.id, 1, &forward(Some(place), 2));
             for message in page.await.unwrap().items {
                 assert!(message.change_seq > place);
                 place = message.change_seq;
@@ -303,4 +326,16 @@ pub async fn a_follower_of_changes_loses_none(stores: &Stores) {
     let replica: Vec<_> = replica.into_values().collect();
     assert_eq!(replica, stores.all_messages(chat.id).await);
     agree(stores, chat.id, 40).await;
+}
+
+super::suite::rules! {
+    changes_rules:
+    an_edit_takes_a_number,
+    an_edit_that_finds_its_text_succeeds,
+    an_edit_of_what_was_changed_meanwhile_is_refused,
+    a_deletion_leaves_a_tombstone,
+    who_may_change_a_message,
+    changes_are_read_in_pages,
+    concurrent_changes_have_numbers_of_their_own,
+    a_follower_of_changes_loses_none,
 }

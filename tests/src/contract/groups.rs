@@ -9,7 +9,7 @@ use talksy_domain::groups::{
 };
 use talksy_domain::id::{ChatId, UserId};
 use talksy_domain::messages::{
-    Append, Changed, ChangeAction, HistoryFrom, Message, MessageChange, MessageKind, SystemNotice,
+    Append, ChangeAction, Changed, HistoryFrom, Message, MessageChange, MessageKind, SystemNotice,
     SystemNoticeKind,
 };
 use talksy_domain::seq::Seq;
@@ -86,12 +86,7 @@ async fn change(stores: &Stores, chat: ChatId, actor: &User, action: GroupAction
     }
 }
 
-async fn refusal(
-    stores: &Stores,
-    chat: ChatId,
-    actor: &User,
-    action: GroupAction,
-) -> GroupRefusal {
+async fn refusal(stores: &Stores, chat: ChatId, actor: &User, action: GroupAction) -> GroupRefusal {
     match ask(stores, chat, actor, action).await {
         GroupOutcome::Refused(refusal) => refusal,
         done @ GroupOutcome::Done { .. } => panic!("not refused: {done:?}"),
@@ -173,7 +168,10 @@ async fn agree(stores: &Stores, chat: ChatId) {
     let chat = stores.chat(chat).await;
     assert_eq!(chat.applied_seq, newest);
     assert_eq!(chat.member_count as usize, kept.len());
-    assert_eq!(Some(chat.member_count), previous.map(|last| last.member_count));
+    assert_eq!(
+        Some(chat.member_count),
+        previous.map(|last| last.member_count)
+    );
     let head = stores.messages.heads(&[chat.id]).await.unwrap()[0];
     assert_eq!((head.last_seq, head.applied_seq), (chat.last_seq, newest));
 }
@@ -194,7 +192,10 @@ pub async fn a_group_begins_with_its_members(stores: &Stores) {
     assert_eq!((chat.kind, chat.member_count), (ChatKind::Group, 3));
     assert_eq!(chat.title, Some(title("Engines")));
     assert_eq!((chat.last_seq, chat.applied_seq), (1, 1));
-    assert_eq!((message.seq, message.mseq, message.kind), (1, 1, MessageKind::System));
+    assert_eq!(
+        (message.seq, message.mseq, message.kind),
+        (1, 1, MessageKind::System)
+    );
     assert_eq!((message.sender_id, &message.text), (None, &None));
     let notice = message.notice.clone().unwrap();
     assert_eq!(notice.kind, SystemNoticeKind::ChatCreated);
@@ -278,7 +279,9 @@ pub async fn a_group_is_found_by_its_title(stores: &Stores) {
     let [ada, bob] = stores.users().await;
     let chat = group(stores, &ada, &[&bob]).await;
     let find = async |text: &str| {
-        let page = stores.chats.chats_of(bob.id, Some(text), &forward(None, 10));
+        let page = stores
+            .chats
+            .chats_of(bob.id, Some(text), &forward(None, 10));
         let found = page.await.unwrap().items;
         found.iter().map(|chat| chat.id).collect::<Vec<_>>()
     };
@@ -306,10 +309,7 @@ pub async fn members_are_added_together(stores: &Stores) {
     let again = ask(stores, chat.id, &ada, adding).await;
     assert!(matches!(again, GroupOutcome::Done { message: None, .. }));
     let more = ask_within(stores, chat.id, &ada, add(&[&eve], HistoryFrom::All), 4).await;
-    assert_eq!(
-        more,
-        GroupOutcome::Refused(GroupRefusal::TooManyMembers(4))
-    );
+    assert_eq!(more, GroupOutcome::Refused(GroupRefusal::TooManyMembers(4)));
     let refused = refusal(stores, chat.id, &bob, add(&[&eve], HistoryFrom::All)).await;
     assert_eq!(refused, GroupRefusal::Denied(Denied::NotAdmin));
     assert_eq!(membership(stores, chat.id, &eve).await, None);
@@ -341,7 +341,11 @@ pub async fn a_new_member_has_a_range(stores: &Stores) {
     let window = forward(None, 10);
     let readers = stores.chats.members(chat.id, &has_read(2), &window).await;
     assert_eq!(readers.unwrap().items, []);
-    stores.chats.mark_read(chat.id, bob.id, 7, now()).await.unwrap();
+    stores
+        .chats
+        .mark_read(chat.id, bob.id, 7, now())
+        .await
+        .unwrap();
     let readers = stores.chats.members(chat.id, &has_read(7), &window).await;
     assert_eq!(readers.unwrap().items[0].user_id, bob.id);
 }
@@ -357,7 +361,10 @@ pub async fn a_removed_member_is_none(stores: &Stores) {
     assert!(notice.removes(bob.id) && !notice.removes(cyd.id));
     assert_eq!(membership(stores, chat.id, &bob).await, None);
     assert_eq!(stores.chats.chat_ids_of(bob.id).await.unwrap(), []);
-    let chats = stores.chats.chats_of(bob.id, None, &forward(None, 10)).await;
+    let chats = stores
+        .chats
+        .chats_of(bob.id, None, &forward(None, 10))
+        .await;
     assert_eq!(chats.unwrap().items, []);
     let others = stores.chats.sharing(bob.id, &[ada.id, cyd.id]).await;
     assert_eq!(others.unwrap(), []);
@@ -604,4 +611,24 @@ pub async fn a_member_mutes_for_themself(stores: &Stores) {
     stores.append(&sent).await;
     let unread = stores.chats.unread_counts(ada.id, &[chat.id]).await;
     assert_eq!(unread.unwrap()[0].1, 1);
+}
+
+super::suite::rules! {
+    groups_rules:
+    a_group_begins_with_its_members,
+    a_group_is_made_once_for_an_id,
+    a_title_changes,
+    a_group_is_found_by_its_title,
+    members_are_added_together,
+    a_new_member_has_a_range,
+    a_removed_member_is_none,
+    a_retry_of_what_preceded_the_removal_succeeds,
+    rejoining_replaces_the_range,
+    a_last_owner_has_a_successor,
+    roles_say_who_may,
+    of_two_owners_who_demote_each_other_one_stays,
+    a_removal_among_sends_is_exact,
+    concurrent_changes_make_one_order,
+    members_are_found_by_name,
+    a_member_mutes_for_themself,
 }

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashSet;
 
 use async_trait::async_trait;
-use mongodb::bson::{Document, Uuid, doc};
+use mongodb::bson::{Bson, Document, Uuid, doc};
 use talksy_domain::chats::{Chat, ChatStore, Member, ReadMark};
 use talksy_domain::clock::Timestamp;
 use talksy_domain::cursor::{ChatCursor, MemberCursor};
@@ -16,17 +16,20 @@ use talksy_domain::seq::Seq;
 use super::call::Call;
 use super::commands::Shape;
 use super::documents::{
-    self, CHATS, ChatDocument, KeptChat, PairDocument, UserKey, date, key, keys, overread,
+    self, CHATS, ChatDocument, KeptChat, MemberDocument, PairDocument, UserKey, date, key, keys,
+    overread,
 };
 use super::fault::Fault;
 use super::{MongoStore, heads, members, names, pair, unread};
 
 #[async_trait]
 impl ChatStore for MongoStore {
+    /// Chats, heads above: 2.
     async fn chats(&self, ids: &[ChatId]) -> Result<Vec<Chat>, PortError> {
         Ok(heads::chats(&self.call(), ids).await?)
     }
 
+    /// Chat, head above; for a new one chat, insert, \[members\], ready: 2 to 4.
     async fn open_direct(
         &self,
         candidate: &Chat,
@@ -42,6 +45,7 @@ impl ChatStore for MongoStore {
         Ok(opening.await.map_err(|_panic| Fault::Panicked)??)
     }
 
+    /// Ids, chats, heads above: 3. With a search ids, chats, names, heads above: 4.
     async fn chats_of(
         &self,
         user: UserId,
@@ -64,14 +68,17 @@ impl ChatStore for MongoStore {
         Ok(Page::from_overread(chats, window))
     }
 
+    /// 1 command.
     async fn chat_ids_of(&self, user: UserId) -> Result<Vec<ChatId>, PortError> {
         Ok(members::chat_ids(&self.call(), user).await?)
     }
 
+    /// 1 command.
     async fn memberships(&self, user: UserId, chats: &[ChatId]) -> Result<Vec<Member>, PortError> {
         Ok(members::of_user(&self.call(), user, chats).await?)
     }
 
+    /// 1 command.
     async fn members(
         &self,
         chat: ChatId,
@@ -81,6 +88,7 @@ impl ChatStore for MongoStore {
         Ok(members::page(&self.call(), chat, filter.has_read, window).await?)
     }
 
+    /// 1 command.
     async fn first_members(
         &self,
         chats: &[ChatId],
@@ -90,15 +98,19 @@ impl ChatStore for MongoStore {
         Ok(members::first(&self.call(), chats, order, limit).await?)
     }
 
+    /// 1 command.
     async fn lowest_read_marks(&self, chats: &[ChatId]) -> Result<Vec<Member>, PortError> {
         let order = doc! { "lastReadSeq": 1, "userId": 1 };
         Ok(members::first(&self.call(), chats, order, 2).await?)
     }
 
+    /// Chats of the user, members: 2.
     async fn sharing(&self, user: UserId, others: &[UserId]) -> Result<Vec<UserId>, PortError> {
         Ok(members::sharing(&self.call(), user, others).await?)
     }
 
+    /// Newest number, update; the member where it did not move: 2 to 3. The filter lets each place
+    /// be moved to once, whoever asks how often.
     async fn mark_read(
         &self,
         chat: ChatId,
@@ -106,9 +118,34 @@ impl ChatStore for MongoStore {
         seq: Seq,
         now: Timestamp,
     ) -> Result<Option<ReadMark>, PortError> {
-        Ok(members::mark_read(&self.call(), chat, user, seq, now).await?)
+        let call = self.call();
+        let seq = seq.min(heads::last_seq(&call, chat).await?);
+        let who = doc! { "chatId": key(id::bytes(chat)), "userId": key(id::bytes(user)) };
+        if seq > 0 {
+            let mut behind = who.clone();
+            behind.insert("lastReadSeq", doc! { "$lt": i64::from(seq) });
+            let mark = doc! { "lastReadSeq": i64::from(seq), "lastReadAt": Bson::from(date(now)) };
+            let before = call.find_and_update::<MemberDocument>(behind, doc! { "$set": mark });
+            if let Some(before) = before.await? {
+                let member = Member {
+                    last_read_seq: seq,
+                    last_read_at: Some(now),
+                    ..before
+                };
+                return Ok(Some(ReadMark {
+                    member,
+                    moved: true,
+                }));
+            }
+        }
+        let member = call.find_one::<MemberDocument>(who, Shape::default());
+        Ok(member.await?.map(|member| ReadMark {
+            member,
+            moved: false,
+        }))
     }
 
+    /// \[members, chats\], heads above, what is not counted: 3.
     async fn set_muted(&self, _: ChatId, _: UserId, _: bool) -> Result<Option<Member>, PortError> {
         Err(PortError::unavailable("store", "not yet"))
     }

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use mongodb::bson::{Bson, Document, doc};
-use talksy_domain::chats::{Member, ReadMark};
-use talksy_domain::clock::Timestamp;
+use mongodb::bson::{Document, doc};
+use talksy_domain::chats::Member;
 use talksy_domain::cursor::MemberCursor;
 use talksy_domain::id::{self, ChatId, UserId};
 use talksy_domain::page::{Page, Window};
@@ -13,10 +12,9 @@ use talksy_domain::seq::Seq;
 use super::call::Call;
 use super::commands::Shape;
 use super::documents::{
-    self, ChatOfMember, MEMBERS, MemberDocument, UserOfMember, date, key, keys, overread,
+    self, ChatOfMember, MEMBERS, MemberDocument, UserOfMember, key, keys, overread,
 };
 use super::fault::Fault;
-use super::heads;
 
 /// The ids of the user's chats: a walk of the index on (user, chat).
 pub(super) async fn chat_ids(call: &Call, user: UserId) -> Result<Vec<ChatId>, Fault> {
@@ -117,38 +115,4 @@ pub(super) async fn sharing(
     let found = call.find::<UserOfMember>(filter, shape).await?;
     let found: BTreeSet<UserId> = found.into_iter().collect();
     Ok(found.into_iter().collect())
-}
-
-/// Moves a read mark. The filter lets each place be moved to once, whoever asks how often.
-pub(super) async fn mark_read(
-    call: &Call,
-    chat: ChatId,
-    user: UserId,
-    seq: Seq,
-    now: Timestamp,
-) -> Result<Option<ReadMark>, Fault> {
-    let seq = seq.min(heads::last_seq(call, chat).await?);
-    let who = doc! { "chatId": key(id::bytes(chat)), "userId": key(id::bytes(user)) };
-    if seq > 0 {
-        let mut behind = who.clone();
-        behind.insert("lastReadSeq", doc! { "$lt": i64::from(seq) });
-        let mark = doc! { "lastReadSeq": i64::from(seq), "lastReadAt": Bson::from(date(now)) };
-        let before = call.find_and_update::<MemberDocument>(behind, doc! { "$set": mark });
-        if let Some(before) = before.await? {
-            let member = Member {
-                last_read_seq: seq,
-                last_read_at: Some(now),
-                ..before
-            };
-            return Ok(Some(ReadMark {
-                member,
-                moved: true,
-            }));
-        }
-    }
-    let member = call.find_one::<MemberDocument>(who, Shape::default());
-    Ok(member.await?.map(|member| ReadMark {
-        member,
-        moved: false,
-    }))
 }

@@ -17,6 +17,9 @@ use super::{MongoStore, heads, send};
 
 #[async_trait]
 impl MessageStore for MongoStore {
+    /// \[chat, member\], insert, chat's head; at every eighth insert the newest number: 3 to 4. Each lost
+    /// race adds the newest number and an insert: + 2. A retry: \[chat, member\], refused insert, first
+    /// message, head above: 4 to 5.
     async fn append(&self, draft: &Message) -> Result<Append, PortError> {
         let (call, draft) = (self.call(), draft.clone());
         // Whoever waits for it may go away in the middle: the send goes on.
@@ -24,6 +27,7 @@ impl MessageStore for MongoStore {
         Ok(sending.await.map_err(|_panic| Fault::Panicked)??)
     }
 
+    /// 1 command.
     async fn messages(&self, ids: &[MessageId]) -> Result<Vec<Message>, PortError> {
         let call = self.call();
         if ids.is_empty() {
@@ -35,6 +39,7 @@ impl MessageStore for MongoStore {
             .await?)
     }
 
+    /// 1 command.
     async fn page(&self, chat: ChatId, window: &Window<Seq>) -> Result<Page<Message>, PortError> {
         let mut range = doc! { "$gt": i64::from(window.after.unwrap_or(0)) };
         if let Some(before) = window.before {
@@ -69,6 +74,7 @@ impl MessageStore for MongoStore {
 
     /// Reads the message at each chat's end and what lies above it, which is nearly always one
     /// message a chat.
+    /// Heads, messages: 2.
     async fn last_messages(&self, chats: &[ChatId]) -> Result<Vec<Message>, PortError> {
         let call = self.call();
         if chats.is_empty() {
@@ -99,6 +105,7 @@ impl MessageStore for MongoStore {
         Ok(newest.into_values().collect())
     }
 
+    /// Chats, heads above: 2.
     async fn heads(&self, chats: &[ChatId]) -> Result<Vec<Head>, PortError> {
         let chats = heads::chats(&self.call(), chats).await?;
         let head = |chat: &talksy_domain::chats::Chat| Head {
