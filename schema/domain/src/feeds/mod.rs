@@ -25,7 +25,7 @@ pub(crate) mod typing_feed;
 
 pub use change_feed::{ChangeFeed, ChangeItem};
 pub use chat_feed::ChatFeed;
-pub use chat_removed_feed::ChatRemovedFeed;
+pub use chat_removed_feed::{ChatRemovedFeed, Removal};
 pub use error::FeedError;
 pub use feed::Feed;
 pub use message_feed::MessageFeed;
