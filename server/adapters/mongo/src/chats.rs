@@ -24,7 +24,7 @@ use super::{MongoStore, heads, members, names, pair, unread};
 
 #[async_trait]
 impl ChatStore for MongoStore {
-    /// Chats, heads above: 2.
+    /// 2 commands, one after the other.
     async fn chats(&self, ids: &[ChatId]) -> Result<Vec<Chat>, PortError> {
         Ok(heads::chats(&self.call(), ids).await?)
     }

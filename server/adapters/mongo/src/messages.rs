@@ -74,7 +74,7 @@ impl MessageStore for MongoStore {
 
     /// Reads the message at each chat's end and what lies above it, which is nearly always one
     /// message a chat.
-    /// Heads, messages: 2.
+    /// 2 commands, one after the other.
     async fn last_messages(&self, chats: &[ChatId]) -> Result<Vec<Message>, PortError> {
         let call = self.call();
         if chats.is_empty() {
@@ -105,7 +105,7 @@ impl MessageStore for MongoStore {
         Ok(newest.into_values().collect())
     }
 
-    /// Chats, heads above: 2.
+    /// 2 commands, one after the other.
     async fn heads(&self, chats: &[ChatId]) -> Result<Vec<Head>, PortError> {
         let chats = heads::chats(&self.call(), chats).await?;
         let head = |chat: &talksy_domain::chats::Chat| Head {
