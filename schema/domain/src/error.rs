@@ -1,6 +1,7 @@
 //! The three layers of failure: a port's error, a service's error, and the one form that both
 //! take for a client.
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::sync::Arc;
 
@@ -67,17 +68,18 @@ impl PortError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{field}` {rule}.")]
 pub struct Invalid {
-    /// The argument's name as the schema spells it.
-    pub field: &'static str,
+    /// The argument's name as the schema spells it; of an item of a list with its index
+    /// (`userIds.3`).
+    pub field: Cow<'static, str>,
     /// The rule it breaks, as the end of a sentence: "must be …".
     pub rule: String,
 }
 
 impl Invalid {
     /// `field` breaks `rule`.
-    pub fn new(field: &'static str, rule: impl Into<String>) -> Self {
+    pub fn new(field: impl Into<Cow<'static, str>>, rule: impl Into<String>) -> Self {
         Self {
-            field,
+            field: field.into(),
             rule: rule.into(),
         }
     }
@@ -159,8 +161,8 @@ pub struct ApiError {
     pub code: ErrorCode,
     /// A sentence a person can act on. Holds nothing internal.
     pub message: String,
-    /// The argument concerned.
-    pub field: Option<&'static str>,
+    /// The argument concerned, as in [`Invalid::field`].
+    pub field: Option<Cow<'static, str>>,
     /// Seconds until a retry may succeed, at least 1.
     pub retry_after: Option<u64>,
     /// What failed, for the log alone. Whoever tells the client logs it, once.
@@ -170,8 +172,8 @@ pub struct ApiError {
 /// Two errors are equal that a client cannot tell apart.
 impl PartialEq for ApiError {
     fn eq(&self, other: &Self) -> bool {
-        let told = |error: &Self| (error.code, error.field, error.retry_after);
-        told(self) == told(other) && self.message == other.message
+        let told = |error: &Self| (error.code, error.retry_after);
+        told(self) == told(other) && self.field == other.field && self.message == other.message
     }
 }
 
@@ -191,8 +193,8 @@ impl ApiError {
 
     /// Names the argument concerned.
     #[must_use]
-    pub fn field(mut self, field: &'static str) -> Self {
-        self.field = Some(field);
+    pub fn field(mut self, field: impl Into<Cow<'static, str>>) -> Self {
+        self.field = Some(field.into());
         self
     }
 
@@ -217,7 +219,7 @@ impl ApiError {
 
 impl From<&Invalid> for ApiError {
     fn from(invalid: &Invalid) -> Self {
-        Self::new(ErrorCode::BadUserInput, invalid.to_string()).field(invalid.field)
+        Self::new(ErrorCode::BadUserInput, invalid.to_string()).field(invalid.field.clone())
     }
 }
 
