@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 use talksy_domain::auth::{CodeDigest, CodeKey, IssuedCode, Session, TokenHash};
-use talksy_domain::chats::{Chat, ChatKind};
+use talksy_domain::chats::{Chat, ChatKind, ChatTitle, MemberFilter};
 use talksy_domain::clock::{Clock as _, SystemClock, SystemEntropy};
 use talksy_domain::error::PortError;
 use talksy_domain::events::{Event, Hub, Interest, Topic};
+use talksy_domain::groups::{GroupAction, GroupChange, NewGroup};
 use talksy_domain::id::IdGenerator;
 use talksy_domain::limits::{Quota, Rule};
 use talksy_domain::mail::{EmailAddress, MAIL_JOB_VERSION, MailContent, MailJob};
-use talksy_domain::messages::{Message, MessageKind};
+use talksy_domain::messages::{ChangeAction, Message, MessageChange, MessageText};
 use talksy_domain::page::Window;
 use talksy_domain::port::{Call, Layer, Layered};
 use talksy_domain::presence::{
@@ -138,7 +139,9 @@ async fn call_all(ports: &Ports) {
         active_at: now,
         last_seq: 0,
         member_count: 2,
-        membership_epoch: 1,
+        title: None,
+        last_change_seq: 0,
+        applied_seq: 0,
     };
     let chats = &ports.chats;
     assert_down(chats.chats(&[chat_id]).await);
@@ -148,32 +151,56 @@ async fn call_all(ports: &Ports) {
     assert_down(chats.chat_ids_of(user).await);
     assert_down(chats.memberships(user, &[chat_id]).await);
     let window = Window::forward(None, None).unwrap();
-    assert_down(chats.members(chat_id, None, &window).await);
+    assert_down(
+        chats
+            .members(chat_id, &MemberFilter::default(), &window)
+            .await,
+    );
     assert_down(chats.first_members(&[chat_id], 1).await);
     assert_down(chats.lowest_read_marks(&[chat_id]).await);
     assert_down(chats.sharing(user, &[user]).await);
     assert_down(chats.mark_read(chat_id, user, 1, now).await);
+    assert_down(chats.set_muted(chat_id, user, true).await);
     assert_down(chats.unread_counts(user, &[chat_id]).await);
 
-    let draft = Message {
-        id: ids.next(),
-        chat_id,
-        seq: 0,
-        kind: MessageKind::Text,
-        sender_id: Some(user),
-        text: None,
-        client_message_id: None,
-        created_at: now,
-        edited_at: None,
-        deleted_at: None,
-    };
+    let text = MessageText::parse("hello").unwrap();
+    let draft = Message::draft(ids.next(), chat_id, user, text, now);
     let messages = &ports.messages;
     assert_down(messages.append(&draft).await);
     assert_down(messages.messages(&[draft.id]).await);
     let window = Window::forward(None, None).unwrap();
     assert_down(messages.page(chat_id, &window).await);
+    let change = MessageChange {
+        message_id: draft.id,
+        chat_id,
+        actor_id: user,
+        at: now,
+        action: ChangeAction::Delete,
+    };
+    assert_down(messages.change(&change).await);
+    assert_down(messages.changes(chat_id, 1, &window).await);
     assert_down(messages.last_messages(&[chat_id]).await);
     assert_down(messages.heads(&[chat_id]).await);
+
+    let group = NewGroup {
+        chat_id,
+        message_id: ids.next(),
+        creator_id: user,
+        member_ids: Vec::new(),
+        title: ChatTitle::parse("A group").unwrap(),
+        client_chat_id: None,
+        at: now,
+    };
+    assert_down(ports.groups.create_group(&group).await);
+    let change = GroupChange {
+        message_id: ids.next(),
+        chat_id,
+        actor_id: user,
+        at: now,
+        max_members: 10,
+        action: GroupAction::Leave,
+    };
+    assert_down(ports.groups.change_group(&change).await);
 
     let (key, digest) = (CodeKey([1; 32]), CodeDigest([1; 32]));
     let code = IssuedCode {
