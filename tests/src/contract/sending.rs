@@ -360,6 +360,7 @@ super::suite::rules! {
     an_acknowledged_message_is_seen_by_every_read,
     a_message_is_kept_as_it_was_sent,
     a_message_moves_the_chats_end_and_activity,
+    a_system_message_has_no_sender,
     a_system_message_is_not_sent,
     a_strangers_message_leaves_nothing,
     a_message_to_no_chat_leaves_nothing,
