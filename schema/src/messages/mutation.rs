@@ -59,7 +59,7 @@ impl MessageMutation {
         let message = MessageNode::new(sent.message);
         Ok(Some(SendMessagePayload {
             edge: MessageEdge {
-                cursor: message.cursor(),
+                cursor: message.place(),
                 node: message.clone(),
             },
             message,

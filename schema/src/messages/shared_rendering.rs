@@ -40,6 +40,7 @@ fn shared_fields(type_name: &str) -> Option<Fields> {
         "Message" => (
             &[
                 "id",
+                "cursor",
                 "seq",
                 "kind",
                 "text",
@@ -251,7 +252,7 @@ mod tests {
         let text = "subscription S($chatId: ID!, $after: String) {
             messageAdded(chatId: $chatId, after: $after) {
                 cursor node { __typename ...M } } }
-            fragment M on Message { id seq text createdAt sender { id name } }";
+            fragment M on Message { id cursor seq text createdAt sender { id name } }";
         let one = look(text, serde_json::json!({ "chatId": "cht_1", "after": "x" })).unwrap();
         assert_eq!(
             (one.chat_id.as_str(), one.after.as_deref()),

@@ -49,6 +49,11 @@ impl MessageNode {
         load_chat(ctx, self.0.chat_id).await
     }
 
+    /// The message's place in `Chat.messages`: give it as `after` or `before`.
+    async fn cursor(&self) -> String {
+        self.place()
+    }
+
     /// 1, 2, 3 … within the chat, without a hole.
     async fn seq(&self) -> i32 {
         int(self.0.seq)
@@ -142,7 +147,7 @@ impl MessageNode {
     }
 
     /// The message's place in its chat.
-    pub(crate) fn cursor(&self) -> String {
+    pub(crate) fn place(&self) -> String {
         MessageCursor {
             chat_id: self.0.chat_id,
             seq: self.0.seq,
@@ -207,7 +212,7 @@ impl MessageEdge {
     pub(crate) fn new(message: Message) -> Self {
         let node = MessageNode::new(message);
         Self {
-            cursor: node.cursor(),
+            cursor: node.place(),
             node,
         }
     }

@@ -50,6 +50,8 @@ macro_rules! contract_suite {
         $crate::contract_suite!(@shared sessions $meta $backend => [
             a_session_is_kept_as_it_was_made,
             sessions_are_listed_until_they_expire,
+            sessions_are_listed_in_pages,
+            sessions_are_read_by_id,
             the_current_token_rotates,
             an_old_token_is_found_reused,
             a_foreign_token_is_unknown,

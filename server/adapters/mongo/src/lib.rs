@@ -27,7 +27,7 @@
 //! | `append` | \[chat, member\], insert, chat's head; at every eighth insert the newest number | 3 to 4 |
 //! | `append` under contention | for each lost race the newest number and an insert more | + 2 |
 //! | `append`, a retry | \[chat, member\], refused insert, first message, head above | 4 to 5 |
-//! | `messages`, `page`, `users`, `users_by_name`, `memberships`, `members`, `first_members`, `lowest_read_marks`, `chat_ids_of`, `session`, `sessions_of` | 1 | 1 |
+//! | `messages`, `page`, `users`, `users_by_name`, `memberships`, `members`, `first_members`, `lowest_read_marks`, `chat_ids_of`, `session`, `sessions`, `sessions_of` | 1 | 1 |
 //! | `chats`, `heads`, `last_messages`, `sharing`, `rotate_session` | 2 | 2 |
 //! | `chats_of` | ids, chats, heads above | 3 |
 //! | `chats_of` with a search | ids, chats, names, heads above | 4 |
