@@ -89,7 +89,7 @@ async fn a_server_says_what_it_is_and_can_do_to_who_has_no_token() {
 
     let names = items(&data["__type"]["enumValues"]).map(|value| value["name"].clone());
     let codes = &server["errorCodes"];
-    assert_eq!(*codes, Value::from_iter(names));
+    assert_eq!(*codes, names.collect::<Value>());
     assert!(items(codes).any(|code| *code == json!("FORBIDDEN")));
 
     let guide = include_str!("../../docs/CLIENTS.md");
