@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::collections::HashSet;
 
 use async_trait::async_trait;
-use mongodb::bson::{Document, Uuid, doc};
-use talksy_domain::chats::{Chat, ChatStore, Member, ReadMark};
+use mongodb::bson::{Document, doc};
+use talksy_domain::chats::{Chat, ChatStore, Member, MemberFilter, ReadMark};
 use talksy_domain::clock::Timestamp;
 use talksy_domain::cursor::{ChatCursor, MemberCursor};
 use talksy_domain::error::PortError;
@@ -16,10 +16,10 @@ use talksy_domain::seq::Seq;
 use super::call::Call;
 use super::commands::Shape;
 use super::documents::{
-    self, CHATS, ChatDocument, KeptChat, PairDocument, UserKey, date, key, keys, overread,
+    self, CHATS, ChatDocument, KeptChat, TitleDocument, TitleSource, date, key, keys, overread,
 };
 use super::fault::Fault;
-use super::{MongoStore, heads, members, names, pair, unread};
+use super::{MongoStore, heads, marks, members, names, pair, unread};
 
 #[async_trait]
 impl ChatStore for MongoStore {
@@ -55,11 +55,12 @@ impl ChatStore for MongoStore {
             None => page(&call, &ids, window).await?,
             Some(text) => titled(&call, user, &ids, text, window).await?,
         };
-        let mut chats: Vec<Chat> = kept.into_iter().map(|kept| kept.chat).collect();
-        // The order, and with it the cursor, goes by the activity that the documents have.
-        let above = heads::above(&call, &chats).await?;
-        for (chat, (seq, _)) in chats.iter_mut().zip(above) {
-            chat.last_seq = chat.last_seq.max(seq);
+        let active_at: Vec<_> = kept.iter().map(|kept| kept.chat.active_at).collect();
+        let chats = kept.into_iter().map(|kept| kept.chat).collect();
+        let mut chats = heads::exact(&call, chats).await?;
+        // The order, and with it the cursor, goes by the activity that the documents had.
+        for (chat, active_at) in chats.iter_mut().zip(active_at) {
+            chat.active_at = active_at;
         }
         Ok(Page::from_overread(chats, window))
     }
@@ -75,10 +76,10 @@ impl ChatStore for MongoStore {
     async fn members(
         &self,
         chat: ChatId,
-        read_from: Option<Seq>,
+        filter: &MemberFilter,
         window: &Window<MemberCursor>,
     ) -> Result<Page<Member>, PortError> {
-        Ok(members::page(&self.call(), chat, read_from, window).await?)
+        Ok(members::page(&self.call(), chat, filter, window).await?)
     }
 
     async fn first_members(
@@ -106,7 +107,16 @@ impl ChatStore for MongoStore {
         seq: Seq,
         now: Timestamp,
     ) -> Result<Option<ReadMark>, PortError> {
-        Ok(members::mark_read(&self.call(), chat, user, seq, now).await?)
+        Ok(marks::mark_read(&self.call(), chat, user, seq, now).await?)
+    }
+
+    async fn set_muted(
+        &self,
+        chat: ChatId,
+        user: UserId,
+        is_muted: bool,
+    ) -> Result<Option<Member>, PortError> {
+        Ok(marks::set_muted(&self.call(), chat, user, is_muted).await?)
     }
 
     async fn unread_counts(
@@ -145,7 +155,8 @@ async fn page(
         .await
 }
 
-/// The same of the direct chats among them whose other member's name contains the text.
+/// The same of those of them whose title for the user contains the text: a group's own title, a
+/// direct chat's other member's name.
 async fn titled(
     call: &Call,
     user: UserId,
@@ -153,41 +164,42 @@ async fn titled(
     text: &str,
     window: &Window<ChatCursor>,
 ) -> Result<Vec<KeptChat>, Fault> {
-    let Some(pattern) = names::containing(text) else {
-        return Ok(Vec::new());
-    };
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let kind = documents::bson(&talksy_domain::chats::ChatKind::Direct)?;
-    let filter = doc! { "_id": { "$in": keys(ids, id::bytes) }, "kind": kind, "ready": true };
+    let filter = doc! { "_id": { "$in": keys(ids, id::bytes) }, "ready": true };
     let found = call.find_raw(CHATS, filter, Shape::default()).await?;
-    let mut peers = Vec::with_capacity(found.len());
+    let mut chats = Vec::with_capacity(found.len());
     for raw in &found {
-        if let Some(chat) = documents::parse_all::<PairDocument>(std::slice::from_ref(raw)).pop() {
-            peers.push((chat.other_than(id::bytes(user)), chat, raw));
+        if let Some(chat) = documents::parse_all::<TitleDocument>(std::slice::from_ref(raw)).pop() {
+            chats.push((chat, raw));
         }
     }
-    let wanted: Vec<Uuid> = peers.iter().map(|(peer, ..)| key(*peer)).collect();
-    let filter = doc! { "_id": { "$in": wanted }, "nameKey": { "$regex": pattern } };
-    let shape = Shape {
-        fields: Some(doc! { "_id": 1 }),
-        ..Shape::default()
+    let user = id::bytes(user);
+    let peers = chats
+        .iter()
+        .filter_map(|(chat, _)| chat.title.peer_of(user));
+    let peers: Vec<UserId> = peers.map(id::from_bytes).collect();
+    let named = match names::containing(text) {
+        Some(pattern) => members::named_among(call, &peers, &pattern).await?,
+        None => HashSet::new(),
     };
-    let named: HashSet<[u8; 16]> = call
-        .find::<UserKey>(filter, shape)
-        .await?
-        .into_iter()
-        .collect();
-    peers.retain(|(peer, chat, _)| {
+    let text = text.to_lowercase();
+    chats.retain(|(chat, _)| {
         let place = (chat.active_at, chat.chat);
         let is_behind = window
             .after
             .is_none_or(|after| place < (after.active_at, id::bytes(after.chat_id)));
-        is_behind && named.contains(peer)
+        is_behind
+            && match &chat.title {
+                TitleSource::Own(title) => title.contains(&text),
+                pair @ TitleSource::Pair(_) => {
+                    pair.peer_of(user).is_some_and(|peer| named.contains(&peer))
+                }
+            }
     });
-    peers.sort_by_key(|(_, chat, _)| Reverse((chat.active_at, chat.chat)));
-    let readable = peers.into_iter().filter_map(|(_, _, raw)| {
+    chats.sort_by_key(|(chat, _)| Reverse((chat.active_at, chat.chat)));
+    let readable = chats.into_iter().filter_map(|(_, raw)| {
         let mut chats = documents::parse_all::<ChatDocument>(std::slice::from_ref(raw));
         chats.pop()
     });

@@ -7,33 +7,50 @@
 //!
 //! What waits for one chat at the same time goes into one ordered insert, which stops at the first
 //! document that is refused: so each message is still a commit of its own, behind the one before.
+//!
+//! # Membership
+//! Let m(n) be the number of the newest system message up to n; each message stores it, so that
+//! whoever reads n has it too. A draft carries `checked`, up to which system messages were applied
+//! *before* its sender's member document was read. It gets number n + 1 only where `checked` is
+//! at least m(n); else what is missing is applied, and the document is read again. Then the
+//! document has all effects up to m(n); and if the insert succeeds, there was no message above n
+//! yet, hence no effect of one. So a sender of n + 1 is a member by what 1 to n say, wherever the
+//! system messages come from.
+//!
+//! `checked` is what this instance has last known to be applied when it begins to read, so that
+//! the chat and the member can be read at the same time. It is too low only after a change by
+//! another instance, and at first.
+//!
+//! A change of a group is judged in the same queue, at the documents up to m(n), and ends the insert
+//! ahead of it; see `groups`.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use mongodb::bson::doc;
+use talksy_domain::access::Denied;
 use talksy_domain::error::PortError;
-use talksy_domain::id::{self, ChatId};
+use talksy_domain::id::{self, ChatId, UserId};
 use talksy_domain::messages::Message;
-use talksy_domain::seq::Seq;
+use talksy_domain::seq;
 
 use super::Inner;
 use super::call::Call;
-use super::chat_queue::{ChatQueue, Committed, Waiting};
+use super::chat_queue::{ChatQueue, Committed, Waiting, Work};
 use super::commands::{Prefix, Shape};
-use super::documents::{self, MESSAGES, MessageDocument, key};
+use super::documents::{self, MESSAGES, MessageDocument, Place, key};
 use super::fault::Fault;
-use super::heads;
+use super::groups::{self, Judged};
 use super::indexes::MESSAGES_BY_SEQ;
+use super::{heads, members, notes, notices};
 
 /// The most messages that one insert takes together.
 const BATCH: usize = 64;
 
-/// Gives the draft its number, or finds the message that it repeats.
-pub(super) async fn commit(call: &Call, draft: &Message) -> Result<Committed, Fault> {
-    let chat = draft.chat_id;
+/// Gives a draft its number, or finds the message that it repeats; or changes the group.
+pub(super) async fn commit(call: &Call, chat: ChatId, work: Work) -> Result<Committed, Fault> {
     let queue = call.inner.queues.of(id::bytes(chat));
-    let (waiting, answer) = Waiting::new(draft.clone());
+    let (waiting, answer) = Waiting::new(work);
     if queue.enqueue(waiting)? {
         let worker = ChatQueueWorker {
             inner: Arc::clone(&call.inner),
@@ -48,20 +65,28 @@ pub(super) async fn commit(call: &Call, draft: &Message) -> Result<Committed, Fa
     }
 }
 
-/// Commits the drafts of a queue until it is empty.
+/// Commits what waits in a queue until it is empty.
 struct ChatQueueWorker {
     inner: Arc<Inner>,
     queue: Arc<ChatQueue>,
     chat: ChatId,
 }
 
-/// A panic fails the drafts that wait, and the next draft starts another worker.
+/// A panic fails what waits, and the next draft starts another worker.
 impl Drop for ChatQueueWorker {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.queue.abandon();
         }
     }
+}
+
+/// How an attempt at the next number went.
+enum Attempt {
+    /// What was tried is answered.
+    Done,
+    /// So many drafts were answered; then the number was another's.
+    Lost(usize),
 }
 
 impl ChatQueueWorker {
@@ -87,31 +112,108 @@ impl ChatQueueWorker {
     async fn commit(&self, call: &Call, batch: &mut VecDeque<Waiting>) -> Result<(), Fault> {
         let mut attempt = 0_u32;
         while let Some(first) = batch.front() {
-            // The end of an id is random, and tells instances apart.
-            let spread = id::bytes(first.draft.id)[15].rotate_left(attempt);
+            let spread = first.spread().rotate_left(attempt);
+            let is_draft = first.draft().is_some();
             let last = match self.queue.hint() {
                 Some(last) => last,
-                None => heads::last_seq(call, self.chat).await?,
+                None => heads::last_place(call, self.chat).await?,
             };
-            let numbered: Vec<_> = (last + 1..)
-                .zip(batch.iter())
-                .map(|(seq, waiting)| MessageDocument::new(&waiting.draft, seq))
-                .collect();
-            let Prefix { count, refused } = call.insert_all(MESSAGES, numbered).await?;
-            let reached = answer_all(last, batch.drain(..count));
-            let Some(index) = refused else {
-                self.queue.reached(reached);
-                return Ok(());
+            let outcome = if is_draft {
+                self.commit_drafts(call, last, batch).await?
+            } else {
+                self.commit_change(call, last, batch).await?
             };
-            if index != MESSAGES_BY_SEQ && self.answer_repeated(call, batch).await? {
-                // The number was not taken.
-                self.queue.reached(reached);
-                continue;
+            if let Attempt::Lost(count) = outcome {
+                // Another instance was faster; or the first of two was, and the majority does not
+                // know it yet.
+                attempt = if count > 0 { 1 } else { attempt + 1 };
+                call.pause(attempt, spread).await?;
             }
-            // Another instance was faster; or the first of two was, and the majority does not know
-            // it yet.
-            attempt = if count > 0 { 1 } else { attempt + 1 };
-            call.pause(attempt, spread).await?;
+        }
+        Ok(())
+    }
+
+    /// Commits the drafts at the batch's start.
+    async fn commit_drafts(
+        &self,
+        call: &Call,
+        last: Place,
+        batch: &mut VecDeque<Waiting>,
+    ) -> Result<Attempt, Fault> {
+        self.check(call, last, batch).await?;
+        let room = usize::try_from(seq::MAX.saturating_sub(last.seq)).unwrap_or(usize::MAX);
+        let numbered: Vec<_> = (last.seq + 1..)
+            .zip(batch.iter().map_while(Waiting::draft).take(room))
+            .map(|(seq, draft)| MessageDocument::new(draft, Place { seq, ..last }))
+            .collect();
+        if numbered.is_empty() {
+            if room == 0 && batch.front().is_some_and(|first| first.draft().is_some()) {
+                answer_next(batch, Ok(Committed::Full));
+            }
+            return Ok(Attempt::Done);
+        }
+        let Prefix { count, refused } = call.insert_all(MESSAGES, numbered).await?;
+        let reached = answer_all(last, batch.drain(..count));
+        let Some(index) = refused else {
+            self.queue.reached(reached);
+            return Ok(Attempt::Done);
+        };
+        if index != MESSAGES_BY_SEQ && self.answer_repeated(call, batch).await? {
+            // The number was not taken.
+            self.queue.reached(reached);
+            return Ok(Attempt::Done);
+        }
+        Ok(Attempt::Lost(count))
+    }
+
+    /// Looks again at the senders of the drafts at the batch's start who were looked at before the
+    /// newest system message. Who is no member is answered.
+    async fn check(
+        &self,
+        call: &Call,
+        last: Place,
+        batch: &mut VecDeque<Waiting>,
+    ) -> Result<(), Fault> {
+        let is_behind = |waiting: &Waiting| match &waiting.work {
+            Work::Draft { draft, checked } if *checked < last.mseq => draft.sender_id,
+            _ => None,
+        };
+        let drafts = batch.iter().take_while(|next| next.draft().is_some());
+        let (count, senders): (usize, Vec<UserId>) =
+            drafts.fold((0, Vec::new()), |(count, mut senders), next| {
+                senders.extend(is_behind(next));
+                (count + 1, senders)
+            });
+        if senders.is_empty() {
+            return Ok(());
+        }
+        if self.queue.applied() < last.mseq {
+            notices::catch_up(call, self.chat, last.mseq).await?;
+        }
+        let found = members::among(call, self.chat, &senders).await?;
+        for place in (0..count).rev() {
+            let Some(sender) = batch.get(place).and_then(is_behind) else {
+                continue;
+            };
+            if found.iter().any(|member| member.user_id == sender) {
+                if let Some(Work::Draft { checked, .. }) =
+                    batch.get_mut(place).map(|next| &mut next.work)
+                {
+                    *checked = last.mseq;
+                }
+            } else {
+                // A retry of what preceded the removal succeeds.
+                let repeated = match batch.get(place).and_then(Waiting::draft) {
+                    Some(draft) => repeated(call, draft).await?,
+                    None => None,
+                };
+                if let Some(next) = batch.remove(place) {
+                    next.answer(Ok(match repeated {
+                        Some(message) => Committed::Before(Box::new(message)),
+                        None => Committed::Denied(Denied::NotMember),
+                    }));
+                }
+            }
         }
         Ok(())
     }
@@ -123,33 +225,87 @@ impl ChatQueueWorker {
         call: &Call,
         batch: &mut VecDeque<Waiting>,
     ) -> Result<bool, Fault> {
-        let Some(first) = batch.front() else {
+        let Some(first) = batch.front().and_then(Waiting::draft) else {
             return Ok(false);
         };
-        let filter = doc! {
-            "chatId": key(id::bytes(self.chat)),
-            "dedup": documents::dedup(&first.draft),
-        };
-        let before = call.find_one::<MessageDocument>(filter, Shape::default());
         // A message that does not parse fails this draft alone.
-        let outcome = match before.await {
+        let outcome = match repeated(call, first).await {
             Ok(None) => return Ok(false),
             Ok(Some(message)) => Ok(Committed::Before(Box::new(message))),
             Err(fault @ Fault::Document { .. }) => Err(fault.into()),
             Err(fault) => return Err(fault),
         };
-        if let Some(first) = batch.pop_front() {
-            first.answer(outcome);
-        }
+        answer_next(batch, outcome);
         Ok(true)
+    }
+
+    /// Commits the change at the batch's start: the note, the system message, its effect.
+    async fn commit_change(
+        &self,
+        call: &Call,
+        last: Place,
+        batch: &mut VecDeque<Waiting>,
+    ) -> Result<Attempt, Fault> {
+        let Some(Work::Change { change, is_noted }) =
+            batch.front_mut().map(|first| &mut first.work)
+        else {
+            return Ok(Attempt::Done);
+        };
+        let (message, chat) = match groups::judge(call, change, last).await? {
+            Judged::Stale => return Ok(Attempt::Lost(0)),
+            Judged::Answered(outcome) => {
+                if *is_noted {
+                    notes::done(call, change.message_id).await;
+                }
+                answer_next(batch, Ok(Committed::Group(outcome)));
+                return Ok(Attempt::Done);
+            }
+            Judged::Decided(decided) => *decided,
+        };
+        if !*is_noted {
+            notes::write(call, message.id, self.chat).await?;
+            *is_noted = true;
+        }
+        let place = Place {
+            seq: message.seq,
+            mseq: message.seq,
+        };
+        let document = MessageDocument::new(&message, place);
+        let inserted = call.insert_all(MESSAGES, vec![document]).await?;
+        if inserted.refused.is_some() {
+            return Ok(Attempt::Lost(0));
+        }
+        self.queue.reached(place);
+        notices::apply(call, &message).await?;
+        let outcome = groups::done(chat, Some(message));
+        answer_next(batch, Ok(Committed::Group(Box::new(outcome))));
+        Ok(Attempt::Done)
     }
 }
 
-/// Tells drafts their numbers, which follow `last`, and returns the last of them.
-fn answer_all(last: Seq, durable: impl Iterator<Item = Waiting>) -> Seq {
+/// The message that the draft repeats: with the same sender and their own id for it, or with its
+/// own id.
+pub(super) async fn repeated(call: &Call, draft: &Message) -> Result<Option<Message>, Fault> {
+    let filter = doc! {
+        "chatId": key(id::bytes(draft.chat_id)),
+        "dedup": documents::dedup(draft),
+    };
+    call.find_one::<MessageDocument>(filter, Shape::default())
+        .await
+}
+
+/// Answers what is at the batch's start.
+fn answer_next(batch: &mut VecDeque<Waiting>, outcome: Result<Committed, PortError>) {
+    if let Some(first) = batch.pop_front() {
+        first.answer(outcome);
+    }
+}
+
+/// Tells drafts their places, which follow `last`, and returns the last of them.
+fn answer_all(last: Place, durable: impl Iterator<Item = Waiting>) -> Place {
     let mut reached = last;
     for waiting in durable {
-        reached += 1;
+        reached.seq += 1;
         waiting.answer(Ok(Committed::Now(reached)));
     }
     reached

@@ -10,7 +10,7 @@ use talksy_domain::error::PortError;
 const BACKEND: &str = "store";
 
 /// The server's code for a value that a unique index has already.
-const DUPLICATE_KEY: i32 = 11_000;
+pub(super) const DUPLICATE_KEY: i32 = 11_000;
 
 /// Codes that say that a command itself is wrong, so that trying again cannot help: `BadValue`,
 /// `FailedToParse`, `TypeMismatch`, `CommandNotFound`, `InvalidOptions`, `CommandNotSupported`.
@@ -34,6 +34,12 @@ pub(super) enum Fault {
     /// What was sent together failed.
     #[error("the message was not confirmed")]
     NotCommitted(#[source] PortError),
+    /// The server refused one of several writes, with this code.
+    #[error("the server refused a write ({0})")]
+    Refused(i32),
+    /// The majority has not confirmed a write in time.
+    #[error("the write was not confirmed")]
+    Unconfirmed,
     /// A task of the driver panicked. The panic hook has reported where.
     #[error("the store's code panicked")]
     Panicked,

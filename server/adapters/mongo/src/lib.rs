@@ -53,6 +53,7 @@
 //! unique, so it says nothing of speed.
 
 mod call;
+mod changes;
 mod chat_queue;
 mod chats;
 mod commands;
@@ -60,12 +61,16 @@ mod commit;
 mod connect;
 mod documents;
 mod fault;
+mod groups;
 mod heads;
 mod indexes;
+mod marks;
 mod members;
 mod messages;
 mod migrations;
 mod names;
+mod notes;
+mod notices;
 mod pair;
 mod send;
 mod sessions;
@@ -81,6 +86,7 @@ use std::time::Duration;
 use mongodb::Client;
 use mongodb::bson::doc;
 use secrecy::SecretString;
+use talksy_domain::clock::Timestamp;
 use talksy_domain::error::PortError;
 use tokio::sync::{OnceCell, Semaphore};
 
@@ -139,6 +145,8 @@ struct Inner {
     calls: AtomicU64,
     commands: AtomicU64,
     closed: AtomicBool,
+    /// Whether repair notes are looked through now and then.
+    is_sweeping: AtomicBool,
 }
 
 impl fmt::Debug for MongoStore {
@@ -165,6 +173,7 @@ impl MongoStore {
             calls: AtomicU64::new(0),
             commands: AtomicU64::new(0),
             closed: AtomicBool::new(false),
+            is_sweeping: AtomicBool::new(false),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -179,7 +188,22 @@ impl MongoStore {
     /// [`PrepareError`], which says whether trying again may help.
     pub async fn prepare(&self) -> Result<(), PrepareError> {
         let call = Call::new(&self.inner, self.inner.options.prepare_timeout);
-        migrations::prepare(&call).await
+        migrations::prepare(&call).await?;
+        if !self.inner.is_sweeping.swap(true, Ordering::SeqCst) {
+            notes::start(&self.inner);
+        }
+        Ok(())
+    }
+
+    /// Completes the changes of groups that were begun before `older_than` and whose instance died
+    /// in the middle, as far as nobody has done so since. Says how many were seen to. The store
+    /// does this by itself every 10 seconds from [`MongoStore::prepare`] on.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn repair_notes(&self, older_than: Timestamp) -> Result<u32, PortError> {
+        let call = Call::new(&self.inner, self.inner.options.timeout);
+        Ok(notes::sweep(&call, older_than).await?)
     }
 
     /// How many calls the ports have taken so far.

@@ -1,4 +1,4 @@
-//! Messages. How one is appended stands in `send`.
+//! Messages. How one is appended stands in `send`, and how one is changed in `changes`.
 
 use std::collections::HashMap;
 
@@ -6,14 +6,14 @@ use async_trait::async_trait;
 use mongodb::bson::doc;
 use talksy_domain::error::PortError;
 use talksy_domain::id::{self, ChatId, MessageId};
-use talksy_domain::messages::{Append, Head, Message, MessageStore};
+use talksy_domain::messages::{Append, Changed, Head, Message, MessageChange, MessageStore};
 use talksy_domain::page::{Page, Window};
 use talksy_domain::seq::Seq;
 
 use super::commands::Shape;
 use super::documents::{ChatDocument, MessageDocument, key, keys, overread};
 use super::fault::Fault;
-use super::{MongoStore, heads, send};
+use super::{MongoStore, changes, heads, send};
 
 #[async_trait]
 impl MessageStore for MongoStore {
@@ -45,6 +45,35 @@ impl MessageStore for MongoStore {
             ..Shape::default()
         };
         let filter = doc! { "chatId": key(id::bytes(chat)), "seq": range };
+        let call = self.call();
+        let messages = call.find_first::<MessageDocument>(filter, shape, overread(window));
+        let messages = messages.await?;
+        Ok(Page::from_overread(messages, window))
+    }
+
+    async fn change(&self, change: &MessageChange) -> Result<Changed, PortError> {
+        let (call, change) = (self.call(), change.clone());
+        // Whoever waits for it may go away in the middle: a claim that was taken is used.
+        let changing = tokio::spawn(async move { changes::change(&call, &change).await });
+        Ok(changing.await.map_err(|_panic| Fault::Panicked)??)
+    }
+
+    async fn changes(
+        &self,
+        chat: ChatId,
+        from: Seq,
+        window: &Window<Seq>,
+    ) -> Result<Page<Message>, PortError> {
+        let after = i64::from(window.after.unwrap_or(0));
+        let filter = doc! {
+            "chatId": key(id::bytes(chat)),
+            "changeSeq": { "$gt": after },
+            "seq": { "$gte": i64::from(from) },
+        };
+        let shape = Shape {
+            sort: Some(doc! { "changeSeq": 1 }),
+            ..Shape::default()
+        };
         let call = self.call();
         let messages = call.find_first::<MessageDocument>(filter, shape, overread(window));
         let messages = messages.await?;
@@ -88,7 +117,8 @@ impl MessageStore for MongoStore {
         let head = |chat: &talksy_domain::chats::Chat| Head {
             chat_id: chat.id,
             last_seq: chat.last_seq,
-            membership_epoch: chat.membership_epoch,
+            last_change_seq: chat.last_change_seq,
+            applied_seq: chat.applied_seq,
         };
         Ok(chats.iter().map(head).collect())
     }
