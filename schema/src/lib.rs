@@ -9,6 +9,7 @@ pub mod chats;
 pub mod connection;
 pub mod context;
 pub mod error;
+pub mod groups;
 pub mod loaders;
 pub mod messages;
 pub mod node;

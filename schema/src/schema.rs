@@ -6,6 +6,7 @@ use talksy_domain::services::Services;
 use crate::auth::{AuthMutation, AuthQuery};
 use crate::chats::{ChatMutation, ChatQuery, ChatSubscription};
 use crate::error::ErrorCodeEnum;
+use crate::groups::GroupMutation;
 use crate::messages::{MessageMutation, MessageSubscription};
 use crate::node::NodeQuery;
 use crate::presence::{PresenceMutation, PresenceSubscription};
@@ -22,6 +23,7 @@ pub struct Mutation(
     AuthMutation,
     UserMutation,
     ChatMutation,
+    GroupMutation,
     MessageMutation,
     PresenceMutation,
 );

@@ -166,6 +166,14 @@ impl Access {
         Ok(members.into_iter().map(Membership).collect())
     }
 
+    /// The membership of somebody in a chat that the viewer has been let into.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn member(&self, chat: ChatId, user: UserId) -> Result<Option<Member>, PortError> {
+        Ok(self.chats.memberships(user, &[chat]).await?.pop())
+    }
+
     /// The number of the newest system message of the member's chat: events about the member carry
     /// it.
     ///

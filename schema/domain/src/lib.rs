@@ -3,7 +3,7 @@
 //!
 //! Organised by capability. Each room has the same furniture: `model` (plain types that parse,
 //! not validate), `store` (the port: a narrow trait, each method atomic on its own) and `service`
-//! (the rules).
+//! (the rules; those by which a store judges within its commit are pure functions, in `rules`).
 //!
 //! What may know what, from the bottom up; a test holds every import to it:
 //!

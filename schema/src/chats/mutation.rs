@@ -1,4 +1,4 @@
-//! Starting chats and marking them as read.
+//! Starting chats, marking them as read, and muting them.
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 use talksy_domain::error::Invalid;
@@ -43,6 +43,22 @@ pub struct MarkReadPayload {
     receipt: ReadReceiptObject,
 }
 
+/// Whether to mute a chat.
+#[derive(InputObject)]
+pub struct MuteChatInput {
+    /// A chat of the viewer.
+    chat_id: ID,
+    /// Whether the viewer wants no notifications of it.
+    muted: bool,
+}
+
+/// The chat as the viewer has it now.
+#[derive(SimpleObject)]
+pub struct MuteChatPayload {
+    /// The chat.
+    chat: ChatNode,
+}
+
 /// Mutations of chats.
 #[derive(Default)]
 pub struct ChatMutation;
@@ -80,5 +96,20 @@ impl ChatMutation {
             chat: ChatNode(chat),
             receipt: ReadReceiptObject(receipt),
         })
+    }
+
+    /// Says whether the viewer wants no notifications of a chat. The viewer's other devices are told
+    /// by `chatUpdated`; nobody else is.
+    async fn mute_chat(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which chat, and whether.")] input: MuteChatInput,
+    ) -> Result<Option<MuteChatPayload>> {
+        let viewer = ctx.viewer()?;
+        let chat = id::parse(&input.chat_id, "chatId")?;
+        let chat = ctx.services().chats.mute(viewer, chat, input.muted).await?;
+        Ok(Some(MuteChatPayload {
+            chat: ChatNode(chat),
+        }))
     }
 }

@@ -1,13 +1,25 @@
-//! `chatUpdated` and `readReceiptUpdated`.
+//! `chatUpdated`, `chatRemoved` and `readReceiptUpdated`.
 
-use async_graphql::{Context, ID, Subscription};
+use async_graphql::{Context, ID, SimpleObject, Subscription};
 use futures_util::{Stream, StreamExt as _};
-use talksy_domain::feeds::Feed as _;
+use talksy_domain::cursor::{Cursor as _, MessageCursor};
+use talksy_domain::feeds::{Feed as _, Removal};
 use talksy_domain::id;
 
 use super::types::{ChatNode, ReadReceiptObject};
 use crate::context::ContextExt as _;
 use crate::error::Result;
+use crate::scalars::global_id;
+
+/// The viewer is no longer in this chat.
+#[derive(SimpleObject)]
+#[graphql(name = "ChatRemoved")]
+pub struct ChatRemovedObject {
+    /// The place of the system message that says so, and behind which the viewer reads nothing.
+    cursor: String,
+    /// The chat's global id.
+    chat_id: ID,
+}
 
 /// Live feeds of chats.
 #[derive(Default)]
@@ -39,6 +51,27 @@ impl ChatSubscription {
                     Err(error) => Some(Err(error.into())),
                 }
             }
+        }))
+    }
+
+    /// The viewer is no longer in this chat: they left it, or were removed.
+    async fn chat_removed(
+        &self,
+        ctx: &Context<'_>,
+    ) -> Result<impl Stream<Item = Result<ChatRemovedObject>> + use<>> {
+        let viewer = ctx.viewer()?;
+        let removals = ctx.services().feeds.removals(viewer).await?;
+        Ok(removals.into_stream().map(|removal| {
+            let Removal { chat_id, left_seq } = removal?;
+            let place = MessageCursor {
+                chat_id,
+                seq: left_seq,
+                change_seq: None,
+            };
+            Ok(ChatRemovedObject {
+                cursor: place.encode(),
+                chat_id: global_id(chat_id),
+            })
         }))
     }
 

@@ -12,7 +12,9 @@ use super::loaders::{FirstMembersOf, UnreadOf, ViewerMemberOf};
 use crate::connection::{connection, cursor, page_cost};
 use crate::context::ContextExt as _;
 use crate::error::{Result, dangling};
-use crate::messages::{LastMessageOf, MessageConnection, MessageNode};
+use crate::messages::{
+    LastMessageOf, MessageChangeConnection, MessageChangeObject, MessageConnection, MessageNode,
+};
 use crate::scalars::{DateTime, global_id, int};
 use crate::users::{UserNode, load_user};
 
@@ -55,8 +57,11 @@ impl ChatNode {
         self.0.kind.into()
     }
 
-    /// For a direct chat, the other member's name.
+    /// A group's title; for a direct chat, the other member's name.
     async fn title(&self, ctx: &Context<'_>) -> Result<String> {
+        if let Some(title) = &self.0.title {
+            return Ok(title.as_str().to_owned());
+        }
         let peer = self.other_member(ctx).await?;
         Ok(peer.map(UserNode::into_name).unwrap_or_default())
     }
@@ -68,12 +73,17 @@ impl ChatNode {
         ctx: &Context<'_>,
         #[graphql(desc = "How many, 0 to 100; 50 where absent.")] first: Option<i32>,
         #[graphql(desc = "Only members behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "Only members whose name contains this text, in any case.")]
+        search: Option<String>,
     ) -> Result<MemberConnection> {
         let window = Window::forward(first, member_cursor(after.as_deref(), self.0.id)?)?;
-        let page = if window.after.is_some() {
+        let page = if window.after.is_some() || search.is_some() {
             let services = ctx.services();
             let membership = services.access.membership(ctx.viewer()?, self.0.id).await?;
-            services.chats.members(&membership, None, &window).await?
+            let members = services
+                .chats
+                .members(&membership, search.as_deref(), &window);
+            members.await?
         } else {
             let key = FirstMembersOf {
                 chat: self.0.id,
@@ -111,12 +121,19 @@ impl ChatNode {
         int(self.0.last_seq)
     }
 
-    /// The place behind the newest message, also where there is none: give it as `after` to
-    /// `messageAdded`, and no message is missed that was sent since this answer.
+    /// The number of the newest change of a message, 0 where there was none.
+    async fn last_change_seq(&self) -> i32 {
+        int(self.0.last_change_seq)
+    }
+
+    /// The place behind the newest message and the newest change, also where there is none: give it
+    /// as `after` to `messageAdded` and `messageUpdated`, and nothing is missed that happened since
+    /// this answer.
     async fn head_cursor(&self) -> String {
         MessageCursor {
             chat_id: self.0.id,
             seq: self.0.last_seq,
+            change_seq: Some(self.0.last_change_seq),
         }
         .encode()
     }
@@ -125,6 +142,12 @@ impl ChatNode {
     async fn unread_count(&self, ctx: &Context<'_>) -> Result<i32> {
         let count = ctx.loaders().load_one(UnreadOf(self.0.id)).await?;
         Ok(int(count.unwrap_or_default()))
+    }
+
+    /// Whether the viewer wants no notifications of the chat.
+    async fn is_muted_by_viewer(&self, ctx: &Context<'_>) -> Result<bool> {
+        let member = ctx.loaders().load_one(ViewerMemberOf(self.0.id)).await?;
+        Ok(member.is_some_and(|member| member.is_muted))
     }
 
     /// The viewer's own membership.
@@ -162,10 +185,38 @@ impl ChatNode {
         )?;
         let services = ctx.services();
         let membership = services.access.membership(ctx.viewer()?, self.0.id).await?;
+        // The changes up to here were read with the chat, and so before the messages.
+        let changes = self.0.last_change_seq;
         let page = services.messages.page(&membership, &window).await?;
         Ok(MessageConnection::new(
-            page.map(MessageNode::new),
+            page.map(|message| MessageNode::with_changes(message, changes)),
             MessageNode::cursor,
+        ))
+    }
+
+    /// The messages that were changed behind the cursor (edited, deleted), as they are now and in
+    /// the order of their latest change.
+    #[graphql(complexity = "page_cost([first, None], child_complexity)")]
+    async fn changes(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How many, 0 to 100; 50 where absent.")] first: Option<i32>,
+        #[graphql(
+            desc = "Only changes behind this cursor: `headCursor`, or one of `messages`, `changes` or `messageUpdated`."
+        )]
+        after: Option<String>,
+    ) -> Result<MessageChangeConnection> {
+        let after = after
+            .map(|text| MessageCursor::decode_in(&text, self.0.id, "after"))
+            .transpose()?;
+        let seq = after.map_or(0, |cursor| cursor.seq);
+        let window = Window::forward(first, after.map(|cursor| cursor.change_seq.unwrap_or(0)))?;
+        let services = ctx.services();
+        let membership = services.access.membership(ctx.viewer()?, self.0.id).await?;
+        let page = services.messages.changes(&membership, &window).await?;
+        Ok(MessageChangeConnection::new(
+            page.map(|message| MessageChangeObject::new(message, seq)),
+            MessageChangeObject::place,
         ))
     }
 
@@ -239,6 +290,11 @@ impl MemberObject {
     /// Since when the user is a member.
     async fn joined_at(&self) -> DateTime {
         self.0.joined_at.into()
+    }
+
+    /// Messages below this one are not shown to the member.
+    async fn visible_from_seq(&self) -> i32 {
+        int(self.0.visible_from_seq)
     }
 
     /// The member has read up to and including this message; 0 for none.

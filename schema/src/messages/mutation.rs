@@ -1,6 +1,7 @@
-//! Sending messages.
+//! Sending, editing and deleting messages.
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
+use talksy_domain::error::Invalid;
 use talksy_domain::id;
 use talksy_domain::messages::{ClientMessageId, MessageText};
 
@@ -17,7 +18,8 @@ pub struct SendMessageInput {
     /// What it says: 1 to 4,000 characters, not blank.
     text: Option<String>,
     /// The sender's own id for this message, at most 64 characters: a retry with the same one,
-    /// at any later time, returns the first message.
+    /// at any later time, returns the first message; other content under it is refused with
+    /// `CONFLICT`.
     client_message_id: Option<String>,
 }
 
@@ -30,6 +32,39 @@ pub struct SendMessagePayload {
     message: MessageNode,
     /// Its chat.
     chat: ChatNode,
+}
+
+/// Another text for a message.
+#[derive(InputObject)]
+pub struct EditMessageInput {
+    /// A message of the viewer.
+    message_id: ID,
+    /// What it is to say: 1 to 4,000 characters, not blank.
+    text: Option<String>,
+    /// The message's `changeSeq` as the editor has seen it: `CONFLICT` where the content was edited
+    /// or deleted behind this number. Without it the last edit wins.
+    expected_change_seq: Option<i32>,
+}
+
+/// The message as it is now.
+#[derive(SimpleObject)]
+pub struct EditMessagePayload {
+    /// The message.
+    message: MessageNode,
+}
+
+/// Which message to delete.
+#[derive(InputObject)]
+pub struct DeleteMessageInput {
+    /// A message of the viewer, or, for the admins and owners of a group, of anybody.
+    message_id: ID,
+}
+
+/// What is left of the message.
+#[derive(SimpleObject)]
+pub struct DeleteMessagePayload {
+    /// The message, without its content.
+    message: MessageNode,
 }
 
 /// Mutations of messages.
@@ -65,5 +100,41 @@ impl MessageMutation {
             message,
             chat: ChatNode(sent.chat),
         })
+    }
+
+    /// Gives a message of the viewer another text. All who follow `messageUpdated` are told.
+    async fn edit_message(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The message and its text.")] input: EditMessageInput,
+    ) -> Result<Option<EditMessagePayload>> {
+        let viewer = ctx.viewer()?;
+        let message = id::parse(&input.message_id, "messageId")?;
+        let text = MessageText::parse(input.text.unwrap_or_default())?;
+        let expected = input
+            .expected_change_seq
+            .map(u32::try_from)
+            .transpose()
+            .map_err(|_| Invalid::new("expectedChangeSeq", "must not be negative"))?;
+        let messages = &ctx.services().messages;
+        let message = messages.edit(viewer, message, text, expected).await?;
+        Ok(Some(EditMessagePayload {
+            message: MessageNode::new(message),
+        }))
+    }
+
+    /// Deletes a message: its content is gone for good, its place in the chat stays. Deleting it
+    /// again changes nothing.
+    async fn delete_message(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which message.")] input: DeleteMessageInput,
+    ) -> Result<Option<DeleteMessagePayload>> {
+        let viewer = ctx.viewer()?;
+        let message = id::parse(&input.message_id, "messageId")?;
+        let message = ctx.services().messages.delete(viewer, message).await?;
+        Ok(Some(DeleteMessagePayload {
+            message: MessageNode::new(message),
+        }))
     }
 }

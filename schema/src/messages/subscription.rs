@@ -1,4 +1,4 @@
-//! `messageAdded`.
+//! `messageAdded` and `messageUpdated`.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use talksy_domain::events::Published;
 use talksy_domain::feeds::{Feed as _, FeedError};
 use talksy_domain::id;
 
-use super::types::MessageEdge;
+use super::types::{MessageChangeObject, MessageEdge};
 use crate::context::ContextExt as _;
 use crate::error::Result;
 
@@ -44,6 +44,29 @@ impl MessageSubscription {
         let feeds = &ctx.services().feeds;
         let feed = feeds.messages(viewer, chat, after.as_deref()).await?;
         Ok(feed.into_stream().filter_map(edge).right_stream())
+    }
+
+    /// Every changed message of the chat (edited, deleted) as it is now, in the order of the
+    /// changes; with `after`, first those changed since. Of several changes of one message that were
+    /// missed the latest is told.
+    ///
+    /// Ends with `FORBIDDEN` when the viewer is no member any more, and with `RESYNC_REQUIRED`
+    /// when more was missed than is replayed.
+    async fn message_updated(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "A chat of the viewer.")] chat_id: ID,
+        #[graphql(desc = "The cursor of the last change known, from here, or `headCursor`.")]
+        after: Option<String>,
+    ) -> Result<impl Stream<Item = Result<MessageChangeObject>> + use<>> {
+        let viewer = ctx.viewer()?;
+        let chat = id::parse(&chat_id, "chatId")?;
+        let feeds = &ctx.services().feeds;
+        let feed = feeds.changes(viewer, chat, after.as_deref()).await?;
+        Ok(feed.into_stream().map(|change| {
+            let change = change?;
+            Ok(MessageChangeObject::at(change.message, change.cursor))
+        }))
     }
 }
 

@@ -7,7 +7,9 @@ use talksy_domain::chats::Member;
 use talksy_domain::cursor::{Cursor as _, MemberCursor, MessageCursor};
 use talksy_domain::messages::{ClientMessageId, Message, MessageText};
 use talksy_domain::page::{MAX_PAGE, Page, Window};
+use talksy_domain::seq::Seq;
 
+use super::notice::SystemNoticeObject;
 use crate::chats::{
     ChatNode, FirstMembersOf, LowestReadMarksOf, ReadReceiptConnection, ReadReceiptObject,
     load_chat, member_cursor,
@@ -34,34 +36,45 @@ pub enum MessageKindEnum {
 
 /// A message.
 #[derive(Clone)]
-pub struct MessageNode(Arc<Message>);
+pub struct MessageNode {
+    message: Arc<Message>,
+    /// The changes that whoever has this page of messages has; see [`MessageCursor::change_seq`].
+    changes: Option<Seq>,
+}
 
 /// A message.
 #[Object(name = "Message")]
 impl MessageNode {
     /// The message's global id.
     pub(crate) async fn id(&self) -> ID {
-        global_id(self.0.id)
+        global_id(self.message.id)
     }
 
     /// Its chat.
     async fn chat(&self, ctx: &Context<'_>) -> Result<ChatNode> {
-        load_chat(ctx, self.0.chat_id).await
+        load_chat(ctx, self.message.chat_id).await
     }
 
     /// 1, 2, 3 … within the chat, without a hole.
     async fn seq(&self) -> i32 {
-        int(self.0.seq)
+        int(self.message.seq)
+    }
+
+    /// The number of its latest change within the chat (edit, deletion), 0 where it was never
+    /// changed. Of two states of a message keep the one with the greater number, wherever each came
+    /// from; always select it.
+    async fn change_seq(&self) -> i32 {
+        int(self.message.change_seq)
     }
 
     /// What kind of message it is.
     async fn kind(&self) -> MessageKindEnum {
-        self.0.kind.into()
+        self.message.kind.into()
     }
 
     /// Who sent it. Null for a system message.
     async fn sender(&self, ctx: &Context<'_>) -> Result<Option<UserNode>> {
-        match self.0.sender_id {
+        match self.message.sender_id {
             Some(user) => Ok(Some(load_user(ctx, user).await?)),
             None => Ok(None),
         }
@@ -69,12 +82,18 @@ impl MessageNode {
 
     /// What it says. Null where the message has no text or was deleted.
     async fn text(&self) -> Option<&str> {
-        self.0.text.as_ref().map(MessageText::as_str)
+        self.message.text.as_ref().map(MessageText::as_str)
+    }
+
+    /// What happened, for a system message.
+    async fn system(&self) -> Option<SystemNoticeObject> {
+        let notice = self.message.notice.clone()?;
+        Some(SystemNoticeObject(notice))
     }
 
     /// The sender's own id for the message.
     async fn client_message_id(&self) -> Option<&str> {
-        self.0
+        self.message
             .client_message_id
             .as_ref()
             .map(ClientMessageId::as_str)
@@ -82,17 +101,17 @@ impl MessageNode {
 
     /// When it was sent.
     async fn created_at(&self) -> DateTime {
-        self.0.created_at.into()
+        self.message.created_at.into()
     }
 
     /// When its text was last changed.
     async fn edited_at(&self) -> Option<DateTime> {
-        self.0.edited_at.map(DateTime)
+        self.message.edited_at.map(DateTime)
     }
 
     /// When it was deleted.
     async fn deleted_at(&self) -> Option<DateTime> {
-        self.0.deleted_at.map(DateTime)
+        self.message.deleted_at.map(DateTime)
     }
 
     /// Members other than the sender whose read mark has passed this message.
@@ -103,7 +122,10 @@ impl MessageNode {
         #[graphql(desc = "How many, 0 to 100; 50 where absent.")] first: Option<i32>,
         #[graphql(desc = "Only receipts behind this cursor.")] after: Option<String>,
     ) -> Result<ReadReceiptConnection> {
-        let window = Window::forward(first, member_cursor(after.as_deref(), self.0.chat_id)?)?;
+        let window = Window::forward(
+            first,
+            member_cursor(after.as_deref(), self.message.chat_id)?,
+        )?;
         let page = self.readers(ctx, &window).await?;
         let receipts = Page {
             has_next: page.has_next,
@@ -125,27 +147,39 @@ impl MessageNode {
     async fn is_read_by_all(&self, ctx: &Context<'_>) -> Result<bool> {
         let slowest = ctx
             .loaders()
-            .load_one(LowestReadMarksOf(self.0.chat_id))
+            .load_one(LowestReadMarksOf(self.message.chat_id))
             .await?;
         let slowest = slowest.unwrap_or_default();
         let other = slowest
             .iter()
-            .find(|member| Some(member.user_id) != self.0.sender_id);
-        Ok(other.is_some_and(|member| member.last_read_seq >= self.0.seq))
+            .find(|member| Some(member.user_id) != self.message.sender_id);
+        Ok(other.is_some_and(|member| member.last_read_seq >= self.message.seq))
     }
 }
 
 impl MessageNode {
     /// The node of a message.
     pub(crate) fn new(message: Message) -> Self {
-        Self(Arc::new(message))
+        Self {
+            message: Arc::new(message),
+            changes: None,
+        }
+    }
+
+    /// The node of a message in a page that was read when the chat's changes had reached `changes`.
+    pub(crate) fn with_changes(message: Message, changes: Seq) -> Self {
+        Self {
+            message: Arc::new(message),
+            changes: Some(changes),
+        }
     }
 
     /// The message's place in its chat.
     pub(crate) fn cursor(&self) -> String {
         MessageCursor {
-            chat_id: self.0.chat_id,
-            seq: self.0.seq,
+            chat_id: self.message.chat_id,
+            seq: self.message.seq,
+            change_seq: self.changes,
         }
         .encode()
     }
@@ -157,9 +191,9 @@ impl MessageNode {
         ctx: &Context<'_>,
         window: &Window<MemberCursor>,
     ) -> Result<Page<Member>> {
-        let (chat, seq) = (self.0.chat_id, self.0.seq);
+        let (chat, seq) = (self.message.chat_id, self.message.seq);
         let is_reader = |member: &Member| {
-            Some(member.user_id) != self.0.sender_id && member.last_read_seq >= seq
+            Some(member.user_id) != self.message.sender_id && member.has_read(seq)
         };
         let key = FirstMembersOf {
             chat,
@@ -180,10 +214,7 @@ impl MessageNode {
         };
         let services = ctx.services();
         let membership = services.access.membership(ctx.viewer()?, chat).await?;
-        let page = services
-            .chats
-            .members(&membership, Some(seq), &wider)
-            .await?;
+        let page = services.chats.readers(&membership, seq, &wider).await?;
         let more = page.has_next;
         let mut members = page.items;
         members.retain(is_reader);
@@ -222,3 +253,63 @@ impl ReadReceiptObject {
         .encode()
     }
 }
+
+/// A message as it is now, and the place behind its latest change.
+#[derive(Clone)]
+pub struct MessageChangeObject {
+    message: MessageNode,
+    cursor: MessageCursor,
+}
+
+/// A message as it is now, and the place behind its latest change.
+#[Object(name = "MessageChange")]
+impl MessageChangeObject {
+    /// The place: give it as `after` to `changes` or `messageUpdated`.
+    async fn cursor(&self) -> String {
+        self.place()
+    }
+
+    /// The number of the change within the chat.
+    async fn change_seq(&self) -> i32 {
+        int(self.message.message.change_seq)
+    }
+
+    /// The message now.
+    async fn message(&self) -> &MessageNode {
+        &self.message
+    }
+}
+
+impl MessageChangeObject {
+    /// The change of a message, for who has the chat's messages up to `seq`.
+    pub(crate) fn new(message: Message, seq: Seq) -> Self {
+        let cursor = MessageCursor {
+            chat_id: message.chat_id,
+            seq,
+            change_seq: Some(message.change_seq),
+        };
+        Self::at(message, cursor)
+    }
+
+    /// The change of a message at a place.
+    pub(crate) fn at(message: Message, cursor: MessageCursor) -> Self {
+        Self {
+            message: MessageNode::new(message),
+            cursor,
+        }
+    }
+
+    /// The place behind the change.
+    pub(crate) fn place(&self) -> String {
+        self.cursor.encode()
+    }
+}
+
+connection!(
+    MessageChangeConnection,
+    MessageChangeEdge,
+    "MessageChangeConnection",
+    "MessageChangeEdge",
+    MessageChangeObject,
+    "A page of changed messages, in the order of their latest change."
+);

@@ -13,6 +13,7 @@ use talksy_domain::auth::CodeStore;
 use talksy_domain::auth::SessionStore;
 use talksy_domain::chats::ChatStore;
 use talksy_domain::events::{Bus, Hub, LocalBus};
+use talksy_domain::groups::GroupStore;
 use talksy_domain::limits::RateLimiter;
 use talksy_domain::mail::MailQueue;
 use talksy_domain::messages::MessageStore;
@@ -102,6 +103,7 @@ impl Adapters {
             sessions: stores.sessions,
             chats: stores.chats,
             messages: stores.messages,
+            groups: stores.groups,
             codes: shared.codes,
             limiter: shared.limiter,
             presence: shared.presence,
@@ -135,12 +137,13 @@ impl Adapters {
     }
 }
 
-/// One store behind its three ports.
+/// One store behind its ports.
 struct Stores {
     users: Arc<dyn UserStore>,
     sessions: Arc<dyn SessionStore>,
     chats: Arc<dyn ChatStore>,
     messages: Arc<dyn MessageStore>,
+    groups: Arc<dyn GroupStore>,
     store: Arc<dyn Store>,
 }
 
@@ -163,7 +166,7 @@ fn stores(config: &Config, backends: &mut Vec<Arc<dyn Backend>>) -> Result<Store
 
 fn behind_its_ports<S>(store: S, backends: &mut Vec<Arc<dyn Backend>>) -> Stores
 where
-    S: Store + UserStore + SessionStore + ChatStore + MessageStore + 'static,
+    S: Store + UserStore + SessionStore + ChatStore + MessageStore + GroupStore + 'static,
 {
     let store = Arc::new(store);
     backends.push(Arc::clone(&store) as _);
@@ -172,6 +175,7 @@ where
         sessions: Arc::clone(&store) as _,
         chats: Arc::clone(&store) as _,
         messages: Arc::clone(&store) as _,
+        groups: Arc::clone(&store) as _,
         store,
     }
 }

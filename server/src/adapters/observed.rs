@@ -13,6 +13,7 @@ use talksy_domain::chats::{ChatStore, ChatStoreLayer};
 use talksy_domain::clock::Timestamp;
 use talksy_domain::error::PortError;
 use talksy_domain::events::{Bus, BusLayer, Event, Topic};
+use talksy_domain::groups::{GroupStore, GroupStoreLayer};
 use talksy_domain::limits::{Decision, RateLimiter, RateLimiterLayer, Rule};
 use talksy_domain::mail::{MailJob, MailQueue, MailQueueLayer};
 use talksy_domain::messages::{MessageStore, MessageStoreLayer};
@@ -34,6 +35,7 @@ pub fn observed(ports: Ports) -> Ports {
         sessions: Arc::new(Layered(Observed(ports.sessions))),
         chats: Arc::new(Layered(Observed(ports.chats))),
         messages: Arc::new(Layered(Observed(ports.messages))),
+        groups: Arc::new(Layered(Observed(ports.groups))),
         codes: Arc::new(Layered(Counted(Observed(ports.codes)))),
         limiter: Arc::new(Layered(Counted(Observed(ports.limiter)))),
         presence: Arc::new(Layered(Observed(ports.presence))),
@@ -76,6 +78,7 @@ impl UserStoreLayer for Observed<dyn UserStore> {}
 impl SessionStoreLayer for Observed<dyn SessionStore> {}
 impl ChatStoreLayer for Observed<dyn ChatStore> {}
 impl MessageStoreLayer for Observed<dyn MessageStore> {}
+impl GroupStoreLayer for Observed<dyn GroupStore> {}
 impl PresenceStoreLayer for Observed<dyn PresenceStore> {}
 impl CodeStoreLayer for Observed<dyn CodeStore> {}
 impl RateLimiterLayer for Observed<dyn RateLimiter> {}

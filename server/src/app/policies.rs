@@ -1,5 +1,7 @@
 //! The configuration in the domain's own terms: which setting is which of its tunables.
 
+use std::time::Duration;
+
 use talksy_domain::auth::AuthPolicy;
 use talksy_domain::feeds::FeedPolicy;
 use talksy_domain::limits::{self, Rule};
@@ -27,6 +29,7 @@ impl From<&Config> for Policies {
                 replay_limit: config.live.replay_limit,
                 heartbeat: config.live.heartbeat,
                 reorder_grace: config.live.reorder_grace,
+                ahead_grace: AHEAD_GRACE,
                 typing_timeout: config.live.typing_timeout,
             },
             presence: PresencePolicy {
@@ -36,10 +39,14 @@ impl From<&Config> for Policies {
             },
             send: rule("send", limits.send),
             start_chat: rule("start-chat", limits.start_chat),
+            max_members: config.chats.max_members,
             typing: rule("typing", limits.typing),
         }
     }
 }
+
+/// How long a feed waits for a store that is behind what it has told.
+const AHEAD_GRACE: Duration = Duration::from_secs(5);
 
 fn rule(name: &'static str, quota: Quota) -> Rule {
     let Quota { burst, period } = quota;
@@ -63,6 +70,7 @@ mod tests {
             presence: _,
             send,
             start_chat,
+            max_members: _,
             typing,
         } = Policies::from(&Config::default());
         let rules = [

@@ -47,8 +47,8 @@ pub fn complete(response: &mut Response) {
 
 fn extend(extensions: &mut ErrorExtensionValues, refusal: &ApiError) {
     extensions.set("code", refusal.code.as_str());
-    if let Some(field) = refusal.field {
-        extensions.set("field", field);
+    if let Some(field) = &refusal.field {
+        extensions.set("field", &**field);
     }
     if let Some(seconds) = refusal.retry_after {
         extensions.set("retryAfter", seconds);

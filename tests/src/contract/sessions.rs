@@ -277,3 +277,16 @@ pub async fn of_concurrent_deletions_one_is_told(stores: &Stores) {
     .await;
     assert_eq!(answers.into_iter().filter(|deleted| *deleted).count(), 1);
 }
+
+super::suite::rules! {
+    sessions_rules:
+    a_session_is_kept_as_it_was_made,
+    sessions_are_listed_until_they_expire,
+    the_current_token_rotates,
+    an_old_token_is_found_reused,
+    a_foreign_token_is_unknown,
+    an_expired_session_does_not_rotate,
+    of_concurrent_rotations_one_succeeds,
+    a_session_is_deleted_by_its_user,
+    of_concurrent_deletions_one_is_told,
+}

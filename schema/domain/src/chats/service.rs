@@ -129,18 +129,42 @@ impl ChatService {
         Ok(self.store.chats_of(viewer.user_id, search, window).await?)
     }
 
-    /// The members of a chat.
+    /// The members of a chat; with `search` those whose name contains the text, in any case.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Where the text is too long.
     pub async fn members(
         &self,
         membership: &Membership,
-        filter: &MemberFilter,
+        search: Option<&str>,
+        window: &Window<MemberCursor>,
+    ) -> Result<Page<Member>, ChatError> {
+        let search = search.map(str::trim).filter(|text| !text.is_empty());
+        check_search(search)?;
+        let filter = MemberFilter {
+            has_read: None,
+            name: search.map(str::to_owned),
+        };
+        let chat = membership.chat_id();
+        Ok(self.store.members(chat, &filter, window).await?)
+    }
+
+    /// The members of a chat who have read this message.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn readers(
+        &self,
+        membership: &Membership,
+        seq: Seq,
         window: &Window<MemberCursor>,
     ) -> Result<Page<Member>, PortError> {
+        let filter = MemberFilter {
+            has_read: Some(seq),
+            name: None,
+        };
         let chat = membership.chat_id();
-        self.store.members(chat, filter, window).await
+        self.store.members(chat, &filter, window).await
     }
 
     /// Says whether the viewer wants no notifications of the chat, and tells their other devices.

@@ -7,7 +7,7 @@ use super::model::{ClientChatId, GroupAction, GroupChange, MAX_SUBJECTS, NewGrou
 use super::rules::GroupRefusal;
 use super::store::{GroupOutcome, GroupStore};
 use crate::access::{Access, AccessError, Denied};
-use crate::chats::model::{Chat, ChatTitle, MemberRole};
+use crate::chats::model::{Chat, ChatTitle, Member, MemberRole};
 use crate::clock::Clock;
 use crate::error::{ApiError, ErrorCode, Invalid, PortError, service_error};
 use crate::events::bus::Bus;
@@ -185,9 +185,12 @@ impl GroupService {
         chat: ChatId,
         user: UserId,
         role: MemberRole,
-    ) -> Result<Chat, GroupError> {
+    ) -> Result<Member, GroupError> {
         let action = GroupAction::SetRole { user, role };
-        self.change(viewer, chat, action).await
+        self.change(viewer, chat, action).await?;
+        // Who has left in the meantime is no member.
+        let member = self.access.member(chat, user).await?;
+        Ok(member.ok_or(GroupRefusal::NoMember)?)
     }
 
     async fn check_existence(

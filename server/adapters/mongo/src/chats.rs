@@ -23,10 +23,12 @@ use super::{MongoStore, heads, marks, members, names, pair, unread};
 
 #[async_trait]
 impl ChatStore for MongoStore {
+    /// Chats, heads above: 2.
     async fn chats(&self, ids: &[ChatId]) -> Result<Vec<Chat>, PortError> {
         Ok(heads::chats(&self.call(), ids).await?)
     }
 
+    /// Chat, head above; for a new one chat, insert, \[members\], ready: 2 to 4.
     async fn open_direct(
         &self,
         candidate: &Chat,
@@ -42,6 +44,7 @@ impl ChatStore for MongoStore {
         Ok(opening.await.map_err(|_panic| Fault::Panicked)??)
     }
 
+    /// Ids, chats, heads above: 3. With a search ids, chats, names, heads above: 4.
     async fn chats_of(
         &self,
         user: UserId,
@@ -65,14 +68,17 @@ impl ChatStore for MongoStore {
         Ok(Page::from_overread(chats, window))
     }
 
+    /// 1 command.
     async fn chat_ids_of(&self, user: UserId) -> Result<Vec<ChatId>, PortError> {
         Ok(members::chat_ids(&self.call(), user).await?)
     }
 
+    /// 1 command.
     async fn memberships(&self, user: UserId, chats: &[ChatId]) -> Result<Vec<Member>, PortError> {
         Ok(members::of_user(&self.call(), user, chats).await?)
     }
 
+    /// 1 command. With a name, for each step of 256 to 8,192 members: members, names.
     async fn members(
         &self,
         chat: ChatId,
@@ -82,6 +88,7 @@ impl ChatStore for MongoStore {
         Ok(members::page(&self.call(), chat, filter, window).await?)
     }
 
+    /// Sizes, \[members, those of each chat of more than 100\]: 2.
     async fn first_members(
         &self,
         chats: &[ChatId],
@@ -91,15 +98,18 @@ impl ChatStore for MongoStore {
         Ok(members::first(&self.call(), chats, order, limit).await?)
     }
 
+    /// Sizes, \[members, those of each chat of more than 100\]: 2.
     async fn lowest_read_marks(&self, chats: &[ChatId]) -> Result<Vec<Member>, PortError> {
         let order = doc! { "lastReadSeq": 1, "userId": 1 };
         Ok(members::first(&self.call(), chats, order, 2).await?)
     }
 
+    /// Chats of the user, members: 2.
     async fn sharing(&self, user: UserId, others: &[UserId]) -> Result<Vec<UserId>, PortError> {
         Ok(members::sharing(&self.call(), user, others).await?)
     }
 
+    /// Newest number, update; the member where it did not move: 2 to 3.
     async fn mark_read(
         &self,
         chat: ChatId,
@@ -110,6 +120,7 @@ impl ChatStore for MongoStore {
         Ok(marks::mark_read(&self.call(), chat, user, seq, now).await?)
     }
 
+    /// Update; the member where nothing changed: 1 to 2.
     async fn set_muted(
         &self,
         chat: ChatId,
@@ -119,6 +130,7 @@ impl ChatStore for MongoStore {
         Ok(marks::set_muted(&self.call(), chat, user, is_muted).await?)
     }
 
+    /// \[members, chats\], heads above, what is not counted: 3.
     async fn unread_counts(
         &self,
         user: UserId,

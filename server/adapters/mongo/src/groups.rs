@@ -36,6 +36,7 @@ use super::{MongoStore, commit, heads, members, notes, notices};
 
 #[async_trait]
 impl GroupStore for MongoStore {
+    /// Of before; \[note, chat\], note, message, members, chat, the note's end: 7.
     async fn create_group(&self, group: &NewGroup) -> Result<GroupOutcome, PortError> {
         let (call, group) = (self.call(), group.clone());
         // Whoever waits for it may go away in the middle: the rest is done all the same.
@@ -43,6 +44,7 @@ impl GroupStore for MongoStore {
         Ok(making.await.map_err(|_panic| Fault::Panicked)??)
     }
 
+    /// Newest place, chat, \[members, owners, successor\], note, message, members, chat, the note's end: 8.
     async fn change_group(&self, change: &GroupChange) -> Result<GroupOutcome, PortError> {
         let (call, change) = (self.call(), change.clone());
         let changing = tokio::spawn(async move { change_group(&call, change).await });

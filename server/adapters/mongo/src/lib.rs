@@ -10,6 +10,13 @@
 //! chat's own `lastSeq` and `activeAt` are advanced after it and may lag when an instance dies in
 //! between, so reads add what lies above them in the messages' index, and repair them; see `heads`.
 //!
+//! **Groups.** What happens to a group is a system message on the same line. Its members, title and
+//! member count follow from the system messages; see `notices` for how, `commit` for how a sender is
+//! known to be a member at the message's number, `groups` for how a change is judged.
+//!
+//! **Changes.** A message keeps the number of its latest change, which is claimed in the chat's
+//! document first; see `changes`.
+//!
 //! **Chats.** A direct chat is made by the insert of its document, which is unique for its pair.
 //! It is marked ready once both members are in, and nobody is shown a chat that is not; whoever
 //! opens it next finishes what a crash has left.
@@ -20,25 +27,13 @@
 //!
 //! # Round trips
 //!
-//! Those in brackets happen at the same time.
-//!
-//! | call | commands | one after the other |
-//! |---|---|---|
-//! | `append` | \[chat, member\], insert, chat's head; at every eighth insert the newest number | 3 to 4 |
-//! | `append` under contention | for each lost race the newest number and an insert more | + 2 |
-//! | `append`, a retry | \[chat, member\], refused insert, first message, head above | 4 to 5 |
-//! | `messages`, `page`, `users`, `users_by_name`, `memberships`, `members`, `first_members`, `lowest_read_marks`, `chat_ids_of`, `session`, `sessions_of` | 1 | 1 |
-//! | `chats`, `heads`, `last_messages`, `sharing`, `rotate_session` | 2 | 2 |
-//! | `chats_of` | ids, chats, heads above | 3 |
-//! | `chats_of` with a search | ids, chats, names, heads above | 4 |
-//! | `unread_counts` | \[members, chats\], heads above, what is not counted | 3 |
-//! | `mark_read` | newest number, update; the member where it did not move | 2 to 3 |
-//! | `open_direct` | chat, head above; for a new one chat, insert, \[members\], ready | 2 to 4 |
-//! | `find_or_create_user` | user; for a new one insert | 1 to 2 |
+//! Each method of a port says its commands where it stands: those in brackets happen at the same
+//! time, and the number is how many go one after the other.
 //!
 //! Messages that wait for one chat share an insert, and those that were sent share the update of
-//! the chat's head. None of these numbers grows with the size of a page. `chats_of` reads and sorts
-//! all chats of the user, as their order changes with each message.
+//! the chat's head. None of these numbers grows with the size of a page, but for one command for
+//! each large group where its first members are asked for. `chats_of` reads and sorts all chats of
+//! the user, as their order changes with each message.
 //!
 //! In a sharded cluster `messages` and `members` can be sharded by `chatId`.
 //!

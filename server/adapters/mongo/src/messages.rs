@@ -17,6 +17,10 @@ use super::{MongoStore, changes, heads, send};
 
 #[async_trait]
 impl MessageStore for MongoStore {
+    /// \[chat, member, with the sender's own id the message of before\], insert, chat's head; at every
+    /// eighth insert the newest place: 3 to 4. Each lost race adds the newest place and an insert: + 2.
+    /// Behind a change of the group by another instance: chat, member: + 2. A retry: the first, head
+    /// above: 2.
     async fn append(&self, draft: &Message) -> Result<Append, PortError> {
         let (call, draft) = (self.call(), draft.clone());
         // Whoever waits for it may go away in the middle: the send goes on.
@@ -24,6 +28,7 @@ impl MessageStore for MongoStore {
         Ok(sending.await.map_err(|_panic| Fault::Panicked)??)
     }
 
+    /// 1 command.
     async fn messages(&self, ids: &[MessageId]) -> Result<Vec<Message>, PortError> {
         let call = self.call();
         if ids.is_empty() {
@@ -35,6 +40,7 @@ impl MessageStore for MongoStore {
             .await?)
     }
 
+    /// 1 command.
     async fn page(&self, chat: ChatId, window: &Window<Seq>) -> Result<Page<Message>, PortError> {
         let mut range = doc! { "$gt": i64::from(window.after.unwrap_or(0)) };
         if let Some(before) = window.before {
@@ -51,6 +57,7 @@ impl MessageStore for MongoStore {
         Ok(Page::from_overread(messages, window))
     }
 
+    /// \[chat, member, message\], claim, message, chat's head: 4. Each lost race adds all but the last.
     async fn change(&self, change: &MessageChange) -> Result<Changed, PortError> {
         let (call, change) = (self.call(), change.clone());
         // Whoever waits for it may go away in the middle: a claim that was taken is used.
@@ -58,6 +65,7 @@ impl MessageStore for MongoStore {
         Ok(changing.await.map_err(|_panic| Fault::Panicked)??)
     }
 
+    /// 1 command.
     async fn changes(
         &self,
         chat: ChatId,
@@ -81,7 +89,7 @@ impl MessageStore for MongoStore {
     }
 
     /// Reads the message at each chat's end and what lies above it, which is nearly always one
-    /// message a chat.
+    /// message a chat. Chats, messages: 2.
     async fn last_messages(&self, chats: &[ChatId]) -> Result<Vec<Message>, PortError> {
         let call = self.call();
         if chats.is_empty() {
@@ -112,6 +120,7 @@ impl MessageStore for MongoStore {
         Ok(newest.into_values().collect())
     }
 
+    /// Chats, heads above: 2.
     async fn heads(&self, chats: &[ChatId]) -> Result<Vec<Head>, PortError> {
         let chats = heads::chats(&self.call(), chats).await?;
         let head = |chat: &talksy_domain::chats::Chat| Head {

@@ -54,14 +54,17 @@ impl SessionStore for MongoStore {
         Ok(create(&self.call(), session, token).await?)
     }
 
+    /// 1 command.
     async fn session(&self, id: SessionId) -> Result<Option<Session>, PortError> {
         Ok(one(&self.call(), id).await?)
     }
 
+    /// 1 command.
     async fn sessions_of(&self, user: UserId, now: Timestamp) -> Result<Vec<Session>, PortError> {
         Ok(of_user(&self.call(), user, now).await?)
     }
 
+    /// 2 commands.
     async fn rotate_session(
         &self,
         id: SessionId,

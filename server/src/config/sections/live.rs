@@ -25,6 +25,14 @@ section! {
 }
 
 section! {
+    /// Chats.
+    pub struct ChatsConfig {
+        /// The most members that a group may have.
+        max_members: u32 = 1_000, in 2..=100_000;
+    }
+}
+
+section! {
     /// Who is online.
     pub struct PresenceConfig {
         /// For how long a connection counts as present without a renewal: how late the end of a

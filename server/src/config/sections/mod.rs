@@ -10,5 +10,5 @@ mod process;
 pub use auth::{AuthConfig, LimitsConfig};
 pub use backends::{AmqpConfig, MailConfig, RedisConfig, StoreConfig};
 pub use http::{HttpConfig, QueryLimits, WebSocketLimits};
-pub use live::{LiveConfig, PresenceConfig};
+pub use live::{ChatsConfig, LiveConfig, PresenceConfig};
 pub use process::{LogConfig, MetricsConfig, ShutdownConfig, StartConfig, TelemetryConfig};

@@ -1,0 +1,5 @@
+//! Groups in GraphQL.
+
+mod mutation;
+
+pub use mutation::*;
