@@ -50,6 +50,9 @@ export async function transcript(chatId: string): Promise<string[]> {
 export async function say(chatId: string, text: string): Promise<number> {
   const variables = { chatId, text, clientMessageId: crypto.randomUUID() };
   const { sendMessage } = await request(SendMessageDocument, variables);
+  // Null where it was refused, so that a refusal takes nothing from other fields; with one field
+  // `request` has thrown.
+  if (!sendMessage) throw new Error('The answer has no message.');
   return sendMessage.message.seq;
 }
 
@@ -61,6 +64,8 @@ export async function mistakes() {
     text: 'Hi',
     clientMessageId: '1',
   });
+  // @ts-expect-error It is null where it was refused.
+  sendMessage.message;
   // @ts-expect-error The operation does not ask for the text.
-  sendMessage.message.text;
+  sendMessage?.message.text;
 }

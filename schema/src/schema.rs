@@ -81,6 +81,27 @@ mod tests {
         );
     }
 
+    /// One that is refused then takes nothing from its siblings, and its errors can name members of
+    /// `input` by their path.
+    #[tokio::test]
+    async fn mutations_are_nullable_and_take_nothing_but_an_input() {
+        let query = "{ __schema { mutationType { fields {
+            name type { kind name } args { name type { kind ofType { kind name } } } } } } }";
+        let answer = builder().finish().execute(query).await;
+        let answer = answer.data.into_json().unwrap();
+        let fields = &answer["__schema"]["mutationType"]["fields"];
+        for field in fields.as_array().unwrap() {
+            assert_eq!(field["type"]["kind"], "OBJECT", "{field}");
+            let args = field["args"].as_array().unwrap();
+            assert!(args.len() <= 1, "{field}");
+            for arg in args {
+                assert_eq!(arg["name"], "input", "{field}");
+                assert_eq!(arg["type"]["kind"], "NON_NULL", "{field}");
+                assert_eq!(arg["type"]["ofType"]["kind"], "INPUT_OBJECT", "{field}");
+            }
+        }
+    }
+
     #[tokio::test]
     async fn everything_in_the_schema_is_described_and_nothing_deprecated() {
         const PART: &str = "name description isDeprecated";

@@ -337,7 +337,15 @@ pub const MESSAGE_ADDED: &str = "subscription($chatId: ID!, $after: String) {
 /// Where the id is no chat's.
 pub fn start_of(chat: &str) -> String {
     match chat.parse() {
-        Ok(chat_id) => MessageCursor { chat_id, seq: 0 }.encode(),
+        Ok(chat_id) => {
+            let (seq, change_seq) = (0, None);
+            MessageCursor {
+                chat_id,
+                seq,
+                change_seq,
+            }
+            .encode()
+        }
         Err(error) => panic!("no chat: {chat}: {error}"),
     }
 }

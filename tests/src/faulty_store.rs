@@ -11,6 +11,7 @@ use talksy_domain::auth::{CodeStore, CodeStoreLayer, SessionStore, SessionStoreL
 use talksy_domain::chats::{ChatStore, ChatStoreLayer};
 use talksy_domain::error::PortError;
 use talksy_domain::events::{Bus, BusLayer};
+use talksy_domain::groups::{GroupStore, GroupStoreLayer};
 use talksy_domain::limits::{RateLimiter, RateLimiterLayer};
 use talksy_domain::mail::{MailQueue, MailQueueLayer};
 use talksy_domain::messages::{MessageStore, MessageStoreLayer};
@@ -82,6 +83,7 @@ impl FaultyStore {
             <Faulty<dyn SessionStore> as SessionStoreLayer>::CALLS,
             <Faulty<dyn ChatStore> as ChatStoreLayer>::CALLS,
             <Faulty<dyn MessageStore> as MessageStoreLayer>::CALLS,
+            <Faulty<dyn GroupStore> as GroupStoreLayer>::CALLS,
             <Faulty<dyn CodeStore> as CodeStoreLayer>::CALLS,
             <Faulty<dyn RateLimiter> as RateLimiterLayer>::CALLS,
             <Faulty<dyn PresenceStore> as PresenceStoreLayer>::CALLS,
@@ -98,6 +100,7 @@ impl FaultyStore {
             sessions: Arc::new(self.layer(ports.sessions)),
             chats: Arc::new(self.layer(ports.chats)),
             messages: Arc::new(self.layer(ports.messages)),
+            groups: Arc::new(self.layer(ports.groups)),
             codes: Arc::new(self.layer(ports.codes)),
             limiter: Arc::new(self.layer(ports.limiter)),
             presence: Arc::new(self.layer(ports.presence)),
@@ -262,6 +265,7 @@ impl UserStoreLayer for Faulty<dyn UserStore> {}
 impl SessionStoreLayer for Faulty<dyn SessionStore> {}
 impl ChatStoreLayer for Faulty<dyn ChatStore> {}
 impl MessageStoreLayer for Faulty<dyn MessageStore> {}
+impl GroupStoreLayer for Faulty<dyn GroupStore> {}
 impl CodeStoreLayer for Faulty<dyn CodeStore> {}
 impl RateLimiterLayer for Faulty<dyn RateLimiter> {}
 impl PresenceStoreLayer for Faulty<dyn PresenceStore> {}

@@ -127,7 +127,7 @@ async fn a_code_is_valid_for_five_minutes_and_no_longer() {
         if accepted {
             assert_eq!(reply.data()["verifyOtp"]["user"]["name"], json!(name));
         } else {
-            assert_eq!(reply.code_and_field(), ("OTP_EXPIRED", "code"));
+            assert_eq!(reply.code_and_field(), ("OTP_EXPIRED", "input.code"));
         }
     }
 }
@@ -160,7 +160,7 @@ async fn a_code_works_once() {
     let ada = app.sign_in("ada").await;
     let code = code_for(&app, &ada.email);
     let reply = app.client().verify(&ada.email, &code).await;
-    assert_eq!(reply.code_and_field(), ("OTP_INVALID", "code"));
+    assert_eq!(reply.code_and_field(), ("OTP_INVALID", "input.code"));
     assert_eq!(ids_of_sessions(&ada).await.len(), 1);
 }
 
@@ -181,7 +181,7 @@ async fn a_new_code_voids_the_one_before() {
         }
     };
     let reply = client.verify(email, &old).await;
-    assert_eq!(reply.code_and_field(), ("OTP_INVALID", "code"));
+    assert_eq!(reply.code_and_field(), ("OTP_INVALID", "input.code"));
     client.verify(email, &new).await.data();
 }
 
@@ -195,13 +195,13 @@ async fn a_code_survives_four_wrong_tries_and_not_five() {
         let code = code_for(&app, &email);
         for _ in 0..wrong {
             let reply = client.verify(&email, &other_than(&code)).await;
-            assert_eq!(reply.code_and_field(), ("OTP_INVALID", "code"));
+            assert_eq!(reply.code_and_field(), ("OTP_INVALID", "input.code"));
         }
         let reply = client.verify(&email, &code).await;
         if survives {
             reply.data();
         } else {
-            assert_eq!(reply.code_and_field(), ("OTP_EXPIRED", "code"));
+            assert_eq!(reply.code_and_field(), ("OTP_EXPIRED", "input.code"));
         }
     }
     // Nor can the other address's code be used.
@@ -209,7 +209,7 @@ async fn a_code_survives_four_wrong_tries_and_not_five() {
     client.login("bob@example.org").await.data();
     let bobs = code_for(&app, "bob@example.org");
     let reply = client.verify("eve@example.org", &bobs).await;
-    assert_eq!(reply.code_and_field(), ("OTP_INVALID", "code"));
+    assert_eq!(reply.code_and_field(), ("OTP_INVALID", "input.code"));
     client.verify("bob@example.org", &bobs).await.data();
 }
 
@@ -232,7 +232,7 @@ async fn what_cannot_be_a_code_is_told_apart_and_costs_no_try() {
         let reply = client.verify(email, code).await;
         assert_eq!(
             reply.code_and_field(),
-            ("BAD_USER_INPUT", "code"),
+            ("BAD_USER_INPUT", "input.code"),
             "{code:?}"
         );
     }
@@ -269,7 +269,7 @@ async fn what_is_no_address_is_refused_before_anything_is_sent() {
         ] {
             assert_eq!(
                 reply.code_and_field(),
-                ("BAD_USER_INPUT", "email"),
+                ("BAD_USER_INPUT", "input.email"),
                 "{email:?}"
             );
         }
@@ -484,13 +484,19 @@ async fn a_refresh_token_used_again_ends_the_session_everywhere() {
     let mut socket = fresh.client.socket().await;
 
     let reply = app.client().refresh(&ada.refresh_token).await;
-    assert_eq!(reply.code_and_field(), ("TOKEN_REUSED", "refreshToken"));
+    assert_eq!(
+        reply.code_and_field(),
+        ("TOKEN_REUSED", "input.refreshToken")
+    );
     assert_eq!(socket.closed().await, 4403);
     for token in [&ada, &fresh] {
         let reply = token.client.run(SESSIONS, json!({})).await;
         assert_eq!(reply.code(), "UNAUTHENTICATED");
         let reply = app.client().refresh(&token.refresh_token).await;
-        assert_eq!(reply.code_and_field(), ("UNAUTHENTICATED", "refreshToken"));
+        assert_eq!(
+            reply.code_and_field(),
+            ("UNAUTHENTICATED", "input.refreshToken")
+        );
     }
     assert_eq!(
         ids_of_sessions(&other).await,
@@ -516,7 +522,7 @@ async fn a_refresh_token_that_was_never_one_or_whose_session_has_expired_is_refu
         let reply = app.client().refresh(garbage).await;
         assert_eq!(
             reply.code_and_field(),
-            ("UNAUTHENTICATED", "refreshToken"),
+            ("UNAUTHENTICATED", "input.refreshToken"),
             "{garbage}"
         );
     }
@@ -525,7 +531,10 @@ async fn a_refresh_token_that_was_never_one_or_whose_session_has_expired_is_refu
     let refresh = string(&auth["refreshSession"]["refreshToken"]);
     app.clock.advance(30 * DAY);
     let reply = app.client().refresh(&refresh).await;
-    assert_eq!(reply.code_and_field(), ("TOKEN_EXPIRED", "refreshToken"));
+    assert_eq!(
+        reply.code_and_field(),
+        ("TOKEN_EXPIRED", "input.refreshToken")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -707,7 +716,10 @@ async fn logging_out_ends_this_session_alone() {
         "UNAUTHENTICATED"
     );
     let reply = app.client().refresh(&ada.refresh_token).await;
-    assert_eq!(reply.code_and_field(), ("UNAUTHENTICATED", "refreshToken"));
+    assert_eq!(
+        reply.code_and_field(),
+        ("UNAUTHENTICATED", "input.refreshToken")
+    );
 
     there.send(json!({ "type": "ping" })).await;
     assert_eq!(there.message().await, json!({ "type": "pong" }));
@@ -729,10 +741,13 @@ async fn a_user_ends_their_own_other_sessions_and_nobody_else_s() {
     };
 
     let reply = revoke(&bob, &phone.session_id).await;
-    assert_eq!(reply.code_and_field(), ("NOT_FOUND", "sessionId"));
+    assert_eq!(reply.code_and_field(), ("NOT_FOUND", "input.sessionId"));
     for id in ["", "nonsense", ada.id.as_str()] {
         let reply = revoke(&ada, id).await;
-        assert_eq!(reply.code_and_field(), ("BAD_USER_INPUT", "sessionId"));
+        assert_eq!(
+            reply.code_and_field(),
+            ("BAD_USER_INPUT", "input.sessionId")
+        );
     }
     phone.client.data(ME, json!({})).await;
 
@@ -747,7 +762,7 @@ async fn a_user_ends_their_own_other_sessions_and_nobody_else_s() {
         "UNAUTHENTICATED"
     );
     let reply = revoke(&ada, &phone.session_id).await;
-    assert_eq!(reply.code_and_field(), ("NOT_FOUND", "sessionId"));
+    assert_eq!(reply.code_and_field(), ("NOT_FOUND", "input.sessionId"));
     assert_eq!(
         ids_of_sessions(&ada).await,
         HashSet::from([ada.session_id.clone()])
@@ -893,13 +908,13 @@ async fn a_name_or_text_that_breaks_a_rule_changes_nothing() {
         let reply = change(&ada, json!({ "name": name, "about": "new" })).await;
         assert_eq!(
             reply.code_and_field(),
-            ("BAD_USER_INPUT", "name"),
+            ("BAD_USER_INPUT", "input.name"),
             "{name:?}"
         );
     }
     for about in ["x".repeat(501), "a\u{0}b".to_owned(), "a\u{7}b".to_owned()] {
         let reply = change(&ada, json!({ "name": "Eve", "about": about })).await;
-        assert_eq!(reply.code_and_field(), ("BAD_USER_INPUT", "about"));
+        assert_eq!(reply.code_and_field(), ("BAD_USER_INPUT", "input.about"));
     }
     assert_eq!(ada.client.data(ME, json!({})).await, before);
 }
@@ -960,7 +975,7 @@ async fn an_address_that_cannot_be_seen_signs_nobody_in() {
         let reply = app.client().login(&format!("{unseen}@example.org")).await;
         assert_eq!(
             reply.code_and_field(),
-            ("BAD_USER_INPUT", "email"),
+            ("BAD_USER_INPUT", "input.email"),
             "{unseen:?}"
         );
     }

@@ -13,8 +13,8 @@ pub struct AuthQuery;
 #[Object]
 impl AuthQuery {
     /// The viewer's signed-in devices, last used first.
-    async fn sessions(&self, ctx: &Context<'_>) -> Result<Vec<SessionNode>> {
+    async fn sessions(&self, ctx: &Context<'_>) -> Result<Option<Vec<SessionNode>>> {
         let sessions = ctx.services().auth.sessions(ctx.viewer()?).await?;
-        Ok(sessions.into_iter().map(SessionNode::new).collect())
+        Ok(Some(sessions.into_iter().map(SessionNode::new).collect()))
     }
 }

@@ -25,11 +25,14 @@ impl ChatQuery {
             desc = "Only chats whose title contains this, whatever the case; at most 100 characters."
         )]
         search: Option<String>,
-    ) -> Result<ChatConnection> {
+    ) -> Result<Option<ChatConnection>> {
         let viewer = ctx.viewer()?;
         let window = Window::forward(first, cursor(after.as_deref(), "after")?)?;
         let chats = &ctx.services().chats;
         let page = chats.list(viewer, search.as_deref(), &window).await?;
-        Ok(ChatConnection::new(page.map(ChatNode), ChatNode::cursor))
+        Ok(Some(ChatConnection::new(
+            page.map(ChatNode),
+            ChatNode::cursor,
+        )))
     }
 }

@@ -5,10 +5,12 @@
 
 use std::sync::Arc;
 
-use talksy_domain::chats::{ChatKind, ReadReceipt};
+use talksy_domain::chats::{ChatKind, ChatTitle, MemberRole, ReadReceipt};
 use talksy_domain::events::{Bus, Event, Interest, Receiver, Signal, Topic};
 use talksy_domain::id::{self, ChatId, UserId};
-use talksy_domain::messages::{ClientMessageId, Message};
+use talksy_domain::messages::{
+    ClientMessageId, HistoryFrom, MemberEffect, Message, SystemNotice, SystemNoticeKind,
+};
 use talksy_domain::presence::{Presence, PresenceStatus};
 
 use super::fixture::{draft_with_id, sorted, text_of};
@@ -27,6 +29,7 @@ const EVERYTHING: Interest = Interest::MESSAGES
     .and(Interest::RECEIPTS)
     .and(Interest::TYPING)
     .and(Interest::MEMBERSHIP)
+    .and(Interest::CHANGES)
     .and(Interest::SESSIONS)
     .and(Interest::PRESENCE);
 
@@ -64,6 +67,7 @@ fn typing(chat_id: ChatId) -> Event {
         chat_id,
         user_id: ids().next(),
         is_typing: true,
+        mseq: 0,
     }
 }
 
@@ -85,10 +89,40 @@ pub fn every_event() -> Vec<Event> {
         deleted_at: Some(now()),
         ..full.clone()
     };
-    let message = |message| Event::MessageAdded {
-        message,
-        membership_epoch: u32::MAX,
+    let changed = Message {
+        mseq: 5,
+        change_seq: 2_147_483_647,
+        content_seq: 9,
+        ..full.clone()
     };
+    let effect = MemberEffect {
+        user_id,
+        role: Some(MemberRole::Admin),
+        joins: Some(HistoryFrom::Join),
+    };
+    let notice = SystemNotice {
+        kind: SystemNoticeKind::MemberAdded,
+        actor_id: Some(ids().next()),
+        subject_ids: vec![user_id],
+        title: Some(ChatTitle::parse("“Ω” \\ \" {}").unwrap()),
+        role: Some(MemberRole::Owner),
+        effects: vec![
+            effect,
+            MemberEffect {
+                role: None,
+                joins: None,
+                ..effect
+            },
+        ],
+        member_count: 100_000,
+        previous: 4,
+    };
+    let system = Message {
+        seq: 5,
+        mseq: 5,
+        ..Message::system(ids().next(), chat_id, notice, now())
+    };
+    let message = |message| Event::MessageAdded { message };
     let receipt = |chat_kind| Event::ReadReceipt {
         receipt: ReadReceipt {
             chat_id,
@@ -97,11 +131,13 @@ pub fn every_event() -> Vec<Event> {
             read_at: now(),
         },
         chat_kind,
+        mseq: 2_147_483_647,
     };
     let typing = |is_typing| Event::Typing {
         chat_id,
         user_id,
         is_typing,
+        mseq: 3,
     };
     let presence = |status, last_seen_at| {
         Event::PresenceChanged(Presence {
@@ -113,12 +149,21 @@ pub fn every_event() -> Vec<Event> {
     vec![
         message(full),
         message(bare),
+        message(system),
+        Event::MessageChanged {
+            message: changed,
+            mseq: 7,
+        },
         receipt(ChatKind::Direct),
         receipt(ChatKind::Group),
         typing(true),
         typing(false),
-        Event::MemberRemoved { chat_id, user_id },
         Event::ChatJoined { chat_id },
+        Event::ChatLeft {
+            chat_id,
+            left_seq: 2_147_483_647,
+        },
+        Event::ViewerChatChanged { chat_id },
         Event::SessionRevoked {
             session_id: ids().next(),
         },

@@ -57,7 +57,8 @@ async fn all_changes(stores: &Stores, chat: ChatId, size: usize) -> Vec<Message>
     let mut changes: Vec<Message> = Vec::new();
     loop {
         let after = changes.last().map(|message| message.change_seq);
-        let page = stores.messages.changes(chat, 1, &forward(after, size));
+        let window = forward(after, size);
+        let page = stores.messages.changes(chat, 1, &window);
         let page = page.await.unwrap();
         changes.extend(page.items);
         if !page.has_next {
@@ -242,9 +243,8 @@ pub async fn changes_are_read_in_pages(stores: &Stores) {
         ask(stores, &sent[n], &ada, edit(text)).await.unwrap();
     }
     let read = async |from, after, size| {
-        let page = stores
-            .messages
-            .changes(chat.id, from, &forward(after, size));
+        let window = forward(after, size);
+        let page = stores.messages.changes(chat.id, from, &window);
         let page = page.await.unwrap();
         let numbers = page.items.iter();
         let numbers: Vec<_> = numbers.map(|one| (one.change_seq, one.seq)).collect();
@@ -258,7 +258,8 @@ pub async fn changes_are_read_in_pages(stores: &Stores) {
     assert_eq!(read(2, None, 10).await, (vec![(3, 3), (4, 4)], false));
     assert_eq!(read(1, Some(4), 10).await, (vec![], false));
     assert_eq!(read(1, Some(9), 10).await, (vec![], false));
-    let page = stores.messages.changes(ids().next(), 1, &forward(None, 10));
+    let window = forward(None, 10);
+    let page = stores.messages.changes(ids().next(), 1, &window);
     assert_eq!(page.await.unwrap().items, []);
     agree(stores, chat.id, 4).await;
 }
@@ -311,9 +312,8 @@ pub async fn a_follower_of_changes_loses_none(stores: &Stores) {
         let mut replica: BTreeMap<Seq, Message> = BTreeMap::new();
         let mut place = 0;
         while place < 40 {
-            let page = stores
-                .messages
-                .changes(chat.id, 1, &forward(Some(place), 2));
+            let window = forward(Some(place), 2);
+            let page = stores.messages.changes(chat.id, 1, &window);
             for message in page.await.unwrap().items {
                 assert!(message.change_seq > place);
                 place = message.change_seq;

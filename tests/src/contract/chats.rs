@@ -1,6 +1,6 @@
 //! Chats and who is in them.
 
-use talksy_domain::chats::{Chat, Member, MemberRole};
+use talksy_domain::chats::{Chat, Member, MemberFilter, MemberRole};
 use talksy_domain::cursor::MemberCursor;
 use talksy_domain::id::ChatId;
 
@@ -24,7 +24,7 @@ pub async fn a_direct_chat_has_two_plain_members(stores: &Stores) {
     assert_eq!(stores.chat(candidate.id).await, candidate);
     let page = stores
         .chats
-        .members(candidate.id, None, &forward(None, 100))
+        .members(candidate.id, &MemberFilter::default(), &forward(None, 100))
         .await
         .unwrap();
     let expected = sorted(pair).into_iter().map(|user_id| Member {
@@ -32,8 +32,12 @@ pub async fn a_direct_chat_has_two_plain_members(stores: &Stores) {
         user_id,
         role: MemberRole::Member,
         joined_at: candidate.created_at,
+        joined_seq: 0,
+        visible_from_seq: 1,
         last_read_seq: 0,
         last_read_at: None,
+        is_muted: false,
+        version: 1,
     });
     assert_eq!(page.items, expected.collect::<Vec<_>>());
 }
@@ -150,7 +154,9 @@ pub async fn members_are_read_in_pages(stores: &Stores) {
             user_id: users[index],
         });
         let window = forward(after, limit);
-        let page = stores.chats.members(chat.id, None, &window).await.unwrap();
+        let everybody = MemberFilter::default();
+        let page = stores.chats.members(chat.id, &everybody, &window).await;
+        let page = page.unwrap();
         let found: Vec<_> = page.items.iter().map(|member| member.user_id).collect();
         (found, page.has_next, page.has_previous)
     };
@@ -161,13 +167,14 @@ pub async fn members_are_read_in_pages(stores: &Stores) {
     assert_eq!(ask(None, 2).await, (users.clone(), false, false));
     let page = stores
         .chats
-        .members(ids().next(), None, &forward(None, 10))
+        .members(ids().next(), &MemberFilter::default(), &forward(None, 10))
         .await
         .unwrap();
     assert_eq!((page.items, page.has_next), (vec![], false));
 }
 
-/// With `read_from` there are only the members who have read as far.
+/// With `has_read` there are only the members who have read that message. What was sent before
+/// somebody joined they have not, and nobody has read what there is not.
 pub async fn members_are_told_by_how_far_they_have_read(stores: &Stores) {
     let (ada, bob, chat) = stores.pair().await;
     stores.send(chat.id, ada.id, 5).await;
@@ -176,9 +183,10 @@ pub async fn members_are_told_by_how_far_they_have_read(stores: &Stores) {
         assert!(marked.unwrap().unwrap().moved);
     }
     let both = sorted([ada.id, bob.id]);
-    for (read_from, expected) in [
+    for (has_read, expected) in [
         (None, both.clone()),
-        (Some(0), both.clone()),
+        (Some(0), vec![]),
+        (Some(1), both.clone()),
         (Some(3), both),
         (Some(4), vec![ada.id]),
         (Some(5), vec![ada.id]),
@@ -186,11 +194,15 @@ pub async fn members_are_told_by_how_far_they_have_read(stores: &Stores) {
     ] {
         for limit in [1, 10] {
             let window = forward(None, limit);
-            let members = stores.chats.members(chat.id, read_from, &window);
+            let filter = MemberFilter {
+                has_read,
+                name: None,
+            };
+            let members = stores.chats.members(chat.id, &filter, &window);
             let page = members.await.unwrap();
             let found: Vec<_> = page.items.iter().map(|member| member.user_id).collect();
             let cut = expected.len().min(limit);
-            assert_eq!(found, expected[..cut], "who have read {read_from:?}");
+            assert_eq!(found, expected[..cut], "who have read {has_read:?}");
             assert_eq!(page.has_next, cut < expected.len());
         }
     }

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use talksy_domain::auth::SessionStore;
-use talksy_domain::chats::{Chat, ChatKind, ChatStore};
+use talksy_domain::chats::{Chat, ChatKind, ChatStore, ChatTitle};
 use talksy_domain::clock::Timestamp;
+use talksy_domain::groups::{GroupAction, GroupChange, GroupOutcome, GroupStore, NewGroup};
 use talksy_domain::id::{ChatId, UserId};
 use talksy_domain::mail::EmailAddress;
 use talksy_domain::messages::{
-    Append, Appended, ClientMessageId, Message, MessageKind, MessageStore, MessageText,
+    Append, Appended, ChangeAction, Changed, ChangedMessage, ClientMessageId, Message,
+    MessageChange, MessageStore, MessageText,
 };
 use talksy_domain::page::Window;
 use talksy_domain::users::UserStore;
@@ -27,20 +29,23 @@ pub struct Stores {
     pub chats: Arc<dyn ChatStore>,
     /// The messages.
     pub messages: Arc<dyn MessageStore>,
+    /// The groups.
+    pub groups: Arc<dyn GroupStore>,
 }
 
 impl Stores {
-    /// The three ports of one store.
+    /// The ports of one store.
     pub fn of<S>(store: S) -> Self
     where
-        S: UserStore + SessionStore + ChatStore + MessageStore + 'static,
+        S: UserStore + SessionStore + ChatStore + MessageStore + GroupStore + 'static,
     {
         let store = Arc::new(store);
         Self {
             users: Arc::clone(&store) as _,
             sessions: Arc::clone(&store) as _,
             chats: Arc::clone(&store) as _,
-            messages: store,
+            messages: Arc::clone(&store) as _,
+            groups: store,
         }
     }
 
@@ -89,11 +94,81 @@ impl Stores {
         (one, other, chat)
     }
 
+    /// Makes a group that the first of these users owns, with the others as plain members.
+    pub(super) async fn group(&self, users: &[&User]) -> Chat {
+        let (owner, others) = users.split_first().unwrap();
+        let group = NewGroup {
+            chat_id: ids().next(),
+            message_id: ids().next(),
+            creator_id: owner.id,
+            member_ids: others.iter().map(|user| user.id).collect(),
+            title: ChatTitle::parse("A group").unwrap(),
+            client_chat_id: None,
+            at: now(),
+        };
+        match self.groups.create_group(&group).await.unwrap() {
+            GroupOutcome::Done { chat, message } => {
+                assert!(message.is_some(), "a new group has its first message");
+                *chat
+            }
+            refused @ GroupOutcome::Refused(_) => panic!("a group was refused: {refused:?}"),
+        }
+    }
+
+    /// Asks for a change of a group.
+    pub(super) async fn change_group(
+        &self,
+        chat: ChatId,
+        actor: UserId,
+        action: GroupAction,
+    ) -> GroupOutcome {
+        let change = GroupChange {
+            message_id: ids().next(),
+            chat_id: chat,
+            actor_id: actor,
+            at: now(),
+            max_members: 1_000,
+            action,
+        };
+        self.groups.change_group(&change).await.unwrap()
+    }
+
+    /// Changes a group, which must be allowed and change something; returns the system message.
+    pub(super) async fn notice(&self, chat: ChatId, actor: UserId, action: GroupAction) -> Message {
+        match self.change_group(chat, actor, action).await {
+            GroupOutcome::Done {
+                message: Some(message),
+                ..
+            } => *message,
+            other => panic!("nothing was changed: {other:?}"),
+        }
+    }
+
+    /// Changes a message, which must be allowed.
+    pub(super) async fn change(
+        &self,
+        message: &Message,
+        actor: UserId,
+        action: ChangeAction,
+    ) -> ChangedMessage {
+        let change = MessageChange {
+            message_id: message.id,
+            chat_id: message.chat_id,
+            actor_id: actor,
+            at: now(),
+            action,
+        };
+        match self.messages.change(&change).await.unwrap() {
+            Changed::Done(changed) => *changed,
+            refused @ Changed::Refused(_) => panic!("a change was refused: {refused:?}"),
+        }
+    }
+
     /// Appends a draft that must be taken.
     pub(super) async fn append(&self, draft: &Message) -> Appended {
         match self.messages.append(draft).await.unwrap() {
             Append::Done(appended) => *appended,
-            refused @ Append::Denied(_) => panic!("a member's message was refused: {refused:?}"),
+            refused => panic!("a member's message was refused: {refused:?}"),
         }
     }
 
@@ -150,24 +225,15 @@ pub(super) fn direct_candidate(at: Timestamp) -> Chat {
         active_at: at,
         last_seq: 0,
         member_count: 2,
-        membership_epoch: 1,
+        title: None,
+        last_change_seq: 0,
+        applied_seq: 0,
     }
 }
 
 /// A text that no store has numbered.
 pub(super) fn draft(chat: ChatId, sender: UserId) -> Message {
-    Message {
-        id: ids().next(),
-        chat_id: chat,
-        seq: 0,
-        kind: MessageKind::Text,
-        sender_id: Some(sender),
-        text: Some(text_of("hello")),
-        client_message_id: None,
-        created_at: now(),
-        edited_at: None,
-        deleted_at: None,
-    }
+    Message::draft(ids().next(), chat, sender, text_of("hello"), now())
 }
 
 /// The same with the sender's own id for it.

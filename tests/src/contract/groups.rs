@@ -279,9 +279,8 @@ pub async fn a_group_is_found_by_its_title(stores: &Stores) {
     let [ada, bob] = stores.users().await;
     let chat = group(stores, &ada, &[&bob]).await;
     let find = async |text: &str| {
-        let page = stores
-            .chats
-            .chats_of(bob.id, Some(text), &forward(None, 10));
+        let window = forward(None, 10);
+        let page = stores.chats.chats_of(bob.id, Some(text), &window);
         let found = page.await.unwrap().items;
         found.iter().map(|chat| chat.id).collect::<Vec<_>>()
     };
@@ -577,7 +576,8 @@ pub async fn members_are_found_by_name(stores: &Stores) {
             has_read: None,
             name: Some(text.to_owned()),
         };
-        let page = stores.chats.members(chat.id, &filter, &forward(None, 10));
+        let window = forward(None, 10);
+        let page = stores.chats.members(chat.id, &filter, &window);
         let found = page.await.unwrap().items;
         found.iter().map(|one| one.user_id).collect::<Vec<_>>()
     };

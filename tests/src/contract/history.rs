@@ -207,10 +207,10 @@ pub async fn the_ends_of_chats(stores: &Stores) {
     let mut expected = Vec::new();
     for id in [chat, empty.id] {
         let chat = stores.chat(id).await;
-        expected.push((id, chat.last_seq, chat.membership_epoch));
+        expected.push((id, chat.last_seq, chat.applied_seq));
     }
     assert_eq!((expected[0].1, expected[1].1), (10, 0));
-    let parts = |head: &Head| (head.chat_id, head.last_seq, head.membership_epoch);
+    let parts = |head: &Head| (head.chat_id, head.last_seq, head.applied_seq);
     assert_eq!(sorted(found.iter().map(parts)), sorted(expected));
     assert_eq!(stores.messages.heads(&[]).await.unwrap(), []);
 }

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use talksy_domain::chats::{Member, ReadMark};
+use talksy_domain::chats::{ChatTitle, Member, ReadMark};
 use talksy_domain::clock::Timestamp;
+use talksy_domain::groups::GroupAction;
 use talksy_domain::id::{ChatId, UserId};
-use talksy_domain::messages::{Message, MessageKind};
+use talksy_domain::messages::ChangeAction;
 use talksy_domain::seq::Seq;
 
-use super::fixture::{Stores, draft, sorted};
+use super::fixture::{Stores, sorted};
 use super::{at_once, ids, now};
 
 async fn mark(stores: &Stores, chat: ChatId, user: UserId, seq: Seq, at: Timestamp) -> ReadMark {
@@ -155,20 +156,15 @@ pub async fn unread_is_what_others_sent_above_the_mark(stores: &Stores) {
 
 /// Messages that were deleted, and those that nobody sent, are not waiting to be read.
 pub async fn deleted_and_system_messages_are_not_unread(stores: &Stores) {
-    let (ada, bob, chat) = stores.pair().await;
-    let deleted = Message {
-        text: None,
-        deleted_at: Some(now()),
-        ..draft(chat.id, bob.id)
-    };
-    let system = Message {
-        kind: MessageKind::System,
-        sender_id: None,
-        ..draft(chat.id, bob.id)
-    };
-    for message in [&deleted, &system, &draft(chat.id, bob.id)] {
-        stores.append(message).await;
-    }
+    let [ada, bob] = stores.users().await;
+    let chat = stores.group(&[&ada, &bob]).await;
+    let sent = stores.send(chat.id, bob.id, 2).await;
+    let title = ChatTitle::parse("Another title").unwrap();
+    let rename = GroupAction::Rename(title);
+    stores.notice(chat.id, ada.id, rename).await;
+    assert_eq!(unread(stores, chat.id, ada.id).await, 2);
+    assert_eq!(unread(stores, chat.id, bob.id).await, 0);
+    stores.change(&sent[0], bob.id, ChangeAction::Delete).await;
     assert_eq!(unread(stores, chat.id, ada.id).await, 1);
     assert_eq!(unread(stores, chat.id, bob.id).await, 0);
 }

@@ -6,8 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use talksy_domain::access::Denied;
+use talksy_domain::chats::ChatTitle;
+use talksy_domain::groups::GroupAction;
 use talksy_domain::id::ChatId;
-use talksy_domain::messages::{Append, Appended, Head, Message, MessageKind};
+use talksy_domain::messages::{
+    Append, Appended, Head, Message, MessageKind, SystemNotice, SystemNoticeKind,
+};
 use talksy_domain::seq::Seq;
 
 use super::fixture::{Stores, backward, draft, forward, seqs, sorted, text_of};
@@ -129,7 +133,8 @@ pub async fn an_acknowledged_message_is_seen_by_every_read(stores: &Stores) {
         let head = Head {
             chat_id: chat.id,
             last_seq: seq,
-            membership_epoch: chat.membership_epoch,
+            last_change_seq: 0,
+            applied_seq: 0,
         };
         assert_eq!(messages.heads(&[chat.id]).await.unwrap(), [head]);
         assert_eq!(stores.chat(chat.id).await, chat);
@@ -212,28 +217,53 @@ pub async fn a_message_moves_the_chats_end_and_activity(stores: &Stores) {
     assert_eq!(stores.chat(expected.id).await, expected);
 }
 
-/// What happened in a chat is told by nobody, who need be no member.
+/// What happened in a group is told by nobody. It takes a number as any message does, and moves the
+/// chat's end and activity; each later message repeats that number.
 pub async fn a_system_message_has_no_sender(stores: &Stores) {
-    let (ada, _, chat) = stores.pair().await;
-    stores.send(chat.id, ada.id, 1).await;
-    let system = Message {
-        kind: MessageKind::System,
-        sender_id: None,
-        ..draft(chat.id, ada.id)
-    };
-    let appended = stores.append(&system).await;
-    let message = Message { seq: 2, ..system };
-    assert_eq!(appended.message, message);
-    assert_eq!(appended.chat.last_seq, 2);
+    let [ada, bob] = stores.users().await;
+    let chat = stores.group(&[&ada, &bob]).await;
+    let sent = stores.send(chat.id, bob.id, 2).await;
+    assert_eq!((sent[0].seq, sent[0].mseq), (2, 1));
+    let title = ChatTitle::parse("Another title").unwrap();
+    let system = stores
+        .notice(chat.id, ada.id, GroupAction::Rename(title))
+        .await;
+    assert_eq!((system.seq, system.mseq), (4, 4));
+    assert_eq!((system.kind, system.sender_id), (MessageKind::System, None));
     let newest = stores.messages.last_messages(&[chat.id]).await.unwrap();
-    let nowhere = Message {
-        id: ids().next(),
-        chat_id: ids().next(),
-        ..message.clone()
-    };
-    assert_eq!(newest, [message]);
-    let refused = stores.messages.append(&nowhere).await.unwrap();
-    assert_eq!(refused, Append::Denied(Denied::NoChat));
+    assert_eq!(newest, std::slice::from_ref(&system));
+    let now = stores.chat(chat.id).await;
+    assert_eq!((now.last_seq, now.applied_seq), (4, 4));
+    assert!(now.active_at >= system.created_at);
+    let after = stores.send(chat.id, bob.id, 1).await;
+    assert_eq!((after[0].seq, after[0].mseq), (5, 4));
+    let all = stores.all_messages(chat.id).await;
+    assert_eq!(seqs(&all), dense(5));
+    assert_eq!(all[3], system);
+}
+
+/// Nobody sends a system message: it comes of a change of a group alone.
+pub async fn a_system_message_is_not_sent(stores: &Stores) {
+    let [ada, bob] = stores.users().await;
+    let group = stores.group(&[&ada, &bob]).await;
+    let direct = stores.direct(&ada, &bob).await;
+    for chat in [group, direct] {
+        let notice = SystemNotice {
+            kind: SystemNoticeKind::MemberLeft,
+            actor_id: Some(bob.id),
+            subject_ids: vec![bob.id],
+            title: None,
+            role: None,
+            effects: Vec::new(),
+            member_count: 1,
+            previous: chat.applied_seq,
+        };
+        let forged = Message::system(ids().next(), chat.id, notice, now());
+        let refused = stores.messages.append(&forged).await.unwrap();
+        assert!(matches!(refused, Append::Denied(_)), "{refused:?}");
+        assert_eq!(stores.chat(chat.id).await, chat);
+        assert_eq!(stores.messages.messages(&[forged.id]).await.unwrap(), []);
+    }
 }
 
 /// Who is no member sends nothing: no message, no number, no activity.

@@ -9,6 +9,7 @@ use talksy_domain::chats::{ChatKind, ReadReceipt};
 use talksy_domain::clock::Clock as _;
 use talksy_domain::events::{Event, Topic};
 use talksy_domain::feeds::{Feed, StateFeed};
+use talksy_domain::id;
 use talksy_domain::seq::Seq;
 use talksy_domain::viewer::Viewer;
 use talksy_tests::soon;
@@ -123,6 +124,36 @@ async fn a_mark_that_was_told_after_an_interruption_is_not_followed_by_an_older_
     bus.set(Mode::Deliver);
     let ann = read(&world, &world.ann, 5).await;
     assert_eq!(next(&mut feed).await, ann);
+}
+
+#[tokio::test]
+async fn of_a_member_who_was_forgotten_the_store_is_asked() {
+    let (world, bus) = World::scripted(16, no_heartbeat()).await;
+    world.send_many(5).await;
+    let mut feed = receipts(&world).await;
+    bus.set(Mode::Keep);
+    read(&world, &world.ann, 2).await;
+    let ann = read(&world, &world.ann, 4).await;
+    let [older, newer] = bus.kept().try_into().unwrap();
+    bus.deliver(newer.0, newer.1);
+    assert_eq!(next(&mut feed).await, ann);
+    // More members than a feed remembers have read further than Ann.
+    for n in 0..3_000_u128 {
+        let other = ReadReceipt {
+            user_id: id::from_bytes(n.to_be_bytes()),
+            last_read_seq: 5,
+            ..ann
+        };
+        let event = Event::ReadReceipt {
+            receipt: other,
+            chat_kind: ChatKind::Direct,
+        };
+        bus.deliver(Topic::Chat(world.chat), event);
+        assert_eq!(next(&mut feed).await, other);
+    }
+    bus.deliver(older.0, older.1);
+    assert_eq!(next(&mut feed).await, ann, "as the store has it");
+    nothing_waits(&mut feed);
 }
 
 /// What happens to read marks and the word of them.

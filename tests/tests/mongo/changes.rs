@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use mongodb::bson::{Document, doc};
 use talksy_domain::id::{self, MessageId, UserId};
 use talksy_domain::messages::{
-    ChangeAction, ChangeRefusal, Changed, ChangedMessage, Message, MessageChange, MessageStore as _,
-    MessageText,
+    ChangeAction, ChangeRefusal, Changed, ChangedMessage, Message, MessageChange,
+    MessageStore as _, MessageText,
 };
 use talksy_domain::seq::Seq;
 use talksy_mongo::MongoStore;
@@ -133,10 +133,14 @@ async fn a_claim_that_came_to_nothing_is_fenced_off() {
     assert_eq!(kept.get_i64("fence").unwrap(), 1);
     assert!(!kept.contains_key("changeSeq"));
 
-    let again = fixture.store.change(&edit(&fixture, &one, "after all")).await;
+    let again = fixture
+        .store
+        .change(&edit(&fixture, &one, "after all"))
+        .await;
     assert_eq!(changed(again.unwrap()).message.change_seq, 3);
-    let page = fixture.store.changes(fixture.chat, 1, &forward(None, 10));
-    let page = page.await.unwrap();
+    let window = forward(None, 10);
+    let page = fixture.store.changes(fixture.chat, 1, &window).await;
+    let page = page.unwrap();
     let order: Vec<_> = page.items.iter().map(|message| message.id).collect();
     assert_eq!(order, [other.id, one.id]);
 }
@@ -185,15 +189,29 @@ async fn a_deleted_message_leaves_no_word() {
     let secret = edit(&fixture, &sent, "swordfish");
     changed(fixture.store.change(&secret).await.unwrap());
     use talksy_domain::chats::ChatStore as _;
-    let unread = async || fixture.store.unread_counts(bob, &[fixture.chat]).await.unwrap()[0].1;
+    let unread = async || {
+        fixture
+            .store
+            .unread_counts(bob, &[fixture.chat])
+            .await
+            .unwrap()[0]
+            .1
+    };
     assert_eq!(unread().await, 2);
     let deletion = change(&fixture, &sent, ChangeAction::Delete);
     let deleted = changed(fixture.store.change(&deletion).await.unwrap());
-    assert_eq!((deleted.message.text, deleted.message.change_seq), (None, 2));
+    assert_eq!(
+        (deleted.message.text, deleted.message.change_seq),
+        (None, 2)
+    );
     assert_eq!(unread().await, 1);
     let outside = fixture.outside(mongo).await;
     for name in outside.list_collection_names().await.unwrap() {
-        let mut all = outside.collection::<Document>(&name).find(doc! {}).await.unwrap();
+        let mut all = outside
+            .collection::<Document>(&name)
+            .find(doc! {})
+            .await
+            .unwrap();
         while all.advance().await.unwrap() {
             let document = all.deserialize_current().unwrap().to_string();
             assert!(!document.contains("swordfish"), "{name}: {document}");

@@ -99,7 +99,15 @@ async fn of_two_owners_on_two_instances_one_stays() {
             let owners = roles.iter().filter(|(_, role)| *role == MemberRole::Owner);
             assert_eq!(owners.count(), 1);
         }
-        made(ask(&instances[0], chat, if one == refused { bob } else { ada }, GroupAction::Leave).await);
+        made(
+            ask(
+                &instances[0],
+                chat,
+                if one == refused { bob } else { ada },
+                GroupAction::Leave,
+            )
+            .await,
+        );
         let left = roles(&instances[1], chat).await;
         assert_eq!(left.len(), 1);
         assert_eq!(left[0].1, MemberRole::Owner);
@@ -153,7 +161,10 @@ async fn changes_over_two_instances_make_one_line() {
                 None => drop(expected.remove(&effect.user_id)),
             }
         }
-        assert_eq!(usize::try_from(notice.member_count).unwrap(), expected.len());
+        assert_eq!(
+            usize::try_from(notice.member_count).unwrap(),
+            expected.len()
+        );
     }
     for store in &instances {
         let found: std::collections::BTreeMap<_, _> =
@@ -206,7 +217,10 @@ async fn members_of_a_large_group_are_found() {
         assert!(store.commands() - before <= 4);
         let page = page.unwrap();
         found.extend(page.items.iter().map(|member| member.user_id));
-        after = found.last().map(|user| talksy_domain::cursor::MemberCursor {
+        after = found
+            .last()
+            .map(|user| talksy_domain::cursor::MemberCursor {
+            chat_id: chat,
             user_id: *user,
         });
         if !page.has_next {
@@ -219,7 +233,10 @@ async fn members_of_a_large_group_are_found() {
     let all = members(store, chat).await;
     assert_eq!(all.len(), 302);
     let first = store.first_members(&[chat, fixture.chat], 3).await.unwrap();
-    let of_group: Vec<_> = first.iter().filter(|member| member.chat_id == chat).collect();
+    let of_group: Vec<_> = first
+        .iter()
+        .filter(|member| member.chat_id == chat)
+        .collect();
     assert_eq!(of_group, all.iter().take(3).collect::<Vec<_>>());
     assert_eq!(first.len(), 5);
     let marks = store.lowest_read_marks(&[chat]).await.unwrap();

@@ -164,7 +164,12 @@ async fn what_a_crash_leaves_is_completed_by_whoever_comes_next() {
     for (actor, action) in actions {
         // Cid has been in before, so that one of those who are added rejoins.
         let chat = group(store, ada, &[bob, cid]).await;
-        made(store.change_group(&group_change(chat, ada, GroupAction::Remove(cid))).await.unwrap());
+        made(
+            store
+                .change_group(&group_change(chat, ada, GroupAction::Remove(cid)))
+                .await
+                .unwrap(),
+        );
         done(store.append(&draft(chat, bob)).await.unwrap());
         let before = outside.documents(chat).await;
         let change = group_change(chat, actor, action.clone());
@@ -180,15 +185,23 @@ async fn what_a_crash_leaves_is_completed_by_whoever_comes_next() {
                 let mut found = outside.documents(chat).await;
                 if let Next::Send = next {
                     // Goes on from there.
-                    found.chat.insert("lastSeq", after.chat.get("lastSeq").unwrap().clone());
+                    found
+                        .chat
+                        .insert("lastSeq", after.chat.get("lastSeq").unwrap().clone());
                     let messages = outside.0.collection::<Document>("messages");
                     let fifth = doc! { "chatId": key(id::bytes(chat)), "seq": 5 };
                     messages.delete_one(fifth).await.unwrap();
                 }
                 let is_new = |member: &mut Document| member.remove("_id");
                 let mut expected = after.clone();
-                found.members.iter_mut().for_each(|member| drop(is_new(member)));
-                expected.members.iter_mut().for_each(|member| drop(is_new(member)));
+                found
+                    .members
+                    .iter_mut()
+                    .for_each(|member| drop(is_new(member)));
+                expected
+                    .members
+                    .iter_mut()
+                    .for_each(|member| drop(is_new(member)));
                 assert_eq!(found, expected, "{action:?}, {next:?}, {applied}");
                 // What is left is the note.
                 let now = SystemClock.now() + std::time::Duration::from_secs(1);
@@ -203,7 +216,10 @@ async fn what_a_crash_leaves_is_completed_by_whoever_comes_next() {
 
 fn count(chat: &Document) -> i64 {
     let count = chat.get("memberCount").unwrap();
-    count.as_i64().or_else(|| count.as_i32().map(i64::from)).unwrap()
+    count
+        .as_i64()
+        .or_else(|| count.as_i32().map(i64::from))
+        .unwrap()
 }
 
 /// A removed member whose removal was not applied yet writes nothing behind it.
@@ -304,10 +320,7 @@ async fn a_group_that_was_half_made_is_finished() {
             .into_iter()
             .map(|member| (member.user_id, member.role, member.version))
             .collect();
-        let mut expected = [
-            (ada, MemberRole::Owner, 1),
-            (bob, MemberRole::Member, 1),
-        ];
+        let mut expected = [(ada, MemberRole::Owner, 1), (bob, MemberRole::Member, 1)];
         expected.sort_by_key(|(user, ..)| *user);
         assert_eq!(roles, expected);
     }
@@ -326,7 +339,12 @@ async fn a_damaged_notice_holds_up_nobody() {
         user: bob,
         role: MemberRole::Admin,
     };
-    let message = made(store.change_group(&group_change(chat, ada, role)).await.unwrap());
+    let message = made(
+        store
+            .change_group(&group_change(chat, ada, role))
+            .await
+            .unwrap(),
+    );
     let after = outside.documents(chat).await;
     outside.put_back(chat, &before, &after, 0).await;
     let messages = outside.0.collection::<Document>("messages");

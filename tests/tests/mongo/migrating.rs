@@ -35,7 +35,10 @@ async fn a_database_of_the_first_release_is_brought_up_to_date() {
     of("meta").update_one(doc! {}, version).await.unwrap();
     for (name, keys) in [
         ("by_user", doc! { "userId": 1, "chatId": 1 }),
-        ("by_read", doc! { "chatId": 1, "lastReadSeq": 1, "userId": 1 }),
+        (
+            "by_read",
+            doc! { "chatId": 1, "lastReadSeq": 1, "userId": 1 },
+        ),
     ] {
         let mut options = mongodb::options::IndexOptions::default();
         options.name = Some(name.to_owned());
@@ -77,7 +80,14 @@ async fn a_database_of_the_first_release_is_brought_up_to_date() {
     names.sort();
     assert_eq!(
         names,
-        ["_id_", "by_active", "by_chat", "by_mark", "by_member", "by_role"]
+        [
+            "_id_",
+            "by_active",
+            "by_chat",
+            "by_mark",
+            "by_member",
+            "by_role"
+        ]
     );
     // Once more changes nothing.
     store.prepare().await.unwrap();

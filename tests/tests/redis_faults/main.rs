@@ -77,6 +77,7 @@ fn typing(chat_id: ChatId) -> Event {
         chat_id,
         user_id: ids().next(),
         is_typing: true,
+        mseq: 0,
     }
 }
 

@@ -23,7 +23,7 @@ use super::{MongoStore, heads, marks, members, names, pair, unread};
 
 #[async_trait]
 impl ChatStore for MongoStore {
-    /// Chats, heads above: 2.
+    /// 2 commands, one after the other.
     async fn chats(&self, ids: &[ChatId]) -> Result<Vec<Chat>, PortError> {
         Ok(heads::chats(&self.call(), ids).await?)
     }

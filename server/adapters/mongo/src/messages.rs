@@ -120,7 +120,7 @@ impl MessageStore for MongoStore {
         Ok(newest.into_values().collect())
     }
 
-    /// Chats, heads above: 2.
+    /// 2 commands, one after the other.
     async fn heads(&self, chats: &[ChatId]) -> Result<Vec<Head>, PortError> {
         let chats = heads::chats(&self.call(), chats).await?;
         let head = |chat: &talksy_domain::chats::Chat| Head {

@@ -15,7 +15,7 @@ use talksy_domain::error::PortError;
 use talksy_domain::id::{self, IdGenerator};
 use talksy_domain::mail::EmailAddress;
 use talksy_domain::messages::{
-    Append, Appended, ClientMessageId, Message, MessageKind, MessageStore as _, MessageText,
+    Append, Appended, ClientMessageId, Message, MessageStore as _, MessageText,
 };
 use talksy_domain::page::Window;
 use talksy_domain::users::UserStore as _;
@@ -23,7 +23,9 @@ use talksy_domain::users::{DisplayName, User};
 use tempfile::TempDir;
 
 use super::fault::Fault;
-use super::{OpenError, SqliteOptions, SqliteStore, chats, messages, sessions, users, writer};
+use super::{
+    OpenError, SqliteOptions, SqliteStore, chats, groups, messages, sessions, users, writer,
+};
 
 mod bench;
 mod damage;
@@ -65,7 +67,9 @@ impl Fixture {
             active_at: NOW,
             last_seq: 0,
             member_count: 2,
-            membership_epoch: 0,
+            title: None,
+            last_change_seq: 0,
+            applied_seq: 0,
         };
         let pair = [users[0].id, users[1].id];
         let (chat, made) = store.open_direct(&candidate, pair).await.unwrap();
@@ -83,18 +87,9 @@ impl Fixture {
     }
 
     fn draft(&self, text: &str) -> Message {
-        Message {
-            id: ids().next(),
-            chat_id: self.chat.id,
-            seq: 0,
-            kind: MessageKind::Text,
-            sender_id: Some(self.users[0].id),
-            text: Some(MessageText::parse(text).unwrap()),
-            client_message_id: None,
-            created_at: NOW,
-            edited_at: None,
-            deleted_at: None,
-        }
+        let (chat, sender) = (self.chat.id, self.users[0].id);
+        let text = MessageText::parse(text).unwrap();
+        Message::draft(ids().next(), chat, sender, text, NOW)
     }
 
     /// The database as another process sees it.
@@ -118,7 +113,7 @@ fn user(address: &str) -> User {
 fn done(append: Append) -> Appended {
     match append {
         Append::Done(appended) => *appended,
-        other @ Append::Denied(_) => panic!("not appended: {other:?}"),
+        other => panic!("not appended: {other:?}"),
     }
 }
 
@@ -300,10 +295,11 @@ async fn unread_counts_leave_out_own_deleted_and_system_messages() {
     for _ in 0..3 {
         done(fixture.store.append(&fixture.draft("hi")).await.unwrap());
     }
-    let mut system = fixture.draft("joined");
-    (system.kind, system.sender_id) = (MessageKind::System, None);
-    done(fixture.store.append(&system).await.unwrap());
+    let joined = fixture.draft("joined");
+    done(fixture.store.append(&joined).await.unwrap());
     let outside = fixture.outside();
+    let system = "UPDATE messages SET kind = 3, sender_id = NULL WHERE seq = 4";
+    outside.execute(system, []).unwrap();
     outside
         .execute("UPDATE messages SET deleted_at = 1 WHERE seq = 2", [])
         .unwrap();
@@ -423,6 +419,7 @@ async fn no_statement_scans_a_table() {
         sessions::STATEMENTS,
         chats::STATEMENTS,
         messages::STATEMENTS,
+        groups::STATEMENTS,
     ];
     for (name, sql) in modules.concat() {
         let mut explain = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
@@ -467,7 +464,7 @@ async fn a_newer_or_foreign_file_is_refused_unchanged() {
             refused,
             OpenError::Newer {
                 found: 99,
-                known: 1
+                known: 2
             }
         ),
         "{refused}"
