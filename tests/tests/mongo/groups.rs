@@ -220,9 +220,9 @@ async fn members_of_a_large_group_are_found() {
         after = found
             .last()
             .map(|user| talksy_domain::cursor::MemberCursor {
-            chat_id: chat,
-            user_id: *user,
-        });
+                chat_id: chat,
+                user_id: *user,
+            });
         if !page.has_next {
             break;
         }
