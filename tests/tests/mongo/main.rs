@@ -6,8 +6,10 @@
 mod contention;
 mod crashes;
 mod damage;
+mod fairness;
 mod outages;
 mod preparing;
+mod slow;
 
 use std::sync::Arc;
 

@@ -7,6 +7,8 @@
 //!
 //! What waits for one chat at the same time goes into one ordered insert, which stops at the first
 //! document that is refused: so each message is still a commit of its own, behind the one before.
+//! Who of several instances inserts next is a matter of `turns`; what became of an insert that was
+//! not answered, of `settle`.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,10 +23,11 @@ use super::Inner;
 use super::call::Call;
 use super::chat_queue::{ChatQueue, Committed, Waiting};
 use super::commands::{Prefix, Shape};
-use super::documents::{self, MESSAGES, MessageDocument, key};
+use super::documents::{self, MessageDocument, key};
 use super::fault::Fault;
-use super::heads;
 use super::indexes::MESSAGES_BY_SEQ;
+use super::turns::ChatTurn;
+use super::{heads, settle};
 
 /// The most messages that one insert takes together.
 const BATCH: usize = 64;
@@ -67,43 +70,64 @@ impl Drop for ChatQueueWorker {
 impl ChatQueueWorker {
     async fn run(self) {
         loop {
-            let mut batch = VecDeque::from(self.queue.next(BATCH));
+            let mut batch = self.queue.next(BATCH);
             if batch.is_empty() {
                 return;
             }
             // Those who wait have deadlines of their own.
             let call = Call::new(&self.inner, self.inner.options.timeout);
-            if let Err(fault) = self.commit(&call, &mut batch).await {
+            let mut turn = ChatTurn::new(&call, &self.queue, format!("messages:{}", self.chat));
+            if let Err(fault) = self.commit(&call, &mut turn, &mut batch).await {
                 let error = PortError::from(fault);
                 for waiting in batch {
                     waiting.answer(Err(error.clone()));
                 }
             }
+            turn.pass().await;
         }
     }
 
     /// Commits the batch in its order and answers what is done with. What is left of it where it
     /// fails may or may not be durable.
-    async fn commit(&self, call: &Call, batch: &mut VecDeque<Waiting>) -> Result<(), Fault> {
+    async fn commit(
+        &self,
+        call: &Call,
+        turn: &mut ChatTurn,
+        batch: &mut VecDeque<Waiting>,
+    ) -> Result<(), Fault> {
         let mut attempt = 0_u32;
-        while let Some(first) = batch.front() {
+        let mut is_unsure = false;
+        while !batch.is_empty() {
+            turn.take(attempt).await;
+            self.queue.fill(batch, BATCH);
+            let Some(first) = batch.front() else {
+                break;
+            };
             // The end of an id is random, and tells instances apart.
             let spread = id::bytes(first.draft.id)[15].rotate_left(attempt);
             let last = match self.queue.hint() {
-                Some(last) => last,
-                None => heads::last_seq(call, self.chat).await?,
+                // In a turn others have inserted since.
+                Some(last) if !turn.is_held() => last,
+                _ => {
+                    turn.rest(attempt).await;
+                    heads::last_seq(call, self.chat).await?
+                }
             };
-            let numbered: Vec<_> = (last + 1..)
-                .zip(batch.iter())
-                .map(|(seq, waiting)| MessageDocument::new(&waiting.draft, seq))
-                .collect();
-            let Prefix { count, refused } = call.insert_all(MESSAGES, numbered).await?;
+            let numbered = |from: usize| -> Vec<_> {
+                (last + 1..)
+                    .zip(batch.iter())
+                    .skip(from)
+                    .map(|(seq, waiting)| MessageDocument::new(&waiting.draft, seq))
+                    .collect()
+            };
+            let inserting = settle::insert(call, numbered, &mut is_unsure);
+            let Prefix { count, refused } = turn.measured(batch.len(), inserting).await?;
             let reached = answer_all(last, batch.drain(..count));
             let Some(index) = refused else {
                 self.queue.reached(reached);
                 return Ok(());
             };
-            if index != MESSAGES_BY_SEQ && self.answer_repeated(call, batch).await? {
+            if index != MESSAGES_BY_SEQ && self.answer_repeated(call, batch, is_unsure).await? {
                 // The number was not taken.
                 self.queue.reached(reached);
                 continue;
@@ -116,12 +140,13 @@ impl ChatQueueWorker {
         Ok(())
     }
 
-    /// Answers the batch's first draft with the message that it repeats. False where that is not
-    /// to be found.
+    /// Answers the batch's first draft with the message that it repeats, or is where this worker is
+    /// unsure what it has inserted. False where that is not to be found.
     async fn answer_repeated(
         &self,
         call: &Call,
         batch: &mut VecDeque<Waiting>,
+        is_unsure: bool,
     ) -> Result<bool, Fault> {
         let Some(first) = batch.front() else {
             return Ok(false);
@@ -134,6 +159,9 @@ impl ChatQueueWorker {
         // A message that does not parse fails this draft alone.
         let outcome = match before.await {
             Ok(None) => return Ok(false),
+            Ok(Some(message)) if is_unsure && message.id == first.draft.id => {
+                Ok(Committed::Now(message.seq))
+            }
             Ok(Some(message)) => Ok(Committed::Before(Box::new(message))),
             Err(fault @ Fault::Document { .. }) => Err(fault.into()),
             Err(fault) => return Err(fault),

@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use mongodb::error::{Error as DriverError, ErrorKind, WriteFailure};
+use mongodb::error::{Error as DriverError, ErrorKind, RETRYABLE_WRITE_ERROR, WriteFailure};
 use talksy_domain::error::PortError;
 
 use super::indexes;
@@ -116,6 +116,18 @@ impl Fault {
         is_certain.then(|| (first.index, index_name(&first.message).to_owned()))
     }
 
+    /// Whether a write that failed so may have been carried out, or be carried out still.
+    pub(super) fn is_unsettled(&self) -> bool {
+        let Self::Driver(error) = self else {
+            return false;
+        };
+        match &*error.kind {
+            ErrorKind::Io(_) => true,
+            ErrorKind::InsertMany(failure) if failure.write_concern_error.is_some() => true,
+            _ => error.contains_label(RETRYABLE_WRITE_ERROR),
+        }
+    }
+
     /// Whether trying again cannot help.
     fn is_defect(&self) -> bool {
         let serialization =
@@ -135,13 +147,13 @@ fn refusal_of(error: &DriverError) -> Option<(i32, &str)> {
         ErrorKind::Write(WriteFailure::WriteConcernError(error)) => {
             Some((error.code, &error.message))
         }
-        ErrorKind::InsertMany(failure) => match &failure.write_concern_error {
-            Some(error) => Some((error.code, &error.message)),
-            None => {
-                let first = failure.write_errors.iter().flatten().next()?;
-                Some((first.code, &first.message))
+        ErrorKind::InsertMany(failure) => {
+            if let Some(error) = &failure.write_concern_error {
+                return Some((error.code, &error.message));
             }
-        },
+            let first = failure.write_errors.iter().flatten().next()?;
+            Some((first.code, &first.message))
+        }
         ErrorKind::Command(error) => Some((error.code, &error.message)),
         _ => None,
     }
@@ -303,6 +315,8 @@ mod tests {
             "writeConcernError": { "code": 64, "codeName": "WriteConcernFailed", "errmsg": "late" },
         });
         assert_eq!(unconfirmed.refused_at(), None);
+        assert!(unconfirmed.is_unsettled());
+        assert!(!several(2, "no").is_unsettled());
         assert_eq!(unconfirmed.to_string(), "the write was not confirmed: late");
         assert!(is_transient(unconfirmed));
     }

@@ -10,6 +10,9 @@
 //! chat's own `lastSeq` and `activeAt` are advanced after it and may lag when an instance dies in
 //! between, so reads add what lies above them in the messages' index, and repair them; see `heads`.
 //!
+//! Instances that meet at a busy chat take turns (see `turns`), and an insert of which no answer
+//! came is settled before anybody is told that it failed (see `settle`).
+//!
 //! **Chats.** A direct chat is made by the insert of its document, which is unique for its pair.
 //! It is marked ready once both members are in, and nobody is shown a chat that is not; whoever
 //! opens it next finishes what a crash has left.
@@ -26,6 +29,7 @@
 //! |---|---|---|
 //! | `append` | \[chat, member\], insert, chat's head; at every eighth insert the newest number | 3 to 4 |
 //! | `append` under contention | for each lost race the newest number and an insert more | + 2 |
+//! | `append` in turns | the newest number besides; Redis is asked for the turn and passes it on | 4 |
 //! | `append`, a retry | \[chat, member\], refused insert, first message, head above | 4 to 5 |
 //! | `messages`, `page`, `users`, `users_by_name`, `memberships`, `members`, `first_members`, `lowest_read_marks`, `chat_ids_of`, `session`, `sessions_of` | 1 | 1 |
 //! | `chats`, `heads`, `last_messages`, `sharing`, `rotate_session` | 2 | 2 |
@@ -69,6 +73,8 @@ mod names;
 mod pair;
 mod send;
 mod sessions;
+mod settle;
+mod turns;
 mod unread;
 mod users;
 
@@ -82,6 +88,7 @@ use mongodb::Client;
 use mongodb::bson::doc;
 use secrecy::SecretString;
 use talksy_domain::error::PortError;
+use talksy_domain::turns::Turns;
 use tokio::sync::{OnceCell, Semaphore};
 
 use call::Call;
@@ -90,6 +97,7 @@ use connect::Location;
 pub use connect::MongoOpenError;
 pub use indexes::{IndexSpec, index_specs};
 pub use migrations::PrepareError;
+use turns::TurnKeeper;
 
 /// How the store is run.
 #[derive(Clone, Debug)]
@@ -136,6 +144,7 @@ struct Inner {
     client: OnceCell<Client>,
     permits: Arc<Semaphore>,
     queues: ChatQueues,
+    turns: TurnKeeper,
     calls: AtomicU64,
     commands: AtomicU64,
     closed: AtomicBool,
@@ -156,12 +165,26 @@ impl MongoStore {
     /// # Errors
     /// [`MongoOpenError`] where the URL is no connection string of MongoDB.
     pub fn open(url: &SecretString, options: &MongoOptions) -> Result<Self, MongoOpenError> {
+        Self::open_with(url, options, None)
+    }
+
+    /// A store like that of [`Self::open`], whose instances take turns at a busy chat by `turns`,
+    /// where there is something that tells them.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with(
+        url: &SecretString,
+        options: &MongoOptions,
+        turns: Option<Arc<dyn Turns>>,
+    ) -> Result<Self, MongoOpenError> {
         let inner = Inner {
             location: Location::parse(url, options)?,
             options: options.clone(),
             client: OnceCell::new(),
             permits: Arc::new(Semaphore::new(options.in_flight.get())),
             queues: ChatQueues::new(options.chat_queue.get()),
+            turns: TurnKeeper::new(turns),
             calls: AtomicU64::new(0),
             commands: AtomicU64::new(0),
             closed: AtomicBool::new(false),
