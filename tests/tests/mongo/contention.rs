@@ -153,6 +153,20 @@ async fn a_send_costs_four_commands() {
     assert_eq!(fixture.store.commands() - before, 80 * 4 + 80 / 8);
 }
 
+/// A send that another instance was faster than costs the newest number and an insert more: the
+/// server's wording tells which index refused it, so nothing else is looked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_race_costs_two_commands() {
+    let mongo = Mongo::shared().await;
+    let fixture = Fixture::new(mongo).await;
+    let other = mongo.store_on(&fixture.database).await;
+    fixture.send().await;
+    done(other.append(&fixture.draft()).await.unwrap());
+    let before = fixture.store.commands();
+    assert_eq!(fixture.send().await.seq, 3);
+    assert_eq!(fixture.store.commands() - before, 4 + 2);
+}
+
 /// A send into a group costs as many, whatever its size; the sender's own id for it one more. Behind
 /// a change that another instance has made, the first one looks at its sender again.
 #[tokio::test(flavor = "multi_thread")]

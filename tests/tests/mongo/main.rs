@@ -7,11 +7,13 @@ mod changes;
 mod contention;
 mod crashes;
 mod damage;
+mod fairness;
 mod groups;
 mod half_done;
 mod migrating;
 mod outages;
 mod preparing;
+mod slow;
 
 use std::sync::Arc;
 

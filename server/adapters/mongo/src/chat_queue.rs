@@ -25,6 +25,7 @@ use tokio::sync::{Mutex, oneshot};
 
 use super::documents::Place;
 use super::fault::Fault;
+use super::turns::Pace;
 
 /// How many chats are remembered. One that is forgotten costs a read; one that is forgotten while
 /// it is in use costs a refused insert.
@@ -58,6 +59,7 @@ impl ChatQueues {
             Arc::new(ChatQueue {
                 state: SyncMutex::default(),
                 bound: self.bound,
+                pace: SyncMutex::default(),
                 head: SyncMutex::default(),
                 written: Mutex::default(),
                 applied: AtomicU32::new(0),
@@ -74,6 +76,8 @@ pub(super) type Head = (Seq, Option<Timestamp>);
 pub(super) struct ChatQueue {
     state: SyncMutex<State>,
     bound: usize,
+    /// How fast this instance inserts, and whether others do too.
+    pub(super) pace: SyncMutex<Pace>,
     /// How far this instance knows the chat to reach.
     head: SyncMutex<Head>,
     /// How far the chat's document says so, as far as this instance has seen to it.
@@ -90,6 +94,18 @@ struct State {
     /// Whether a worker runs.
     has_worker: bool,
     hint: Hint,
+}
+
+impl State {
+    fn fill(&mut self, batch: &mut VecDeque<Waiting>, limit: usize) {
+        while batch.len() < limit
+            && let Some(waiting) = self.waiting.pop_front()
+        {
+            if !waiting.reply.is_closed() {
+                batch.push_back(waiting);
+            }
+        }
+    }
 }
 
 /// What became of what waited.
@@ -201,20 +217,24 @@ impl ChatQueue {
 
     /// What is next, at most `limit`, for which somebody still waits. Where there are none, the queue
     /// has no worker from then on.
-    pub(super) fn next(&self, limit: usize) -> Vec<Waiting> {
+    pub(super) fn next(&self, limit: usize) -> VecDeque<Waiting> {
         let mut state = self.state.lock();
-        let mut batch = Vec::new();
-        while batch.len() < limit
-            && let Some(waiting) = state.waiting.pop_front()
-        {
-            if !waiting.reply.is_closed() {
-                batch.push(waiting);
-            }
-        }
+        let mut batch = VecDeque::new();
+        state.fill(&mut batch, limit);
         if batch.is_empty() {
             state.has_worker = false;
         }
         batch
+    }
+
+    /// Adds to a worker's batch what has come meanwhile, up to `limit` in all.
+    pub(super) fn fill(&self, batch: &mut VecDeque<Waiting>, limit: usize) {
+        self.state.lock().fill(batch, limit);
+    }
+
+    /// Whether something waits that no batch has taken.
+    pub(super) fn has_more(&self) -> bool {
+        !self.state.lock().waiting.is_empty()
     }
 
     /// Notes that the worker is gone, and fails what waits.

@@ -229,8 +229,9 @@ impl Call {
         }
     }
 
-    /// Carries out several updates of single documents at once, in no order. One whose upsert meets
-    /// a unique index's value finds a newer document and is done.
+    /// Carries out several updates of single documents at once, in no order, each of which is
+    /// harmless twice. One whose upsert meets a unique index's value finds a newer document and is
+    /// done.
     pub(super) async fn update_each(
         &self,
         collection: &'static str,
@@ -247,7 +248,11 @@ impl Call {
             "ordered": false,
             "writeConcern": { "w": "majority", "j": true, "wtimeout": timeout },
         };
-        let reply = self.command(command).await?;
+        let reply = match self.command(command.clone()).await {
+            // Nor does the driver send it again.
+            Err(fault) if fault.is_unsettled() => self.command(command).await?,
+            outcome => outcome?,
+        };
         if reply.contains_key("writeConcernError") {
             return Err(Fault::Unconfirmed);
         }

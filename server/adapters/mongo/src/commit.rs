@@ -7,6 +7,8 @@
 //!
 //! What waits for one chat at the same time goes into one ordered insert, which stops at the first
 //! document that is refused: so each message is still a commit of its own, behind the one before.
+//! Who of several instances inserts next is a matter of `turns`; what became of an insert that was
+//! not answered, of `settle`.
 //!
 //! # Membership
 //! Let m(n) be the number of the newest system message up to n; each message stores it, so that
@@ -38,11 +40,12 @@ use super::Inner;
 use super::call::Call;
 use super::chat_queue::{ChatQueue, Committed, Waiting, Work};
 use super::commands::{Prefix, Shape};
-use super::documents::{self, MESSAGES, MessageDocument, Place, key};
+use super::documents::{self, MessageDocument, Place, key};
 use super::fault::Fault;
 use super::groups::{self, Judged};
 use super::indexes::MESSAGES_BY_SEQ;
-use super::{heads, members, notes, notices};
+use super::turns::ChatTurn;
+use super::{heads, members, notes, notices, settle};
 
 /// The most messages that one insert takes together.
 const BATCH: usize = 64;
@@ -92,36 +95,54 @@ enum Attempt {
 impl ChatQueueWorker {
     async fn run(self) {
         loop {
-            let mut batch = VecDeque::from(self.queue.next(BATCH));
+            let mut batch = self.queue.next(BATCH);
             if batch.is_empty() {
                 return;
             }
             // Those who wait have deadlines of their own.
             let call = Call::new(&self.inner, self.inner.options.timeout);
-            if let Err(fault) = self.commit(&call, &mut batch).await {
+            let mut turn = ChatTurn::new(&call, &self.queue, format!("messages:{}", self.chat));
+            if let Err(fault) = self.commit(&call, &mut turn, &mut batch).await {
                 let error = PortError::from(fault);
                 for waiting in batch {
                     waiting.answer(Err(error.clone()));
                 }
             }
+            turn.pass().await;
         }
     }
 
     /// Commits the batch in its order and answers what is done with. What is left of it where it
     /// fails may or may not be durable.
-    async fn commit(&self, call: &Call, batch: &mut VecDeque<Waiting>) -> Result<(), Fault> {
+    async fn commit(
+        &self,
+        call: &Call,
+        turn: &mut ChatTurn,
+        batch: &mut VecDeque<Waiting>,
+    ) -> Result<(), Fault> {
         let mut attempt = 0_u32;
-        while let Some(first) = batch.front() {
+        let mut is_unsure = false;
+        while !batch.is_empty() {
+            turn.take(attempt).await;
+            self.queue.fill(batch, BATCH);
+            let Some(first) = batch.front() else {
+                break;
+            };
             let spread = first.spread().rotate_left(attempt);
             let is_draft = first.draft().is_some();
             let last = match self.queue.hint() {
-                Some(last) => last,
-                None => heads::last_place(call, self.chat).await?,
+                // In a turn others have inserted since.
+                Some(last) if !turn.is_held() => last,
+                _ => {
+                    turn.rest(attempt).await;
+                    heads::last_place(call, self.chat).await?
+                }
             };
             let outcome = if is_draft {
-                self.commit_drafts(call, last, batch).await?
+                self.commit_drafts(call, turn, last, batch, &mut is_unsure)
+                    .await?
             } else {
-                self.commit_change(call, last, batch).await?
+                self.commit_change(call, turn, last, batch).await?
             };
             if let Attempt::Lost(count) = outcome {
                 // Another instance was faster; or the first of two was, and the majority does not
@@ -137,28 +158,35 @@ impl ChatQueueWorker {
     async fn commit_drafts(
         &self,
         call: &Call,
+        turn: &ChatTurn,
         last: Place,
         batch: &mut VecDeque<Waiting>,
+        is_unsure: &mut bool,
     ) -> Result<Attempt, Fault> {
         self.check(call, last, batch).await?;
         let room = usize::try_from(seq::MAX.saturating_sub(last.seq)).unwrap_or(usize::MAX);
-        let numbered: Vec<_> = (last.seq + 1..)
-            .zip(batch.iter().map_while(Waiting::draft).take(room))
-            .map(|(seq, draft)| MessageDocument::new(draft, Place { seq, ..last }))
-            .collect();
-        if numbered.is_empty() {
+        let numbered = |from: usize| -> Vec<_> {
+            (last.seq + 1..)
+                .zip(batch.iter().map_while(Waiting::draft).take(room))
+                .skip(from)
+                .map(|(seq, draft)| MessageDocument::new(draft, Place { seq, ..last }))
+                .collect()
+        };
+        let count = numbered(0).len();
+        if count == 0 {
             if room == 0 && batch.front().is_some_and(|first| first.draft().is_some()) {
                 answer_next(batch, Ok(Committed::Full));
             }
             return Ok(Attempt::Done);
         }
-        let Prefix { count, refused } = call.insert_all(MESSAGES, numbered).await?;
+        let inserting = settle::insert(call, numbered, is_unsure);
+        let Prefix { count, refused } = turn.measured(count, inserting).await?;
         let reached = answer_all(last, batch.drain(..count));
         let Some(index) = refused else {
             self.queue.reached(reached);
             return Ok(Attempt::Done);
         };
-        if index != MESSAGES_BY_SEQ && self.answer_repeated(call, batch).await? {
+        if index != MESSAGES_BY_SEQ && self.answer_repeated(call, batch, *is_unsure).await? {
             // The number was not taken.
             self.queue.reached(reached);
             return Ok(Attempt::Done);
@@ -218,12 +246,13 @@ impl ChatQueueWorker {
         Ok(())
     }
 
-    /// Answers the batch's first draft with the message that it repeats. False where that is not
-    /// to be found.
+    /// Answers the batch's first draft with the message that it repeats, or is where this worker is
+    /// unsure what it has inserted. False where that is not to be found.
     async fn answer_repeated(
         &self,
         call: &Call,
         batch: &mut VecDeque<Waiting>,
+        is_unsure: bool,
     ) -> Result<bool, Fault> {
         let Some(first) = batch.front().and_then(Waiting::draft) else {
             return Ok(false);
@@ -231,6 +260,10 @@ impl ChatQueueWorker {
         // A message that does not parse fails this draft alone.
         let outcome = match repeated(call, first).await {
             Ok(None) => return Ok(false),
+            Ok(Some(message)) if is_unsure && message.id == first.id => Ok(Committed::Now(Place {
+                seq: message.seq,
+                mseq: message.mseq,
+            })),
             Ok(Some(message)) => Ok(Committed::Before(Box::new(message))),
             Err(fault @ Fault::Document { .. }) => Err(fault.into()),
             Err(fault) => return Err(fault),
@@ -243,6 +276,7 @@ impl ChatQueueWorker {
     async fn commit_change(
         &self,
         call: &Call,
+        turn: &ChatTurn,
         last: Place,
         batch: &mut VecDeque<Waiting>,
     ) -> Result<Attempt, Fault> {
@@ -270,8 +304,13 @@ impl ChatQueueWorker {
             seq: message.seq,
             mseq: message.seq,
         };
-        let document = MessageDocument::new(&message, place);
-        let inserted = call.insert_all(MESSAGES, vec![document]).await?;
+        let numbered = |from: usize| -> Vec<_> {
+            let document = (from == 0).then(|| MessageDocument::new(&message, place));
+            document.into_iter().collect()
+        };
+        let mut is_unsure = false;
+        let inserting = settle::insert(call, numbered, &mut is_unsure);
+        let inserted = turn.measured(1, inserting).await?;
         if inserted.refused.is_some() {
             return Ok(Attempt::Lost(0));
         }

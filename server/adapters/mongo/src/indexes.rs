@@ -12,6 +12,9 @@ use super::fault::Fault;
 /// The unique index that numbers a chat's messages.
 pub(super) const MESSAGES_BY_SEQ: &str = "by_seq";
 
+/// Every collection's own.
+const BY_ID: &str = "_id_";
+
 /// An index.
 #[derive(Clone, Copy, Debug)]
 pub struct IndexSpec {
@@ -151,6 +154,21 @@ const INDEX_NOT_FOUND: i32 = 27;
 /// All indexes.
 pub fn index_specs() -> &'static [IndexSpec] {
     INDEXES
+}
+
+/// The unique index that a server calls so: by the name that we gave it, or the one that servers
+/// make of its fields.
+pub(super) fn unique_by_name(name: &str) -> Option<&'static str> {
+    let is_called = |spec: &&IndexSpec| spec.name == name || name_of_fields(spec) == name;
+    let unique = || INDEXES.iter().filter(|spec| spec.unique);
+    let found = unique().find(is_called).map(|spec| spec.name);
+    found.or_else(|| (name == BY_ID).then_some(BY_ID))
+}
+
+/// What servers call an index that is given no name.
+fn name_of_fields(spec: &IndexSpec) -> String {
+    let parts = spec.fields.iter().map(|field| format!("{field}_1"));
+    parts.collect::<Vec<_>>().join("_")
 }
 
 /// Makes the indexes that are missing.

@@ -10,6 +10,9 @@
 //! chat's own `lastSeq` and `activeAt` are advanced after it and may lag when an instance dies in
 //! between, so reads add what lies above them in the messages' index, and repair them; see `heads`.
 //!
+//! Instances that meet at a busy chat take turns (see `turns`), and an insert of which no answer
+//! came is settled before anybody is told that it failed (see `settle`).
+//!
 //! **Groups.** What happens to a group is a system message on the same line. Its members, title and
 //! member count follow from the system messages; see `notices` for how, `commit` for how a sender is
 //! known to be a member at the message's number, `groups` for how a change is judged.
@@ -69,6 +72,8 @@ mod notices;
 mod pair;
 mod send;
 mod sessions;
+mod settle;
+mod turns;
 mod unread;
 mod users;
 
@@ -83,6 +88,7 @@ use mongodb::bson::doc;
 use secrecy::SecretString;
 use talksy_domain::clock::Timestamp;
 use talksy_domain::error::PortError;
+use talksy_domain::turns::Turns;
 use tokio::sync::{OnceCell, Semaphore};
 
 use call::Call;
@@ -91,6 +97,7 @@ use connect::Location;
 pub use connect::MongoOpenError;
 pub use indexes::{IndexSpec, index_specs};
 pub use migrations::PrepareError;
+use turns::TurnKeeper;
 
 /// How the store is run.
 #[derive(Clone, Debug)]
@@ -137,6 +144,7 @@ struct Inner {
     client: OnceCell<Client>,
     permits: Arc<Semaphore>,
     queues: ChatQueues,
+    turns: TurnKeeper,
     calls: AtomicU64,
     commands: AtomicU64,
     closed: AtomicBool,
@@ -159,12 +167,26 @@ impl MongoStore {
     /// # Errors
     /// [`MongoOpenError`] where the URL is no connection string of MongoDB.
     pub fn open(url: &SecretString, options: &MongoOptions) -> Result<Self, MongoOpenError> {
+        Self::open_with(url, options, None)
+    }
+
+    /// A store like that of [`Self::open`], whose instances take turns at a busy chat by `turns`,
+    /// where there is something that tells them.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with(
+        url: &SecretString,
+        options: &MongoOptions,
+        turns: Option<Arc<dyn Turns>>,
+    ) -> Result<Self, MongoOpenError> {
         let inner = Inner {
             location: Location::parse(url, options)?,
             options: options.clone(),
             client: OnceCell::new(),
             permits: Arc::new(Semaphore::new(options.in_flight.get())),
             queues: ChatQueues::new(options.chat_queue.get()),
+            turns: TurnKeeper::new(turns),
             calls: AtomicU64::new(0),
             commands: AtomicU64::new(0),
             closed: AtomicBool::new(false),

@@ -18,7 +18,8 @@ use super::{MongoStore, changes, heads, send};
 #[async_trait]
 impl MessageStore for MongoStore {
     /// \[chat, member, with the sender's own id the message of before\], insert, chat's head; at every
-    /// eighth insert the newest place: 3 to 4. Each lost race adds the newest place and an insert: + 2.
+    /// eighth insert, and in turns, the newest place: 3 to 4. Each lost race adds the newest place and
+    /// an insert: + 2. In turns Redis is asked for the turn and passes it on.
     /// Behind a change of the group by another instance: chat, member: + 2. A retry: the first, head
     /// above: 2.
     async fn append(&self, draft: &Message) -> Result<Append, PortError> {

@@ -106,6 +106,11 @@ impl MessageDocument {
             deleted_at: draft.deleted_at.map(date),
         }
     }
+
+    /// Its id and its number.
+    pub(crate) fn place(&self) -> (Uuid, Seq) {
+        (self.id, self.seq)
+    }
 }
 
 fn message_name(raw: &RawDocument) -> String {
