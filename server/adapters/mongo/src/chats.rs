@@ -1,10 +1,7 @@
 //! Chats and members: the port.
 
-use std::cmp::Reverse;
-use std::collections::HashSet;
-
 use async_trait::async_trait;
-use mongodb::bson::{Document, doc};
+use mongodb::bson::{Bson, Document, doc};
 use talksy_domain::chats::{Chat, ChatStore, Member, MemberFilter, ReadMark};
 use talksy_domain::clock::Timestamp;
 use talksy_domain::cursor::{ChatCursor, MemberCursor};
@@ -15,11 +12,9 @@ use talksy_domain::seq::Seq;
 
 use super::call::Call;
 use super::commands::Shape;
-use super::documents::{
-    self, CHATS, ChatDocument, KeptChat, TitleDocument, TitleSource, date, key, keys, overread,
-};
+use super::documents::{MemberDocument, date, key};
 use super::fault::Fault;
-use super::{MongoStore, heads, marks, members, names, pair, unread};
+use super::{MongoStore, chat_list, heads, members, pair, unread};
 
 #[async_trait]
 impl ChatStore for MongoStore {
@@ -55,8 +50,8 @@ impl ChatStore for MongoStore {
         let ids = members::chat_ids(&call, user).await?;
         let search = search.filter(|text| !text.is_empty());
         let kept = match search {
-            None => page(&call, &ids, window).await?,
-            Some(text) => titled(&call, user, &ids, text, window).await?,
+            None => chat_list::page(&call, &ids, window).await?,
+            Some(text) => chat_list::titled(&call, user, &ids, text, window).await?,
         };
         let active_at: Vec<_> = kept.iter().map(|kept| kept.chat.active_at).collect();
         let chats = kept.into_iter().map(|kept| kept.chat).collect();
@@ -109,7 +104,8 @@ impl ChatStore for MongoStore {
         Ok(members::sharing(&self.call(), user, others).await?)
     }
 
-    /// Newest number, update; the member where it did not move: 2 to 3.
+    /// Newest number, update; the member where it did not move: 2 to 3. The filter lets each place
+    /// be moved to once, whoever asks how often.
     async fn mark_read(
         &self,
         chat: ChatId,
@@ -117,7 +113,33 @@ impl ChatStore for MongoStore {
         seq: Seq,
         now: Timestamp,
     ) -> Result<Option<ReadMark>, PortError> {
-        Ok(marks::mark_read(&self.call(), chat, user, seq, now).await?)
+        let call = self.call();
+        let seq = seq.min(heads::last_place(&call, chat).await?.seq);
+        let who = member(chat, user);
+        let mut behind = who.clone();
+        behind.insert("lastReadSeq", doc! { "$lt": i64::from(seq) });
+        let mark = doc! { "lastReadSeq": i64::from(seq), "lastReadAt": Bson::from(date(now)) };
+        let before = match seq {
+            0 => None,
+            _ => update_member(&call, behind, mark).await?,
+        };
+        if let Some(before) = before {
+            let member = Member {
+                last_read_seq: seq,
+                last_read_at: Some(now),
+                version: before.version.saturating_add(1),
+                ..before
+            };
+            return Ok(Some(ReadMark {
+                member,
+                moved: true,
+            }));
+        }
+        let member = call.find_one::<MemberDocument>(who, Shape::default());
+        Ok(member.await?.map(|member| ReadMark {
+            member,
+            moved: false,
+        }))
     }
 
     /// Update; the member where nothing changed: 1 to 2.
@@ -127,7 +149,19 @@ impl ChatStore for MongoStore {
         user: UserId,
         is_muted: bool,
     ) -> Result<Option<Member>, PortError> {
-        Ok(marks::set_muted(&self.call(), chat, user, is_muted).await?)
+        let call = self.call();
+        let who = member(chat, user);
+        let mut other = who.clone();
+        other.insert("muted", doc! { "$ne": is_muted });
+        if let Some(before) = update_member(&call, other, doc! { "muted": is_muted }).await? {
+            return Ok(Some(Member {
+                is_muted,
+                version: before.version.saturating_add(1),
+                ..before
+            }));
+        }
+        let member = call.find_one::<MemberDocument>(who, Shape::default());
+        Ok(member.await?)
     }
 
     /// \[members, chats\], heads above, what is not counted: 3.
@@ -140,80 +174,22 @@ impl ChatStore for MongoStore {
     }
 }
 
-/// Of these chats the part that the window wants and one more, by activity. Each is read by its
-/// id and sorted: as much work as the user has chats.
-async fn page(
-    call: &Call,
-    ids: &[ChatId],
-    window: &Window<ChatCursor>,
-) -> Result<Vec<KeptChat>, Fault> {
-    if ids.is_empty() {
-        return Ok(Vec::new());
+/// The membership, while it lasts.
+fn member(chat: ChatId, user: UserId) -> Document {
+    doc! {
+        "chatId": key(id::bytes(chat)),
+        "userId": key(id::bytes(user)),
+        "active": true,
     }
-    let mut filter = doc! { "_id": { "$in": keys(ids, id::bytes) }, "ready": true };
-    if let Some(after) = &window.after {
-        let active_at = date(after.active_at);
-        let behind: [Document; 2] = [
-            doc! { "activeAt": { "$lt": active_at } },
-            doc! { "activeAt": active_at, "_id": { "$lt": key(id::bytes(after.chat_id)) } },
-        ];
-        filter.insert("$or", behind.to_vec());
-    }
-    let shape = Shape {
-        sort: Some(doc! { "activeAt": -1, "_id": -1 }),
-        ..Shape::default()
-    };
-    call.find_first::<ChatDocument>(filter, shape, overread(window))
-        .await
 }
 
-/// The same of those of them whose title for the user contains the text: a group's own title, a
-/// direct chat's other member's name.
-async fn titled(
+/// Sets fields of a membership and raises its version. The member as it was before, where it
+/// matches.
+async fn update_member(
     call: &Call,
-    user: UserId,
-    ids: &[ChatId],
-    text: &str,
-    window: &Window<ChatCursor>,
-) -> Result<Vec<KeptChat>, Fault> {
-    if ids.is_empty() {
-        return Ok(Vec::new());
-    }
-    let filter = doc! { "_id": { "$in": keys(ids, id::bytes) }, "ready": true };
-    let found = call.find_raw(CHATS, filter, Shape::default()).await?;
-    let mut chats = Vec::with_capacity(found.len());
-    for raw in &found {
-        if let Some(chat) = documents::parse_all::<TitleDocument>(std::slice::from_ref(raw)).pop() {
-            chats.push((chat, raw));
-        }
-    }
-    let user = id::bytes(user);
-    let peers = chats
-        .iter()
-        .filter_map(|(chat, _)| chat.title.peer_of(user));
-    let peers: Vec<UserId> = peers.map(id::from_bytes).collect();
-    let named = match names::containing(text) {
-        Some(pattern) => members::named_among(call, &peers, &pattern).await?,
-        None => HashSet::new(),
-    };
-    let text = text.to_lowercase();
-    chats.retain(|(chat, _)| {
-        let place = (chat.active_at, chat.chat);
-        let is_behind = window
-            .after
-            .is_none_or(|after| place < (after.active_at, id::bytes(after.chat_id)));
-        is_behind
-            && match &chat.title {
-                TitleSource::Own(title) => title.contains(&text),
-                pair @ TitleSource::Pair(_) => {
-                    pair.peer_of(user).is_some_and(|peer| named.contains(&peer))
-                }
-            }
-    });
-    chats.sort_by_key(|(chat, _)| Reverse((chat.active_at, chat.chat)));
-    let readable = chats.into_iter().filter_map(|(_, raw)| {
-        let mut chats = documents::parse_all::<ChatDocument>(std::slice::from_ref(raw));
-        chats.pop()
-    });
-    Ok(readable.take(overread(window)).collect())
+    filter: Document,
+    set: Document,
+) -> Result<Option<Member>, Fault> {
+    let update = doc! { "$set": set, "$inc": { "v": 1_i64 } };
+    call.find_and_update::<MemberDocument>(filter, update).await
 }

@@ -10,18 +10,7 @@
 //! Who of several instances inserts next is a matter of `turns`; what became of an insert that was
 //! not answered, of `settle`.
 //!
-//! # Membership
-//! Let m(n) be the number of the newest system message up to n; each message stores it, so that
-//! whoever reads n has it too. A draft carries `checked`, up to which system messages were applied
-//! *before* its sender's member document was read. It gets number n + 1 only where `checked` is
-//! at least m(n); else what is missing is applied, and the document is read again. Then the
-//! document has all effects up to m(n); and if the insert succeeds, there was no message above n
-//! yet, hence no effect of one. So a sender of n + 1 is a member by what 1 to n say, wherever the
-//! system messages come from.
-//!
-//! `checked` is what this instance has last known to be applied when it begins to read, so that
-//! the chat and the member can be read at the same time. It is too low only after a change by
-//! another instance, and at first.
+//! A draft's sender has to be a member at its number; see `senders`.
 //!
 //! A change of a group is judged in the same queue, at the documents up to m(n), and ends the insert
 //! ahead of it; see `groups`.
@@ -29,23 +18,20 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use mongodb::bson::doc;
-use talksy_domain::access::Denied;
 use talksy_domain::error::PortError;
-use talksy_domain::id::{self, ChatId, UserId};
-use talksy_domain::messages::Message;
+use talksy_domain::id::{self, ChatId};
 use talksy_domain::seq;
 
 use super::Inner;
 use super::call::Call;
 use super::chat_queue::{ChatQueue, Committed, Waiting, Work};
-use super::commands::{Prefix, Shape};
-use super::documents::{self, MessageDocument, Place, key};
+use super::commands::Prefix;
+use super::documents::{MessageDocument, Place};
 use super::fault::Fault;
 use super::groups::{self, Judged};
 use super::indexes::MESSAGES_BY_SEQ;
 use super::turns::ChatTurn;
-use super::{heads, members, notes, notices, settle};
+use super::{heads, notes, notices, senders, settle};
 
 /// The most messages that one insert takes together.
 const BATCH: usize = 64;
@@ -163,7 +149,7 @@ impl ChatQueueWorker {
         batch: &mut VecDeque<Waiting>,
         is_unsure: &mut bool,
     ) -> Result<Attempt, Fault> {
-        self.check(call, last, batch).await?;
+        senders::check(call, &self.queue, self.chat, last, batch).await?;
         let room = usize::try_from(seq::MAX.saturating_sub(last.seq)).unwrap_or(usize::MAX);
         let numbered = |from: usize| -> Vec<_> {
             (last.seq + 1..)
@@ -194,58 +180,6 @@ impl ChatQueueWorker {
         Ok(Attempt::Lost(count))
     }
 
-    /// Looks again at the senders of the drafts at the batch's start who were looked at before the
-    /// newest system message. Who is no member is answered.
-    async fn check(
-        &self,
-        call: &Call,
-        last: Place,
-        batch: &mut VecDeque<Waiting>,
-    ) -> Result<(), Fault> {
-        let is_behind = |waiting: &Waiting| match &waiting.work {
-            Work::Draft { draft, checked } if *checked < last.mseq => draft.sender_id,
-            _ => None,
-        };
-        let drafts = batch.iter().take_while(|next| next.draft().is_some());
-        let (count, senders): (usize, Vec<UserId>) =
-            drafts.fold((0, Vec::new()), |(count, mut senders), next| {
-                senders.extend(is_behind(next));
-                (count + 1, senders)
-            });
-        if senders.is_empty() {
-            return Ok(());
-        }
-        if self.queue.applied() < last.mseq {
-            notices::catch_up(call, self.chat, last.mseq).await?;
-        }
-        let found = members::among(call, self.chat, &senders).await?;
-        for place in (0..count).rev() {
-            let Some(sender) = batch.get(place).and_then(is_behind) else {
-                continue;
-            };
-            if found.iter().any(|member| member.user_id == sender) {
-                if let Some(Work::Draft { checked, .. }) =
-                    batch.get_mut(place).map(|next| &mut next.work)
-                {
-                    *checked = last.mseq;
-                }
-            } else {
-                // A retry of what preceded the removal succeeds.
-                let repeated = match batch.get(place).and_then(Waiting::draft) {
-                    Some(draft) => repeated(call, draft).await?,
-                    None => None,
-                };
-                if let Some(next) = batch.remove(place) {
-                    next.answer(Ok(match repeated {
-                        Some(message) => Committed::Before(Box::new(message)),
-                        None => Committed::Denied(Denied::NotMember),
-                    }));
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Answers the batch's first draft with the message that it repeats, or is where this worker is
     /// unsure what it has inserted. False where that is not to be found.
     async fn answer_repeated(
@@ -258,7 +192,7 @@ impl ChatQueueWorker {
             return Ok(false);
         };
         // A message that does not parse fails this draft alone.
-        let outcome = match repeated(call, first).await {
+        let outcome = match senders::repeated(call, first).await {
             Ok(None) => return Ok(false),
             Ok(Some(message)) if is_unsure && message.id == first.id => Ok(Committed::Now(Place {
                 seq: message.seq,
@@ -320,17 +254,6 @@ impl ChatQueueWorker {
         answer_next(batch, Ok(Committed::Group(Box::new(outcome))));
         Ok(Attempt::Done)
     }
-}
-
-/// The message that the draft repeats: with the same sender and their own id for it, or with its
-/// own id.
-pub(super) async fn repeated(call: &Call, draft: &Message) -> Result<Option<Message>, Fault> {
-    let filter = doc! {
-        "chatId": key(id::bytes(draft.chat_id)),
-        "dedup": documents::dedup(draft),
-    };
-    call.find_one::<MessageDocument>(filter, Shape::default())
-        .await
 }
 
 /// Answers what is at the batch's start.

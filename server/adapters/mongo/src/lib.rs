@@ -14,7 +14,7 @@
 //! came is settled before anybody is told that it failed (see `settle`).
 //!
 //! **Groups.** What happens to a group is a system message on the same line. Its members, title and
-//! member count follow from the system messages; see `notices` for how, `commit` for how a sender is
+//! member count follow from the system messages; see `notices` for how, `senders` for how a sender is
 //! known to be a member at the message's number, `groups` for how a change is judged.
 //!
 //! **Changes.** A message keeps the number of its latest change, which is claimed in the chat's
@@ -52,6 +52,7 @@
 
 mod call;
 mod changes;
+mod chat_list;
 mod chat_queue;
 mod chats;
 mod commands;
@@ -62,7 +63,6 @@ mod fault;
 mod groups;
 mod heads;
 mod indexes;
-mod marks;
 mod members;
 mod messages;
 mod migrations;
@@ -71,6 +71,7 @@ mod notes;
 mod notices;
 mod pair;
 mod send;
+mod senders;
 mod sessions;
 mod settle;
 mod turns;

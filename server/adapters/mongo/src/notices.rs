@@ -18,7 +18,7 @@
 //! And as messages up to n are read from what the majority has, no effect can outlive its message.
 //!
 //! `lastSeq` of a chat never passes a system message that is not applied: a sender is let in only
-//! behind those that are (see `commit`), and a reader applies before they repair.
+//! behind those that are (see `senders`), and a reader applies before they repair.
 
 use mongodb::bson::{Bson, Document, doc};
 use talksy_domain::chats::ChatTitle;

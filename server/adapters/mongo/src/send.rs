@@ -15,7 +15,7 @@ use super::chat_queue::{Committed, Work};
 use super::commands::Shape;
 use super::documents::{ChatDocument, ChatOfMember, Place, key};
 use super::fault::Fault;
-use super::{commit, heads};
+use super::{commit, heads, senders};
 
 /// Appends the draft to its chat.
 pub(super) async fn send(call: &Call, draft: &Message) -> Result<Append, Fault> {
@@ -108,7 +108,7 @@ async fn repeat(call: &Call, message: Message, chat: Chat) -> Result<Append, Fau
 
 async fn sent_before(call: &Call, draft: &Message) -> Result<Option<Message>, Fault> {
     match draft.client_message_id {
-        Some(_) => commit::repeated(call, draft).await,
+        Some(_) => senders::repeated(call, draft).await,
         None => Ok(None),
     }
 }
