@@ -93,9 +93,9 @@ async fn rush(fixture: &Fixture, instances: &[MongoStore], each: usize) -> Rush 
     let took = started.elapsed();
     let ends = by_instance.iter().map(|numbers| numbers.iter().max());
     let end = ends.min().unwrap();
-    let done = |numbers: &Vec<_>| numbers.iter().filter(|seq| Some(*seq) <= end).count();
-    let least = by_instance.iter().map(done).min().unwrap();
-    let least_share = least * 100 / (SENDERS * each);
+    let through = |numbers: &Vec<_>| numbers.iter().filter(|seq| Some(*seq) <= end).count();
+    let fewest = by_instance.iter().map(through).min().unwrap();
+    let least_share = fewest * 100 / (SENDERS * each);
     let mut numbers = by_instance.concat();
     numbers.sort_unstable();
     let first = u32::try_from(before).unwrap() + 1;
