@@ -120,21 +120,24 @@ fn report(delay: u64, instances: usize, Rush { rate, least_share }: &Rush) {
 async fn all_are_served(server: Option<&RedisServer>) -> usize {
     let (messages, timeout) = load();
     let mongo = Mongo::shared().await;
-    let fixture = Fixture::new(mongo).await;
     let way = SlowWay::to(mongo).await;
-    let mut instances = Vec::new();
-    for _ in 0..3 {
-        let turns = match server {
-            Some(server) => Some(redis(server).await.turns()),
-            None => None,
-        };
-        instances.push(store(&way, &fixture.database, timeout, turns).await);
+    let mut turns = vec![None; 3];
+    if let Some(server) = server {
+        for turns in &mut turns {
+            *turns = Some(redis(server).await.turns());
+        }
     }
     let mut shares = Vec::new();
     for delay in [0, 5, 15, 50] {
         way.delay(Duration::from_millis(delay));
         for count in 1..=3 {
-            let rush = rush(&fixture, &instances[..count], messages).await;
+            // A new database each time: the tests' server looks through all messages for the last.
+            let fixture = Fixture::new(mongo).await;
+            let mut instances = Vec::new();
+            for turns in &turns[..count] {
+                instances.push(store(&way, &fixture.database, timeout, turns.clone()).await);
+            }
+            let rush = rush(&fixture, &instances, messages).await;
             report(delay, count, &rush);
             if count > 1 {
                 shares.push(rush.least_share);
