@@ -20,11 +20,14 @@ use super::{Fixture, done, draft, with_own_id};
 /// How many send at each instance at the same time.
 const SENDERS: usize = 16;
 
-/// How many messages each sends; for figures: `TALKSY_FAIRNESS_MESSAGES=200 cargo test -p
-/// talksy-tests --test mongo fairness -- --nocapture`.
-fn messages() -> usize {
-    let wanted = std::env::var("TALKSY_FAIRNESS_MESSAGES").ok();
-    wanted.map_or(8, |count| count.parse().unwrap())
+/// How many messages each sends, and how long a send may take: for machines that have other work to
+/// do, or as a server has it where `TALKSY_FAIRNESS_MESSAGES=200 cargo test -p talksy-tests --test
+/// mongo with_redis -- --nocapture` asks for figures.
+fn load() -> (usize, Duration) {
+    match std::env::var("TALKSY_FAIRNESS_MESSAGES") {
+        Ok(count) => (count.parse().unwrap(), MongoOptions::default().timeout),
+        Err(_) => (8, Duration::from_secs(20)),
+    }
 }
 
 /// The adapters of one instance, connected.
@@ -52,9 +55,17 @@ async fn store(
     store
 }
 
-/// Everybody sends at once. The order is dense, and each message is there once. Returns how many
-/// were sent in a second.
-async fn rush(fixture: &Fixture, instances: &[MongoStore], each: usize) -> f64 {
+/// How a rush went.
+struct Rush {
+    /// How many messages were sent in a second.
+    rate: f64,
+    /// When the first instance had all its messages through, what share of theirs, in percent, the
+    /// others had at least.
+    least_share: usize,
+}
+
+/// Everybody sends at once. The order is dense, and each message is there once.
+async fn rush(fixture: &Fixture, instances: &[MongoStore], each: usize) -> Rush {
     let before = fixture.seqs().await.len();
     let started = Instant::now();
     let mut tasks = Vec::new();
@@ -75,57 +86,81 @@ async fn rush(fixture: &Fixture, instances: &[MongoStore], each: usize) -> f64 {
             }));
         }
     }
-    let mut numbers = Vec::new();
-    for task in tasks {
-        numbers.extend(task.await.unwrap());
+    let mut by_instance = vec![Vec::new(); instances.len()];
+    for (n, task) in tasks.into_iter().enumerate() {
+        by_instance[n / SENDERS].extend(task.await.unwrap());
     }
     let took = started.elapsed();
+    let ends = by_instance.iter().map(|numbers| numbers.iter().max());
+    let end = ends.min().unwrap();
+    let through = |numbers: &Vec<_>| numbers.iter().filter(|seq| Some(*seq) <= end).count();
+    let fewest = by_instance.iter().map(through).min().unwrap();
+    let least_share = fewest * 100 / (SENDERS * each);
+    let mut numbers = by_instance.concat();
     numbers.sort_unstable();
     let first = u32::try_from(before).unwrap() + 1;
     let last = u32::try_from(before + numbers.len()).unwrap();
     assert_eq!(numbers, (first..=last).collect::<Vec<_>>());
     assert_eq!(fixture.seqs().await, (1..=last).collect::<Vec<_>>());
-    f64::from(u32::try_from(numbers.len()).unwrap()) / took.as_secs_f64()
+    let rate = f64::from(u32::try_from(numbers.len()).unwrap()) / took.as_secs_f64();
+    Rush { rate, least_share }
 }
 
 #[expect(clippy::print_stdout, reason = "figures, for who asks for them")]
-fn report(delay: u64, instances: usize, rate: f64) {
-    println!("{delay:2} ms before an insert, instances: {instances}, messages/s: {rate:.0}");
+fn report(delay: u64, instances: usize, Rush { rate, least_share }: &Rush) {
+    println!(
+        "{delay:2} ms before an insert, instances: {instances}, messages/s: {rate:.0}, \
+         least share: {least_share} %"
+    );
 }
 
 /// One, two and three instances with 16 senders each, and 0, 5, 15 and 50 ms put before each
-/// insert: nobody is refused.
-async fn all_are_served(server: Option<&RedisServer>, timeout: Duration) {
+/// insert: nobody is refused. Returns the least shares of the rushes of several instances, on
+/// average.
+async fn all_are_served(server: Option<&RedisServer>) -> usize {
+    let (messages, timeout) = load();
     let mongo = Mongo::shared().await;
-    let fixture = Fixture::new(mongo).await;
     let way = SlowWay::to(mongo).await;
-    let mut instances = Vec::new();
-    for _ in 0..3 {
-        let turns = match server {
-            Some(server) => Some(redis(server).await.turns()),
-            None => None,
-        };
-        instances.push(store(&way, &fixture.database, timeout, turns).await);
+    let mut turns = vec![None; 3];
+    if let Some(server) = server {
+        for turns in &mut turns {
+            *turns = Some(redis(server).await.turns());
+        }
     }
+    let mut shares = Vec::new();
     for delay in [0, 5, 15, 50] {
         way.delay(Duration::from_millis(delay));
         for count in 1..=3 {
-            let rate = rush(&fixture, &instances[..count], messages()).await;
-            report(delay, count, rate);
+            // A new database each time: the tests' server looks through all messages for the last.
+            let fixture = Fixture::new(mongo).await;
+            let mut instances = Vec::new();
+            for turns in &turns[..count] {
+                instances.push(store(&way, &fixture.database, timeout, turns.clone()).await);
+            }
+            let rush = rush(&fixture, &instances, messages).await;
+            report(delay, count, &rush);
+            if count > 1 {
+                shares.push(rush.least_share);
+            }
         }
     }
+    shares.iter().sum::<usize>() / shares.len()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_redis_nobody_starves() {
     let server = RedisServer::start().await;
-    // Twice what a server waits, for machines that have other work to do.
-    all_are_served(Some(&server), Duration::from_secs(5)).await;
+    // Whoever starves is nearly refused: that is seen by the share sooner.
+    let share = all_are_served(Some(&server)).await;
+    assert!(
+        share >= 50,
+        "{share} %: one instance was nearly done before another"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_redis_sends_succeed() {
-    all_are_served(None, Duration::from_secs(20)).await;
+    all_are_served(None).await;
 }
 
 /// A Redis that stands still, or is gone, fails no send.

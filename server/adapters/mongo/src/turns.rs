@@ -17,7 +17,7 @@
 //!   for that long, once.
 //! - Waiting for a turn is bounded by a part of the call's time, and then the insert is tried
 //!   without one. A question that is not answered within [`REACH`] is dropped, and nothing is
-//!   asked for [`LEFT_ALONE`]: so a Redis that hangs costs a send no more than that.
+//!   asked for a while: so a Redis that hangs delays a send by little.
 //! - Where nobody can be asked, an instance that inserts back to back rests for one insert's time
 //!   before it reads the last number, which it does after every eighth insert: long enough for
 //!   another's read and insert.
@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use mongodb::bson::oid::ObjectId;
 use parking_lot::Mutex as SyncMutex;
+use talksy_domain::backoff::Backoff;
 use talksy_domain::error::{PortError, chain};
 use talksy_domain::turns::{Turn, Turns};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -38,8 +39,10 @@ use super::chat_queue::ChatQueue;
 
 /// How long one question about turns may take.
 const REACH: Duration = Duration::from_millis(100);
-/// For how long nothing is asked after a question has failed.
-const LEFT_ALONE: Duration = Duration::from_secs(2);
+/// For how long nothing is asked after a question has failed, at first and at most; twice as long
+/// with each further failure. A moment's delay costs little, an outage one question now and then.
+const LEFT_ALONE_FIRST: Duration = Duration::from_millis(250);
+const LEFT_ALONE_LONGEST: Duration = Duration::from_secs(5);
 /// How long a turn lasts at least and at most. It is granted time for four inserts.
 const SHORTEST_TURN: Duration = Duration::from_millis(100);
 const LONGEST_TURN: Duration = Duration::from_millis(500);
@@ -49,7 +52,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 const SHORTEST_POLL: Duration = Duration::from_millis(1);
 const LONGEST_POLL: Duration = Duration::from_millis(8);
 /// For how long at least a chat counts as contended after others were seen there. It is four
-/// inserts' time, so that senders who wait for their answers before they go on are still met.
+/// inserts' time, so that senders who wait for their answers before they go on are still met. It
+/// ends with a turn that nobody else waits for, so that a slow machine forgets no one in line.
 const SHORTEST_MEMORY: Duration = Duration::from_millis(50);
 /// The longest rest where nobody can be asked.
 const LONGEST_REST: Duration = Duration::from_millis(100);
@@ -59,8 +63,14 @@ pub(super) struct TurnKeeper {
     turns: Option<Arc<dyn Turns>>,
     /// This instance's name in a line.
     worker: String,
+    absence: SyncMutex<Absence>,
+}
+
+/// What failures to ask have led to.
+struct Absence {
     /// Nothing is asked until then.
-    absent_until: SyncMutex<Option<Instant>>,
+    until: Option<Instant>,
+    backoff: Backoff,
 }
 
 impl TurnKeeper {
@@ -69,14 +79,17 @@ impl TurnKeeper {
         Self {
             turns,
             worker: ObjectId::new().to_hex(),
-            absent_until: SyncMutex::new(None),
+            absence: SyncMutex::new(Absence {
+                until: None,
+                backoff: Backoff::new(LEFT_ALONE_FIRST, LEFT_ALONE_LONGEST),
+            }),
         }
     }
 
     /// What tells turns, where it is there.
     fn present(&self) -> Option<&Arc<dyn Turns>> {
         let turns = self.turns.as_ref()?;
-        let absent_until = *self.absent_until.lock();
+        let absent_until = self.absence.lock().until;
         let is_absent = absent_until.is_some_and(|until| Instant::now() < until);
         (!is_absent).then_some(turns)
     }
@@ -84,12 +97,23 @@ impl TurnKeeper {
     /// The answer, where one comes in time.
     async fn reach<T>(&self, answer: impl Future<Output = Result<T, PortError>>) -> Option<T> {
         let reason = match timeout(REACH, answer).await {
-            Ok(Ok(answer)) => return Some(answer),
+            Ok(Ok(answer)) => {
+                let mut absence = self.absence.lock();
+                if absence.until.take().is_some() {
+                    absence.backoff.reset();
+                }
+                return Some(answer);
+            }
             Ok(Err(error)) => chain(&error),
             Err(_elapsed) => "the answer took too long".to_owned(),
         };
         tracing::debug!(%reason, "turns at chats are not told; inserts go on without");
-        *self.absent_until.lock() = Some(Instant::now() + LEFT_ALONE);
+        let mut absence = self.absence.lock();
+        // Those who asked at the same time fail at the same time: that is one failure.
+        if absence.until.is_none_or(|until| until <= Instant::now()) {
+            let pause = absence.backoff.next_wait();
+            absence.until = Some(Instant::now() + pause);
+        }
         None
     }
 
@@ -115,6 +139,7 @@ impl TurnKeeper {
 pub(super) struct Pace {
     insert: Duration,
     ended: Option<Instant>,
+    /// Until then at least. Where there is none, nobody else is known of.
     contended_until: Option<Instant>,
     is_looking: Arc<AtomicBool>,
 }
@@ -127,8 +152,12 @@ impl Pace {
     }
 
     fn is_contended(&self) -> bool {
-        let until = self.contended_until;
-        until.is_some_and(|until| Instant::now() < until)
+        self.contended_until.is_some()
+    }
+
+    /// Notes that nobody else was in line.
+    fn met_nobody(&mut self) {
+        self.contended_until = self.contended_until.filter(|until| Instant::now() < *until);
     }
 
     fn inserted(&mut self, started: Instant) {
@@ -247,8 +276,12 @@ impl ChatTurn {
             return;
         }
         let limit = self.queue.pace.lock().turn_limit();
-        if self.inner.turns.pass(&self.name, limit).await == Some(true) {
-            self.queue.pace.lock().met_others();
+        let others = self.inner.turns.pass(&self.name, limit).await;
+        let mut pace = self.queue.pace.lock();
+        match others {
+            Some(true) => pace.met_others(),
+            Some(false) => pace.met_nobody(),
+            None => {}
         }
     }
 }
