@@ -18,7 +18,7 @@ use talksy_domain::error::PortError;
 use talksy_domain::id::{self, ChatId, IdGenerator, UserId};
 use talksy_domain::mail::EmailAddress;
 use talksy_domain::messages::{
-    Append, Appended, ClientMessageId, Message, MessageKind, MessageStore, MessageText,
+    Append, Appended, ClientMessageId, Message, MessageStore, MessageText,
 };
 use talksy_domain::page::Window;
 use talksy_domain::seq::Seq;
@@ -104,23 +104,15 @@ fn candidate() -> Chat {
         active_at: NOW,
         last_seq: 0,
         member_count: 2,
-        membership_epoch: 1,
+        title: None,
+        last_change_seq: 0,
+        applied_seq: 0,
     }
 }
 
 fn draft(chat: ChatId, sender: UserId) -> Message {
-    Message {
-        id: ids().next(),
-        chat_id: chat,
-        seq: 0,
-        kind: MessageKind::Text,
-        sender_id: Some(sender),
-        text: Some(MessageText::parse("hello").unwrap()),
-        client_message_id: None,
-        created_at: NOW,
-        edited_at: None,
-        deleted_at: None,
-    }
+    let text = MessageText::parse("hello").unwrap();
+    Message::draft(ids().next(), chat, sender, text, NOW)
 }
 
 fn with_own_id(draft: Message, own_id: &str) -> Message {
@@ -133,7 +125,7 @@ fn with_own_id(draft: Message, own_id: &str) -> Message {
 fn done(append: Append) -> Appended {
     match append {
         Append::Done(appended) => *appended,
-        other @ Append::Denied(_) => panic!("not appended: {other:?}"),
+        other => panic!("not appended: {other:?}"),
     }
 }
 
