@@ -47,8 +47,7 @@ impl ReceiptFeed {
     }
 
     /// The marks now: of the first page of members, which is all of them in most chats.
-    async fn state(&self) -> Result<VecDeque<ReadReceipt>, FeedError> {
-        self.subscription.membership().await?;
+    async fn state(&mut self) -> Result<VecDeque<ReadReceipt>, FeedError> {
         let window = Window {
             after: None,
             before: None,
@@ -61,6 +60,8 @@ impl ReceiptFeed {
             .chats
             .members(self.subscription.chat, &MemberFilter::default(), &window)
             .await?;
+        // Behind the page: whoever was removed before a mark of it moved is known to be.
+        self.subscription.membership().await?;
         Ok(page
             .items
             .iter()

@@ -103,7 +103,7 @@ impl FeedService {
 
     /// The read marks of the chat's members that move.
     pub async fn receipts(&self, viewer: &Viewer, chat: ChatId) -> Result<ReceiptFeed, FeedError> {
-        let subscription = self.subscribe(viewer, chat, Interest::RECEIPTS).await?;
+        let mut subscription = self.subscribe(viewer, chat, Interest::RECEIPTS).await?;
         subscription.membership().await?;
         Ok(ReceiptFeed::new(subscription))
     }
@@ -111,7 +111,7 @@ impl FeedService {
     /// The other members who start or stop typing.
     pub async fn typing(&self, viewer: &Viewer, chat: ChatId) -> Result<TypingFeed, FeedError> {
         let interest = Interest::TYPING.and(Interest::MESSAGES);
-        let subscription = self.subscribe(viewer, chat, interest).await?;
+        let mut subscription = self.subscribe(viewer, chat, interest).await?;
         subscription.membership().await?;
         Ok(TypingFeed::new(subscription))
     }
