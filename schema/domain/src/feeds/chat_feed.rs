@@ -11,6 +11,7 @@ use super::retry::retry_unavailable;
 use crate::events::event::{Event, Interest, Topic};
 use crate::events::hub::{Receiver, Signal};
 use crate::id::{ChatId, UserId};
+use crate::messages::model::Message;
 use crate::page::{MAX_PAGE, Window};
 
 /// The changing chats of one subscriber.
@@ -73,14 +74,31 @@ impl ChatFeed {
                     .follow(&mut self.receiver, Topic::Chat(*chat_id))
                     .await?;
             }
-            Event::ChatLeft { chat_id, .. } => {
-                self.receiver.unfollow(Topic::Chat(*chat_id));
-                self.changed.retain(|chat| chat != chat_id);
+            Event::ChatLeft { chat_id, .. } => self.leave(*chat_id).await?,
+            Event::MessageAdded { message } if self.is_removed_by(message) => {
+                self.leave(message.chat_id).await?;
+                return Ok(());
             }
             _ => {}
         }
         if let Some(chat) = event.event.chat_changed_for(self.user) {
             self.mark(chat);
+        }
+        Ok(())
+    }
+
+    fn is_removed_by(&self, message: &Message) -> bool {
+        let notice = message.notice.as_ref();
+        notice.is_some_and(|notice| notice.removes(self.user))
+    }
+
+    /// Stops following the chat, unless the user is back in it: this word may be late.
+    async fn leave(&mut self, chat: ChatId) -> Result<(), FeedError> {
+        let chats = &self.context.chats;
+        let memberships = retry_unavailable!(chats.memberships(self.user, &[chat]))?;
+        if memberships.is_empty() {
+            self.receiver.unfollow(Topic::Chat(chat));
+            self.changed.retain(|changed| *changed != chat);
         }
         Ok(())
     }
