@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use mongodb::bson::{Document, doc};
+use talksy_domain::chats::ChatStore as _;
 use talksy_domain::id::{self, MessageId, UserId};
 use talksy_domain::messages::{
     ChangeAction, ChangeRefusal, Changed, ChangedMessage, Message, MessageChange,
@@ -194,7 +195,6 @@ async fn a_deleted_message_leaves_no_word() {
     fixture.send().await;
     let secret = edit(&fixture, &sent, "swordfish");
     changed(fixture.store.change(&secret).await.unwrap());
-    use talksy_domain::chats::ChatStore as _;
     let unread = async || {
         fixture
             .store

@@ -150,6 +150,7 @@ async fn a_change_whose_instance_dies_is_made_as_a_whole_or_not_at_all() {
         completed > 0,
         "an instance that lives long enough completes a change"
     );
+    assert!(half_done > 0, "one that does not leaves it to others");
 }
 
 /// A group whose instance dies while it is made is made once, for who asks again under their id.
