@@ -12,6 +12,7 @@
 )]
 
 mod altered_store;
+mod changes;
 mod chaos;
 mod chats;
 mod messages;
@@ -20,6 +21,7 @@ mod outages;
 mod presence;
 mod property;
 mod receipts;
+mod rejoining;
 mod removal;
 mod resuming;
 mod script;

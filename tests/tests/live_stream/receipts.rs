@@ -162,6 +162,7 @@ async fn read_and_tell(backend: Arc<Backend>, mailbox: usize, readings: Vec<Read
     let event = Event::ReadReceipt {
         receipt: last,
         chat_kind: ChatKind::Direct,
+        mseq: 0,
     };
     bus.deliver(Topic::Chat(world.chat), event);
     may_hear.add_permits(1_000);
