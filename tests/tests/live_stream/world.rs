@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use talksy_domain::access::{AccessError, Denied};
 use talksy_domain::auth::{RefreshToken, Session};
-use talksy_domain::chats::ChatTitle;
+use talksy_domain::chats::{ChatTitle, Member};
 use talksy_domain::clock::{Clock as _, SystemEntropy};
 use talksy_domain::cursor::{Cursor as _, MessageCursor};
 use talksy_domain::events::{Bus, Published};
@@ -16,7 +16,7 @@ use talksy_domain::feeds::{ChangeFeed, Feed, FeedError, FeedPolicy, MessageFeed}
 use talksy_domain::id::{ChatId, IdGenerator, UserId};
 use talksy_domain::limits::{Quota, Rule};
 use talksy_domain::mail::EmailAddress;
-use talksy_domain::messages::{ClientMessageId, HistoryFrom, Message, MessageText};
+use talksy_domain::messages::{ClientMessageId, Head, HistoryFrom, Message, MessageText};
 use talksy_domain::page::{MAX_PAGE, Window};
 use talksy_domain::seq::Seq;
 use talksy_domain::services::{Policies, Ports, Services};
@@ -296,6 +296,19 @@ impl World {
             change_seq,
         }
         .encode()
+    }
+
+    /// Somebody's membership of the chat, asked of the embedded store itself.
+    pub async fn membership(&self, whom: &Viewer) -> Option<Member> {
+        let store = &self.backend.adapters.ports.chats;
+        let found = store.memberships(whom.user_id, &[self.chat]).await;
+        found.unwrap().pop()
+    }
+
+    /// The ends of the chat's lines, asked of the embedded store itself.
+    pub async fn head(&self) -> Head {
+        let store = &self.backend.adapters.ports.messages;
+        store.heads(&[self.chat]).await.unwrap().pop().unwrap()
     }
 
     /// What the store holds of the chat, asked of the embedded store itself.
