@@ -41,15 +41,18 @@ function explain(code: ErrorCode): string {
 }
 
 export async function transcript(chatId: string): Promise<string[]> {
-  const { node } = await request(MessagesDocument, { chatId });
-  // Null where there is no such chat; an id of something else has no messages.
-  if (!node || !('messages' in node)) return [];
-  return node.messages.edges.map(({ node: { seq, text } }) => `${seq}: ${text ?? '(deleted)'}`);
+  const { chat } = await request(MessagesDocument, { chatId });
+  // Null where the viewer has no such chat.
+  if (!chat) return [];
+  return chat.messages.edges.map(({ node: { seq, text } }) => `${seq}: ${text ?? '(deleted)'}`);
 }
 
 export async function say(chatId: string, text: string): Promise<number> {
   const variables = { chatId, text, clientMessageId: crypto.randomUUID() };
   const { sendMessage } = await request(SendMessageDocument, variables);
+  // Null where it was refused, so that a refusal takes nothing from other fields; with one field
+  // `request` has thrown.
+  if (!sendMessage) throw new Error('The answer has no message.');
   return sendMessage.message.seq;
 }
 
@@ -61,6 +64,8 @@ export async function mistakes() {
     text: 'Hi',
     clientMessageId: '1',
   });
+  // @ts-expect-error It is null where it was refused.
+  sendMessage.message;
   // @ts-expect-error The operation does not ask for the text.
-  sendMessage.message.text;
+  sendMessage?.message.text;
 }

@@ -21,7 +21,7 @@ const DAY: Duration = Duration::from_hours(24);
 
 const ME: &str = "{ me { id name email about } }";
 const SESSIONS: &str =
-    "{ sessions { id isCurrent userAgent ipAddress createdAt lastUsedAt expiresAt } }";
+    "{ sessions { nodes { id isCurrent userAgent ipAddress createdAt lastUsedAt expiresAt } } }";
 const PROFILE: &str = "mutation($input: UpdateProfileInput!) {
     updateProfile(input: $input) { user { name about } } }";
 const REVOKE: &str = "mutation($input: RevokeSessionInput!) {
@@ -58,7 +58,10 @@ async fn another_device(app: &TestApp, user: &User) -> User {
 
 async fn ids_of_sessions(user: &User) -> HashSet<String> {
     let data = user.client.data(SESSIONS, json!({})).await;
-    let sessions = data["sessions"].as_array().cloned().unwrap_or_default();
+    let sessions = data["sessions"]["nodes"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
     sessions.iter().map(|one| string(&one["id"])).collect()
 }
 
@@ -127,7 +130,7 @@ async fn a_code_is_valid_for_five_minutes_and_no_longer() {
         if accepted {
             assert_eq!(reply.data()["verifyOtp"]["user"]["name"], json!(name));
         } else {
-            assert_eq!(reply.code_and_field(), ("OTP_EXPIRED", "code"));
+            assert_eq!(reply.code_and_field(), ("OTP_EXPIRED", "input.code"));
         }
     }
 }
@@ -160,7 +163,7 @@ async fn a_code_works_once() {
     let ada = app.sign_in("ada").await;
     let code = code_for(&app, &ada.email);
     let reply = app.client().verify(&ada.email, &code).await;
-    assert_eq!(reply.code_and_field(), ("OTP_INVALID", "code"));
+    assert_eq!(reply.code_and_field(), ("OTP_INVALID", "input.code"));
     assert_eq!(ids_of_sessions(&ada).await.len(), 1);
 }
 
@@ -181,7 +184,7 @@ async fn a_new_code_voids_the_one_before() {
         }
     };
     let reply = client.verify(email, &old).await;
-    assert_eq!(reply.code_and_field(), ("OTP_INVALID", "code"));
+    assert_eq!(reply.code_and_field(), ("OTP_INVALID", "input.code"));
     client.verify(email, &new).await.data();
 }
 
@@ -195,13 +198,13 @@ async fn a_code_survives_four_wrong_tries_and_not_five() {
         let code = code_for(&app, &email);
         for _ in 0..wrong {
             let reply = client.verify(&email, &other_than(&code)).await;
-            assert_eq!(reply.code_and_field(), ("OTP_INVALID", "code"));
+            assert_eq!(reply.code_and_field(), ("OTP_INVALID", "input.code"));
         }
         let reply = client.verify(&email, &code).await;
         if survives {
             reply.data();
         } else {
-            assert_eq!(reply.code_and_field(), ("OTP_EXPIRED", "code"));
+            assert_eq!(reply.code_and_field(), ("OTP_EXPIRED", "input.code"));
         }
     }
     // Nor can the other address's code be used.
@@ -209,7 +212,7 @@ async fn a_code_survives_four_wrong_tries_and_not_five() {
     client.login("bob@example.org").await.data();
     let bobs = code_for(&app, "bob@example.org");
     let reply = client.verify("eve@example.org", &bobs).await;
-    assert_eq!(reply.code_and_field(), ("OTP_INVALID", "code"));
+    assert_eq!(reply.code_and_field(), ("OTP_INVALID", "input.code"));
     client.verify("bob@example.org", &bobs).await.data();
 }
 
@@ -232,7 +235,7 @@ async fn what_cannot_be_a_code_is_told_apart_and_costs_no_try() {
         let reply = client.verify(email, code).await;
         assert_eq!(
             reply.code_and_field(),
-            ("BAD_USER_INPUT", "code"),
+            ("BAD_USER_INPUT", "input.code"),
             "{code:?}"
         );
     }
@@ -269,7 +272,7 @@ async fn what_is_no_address_is_refused_before_anything_is_sent() {
         ] {
             assert_eq!(
                 reply.code_and_field(),
-                ("BAD_USER_INPUT", "email"),
+                ("BAD_USER_INPUT", "input.email"),
                 "{email:?}"
             );
         }
@@ -462,7 +465,7 @@ async fn each_refresh_gives_new_tokens_of_the_same_session() {
         let fresh = ada.client.with_token(&string(&auth["accessToken"]));
         let data = fresh.data(SESSIONS, json!({})).await;
         assert_eq!(
-            data["sessions"][0]["lastUsedAt"],
+            data["sessions"]["nodes"][0]["lastUsedAt"],
             json!(talksy_domain::clock::Clock::now(&*app.clock).to_string())
         );
     }
@@ -484,13 +487,19 @@ async fn a_refresh_token_used_again_ends_the_session_everywhere() {
     let mut socket = fresh.client.socket().await;
 
     let reply = app.client().refresh(&ada.refresh_token).await;
-    assert_eq!(reply.code_and_field(), ("TOKEN_REUSED", "refreshToken"));
+    assert_eq!(
+        reply.code_and_field(),
+        ("TOKEN_REUSED", "input.refreshToken")
+    );
     assert_eq!(socket.closed().await, 4403);
     for token in [&ada, &fresh] {
         let reply = token.client.run(SESSIONS, json!({})).await;
         assert_eq!(reply.code(), "UNAUTHENTICATED");
         let reply = app.client().refresh(&token.refresh_token).await;
-        assert_eq!(reply.code_and_field(), ("UNAUTHENTICATED", "refreshToken"));
+        assert_eq!(
+            reply.code_and_field(),
+            ("UNAUTHENTICATED", "input.refreshToken")
+        );
     }
     assert_eq!(
         ids_of_sessions(&other).await,
@@ -516,7 +525,7 @@ async fn a_refresh_token_that_was_never_one_or_whose_session_has_expired_is_refu
         let reply = app.client().refresh(garbage).await;
         assert_eq!(
             reply.code_and_field(),
-            ("UNAUTHENTICATED", "refreshToken"),
+            ("UNAUTHENTICATED", "input.refreshToken"),
             "{garbage}"
         );
     }
@@ -525,7 +534,10 @@ async fn a_refresh_token_that_was_never_one_or_whose_session_has_expired_is_refu
     let refresh = string(&auth["refreshSession"]["refreshToken"]);
     app.clock.advance(30 * DAY);
     let reply = app.client().refresh(&refresh).await;
-    assert_eq!(reply.code_and_field(), ("TOKEN_EXPIRED", "refreshToken"));
+    assert_eq!(
+        reply.code_and_field(),
+        ("TOKEN_EXPIRED", "input.refreshToken")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -707,7 +719,10 @@ async fn logging_out_ends_this_session_alone() {
         "UNAUTHENTICATED"
     );
     let reply = app.client().refresh(&ada.refresh_token).await;
-    assert_eq!(reply.code_and_field(), ("UNAUTHENTICATED", "refreshToken"));
+    assert_eq!(
+        reply.code_and_field(),
+        ("UNAUTHENTICATED", "input.refreshToken")
+    );
 
     there.send(json!({ "type": "ping" })).await;
     assert_eq!(there.message().await, json!({ "type": "pong" }));
@@ -729,10 +744,13 @@ async fn a_user_ends_their_own_other_sessions_and_nobody_else_s() {
     };
 
     let reply = revoke(&bob, &phone.session_id).await;
-    assert_eq!(reply.code_and_field(), ("NOT_FOUND", "sessionId"));
+    assert_eq!(reply.code_and_field(), ("NOT_FOUND", "input.sessionId"));
     for id in ["", "nonsense", ada.id.as_str()] {
         let reply = revoke(&ada, id).await;
-        assert_eq!(reply.code_and_field(), ("BAD_USER_INPUT", "sessionId"));
+        assert_eq!(
+            reply.code_and_field(),
+            ("BAD_USER_INPUT", "input.sessionId")
+        );
     }
     phone.client.data(ME, json!({})).await;
 
@@ -747,7 +765,7 @@ async fn a_user_ends_their_own_other_sessions_and_nobody_else_s() {
         "UNAUTHENTICATED"
     );
     let reply = revoke(&ada, &phone.session_id).await;
-    assert_eq!(reply.code_and_field(), ("NOT_FOUND", "sessionId"));
+    assert_eq!(reply.code_and_field(), ("NOT_FOUND", "input.sessionId"));
     assert_eq!(
         ids_of_sessions(&ada).await,
         HashSet::from([ada.session_id.clone()])
@@ -802,14 +820,26 @@ async fn sessions_are_listed_last_used_first_with_what_tells_them_apart() {
         first,
         "2026-01-31T00:00:00.000Z",
     );
-    assert_eq!(data["sessions"], json!([phones, laptops]));
+    assert_eq!(data["sessions"]["nodes"], json!([phones, laptops]));
+    let page = "query($after: String) { sessions(first: 1, after: $after) {
+        edges { cursor node { id } } pageInfo { hasNextPage hasPreviousPage endCursor } } }";
+    let mut after = json!(null);
+    for (id, more) in [(&phone.session_id, true), (&laptop.session_id, false)] {
+        let data = phone.client.data(page, json!({ "after": after })).await;
+        let edge = &data["sessions"]["edges"][0];
+        assert_eq!(edge["node"]["id"], json!(id));
+        let info = json!({ "hasNextPage": more, "hasPreviousPage": !after.is_null(),
+            "endCursor": edge["cursor"] });
+        assert_eq!(data["sessions"]["pageInfo"], info);
+        after = edge["cursor"].clone();
+    }
 
     app.clock.advance(MINUTE);
     let auth = app.client().refresh(&laptop.refresh_token).await.data();
     let data = phone.client.data(SESSIONS, json!({})).await;
-    assert_eq!(data["sessions"][0]["id"], json!(laptop.session_id));
+    assert_eq!(data["sessions"]["nodes"][0]["id"], json!(laptop.session_id));
     assert_eq!(
-        data["sessions"][0]["lastUsedAt"],
+        data["sessions"]["nodes"][0]["lastUsedAt"],
         json!("2026-01-01T00:02:00.000Z")
     );
     // The phone's is refreshed no more, and ends a minute before the laptop's: it drops out of
@@ -893,13 +923,13 @@ async fn a_name_or_text_that_breaks_a_rule_changes_nothing() {
         let reply = change(&ada, json!({ "name": name, "about": "new" })).await;
         assert_eq!(
             reply.code_and_field(),
-            ("BAD_USER_INPUT", "name"),
+            ("BAD_USER_INPUT", "input.name"),
             "{name:?}"
         );
     }
     for about in ["x".repeat(501), "a\u{0}b".to_owned(), "a\u{7}b".to_owned()] {
         let reply = change(&ada, json!({ "name": "Eve", "about": about })).await;
-        assert_eq!(reply.code_and_field(), ("BAD_USER_INPUT", "about"));
+        assert_eq!(reply.code_and_field(), ("BAD_USER_INPUT", "input.about"));
     }
     assert_eq!(ada.client.data(ME, json!({})).await, before);
 }
@@ -960,7 +990,7 @@ async fn an_address_that_cannot_be_seen_signs_nobody_in() {
         let reply = app.client().login(&format!("{unseen}@example.org")).await;
         assert_eq!(
             reply.code_and_field(),
-            ("BAD_USER_INPUT", "email"),
+            ("BAD_USER_INPUT", "input.email"),
             "{unseen:?}"
         );
     }

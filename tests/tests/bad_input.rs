@@ -15,7 +15,7 @@ const MARK: &str = "mutation($input: MarkReadInput!) {
 const TYPE: &str = "mutation($input: SetTypingInput!) { setTyping(input: $input) { chatId } }";
 const REVOKE: &str = "mutation($input: RevokeSessionInput!) {
     revokeSession(input: $input) { sessionId } }";
-const NODE: &str = "query($id: ID!) { node(id: $id) { __typename id } }";
+const NODE: &str = "query($id: ID!) { node(id: $id) { __typename id } chat(id: $id) { id } }";
 const NODES: &str = "query($ids: [ID!]!) { nodes(ids: $ids) { __typename id } }";
 
 /// No answer may hold any of these.
@@ -85,7 +85,7 @@ const CHAT_SUBSCRIPTIONS: [&str; 4] = [
 async fn state(members: [&User; 2], chat: &str) -> Value {
     const STATE: &str = "query($id: ID!) {
         chats { nodes { id } }
-        sessions { id }
+        sessions { nodes { id } }
         node(id: $id) { ... on Chat { lastSeq activeAt unreadCount title
             viewerMember { lastReadSeq lastReadAt }
             members { nodes { lastReadSeq user { name about } } }
@@ -123,31 +123,34 @@ async fn what_is_no_id_of_the_right_kind_is_refused_by_name() {
         "x".repeat(10_000),
     ];
     for id in &malformed {
-        let node = ada.client.run(NODE, json!({ "id": id })).await;
-        assert_refused(&node, "BAD_USER_INPUT", "id", id);
-        let ids = json!({ "ids": [ada.id, id] });
-        let nodes = ada.client.run(NODES, ids).await;
-        assert_refused(&nodes, "BAD_USER_INPUT", "ids", id);
+        let node = ada.client.data(NODE, json!({ "id": id })).await;
+        assert_eq!(node, json!({ "node": null, "chat": null }), "{id}");
+        let ids = json!({ "ids": [id, ada.id] });
+        let nodes = ada.client.data(NODES, ids).await;
+        let user = json!({ "__typename": "User", "id": ada.id });
+        assert_eq!(nodes["nodes"], json!([null, user]), "{id}");
     }
     let right = |id: &&String| **id != chat;
     for id in malformed.iter().chain([&ada.id, &message]).filter(right) {
         for (mutation, input) in chat_mutations(id) {
             let reply = ada.client.run(mutation, json!({ "input": input })).await;
-            assert_refused(&reply, "BAD_USER_INPUT", "chatId", id);
+            assert_refused(&reply, "BAD_USER_INPUT", "input.chatId", id);
         }
     }
     for id in malformed.iter().chain([&chat, &message, &ada.session_id]) {
         let input = json!({ "input": { "userId": id } });
         let reply = ada.client.run(START, input).await;
-        assert_refused(&reply, "BAD_USER_INPUT", "userId", id);
+        assert_refused(&reply, "BAD_USER_INPUT", "input.userId", id);
     }
     for id in malformed.iter().chain([&chat, &ada.id]) {
         let input = json!({ "input": { "sessionId": id } });
         let reply = ada.client.run(REVOKE, input).await;
-        assert_refused(&reply, "BAD_USER_INPUT", "sessionId", id);
+        assert_refused(&reply, "BAD_USER_INPUT", "input.sessionId", id);
     }
-    // Ids that are numbers, lists or absent are no ids either.
-    for id in [json!(5), json!(["x"]), json!({}), json!(true), Value::Null] {
+    // Lists, or nothing at all, are no values of the type; a number is one.
+    let node = ada.client.data(NODE, json!({ "id": 5 })).await;
+    assert_eq!(node, json!({ "node": null, "chat": null }));
+    for id in [json!(["x"]), json!({}), json!(true), Value::Null] {
         let reply = ada.client.run(NODE, json!({ "id": id })).await;
         assert_eq!(reply.code(), "BAD_USER_INPUT", "{id}: {}", reply.body);
         assert_nothing_internal(&reply.body);
@@ -168,7 +171,7 @@ async fn a_subscription_to_what_is_no_id_ends_with_the_reason() {
     let watch = "subscription($ids: [ID!]!) { presenceChanged(userIds: $ids) { status } }";
     for id in ["", "nonsense", ada.session_id.as_str()] {
         let end = ends(&ada.client, watch, json!({ "ids": [ada.id, id] })).await;
-        assert_eq!(end, ("BAD_USER_INPUT".into(), "userIds".into()), "{id}");
+        assert_eq!(end, ("BAD_USER_INPUT".into(), "userIds.1".into()), "{id}");
     }
     let crowd: Vec<_> = (0..101).map(|_| ada.id.clone()).collect();
     let end = ends(&ada.client, watch, json!({ "ids": crowd })).await;
@@ -184,7 +187,13 @@ struct List {
     both_ways: bool,
 }
 
-const LISTS: [List; 5] = [
+const LISTS: [List; 6] = [
+    List {
+        query: "query($first: Int, $after: String) {
+            sessions(first: $first, after: $after) { pageInfo { endCursor } } }",
+        path: "/sessions",
+        both_ways: false,
+    },
     List {
         query: "query($first: Int, $after: String) {
             users(first: $first, after: $after) { pageInfo { endCursor } } }",
@@ -271,7 +280,7 @@ async fn a_cursor_of_another_list_or_none_at_all_is_refused_by_name() {
     }
     let added = "subscription($id: ID!, $after: String) {
         messageAdded(chatId: $id, after: $after) { cursor } }";
-    for cursor in ["", "garbage", &cursors[0].2, &cursors[9].2] {
+    for cursor in ["", "garbage", &cursors[0].2, &cursors[11].2] {
         let end = ends(&ada.client, added, json!({ "id": chat, "after": cursor })).await;
         assert_eq!(end, ("BAD_USER_INPUT".into(), "after".into()), "{cursor}");
     }
@@ -313,7 +322,7 @@ async fn a_page_has_from_no_to_a_hundred_items() {
         }
     }
     let both = json!({ "id": chat, "first": 1, "last": 1 });
-    let reply = ada.client.run(LISTS[4].query, both).await;
+    let reply = ada.client.run(LISTS[5].query, both).await;
     assert_refused(&reply, "BAD_USER_INPUT", "last", "both");
     for query in [
         "{ users(first: 2147483648) { nodes { id } } }",
@@ -358,11 +367,11 @@ async fn a_text_that_breaks_a_rule_is_not_sent() {
         json!("a\u{9F}b"),
     ] {
         let reply = send(text.clone(), Value::Null).await;
-        assert_refused(&reply, "BAD_USER_INPUT", "text", &text.to_string());
+        assert_refused(&reply, "BAD_USER_INPUT", "input.text", &text.to_string());
     }
     for id in ["", "a\nb", "a\u{0}", &"x".repeat(65), &"x".repeat(10_000)] {
         let reply = send(json!("hi"), json!(id)).await;
-        assert_refused(&reply, "BAD_USER_INPUT", "clientMessageId", id);
+        assert_refused(&reply, "BAD_USER_INPUT", "input.clientMessageId", id);
     }
     assert_eq!(state([&ada, &bob], &chat).await, before);
 
@@ -413,7 +422,7 @@ async fn a_read_mark_stays_within_the_chat() {
     let before = state([&ada, &bob], &chat).await;
     for seq in [json!(-1), json!(i32::MIN)] {
         let reply = mark(seq.clone()).await;
-        assert_refused(&reply, "BAD_USER_INPUT", "seq", &seq.to_string());
+        assert_refused(&reply, "BAD_USER_INPUT", "input.seq", &seq.to_string());
     }
     for seq in [
         json!(2_147_483_648_i64),
@@ -459,9 +468,9 @@ async fn a_chat_needs_another_user_who_exists() {
         ada.client.run(START, input).await
     };
     let reply = start(&ada.id).await;
-    assert_refused(&reply, "BAD_USER_INPUT", "userId", "oneself");
+    assert_refused(&reply, "BAD_USER_INPUT", "input.userId", "oneself");
     let reply = start("usr_01h455vb4pex5vsknk084sn02q").await;
-    assert_refused(&reply, "NOT_FOUND", "userId", "nobody");
+    assert_refused(&reply, "NOT_FOUND", "input.userId", "nobody");
     let chats = ada
         .client
         .data("{ chats { nodes { id } } }", json!({}))
@@ -482,7 +491,7 @@ async fn nobody_reads_or_writes_a_chat_of_others() {
     for (id, code) in [(chat.as_str(), "FORBIDDEN"), (unknown, "NOT_FOUND")] {
         for (mutation, input) in chat_mutations(id) {
             let reply = eve.client.run(mutation, json!({ "input": input })).await;
-            assert_refused(&reply, code, "chatId", mutation);
+            assert_refused(&reply, code, "input.chatId", mutation);
         }
         for query in CHAT_SUBSCRIPTIONS {
             let end = ends(&eve.client, query, json!({ "id": id })).await;
@@ -523,7 +532,8 @@ async fn without_signing_in_nothing_but_signing_in_can_be_done() {
     let before = state([&ada, &bob], &chat).await;
     let stranger = app.client();
     let mut attempts = vec![
-        ("{ sessions { id } }", Value::Null),
+        ("{ sessions { nodes { id } } }", Value::Null),
+        ("{ chat(id: \"x\") { id } }", Value::Null),
         ("{ users(first: -1) { nodes { id } } }", Value::Null),
         ("{ chats(after: \"!\") { nodes { id } } }", Value::Null),
         ("{ node(id: \"x\") { id } }", Value::Null),
@@ -634,15 +644,19 @@ async fn the_fields_of_a_mutation_are_done_in_order_and_none_by_half() {
                 "c": { "message": { "seq": 3 } } })
     );
 
-    // A refused field does nothing and hinders no other; but its type allows no null, so that the
-    // answer has no data.
+    // A refused field does nothing, hinders no other and hides none: what was done is told.
     let reply = ada
         .client
         .run(fields, json!({ "chat": chat, "bad": " " }))
         .await;
-    assert_refused(&reply, "BAD_USER_INPUT", "text", "b");
+    assert_refused(&reply, "BAD_USER_INPUT", "input.text", "b");
     assert_eq!(reply.error()["path"], json!(["b"]));
-    assert_eq!(reply.body["data"], Value::Null);
+    let message = string(&reply.error()["message"]);
+    assert!(message.starts_with("`input.text` "), "{message}");
+    assert_eq!(
+        reply.body["data"],
+        json!({ "a": { "message": { "seq": 4 } }, "b": null, "c": { "message": { "seq": 5 } } })
+    );
     assert_eq!(
         texts().await,
         json!({ "lastSeq": 5, "messages": { "nodes": [{ "text": "a" }, { "text": "b" },
@@ -688,7 +702,19 @@ async fn what_could_not_be_answered_is_null_as_the_schema_says() {
     let reply = expired.run("{ me { id } }", json!({})).await;
     assert_eq!(reply.body["data"], json!({ "me": null }));
     let reply = expired
-        .run("{ me { id } sessions { id } }", json!({}))
+        .run(
+            "{ me { id } users { nodes { id } } chats { nodes { id } } }",
+            json!({}),
+        )
+        .await;
+    assert_eq!(
+        reply.body["data"],
+        json!({ "me": null, "users": null, "chats": null })
+    );
+    assert_eq!(reply.body["errors"].as_array().map(Vec::len), Some(3));
+    // A list of nodes may not be null, so that nothing is left.
+    let reply = expired
+        .run("{ me { id } nodes(ids: []) { id } }", json!({}))
         .await;
     assert_eq!(reply.body["data"], Value::Null);
     assert_eq!(reply.body["errors"].as_array().map(Vec::len), Some(2));

@@ -68,7 +68,8 @@ impl PortError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{field}` {rule}.")]
 pub struct Invalid {
-    /// The argument's name as the schema spells it; an item of a list by its place: `userIds.3`.
+    /// The argument's name as the schema spells it; of an item of a list with its index
+    /// (`userIds.3`).
     pub field: Cow<'static, str>,
     /// The rule it breaks, as the end of a sentence: "must be …".
     pub rule: String,
@@ -160,7 +161,7 @@ pub struct ApiError {
     pub code: ErrorCode,
     /// A sentence a person can act on. Holds nothing internal.
     pub message: String,
-    /// The argument concerned.
+    /// The argument concerned, as in [`Invalid::field`].
     pub field: Option<Cow<'static, str>>,
     /// Seconds until a retry may succeed, at least 1.
     pub retry_after: Option<u64>,
@@ -171,10 +172,8 @@ pub struct ApiError {
 /// Two errors are equal that a client cannot tell apart.
 impl PartialEq for ApiError {
     fn eq(&self, other: &Self) -> bool {
-        self.code == other.code
-            && self.field == other.field
-            && self.retry_after == other.retry_after
-            && self.message == other.message
+        let told = |error: &Self| (error.code, error.retry_after);
+        told(self) == told(other) && self.field == other.field && self.message == other.message
     }
 }
 

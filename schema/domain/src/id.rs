@@ -1,6 +1,7 @@
 //! Typed, globally unique ids: a UUID v7 with a prefix that names the kind, in the text form of
 //! the [TypeID spec](https://github.com/jetify-com/typeid) (`usr_01h455vb4pex5vsknk084sn02q`).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use type_safe_id::{StaticType, TypeSafeId};
@@ -34,9 +35,30 @@ id_kinds! {
 ///
 /// # Errors
 /// [`Invalid`] naming `field` where the text is no id or one of another kind.
-pub fn parse<T: StaticType>(text: &str, field: &'static str) -> Result<TypeSafeId<T>, Invalid> {
+pub fn parse<T: StaticType>(
+    text: &str,
+    field: impl Into<Cow<'static, str>>,
+) -> Result<TypeSafeId<T>, Invalid> {
     text.parse()
         .map_err(|_| Invalid::new(field, format!("is not an id of the form `{}_…`", T::TYPE)))
+}
+
+/// Parses the ids given in the list argument `field`.
+///
+/// # Errors
+/// [`Invalid`] naming the first item (`userIds.3`) that is no id or one of another kind.
+pub fn parse_all<T: StaticType>(
+    texts: &[impl AsRef<str>],
+    field: &'static str,
+) -> Result<Vec<TypeSafeId<T>>, Invalid> {
+    let item = |(index, text): (usize, &_)| {
+        let text: &str = AsRef::as_ref(text);
+        parse(text, field).map_err(|invalid| Invalid {
+            field: format!("{field}.{index}").into(),
+            ..invalid
+        })
+    };
+    texts.iter().enumerate().map(item).collect()
 }
 
 /// Makes new ids from the clock and entropy ports, so that tests own both.
@@ -86,5 +108,19 @@ mod tests {
         let wrong = parse::<ChatKindTag>(&id.to_string(), "chatId").unwrap_err();
         assert_eq!(wrong.field, "chatId");
         assert_eq!(from_bytes::<UserKind>(bytes(id)), id);
+    }
+
+    #[test]
+    fn ids_of_a_list_are_refused_by_their_place_in_it() {
+        let ids = IdGenerator::new(Arc::new(SystemClock), Arc::new(SystemEntropy));
+        let (one, two): (UserId, UserId) = (ids.next(), ids.next());
+        let mut texts = vec![one.to_string(), two.to_string()];
+        assert_eq!(parse_all(&texts, "userIds"), Ok(vec![one, two]));
+        texts.push("usr_".into());
+        let wrong = parse_all::<UserKind>(&texts, "userIds").unwrap_err();
+        assert_eq!(
+            wrong.to_string(),
+            "`userIds.2` is not an id of the form `usr_…`."
+        );
     }
 }

@@ -3,13 +3,13 @@
 //!
 //! Organised by capability. Each room has the same furniture: `model` (plain types that parse,
 //! not validate), `store` (the port: a narrow trait, each method atomic on its own) and `service`
-//! (the rules).
+//! (the rules; those by which a store judges within its commit are pure functions, in `rules`).
 //!
 //! What may know what, from the bottom up; a test holds every import to it:
 //!
 //! 1. words that all share: [`id`], [`seq`], [`clock`], [`backoff`], [`text`], [`page`],
-//!    [`cursor`], [`error`], [`damage`], [`limits`], [`viewer`], [`metrics`]; [`port`], by which
-//!    ports are declared
+//!    [`cursor`], [`error`], [`damage`], [`limits`], [`viewer`], [`turns`], [`metrics`];
+//!    [`port`], by which ports are declared
 //! 2. models, and the ports that keep them
 //! 3. [`events`]: what is told to all instances, and how it is published; [`access`]: the one
 //!    door, which gives proofs of who may do what
@@ -40,5 +40,6 @@ pub mod presence;
 pub mod seq;
 pub mod services;
 pub mod text;
+pub mod turns;
 pub mod users;
 pub mod viewer;

@@ -7,8 +7,8 @@
 //!    like). Most methods answer `Result<_, PortError>`. One that cannot fail has no `->` and
 //!    may have a body, which is what adapters do that do not write it out.
 //! 2. Write it in each adapter of the port; the compiler names those that lack it.
-//! 3. Test it in the port's contract suite (`tests/src/contract`), and call it in the test that
-//!    every port is observed, which fails until then.
+//! 3. Test it in the port's contract suite (`tests/src/contract`). Where a layer writes methods of
+//!    the port out, call it in the test that every port is observed, which fails until then.
 //!
 //! Metrics, traces, the tests' faulty store and every other layer follow from the declaration.
 //!

@@ -119,13 +119,14 @@ fn circle(graph: &Graph) -> Option<Vec<String>> {
 fn layer(module: &str) -> u8 {
     match module.rsplit("::").next().unwrap_or_default() {
         _ if module.starts_with("events") => 3,
-        // The door, and the ports: a store tells the door's verdict, whose type alone it names.
-        "access" | "store" => 4,
+        // The door, the ports, and the rules by which a store judges within its commit: they tell
+        // the door's verdict, whose type alone they name.
+        "access" | "store" | "rules" => 4,
         "service" if !module.starts_with("feeds") => 5,
         _ if module.starts_with("feeds") => 6,
         "services" => 7,
         "" => 8,
-        "model" | "codes" | "tokens" => 2,
+        "model" | "notice" | "codes" | "tokens" => 2,
         _ => 1,
     }
 }

@@ -114,7 +114,7 @@ impl AuthMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Whom.")] input: LoginInput,
-    ) -> Result<LoginPayload> {
+    ) -> Result<Option<LoginPayload>> {
         let address = EmailAddress::parse(&input.email)?;
         let sent = ctx
             .services()
@@ -122,10 +122,10 @@ impl AuthMutation {
             .request_code(address, ctx.client())
             .await?;
         let seconds = |span: std::time::Duration| i32::try_from(span.as_secs()).unwrap_or(i32::MAX);
-        Ok(LoginPayload {
+        Ok(Some(LoginPayload {
             expires_in: seconds(sent.expires_in),
             resend_after: seconds(sent.resend_after),
-        })
+        }))
     }
 
     /// Exchanges a sign-in code for a session. The first sign-in of an address makes its account,
@@ -134,12 +134,12 @@ impl AuthMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The address and its code.")] input: VerifyOtpInput,
-    ) -> Result<AuthPayload> {
+    ) -> Result<Option<AuthPayload>> {
         let address = EmailAddress::parse(&input.email)?;
         let auth = &ctx.services().auth;
-        Ok(AuthPayload(
+        Ok(Some(AuthPayload(
             auth.verify_code(address, &input.code, ctx.client()).await?,
-        ))
+        )))
     }
 
     /// Exchanges a refresh token for fresh tokens. Works without a valid access token.
@@ -147,23 +147,23 @@ impl AuthMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The token.")] input: RefreshSessionInput,
-    ) -> Result<AuthPayload> {
+    ) -> Result<Option<AuthPayload>> {
         let auth = &ctx.services().auth;
-        Ok(AuthPayload(
+        Ok(Some(AuthPayload(
             auth.refresh(&input.refresh_token, ctx.client()).await?,
-        ))
+        )))
     }
 
     /// Ends the viewer's present session.
-    async fn logout(&self, ctx: &Context<'_>) -> Result<LogoutPayload> {
+    async fn logout(&self, ctx: &Context<'_>) -> Result<Option<LogoutPayload>> {
         let viewer = ctx.viewer()?;
         ctx.services()
             .auth
             .revoke(viewer, viewer.session_id)
             .await?;
-        Ok(LogoutPayload {
+        Ok(Some(LogoutPayload {
             session_id: global_id(viewer.session_id),
-        })
+        }))
     }
 
     /// Ends one of the viewer's sessions, for example of a lost device.
@@ -171,12 +171,12 @@ impl AuthMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Which.")] input: RevokeSessionInput,
-    ) -> Result<RevokeSessionPayload> {
+    ) -> Result<Option<RevokeSessionPayload>> {
         let viewer = ctx.viewer()?;
         let session = id::parse(&input.session_id, "sessionId")?;
         ctx.services().auth.revoke(viewer, session).await?;
-        Ok(RevokeSessionPayload {
+        Ok(Some(RevokeSessionPayload {
             session_id: input.session_id,
-        })
+        }))
     }
 }

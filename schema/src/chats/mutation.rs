@@ -70,14 +70,14 @@ impl ChatMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "With whom.")] input: StartChatInput,
-    ) -> Result<StartChatPayload> {
+    ) -> Result<Option<StartChatPayload>> {
         let viewer = ctx.viewer()?;
         let user = id::parse(&input.user_id, "userId")?;
         let (chat, created) = ctx.services().chats.start_direct(viewer, user).await?;
-        Ok(StartChatPayload {
+        Ok(Some(StartChatPayload {
             chat: ChatNode(chat),
             created,
-        })
+        }))
     }
 
     /// Marks a chat as read up to a message, and tells its other members at once. Call it when
@@ -86,16 +86,16 @@ impl ChatMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "How far.")] input: MarkReadInput,
-    ) -> Result<MarkReadPayload> {
+    ) -> Result<Option<MarkReadPayload>> {
         let viewer = ctx.viewer()?;
         let chat = id::parse(&input.chat_id, "chatId")?;
         let seq =
             u32::try_from(input.seq).map_err(|_| Invalid::new("seq", "must not be negative"))?;
         let (chat, receipt) = ctx.services().chats.mark_read(viewer, chat, seq).await?;
-        Ok(MarkReadPayload {
+        Ok(Some(MarkReadPayload {
             chat: ChatNode(chat),
             receipt: ReadReceiptObject(receipt),
-        })
+        }))
     }
 
     /// Says whether the viewer wants no notifications of a chat. The viewer's other devices are told

@@ -2,7 +2,8 @@
 
 use async_graphql::{Context, ID, SimpleObject, Subscription};
 use futures_util::{Stream, StreamExt as _};
-use talksy_domain::feeds::Feed as _;
+use talksy_domain::cursor::{Cursor as _, MessageCursor};
+use talksy_domain::feeds::{Feed as _, Removal};
 use talksy_domain::id;
 
 use super::types::{ChatNode, ReadReceiptObject};
@@ -14,6 +15,8 @@ use crate::scalars::global_id;
 #[derive(SimpleObject)]
 #[graphql(name = "ChatRemoved")]
 pub struct ChatRemovedObject {
+    /// The place of the system message that says so, and behind which the viewer reads nothing.
+    cursor: String,
     /// The chat's global id.
     chat_id: ID,
 }
@@ -58,9 +61,16 @@ impl ChatSubscription {
     ) -> Result<impl Stream<Item = Result<ChatRemovedObject>> + use<>> {
         let viewer = ctx.viewer()?;
         let removals = ctx.services().feeds.removals(viewer).await?;
-        Ok(removals.into_stream().map(|chat| {
+        Ok(removals.into_stream().map(|removal| {
+            let Removal { chat_id, left_seq } = removal?;
+            let place = MessageCursor {
+                chat_id,
+                seq: left_seq,
+                change_seq: None,
+            };
             Ok(ChatRemovedObject {
-                chat_id: global_id(chat?),
+                cursor: place.encode(),
+                chat_id: global_id(chat_id),
             })
         }))
     }

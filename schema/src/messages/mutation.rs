@@ -78,7 +78,7 @@ impl MessageMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The message.")] input: SendMessageInput,
-    ) -> Result<SendMessagePayload> {
+    ) -> Result<Option<SendMessagePayload>> {
         let viewer = ctx.viewer()?;
         let chat = id::parse(&input.chat_id, "chatId")?;
         let text = MessageText::parse(input.text.unwrap_or_default())?;
@@ -92,14 +92,14 @@ impl MessageMutation {
             .send(viewer, chat, text, own_id)
             .await?;
         let message = MessageNode::new(sent.message);
-        Ok(SendMessagePayload {
+        Ok(Some(SendMessagePayload {
             edge: MessageEdge {
-                cursor: message.cursor(),
+                cursor: message.place(),
                 node: message.clone(),
             },
             message,
             chat: ChatNode(sent.chat),
-        })
+        }))
     }
 
     /// Gives a message of the viewer another text. All who follow `messageUpdated` are told.

@@ -40,7 +40,9 @@ fn shared_fields(type_name: &str) -> Option<Fields> {
         "Message" => (
             &[
                 "id",
+                "cursor",
                 "seq",
+                "changeSeq",
                 "kind",
                 "text",
                 "clientMessageId",
@@ -48,7 +50,15 @@ fn shared_fields(type_name: &str) -> Option<Fields> {
                 "editedAt",
                 "deletedAt",
             ],
-            &[("sender", "User"), ("chat", "Chat")],
+            &[
+                ("sender", "User"),
+                ("chat", "Chat"),
+                ("system", "SystemNotice"),
+            ],
+        ),
+        "SystemNotice" => (
+            &["kind", "title", "role"],
+            &[("actor", "User"), ("subjects", "User")],
         ),
         "User" => (&["id", "name", "about", "createdAt"], &[]),
         "Chat" => (&["id", "kind", "createdAt"], &[]),
@@ -251,7 +261,8 @@ mod tests {
         let text = "subscription S($chatId: ID!, $after: String) {
             messageAdded(chatId: $chatId, after: $after) {
                 cursor node { __typename ...M } } }
-            fragment M on Message { id seq text createdAt sender { id name } }";
+            fragment M on Message { id cursor seq changeSeq text createdAt sender { id name }
+                system { kind title role actor { id } subjects { name } } }";
         let one = look(text, serde_json::json!({ "chatId": "cht_1", "after": "x" })).unwrap();
         assert_eq!(
             (one.chat_id.as_str(), one.after.as_deref()),

@@ -34,15 +34,15 @@ impl PresenceMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Where, and whether.")] input: SetTypingInput,
-    ) -> Result<SetTypingPayload> {
+    ) -> Result<Option<SetTypingPayload>> {
         let viewer = ctx.viewer()?;
         let chat = id::parse(&input.chat_id, "chatId")?;
         ctx.services()
             .presence
             .set_typing(viewer, chat, input.is_typing)
             .await?;
-        Ok(SetTypingPayload {
+        Ok(Some(SetTypingPayload {
             chat_id: input.chat_id,
-        })
+        }))
     }
 }

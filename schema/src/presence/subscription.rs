@@ -36,12 +36,9 @@ impl PresenceSubscription {
         #[graphql(desc = "Whom to watch, at most 100 users.")] user_ids: Vec<ID>,
     ) -> Result<impl Stream<Item = Result<PresenceObject>> + use<>> {
         let viewer = ctx.viewer()?;
-        let users: Result<Vec<_>, _> = user_ids
-            .iter()
-            .map(|user| id::parse(user, "userIds"))
-            .collect();
+        let users = id::parse_all(&user_ids, "userIds")?;
         let feeds = &ctx.services().feeds;
-        let states = feeds.presence(viewer, users?).await?.into_stream();
+        let states = feeds.presence(viewer, users).await?.into_stream();
         Ok(states.map(|state| Ok(PresenceObject(state?))))
     }
 }

@@ -34,7 +34,7 @@ impl UserMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "What to change.")] input: UpdateProfileInput,
-    ) -> Result<UpdateProfilePayload> {
+    ) -> Result<Option<UpdateProfilePayload>> {
         let viewer = ctx.viewer()?;
         let about = match input.about {
             MaybeUndefined::Undefined => None,
@@ -44,8 +44,8 @@ impl UserMutation {
         let name = input.name.as_deref().map(DisplayName::parse).transpose()?;
         let change = ProfileChange { name, about };
         let user = ctx.services().users.update_profile(viewer, &change).await?;
-        Ok(UpdateProfilePayload {
+        Ok(Some(UpdateProfilePayload {
             user: UserNode::new(user),
-        })
+        }))
     }
 }

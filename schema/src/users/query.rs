@@ -36,14 +36,14 @@ impl UserQuery {
         search: Option<String>,
         #[graphql(desc = "How many, 0 to 100; 50 where absent.")] first: Option<i32>,
         #[graphql(desc = "Only users behind this cursor.")] after: Option<String>,
-    ) -> Result<UserConnection> {
+    ) -> Result<Option<UserConnection>> {
         let viewer = ctx.viewer()?;
         let window = Window::forward(first, cursor(after.as_deref(), "after")?)?;
         let users = &ctx.services().users;
         let page = users.search(viewer, search.as_deref(), &window).await?;
-        Ok(UserConnection::new(
+        Ok(Some(UserConnection::new(
             page.map(UserNode::new),
             UserNode::cursor,
-        ))
+        )))
     }
 }

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use async_graphql::parser::types::OperationType;
 use async_graphql::{ErrorExtensionValues, Response, ServerError};
 use talksy_domain::error::{ApiError, ErrorCode, PortError, chain};
 
@@ -17,6 +18,9 @@ const COERCION: [&str; 4] = [
     "Expected input type \"",
     "Invalid value for variable",
 ];
+
+/// The one argument that a mutation may have.
+const MUTATION_ARGUMENT: &str = "input";
 
 /// A refusal as a GraphQL error without location, to be completed.
 pub fn server_error(refusal: &ApiError) -> ServerError {
@@ -37,25 +41,37 @@ pub fn log_fault(error: &ApiError) {
     }
 }
 
-/// Gives every error of a response its code, and hides and logs what is internal.
-pub fn complete(response: &mut Response) {
+/// Gives every error of a response its code, and hides and logs what is internal. `executed` is
+/// the kind of the operation that was executed, where one was.
+pub fn complete(response: &mut Response, executed: Option<OperationType>) {
     response.errors.truncate(MAX_ERRORS);
     for error in &mut response.errors {
-        complete_error(error);
+        let of_mutation = executed == Some(OperationType::Mutation) && error.path.len() == 1;
+        complete_error(error, of_mutation);
+    }
+}
+
+/// Names an argument of a mutation by its path, as the client wrote it: services know the members
+/// of a mutation's one argument, `input`, and not the argument.
+fn name_by_path(message: &mut String, refusal: &mut ApiError) {
+    if let Some(field) = &mut refusal.field {
+        let path = format!("{MUTATION_ARGUMENT}.{field}");
+        *message = message.replace(&format!("`{field}`"), &format!("`{path}`"));
+        *field = path.into();
     }
 }
 
 fn extend(extensions: &mut ErrorExtensionValues, refusal: &ApiError) {
     extensions.set("code", refusal.code.as_str());
     if let Some(field) = &refusal.field {
-        extensions.set("field", &**field);
+        extensions.set("field", field.as_ref());
     }
     if let Some(seconds) = refusal.retry_after {
         extensions.set("retryAfter", seconds);
     }
 }
 
-fn complete_error(error: &mut ServerError) {
+fn complete_error(error: &mut ServerError, of_mutation: bool) {
     let extensions = error.extensions.as_ref();
     if extensions.is_some_and(|extensions| extensions.get("code").is_some()) {
         return;
@@ -68,8 +84,11 @@ fn complete_error(error: &mut ServerError) {
             .clone_into(&mut error.message);
     }
     let extensions = error.extensions.get_or_insert_default();
-    if let Some(refusal) = refusal {
+    if let Some(mut refusal) = refusal {
         log_fault(&refusal);
+        if of_mutation {
+            name_by_path(&mut error.message, &mut refusal);
+        }
         extend(extensions, &refusal);
         return;
     }
@@ -101,13 +120,14 @@ pub fn is_request_error(response: &Response) -> bool {
 #[cfg(test)]
 mod tests {
     use async_graphql::{PathSegment, Value};
+    use talksy_domain::error::Invalid;
 
     use super::*;
 
     fn completed(message: &str, path: Vec<PathSegment>) -> (String, Value) {
         let mut response =
             Response::from_errors(vec![ServerError::new(message, None).with_path(path)]);
-        complete(&mut response);
+        complete(&mut response, None);
         let error = response.errors.remove(0);
         let code = error.extensions.unwrap().get("code").unwrap().clone();
         (error.message, code)
@@ -141,12 +161,40 @@ mod tests {
     }
 
     #[test]
+    fn an_argument_of_a_mutation_is_named_by_its_path() {
+        let refusal = ApiError::from(Invalid::new("userIds.3", "is no id; ask `users` for them"));
+        let told = |kind, path: &[&str]| {
+            let path = path.iter().map(|&name| PathSegment::Field(name.into()));
+            let error = server_error(&refusal).with_path(path.collect());
+            let mut response = Response::from_errors(vec![error]);
+            complete(&mut response, kind);
+            let error = response.errors.remove(0);
+            let field = error.extensions.unwrap().get("field").unwrap().clone();
+            (error.message, field.to_string())
+        };
+        let plain = (
+            "`userIds.3` is no id; ask `users` for them.".to_owned(),
+            "\"userIds.3\"".to_owned(),
+        );
+        let named = (
+            "`input.userIds.3` is no id; ask `users` for them.".to_owned(),
+            "\"input.userIds.3\"".to_owned(),
+        );
+        let mutation = Some(OperationType::Mutation);
+        assert_eq!(told(mutation, &["addMembers"]), named);
+        // An argument of a field below is named as it is.
+        assert_eq!(told(mutation, &["addMembers", "chat"]), plain);
+        assert_eq!(told(Some(OperationType::Query), &["users"]), plain);
+        assert_eq!(told(None, &[]), plain);
+    }
+
+    #[test]
     fn a_code_that_is_there_stays() {
         let refusal = ApiError::new(ErrorCode::RateLimited, "Wait.")
             .field("email")
             .retry_after(std::time::Duration::from_secs(7));
         let mut response = Response::from_errors(vec![server_error(&refusal)]);
-        complete(&mut response);
+        complete(&mut response, None);
         assert_eq!(
             serde_json::to_value(&response.errors).unwrap(),
             serde_json::json!([{

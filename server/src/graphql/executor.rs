@@ -130,7 +130,7 @@ impl Executor {
                 .apply(document, operation.definition(), &mut response);
         }
         Order::of(document, operation.definition()).apply(&mut response.data);
-        Answer::new(response)
+        Answer::new(response, operation.kind())
     }
 
     /// A response of a subscription as a payload. An event without data ends the operation: to

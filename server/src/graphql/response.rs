@@ -1,5 +1,6 @@
 //! Answers as bytes: the one place where a GraphQL response is serialized, for all transports.
 
+use async_graphql::parser::types::OperationType;
 use async_graphql::{Response, ServerError, Value};
 use bytes::Bytes;
 use serde::Serialize;
@@ -47,15 +48,20 @@ pub struct Encoded {
 pub struct Answer(Response);
 
 impl Answer {
-    /// Completes a response. Its errors are logged here, where they are faults.
-    pub fn new(mut response: Response) -> Self {
-        complete(&mut response);
-        Self(response)
+    /// Completes the response of an operation that was executed. Its errors are logged here, where
+    /// they are faults.
+    pub fn new(response: Response, executed: OperationType) -> Self {
+        Self::completed(response, Some(executed))
     }
 
     /// The answer to a request of which nothing was executed.
     pub fn refused(error: ServerError) -> Self {
-        Self::new(Response::from_errors(vec![error]))
+        Self::completed(Response::from_errors(vec![error]), None)
+    }
+
+    fn completed(mut response: Response, executed: Option<OperationType>) -> Self {
+        complete(&mut response, executed);
+        Self(response)
     }
 
     /// Whether something was executed, so that `data` is there, if only as `null`.
@@ -139,7 +145,7 @@ mod tests {
     use super::*;
 
     fn encode(response: Response) -> Encoded {
-        Answer::new(response).encode()
+        Answer::new(response, OperationType::Query).encode()
     }
 
     #[test]

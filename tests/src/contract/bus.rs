@@ -407,3 +407,18 @@ pub async fn an_event_reaches_the_publishers_own_followers(buses: &Buses) {
         assert_nothing(receiver);
     }
 }
+
+super::suite::rules! {
+    bus_rules:
+    every_event_arrives_as_it_was,
+    an_event_reaches_who_follows_its_topic,
+    topics_of_different_kinds_do_not_meet,
+    an_event_reaches_who_wants_its_kind,
+    everything_arrives_once,
+    a_topic_can_be_followed_later,
+    a_topic_is_followed_once,
+    letting_go_disturbs_nobody,
+    a_topic_can_be_followed_anew,
+    many_come_and_go,
+    an_event_reaches_the_publishers_own_followers,
+}

@@ -224,3 +224,17 @@ pub async fn a_search_is_read_in_pages(stores: &Stores) {
     }
     assert_eq!(read, found);
 }
+
+super::suite::rules! {
+    chat_list_rules:
+    chats_are_in_order_of_activity,
+    the_list_shows_chats_as_they_are,
+    ties_are_broken_by_id,
+    chats_are_read_in_pages,
+    activity_between_pages_shows_no_chat_twice,
+    the_edges_of_a_page_of_chats,
+    a_search_finds_the_other_members_name,
+    wildcards_in_a_search_mean_themselves,
+    a_search_goes_by_the_present_name,
+    a_search_is_read_in_pages,
+}

@@ -247,3 +247,17 @@ pub async fn sharing_is_having_a_chat_in_common(stores: &Stores) {
     assert_eq!(found.unwrap(), [bob.id]);
     assert_eq!(stores.chats.sharing(ada.id, &[]).await.unwrap(), []);
 }
+
+super::suite::rules! {
+    chats_rules:
+    a_direct_chat_has_two_plain_members,
+    a_pair_has_one_chat_in_either_order,
+    concurrent_openings_make_one_chat,
+    unknown_chats_are_left_out,
+    memberships_are_the_users_own,
+    a_users_chat_ids_are_all_their_chats,
+    members_are_read_in_pages,
+    members_are_told_by_how_far_they_have_read,
+    the_first_members_of_each_chat,
+    sharing_is_having_a_chat_in_common,
+}

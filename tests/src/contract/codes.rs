@@ -321,3 +321,23 @@ pub async fn of_concurrent_codes_one_is_issued(codes: &Codes) {
     let answer = attempt(codes, key, issued[0].digest, now).await;
     assert_eq!(answer, Attempt::Accepted);
 }
+
+super::suite::rules! {
+    codes_rules:
+    a_code_is_accepted_once,
+    an_address_without_a_code_has_none,
+    addresses_do_not_meet,
+    wrong_codes_use_up_the_tries,
+    a_new_code_has_tries_of_its_own,
+    a_code_expires_and_stays_known,
+    a_void_code_stays_known,
+    another_code_has_to_wait,
+    a_new_code_replaces_the_one_before,
+    the_wait_counts_whatever_became_of_the_code,
+    a_withdrawn_code_was_never_issued,
+    a_withdrawn_code_gives_way_to_the_one_before,
+    only_the_present_code_is_withdrawn,
+    of_concurrent_right_codes_one_is_accepted,
+    concurrent_wrong_codes_use_up_the_tries,
+    of_concurrent_codes_one_is_issued,
+}

@@ -214,3 +214,19 @@ pub async fn the_ends_of_chats(stores: &Stores) {
     assert_eq!(sorted(found.iter().map(parts)), sorted(expected));
     assert_eq!(stores.messages.heads(&[]).await.unwrap(), []);
 }
+
+super::suite::rules! {
+    history_rules:
+    a_page_from_the_start,
+    a_page_behind_a_message,
+    a_page_from_the_end,
+    a_page_ahead_of_a_message,
+    a_page_between_two_messages,
+    a_page_of_nothing,
+    a_page_of_no_size,
+    a_position_may_lie_outside_the_chat,
+    pages_make_up_the_chat,
+    unknown_messages_are_left_out,
+    the_newest_message_of_each_chat,
+    the_ends_of_chats,
+}

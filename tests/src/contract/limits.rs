@@ -187,3 +187,14 @@ pub async fn concurrent_checks_pass_the_burst_and_no_more(limits: &Limits) {
     .await;
     assert_eq!(passed.into_iter().sum::<u32>(), 100);
 }
+
+super::suite::rules! {
+    limits_rules:
+    a_burst_passes_and_no_more,
+    who_waits_as_told_passes,
+    a_burst_is_whole_again_after_the_period,
+    a_burst_is_never_more_than_whole,
+    keys_do_not_meet,
+    rules_do_not_meet,
+    concurrent_checks_pass_the_burst_and_no_more,
+}

@@ -217,3 +217,13 @@ pub async fn a_job_that_cannot_be_done_is_given_up(mailing: &Mailing) {
     assert_eq!(mailing.outbox.tries(&unknown), 0);
     assert_eq!(mailing.outbox.tries(&expired), 0);
 }
+
+super::suite::rules! {
+    mail_rules:
+    a_job_is_mailed_as_it_says,
+    each_of_many_jobs_is_done_once,
+    a_transient_failure_is_tried_again,
+    a_failing_job_holds_up_no_other,
+    a_permanent_failure_is_given_up,
+    a_job_that_cannot_be_done_is_given_up,
+}

@@ -17,10 +17,12 @@
 )]
 
 pub mod bus;
+pub mod changes;
 pub mod chat_list;
 pub mod chats;
 pub mod codes;
 mod fixture;
+pub mod groups;
 pub mod history;
 pub mod limits;
 pub mod mail;

@@ -192,3 +192,16 @@ pub async fn a_new_name_is_found_and_the_old_one_is_not(stores: &Stores) {
     assert_eq!(found(stores, &old, nobody()).await, [""; 0]);
     assert_eq!(found(stores, &new, nobody()).await, [new.to_uppercase()]);
 }
+
+super::suite::rules! {
+    names_rules:
+    a_name_is_found_by_its_start_in_any_case,
+    case_is_more_than_ascii,
+    wildcards_in_a_prefix_mean_themselves,
+    a_prefix_may_end_with_any_character,
+    names_are_in_order_then_ids,
+    the_one_who_asks_is_left_out,
+    names_are_read_in_pages,
+    the_edges_of_a_page_of_names,
+    a_new_name_is_found_and_the_old_one_is_not,
+}

@@ -274,3 +274,22 @@ pub async fn a_return_among_sweeps_is_not_lost(store: &Store) {
     assert_eq!(users.online(end).await, [ada]);
     assert_eq!(users.expire(end + LEASE).await, [ada]);
 }
+
+super::suite::rules! {
+    presence_rules:
+    a_user_comes_with_the_first_lease,
+    several_connections_at_once_are_one_coming,
+    a_lease_ends_by_itself,
+    leaving_is_told_once,
+    a_user_leaves_with_the_last_lease,
+    a_released_lease_ends_after_the_grace,
+    a_quick_return_shows_no_gap,
+    a_released_lease_can_be_renewed,
+    releasing_never_prolongs,
+    a_grace_may_be_none,
+    a_return_before_the_sweep_is_a_coming,
+    online_tells_of_those_who_are_asked_about,
+    of_concurrent_comings_one_is_told,
+    of_concurrent_sweeps_one_is_told,
+    a_return_among_sweeps_is_not_lost,
+}

@@ -216,3 +216,16 @@ pub async fn the_slowest_readers_of_each_chat(stores: &Stores) {
     assert_eq!(unread, sorted([bob.id, eve.id]), "in a tie, both");
     assert_eq!(stores.chats.lowest_read_marks(&[]).await.unwrap(), []);
 }
+
+super::suite::rules! {
+    reading_rules:
+    a_read_mark_never_goes_back,
+    a_read_mark_stops_at_the_newest_message,
+    a_stranger_has_no_read_mark,
+    concurrent_marks_leave_the_furthest,
+    marks_and_messages_at_once_agree,
+    unread_is_what_others_sent_above_the_mark,
+    deleted_and_system_messages_are_not_unread,
+    unread_counts_are_of_the_users_chats,
+    the_slowest_readers_of_each_chat,
+}

@@ -168,3 +168,15 @@ pub async fn a_refused_send_does_not_use_its_id(stores: &Stores) {
     let appended = stores.append(&early).await;
     assert_eq!((appended.message.seq, appended.is_duplicate), (1, false));
 }
+
+super::suite::rules! {
+    retries_rules:
+    a_retry_is_answered_with_the_first_message,
+    the_same_draft_twice_is_one_message,
+    concurrent_retries_make_one_message,
+    retries_among_other_sends_make_no_hole,
+    an_id_belongs_to_its_sender_and_chat,
+    ids_are_compared_exactly,
+    messages_without_an_id_are_never_duplicates,
+    a_refused_send_does_not_use_its_id,
+}

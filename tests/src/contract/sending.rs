@@ -351,3 +351,19 @@ pub async fn each_send_is_answered_with_its_own_commit(stores: &Stores) {
     let numbers = sorted(answers.iter().map(|(answer, _)| answer.message.seq));
     assert_eq!(numbers, dense(SENDERS));
 }
+
+super::suite::rules! {
+    sending_rules:
+    numbers_are_dense_under_concurrent_sends,
+    numbers_are_dense_in_each_of_many_chats,
+    a_reader_never_sees_a_hole,
+    an_acknowledged_message_is_seen_by_every_read,
+    a_message_is_kept_as_it_was_sent,
+    a_message_moves_the_chats_end_and_activity,
+    a_system_message_has_no_sender,
+    a_system_message_is_not_sent,
+    a_strangers_message_leaves_nothing,
+    a_message_to_no_chat_leaves_nothing,
+    refused_sends_among_others_make_no_hole,
+    each_send_is_answered_with_its_own_commit,
+}

@@ -191,3 +191,17 @@ pub async fn concurrent_reports_leave_the_latest_last_seen(stores: &Stores) {
     let latest = start + Duration::from_secs(15);
     assert_eq!(user(stores, ada.id).await.last_seen_at, Some(latest));
 }
+
+super::suite::rules! {
+    users_rules:
+    a_user_is_kept_as_it_was_made,
+    an_address_has_one_user,
+    concurrent_first_sign_ins_make_one_user,
+    similar_addresses_have_users_of_their_own,
+    unknown_users_are_left_out,
+    a_profile_changes_in_part,
+    concurrent_changes_of_different_parts_both_stay,
+    a_missing_user_has_no_profile,
+    last_seen_never_goes_back,
+    concurrent_reports_leave_the_latest_last_seen,
+}

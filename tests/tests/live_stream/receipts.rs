@@ -8,7 +8,8 @@ use proptest::prelude::*;
 use talksy_domain::chats::{ChatKind, ReadReceipt};
 use talksy_domain::clock::Clock as _;
 use talksy_domain::events::{Event, Topic};
-use talksy_domain::feeds::{Feed as _, ReceiptFeed};
+use talksy_domain::feeds::{Feed, StateFeed};
+use talksy_domain::id;
 use talksy_domain::seq::Seq;
 use talksy_domain::viewer::Viewer;
 use talksy_tests::soon;
@@ -18,7 +19,7 @@ use super::property::{check, runtime};
 use super::script::{Mode, ScriptBus};
 use super::world::{Backend, World, next, no_heartbeat, nothing_waits, take};
 
-async fn receipts(world: &World) -> ReceiptFeed {
+async fn receipts(world: &World) -> StateFeed<ReadReceipt> {
     let feeds = &world.services.feeds;
     feeds.receipts(&world.ben, world.chat).await.unwrap()
 }
@@ -87,6 +88,72 @@ async fn what_an_interruption_made_old_news_is_not_told_after_the_state() {
     assert_eq!(next(&mut feed).await, now);
     let ben = read(&world, &world.ben, 5).await;
     assert_eq!(next(&mut feed).await, ben);
+}
+
+#[tokio::test]
+async fn an_older_mark_that_arrives_late_is_dropped() {
+    let (world, bus) = World::scripted(16, no_heartbeat()).await;
+    world.send_many(5).await;
+    let mut feed = receipts(&world).await;
+    bus.set(Mode::Keep);
+    read(&world, &world.ann, 2).await;
+    let ann = read(&world, &world.ann, 4).await;
+    let ben = read(&world, &world.ben, 3).await;
+    // The bus brings Ann's two marks in the wrong order, and Ben's behind them.
+    let [older, newer, other] = bus.kept().try_into().unwrap();
+    for (topic, event) in [newer, older, other] {
+        bus.deliver(topic, event);
+    }
+    assert_eq!(take(&mut feed, 2).await, [ann, ben]);
+    nothing_waits(&mut feed);
+}
+
+#[tokio::test]
+async fn a_mark_that_was_told_after_an_interruption_is_not_followed_by_an_older_one() {
+    let (world, bus) = World::scripted(16, no_heartbeat()).await;
+    world.send_many(5).await;
+    let mut feed = receipts(&world).await;
+    bus.set(Mode::Keep);
+    read(&world, &world.ann, 2).await;
+    let ann = read(&world, &world.ann, 4).await;
+    bus.interrupt();
+    assert_eq!(next(&mut feed).await, ann);
+    let [(topic, older), _newer] = bus.kept().try_into().unwrap();
+    bus.deliver(topic, older);
+    nothing_waits(&mut feed);
+    bus.set(Mode::Deliver);
+    let ann = read(&world, &world.ann, 5).await;
+    assert_eq!(next(&mut feed).await, ann);
+}
+
+#[tokio::test]
+async fn of_a_member_who_was_forgotten_the_store_is_asked() {
+    let (world, bus) = World::scripted(16, no_heartbeat()).await;
+    world.send_many(5).await;
+    let mut feed = receipts(&world).await;
+    bus.set(Mode::Keep);
+    read(&world, &world.ann, 2).await;
+    let ann = read(&world, &world.ann, 4).await;
+    let [older, newer] = bus.kept().try_into().unwrap();
+    bus.deliver(newer.0, newer.1);
+    assert_eq!(next(&mut feed).await, ann);
+    // More members than a feed remembers have read further than Ann.
+    for n in 0..3_000_u128 {
+        let other = ReadReceipt {
+            user_id: id::from_bytes(n.to_be_bytes()),
+            last_read_seq: 5,
+            ..ann
+        };
+        let event = Event::ReadReceipt {
+            receipt: other,
+            chat_kind: ChatKind::Direct,
+        };
+        bus.deliver(Topic::Chat(world.chat), event);
+        assert_eq!(next(&mut feed).await, other);
+    }
+    bus.deliver(older.0, older.1);
+    assert_eq!(next(&mut feed).await, ann, "as the store has it");
+    nothing_waits(&mut feed);
 }
 
 /// What happens to read marks and the word of them.

@@ -10,6 +10,16 @@ use super::retry::retry_unavailable;
 use crate::events::event::{Event, Interest, Topic};
 use crate::events::hub::{Receiver, Signal};
 use crate::id::{ChatId, UserId};
+use crate::seq::Seq;
+
+/// A chat of which the user is no member any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Removal {
+    /// The chat.
+    pub chat_id: ChatId,
+    /// The number of the system message that says so; 0 where the event was lost that told it.
+    pub left_seq: Seq,
+}
 
 /// The chats that one user leaves.
 pub struct ChatRemovedFeed {
@@ -18,16 +28,16 @@ pub struct ChatRemovedFeed {
     user: UserId,
     /// The user's chats, so far as known: what goes from them unseen is found by comparing.
     chats: BTreeSet<ChatId>,
-    pending: VecDeque<ChatId>,
+    pending: VecDeque<Removal>,
 }
 
 impl Feed for ChatRemovedFeed {
-    type Item = ChatId;
+    type Item = Removal;
 
-    async fn next(&mut self) -> Result<ChatId, FeedError> {
+    async fn next(&mut self) -> Result<Removal, FeedError> {
         loop {
-            if let Some(chat) = self.pending.pop_front() {
-                return Ok(chat);
+            if let Some(removal) = self.pending.pop_front() {
+                return Ok(removal);
             }
             let heartbeat = self.context.policy.heartbeat;
             match tokio::time::timeout(heartbeat, self.receiver.recv()).await {
@@ -36,13 +46,13 @@ impl Feed for ChatRemovedFeed {
                         self.chats.insert(chat_id);
                     }
                     // Told once, also where it comes twice.
-                    Event::ChatLeft { chat_id, .. } if self.chats.contains(&chat_id) => {
+                    Event::ChatLeft { chat_id, left_seq } if self.chats.contains(&chat_id) => {
                         // Whoever is back already has not lost the chat.
-                        self.compare().await?;
+                        self.compare(Removal { chat_id, left_seq }).await?;
                     }
                     _ => {}
                 },
-                Ok(Signal::Interrupted) | Err(_) => self.compare().await?,
+                Ok(Signal::Interrupted) | Err(_) => self.compare(None).await?,
             }
         }
     }
@@ -62,11 +72,19 @@ impl ChatRemovedFeed {
         })
     }
 
-    /// Finds what has gone since the chats were last known.
-    async fn compare(&mut self) -> Result<(), FeedError> {
+    /// Finds what has gone since the chats were last known; one of them was told.
+    async fn compare(&mut self, told: impl Into<Option<Removal>>) -> Result<(), FeedError> {
+        let told: Option<Removal> = told.into();
         let now = retry_unavailable!(self.context.chats.chat_ids_of(self.user))?;
         let now: BTreeSet<ChatId> = now.into_iter().collect();
-        self.pending.extend(self.chats.difference(&now));
+        let gone = self.chats.difference(&now).map(|&chat_id| {
+            let told = told.filter(|told| told.chat_id == chat_id);
+            told.unwrap_or(Removal {
+                chat_id,
+                left_seq: 0,
+            })
+        });
+        self.pending.extend(gone);
         self.chats = now;
         Ok(())
     }

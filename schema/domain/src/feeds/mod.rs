@@ -4,6 +4,7 @@
 //! [`MessageFeed`] is loss-free, ordered and free of duplicates, because it numbers what it
 //! delivers and reads from the store what the bus did not bring. The other feeds carry absolute
 //! state, so that doubling is harmless, and send the state again after an interruption.
+//! [`StateFeed`] never goes back either.
 
 pub(crate) mod change_feed;
 pub(crate) mod chat_feed;
@@ -16,21 +17,21 @@ pub(crate) mod heads;
 pub(crate) mod message_feed;
 pub(crate) mod policy;
 pub(crate) mod presence_feed;
-pub(crate) mod receipt_feed;
 pub(crate) mod retry;
 pub(crate) mod sequencer;
 pub(crate) mod service;
+pub(crate) mod state_feed;
 pub(crate) mod typing_feed;
 
 pub use change_feed::{ChangeFeed, ChangeItem};
 pub use chat_feed::ChatFeed;
-pub use chat_removed_feed::ChatRemovedFeed;
+pub use chat_removed_feed::{ChatRemovedFeed, Removal};
 pub use error::FeedError;
 pub use feed::Feed;
 pub use message_feed::MessageFeed;
 pub use policy::FeedPolicy;
 pub use presence_feed::PresenceFeed;
-pub use receipt_feed::ReceiptFeed;
 pub use sequencer::Sequencer;
 pub use service::FeedService;
+pub use state_feed::{MemberState, StateFeed};
 pub use typing_feed::{TypingFeed, TypingState};

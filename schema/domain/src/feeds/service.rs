@@ -11,10 +11,11 @@ use super::error::FeedError;
 use super::message_feed::MessageFeed;
 use super::policy::FeedPolicy;
 use super::presence_feed::PresenceFeed;
-use super::receipt_feed::ReceiptFeed;
+use super::state_feed::{MemberState, StateFeed};
 use super::typing_feed::TypingFeed;
 use crate::access::Access;
 use crate::auth::service::AuthService;
+use crate::chats::model::{Member, ReadReceipt};
 use crate::chats::store::ChatStore;
 use crate::cursor::MessageCursor;
 use crate::error::{Invalid, PortError};
@@ -25,7 +26,27 @@ use crate::id::{ChatId, UserId};
 use crate::messages::store::MessageStore;
 use crate::page::MAX_PAGE;
 use crate::presence::service::PresenceService;
+use crate::seq::Seq;
 use crate::viewer::Viewer;
+
+impl MemberState for ReadReceipt {
+    const INTEREST: Interest = Interest::RECEIPTS;
+
+    fn of_event(event: &Event) -> Option<Self> {
+        match event {
+            Event::ReadReceipt { receipt, .. } => Some(*receipt),
+            _ => None,
+        }
+    }
+
+    fn of_member(member: &Member) -> Option<Self> {
+        member.receipt()
+    }
+
+    fn place(&self) -> (UserId, Seq) {
+        (self.user_id, self.last_read_seq)
+    }
+}
 
 /// Opens feeds.
 #[derive(Clone)]
@@ -102,10 +123,12 @@ impl FeedService {
     }
 
     /// The read marks of the chat's members that move.
-    pub async fn receipts(&self, viewer: &Viewer, chat: ChatId) -> Result<ReceiptFeed, FeedError> {
-        let mut subscription = self.subscribe(viewer, chat, Interest::RECEIPTS).await?;
-        subscription.membership().await?;
-        Ok(ReceiptFeed::new(subscription))
+    pub async fn receipts(
+        &self,
+        viewer: &Viewer,
+        chat: ChatId,
+    ) -> Result<StateFeed<ReadReceipt>, FeedError> {
+        self.member_states(viewer, chat).await
     }
 
     /// The other members who start or stop typing.
@@ -163,6 +186,16 @@ impl FeedService {
                 }
             }
         }
+    }
+
+    async fn member_states<S: MemberState>(
+        &self,
+        viewer: &Viewer,
+        chat: ChatId,
+    ) -> Result<StateFeed<S>, FeedError> {
+        let mut subscription = self.subscribe(viewer, chat, S::INTEREST).await?;
+        subscription.membership().await?;
+        Ok(StateFeed::new(subscription))
     }
 
     async fn subscribe(

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::change::{ChangeAction, ChangeRefusal, MessageChange};
 use super::model::{ClientMessageId, Fingerprint, Message, MessageText};
+use super::rules::{ChangeAction, ChangeRefusal, MessageChange};
 use super::store::{Append, Appended, Changed, MessageStore};
 use crate::access::{Access, AccessError, Membership};
 use crate::clock::Clock;

@@ -1,7 +1,7 @@
 //! The port through which messages are kept.
 
-use super::change::{ChangeRefusal, MessageChange};
 use super::model::Message;
+use super::rules::{ChangeRefusal, MessageChange};
 use crate::access::Denied;
 use crate::chats::model::Chat;
 use crate::error::PortError;

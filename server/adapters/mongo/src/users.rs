@@ -17,10 +17,12 @@ use super::{MongoStore, names};
 
 #[async_trait]
 impl UserStore for MongoStore {
+    /// 1 command.
     async fn users(&self, ids: &[UserId]) -> Result<Vec<User>, PortError> {
         Ok(users(&self.call(), ids).await?)
     }
 
+    /// User; for a new one insert: 1 to 2.
     async fn find_or_create_user(&self, candidate: &User) -> Result<(User, bool), PortError> {
         Ok(find_or_create(&self.call(), candidate).await?)
     }
@@ -33,6 +35,7 @@ impl UserStore for MongoStore {
         Ok(update_profile(&self.call(), id, change).await?)
     }
 
+    /// 1 command.
     async fn users_by_name(
         &self,
         prefix: &str,
