@@ -147,6 +147,7 @@ async fn of_a_member_who_was_forgotten_the_store_is_asked() {
         let event = Event::ReadReceipt {
             receipt: other,
             chat_kind: ChatKind::Direct,
+            mseq: 0,
         };
         bus.deliver(Topic::Chat(world.chat), event);
         assert_eq!(next(&mut feed).await, other);

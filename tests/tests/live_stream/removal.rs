@@ -1,8 +1,9 @@
 //! Who is no member any more gets everything up to the notice that says so, then is told so, and gets
 //! nothing that happened behind it, whatever became of the word of it.
 
+use talksy_domain::chats::ReadReceipt;
 use talksy_domain::events::{Event, Topic};
-use talksy_domain::feeds::{MessageFeed, ReceiptFeed, TypingFeed};
+use talksy_domain::feeds::{MessageFeed, StateFeed, TypingFeed};
 use talksy_domain::messages::Message;
 use talksy_domain::seq::Seq;
 
@@ -14,7 +15,7 @@ use super::world::{
 
 /// Ben's feeds of the group that are not on its line of messages.
 struct Beside {
-    receipts: ReceiptFeed,
+    receipts: StateFeed<ReadReceipt>,
     typing: TypingFeed,
     changes: talksy_domain::feeds::ChangeFeed,
 }
