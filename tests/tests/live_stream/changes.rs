@@ -347,7 +347,7 @@ async fn a_removal_between_two_changes_ends_the_feed_between_them() {
         let world = world.in_a_group().await;
         let sent = world.send(&world.ann, "hello").await;
         let mut feed = world.changes(None).await;
-        edit_all(&world, &[sent.clone()]).await;
+        edit_all(&world, std::slice::from_ref(&sent)).await;
         if lost {
             bus.set(Mode::Lose);
         }

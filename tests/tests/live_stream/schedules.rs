@@ -224,10 +224,10 @@ async fn run(case: Case, backend: Arc<Backend>, live: FeedPolicy) {
 
 #[test]
 fn a_replica_is_what_its_user_may_see_whatever_happens() {
-    let runtime = runtime();
-    let backend = runtime.block_on(Backend::open());
     // Most of a case is spent waiting for a heartbeat: several run at the same time.
     const LANES: u32 = 8;
+    let runtime = runtime();
+    let backend = runtime.block_on(Backend::open());
     let each = cases("TALKSY_TEST_SCHEDULES", 160).div_ceil(LANES);
     std::thread::scope(|scope| {
         for _ in 0..LANES {
