@@ -21,6 +21,8 @@ pub struct ChatFeed {
     user: UserId,
     /// Changed and not delivered yet, each once.
     changed: VecDeque<ChatId>,
+    /// Said to be left, and not looked at yet.
+    left: Vec<ChatId>,
 }
 
 impl Feed for ChatFeed {
@@ -32,6 +34,7 @@ impl Feed for ChatFeed {
             while let Some(signal) = self.receiver.try_recv() {
                 self.take(signal).await?;
             }
+            self.settle().await?;
             if let Some(chat) = self.changed.pop_front() {
                 return Ok(chat);
             }
@@ -56,6 +59,7 @@ impl ChatFeed {
             receiver,
             user,
             changed: VecDeque::new(),
+            left: Vec::new(),
         };
         feed.follow_all().await?;
         Ok(feed)
@@ -74,9 +78,9 @@ impl ChatFeed {
                     .follow(&mut self.receiver, Topic::Chat(*chat_id))
                     .await?;
             }
-            Event::ChatLeft { chat_id, .. } => self.leave(*chat_id).await?,
+            Event::ChatLeft { chat_id, .. } => self.left.push(*chat_id),
             Event::MessageAdded { message } if self.is_removed_by(message) => {
-                self.leave(message.chat_id).await?;
+                self.left.push(message.chat_id);
                 return Ok(());
             }
             _ => {}
@@ -92,13 +96,17 @@ impl ChatFeed {
         notice.is_some_and(|notice| notice.removes(self.user))
     }
 
-    /// Stops following the chat, unless the user is back in it: this word may be late.
-    async fn leave(&mut self, chat: ChatId) -> Result<(), FeedError> {
-        let chats = &self.context.chats;
-        let memberships = retry_unavailable!(chats.memberships(self.user, &[chat]))?;
-        if memberships.is_empty() {
-            self.receiver.unfollow(Topic::Chat(chat));
-            self.changed.retain(|changed| *changed != chat);
+    /// Stops following the chats that were left, unless the user is back in one: the word of it may
+    /// be late.
+    async fn settle(&mut self) -> Result<(), FeedError> {
+        while let Some(&chat) = self.left.last() {
+            let chats = &self.context.chats;
+            let memberships = retry_unavailable!(chats.memberships(self.user, &[chat]))?;
+            self.left.retain(|left| *left != chat);
+            if memberships.is_empty() {
+                self.receiver.unfollow(Topic::Chat(chat));
+                self.changed.retain(|changed| *changed != chat);
+            }
         }
         Ok(())
     }
