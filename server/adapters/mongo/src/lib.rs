@@ -77,6 +77,7 @@ mod settle;
 mod turns;
 mod unread;
 mod users;
+mod waiting;
 
 use std::fmt;
 use std::num::NonZeroUsize;
