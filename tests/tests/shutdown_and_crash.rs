@@ -247,7 +247,7 @@ async fn sigterm_finishes_what_runs_and_sends_sockets_elsewhere() {
     let mut idle = server.client().socket().await;
     ada.send(&chat, "before").await;
     let seen = feed.added().await;
-    let input = json!({ "chatId": chat, "text": "in flight", "clientMessageId": "x" });
+    let input = json!({ "chatId": chat, "text": "x", "clientMessageId": "x" });
     let request = HalfSent::start(&ada, SEND, json!({ "input": input })).await;
 
     server.signal("TERM").await;
