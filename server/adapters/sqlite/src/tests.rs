@@ -29,6 +29,7 @@ use super::{
 
 mod bench;
 mod damage;
+mod migrating;
 
 const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 
