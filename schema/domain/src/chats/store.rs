@@ -55,6 +55,10 @@ port! {
         /// The ids of all chats of the user.
         async fn chat_ids_of(&self, user: UserId) -> Result<Vec<ChatId>, PortError>;
 
+        /// The chats of which the user was a member and is none any more, each with the number of the
+        /// system message that says so.
+        async fn left_chats_of(&self, user: UserId) -> Result<Vec<(ChatId, Seq)>, PortError>;
+
         /// The user's membership of these chats.
         async fn memberships(&self, user: UserId, chats: &[ChatId]) -> Result<Vec<Member>, PortError>;
 

@@ -1,5 +1,6 @@
 //! What all feeds of the process share.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,11 +9,12 @@ use moka::future::Cache;
 use super::heads::HeadReader;
 use super::policy::FeedPolicy;
 use crate::access::Access;
+use crate::chats::model::Member;
 use crate::chats::store::ChatStore;
 use crate::error::PortError;
 use crate::events::bus::Bus;
 use crate::events::event::{Event, Published};
-use crate::id::ChatId;
+use crate::id::{ChatId, UserId};
 use crate::messages::model::Message;
 use crate::messages::store::{Head, MessageStore};
 use crate::page::{MAX_PAGE, Page, Window};
@@ -20,6 +22,9 @@ use crate::seq::Seq;
 
 /// A page of a chat's messages as feeds share it.
 pub(super) type Backlog = Arc<Vec<Arc<Published>>>;
+
+/// How many memberships one store call asks for at most.
+const MEMBERSHIPS: usize = 500;
 
 /// What all feeds of the process share.
 pub(super) struct FeedContext {
@@ -62,6 +67,23 @@ impl FeedContext {
     /// The ends of the chat's lines; `None` where there is no such chat.
     pub(super) async fn head(&self, chat: ChatId) -> Result<Option<Head>, PortError> {
         self.heads.head(chat).await
+    }
+
+    /// How these chats stand for the user: their ends, and the memberships of those of which the user
+    /// is a member. The ends are read first, so that what ends a membership that was read has a
+    /// number above them, or above the membership's own.
+    pub(super) async fn standing(
+        &self,
+        user: UserId,
+        chats: &[ChatId],
+    ) -> Result<(HashMap<ChatId, Head>, HashMap<ChatId, Member>), PortError> {
+        let heads = self.heads.heads(chats).await?;
+        let mut members = HashMap::with_capacity(chats.len());
+        for some in chats.chunks(MEMBERSHIPS) {
+            let found = self.chats.memberships(user, some).await?;
+            members.extend(found.into_iter().map(|member| (member.chat_id, member)));
+        }
+        Ok((heads, members))
     }
 
     /// Up to a page of the chat's changed messages behind `after`, by change.

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use futures_util::future::try_join_all;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::PortError;
@@ -12,8 +13,10 @@ use crate::messages::store::{Head, MessageStore};
 
 type Answer = oneshot::Sender<Result<Option<Head>, PortError>>;
 
-/// How many questions one store call answers at most.
+/// How many questions are answered together at most.
 const BATCH: usize = 500;
+/// How many chats one store call asks for at most.
+const CHATS: usize = 100;
 
 /// Asks for ends of chats. Each answer is of a read that began after the question.
 #[derive(Clone, Debug)]
@@ -31,12 +34,7 @@ impl HeadReader {
                 let mut ids: Vec<_> = batch.iter().map(|(chat, _)| *chat).collect();
                 ids.sort_unstable();
                 ids.dedup();
-                let heads = store.heads(&ids).await.map(|heads| {
-                    heads
-                        .into_iter()
-                        .map(|head| (head.chat_id, head))
-                        .collect::<HashMap<_, _>>()
-                });
+                let heads = read(&*store, &ids).await;
                 for (chat, answer) in batch.drain(..) {
                     let head = heads.as_ref().map(|heads| heads.get(&chat).copied());
                     // A feed that has gone needs no answer.
@@ -45,6 +43,17 @@ impl HeadReader {
             }
         });
         Self { questions }
+    }
+
+    /// The ends of these chats, where there are such.
+    pub(super) async fn heads(&self, chats: &[ChatId]) -> Result<HashMap<ChatId, Head>, PortError> {
+        let mut heads = HashMap::with_capacity(chats.len());
+        for some in chats.chunks(BATCH) {
+            let asked = try_join_all(some.iter().map(|chat| self.head(*chat))).await?;
+            let found = asked.into_iter().flatten();
+            heads.extend(found.map(|head| (head.chat_id, head)));
+        }
+        Ok(heads)
     }
 
     /// The chat's end; `None` where there is no such chat.
@@ -57,4 +66,16 @@ impl HeadReader {
             .map_err(|_| gone())?;
         reply.await.map_err(|_| gone())?
     }
+}
+
+async fn read(
+    store: &dyn MessageStore,
+    chats: &[ChatId],
+) -> Result<HashMap<ChatId, Head>, PortError> {
+    let mut found = HashMap::with_capacity(chats.len());
+    for some in chats.chunks(CHATS) {
+        let heads = store.heads(some).await?;
+        found.extend(heads.into_iter().map(|head| (head.chat_id, head)));
+    }
+    Ok(found)
 }

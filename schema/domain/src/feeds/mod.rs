@@ -6,6 +6,7 @@
 //! state, so that doubling is harmless, and send the state again after an interruption.
 //! [`StateFeed`] never goes back either.
 
+pub(crate) mod account;
 pub(crate) mod change_feed;
 pub(crate) mod chat_feed;
 pub(crate) mod chat_removed_feed;
@@ -23,6 +24,10 @@ pub(crate) mod service;
 pub(crate) mod state_feed;
 pub(crate) mod typing_feed;
 
+pub use account::{
+    AccountCursor, AccountEvent, AccountFeed, AccountItem, AccountPosition, ChatPlace, EventCursor,
+    MAX_POSITION, MAX_SINCE,
+};
 pub use change_feed::{ChangeFeed, ChangeItem};
 pub use chat_feed::ChatFeed;
 pub use chat_removed_feed::{ChatRemovedFeed, Removal};

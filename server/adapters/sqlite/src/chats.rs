@@ -44,6 +44,8 @@ statements! {
             ELSE instr(title_key, ?5) > 0 END
         ORDER BY active_at DESC, id DESC LIMIT ?4");
     CHAT_IDS_OF = "SELECT chat_id FROM members WHERE user_id = ?1 AND left_seq IS NULL";
+    LEFT_CHATS_OF = "SELECT chat_id, left_seq FROM members
+        WHERE user_id = ?1 AND left_seq IS NOT NULL";
     MEMBERSHIPS = concat!("SELECT ", member_columns!(), " FROM rarray(?2) AS wanted
         CROSS JOIN members ON chat_id = wanted.value AND user_id = ?1 AND left_seq IS NULL");
     MEMBER = concat!("SELECT ", member_columns!(), " FROM members
@@ -144,6 +146,15 @@ impl ChatStore for SqliteStore {
         self.read(move |conn| {
             all(conn, CHAT_IDS_OF, [id::bytes(user)], |row| {
                 Ok(id::from_bytes(row.get(0)?))
+            })
+        })
+        .await
+    }
+
+    async fn left_chats_of(&self, user: UserId) -> Result<Vec<(ChatId, Seq)>, PortError> {
+        self.read(move |conn| {
+            all(conn, LEFT_CHATS_OF, [id::bytes(user)], |row| {
+                Ok((id::from_bytes(row.get(0)?), row.get(1)?))
             })
         })
         .await
