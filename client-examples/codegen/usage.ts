@@ -41,10 +41,10 @@ function explain(code: ErrorCode): string {
 }
 
 export async function transcript(chatId: string): Promise<string[]> {
-  const { node } = await request(MessagesDocument, { chatId });
-  // Null where there is no such chat; an id of something else has no messages.
-  if (!node || !('messages' in node)) return [];
-  return node.messages.edges.map(({ node: { seq, text } }) => `${seq}: ${text ?? '(deleted)'}`);
+  const { chat } = await request(MessagesDocument, { chatId });
+  // Null where the viewer has no such chat.
+  if (!chat) return [];
+  return chat.messages.edges.map(({ node: { seq, text } }) => `${seq}: ${text ?? '(deleted)'}`);
 }
 
 export async function say(chatId: string, text: string): Promise<number> {

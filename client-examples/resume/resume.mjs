@@ -18,22 +18,20 @@ const START_CHAT = /* GraphQL */ `
 
 const MESSAGES = /* GraphQL */ `
   query Messages($chatId: ID!, $after: String) {
-    node(id: $chatId) {
-      ... on Chat {
-        headCursor
-        messages(first: 100, after: $after) {
-          edges {
-            cursor
-            node {
-              id
-              seq
-              text
-            }
+    chat(id: $chatId) {
+      headCursor
+      messages(first: 100, after: $after) {
+        edges {
+          cursor
+          node {
+            id
+            seq
+            text
           }
-          pageInfo {
-            hasNextPage
-            endCursor
-          }
+        }
+        pageInfo {
+          hasNextPage
+          endCursor
         }
       }
     }
@@ -54,11 +52,11 @@ async function signIn(name) {
 async function history(session, chatId) {
   const edges = [];
   for (let after = null; ; ) {
-    const { node } = await session.request(MESSAGES, { chatId, after });
-    edges.push(...node.messages.edges);
-    const { hasNextPage, endCursor } = node.messages.pageInfo;
+    const { chat } = await session.request(MESSAGES, { chatId, after });
+    edges.push(...chat.messages.edges);
+    const { hasNextPage, endCursor } = chat.messages.pageInfo;
     // An empty page has no cursor of its own.
-    if (!hasNextPage) return { edges, cursor: endCursor ?? after ?? node.headCursor };
+    if (!hasNextPage) return { edges, cursor: endCursor ?? after ?? chat.headCursor };
     after = endCursor;
   }
 }

@@ -31,7 +31,7 @@ impl From<ResolverError> for async_graphql::Error {
 }
 
 /// Stable values of `errors[].extensions.code`.
-#[derive(Clone, Copy, PartialEq, Eq, Enum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[graphql(name = "ErrorCode", remote = "talksy_domain::error::ErrorCode")]
 pub enum ErrorCodeEnum {
     /// No valid access token was sent. Sign in.

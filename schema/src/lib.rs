@@ -16,4 +16,5 @@ pub mod node;
 pub mod presence;
 pub mod scalars;
 pub mod schema;
+pub mod server;
 pub mod users;

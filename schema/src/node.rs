@@ -32,17 +32,17 @@ pub struct NodeQuery;
 
 #[Object]
 impl NodeQuery {
-    /// The object with this id; null where there is none or the viewer may not see it.
+    /// The object with this id; null for one that is unknown, malformed or not the viewer's to see.
     async fn node(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Any global id.")] id: ID,
     ) -> Result<Option<Node>> {
-        Ok(fetch(ctx, &[id], "id").await?.pop().flatten())
+        Ok(fetch(ctx, &[id]).await?.pop().flatten())
     }
 
-    /// The objects with these ids, in their order; null where there is none or the viewer may
-    /// not see it.
+    /// The objects with these ids, in their order; null for one that is unknown, malformed or not
+    /// the viewer's to see.
     #[graphql(complexity = "ids.len().saturating_mul(child_complexity)")]
     async fn nodes(
         &self,
@@ -53,7 +53,7 @@ impl NodeQuery {
         if ids.len() > MAX_PAGE {
             return Err(Invalid::new("ids", format!("must be at most {MAX_PAGE} ids")).into());
         }
-        fetch(ctx, &ids, "ids").await
+        fetch(ctx, &ids).await
     }
 }
 
@@ -66,31 +66,27 @@ enum NodeId {
     Session(SessionId),
 }
 
-fn parse_node_id(id: &ID, field: &'static str) -> Result<NodeId, Invalid> {
+/// The id, where it is one that a node may have.
+fn parse_node_id(id: &ID) -> Option<NodeId> {
     let text = id.as_str();
     text.parse()
         .map(NodeId::User)
         .or_else(|_| text.parse().map(NodeId::Chat))
         .or_else(|_| text.parse().map(NodeId::Message))
         .or_else(|_| text.parse().map(NodeId::Session))
-        .map_err(|_: type_safe_id::Error| {
-            Invalid::new(field, "must hold ids that this server has returned")
-        })
+        .ok()
 }
 
 /// Reads objects of all kinds: one call a kind.
-async fn fetch(ctx: &Context<'_>, ids: &[ID], field: &'static str) -> Result<Vec<Option<Node>>> {
+async fn fetch(ctx: &Context<'_>, ids: &[ID]) -> Result<Vec<Option<Node>>> {
     let viewer = ctx.viewer()?;
     let services = ctx.services();
-    let wanted: Vec<_> = ids
-        .iter()
-        .map(|id| parse_node_id(id, field))
-        .collect::<Result<_, _>>()?;
+    let wanted: Vec<_> = ids.iter().map(parse_node_id).collect();
     let mut users = Vec::new();
     let mut chats = Vec::new();
     let mut messages = Vec::new();
     let mut sessions = Vec::new();
-    for id in &wanted {
+    for id in wanted.iter().flatten() {
         match *id {
             NodeId::User(id) => users.push(id),
             NodeId::Chat(id) => chats.push(id),
@@ -117,18 +113,17 @@ async fn fetch(ctx: &Context<'_>, ids: &[ID], field: &'static str) -> Result<Vec
         }
     }
     if !sessions.is_empty() {
-        for session in services.auth.sessions(viewer).await? {
+        for session in services.auth.visible(viewer, &sessions).await? {
             found.push((
                 NodeId::Session(session.id),
                 Node::Session(SessionNode::new(session)),
             ));
         }
     }
-    let pick = |id: &NodeId| {
-        found
-            .iter()
-            .find(|(known, _)| known == id)
-            .map(|(_, node)| node.clone())
+    let pick = |id: &Option<NodeId>| {
+        let mut found = found.iter();
+        let (_, node) = found.find(|(known, _)| Some(*known) == *id)?;
+        Some(node.clone())
     };
     Ok(wanted.iter().map(pick).collect())
 }

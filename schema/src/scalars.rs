@@ -1,5 +1,7 @@
 //! Scalars, and how ids and numbers look in GraphQL.
 
+use std::fmt::Display;
+
 use async_graphql::{ID, InputValueError, InputValueResult, Scalar, ScalarType, Value};
 use talksy_domain::clock::Timestamp;
 
@@ -33,6 +35,17 @@ impl From<Timestamp> for DateTime {
 /// The id in its GraphQL form.
 pub(crate) fn global_id<T: type_safe_id::StaticType>(id: type_safe_id::TypeSafeId<T>) -> ID {
     ID(id.to_string())
+}
+
+/// The id of an object that is no node: of what it belongs to, led by its kind. It never equals
+/// another object's id, since a global id has no colon and kinds differ.
+pub(crate) fn compound_id(kind: &'static str, parts: &[&dyn Display]) -> ID {
+    let mut id = kind.to_owned();
+    for part in parts {
+        id.push(':');
+        id.push_str(&part.to_string());
+    }
+    ID(id)
 }
 
 /// A number as a GraphQL `Int`, whose range ends at 2,147,483,647.

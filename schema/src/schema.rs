@@ -5,16 +5,16 @@ use talksy_domain::services::Services;
 
 use crate::auth::{AuthMutation, AuthQuery};
 use crate::chats::{ChatMutation, ChatQuery, ChatSubscription};
-use crate::error::ErrorCodeEnum;
 use crate::groups::GroupMutation;
 use crate::messages::{MessageMutation, MessageSubscription};
 use crate::node::NodeQuery;
 use crate::presence::{PresenceMutation, PresenceSubscription};
+use crate::server::{ServerObject, ServerQuery};
 use crate::users::{UserMutation, UserQuery};
 
 /// What can be asked.
 #[derive(MergedObject, Default)]
-pub struct Query(UserQuery, AuthQuery, NodeQuery, ChatQuery);
+pub struct Query(ServerQuery, UserQuery, AuthQuery, NodeQuery, ChatQuery);
 
 /// What can be changed. The fields of one request are carried out in their order, also behind one
 /// that is refused.
@@ -45,14 +45,16 @@ fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {
         Mutation::default(),
         Subscription::default(),
     )
-    .register_output_type::<ErrorCodeEnum>()
     .limit_complexity(MAX_COMPLEXITY)
 }
 
 /// The schema over the services. A request needs beside it: [`talksy_domain::viewer::Authentication`],
 /// [`talksy_domain::viewer::ClientInfo`] and [`crate::loaders::Loaders`].
 pub fn schema(services: Services) -> TalksySchema {
-    builder().data(services).finish()
+    builder()
+        .data(services)
+        .data(ServerObject::new(&sdl()))
+        .finish()
 }
 
 /// The schema's SDL, as it is published.
@@ -60,7 +62,49 @@ pub fn sdl() -> String {
     let options = async_graphql::SDLExportOptions::new()
         .include_specified_by()
         .prefer_single_line_descriptions();
-    builder().finish().sdl_with_options(options)
+    with_directives(builder().finish().sdl_with_options(options))
+}
+
+/// The directives of the language, as introspection shows them. async-graphql leaves out some, and
+/// the descriptions of their arguments.
+const DIRECTIVES: &str = r#""Marks an element of a GraphQL schema as no longer supported."
+directive @deprecated(
+	"A reason for why it is deprecated, formatted using Markdown syntax"
+	reason: String = "No longer supported"
+) on FIELD_DEFINITION | ARGUMENT_DEFINITION | INPUT_FIELD_DEFINITION | ENUM_VALUE
+"Directs the executor to include this field or fragment only when the `if` argument is true."
+directive @include(
+	"Included when true."
+	if: Boolean!
+) on FIELD | FRAGMENT_SPREAD | INLINE_FRAGMENT
+"Indicates that an Input Object is a OneOf Input Object (and thus requires exactly one of its field be provided)"
+directive @oneOf on INPUT_OBJECT
+"Directs the executor to skip this field or fragment when the `if` argument is true."
+directive @skip(
+	"Skipped when true."
+	if: Boolean!
+) on FIELD | FRAGMENT_SPREAD | INLINE_FRAGMENT
+"Provides a scalar specification URL for specifying the behavior of custom scalar types."
+directive @specifiedBy(
+	"URL that specifies the behavior of this scalar."
+	url: String!
+) on SCALAR
+"#;
+
+/// Puts the whole directives in the place of the library's, which stand between the types and the
+/// roots. Tests see where a newer library has others.
+fn with_directives(sdl: String) -> String {
+    let start = sdl.find("\"Directs the executor to include");
+    match (start, sdl.rfind("schema {")) {
+        (Some(start), Some(end)) if start < end => {
+            let (types, roots) = (sdl.get(..start), sdl.get(end..));
+            [types, Some(DIRECTIVES), roots]
+                .into_iter()
+                .flatten()
+                .collect()
+        }
+        _ => sdl,
+    }
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ const DAY: Duration = Duration::from_hours(24);
 
 const ME: &str = "{ me { id name email about } }";
 const SESSIONS: &str =
-    "{ sessions { id isCurrent userAgent ipAddress createdAt lastUsedAt expiresAt } }";
+    "{ sessions { nodes { id isCurrent userAgent ipAddress createdAt lastUsedAt expiresAt } } }";
 const PROFILE: &str = "mutation($input: UpdateProfileInput!) {
     updateProfile(input: $input) { user { name about } } }";
 const REVOKE: &str = "mutation($input: RevokeSessionInput!) {
@@ -58,7 +58,10 @@ async fn another_device(app: &TestApp, user: &User) -> User {
 
 async fn ids_of_sessions(user: &User) -> HashSet<String> {
     let data = user.client.data(SESSIONS, json!({})).await;
-    let sessions = data["sessions"].as_array().cloned().unwrap_or_default();
+    let sessions = data["sessions"]["nodes"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
     sessions.iter().map(|one| string(&one["id"])).collect()
 }
 
@@ -462,7 +465,7 @@ async fn each_refresh_gives_new_tokens_of_the_same_session() {
         let fresh = ada.client.with_token(&string(&auth["accessToken"]));
         let data = fresh.data(SESSIONS, json!({})).await;
         assert_eq!(
-            data["sessions"][0]["lastUsedAt"],
+            data["sessions"]["nodes"][0]["lastUsedAt"],
             json!(talksy_domain::clock::Clock::now(&*app.clock).to_string())
         );
     }
@@ -817,14 +820,26 @@ async fn sessions_are_listed_last_used_first_with_what_tells_them_apart() {
         first,
         "2026-01-31T00:00:00.000Z",
     );
-    assert_eq!(data["sessions"], json!([phones, laptops]));
+    assert_eq!(data["sessions"]["nodes"], json!([phones, laptops]));
+    let page = "query($after: String) { sessions(first: 1, after: $after) {
+        edges { cursor node { id } } pageInfo { hasNextPage hasPreviousPage endCursor } } }";
+    let mut after = json!(null);
+    for (id, more) in [(&phone.session_id, true), (&laptop.session_id, false)] {
+        let data = phone.client.data(page, json!({ "after": after })).await;
+        let edge = &data["sessions"]["edges"][0];
+        assert_eq!(edge["node"]["id"], json!(id));
+        let info = json!({ "hasNextPage": more, "hasPreviousPage": !after.is_null(),
+            "endCursor": edge["cursor"] });
+        assert_eq!(data["sessions"]["pageInfo"], info);
+        after = edge["cursor"].clone();
+    }
 
     app.clock.advance(MINUTE);
     let auth = app.client().refresh(&laptop.refresh_token).await.data();
     let data = phone.client.data(SESSIONS, json!({})).await;
-    assert_eq!(data["sessions"][0]["id"], json!(laptop.session_id));
+    assert_eq!(data["sessions"]["nodes"][0]["id"], json!(laptop.session_id));
     assert_eq!(
-        data["sessions"][0]["lastUsedAt"],
+        data["sessions"]["nodes"][0]["lastUsedAt"],
         json!("2026-01-01T00:02:00.000Z")
     );
     // The phone's is refreshed no more, and ends a minute before the laptop's: it drops out of

@@ -15,7 +15,7 @@ const MARK: &str = "mutation($input: MarkReadInput!) {
 const TYPE: &str = "mutation($input: SetTypingInput!) { setTyping(input: $input) { chatId } }";
 const REVOKE: &str = "mutation($input: RevokeSessionInput!) {
     revokeSession(input: $input) { sessionId } }";
-const NODE: &str = "query($id: ID!) { node(id: $id) { __typename id } }";
+const NODE: &str = "query($id: ID!) { node(id: $id) { __typename id } chat(id: $id) { id } }";
 const NODES: &str = "query($ids: [ID!]!) { nodes(ids: $ids) { __typename id } }";
 
 /// No answer may hold any of these.
@@ -85,7 +85,7 @@ const CHAT_SUBSCRIPTIONS: [&str; 4] = [
 async fn state(members: [&User; 2], chat: &str) -> Value {
     const STATE: &str = "query($id: ID!) {
         chats { nodes { id } }
-        sessions { id }
+        sessions { nodes { id } }
         node(id: $id) { ... on Chat { lastSeq activeAt unreadCount title
             viewerMember { lastReadSeq lastReadAt }
             members { nodes { lastReadSeq user { name about } } }
@@ -123,11 +123,12 @@ async fn what_is_no_id_of_the_right_kind_is_refused_by_name() {
         "x".repeat(10_000),
     ];
     for id in &malformed {
-        let node = ada.client.run(NODE, json!({ "id": id })).await;
-        assert_refused(&node, "BAD_USER_INPUT", "id", id);
-        let ids = json!({ "ids": [ada.id, id] });
-        let nodes = ada.client.run(NODES, ids).await;
-        assert_refused(&nodes, "BAD_USER_INPUT", "ids", id);
+        let node = ada.client.data(NODE, json!({ "id": id })).await;
+        assert_eq!(node, json!({ "node": null, "chat": null }), "{id}");
+        let ids = json!({ "ids": [id, ada.id] });
+        let nodes = ada.client.data(NODES, ids).await;
+        let user = json!({ "__typename": "User", "id": ada.id });
+        assert_eq!(nodes["nodes"], json!([null, user]), "{id}");
     }
     let right = |id: &&String| **id != chat;
     for id in malformed.iter().chain([&ada.id, &message]).filter(right) {
@@ -146,8 +147,10 @@ async fn what_is_no_id_of_the_right_kind_is_refused_by_name() {
         let reply = ada.client.run(REVOKE, input).await;
         assert_refused(&reply, "BAD_USER_INPUT", "input.sessionId", id);
     }
-    // Ids that are numbers, lists or absent are no ids either.
-    for id in [json!(5), json!(["x"]), json!({}), json!(true), Value::Null] {
+    // Lists, or nothing at all, are no values of the type; a number is one.
+    let node = ada.client.data(NODE, json!({ "id": 5 })).await;
+    assert_eq!(node, json!({ "node": null, "chat": null }));
+    for id in [json!(["x"]), json!({}), json!(true), Value::Null] {
         let reply = ada.client.run(NODE, json!({ "id": id })).await;
         assert_eq!(reply.code(), "BAD_USER_INPUT", "{id}: {}", reply.body);
         assert_nothing_internal(&reply.body);
@@ -184,7 +187,13 @@ struct List {
     both_ways: bool,
 }
 
-const LISTS: [List; 5] = [
+const LISTS: [List; 6] = [
+    List {
+        query: "query($first: Int, $after: String) {
+            sessions(first: $first, after: $after) { pageInfo { endCursor } } }",
+        path: "/sessions",
+        both_ways: false,
+    },
     List {
         query: "query($first: Int, $after: String) {
             users(first: $first, after: $after) { pageInfo { endCursor } } }",
@@ -271,7 +280,7 @@ async fn a_cursor_of_another_list_or_none_at_all_is_refused_by_name() {
     }
     let added = "subscription($id: ID!, $after: String) {
         messageAdded(chatId: $id, after: $after) { cursor } }";
-    for cursor in ["", "garbage", &cursors[0].2, &cursors[9].2] {
+    for cursor in ["", "garbage", &cursors[0].2, &cursors[11].2] {
         let end = ends(&ada.client, added, json!({ "id": chat, "after": cursor })).await;
         assert_eq!(end, ("BAD_USER_INPUT".into(), "after".into()), "{cursor}");
     }
@@ -313,7 +322,7 @@ async fn a_page_has_from_no_to_a_hundred_items() {
         }
     }
     let both = json!({ "id": chat, "first": 1, "last": 1 });
-    let reply = ada.client.run(LISTS[4].query, both).await;
+    let reply = ada.client.run(LISTS[5].query, both).await;
     assert_refused(&reply, "BAD_USER_INPUT", "last", "both");
     for query in [
         "{ users(first: 2147483648) { nodes { id } } }",
@@ -523,7 +532,8 @@ async fn without_signing_in_nothing_but_signing_in_can_be_done() {
     let before = state([&ada, &bob], &chat).await;
     let stranger = app.client();
     let mut attempts = vec![
-        ("{ sessions { id } }", Value::Null),
+        ("{ sessions { nodes { id } } }", Value::Null),
+        ("{ chat(id: \"x\") { id } }", Value::Null),
         ("{ users(first: -1) { nodes { id } } }", Value::Null),
         ("{ chats(after: \"!\") { nodes { id } } }", Value::Null),
         ("{ node(id: \"x\") { id } }", Value::Null),

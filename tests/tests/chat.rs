@@ -34,6 +34,10 @@ fn titles(chats: &Value) -> Vec<&str> {
         .collect()
 }
 
+fn items(list: &Value) -> impl Iterator<Item = &Value> {
+    list.as_array().into_iter().flatten()
+}
+
 /// Reads the sidebar's feed until the chat looks so; returns what else came on the way.
 async fn until(feed: &mut Subscription, chat: &str, looks: impl Fn(&Value) -> bool) -> Vec<Value> {
     let mut seen = Vec::new();
@@ -357,4 +361,94 @@ async fn senders_at_once_get_numbers_without_a_hole_and_everybody_sees_one_order
             );
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chat_is_read_by_its_id_by_its_members_alone() {
+    let app = TestApp::start().await;
+    let (ada, bob, chat) = app.pair().await;
+    let eve = app.sign_in("eve").await;
+    let by_id = "query($id: ID!) { chat(id: $id) { id title } }";
+    for (user, title) in [(&ada, "bob"), (&bob, "ada")] {
+        let data = user.client.data(by_id, json!({ "id": chat })).await;
+        assert_eq!(data["chat"], json!({ "id": chat, "title": title }));
+    }
+    let unknown = "cht_01h455vb4pex5vsknk084sn02q";
+    for (user, id) in [(&eve, chat.as_str()), (&ada, unknown), (&ada, &bob.id)] {
+        let data = user.client.data(by_id, json!({ "id": id })).await;
+        assert_eq!(data, json!({ "chat": null }), "{id}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_knows_its_place_and_a_chat_where_the_viewer_stopped_reading() {
+    const PLACES: &str = "query($id: ID!) { chat(id: $id) { readCursor headCursor
+        messages(first: 10) { edges { cursor node { cursor } } } } }";
+    const BEHIND: &str = "query($id: ID!, $after: String) { chat(id: $id) {
+        messages(first: 10, after: $after) { nodes { seq } } } }";
+    let app = TestApp::start().await;
+    let (ada, bob, chat) = app.pair().await;
+    for text in ["one", "two", "three"] {
+        ada.send(&chat, text).await;
+    }
+    for read in 0..=3 {
+        bob.mark_read(&chat, read).await;
+        let data = bob.client.data(PLACES, json!({ "id": chat })).await;
+        let edges = data["chat"]["messages"]["edges"].as_array().cloned();
+        let edges = edges.unwrap_or_default();
+        assert_eq!(edges.len(), 3);
+        for edge in &edges {
+            assert_eq!(edge["cursor"], edge["node"]["cursor"]);
+        }
+        assert_eq!(data["chat"]["headCursor"], edges[2]["cursor"]);
+        let after = &data["chat"]["readCursor"];
+        let page = bob
+            .client
+            .data(BEHIND, json!({ "id": chat, "after": after }));
+        let unread: Vec<_> = (read + 1..=3).map(|seq| json!({ "seq": seq })).collect();
+        assert_eq!(page.await["chat"]["messages"]["nodes"], json!(unread));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_node_has_an_id_that_stays_and_is_no_other_objects() {
+    const IDS: &str = "query($id: ID!) { me { id presence { id } } chat(id: $id) { id
+        viewerMember { id } members { nodes { id user { id presence { id } } } }
+        lastMessage { id readBy { nodes { id } } } } }";
+    let app = TestApp::start().await;
+    let (ada, bob, chat) = app.pair().await;
+    let typing = "subscription($id: ID!) { typingChanged(chatId: $id) { id } }";
+    let mut typing = ada.client.subscribe(typing, json!({ "id": chat })).await;
+    ada.send(&chat, "hi").await;
+    let mark = "mutation($id: ID!) {
+        markRead(input: { chatId: $id, seq: 1 }) { receipt { id } }
+        setTyping(input: { chatId: $id, isTyping: true }) { chatId } }";
+    let marked = bob.client.data(mark, json!({ "id": chat })).await;
+    let typing = typing.next().await["typingChanged"]["id"].clone();
+
+    let seen = ada.client.data(IDS, json!({ "id": chat })).await;
+    let found = &seen["chat"];
+    assert_eq!(ada.client.data(IDS, json!({ "id": chat })).await, seen);
+    let members = &found["members"]["nodes"];
+    let own = items(members).find(|member| member["user"]["id"] == json!(ada.id));
+    let own = own.cloned().unwrap_or_default();
+    assert_eq!(found["viewerMember"]["id"], own["id"]);
+    assert_eq!(seen["me"]["presence"], own["user"]["presence"]);
+    let receipt = &found["lastMessage"]["readBy"]["nodes"][0]["id"];
+    assert_eq!(marked["markRead"]["receipt"]["id"], *receipt);
+
+    let nodes = [&found["id"], &found["lastMessage"]["id"], &seen["me"]["id"]];
+    let others = [
+        &members[0]["id"],
+        &members[1]["id"],
+        &members[0]["user"]["presence"]["id"],
+        &members[1]["user"]["presence"]["id"],
+        receipt,
+        &typing,
+    ];
+    let all: HashSet<_> = nodes.iter().chain(&others).map(|id| string(id)).collect();
+    assert_eq!(all.len(), nodes.len() + others.len(), "{all:?}");
+    let query = "query($ids: [ID!]!) { nodes(ids: $ids) { id } }";
+    let none = ada.client.data(query, json!({ "ids": others })).await;
+    assert_eq!(none["nodes"], json!([null, null, null, null, null, null]));
 }

@@ -211,19 +211,19 @@ async fn what_was_executed_is_200_with_data_even_where_a_field_failed() {
     let app = TestApp::start().await;
     let ada = app.sign_in("ada").await;
     for accept in [GRAPHQL, JSON] {
-        let partial = query("{ me { name } node(id: \"no id\") { id } }");
+        let partial = query("{ me { name } users(first: -1) { nodes { id } } }");
         let answer = Answer::to(post(&ada.client, accept, partial)).await;
         assert_eq!(answer.status, 200);
         let body = without_request_ids(&answer.json());
         assert_eq!(
             body["data"],
-            json!({ "me": { "name": "ada" }, "node": null })
+            json!({ "me": { "name": "ada" }, "users": null })
         );
         let error = &body["errors"][0];
-        assert_eq!(error["path"], json!(["node"]));
+        assert_eq!(error["path"], json!(["users"]));
         assert_eq!(
             error["extensions"],
-            json!({ "code": "BAD_USER_INPUT", "field": "id" })
+            json!({ "code": "BAD_USER_INPUT", "field": "first" })
         );
 
         // Nothing is left of the data, yet it was executed.

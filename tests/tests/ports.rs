@@ -127,7 +127,12 @@ async fn call_all(ports: &Ports) {
     let sessions = &ports.sessions;
     assert_down(sessions.create_session(&session, token).await);
     assert_down(sessions.session(session_id).await);
-    assert_down(sessions.sessions_of(user, now).await);
+    assert_down(sessions.sessions(&[session_id]).await);
+    assert_down(
+        sessions
+            .sessions_of(user, now, &Window::forward(None, None).unwrap())
+            .await,
+    );
     let rotated = sessions.rotate_session(session_id, token, token, now, now);
     assert_down(rotated.await);
     assert_down(sessions.delete_session(session_id, user).await);

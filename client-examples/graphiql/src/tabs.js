@@ -128,18 +128,16 @@ subscription MessageAdded($chatId: ID!, $after: String) {
 }
 
 query History($chatId: ID!) {
-  node(id: $chatId) {
-    ... on Chat {
-      unreadCount
-      messages(last: 20) {
-        edges {
-          cursor
-          node {
-            seq
-            text
-            sender {
-              name
-            }
+  chat(id: $chatId) {
+    unreadCount
+    messages(last: 20) {
+      edges {
+        cursor
+        node {
+          seq
+          text
+          sender {
+            name
           }
         }
       }

@@ -8,7 +8,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
 use crate::clock::Timestamp;
 use crate::error::Invalid;
-use crate::id::{self, ChatId, UserId};
+use crate::id::{self, ChatId, SessionId, UserId};
 use crate::seq::Seq;
 
 /// A position in a list, in its opaque text form.
@@ -130,6 +130,32 @@ impl Cursor for ChatCursor {
     }
 }
 
+/// The place of a session among its user's, last used first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionCursor {
+    /// The session's `lastUsedAt` when the cursor was made.
+    pub last_used_at: Timestamp,
+    /// Breaks ties.
+    pub session_id: SessionId,
+}
+
+impl Cursor for SessionCursor {
+    const TAG: u8 = b's';
+
+    fn write(&self, bytes: &mut Vec<u8>) {
+        bytes.extend(self.last_used_at.as_millis().to_be_bytes());
+        bytes.extend(id::bytes(self.session_id));
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (millis, session_id) = bytes.split_first_chunk()?;
+        Some(Self {
+            last_used_at: Timestamp::from_millis(i64::from_be_bytes(*millis)),
+            session_id: id::from_bytes(session_id.try_into().ok()?),
+        })
+    }
+}
+
 /// The place of a user in a list ordered by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserCursor {
@@ -209,6 +235,15 @@ mod tests {
             chat_id: chat(2),
         };
         assert_eq!(ChatCursor::decode(&place.encode(), "after"), Ok(place));
+        let session = SessionCursor {
+            last_used_at: Timestamp::from_millis(7),
+            session_id: id::from_bytes([5; 16]),
+        };
+        assert_eq!(
+            SessionCursor::decode(&session.encode(), "after"),
+            Ok(session)
+        );
+        assert!(ChatCursor::decode(&session.encode(), "after").is_err());
         let user = UserCursor {
             name_key: "åsa".into(),
             user_id: id::from_bytes([3; 16]),

@@ -1,8 +1,10 @@
 //! `sessions`.
 
 use async_graphql::{Context, Object};
+use talksy_domain::page::Window;
 
-use super::types::SessionNode;
+use super::types::{SessionConnection, SessionNode};
+use crate::connection::{cursor, page_cost};
 use crate::context::ContextExt as _;
 use crate::error::Result;
 
@@ -13,8 +15,19 @@ pub struct AuthQuery;
 #[Object]
 impl AuthQuery {
     /// The viewer's signed-in devices, last used first.
-    async fn sessions(&self, ctx: &Context<'_>) -> Result<Option<Vec<SessionNode>>> {
-        let sessions = ctx.services().auth.sessions(ctx.viewer()?).await?;
-        Ok(Some(sessions.into_iter().map(SessionNode::new).collect()))
+    #[graphql(complexity = "page_cost([first, None], child_complexity)")]
+    async fn sessions(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How many, 0 to 100; 50 where absent.")] first: Option<i32>,
+        #[graphql(desc = "Only sessions behind this cursor.")] after: Option<String>,
+    ) -> Result<Option<SessionConnection>> {
+        let viewer = ctx.viewer()?;
+        let window = Window::forward(first, cursor(after.as_deref(), "after")?)?;
+        let page = ctx.services().auth.sessions(viewer, &window).await?;
+        Ok(Some(SessionConnection::new(
+            page.map(SessionNode::new),
+            SessionNode::cursor,
+        )))
     }
 }

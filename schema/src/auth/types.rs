@@ -2,7 +2,9 @@
 
 use async_graphql::{Context, ID, Object};
 use talksy_domain::auth::Session;
+use talksy_domain::cursor::{Cursor as _, SessionCursor};
 
+use crate::connection::connection;
 use crate::context::ContextExt as _;
 use crate::scalars::{DateTime, global_id};
 
@@ -70,5 +72,25 @@ impl SessionNode {
             .viewer()
             .is_ok_and(|viewer| viewer.session_id == self.session.id);
         self.signs_in || is_viewers
+    }
+}
+
+connection!(
+    SessionConnection,
+    SessionEdge,
+    "SessionConnection",
+    "SessionEdge",
+    SessionNode,
+    "A page of sessions."
+);
+
+impl SessionNode {
+    /// The session's place among its user's, last used first.
+    pub(crate) fn cursor(&self) -> String {
+        SessionCursor {
+            last_used_at: self.session.last_used_at,
+            session_id: self.session.id,
+        }
+        .encode()
     }
 }

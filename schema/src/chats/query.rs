@@ -1,6 +1,7 @@
-//! `chats`.
+//! `chat` and `chats`.
 
-use async_graphql::{Context, Object};
+use async_graphql::{Context, ID, Object};
+use talksy_domain::id::ChatId;
 use talksy_domain::page::Window;
 
 use super::types::{ChatConnection, ChatNode};
@@ -14,6 +15,20 @@ pub struct ChatQuery;
 
 #[Object]
 impl ChatQuery {
+    /// A chat of the viewer; null for an id that is unknown, malformed or not the viewer's to see.
+    async fn chat(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The chat's id.")] id: ID,
+    ) -> Result<Option<ChatNode>> {
+        let viewer = ctx.viewer()?;
+        let Ok(chat) = id.parse::<ChatId>() else {
+            return Ok(None);
+        };
+        let mut found = ctx.services().chats.visible(viewer, &[chat]).await?;
+        Ok(found.pop().map(ChatNode))
+    }
+
     /// The viewer's chats, most recently active first.
     #[graphql(complexity = "page_cost([first, None], child_complexity)")]
     async fn chats(

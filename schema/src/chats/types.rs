@@ -1,7 +1,6 @@
 //! `Chat`, `Member` and `ReadReceipt`.
 
 use async_graphql::{Context, Enum, ID, Object};
-use talksy_domain::access::Denied;
 use talksy_domain::chats::{Chat, ChatKind, Member, ReadReceipt};
 use talksy_domain::cursor::{ChatCursor, Cursor as _, MemberCursor, MessageCursor};
 use talksy_domain::error::Invalid;
@@ -15,7 +14,7 @@ use crate::error::{Result, dangling};
 use crate::messages::{
     LastMessageOf, MessageChangeConnection, MessageChangeObject, MessageConnection, MessageNode,
 };
-use crate::scalars::{DateTime, global_id, int};
+use crate::scalars::{DateTime, compound_id, global_id, int};
 use crate::users::{UserNode, load_user};
 
 /// What kind of chat it is.
@@ -150,14 +149,25 @@ impl ChatNode {
         Ok(member.is_some_and(|member| member.is_muted))
     }
 
-    /// The viewer's own membership.
-    async fn viewer_member(&self, ctx: &Context<'_>) -> Result<MemberObject> {
+    /// The place behind the viewer's read mark: `messages(after:)` it starts at the first unread.
+    async fn read_cursor(&self, ctx: &Context<'_>) -> Result<String> {
         let member = ctx.loaders().load_one(ViewerMemberOf(self.0.id)).await?;
-        Ok(MemberObject(member.ok_or(Denied::NotMember)?))
+        Ok(MessageCursor {
+            chat_id: self.0.id,
+            seq: member.map_or(0, |member| member.last_read_seq),
+            change_seq: None,
+        }
+        .encode())
+    }
+
+    /// The viewer's own membership; null only for who sees the chat without being a member.
+    async fn viewer_member(&self, ctx: &Context<'_>) -> Result<Option<MemberObject>> {
+        let member = ctx.loaders().load_one(ViewerMemberOf(self.0.id)).await?;
+        Ok(member.map(MemberObject))
     }
 
     /// The messages, oldest first. `last: 50`, which is also the default, is the newest page;
-    /// `before` goes back in time.
+    /// `before` goes back in time. A message's own `cursor` opens its surroundings.
     #[graphql(complexity = "page_cost([first, last], child_complexity)")]
     async fn messages(
         &self,
@@ -190,7 +200,7 @@ impl ChatNode {
         let page = services.messages.page(&membership, &window).await?;
         Ok(MessageConnection::new(
             page.map(|message| MessageNode::with_changes(message, changes)),
-            MessageNode::cursor,
+            MessageNode::place,
         ))
     }
 
@@ -277,6 +287,12 @@ pub struct MemberObject(pub Member);
 /// A user's membership of a chat.
 #[Object(name = "Member")]
 impl MemberObject {
+    /// The membership's own id: the same whenever the user is a member of this chat, and no other
+    /// object's. For caches; `node` does not know it.
+    async fn id(&self) -> ID {
+        compound_id("member", &[&self.0.chat_id, &self.0.user_id])
+    }
+
     /// The user.
     async fn user(&self, ctx: &Context<'_>) -> Result<UserNode> {
         load_user(ctx, self.0.user_id).await
@@ -324,6 +340,12 @@ pub struct ReadReceiptObject(pub ReadReceipt);
 /// How far a member has read: the absolute state, so that applying one twice is harmless.
 #[Object(name = "ReadReceipt")]
 impl ReadReceiptObject {
+    /// The receipt's own id: always the same for this user in this chat, and no other object's. For
+    /// caches; `node` does not know it.
+    async fn id(&self) -> ID {
+        compound_id("receipt", &[&self.0.chat_id, &self.0.user_id])
+    }
+
     /// The chat.
     async fn chat(&self, ctx: &Context<'_>) -> Result<ChatNode> {
         load_chat(ctx, self.0.chat_id).await

@@ -94,7 +94,7 @@ impl MessageMutation {
         let message = MessageNode::new(sent.message);
         Ok(Some(SendMessagePayload {
             edge: MessageEdge {
-                cursor: message.cursor(),
+                cursor: message.place(),
                 node: message.clone(),
             },
             message,

@@ -40,6 +40,7 @@ fn shared_fields(type_name: &str) -> Option<Fields> {
         "Message" => (
             &[
                 "id",
+                "cursor",
                 "seq",
                 "changeSeq",
                 "kind",
@@ -260,7 +261,7 @@ mod tests {
         let text = "subscription S($chatId: ID!, $after: String) {
             messageAdded(chatId: $chatId, after: $after) {
                 cursor node { __typename ...M } } }
-            fragment M on Message { id seq changeSeq text createdAt sender { id name }
+            fragment M on Message { id cursor seq changeSeq text createdAt sender { id name }
                 system { kind title role actor { id } subjects { name } } }";
         let one = look(text, serde_json::json!({ "chatId": "cht_1", "after": "x" })).unwrap();
         assert_eq!(

@@ -55,6 +55,11 @@ impl MessageNode {
         load_chat(ctx, self.message.chat_id).await
     }
 
+    /// The message's place in `Chat.messages`: give it as `after` or `before`.
+    async fn cursor(&self) -> String {
+        self.place()
+    }
+
     /// 1, 2, 3 … within the chat, without a hole.
     async fn seq(&self) -> i32 {
         int(self.message.seq)
@@ -175,7 +180,7 @@ impl MessageNode {
     }
 
     /// The message's place in its chat.
-    pub(crate) fn cursor(&self) -> String {
+    pub(crate) fn place(&self) -> String {
         MessageCursor {
             chat_id: self.message.chat_id,
             seq: self.message.seq,
@@ -238,7 +243,7 @@ impl MessageEdge {
     pub(crate) fn new(message: Message) -> Self {
         let node = MessageNode::new(message);
         Self {
-            cursor: node.cursor(),
+            cursor: node.place(),
             node,
         }
     }

@@ -220,12 +220,12 @@ pub async fn a_group_begins_with_its_members(stores: &Stores) {
 /// A creator has one group under an id of their own, however often and from wherever they ask.
 pub async fn a_group_is_made_once_for_an_id(stores: &Stores) {
     let [ada, bob] = stores.users().await;
-    let with_id = |creator: &User, id: &str| NewGroup {
+    let with_id = |creator: &User, other: &User, id: &str| NewGroup {
         client_chat_id: Some(ClientChatId::parse(id).unwrap()),
-        ..candidate(creator, &[&bob])
+        ..candidate(creator, &[other])
     };
     let made = at_once((0..8).map(|_| {
-        let (stores, group) = (stores.clone(), with_id(&ada, "one"));
+        let (stores, group) = (stores.clone(), with_id(&ada, &bob, "one"));
         async move { stores.groups.create_group(&group).await.unwrap() }
     }))
     .await;
@@ -240,10 +240,10 @@ pub async fn a_group_is_made_once_for_an_id(stores: &Stores) {
     }
     found.dedup();
     assert_eq!((found.len(), new), (1, 1));
-    let other = with_id(&ada, "two");
+    let other = with_id(&ada, &bob, "two");
     stores.groups.create_group(&other).await.unwrap();
     assert_eq!(stores.chat(other.chat_id).await.last_seq, 1);
-    let elses = with_id(&bob, "one");
+    let elses = with_id(&bob, &ada, "one");
     stores.groups.create_group(&elses).await.unwrap();
     assert_eq!(stores.chat(elses.chat_id).await.last_seq, 1);
     assert_eq!(stores.chats.chat_ids_of(ada.id).await.unwrap().len(), 3);

@@ -361,6 +361,7 @@ super::suite::rules! {
     a_message_is_kept_as_it_was_sent,
     a_message_moves_the_chats_end_and_activity,
     a_system_message_has_no_sender,
+    a_system_message_is_not_sent,
     a_strangers_message_leaves_nothing,
     a_message_to_no_chat_leaves_nothing,
     refused_sends_among_others_make_no_hole,

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use talksy_domain::auth::{Rotation, Session, TokenHash};
 use talksy_domain::clock::Timestamp;
+use talksy_domain::cursor::SessionCursor;
 use talksy_domain::id::{SessionId, UserId};
 
-use super::fixture::Stores;
+use super::fixture::{Stores, forward};
 use super::{at_once, ids, now, random};
 
 const DAY: Duration = Duration::from_hours(24);
@@ -41,6 +42,20 @@ async fn signed_in(stores: &Stores, now: Timestamp) -> (Session, TokenHash) {
 
 async fn kept(stores: &Stores, id: SessionId) -> Option<Session> {
     stores.sessions.session(id).await.unwrap()
+}
+
+/// The user's sessions, in a page that holds all.
+async fn listed(stores: &Stores, user: UserId, now: Timestamp) -> Vec<Session> {
+    let window = forward(None, 100);
+    let page = stores.sessions.sessions_of(user, now, &window);
+    page.await.unwrap().items
+}
+
+fn place(session: &Session) -> SessionCursor {
+    SessionCursor {
+        last_used_at: session.last_used_at,
+        session_id: session.id,
+    }
 }
 
 /// Presents a token an hour after the session was made.
@@ -117,19 +132,95 @@ pub async fn sessions_are_listed_until_they_expire(stores: &Stores) {
             .await
             .unwrap();
     }
-    let sessions = &stores.sessions;
     assert_eq!(
-        sessions.sessions_of(ada.id, end).await.unwrap(),
+        listed(stores, ada.id, end).await,
         [newest, middle, oldest],
         "one that ends at this instant is over"
     );
-    assert_eq!(sessions.sessions_of(ada.id, now).await.unwrap().len(), 4);
+    assert_eq!(listed(stores, ada.id, now).await.len(), 4);
     assert_eq!(kept(stores, expired.id).await, Some(expired));
-    assert_eq!(
-        sessions.sessions_of(ids().next(), now).await.unwrap(),
-        [],
-        "nobody's"
-    );
+    assert_eq!(listed(stores, ids().next(), now).await, [], "nobody's");
+}
+
+/// Pages follow each other without a gap, also among sessions that were last used at the same
+/// instant, and know whether the list goes on. A session that is used between two pages moves to
+/// the list's start and comes a second time on no page.
+pub async fn sessions_are_listed_in_pages(stores: &Stores) {
+    let now = now();
+    let [ada, bob] = stores.users().await;
+    let mut all = Vec::new();
+    for used in [10, 20, 20, 20, 30, 40] {
+        let session = Session {
+            last_used_at: now + Duration::from_secs(used),
+            ..new_session(ada.id, now)
+        };
+        let foreign = new_session(bob.id, now);
+        for session in [&session, &foreign] {
+            let created = stores.sessions.create_session(session, token());
+            created.await.unwrap();
+        }
+        all.push(session);
+    }
+    all.sort_by_key(|session| std::cmp::Reverse((session.last_used_at, session.id)));
+    let page = async |after: Option<&Session>, limit| {
+        let window = forward(after.map(place), limit);
+        let page = stores.sessions.sessions_of(ada.id, now, &window);
+        page.await.unwrap()
+    };
+    for limit in [1, 2, 3, 6, 7] {
+        let mut read = Vec::<Session>::new();
+        loop {
+            let next = page(read.last(), limit).await;
+            assert_eq!(next.has_previous, !read.is_empty());
+            let more = next.has_next;
+            read.extend(next.items);
+            assert_eq!(more, read.len() < all.len(), "{limit}");
+            if !more {
+                break;
+            }
+        }
+        assert_eq!(read, all, "{limit} a page");
+    }
+    let none = page(None, 0).await;
+    assert_eq!((none.items, none.has_next), (vec![], true));
+    assert_eq!(page(all.last(), 5).await.items, []);
+
+    let first = page(None, 2).await.items;
+    let moved = Session {
+        last_used_at: now + Duration::from_secs(50),
+        expires_at: now + DAY,
+        ..all.remove(4)
+    };
+    stores
+        .sessions
+        .delete_session(moved.id, ada.id)
+        .await
+        .unwrap();
+    stores
+        .sessions
+        .create_session(&moved, token())
+        .await
+        .unwrap();
+    assert_eq!(page(first.last(), 5).await.items, all[2..]);
+    assert_eq!(page(None, 1).await.items, [moved]);
+}
+
+/// Sessions are read by their ids, whosesoever and also where they have expired.
+pub async fn sessions_are_read_by_id(stores: &Stores) {
+    let now = now();
+    let (one, _) = signed_in(stores, now).await;
+    let (two, _) = signed_in(stores, now).await;
+    let (_other, _) = signed_in(stores, now).await;
+    let read = async |wanted: &[SessionId]| {
+        let mut found = stores.sessions.sessions(wanted).await.unwrap();
+        found.sort_by_key(|session| session.id);
+        found
+    };
+    let mut both = vec![one.clone(), two.clone()];
+    both.sort_by_key(|session| session.id);
+    assert_eq!(read(&[two.id, ids().next(), one.id, two.id]).await, both);
+    assert_eq!(read(&[]).await, []);
+    assert_eq!(read(&[ids().next()]).await, []);
 }
 
 /// The current token rotates: its replacement is current now, and the session lives on.
@@ -147,11 +238,8 @@ pub async fn the_current_token_rotates(stores: &Stores) {
             ..renewed
         };
     }
-    let listed = stores
-        .sessions
-        .sessions_of(session.user_id, session.last_used_at)
-        .await;
-    assert_eq!(listed.unwrap(), [session]);
+    let listed = listed(stores, session.user_id, session.last_used_at).await;
+    assert_eq!(listed, [session]);
 }
 
 /// Any token that was current once is known for ever as reused, and changes nothing.
@@ -254,8 +342,7 @@ pub async fn a_session_is_deleted_by_its_user(stores: &Stores) {
     assert!(delete(session.id, session.user_id).await);
     assert!(!delete(session.id, session.user_id).await);
     assert_eq!(kept(stores, session.id).await, None);
-    let listed = stores.sessions.sessions_of(session.user_id, now()).await;
-    assert_eq!(listed.unwrap(), []);
+    assert_eq!(listed(stores, session.user_id, now()).await, []);
     for gone in [first, second] {
         let answer = rotate(stores, &session, gone, token()).await;
         assert_eq!(answer, Rotation::Unknown);
@@ -282,6 +369,8 @@ super::suite::rules! {
     sessions_rules:
     a_session_is_kept_as_it_was_made,
     sessions_are_listed_until_they_expire,
+    sessions_are_listed_in_pages,
+    sessions_are_read_by_id,
     the_current_token_rotates,
     an_old_token_is_found_reused,
     a_foreign_token_is_unknown,

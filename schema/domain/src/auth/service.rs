@@ -10,6 +10,7 @@ use super::model::{RefreshToken, Session};
 use super::store::{Rotation, SessionStore};
 use super::tokens::{AccessTokens, TokenProblem};
 use crate::clock::{Clock, Entropy, Timestamp, uniform};
+use crate::cursor::SessionCursor;
 use crate::error::service_error;
 use crate::error::{ApiError, ErrorCode, Invalid, PortError};
 use crate::events::bus::Bus;
@@ -19,6 +20,7 @@ use crate::id::{IdGenerator, SessionId, UserId};
 use crate::keyed_hash::KeyedHash;
 use crate::limits::{Decision, RateLimiter, Rule};
 use crate::mail::{EmailAddress, MAIL_JOB_VERSION, MailContent, MailJob, MailQueue};
+use crate::page::{Page, Window};
 use crate::users::model::{DisplayName, User};
 use crate::users::store::UserStore;
 use crate::viewer::{ClientInfo, Viewer};
@@ -357,11 +359,31 @@ impl AuthService {
     }
 
     /// The viewer's live sessions, last used first.
-    pub async fn sessions(&self, viewer: &Viewer) -> Result<Vec<Session>, AuthError> {
-        Ok(self
-            .sessions
-            .sessions_of(viewer.user_id, self.clock.now())
-            .await?)
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn sessions(
+        &self,
+        viewer: &Viewer,
+        window: &Window<SessionCursor>,
+    ) -> Result<Page<Session>, PortError> {
+        let now = self.clock.now();
+        self.sessions.sessions_of(viewer.user_id, now, window).await
+    }
+
+    /// Those of these sessions that are live and the viewer's own.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn visible(
+        &self,
+        viewer: &Viewer,
+        sessions: &[SessionId],
+    ) -> Result<Vec<Session>, PortError> {
+        let now = self.clock.now();
+        let mut found = self.sessions.sessions(sessions).await?;
+        found.retain(|session| session.user_id == viewer.user_id && session.expires_at > now);
+        Ok(found)
     }
 
     async fn end_session(&self, user: UserId, session: SessionId) -> Result<bool, PortError> {

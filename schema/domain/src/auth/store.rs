@@ -2,8 +2,10 @@
 
 use super::model::{Session, TokenHash};
 use crate::clock::Timestamp;
+use crate::cursor::SessionCursor;
 use crate::error::PortError;
 use crate::id::{SessionId, UserId};
+use crate::page::{Page, Window};
 use crate::port::port;
 
 /// What came of presenting a refresh token.
@@ -28,8 +30,17 @@ port! {
         /// A session, also an expired one; `None` once it was deleted.
         async fn session(&self, id: SessionId) -> Result<Option<Session>, PortError>;
 
-        /// The user's sessions that expire after `now`, last used first.
-        async fn sessions_of(&self, user: UserId, now: Timestamp) -> Result<Vec<Session>, PortError>;
+        /// Those of these sessions that there are, also expired ones, in any order.
+        async fn sessions(&self, ids: &[SessionId]) -> Result<Vec<Session>, PortError>;
+
+        /// The user's sessions that expire after `now`, last used first, ties by id from the greatest
+        /// down. The window is a forward one.
+        async fn sessions_of(
+            &self,
+            user: UserId,
+            now: Timestamp,
+            window: &Window<SessionCursor>,
+        ) -> Result<Page<Session>, PortError>;
 
         /// Replaces the session's refresh token if `presented` is the current one, and sets
         /// `last_used_at` to `now` and `expires_at`. Of concurrent calls with one token, one rotates

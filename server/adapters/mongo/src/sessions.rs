@@ -5,13 +5,15 @@ use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, Document, doc};
 use talksy_domain::auth::{Rotation, Session, SessionStore, TokenHash};
 use talksy_domain::clock::Timestamp;
+use talksy_domain::cursor::SessionCursor;
 use talksy_domain::error::PortError;
 use talksy_domain::id::{self, SessionId, UserId};
+use talksy_domain::page::{Page, Window};
 
 use super::MongoStore;
 use super::call::Call;
 use super::commands::{Inserted, Shape};
-use super::documents::{SESSIONS, SessionDocument, date, key};
+use super::documents::{SESSIONS, SessionDocument, date, key, keys, overread};
 use super::fault::Fault;
 
 /// How many replaced tokens of a session are remembered. With tokens that live for a quarter of
@@ -60,8 +62,18 @@ impl SessionStore for MongoStore {
     }
 
     /// 1 command.
-    async fn sessions_of(&self, user: UserId, now: Timestamp) -> Result<Vec<Session>, PortError> {
-        Ok(of_user(&self.call(), user, now).await?)
+    async fn sessions(&self, ids: &[SessionId]) -> Result<Vec<Session>, PortError> {
+        Ok(many(&self.call(), ids).await?)
+    }
+
+    /// 1 command.
+    async fn sessions_of(
+        &self,
+        user: UserId,
+        now: Timestamp,
+        window: &Window<SessionCursor>,
+    ) -> Result<Page<Session>, PortError> {
+        Ok(of_user(&self.call(), user, now, window).await?)
     }
 
     /// 2 commands.
@@ -109,14 +121,40 @@ async fn one(call: &Call, id: SessionId) -> Result<Option<Session>, Fault> {
     Ok(found.map(|(session, _)| session))
 }
 
-async fn of_user(call: &Call, user: UserId, now: Timestamp) -> Result<Vec<Session>, Fault> {
-    let filter = doc! { "userId": key(id::bytes(user)), "expiresAt": { "$gt": date(now) } };
+async fn many(call: &Call, ids: &[SessionId]) -> Result<Vec<Session>, Fault> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let filter = doc! { "_id": { "$in": keys(ids, id::bytes) } };
+    let found = call.find::<SessionDocument>(filter, fields()).await?;
+    Ok(found.into_iter().map(|(session, _)| session).collect())
+}
+
+async fn of_user(
+    call: &Call,
+    user: UserId,
+    now: Timestamp,
+    window: &Window<SessionCursor>,
+) -> Result<Page<Session>, Fault> {
+    let mut filter = doc! { "userId": key(id::bytes(user)), "expiresAt": { "$gt": date(now) } };
+    if let Some(after) = &window.after {
+        let last_used_at = date(after.last_used_at);
+        let behind = [
+            doc! { "lastUsedAt": { "$lt": last_used_at } },
+            doc! {
+                "lastUsedAt": last_used_at,
+                "_id": { "$lt": key(id::bytes(after.session_id)) },
+            },
+        ];
+        filter.insert("$or", behind.to_vec());
+    }
     let shape = Shape {
         sort: Some(doc! { "lastUsedAt": -1, "_id": -1 }),
         ..fields()
     };
-    let found = call.find::<SessionDocument>(filter, shape).await?;
-    Ok(found.into_iter().map(|(session, _)| session).collect())
+    let found = call.find_first::<SessionDocument>(filter, shape, overread(window));
+    let found = found.await?.into_iter().map(|(session, _)| session);
+    Ok(Page::from_overread(found.collect(), window))
 }
 
 /// Compares and sets in one update, of which one of many callers' can match.

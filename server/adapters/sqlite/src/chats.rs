@@ -12,10 +12,10 @@ use talksy_domain::seq::Seq;
 
 use super::SqliteStore;
 use super::fault::Fault;
-use super::rows::{self, Key, all, change, chat_columns, filled, member_columns, one, statements};
+use super::rows::{
+    self, Key, LAST_KEY, all, change, chat_columns, filled, member_columns, one, statements,
+};
 
-/// Sorts behind every id.
-const LAST_KEY: [u8; 17] = [0xFF; 17];
 /// Sorts ahead of every id.
 const FIRST_KEY: [u8; 0] = [];
 

@@ -22,6 +22,9 @@ use super::fault::{Fault, Why};
 /// An id's bytes.
 pub(super) type Key = [u8; 16];
 
+/// Sorts behind every id.
+pub(super) const LAST_KEY: [u8; 17] = [0xFF; 17];
+
 /// Names statements, and lists them so that a test can examine each one's query plan.
 macro_rules! statements {
     ($($(#[$doc:meta])* $name:ident = $sql:expr;)*) => {

@@ -4,12 +4,14 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 use talksy_domain::auth::{Rotation, Session, SessionStore, TokenHash};
 use talksy_domain::clock::Timestamp;
+use talksy_domain::cursor::SessionCursor;
 use talksy_domain::error::PortError;
 use talksy_domain::id::{self, SessionId, UserId};
+use talksy_domain::page::{Page, Window};
 
 use super::SqliteStore;
 use super::fault::Fault;
-use super::rows::{self, Key, all, change, one, session_columns, statements};
+use super::rows::{self, Key, LAST_KEY, all, change, filled, one, session_columns, statements};
 
 /// How many sessions one write of the purge deletes at most, so that sends wait for it briefly.
 const PURGE_STEP: usize = 500;
@@ -18,8 +20,11 @@ statements! {
     INSERT_SESSION = concat!("INSERT INTO sessions (", session_columns!(), ", token_hash)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)");
     SESSION = concat!("SELECT ", session_columns!(), " FROM sessions WHERE id = ?1");
+    SESSIONS = concat!("SELECT ", session_columns!(), " FROM rarray(?1) AS wanted
+        CROSS JOIN sessions ON id = wanted.value");
     SESSIONS_OF = concat!("SELECT ", session_columns!(), " FROM sessions
-        WHERE user_id = ?1 AND expires_at > ?2 ORDER BY last_used_at DESC, id DESC");
+        WHERE user_id = ?1 AND expires_at > ?2 AND (last_used_at, id) < (?3, ?4)
+        ORDER BY last_used_at DESC, id DESC LIMIT ?5");
     /// The session, whether the hash is its current one, and whether it was once.
     SESSION_AND_TOKEN = concat!("SELECT ", session_columns!(), ", token_hash = ?2,
         EXISTS (SELECT 1 FROM retired_tokens AS r
@@ -81,10 +86,33 @@ impl SessionStore for SqliteStore {
             .await
     }
 
-    async fn sessions_of(&self, user: UserId, now: Timestamp) -> Result<Vec<Session>, PortError> {
-        let values = (id::bytes(user), now.as_millis());
-        self.read(move |conn| all(conn, SESSIONS_OF, values, rows::session))
+    async fn sessions(&self, ids: &[SessionId]) -> Result<Vec<Session>, PortError> {
+        let keys = rows::keys(ids, id::bytes);
+        self.read(move |conn| all(conn, SESSIONS, [rows::list(&keys)], rows::session))
             .await
+    }
+
+    async fn sessions_of(
+        &self,
+        user: UserId,
+        now: Timestamp,
+        window: &Window<SessionCursor>,
+    ) -> Result<Page<Session>, PortError> {
+        let (last_used_at, key) = match &window.after {
+            Some(after) => (
+                after.last_used_at.as_millis(),
+                id::bytes(after.session_id).to_vec(),
+            ),
+            None => (i64::MAX, LAST_KEY.to_vec()),
+        };
+        let (user, wanted) = (id::bytes(user), rows::overread(window));
+        let sessions = self
+            .read(move |conn| {
+                let values = |limit| (user, now.as_millis(), last_used_at, &key, limit);
+                filled(conn, SESSIONS_OF, wanted, values, rows::session)
+            })
+            .await?;
+        Ok(Page::from_overread(sessions, window))
     }
 
     async fn rotate_session(
