@@ -20,7 +20,7 @@ use super::documents::{
     overread,
 };
 use super::fault::Fault;
-use super::{MongoStore, heads, members, names, pair, unread};
+use super::{MongoStore, heads, left_chats, members, names, pair, unread};
 
 #[async_trait]
 impl ChatStore for MongoStore {
@@ -71,6 +71,11 @@ impl ChatStore for MongoStore {
     /// 1 command.
     async fn chat_ids_of(&self, user: UserId) -> Result<Vec<ChatId>, PortError> {
         Ok(members::chat_ids(&self.call(), user).await?)
+    }
+
+    /// 1 command.
+    async fn left_chats_of(&self, user: UserId) -> Result<Vec<(ChatId, Seq)>, PortError> {
+        Ok(left_chats::of(&self.call(), user).await?)
     }
 
     /// 1 command.

@@ -49,6 +49,7 @@ mod documents;
 mod fault;
 mod heads;
 mod indexes;
+mod left_chats;
 mod members;
 mod messages;
 mod migrations;
