@@ -63,7 +63,7 @@ pub fn schema(services: Services) -> TalksySchema {
         .finish()
 }
 
-/// The schema's SDL, as it is published.
+/// The schema's SDL, as it is published: it says all that introspection says.
 pub fn sdl() -> String {
     let options = async_graphql::SDLExportOptions::new()
         .include_specified_by()
@@ -71,8 +71,8 @@ pub fn sdl() -> String {
     with_directives(builder().finish().sdl_with_options(options))
 }
 
-/// The directives of the language, as introspection shows them. async-graphql leaves out some, and
-/// the descriptions of their arguments.
+/// The directives of the language and the schema's description, as introspection shows them.
+/// async-graphql leaves out some, and the descriptions of arguments.
 const DIRECTIVES: &str = r#""Marks an element of a GraphQL schema as no longer supported."
 directive @deprecated(
 	"A reason for why it is deprecated, formatted using Markdown syntax"
@@ -95,6 +95,7 @@ directive @specifiedBy(
 	"URL that specifies the behavior of this scalar."
 	url: String!
 ) on SCALAR
+"A GraphQL Schema defines the capabilities of a GraphQL server. It exposes all available types and directives on the server, as well as the entry points for query, mutation, and subscription operations."
 "#;
 
 /// Puts the whole directives in the place of the library's, which stand between the types and the

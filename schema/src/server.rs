@@ -8,12 +8,15 @@ use crate::error::ErrorCodeEnum;
 
 /// What there is beyond what every server has. Names are never changed or given another meaning;
 /// `docs/CLIENTS.md` says what each stands for.
-const FEATURES: [&str; 9] = [
+const FEATURES: [&str; 12] = [
     "batching",
+    "changes",
     "directChats",
     "graphqlSse",
     "graphqlTransportWs",
     "graphqlWs",
+    "groups",
+    "muteChat",
     "presence",
     "readReceipts",
     "resume",

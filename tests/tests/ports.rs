@@ -60,6 +60,7 @@ const PORTS: [(&str, &str); 9] = [
     ("sessions", "SessionStore"),
     ("chats", "ChatStore"),
     ("messages", "MessageStore"),
+    ("groups", "GroupStore"),
     ("codes", "CodeStore"),
     ("limits", "RateLimiter"),
     ("presence", "PresenceStore"),

@@ -8,8 +8,8 @@
 //! What may know what, from the bottom up; a test holds every import to it:
 //!
 //! 1. words that all share: [`id`], [`seq`], [`clock`], [`backoff`], [`text`], [`page`],
-//!    [`cursor`], [`error`], [`damage`], [`limits`], [`viewer`], [`metrics`]; [`port`], by which
-//!    ports are declared
+//!    [`cursor`], [`error`], [`damage`], [`limits`], [`viewer`], [`turns`], [`metrics`];
+//!    [`port`], by which ports are declared
 //! 2. models, and the ports that keep them
 //! 3. [`events`]: what is told to all instances, and how it is published; [`access`]: the one
 //!    door, which gives proofs of who may do what
@@ -40,5 +40,6 @@ pub mod presence;
 pub mod seq;
 pub mod services;
 pub mod text;
+pub mod turns;
 pub mod users;
 pub mod viewer;

@@ -56,8 +56,13 @@ impl MessageNode {
     }
 
     /// The message's place in `Chat.messages`: give it as `after` or `before`.
-    pub(crate) async fn cursor(&self) -> String {
-        self.place()
+    async fn cursor(&self) -> String {
+        MessageCursor {
+            chat_id: self.message.chat_id,
+            seq: self.message.seq,
+            change_seq: None,
+        }
+        .encode()
     }
 
     /// 1, 2, 3 … within the chat, without a hole.
@@ -179,7 +184,7 @@ impl MessageNode {
         }
     }
 
-    /// The message's place in its chat.
+    /// The message's place in its chat, and that of the page among the changes.
     pub(crate) fn place(&self) -> String {
         MessageCursor {
             chat_id: self.message.chat_id,

@@ -92,8 +92,8 @@ impl Adapters {
     pub async fn open(config: &Config, environment: &Environment) -> Result<Self, StartError> {
         let (clock, entropy) = (&environment.clock, &environment.entropy);
         let mut backends: Vec<Arc<dyn Backend>> = Vec::new();
-        let stores = stores(config, &mut backends)?;
         let (shared, redis) = shared(config, environment, &mut backends)?;
+        let stores = stores(config, redis.as_ref(), &mut backends)?;
         let keys = KeyOptions::from(&config.auth);
         let keys = Keys::open(&config.keys_path(), keys, Arc::clone(clock), &**entropy)?;
         let keys = Arc::new(keys);
@@ -147,7 +147,11 @@ struct Stores {
     store: Arc<dyn Store>,
 }
 
-fn stores(config: &Config, backends: &mut Vec<Arc<dyn Backend>>) -> Result<Stores, StartError> {
+fn stores(
+    config: &Config,
+    redis: Option<&RedisAdapters>,
+    backends: &mut Vec<Arc<dyn Backend>>,
+) -> Result<Stores, StartError> {
     match config.store_location()? {
         StoreLocation::Sqlite(path) => {
             let readers = NonZeroUsize::new(config.store.readers).unwrap_or(NonZeroUsize::MIN);
@@ -158,7 +162,8 @@ fn stores(config: &Config, backends: &mut Vec<Arc<dyn Backend>>) -> Result<Store
             ))
         }
         StoreLocation::Mongo(url) => {
-            let store = MongoStore::open(&url, &MongoOptions::default())?;
+            let turns = redis.map(RedisAdapters::turns);
+            let store = MongoStore::open_with(&url, &MongoOptions::default(), turns)?;
             Ok(behind_its_ports(store, backends))
         }
     }

@@ -9,8 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use async_graphql::parser::parse_schema;
-use async_graphql::parser::types::{Selection, TypeKind, TypeSystemDefinition};
+use async_graphql::parser::types::{Selection, TypeKind};
 use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::stream::BoxStream;
@@ -23,6 +22,7 @@ use super::guard::OperationType;
 use super::operation::Operation;
 use super::request_id::RequestId;
 use super::response::{Answer, Payload};
+use super::types_of;
 use crate::metrics::{
     DELIVERIES, Held, MAX_NAMES, OPERATION_DURATION, OPERATIONS, SUBSCRIPTIONS_OPEN,
 };
@@ -76,20 +76,12 @@ impl Names {
 
 /// The fields of the type `Subscription`.
 fn subscription_fields(sdl: &str) -> HashSet<Arc<str>> {
-    let definitions = parse_schema(sdl).map_or_else(|_| Vec::new(), |sdl| sdl.definitions);
-    let fields = definitions
-        .into_iter()
-        .find_map(|definition| match definition {
-            TypeSystemDefinition::Type(definition)
-                if definition.node.name.node == "Subscription" =>
-            {
-                match definition.node.kind {
-                    TypeKind::Object(object) => Some(object.fields),
-                    _ => None,
-                }
-            }
-            _ => None,
-        });
+    let mut types = types_of(sdl).into_iter();
+    let subscription = types.find(|one| one.name.node == "Subscription");
+    let fields = subscription.and_then(|one| match one.kind {
+        TypeKind::Object(object) => Some(object.fields),
+        _ => None,
+    });
     let fields = fields.unwrap_or_default().into_iter();
     fields
         .map(|field| field.node.name.node.as_str().into())

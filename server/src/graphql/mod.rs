@@ -22,9 +22,41 @@ pub use operation::{Operation, Params, Prepared, prepare};
 pub use request_id::RequestId;
 pub use response::{Answer, Encoded, Payload};
 
+use async_graphql::parser::parse_schema;
+use async_graphql::parser::types::{TypeDefinition, TypeSystemDefinition};
+
+/// The types of a schema, given as SDL; of text that is none, no types. async-graphql's parser knows
+/// no description of a schema, so that the schema's own definition, which stands last, is left out.
+fn types_of(sdl: &str) -> Vec<TypeDefinition> {
+    let types = match sdl.rsplit_once("\nschema {") {
+        Some((types, _)) => match types.rsplit_once('\n') {
+            Some((types, described)) if described.starts_with('"') => types,
+            _ => types,
+        },
+        None => sdl,
+    };
+    let definitions = parse_schema(types).map_or_else(|_| Vec::new(), |sdl| sdl.definitions);
+    let types = definitions.into_iter().filter_map(|one| match one {
+        TypeSystemDefinition::Type(definition) => Some(definition.node),
+        _ => None,
+    });
+    types.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+
+    #[test]
+    fn the_types_of_the_schema_can_be_read() {
+        let types = super::types_of(&talksy_schema::schema::sdl());
+        let names: Vec<_> = types.iter().map(|one| one.name.node.as_str()).collect();
+        assert!(
+            names.contains(&"Query") && names.contains(&"UserEdge"),
+            "{names:?}"
+        );
+        assert_eq!(super::types_of("no schema").len(), 0);
+    }
 
     /// The text of every source below a folder of this crate, with its path.
     fn sources(folder: &str) -> Vec<(String, String)> {

@@ -9,9 +9,11 @@ use std::collections::HashMap;
 
 use async_graphql::parser::types::{
     BaseType, ExecutableDocument, FieldDefinition, OperationDefinition, OperationType, Selection,
-    SelectionSet, Type, TypeKind, TypeSystemDefinition,
+    SelectionSet, Type, TypeKind,
 };
 use async_graphql::{Name, PathSegment, Positioned, Response, Value};
+
+use super::types_of;
 
 /// The types of all fields, by the schema.
 #[derive(Debug)]
@@ -25,16 +27,10 @@ type Scope<'a> = (&'a str, &'a SelectionSet);
 impl NullRules {
     /// The rules of a schema, given as SDL. Of text that is none, a schema without types.
     pub fn new(sdl: &str) -> Self {
-        let document = async_graphql::parser::parse_schema(sdl);
-        let definitions = document.map(|document| document.definitions);
-        let types = definitions
-            .unwrap_or_default()
+        let types = types_of(sdl)
             .into_iter()
             .filter_map(|definition| {
-                let TypeSystemDefinition::Type(definition) = definition else {
-                    return None;
-                };
-                let fields = match definition.node.kind {
+                let fields = match definition.kind {
                     TypeKind::Object(object) => object.fields,
                     TypeKind::Interface(interface) => interface.fields,
                     _ => return None,
@@ -42,7 +38,7 @@ impl NullRules {
                 let field =
                     |field: Positioned<FieldDefinition>| (field.node.name.node, field.node.ty.node);
                 let fields = fields.into_iter().map(field).collect();
-                Some((definition.node.name.node, fields))
+                Some((definition.name.node, fields))
             })
             .collect();
         Self { types }

@@ -19,5 +19,8 @@ mod feed;
 mod positions;
 mod property;
 mod replica;
+#[path = "../live_stream/script.rs"]
+#[expect(dead_code, reason = "shared with the tests of the other feeds")]
+mod script;
 mod socket;
 mod world;

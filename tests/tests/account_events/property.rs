@@ -25,21 +25,52 @@ use super::world::{Backend, World, quick};
 /// What happens next. Numbers choose among what there is.
 #[derive(Clone, Debug)]
 enum Step {
-    Send { chat: usize, by: usize },
-    Edit { chat: usize, nth: usize },
-    Delete { chat: usize, nth: usize },
-    Add { chat: usize, all: bool },
-    Remove { chat: usize },
-    Leave { chat: usize },
-    Rename { chat: usize },
-    SetRole { chat: usize, admin: bool },
-    MarkRead { chat: usize, by_ben: bool },
-    Mute { chat: usize, muted: bool },
+    Send {
+        chat: usize,
+        by: usize,
+    },
+    Edit {
+        chat: usize,
+        nth: usize,
+    },
+    Delete {
+        chat: usize,
+        nth: usize,
+    },
+    Add {
+        chat: usize,
+        all: bool,
+    },
+    Remove {
+        chat: usize,
+    },
+    Leave {
+        chat: usize,
+    },
+    Rename {
+        chat: usize,
+    },
+    SetRole {
+        chat: usize,
+        admin: bool,
+    },
+    MarkRead {
+        chat: usize,
+        by_ben: bool,
+    },
+    Mute {
+        chat: usize,
+        muted: bool,
+    },
     StartChat,
     /// The client takes so many of the events that wait.
     Take(usize),
     /// The connection breaks; the client comes back to another instance, or to this one.
-    Reconnect { with_since: bool, detail: Option<u8>, other: bool },
+    Reconnect {
+        with_since: bool,
+        detail: Option<u8>,
+        other: bool,
+    },
     /// Nothing is written until the client has all.
     Settle,
 }
@@ -75,14 +106,15 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn case() -> impl Strategy<Value = Case> {
     let percent = || prop_oneof![1 => Just(0), 3 => 0..=70_u8];
-    let faults = (percent(), percent(), percent(), 0..=15_u8).prop_map(
-        |(lose, double, hold, interrupt)| Faults {
-            lose,
-            double,
-            hold,
-            interrupt,
-        },
-    );
+    let faults =
+        (percent(), percent(), percent(), 0..=15_u8).prop_map(|(lose, double, hold, interrupt)| {
+            Faults {
+                lose,
+                double,
+                hold,
+                interrupt,
+            }
+        });
     let mailbox = prop_oneof![2 => 1..=4_usize, 1 => Just(256)];
     (faults, any::<u64>(), mailbox, vec(step(), 5..70)).prop_map(
         |(faults, seed, mailbox, steps)| Case {
@@ -120,9 +152,7 @@ impl Run {
         ];
         let instances = [world.services.clone(), other];
         let mut replica = Replica::default();
-        let mut stream = replica
-            .connect(&instances[0], &world.ben, true, None)
-            .await;
+        let mut stream = replica.connect(&instances[0], &world.ben, true, None).await;
         replica.catch_up(&world, &world.ben, &mut stream).await;
         replica.fetch_all(&world, &world.ben).await;
         Self {
@@ -152,7 +182,9 @@ impl Run {
         let message = own.get(own.len().checked_sub(1 + nth % own.len().max(1))?)?;
         let sender = message.sender_id?;
         let viewers = [self.world.ann, self.world.cleo, self.world.ben];
-        let sender = viewers.into_iter().find(|viewer| viewer.user_id == sender)?;
+        let sender = viewers
+            .into_iter()
+            .find(|viewer| viewer.user_id == sender)?;
         Some((message.clone(), sender))
     }
 
@@ -165,7 +197,10 @@ impl Run {
         match *step {
             Step::Send { chat, by } => {
                 let by = self.viewer(by);
-                let _ = services.messages.send(&by, self.chats[chat], text, None).await;
+                let _ = services
+                    .messages
+                    .send(&by, self.chats[chat], text, None)
+                    .await;
             }
             Step::Edit { chat, nth } => {
                 if let Some((message, by)) = self.message(self.chats[chat], nth).await {
@@ -178,12 +213,22 @@ impl Run {
                 }
             }
             Step::Add { chat, all } => {
-                let history = if all { HistoryFrom::All } else { HistoryFrom::Join };
+                let history = if all {
+                    HistoryFrom::All
+                } else {
+                    HistoryFrom::Join
+                };
                 let users = vec![ben.user_id];
-                let _ = services.groups.add(&ann, self.chats[chat], users, history).await;
+                let _ = services
+                    .groups
+                    .add(&ann, self.chats[chat], users, history)
+                    .await;
             }
             Step::Remove { chat } => {
-                let _ = services.groups.remove(&ann, self.chats[chat], ben.user_id).await;
+                let _ = services
+                    .groups
+                    .remove(&ann, self.chats[chat], ben.user_id)
+                    .await;
             }
             Step::Leave { chat } => {
                 let _ = services.groups.leave(&ben, self.chats[chat]).await;
@@ -193,9 +238,16 @@ impl Run {
                 let _ = services.groups.rename(&ann, self.chats[chat], title).await;
             }
             Step::SetRole { chat, admin } => {
-                let role = if admin { MemberRole::Admin } else { MemberRole::Member };
+                let role = if admin {
+                    MemberRole::Admin
+                } else {
+                    MemberRole::Member
+                };
                 let chat = self.chats[chat];
-                let _ = services.groups.set_role(&ann, chat, ben.user_id, role).await;
+                let _ = services
+                    .groups
+                    .set_role(&ann, chat, ben.user_id, role)
+                    .await;
             }
             Step::MarkRead { chat, by_ben } => {
                 let by = if by_ben { ben } else { ann };
@@ -226,7 +278,9 @@ impl Run {
             let Some(event) = self.stream.waiting() else {
                 return;
             };
-            self.replica.apply(&self.world, &self.world.ben, event).await;
+            self.replica
+                .apply(&self.world, &self.world.ben, event)
+                .await;
         }
     }
 
@@ -259,7 +313,11 @@ impl Run {
         let wanted = self.replica.wanted(&self.world, &ben).await;
         let until = Instant::now() + DEADLINE;
         while self.replica.chats != wanted {
-            assert!(Instant::now() < until, "{:?}\n\n{wanted:?}", self.replica.chats);
+            assert!(
+                Instant::now() < until,
+                "{:?}\n\n{wanted:?}",
+                self.replica.chats
+            );
             let next = tokio::time::timeout(Duration::from_secs(5), self.stream.next());
             if let Ok(event) = next.await {
                 self.replica.apply(&self.world, &ben, event).await;

@@ -90,7 +90,7 @@ impl Stream {
 
     pub async fn next(&mut self) -> AccountEvent {
         let event = soon("the account's next event", self.events.recv()).await;
-        event.expect("the feed goes on")
+        event.unwrap()
     }
 
     pub fn waiting(&mut self) -> Option<AccountEvent> {
@@ -112,11 +112,10 @@ impl Replica {
         let after = self.checkpoint.as_ref();
         let parse = |text: &String| AccountPosition::parse(viewer.user_id, text, &since);
         let after = after.map(parse).transpose().unwrap();
-        let is_detailed =
-            |chat: &ChatId| detail.as_ref().is_none_or(|chats| chats.contains(chat));
+        let is_detailed = |chat: &ChatId| detail.as_ref().is_none_or(|chats| chats.contains(chat));
         for (chat, kept) in &mut self.chats {
             if !is_detailed(chat) {
-                // It is not kept up any more.
+                // It is not kept up any more. Its ends are told when they change.
                 kept.messages = None;
             }
         }
@@ -126,7 +125,9 @@ impl Replica {
     }
 
     fn is_detailed(&self, chat: ChatId) -> bool {
-        self.detail.as_ref().is_none_or(|chats| chats.contains(&chat))
+        self.detail
+            .as_ref()
+            .is_none_or(|chats| chats.contains(&chat))
     }
 
     /// Everything anew, as after the first checkpoint of a stream without a position.
@@ -242,7 +243,8 @@ impl Replica {
         let kept = self.chats.entry(chat).or_default();
         let messages = kept.messages.get_or_insert_default();
         let known = messages.get(&message.seq);
-        let known = known.expect("a change comes behind its message");
+        // It comes behind its message.
+        let known = known.unwrap();
         if known.change_seq < message.change_seq {
             messages.insert(message.seq, message);
         }
@@ -267,6 +269,12 @@ impl Replica {
                         .map(|message| (message.seq, message))
                         .collect(),
                 );
+            }
+            let known = self.chats.get(&chat).and_then(|known| known.shown.as_ref());
+            if let (Some(known), Some(shown)) = (known, &mut kept.shown)
+                && known.ends.is_none()
+            {
+                shown.ends = None;
             }
             wanted.insert(chat, kept);
         }

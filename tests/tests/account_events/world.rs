@@ -128,7 +128,11 @@ impl World {
         let members = members.iter().map(|viewer| viewer.user_id);
         let members = members.chain([self.cleo.user_id]).collect();
         let groups = &self.services.groups;
-        groups.create(&self.ann, title, members, None).await.unwrap().id
+        groups
+            .create(&self.ann, title, members, None)
+            .await
+            .unwrap()
+            .id
     }
 
     pub async fn add(&self, chat: ChatId, who: &Viewer, history: HistoryFrom) {
@@ -241,4 +245,3 @@ async fn person(backend: &Backend, name: &str) -> Viewer {
         expires_at: session.expires_at,
     }
 }
-

@@ -1,11 +1,15 @@
 //! Several instances at once, and senders who go away.
 
-use talksy_domain::chats::ChatStore as _;
+use talksy_domain::chats::{ChatStore as _, ChatTitle};
+use talksy_domain::groups::GroupAction;
 use talksy_domain::id::{self, ChatId};
 use talksy_domain::messages::MessageStore as _;
 use talksy_tests::servers::mongo::Mongo;
 
-use super::{Fixture, NOW, all_messages, candidate, done, draft, forward, user, with_own_id};
+use super::{
+    Fixture, NOW, all_messages, ask, candidate, done, draft, forward, group, ids, made, user,
+    with_own_id,
+};
 
 /// Two instances, each with 16 who send 200 messages to one chat: no hole, no double, nobody is
 /// turned away, and everybody's own are in order.
@@ -147,6 +151,47 @@ async fn a_send_costs_four_commands() {
         fixture.send().await;
     }
     assert_eq!(fixture.store.commands() - before, 80 * 4 + 80 / 8);
+}
+
+/// A send that another instance was faster than costs the newest number and an insert more: the
+/// server's wording tells which index refused it, so nothing else is looked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_race_costs_two_commands() {
+    let mongo = Mongo::shared().await;
+    let fixture = Fixture::new(mongo).await;
+    let other = mongo.store_on(&fixture.database).await;
+    fixture.send().await;
+    done(other.append(&fixture.draft()).await.unwrap());
+    let before = fixture.store.commands();
+    assert_eq!(fixture.send().await.seq, 3);
+    assert_eq!(fixture.store.commands() - before, 4 + 2);
+}
+
+/// A send into a group costs as many, whatever its size; the sender's own id for it one more. Behind
+/// a change that another instance has made, the first one looks at its sender again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_send_into_a_group_costs_the_same_commands() {
+    let mongo = Mongo::shared().await;
+    let fixture = Fixture::new(mongo).await;
+    let (store, [ada, bob]) = (&fixture.store, fixture.users);
+    let other = mongo.store_on(&fixture.database).await;
+    let users: Vec<_> = (0..60).map(|_| ids().next()).collect();
+    for members in [&[bob][..], &users[..]] {
+        let chat = group(store, ada, members).await;
+        let cost = async |draft: talksy_domain::messages::Message| {
+            let before = store.commands();
+            done(store.append(&draft).await.unwrap());
+            store.commands() - before
+        };
+        cost(draft(chat, ada)).await;
+        assert_eq!(cost(draft(chat, ada)).await, 4);
+        assert_eq!(cost(with_own_id(draft(chat, ada), "mine")).await, 5);
+
+        let title = ChatTitle::parse("Other engines").unwrap();
+        made(ask(&other, chat, ada, GroupAction::Rename(title)).await);
+        assert!(cost(draft(chat, ada)).await > 5);
+        assert_eq!(cost(draft(chat, ada)).await, 4);
+    }
 }
 
 /// A mark that many move to one place at the same time has moved once.

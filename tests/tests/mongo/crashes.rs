@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mongodb::bson::{DateTime, Document, doc};
 use talksy_domain::access::Denied;
-use talksy_domain::chats::ChatStore as _;
+use talksy_domain::chats::{ChatStore as _, MemberFilter};
 use talksy_domain::id;
 use talksy_domain::messages::MessageStore as _;
 use talksy_tests::eventually;
@@ -100,7 +100,10 @@ async fn a_chat_that_was_half_made_is_finished_by_who_opens_it() {
 
         let (opened, made) = store.open_direct(&candidate(), [bob, ada]).await.unwrap();
         assert_eq!((opened.id, made), (chat, false));
-        let all = store.members(chat, None, &forward(None, 10)).await.unwrap();
+        let all = store
+            .members(chat, &MemberFilter::default(), &forward(None, 10))
+            .await
+            .unwrap();
         assert_eq!(all.items.len(), 2);
         for user in [ada, bob] {
             let page = store

@@ -1,7 +1,7 @@
 //! Documents that do not parse.
 
 use mongodb::bson::{Document, doc};
-use talksy_domain::chats::{ChatStore as _, MemberRole};
+use talksy_domain::chats::{ChatStore as _, MemberFilter, MemberRole};
 use talksy_domain::clock::Timestamp;
 use talksy_domain::cursor::UserCursor;
 use talksy_domain::id;
@@ -97,6 +97,8 @@ async fn a_corrupt_document_harms_itself_alone() {
     damage("members", filter, doc! { "role": 7 }).await;
     let found = store.memberships(eve, &[other.id]).await.unwrap();
     assert_eq!(found[0].role, MemberRole::Member);
-    let page = store.members(other.id, None, &forward(None, 10)).await;
+    let page = store
+        .members(other.id, &MemberFilter::default(), &forward(None, 10))
+        .await;
     assert_eq!(page.unwrap().items.len(), 2);
 }

@@ -3,22 +3,29 @@
 
 #![expect(clippy::unwrap_used, reason = "a step that fails ends the test")]
 
+mod changes;
 mod contention;
 mod crashes;
 mod damage;
+mod fairness;
+mod groups;
+mod half_done;
+mod migrating;
 mod outages;
 mod preparing;
+mod slow;
 
 use std::sync::Arc;
 
 use mongodb::bson::{Document, Uuid};
-use talksy_domain::chats::{Chat, ChatKind, ChatStore as _};
+use talksy_domain::chats::{Chat, ChatKind, ChatStore as _, ChatTitle, Member, MemberFilter};
 use talksy_domain::clock::{SystemClock, SystemEntropy, Timestamp};
 use talksy_domain::error::PortError;
+use talksy_domain::groups::{GroupAction, GroupChange, GroupOutcome, GroupStore as _, NewGroup};
 use talksy_domain::id::{self, ChatId, IdGenerator, UserId};
 use talksy_domain::mail::EmailAddress;
 use talksy_domain::messages::{
-    Append, Appended, ClientMessageId, Message, MessageKind, MessageStore, MessageText,
+    Append, Appended, ClientMessageId, Message, MessageStore, MessageText,
 };
 use talksy_domain::page::Window;
 use talksy_domain::seq::Seq;
@@ -104,23 +111,15 @@ fn candidate() -> Chat {
         active_at: NOW,
         last_seq: 0,
         member_count: 2,
-        membership_epoch: 1,
+        title: None,
+        last_change_seq: 0,
+        applied_seq: 0,
     }
 }
 
 fn draft(chat: ChatId, sender: UserId) -> Message {
-    Message {
-        id: ids().next(),
-        chat_id: chat,
-        seq: 0,
-        kind: MessageKind::Text,
-        sender_id: Some(sender),
-        text: Some(MessageText::parse("hello").unwrap()),
-        client_message_id: None,
-        created_at: NOW,
-        edited_at: None,
-        deleted_at: None,
-    }
+    let text = MessageText::parse("hello").unwrap();
+    Message::draft(ids().next(), chat, sender, text, NOW)
 }
 
 fn with_own_id(draft: Message, own_id: &str) -> Message {
@@ -133,8 +132,64 @@ fn with_own_id(draft: Message, own_id: &str) -> Message {
 fn done(append: Append) -> Appended {
     match append {
         Append::Done(appended) => *appended,
-        other @ Append::Denied(_) => panic!("not appended: {other:?}"),
+        other => panic!("not appended: {other:?}"),
     }
+}
+
+fn new_group(creator: UserId, members: &[UserId]) -> NewGroup {
+    NewGroup {
+        chat_id: ids().next(),
+        message_id: ids().next(),
+        creator_id: creator,
+        member_ids: members.to_vec(),
+        title: ChatTitle::parse("Engines").unwrap(),
+        client_chat_id: None,
+        at: NOW,
+    }
+}
+
+/// Makes a group of the first, who owns it, and the others.
+async fn group(store: &MongoStore, creator: UserId, members: &[UserId]) -> ChatId {
+    let made = store.create_group(&new_group(creator, members)).await;
+    match made.unwrap() {
+        GroupOutcome::Done { chat, .. } => chat.id,
+        other @ GroupOutcome::Refused(_) => panic!("not made: {other:?}"),
+    }
+}
+
+fn group_change(chat: ChatId, actor: UserId, action: GroupAction) -> GroupChange {
+    GroupChange {
+        message_id: ids().next(),
+        chat_id: chat,
+        actor_id: actor,
+        at: NOW,
+        max_members: 1_000,
+        action,
+    }
+}
+
+/// Asks for a change of a group.
+async fn ask(store: &MongoStore, chat: ChatId, actor: UserId, action: GroupAction) -> GroupOutcome {
+    let change = group_change(chat, actor, action);
+    store.change_group(&change).await.unwrap()
+}
+
+/// The system message of a change that was made.
+fn made(outcome: GroupOutcome) -> Message {
+    match outcome {
+        GroupOutcome::Done {
+            message: Some(message),
+            ..
+        } => *message,
+        other => panic!("not made: {other:?}"),
+    }
+}
+
+/// The members of a chat.
+async fn members(store: &MongoStore, chat: ChatId) -> Vec<Member> {
+    let window = forward(None, 1_000);
+    let page = store.members(chat, &MemberFilter::default(), &window).await;
+    page.unwrap().items
 }
 
 async fn all_messages(store: &MongoStore, chat: ChatId) -> Vec<Message> {

@@ -100,7 +100,9 @@ impl ChangeFeed {
         let after = after.map(|cursor| (cursor.seq, cursor.change_seq.unwrap_or(0)));
         let head = match after {
             None => subscription.head().await?,
-            Some((_, place)) => head_at(&subscription, |head| head.last_change_seq, place).await?,
+            Some((_, place)) => {
+                head_at(&mut subscription, |head| head.last_change_seq, place).await?
+            }
         };
         let membership = subscription.membership().await?;
         subscription.confirm(head.applied_seq).await?;

@@ -22,6 +22,8 @@ pub(super) struct ChatSubscription {
     pub(super) viewer: Viewer,
     /// The number of the newest system message at which the viewer was known to be a member.
     mseq: Seq,
+    /// The system message by which the viewer joined: the feed is of that membership.
+    joined_seq: Option<Seq>,
     /// Received, and not admitted yet.
     received: Option<Signal>,
 }
@@ -44,16 +46,24 @@ impl ChatSubscription {
             chat,
             viewer: *viewer,
             mseq: 0,
+            joined_seq: None,
             received: None,
         })
     }
 
     /// The viewer's membership.
-    pub(super) async fn membership(&self) -> Result<Membership, AccessError> {
-        self.context
-            .access
-            .membership(&self.viewer, self.chat)
-            .await
+    ///
+    /// # Errors
+    /// [`Denied::NotMember`] also where the membership is not the one that was found before: who was
+    /// removed and has joined again may not read what lies between.
+    pub(super) async fn membership(&mut self) -> Result<Membership, AccessError> {
+        let access = &self.context.access;
+        let membership = access.membership(&self.viewer, self.chat).await?;
+        let joined_seq = membership.member().joined_seq;
+        if *self.joined_seq.get_or_insert(joined_seq) != joined_seq {
+            return Err(Denied::NotMember.into());
+        }
+        Ok(membership)
     }
 
     /// The ends of the chat's lines.

@@ -62,12 +62,12 @@ impl Feed for MessageFeed {
 
 impl MessageFeed {
     pub(super) async fn open(
-        subscription: ChatSubscription,
+        mut subscription: ChatSubscription,
         after: Option<Seq>,
     ) -> Result<Self, FeedError> {
         let head = match after {
             None => subscription.head().await?,
-            Some(after) => head_at(&subscription, |head| head.last_seq, after).await?,
+            Some(after) => head_at(&mut subscription, |head| head.last_seq, after).await?,
         };
         // In this order: what ends a membership that was read behind the head has a number above
         // the head, or above the membership's own.
@@ -125,15 +125,16 @@ impl MessageFeed {
         let Some(message) = published.message() else {
             return Ok(());
         };
-        if message.kind != MessageKind::System || message.seq <= self.joined_seq {
+        if message.seq <= self.joined_seq {
             return Ok(());
         }
         match &message.notice {
             Some(notice) => self.is_over = notice.removes(self.subscription.viewer.user_id),
             // It cannot be read, so that the store has to say what it did.
-            None => {
+            None if message.kind == MessageKind::System || message.mseq == message.seq => {
                 retry_unavailable!(self.subscription.membership())?;
             }
+            None => {}
         }
         Ok(())
     }
@@ -223,20 +224,23 @@ impl MessageFeed {
 /// # Errors
 /// [`FeedError::Ahead`] where it does not within the grace.
 pub(super) async fn head_at(
-    subscription: &ChatSubscription,
+    subscription: &mut ChatSubscription,
     end: impl Fn(&Head) -> Seq,
     place: Seq,
 ) -> Result<Head, FeedError> {
     let started = Instant::now();
-    loop {
-        let head = subscription.head().await?;
-        if end(&head) >= place {
-            return Ok(head);
-        }
+    let mut head = subscription.head().await?;
+    if end(&head) < place {
+        // Who is no member is not told where the chat ends.
+        subscription.membership().await?;
+    }
+    while end(&head) < place {
         if started.elapsed() >= subscription.context.policy.ahead_grace {
             counter!(RESYNCS).increment(1);
             return Err(FeedError::Ahead);
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
+        head = subscription.head().await?;
     }
+    Ok(head)
 }

@@ -150,7 +150,7 @@ impl FeedService {
     /// The other members who start or stop typing.
     pub async fn typing(&self, viewer: &Viewer, chat: ChatId) -> Result<TypingFeed, FeedError> {
         let interest = Interest::TYPING.and(Interest::MESSAGES);
-        let subscription = self.subscribe(viewer, chat, interest).await?;
+        let mut subscription = self.subscribe(viewer, chat, interest).await?;
         subscription.membership().await?;
         Ok(TypingFeed::new(subscription))
     }
@@ -209,7 +209,7 @@ impl FeedService {
         viewer: &Viewer,
         chat: ChatId,
     ) -> Result<StateFeed<S>, FeedError> {
-        let subscription = self.subscribe(viewer, chat, S::INTEREST).await?;
+        let mut subscription = self.subscribe(viewer, chat, S::INTEREST).await?;
         subscription.membership().await?;
         Ok(StateFeed::new(subscription))
     }

@@ -77,8 +77,7 @@ impl<S: MemberState> StateFeed<S> {
     }
 
     /// The states now: of the first page of members, which is all of them in most chats.
-    async fn state(&self) -> Result<VecDeque<S>, FeedError> {
-        self.subscription.membership().await?;
+    async fn state(&mut self) -> Result<VecDeque<S>, FeedError> {
         let window = Window {
             after: None,
             before: None,
@@ -88,6 +87,8 @@ impl<S: MemberState> StateFeed<S> {
         let chats = &self.subscription.context.chats;
         let (chat, all) = (self.subscription.chat, MemberFilter::default());
         let page = chats.members(chat, &all, &window).await?;
+        // Behind the page: whoever was removed before a mark of it moved is known to be.
+        self.subscription.membership().await?;
         Ok(page.items.iter().filter_map(S::of_member).collect())
     }
 

@@ -19,6 +19,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(32);
 pub(super) struct Call {
     pub(super) inner: Arc<Inner>,
     deadline: Instant,
+    /// Whether its commands are part of the store's figures.
+    is_counted: bool,
 }
 
 impl Call {
@@ -27,6 +29,15 @@ impl Call {
         Self {
             inner: Arc::clone(inner),
             deadline: Instant::now() + timeout,
+            is_counted: true,
+        }
+    }
+
+    /// A call that nobody has made: the store's own work.
+    pub(super) fn of_store(inner: &Arc<Inner>) -> Self {
+        Self {
+            is_counted: false,
+            ..Self::new(inner, inner.options.timeout)
         }
     }
 
@@ -62,7 +73,9 @@ impl Call {
         let client = self.wait(client).await??;
         let permit = Arc::clone(&inner.permits).try_acquire_owned();
         let permit = permit.map_err(|_full| Fault::Busy)?;
-        inner.commands.fetch_add(1, Ordering::Relaxed);
+        if self.is_counted {
+            inner.commands.fetch_add(1, Ordering::Relaxed);
+        }
         let options = connect::durable(inner.options.timeout);
         let work = work(client.database_with_options(inner.location.database(), options));
         let task = tokio::spawn(async move {

@@ -1,24 +1,31 @@
-//! The queues in which sends to one chat wait for each other, so that only instances contend for
-//! its next number. What waits at the same time is sent together; see `commit`.
+//! The queues in which sends to one chat, and changes of a group, wait for each other, so that only
+//! instances contend for its next number. What waits at the same time is sent together; see
+//! `commit`.
 //!
-//! A queue remembers the last number that this instance has made durable, which saves reading it.
+//! A queue remembers the last place that this instance has made durable, which saves reading it.
 //! That is only ever a hint, and only ever too low: it is never taken from what was merely seen or
 //! refused, which a failing primary could still lose, so the number behind it leaves no hole; and
 //! where another instance has taken that, the unique index says so.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use moka::sync::Cache;
 use parking_lot::Mutex as SyncMutex;
+use talksy_domain::access::Denied;
 use talksy_domain::clock::Timestamp;
 use talksy_domain::error::PortError;
+use talksy_domain::groups::{GroupChange, GroupOutcome};
+use talksy_domain::id;
 use talksy_domain::messages::Message;
 use talksy_domain::seq::Seq;
 use tokio::sync::{Mutex, oneshot};
 
+use super::documents::Place;
 use super::fault::Fault;
+use super::turns::Pace;
 
 /// How many chats are remembered. One that is forgotten costs a read; one that is forgotten while
 /// it is in use costs a refused insert.
@@ -52,8 +59,11 @@ impl ChatQueues {
             Arc::new(ChatQueue {
                 state: SyncMutex::default(),
                 bound: self.bound,
+                pace: SyncMutex::default(),
                 head: SyncMutex::default(),
                 written: Mutex::default(),
+                applied: AtomicU32::new(0),
+                changing: Mutex::default(),
             })
         })
     }
@@ -66,10 +76,16 @@ pub(super) type Head = (Seq, Option<Timestamp>);
 pub(super) struct ChatQueue {
     state: SyncMutex<State>,
     bound: usize,
+    /// How fast this instance inserts, and whether others do too.
+    pub(super) pace: SyncMutex<Pace>,
     /// How far this instance knows the chat to reach.
     head: SyncMutex<Head>,
     /// How far the chat's document says so, as far as this instance has seen to it.
     pub(super) written: Mutex<Head>,
+    /// Up to here this instance knows that system messages are applied; see `notices`.
+    applied: AtomicU32,
+    /// The turn to change a message of the chat; see `changes`.
+    pub(super) changing: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -80,27 +96,80 @@ struct State {
     hint: Hint,
 }
 
-/// What became of a draft.
-#[derive(Debug)]
-pub(super) enum Committed {
-    /// It is durable under this number.
-    Now(Seq),
-    /// The sender has sent it before: this message.
-    Before(Box<Message>),
+impl State {
+    fn fill(&mut self, batch: &mut VecDeque<Waiting>, limit: usize) {
+        while batch.len() < limit
+            && let Some(waiting) = self.waiting.pop_front()
+        {
+            if !waiting.reply.is_closed() {
+                batch.push_back(waiting);
+            }
+        }
+    }
 }
 
-/// A draft that waits for its number.
+/// What became of what waited.
+#[derive(Debug)]
+pub(super) enum Committed {
+    /// The draft is durable at this place.
+    Now(Place),
+    /// The sender has sent it before: this message.
+    Before(Box<Message>),
+    /// At the number that it would have got, its sender is no member.
+    Denied(Denied),
+    /// The chat has no number left.
+    Full,
+    /// What came of a change of the group.
+    Group(Box<GroupOutcome>),
+}
+
+/// What waits for its number.
+pub(super) enum Work {
+    /// A message that is to be sent.
+    Draft {
+        /// The message.
+        draft: Box<Message>,
+        /// Its sender is a member as far as the system messages up to this number say.
+        checked: Seq,
+    },
+    /// A change of the group.
+    Change {
+        /// What is to happen.
+        change: Box<GroupChange>,
+        /// Whether its repair note is written.
+        is_noted: bool,
+    },
+}
+
+/// Something that waits for its number, and where what becomes of it is told.
 pub(super) struct Waiting {
-    /// What is to be sent.
-    pub(super) draft: Message,
+    /// What waits.
+    pub(super) work: Work,
     reply: oneshot::Sender<Result<Committed, PortError>>,
 }
 
 impl Waiting {
-    /// A draft, and where what becomes of it is told.
-    pub(super) fn new(draft: Message) -> (Self, oneshot::Receiver<Result<Committed, PortError>>) {
+    /// Lets something wait.
+    pub(super) fn new(work: Work) -> (Self, oneshot::Receiver<Result<Committed, PortError>>) {
         let (reply, answer) = oneshot::channel();
-        (Self { draft, reply }, answer)
+        (Self { work, reply }, answer)
+    }
+
+    /// The draft, where it is one.
+    pub(super) fn draft(&self) -> Option<&Message> {
+        match &self.work {
+            Work::Draft { draft, .. } => Some(draft),
+            Work::Change { .. } => None,
+        }
+    }
+
+    /// A number that tells writers apart: the end of an id is random.
+    pub(super) fn spread(&self) -> u8 {
+        let message = match &self.work {
+            Work::Draft { draft, .. } => draft.id,
+            Work::Change { change, .. } => change.message_id,
+        };
+        id::bytes(message)[15]
     }
 
     /// Tells what became of it. Whoever waited may have given up.
@@ -109,17 +178,17 @@ impl Waiting {
     }
 }
 
-/// What is known of a chat's last number.
+/// What is known of a chat's last place.
 #[derive(Default)]
 pub(super) struct Hint {
-    last: Option<Seq>,
+    last: Option<Place>,
     run: u32,
 }
 
 impl Hint {
-    /// Takes the hint. It is gone until [`Hint::reached`] says that a number is durable: an insert
+    /// Takes the hint. It is gone until [`Hint::reached`] says that a place is durable: an insert
     /// that is broken off leaves none.
-    fn take(&mut self) -> Option<Seq> {
+    fn take(&mut self) -> Option<Place> {
         let last = self.last.take();
         if self.run >= RUN {
             self.run = 0;
@@ -128,15 +197,15 @@ impl Hint {
         last
     }
 
-    /// Remembers a number that this instance knows to be durable.
-    fn reached(&mut self, seq: Seq) {
-        self.last = Some(seq);
+    /// Remembers a place that this instance knows to be durable.
+    fn reached(&mut self, place: Place) {
+        self.last = Some(place);
         self.run += 1;
     }
 }
 
 impl ChatQueue {
-    /// Queues a draft. True where no worker runs, so that the caller has to start one.
+    /// Queues a draft or a change. True where no worker runs, so that the caller has to start one.
     pub(super) fn enqueue(&self, waiting: Waiting) -> Result<bool, Fault> {
         let mut state = self.state.lock();
         if state.waiting.len() >= self.bound {
@@ -146,25 +215,29 @@ impl ChatQueue {
         Ok(!std::mem::replace(&mut state.has_worker, true))
     }
 
-    /// The next drafts, at most `limit`, whose senders still wait. Where there are none, the queue
+    /// What is next, at most `limit`, for which somebody still waits. Where there are none, the queue
     /// has no worker from then on.
-    pub(super) fn next(&self, limit: usize) -> Vec<Waiting> {
+    pub(super) fn next(&self, limit: usize) -> VecDeque<Waiting> {
         let mut state = self.state.lock();
-        let mut batch = Vec::new();
-        while batch.len() < limit
-            && let Some(waiting) = state.waiting.pop_front()
-        {
-            if !waiting.reply.is_closed() {
-                batch.push(waiting);
-            }
-        }
+        let mut batch = VecDeque::new();
+        state.fill(&mut batch, limit);
         if batch.is_empty() {
             state.has_worker = false;
         }
         batch
     }
 
-    /// Notes that the worker is gone, and fails the drafts that wait.
+    /// Adds to a worker's batch what has come meanwhile, up to `limit` in all.
+    pub(super) fn fill(&self, batch: &mut VecDeque<Waiting>, limit: usize) {
+        self.state.lock().fill(batch, limit);
+    }
+
+    /// Whether something waits that no batch has taken.
+    pub(super) fn has_more(&self) -> bool {
+        !self.state.lock().waiting.is_empty()
+    }
+
+    /// Notes that the worker is gone, and fails what waits.
     pub(super) fn abandon(&self) {
         let mut state = self.state.lock();
         state.has_worker = false;
@@ -172,13 +245,23 @@ impl ChatQueue {
     }
 
     /// See [`Hint::take`].
-    pub(super) fn hint(&self) -> Option<Seq> {
+    pub(super) fn hint(&self) -> Option<Place> {
         self.state.lock().hint.take()
     }
 
     /// See [`Hint::reached`].
-    pub(super) fn reached(&self, seq: Seq) {
-        self.state.lock().hint.reached(seq);
+    pub(super) fn reached(&self, place: Place) {
+        self.state.lock().hint.reached(place);
+    }
+
+    /// Up to which system message this instance knows them to be applied.
+    pub(super) fn applied(&self) -> Seq {
+        self.applied.load(Ordering::Acquire)
+    }
+
+    /// Notes that system messages are applied at least up to this one.
+    pub(super) fn note_applied(&self, seq: Seq) {
+        self.applied.fetch_max(seq, Ordering::AcqRel);
     }
 
     /// Notes that the chat reaches at least to `head`, and says how far it is known to.
@@ -204,9 +287,10 @@ mod tests {
         assert_eq!(hint.take(), None);
         let mut reads = 0;
         for seq in 1..=100 {
-            hint.reached(seq);
+            let place = Place { seq, mseq: 0 };
+            hint.reached(place);
             match hint.take() {
-                Some(last) => assert_eq!(last, seq),
+                Some(last) => assert_eq!(last, place),
                 None => reads += 1,
             }
             assert_eq!(hint.last, None, "a send that breaks off leaves no hint");

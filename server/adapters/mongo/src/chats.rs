@@ -1,11 +1,8 @@
 //! Chats and members: the port.
 
-use std::cmp::Reverse;
-use std::collections::HashSet;
-
 use async_trait::async_trait;
-use mongodb::bson::{Bson, Document, Uuid, doc};
-use talksy_domain::chats::{Chat, ChatStore, Member, ReadMark};
+use mongodb::bson::{Bson, Document, doc};
+use talksy_domain::chats::{Chat, ChatStore, Member, MemberFilter, ReadMark};
 use talksy_domain::clock::Timestamp;
 use talksy_domain::cursor::{ChatCursor, MemberCursor};
 use talksy_domain::error::PortError;
@@ -15,12 +12,9 @@ use talksy_domain::seq::Seq;
 
 use super::call::Call;
 use super::commands::Shape;
-use super::documents::{
-    self, CHATS, ChatDocument, KeptChat, MemberDocument, PairDocument, UserKey, date, key, keys,
-    overread,
-};
+use super::documents::{MemberDocument, date, key};
 use super::fault::Fault;
-use super::{MongoStore, heads, left_chats, members, names, pair, unread};
+use super::{MongoStore, chat_list, heads, left_chats, members, pair, unread};
 
 #[async_trait]
 impl ChatStore for MongoStore {
@@ -56,14 +50,15 @@ impl ChatStore for MongoStore {
         let ids = members::chat_ids(&call, user).await?;
         let search = search.filter(|text| !text.is_empty());
         let kept = match search {
-            None => page(&call, &ids, window).await?,
-            Some(text) => titled(&call, user, &ids, text, window).await?,
+            None => chat_list::page(&call, &ids, window).await?,
+            Some(text) => chat_list::titled(&call, user, &ids, text, window).await?,
         };
-        let mut chats: Vec<Chat> = kept.into_iter().map(|kept| kept.chat).collect();
-        // The order, and with it the cursor, goes by the activity that the documents have.
-        let above = heads::above(&call, &chats).await?;
-        for (chat, (seq, _)) in chats.iter_mut().zip(above) {
-            chat.last_seq = chat.last_seq.max(seq);
+        let active_at: Vec<_> = kept.iter().map(|kept| kept.chat.active_at).collect();
+        let chats = kept.into_iter().map(|kept| kept.chat).collect();
+        let mut chats = heads::exact(&call, chats).await?;
+        // The order, and with it the cursor, goes by the activity that the documents had.
+        for (chat, active_at) in chats.iter_mut().zip(active_at) {
+            chat.active_at = active_at;
         }
         Ok(Page::from_overread(chats, window))
     }
@@ -83,17 +78,17 @@ impl ChatStore for MongoStore {
         Ok(members::of_user(&self.call(), user, chats).await?)
     }
 
-    /// 1 command.
+    /// 1 command. With a name, for each step of 256 to 8,192 members: members, names.
     async fn members(
         &self,
         chat: ChatId,
-        filter: &talksy_domain::chats::MemberFilter,
+        filter: &MemberFilter,
         window: &Window<MemberCursor>,
     ) -> Result<Page<Member>, PortError> {
-        Ok(members::page(&self.call(), chat, filter.has_read, window).await?)
+        Ok(members::page(&self.call(), chat, filter, window).await?)
     }
 
-    /// 1 command.
+    /// Sizes, \[members, those of each chat of more than 100\]: 2.
     async fn first_members(
         &self,
         chats: &[ChatId],
@@ -103,7 +98,7 @@ impl ChatStore for MongoStore {
         Ok(members::first(&self.call(), chats, order, limit).await?)
     }
 
-    /// 1 command.
+    /// Sizes, \[members, those of each chat of more than 100\]: 2.
     async fn lowest_read_marks(&self, chats: &[ChatId]) -> Result<Vec<Member>, PortError> {
         let order = doc! { "lastReadSeq": 1, "userId": 1 };
         Ok(members::first(&self.call(), chats, order, 2).await?)
@@ -124,24 +119,26 @@ impl ChatStore for MongoStore {
         now: Timestamp,
     ) -> Result<Option<ReadMark>, PortError> {
         let call = self.call();
-        let seq = seq.min(heads::last_seq(&call, chat).await?);
-        let who = doc! { "chatId": key(id::bytes(chat)), "userId": key(id::bytes(user)) };
-        if seq > 0 {
-            let mut behind = who.clone();
-            behind.insert("lastReadSeq", doc! { "$lt": i64::from(seq) });
-            let mark = doc! { "lastReadSeq": i64::from(seq), "lastReadAt": Bson::from(date(now)) };
-            let before = call.find_and_update::<MemberDocument>(behind, doc! { "$set": mark });
-            if let Some(before) = before.await? {
-                let member = Member {
-                    last_read_seq: seq,
-                    last_read_at: Some(now),
-                    ..before
-                };
-                return Ok(Some(ReadMark {
-                    member,
-                    moved: true,
-                }));
-            }
+        let seq = seq.min(heads::last_place(&call, chat).await?.seq);
+        let who = member(chat, user);
+        let mut behind = who.clone();
+        behind.insert("lastReadSeq", doc! { "$lt": i64::from(seq) });
+        let mark = doc! { "lastReadSeq": i64::from(seq), "lastReadAt": Bson::from(date(now)) };
+        let before = match seq {
+            0 => None,
+            _ => update_member(&call, behind, mark).await?,
+        };
+        if let Some(before) = before {
+            let member = Member {
+                last_read_seq: seq,
+                last_read_at: Some(now),
+                version: before.version.saturating_add(1),
+                ..before
+            };
+            return Ok(Some(ReadMark {
+                member,
+                moved: true,
+            }));
         }
         let member = call.find_one::<MemberDocument>(who, Shape::default());
         Ok(member.await?.map(|member| ReadMark {
@@ -150,11 +147,29 @@ impl ChatStore for MongoStore {
         }))
     }
 
-    /// \[members, chats\], heads above, what is not counted: 3.
-    async fn set_muted(&self, _: ChatId, _: UserId, _: bool) -> Result<Option<Member>, PortError> {
-        Err(PortError::unavailable("store", "not yet"))
+    /// Update; the member where nothing changed: 1 to 2.
+    async fn set_muted(
+        &self,
+        chat: ChatId,
+        user: UserId,
+        is_muted: bool,
+    ) -> Result<Option<Member>, PortError> {
+        let call = self.call();
+        let who = member(chat, user);
+        let mut other = who.clone();
+        other.insert("muted", doc! { "$ne": is_muted });
+        if let Some(before) = update_member(&call, other, doc! { "muted": is_muted }).await? {
+            return Ok(Some(Member {
+                is_muted,
+                version: before.version.saturating_add(1),
+                ..before
+            }));
+        }
+        let member = call.find_one::<MemberDocument>(who, Shape::default());
+        Ok(member.await?)
     }
 
+    /// \[members, chats\], heads above, what is not counted: 3.
     async fn unread_counts(
         &self,
         user: UserId,
@@ -164,78 +179,22 @@ impl ChatStore for MongoStore {
     }
 }
 
-/// Of these chats the part that the window wants and one more, by activity. Each is read by its
-/// id and sorted: as much work as the user has chats.
-async fn page(
-    call: &Call,
-    ids: &[ChatId],
-    window: &Window<ChatCursor>,
-) -> Result<Vec<KeptChat>, Fault> {
-    if ids.is_empty() {
-        return Ok(Vec::new());
+/// The membership, while it lasts.
+fn member(chat: ChatId, user: UserId) -> Document {
+    doc! {
+        "chatId": key(id::bytes(chat)),
+        "userId": key(id::bytes(user)),
+        "active": true,
     }
-    let mut filter = doc! { "_id": { "$in": keys(ids, id::bytes) }, "ready": true };
-    if let Some(after) = &window.after {
-        let active_at = date(after.active_at);
-        let behind: [Document; 2] = [
-            doc! { "activeAt": { "$lt": active_at } },
-            doc! { "activeAt": active_at, "_id": { "$lt": key(id::bytes(after.chat_id)) } },
-        ];
-        filter.insert("$or", behind.to_vec());
-    }
-    let shape = Shape {
-        sort: Some(doc! { "activeAt": -1, "_id": -1 }),
-        ..Shape::default()
-    };
-    call.find_first::<ChatDocument>(filter, shape, overread(window))
-        .await
 }
 
-/// The same of the direct chats among them whose other member's name contains the text.
-async fn titled(
+/// Sets fields of a membership and raises its version. The member as it was before, where it
+/// matches.
+async fn update_member(
     call: &Call,
-    user: UserId,
-    ids: &[ChatId],
-    text: &str,
-    window: &Window<ChatCursor>,
-) -> Result<Vec<KeptChat>, Fault> {
-    let Some(pattern) = names::containing(text) else {
-        return Ok(Vec::new());
-    };
-    if ids.is_empty() {
-        return Ok(Vec::new());
-    }
-    let kind = documents::bson(&talksy_domain::chats::ChatKind::Direct)?;
-    let filter = doc! { "_id": { "$in": keys(ids, id::bytes) }, "kind": kind, "ready": true };
-    let found = call.find_raw(CHATS, filter, Shape::default()).await?;
-    let mut peers = Vec::with_capacity(found.len());
-    for raw in &found {
-        if let Some(chat) = documents::parse_all::<PairDocument>(std::slice::from_ref(raw)).pop() {
-            peers.push((chat.other_than(id::bytes(user)), chat, raw));
-        }
-    }
-    let wanted: Vec<Uuid> = peers.iter().map(|(peer, ..)| key(*peer)).collect();
-    let filter = doc! { "_id": { "$in": wanted }, "nameKey": { "$regex": pattern } };
-    let shape = Shape {
-        fields: Some(doc! { "_id": 1 }),
-        ..Shape::default()
-    };
-    let named: HashSet<[u8; 16]> = call
-        .find::<UserKey>(filter, shape)
-        .await?
-        .into_iter()
-        .collect();
-    peers.retain(|(peer, chat, _)| {
-        let place = (chat.active_at, chat.chat);
-        let is_behind = window
-            .after
-            .is_none_or(|after| place < (after.active_at, id::bytes(after.chat_id)));
-        is_behind && named.contains(peer)
-    });
-    peers.sort_by_key(|(_, chat, _)| Reverse((chat.active_at, chat.chat)));
-    let readable = peers.into_iter().filter_map(|(_, _, raw)| {
-        let mut chats = documents::parse_all::<ChatDocument>(std::slice::from_ref(raw));
-        chats.pop()
-    });
-    Ok(readable.take(overread(window)).collect())
+    filter: Document,
+    set: Document,
+) -> Result<Option<Member>, Fault> {
+    let update = doc! { "$set": set, "$inc": { "v": 1_i64 } };
+    call.find_and_update::<MemberDocument>(filter, update).await
 }

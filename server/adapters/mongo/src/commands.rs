@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
-use mongodb::bson::{Document, RawDocumentBuf};
+use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
 use serde::Serialize;
 
 use super::call::Call;
 use super::documents::{self, Stored, limit};
-use super::fault::Fault;
+use super::fault::{DUPLICATE_KEY, Fault};
 
 /// How many documents one reply holds at most.
 const BATCH: u32 = 1_000;
@@ -227,6 +227,43 @@ impl Call {
             Err(fault) if fault.duplicate().is_none() => Err(fault),
             _ => Ok(()),
         }
+    }
+
+    /// Carries out several updates of single documents at once, in no order, each of which is
+    /// harmless twice. One whose upsert meets a unique index's value finds a newer document and is
+    /// done.
+    pub(super) async fn update_each(
+        &self,
+        collection: &'static str,
+        updates: Vec<Document>,
+    ) -> Result<(), Fault> {
+        if updates.is_empty() {
+            return Ok(());
+        }
+        // A command that is sent as it is does not inherit the write concern.
+        let timeout = i64::try_from(self.max_time().as_millis()).unwrap_or(i64::MAX);
+        let command = doc! {
+            "update": collection,
+            "updates": updates,
+            "ordered": false,
+            "writeConcern": { "w": "majority", "j": true, "wtimeout": timeout },
+        };
+        let reply = match self.command(command.clone()).await {
+            // Nor does the driver send it again.
+            Err(fault) if fault.is_unsettled() => self.command(command).await?,
+            outcome => outcome?,
+        };
+        if reply.contains_key("writeConcernError") {
+            return Err(Fault::Unconfirmed);
+        }
+        for error in reply.get_array("writeErrors").into_iter().flatten() {
+            let code = error.as_document().and_then(|error| error.get("code"));
+            match code.and_then(Bson::as_i32) {
+                Some(DUPLICATE_KEY) => {}
+                code => return Err(Fault::Refused(code.unwrap_or_default())),
+            }
+        }
+        Ok(())
     }
 
     /// Updates all documents that match.

@@ -7,33 +7,39 @@
 //!
 //! What waits for one chat at the same time goes into one ordered insert, which stops at the first
 //! document that is refused: so each message is still a commit of its own, behind the one before.
+//! Who of several instances inserts next is a matter of `turns`; what became of an insert that was
+//! not answered, of `settle`.
+//!
+//! A draft's sender has to be a member at its number; see `senders`.
+//!
+//! A change of a group is judged in the same queue, at the documents up to m(n), and ends the insert
+//! ahead of it; see `groups`.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use mongodb::bson::doc;
 use talksy_domain::error::PortError;
 use talksy_domain::id::{self, ChatId};
-use talksy_domain::messages::Message;
-use talksy_domain::seq::Seq;
+use talksy_domain::seq;
 
 use super::Inner;
 use super::call::Call;
-use super::chat_queue::{ChatQueue, Committed, Waiting};
-use super::commands::{Prefix, Shape};
-use super::documents::{self, MESSAGES, MessageDocument, key};
+use super::chat_queue::{ChatQueue, Committed, Waiting, Work};
+use super::commands::Prefix;
+use super::documents::{MessageDocument, Place};
 use super::fault::Fault;
-use super::heads;
+use super::groups::{self, Judged};
 use super::indexes::MESSAGES_BY_SEQ;
+use super::turns::ChatTurn;
+use super::{heads, notes, notices, senders, settle};
 
 /// The most messages that one insert takes together.
 const BATCH: usize = 64;
 
-/// Gives the draft its number, or finds the message that it repeats.
-pub(super) async fn commit(call: &Call, draft: &Message) -> Result<Committed, Fault> {
-    let chat = draft.chat_id;
+/// Gives a draft its number, or finds the message that it repeats; or changes the group.
+pub(super) async fn commit(call: &Call, chat: ChatId, work: Work) -> Result<Committed, Fault> {
     let queue = call.inner.queues.of(id::bytes(chat));
-    let (waiting, answer) = Waiting::new(draft.clone());
+    let (waiting, answer) = Waiting::new(work);
     if queue.enqueue(waiting)? {
         let worker = ChatQueueWorker {
             inner: Arc::clone(&call.inner),
@@ -48,14 +54,14 @@ pub(super) async fn commit(call: &Call, draft: &Message) -> Result<Committed, Fa
     }
 }
 
-/// Commits the drafts of a queue until it is empty.
+/// Commits what waits in a queue until it is empty.
 struct ChatQueueWorker {
     inner: Arc<Inner>,
     queue: Arc<ChatQueue>,
     chat: ChatId,
 }
 
-/// A panic fails the drafts that wait, and the next draft starts another worker.
+/// A panic fails what waits, and the next draft starts another worker.
 impl Drop for ChatQueueWorker {
     fn drop(&mut self) {
         if std::thread::panicking() {
@@ -64,92 +70,204 @@ impl Drop for ChatQueueWorker {
     }
 }
 
+/// How an attempt at the next number went.
+enum Attempt {
+    /// What was tried is answered.
+    Done,
+    /// So many drafts were answered; then the number was another's.
+    Lost(usize),
+}
+
 impl ChatQueueWorker {
     async fn run(self) {
         loop {
-            let mut batch = VecDeque::from(self.queue.next(BATCH));
+            let mut batch = self.queue.next(BATCH);
             if batch.is_empty() {
                 return;
             }
             // Those who wait have deadlines of their own.
             let call = Call::new(&self.inner, self.inner.options.timeout);
-            if let Err(fault) = self.commit(&call, &mut batch).await {
+            let mut turn = ChatTurn::new(&call, &self.queue, format!("messages:{}", self.chat));
+            if let Err(fault) = self.commit(&call, &mut turn, &mut batch).await {
                 let error = PortError::from(fault);
                 for waiting in batch {
                     waiting.answer(Err(error.clone()));
                 }
             }
+            turn.pass().await;
         }
     }
 
     /// Commits the batch in its order and answers what is done with. What is left of it where it
     /// fails may or may not be durable.
-    async fn commit(&self, call: &Call, batch: &mut VecDeque<Waiting>) -> Result<(), Fault> {
+    async fn commit(
+        &self,
+        call: &Call,
+        turn: &mut ChatTurn,
+        batch: &mut VecDeque<Waiting>,
+    ) -> Result<(), Fault> {
         let mut attempt = 0_u32;
-        while let Some(first) = batch.front() {
-            // The end of an id is random, and tells instances apart.
-            let spread = id::bytes(first.draft.id)[15].rotate_left(attempt);
+        let mut is_unsure = false;
+        while !batch.is_empty() {
+            turn.take(attempt).await;
+            self.queue.fill(batch, BATCH);
+            let Some(first) = batch.front() else {
+                break;
+            };
+            let spread = first.spread().rotate_left(attempt);
+            let is_draft = first.draft().is_some();
             let last = match self.queue.hint() {
-                Some(last) => last,
-                None => heads::last_seq(call, self.chat).await?,
+                // In a turn others have inserted since.
+                Some(last) if !turn.is_held() => last,
+                _ => {
+                    turn.rest(attempt).await;
+                    heads::last_place(call, self.chat).await?
+                }
             };
-            let numbered: Vec<_> = (last + 1..)
-                .zip(batch.iter())
-                .map(|(seq, waiting)| MessageDocument::new(&waiting.draft, seq))
-                .collect();
-            let Prefix { count, refused } = call.insert_all(MESSAGES, numbered).await?;
-            let reached = answer_all(last, batch.drain(..count));
-            let Some(index) = refused else {
-                self.queue.reached(reached);
-                return Ok(());
+            let outcome = if is_draft {
+                self.commit_drafts(call, turn, last, batch, &mut is_unsure)
+                    .await?
+            } else {
+                self.commit_change(call, turn, last, batch).await?
             };
-            if index != MESSAGES_BY_SEQ && self.answer_repeated(call, batch).await? {
-                // The number was not taken.
-                self.queue.reached(reached);
-                continue;
+            if let Attempt::Lost(count) = outcome {
+                // Another instance was faster; or the first of two was, and the majority does not
+                // know it yet.
+                attempt = if count > 0 { 1 } else { attempt + 1 };
+                call.pause(attempt, spread).await?;
             }
-            // Another instance was faster; or the first of two was, and the majority does not know
-            // it yet.
-            attempt = if count > 0 { 1 } else { attempt + 1 };
-            call.pause(attempt, spread).await?;
         }
         Ok(())
     }
 
-    /// Answers the batch's first draft with the message that it repeats. False where that is not
-    /// to be found.
+    /// Commits the drafts at the batch's start.
+    async fn commit_drafts(
+        &self,
+        call: &Call,
+        turn: &ChatTurn,
+        last: Place,
+        batch: &mut VecDeque<Waiting>,
+        is_unsure: &mut bool,
+    ) -> Result<Attempt, Fault> {
+        senders::check(call, &self.queue, self.chat, last, batch).await?;
+        let room = usize::try_from(seq::MAX.saturating_sub(last.seq)).unwrap_or(usize::MAX);
+        let numbered = |from: usize| -> Vec<_> {
+            (last.seq + 1..)
+                .zip(batch.iter().map_while(Waiting::draft).take(room))
+                .skip(from)
+                .map(|(seq, draft)| MessageDocument::new(draft, Place { seq, ..last }))
+                .collect()
+        };
+        let count = numbered(0).len();
+        if count == 0 {
+            if room == 0 && batch.front().is_some_and(|first| first.draft().is_some()) {
+                answer_next(batch, Ok(Committed::Full));
+            }
+            return Ok(Attempt::Done);
+        }
+        let inserting = settle::insert(call, numbered, is_unsure);
+        let Prefix { count, refused } = turn.measured(count, inserting).await?;
+        let reached = answer_all(last, batch.drain(..count));
+        let Some(index) = refused else {
+            self.queue.reached(reached);
+            return Ok(Attempt::Done);
+        };
+        if index != MESSAGES_BY_SEQ && self.answer_repeated(call, batch, *is_unsure).await? {
+            // The number was not taken.
+            self.queue.reached(reached);
+            return Ok(Attempt::Done);
+        }
+        Ok(Attempt::Lost(count))
+    }
+
+    /// Answers the batch's first draft with the message that it repeats, or is where this worker is
+    /// unsure what it has inserted. False where that is not to be found.
     async fn answer_repeated(
         &self,
         call: &Call,
         batch: &mut VecDeque<Waiting>,
+        is_unsure: bool,
     ) -> Result<bool, Fault> {
-        let Some(first) = batch.front() else {
+        let Some(first) = batch.front().and_then(Waiting::draft) else {
             return Ok(false);
         };
-        let filter = doc! {
-            "chatId": key(id::bytes(self.chat)),
-            "dedup": documents::dedup(&first.draft),
-        };
-        let before = call.find_one::<MessageDocument>(filter, Shape::default());
         // A message that does not parse fails this draft alone.
-        let outcome = match before.await {
+        let outcome = match senders::repeated(call, first).await {
             Ok(None) => return Ok(false),
+            Ok(Some(message)) if is_unsure && message.id == first.id => Ok(Committed::Now(Place {
+                seq: message.seq,
+                mseq: message.mseq,
+            })),
             Ok(Some(message)) => Ok(Committed::Before(Box::new(message))),
             Err(fault @ Fault::Document { .. }) => Err(fault.into()),
             Err(fault) => return Err(fault),
         };
-        if let Some(first) = batch.pop_front() {
-            first.answer(outcome);
-        }
+        answer_next(batch, outcome);
         Ok(true)
+    }
+
+    /// Commits the change at the batch's start: the note, the system message, its effect.
+    async fn commit_change(
+        &self,
+        call: &Call,
+        turn: &ChatTurn,
+        last: Place,
+        batch: &mut VecDeque<Waiting>,
+    ) -> Result<Attempt, Fault> {
+        let Some(Work::Change { change, is_noted }) =
+            batch.front_mut().map(|first| &mut first.work)
+        else {
+            return Ok(Attempt::Done);
+        };
+        let (message, chat) = match groups::judge(call, change, last).await? {
+            Judged::Stale => return Ok(Attempt::Lost(0)),
+            Judged::Answered(outcome) => {
+                if *is_noted {
+                    notes::done(call, change.message_id).await;
+                }
+                answer_next(batch, Ok(Committed::Group(outcome)));
+                return Ok(Attempt::Done);
+            }
+            Judged::Decided(decided) => *decided,
+        };
+        if !*is_noted {
+            notes::write(call, message.id, self.chat).await?;
+            *is_noted = true;
+        }
+        let place = Place {
+            seq: message.seq,
+            mseq: message.seq,
+        };
+        let numbered = |from: usize| -> Vec<_> {
+            let document = (from == 0).then(|| MessageDocument::new(&message, place));
+            document.into_iter().collect()
+        };
+        let mut is_unsure = false;
+        let inserting = settle::insert(call, numbered, &mut is_unsure);
+        let inserted = turn.measured(1, inserting).await?;
+        if inserted.refused.is_some() {
+            return Ok(Attempt::Lost(0));
+        }
+        self.queue.reached(place);
+        notices::apply(call, &message).await?;
+        let outcome = groups::done(chat, Some(message));
+        answer_next(batch, Ok(Committed::Group(Box::new(outcome))));
+        Ok(Attempt::Done)
     }
 }
 
-/// Tells drafts their numbers, which follow `last`, and returns the last of them.
-fn answer_all(last: Seq, durable: impl Iterator<Item = Waiting>) -> Seq {
+/// Answers what is at the batch's start.
+fn answer_next(batch: &mut VecDeque<Waiting>, outcome: Result<Committed, PortError>) {
+    if let Some(first) = batch.pop_front() {
+        first.answer(outcome);
+    }
+}
+
+/// Tells drafts their places, which follow `last`, and returns the last of them.
+fn answer_all(last: Place, durable: impl Iterator<Item = Waiting>) -> Place {
     let mut reached = last;
     for waiting in durable {
-        reached += 1;
+        reached.seq += 1;
         waiting.answer(Ok(Committed::Now(reached)));
     }
     reached

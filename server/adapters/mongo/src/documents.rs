@@ -5,7 +5,9 @@
 //! What is absent is left out, never null.
 
 mod chats;
+mod members;
 mod messages;
+mod notes;
 mod sessions;
 mod users;
 
@@ -21,9 +23,13 @@ use talksy_domain::page::Window;
 use super::fault::{Fault, Why};
 
 pub(super) use chats::{
-    ChatDocument, ChatOfMember, KeptChat, MemberDocument, PairDocument, UserOfMember, pair_key,
+    ChatDocument, KeptChat, SizeDocument, TitleDocument, TitleSource, group_key, pair_key,
 };
-pub(super) use messages::{HeadDocument, MessageDocument, NOBODY, SeqDocument, dedup};
+pub(super) use members::{ChatOfMember, MemberDocument, UserOfMember};
+pub(super) use messages::{
+    MessageDocument, NOBODY, Place, PlaceDocument, Tail, TailDocument, dedup,
+};
+pub(super) use notes::{Note, NoteDocument};
 pub(super) use sessions::SessionDocument;
 pub(super) use users::{UserDocument, UserKey};
 
@@ -37,6 +43,8 @@ pub(super) const CHATS: &str = "chats";
 pub(super) const MEMBERS: &str = "members";
 /// Messages.
 pub(super) const MESSAGES: &str = "messages";
+/// Repair notes; see `notes`.
+pub(super) const NOTES: &str = "repairNotes";
 /// What the database itself is: its schema version.
 pub(super) const META: &str = "meta";
 

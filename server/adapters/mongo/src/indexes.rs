@@ -2,15 +2,18 @@
 //! found by id.
 
 use mongodb::IndexModel;
-use mongodb::bson::Document;
+use mongodb::bson::{Document, doc};
 use mongodb::options::IndexOptions;
 
 use super::call::Call;
-use super::documents::{CHATS, MEMBERS, MESSAGES, SESSIONS, USERS};
+use super::documents::{CHATS, MEMBERS, MESSAGES, NOTES, SESSIONS, USERS};
 use super::fault::Fault;
 
 /// The unique index that numbers a chat's messages.
 pub(super) const MESSAGES_BY_SEQ: &str = "by_seq";
+
+/// Every collection's own.
+const BY_ID: &str = "_id_";
 
 /// An index.
 #[derive(Clone, Copy, Debug)]
@@ -78,25 +81,37 @@ const INDEXES: &[IndexSpec] = &[
         CHATS,
         "by_pair",
         &["directKey"],
-        "the one direct chat of a pair",
+        "the one direct chat of a pair, the one group of its creator's own id for it",
     )),
     unique(index(
         MEMBERS,
         "by_chat",
         &["chatId", "userId"],
-        "a chat's members by id, one each; whether a user is one",
+        "one document for a user in a chat, also after they have left; whether a user is a member",
     )),
     index(
         MEMBERS,
-        "by_user",
-        &["userId", "chatId"],
+        "by_active",
+        &["chatId", "active", "userId"],
+        "a chat's members by id",
+    ),
+    index(
+        MEMBERS,
+        "by_member",
+        &["userId", "active", "chatId"],
         "a user's chats, without their documents; memberships of a page of chats; who shares a chat",
     ),
     index(
         MEMBERS,
-        "by_read",
-        &["chatId", "lastReadSeq", "userId"],
+        "by_mark",
+        &["chatId", "active", "lastReadSeq", "userId"],
         "the members of a chat who have read least",
+    ),
+    index(
+        MEMBERS,
+        "by_role",
+        &["chatId", "active", "role", "joinedSeq", "userId"],
+        "a group's owners, and who takes over from the last one",
     ),
     unique(index(
         MESSAGES,
@@ -116,19 +131,64 @@ const INDEXES: &[IndexSpec] = &[
         &["chatId", "knownTo", "seq"],
         "unread counts: what above a read mark is no news, counted in the index alone",
     ),
+    index(
+        MESSAGES,
+        "by_change",
+        &["chatId", "changeSeq"],
+        "changed messages by their latest change; a chat's newest change",
+    ),
+    index(
+        NOTES,
+        "by_age",
+        &["at"],
+        "repair notes that nobody has seen to",
+    ),
 ];
+
+/// Indexes of earlier releases, which others have taken the place of.
+const FORMER: [(&str, &str); 2] = [(MEMBERS, "by_user"), (MEMBERS, "by_read")];
+
+/// The server's code for an index that is not there.
+const INDEX_NOT_FOUND: i32 = 27;
 
 /// All indexes.
 pub fn index_specs() -> &'static [IndexSpec] {
     INDEXES
 }
 
+/// The unique index that a server calls so: by the name that we gave it, or the one that servers
+/// make of its fields.
+pub(super) fn unique_by_name(name: &str) -> Option<&'static str> {
+    let is_called = |spec: &&IndexSpec| spec.name == name || name_of_fields(spec) == name;
+    let unique = || INDEXES.iter().filter(|spec| spec.unique);
+    let found = unique().find(is_called).map(|spec| spec.name);
+    found.or_else(|| (name == BY_ID).then_some(BY_ID))
+}
+
+/// What servers call an index that is given no name.
+fn name_of_fields(spec: &IndexSpec) -> String {
+    let parts = spec.fields.iter().map(|field| format!("{field}_1"));
+    parts.collect::<Vec<_>>().join("_")
+}
+
 /// Makes the indexes that are missing.
 pub(super) async fn create(call: &Call) -> Result<(), Fault> {
-    for collection in [USERS, SESSIONS, CHATS, MEMBERS, MESSAGES] {
+    for collection in [USERS, SESSIONS, CHATS, MEMBERS, MESSAGES, NOTES] {
         let specs = INDEXES.iter().filter(|spec| spec.collection == collection);
         call.create_indexes(collection, specs.map(model).collect())
             .await?;
+    }
+    Ok(())
+}
+
+/// Drops the indexes that are no longer needed.
+pub(super) async fn drop_former(call: &Call) -> Result<(), Fault> {
+    for (collection, name) in FORMER {
+        let dropped = call.command(doc! { "dropIndexes": collection, "index": name });
+        match dropped.await {
+            Err(fault) if fault.code() != Some(INDEX_NOT_FOUND) => return Err(fault),
+            _ => {}
+        }
     }
     Ok(())
 }

@@ -7,8 +7,8 @@ use talksy_domain::seq::Seq;
 
 use super::call::Call;
 use super::commands::Shape;
-use super::documents::{MEMBERS, Stored, Why, key};
-use super::fault::Fault;
+use super::documents::{MEMBERS, Stored, key};
+use super::fault::{Fault, Why};
 
 /// Of a membership that has ended, the chat and where that was.
 #[derive(Deserialize)]

@@ -10,6 +10,16 @@
 //! chat's own `lastSeq` and `activeAt` are advanced after it and may lag when an instance dies in
 //! between, so reads add what lies above them in the messages' index, and repair them; see `heads`.
 //!
+//! Instances that meet at a busy chat take turns (see `turns`), and an insert of which no answer
+//! came is settled before anybody is told that it failed (see `settle`).
+//!
+//! **Groups.** What happens to a group is a system message on the same line. Its members, title and
+//! member count follow from the system messages; see `notices` for how, `senders` for how a sender is
+//! known to be a member at the message's number, `groups` for how a change is judged.
+//!
+//! **Changes.** A message keeps the number of its latest change, which is claimed in the chat's
+//! document first; see `changes`.
+//!
 //! **Chats.** A direct chat is made by the insert of its document, which is unique for its pair.
 //! It is marked ready once both members are in, and nobody is shown a chat that is not; whoever
 //! opens it next finishes what a crash has left.
@@ -24,8 +34,9 @@
 //! time, and the number is how many go one after the other.
 //!
 //! Messages that wait for one chat share an insert, and those that were sent share the update of
-//! the chat's head. None of these numbers grows with the size of a page. `chats_of` reads and sorts
-//! all chats of the user, as their order changes with each message.
+//! the chat's head. None of these numbers grows with the size of a page, but for one command for
+//! each large group where its first members are asked for. `chats_of` reads and sorts all chats of
+//! the user, as their order changes with each message.
 //!
 //! In a sharded cluster `messages` and `members` can be sharded by `chatId`.
 //!
@@ -40,6 +51,8 @@
 //! unique, so it says nothing of speed.
 
 mod call;
+mod changes;
+mod chat_list;
 mod chat_queue;
 mod chats;
 mod commands;
@@ -47,6 +60,7 @@ mod commit;
 mod connect;
 mod documents;
 mod fault;
+mod groups;
 mod heads;
 mod indexes;
 mod left_chats;
@@ -54,9 +68,14 @@ mod members;
 mod messages;
 mod migrations;
 mod names;
+mod notes;
+mod notices;
 mod pair;
 mod send;
+mod senders;
 mod sessions;
+mod settle;
+mod turns;
 mod unread;
 mod users;
 
@@ -69,7 +88,9 @@ use std::time::Duration;
 use mongodb::Client;
 use mongodb::bson::doc;
 use secrecy::SecretString;
+use talksy_domain::clock::Timestamp;
 use talksy_domain::error::PortError;
+use talksy_domain::turns::Turns;
 use tokio::sync::{OnceCell, Semaphore};
 
 use call::Call;
@@ -78,6 +99,7 @@ use connect::Location;
 pub use connect::MongoOpenError;
 pub use indexes::{IndexSpec, index_specs};
 pub use migrations::PrepareError;
+use turns::TurnKeeper;
 
 /// How the store is run.
 #[derive(Clone, Debug)]
@@ -124,9 +146,12 @@ struct Inner {
     client: OnceCell<Client>,
     permits: Arc<Semaphore>,
     queues: ChatQueues,
+    turns: TurnKeeper,
     calls: AtomicU64,
     commands: AtomicU64,
     closed: AtomicBool,
+    /// Whether repair notes are looked through now and then.
+    is_sweeping: AtomicBool,
 }
 
 impl fmt::Debug for MongoStore {
@@ -144,15 +169,30 @@ impl MongoStore {
     /// # Errors
     /// [`MongoOpenError`] where the URL is no connection string of MongoDB.
     pub fn open(url: &SecretString, options: &MongoOptions) -> Result<Self, MongoOpenError> {
+        Self::open_with(url, options, None)
+    }
+
+    /// A store like that of [`Self::open`], whose instances take turns at a busy chat by `turns`,
+    /// where there is something that tells them.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with(
+        url: &SecretString,
+        options: &MongoOptions,
+        turns: Option<Arc<dyn Turns>>,
+    ) -> Result<Self, MongoOpenError> {
         let inner = Inner {
             location: Location::parse(url, options)?,
             options: options.clone(),
             client: OnceCell::new(),
             permits: Arc::new(Semaphore::new(options.in_flight.get())),
             queues: ChatQueues::new(options.chat_queue.get()),
+            turns: TurnKeeper::new(turns),
             calls: AtomicU64::new(0),
             commands: AtomicU64::new(0),
             closed: AtomicBool::new(false),
+            is_sweeping: AtomicBool::new(false),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -167,7 +207,22 @@ impl MongoStore {
     /// [`PrepareError`], which says whether trying again may help.
     pub async fn prepare(&self) -> Result<(), PrepareError> {
         let call = Call::new(&self.inner, self.inner.options.prepare_timeout);
-        migrations::prepare(&call).await
+        migrations::prepare(&call).await?;
+        if !self.inner.is_sweeping.swap(true, Ordering::SeqCst) {
+            notes::start(&self.inner);
+        }
+        Ok(())
+    }
+
+    /// Completes the changes of groups that were begun before `older_than` and whose instance died
+    /// in the middle, as far as nobody has done so since. Says how many were seen to. The store
+    /// does this by itself every 10 seconds from [`MongoStore::prepare`] on.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn repair_notes(&self, older_than: Timestamp) -> Result<u32, PortError> {
+        let call = Call::new(&self.inner, self.inner.options.timeout);
+        Ok(notes::sweep(&call, older_than).await?)
     }
 
     /// How many calls the ports have taken so far.

@@ -1,4 +1,4 @@
-//! Messages. How one is appended stands in `send`.
+//! Messages. How one is appended stands in `send`, and how one is changed in `changes`.
 
 use std::collections::HashMap;
 
@@ -6,20 +6,22 @@ use async_trait::async_trait;
 use mongodb::bson::doc;
 use talksy_domain::error::PortError;
 use talksy_domain::id::{self, ChatId, MessageId};
-use talksy_domain::messages::{Append, Head, Message, MessageStore};
+use talksy_domain::messages::{Append, Changed, Head, Message, MessageChange, MessageStore};
 use talksy_domain::page::{Page, Window};
 use talksy_domain::seq::Seq;
 
 use super::commands::Shape;
 use super::documents::{ChatDocument, MessageDocument, key, keys, overread};
 use super::fault::Fault;
-use super::{MongoStore, heads, send};
+use super::{MongoStore, changes, heads, send};
 
 #[async_trait]
 impl MessageStore for MongoStore {
-    /// \[chat, member\], insert, chat's head; at every eighth insert the newest number: 3 to 4. Each lost
-    /// race adds the newest number and an insert: + 2. A retry: \[chat, member\], refused insert, first
-    /// message, head above: 4 to 5.
+    /// \[chat, member, with the sender's own id the message of before\], insert, chat's head; at every
+    /// eighth insert, and in turns, the newest place: 3 to 4. Each lost race adds the newest place and
+    /// an insert: + 2. In turns Redis is asked for the turn and passes it on.
+    /// Behind a change of the group by another instance: chat, member: + 2. A retry: the first, head
+    /// above: 2.
     async fn append(&self, draft: &Message) -> Result<Append, PortError> {
         let (call, draft) = (self.call(), draft.clone());
         // Whoever waits for it may go away in the middle: the send goes on.
@@ -56,25 +58,39 @@ impl MessageStore for MongoStore {
         Ok(Page::from_overread(messages, window))
     }
 
-    async fn change(
-        &self,
-        _: &talksy_domain::messages::MessageChange,
-    ) -> Result<talksy_domain::messages::Changed, PortError> {
-        Err(PortError::unavailable("store", "not yet"))
+    /// \[chat, member, message\], claim, message, chat's head: 4. Each lost race adds all but the last.
+    async fn change(&self, change: &MessageChange) -> Result<Changed, PortError> {
+        let (call, change) = (self.call(), change.clone());
+        // Whoever waits for it may go away in the middle: a claim that was taken is used.
+        let changing = tokio::spawn(async move { changes::change(&call, &change).await });
+        Ok(changing.await.map_err(|_panic| Fault::Panicked)??)
     }
 
+    /// 1 command.
     async fn changes(
         &self,
-        _: ChatId,
-        _: Seq,
-        _: &Window<Seq>,
+        chat: ChatId,
+        from: Seq,
+        window: &Window<Seq>,
     ) -> Result<Page<Message>, PortError> {
-        Err(PortError::unavailable("store", "not yet"))
+        let after = i64::from(window.after.unwrap_or(0));
+        let filter = doc! {
+            "chatId": key(id::bytes(chat)),
+            "changeSeq": { "$gt": after },
+            "seq": { "$gte": i64::from(from) },
+        };
+        let shape = Shape {
+            sort: Some(doc! { "changeSeq": 1 }),
+            ..Shape::default()
+        };
+        let call = self.call();
+        let messages = call.find_first::<MessageDocument>(filter, shape, overread(window));
+        let messages = messages.await?;
+        Ok(Page::from_overread(messages, window))
     }
 
     /// Reads the message at each chat's end and what lies above it, which is nearly always one
-    /// message a chat.
-    /// 2 commands, one after the other.
+    /// message a chat. Chats, messages: 2.
     async fn last_messages(&self, chats: &[ChatId]) -> Result<Vec<Message>, PortError> {
         let call = self.call();
         if chats.is_empty() {
@@ -115,22 +131,5 @@ impl MessageStore for MongoStore {
             applied_seq: chat.applied_seq,
         };
         Ok(chats.iter().map(head).collect())
-    }
-}
-
-#[async_trait]
-impl talksy_domain::groups::GroupStore for MongoStore {
-    async fn create_group(
-        &self,
-        _: &talksy_domain::groups::NewGroup,
-    ) -> Result<talksy_domain::groups::GroupOutcome, PortError> {
-        Err(PortError::unavailable("store", "not yet"))
-    }
-
-    async fn change_group(
-        &self,
-        _: &talksy_domain::groups::GroupChange,
-    ) -> Result<talksy_domain::groups::GroupOutcome, PortError> {
-        Err(PortError::unavailable("store", "not yet"))
     }
 }

@@ -9,14 +9,15 @@ use talksy_domain::error::PortError;
 
 use super::call::Call;
 use super::commands::Shape;
-use super::documents::{META, Stored};
+use super::documents::{CHATS, MEMBERS, META, Stored};
 use super::fault::{Fault, Why};
 use super::indexes;
 
 /// The newest schema version that this release knows.
 ///
 /// - 1: the first.
-const VERSION: i64 = 1;
+/// - 2: groups. Members say whether they still are; chats say what was applied and claimed.
+const VERSION: i64 = 2;
 
 /// The oldest server that will do, as its users know it.
 const OLDEST_SERVER: i32 = 5;
@@ -129,13 +130,37 @@ pub(super) async fn prepare(call: &Call) -> Result<(), PrepareError> {
         return Err(PrepareError::Newer { found });
     }
     indexes::create(call).await?;
-    // Steps from an older version to the next go here, each harmless where it was done before.
     if found < VERSION {
+        // Steps from an older version to the next, each harmless where it was done before.
+        if found == 1 {
+            to_2(call).await?;
+        }
         let update = doc! { "$max": { "version": VERSION } };
         call.upsert_one(META, doc! { "_id": "schema" }, update)
             .await?;
     }
     Ok(())
+}
+
+/// All members of before are members of direct chats, in which nothing was ever changed. Messages
+/// that lack what version 2 has are read as never changed, which they are.
+async fn to_2(call: &Call) -> Result<(), Fault> {
+    let member = doc! {
+        "active": true,
+        "joinedSeq": 0_i64,
+        "visibleFromSeq": 1_i64,
+        "at": 0_i64,
+        "muted": false,
+        "v": 1_i64,
+    };
+    let lacking = doc! { "active": { "$exists": false } };
+    call.update_many(MEMBERS, lacking, doc! { "$set": member })
+        .await?;
+    let chat = doc! { "appliedSeq": 0_i64, "lastChangeSeq": 0_i64, "claimedSeq": 0_i64 };
+    let lacking = doc! { "claimedSeq": { "$exists": false } };
+    let update = doc! { "$set": chat, "$unset": { "membershipEpoch": "" } };
+    call.update_many(CHATS, lacking, update).await?;
+    indexes::drop_former(call).await
 }
 
 fn check_server(build: &Document) -> Result<(), PrepareError> {

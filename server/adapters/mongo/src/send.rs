@@ -1,7 +1,8 @@
 //! Sending a message.
 //!
-//! Whether it may be sent is asked in one go with what the chat is; how it is numbered stands in
-//! `commit`. The chat's head is advanced after it.
+//! Whether it may be sent is asked in one go with what the chat is, and with whether it was sent
+//! before: a retry of what preceded a removal succeeds. How it is numbered stands in `commit`. The
+//! chat's head is advanced after it.
 
 use mongodb::bson::doc;
 use talksy_domain::access::Denied;
@@ -10,48 +11,106 @@ use talksy_domain::id;
 use talksy_domain::messages::{Append, Appended, Message};
 
 use super::call::Call;
-use super::chat_queue::Committed;
+use super::chat_queue::{Committed, Work};
 use super::commands::Shape;
-use super::documents::{ChatDocument, ChatOfMember, key};
+use super::documents::{ChatDocument, ChatOfMember, Place, key};
 use super::fault::Fault;
-use super::{commit, heads};
+use super::{commit, heads, senders};
 
 /// Appends the draft to its chat.
 pub(super) async fn send(call: &Call, draft: &Message) -> Result<Append, Fault> {
-    let (chat, is_member) = tokio::try_join!(chat(call, draft), is_member(call, draft))?;
-    let Some(chat) = chat else {
+    if draft.sender_id.is_none() {
+        // System messages are made where groups are changed.
+        return Ok(Append::Denied(Denied::NotMember));
+    }
+    let queue = call.inner.queues.of(id::bytes(draft.chat_id));
+    // What was applied before the member's document is read.
+    let mut checked = queue.applied();
+    let (chat, mut is_member, before) = tokio::try_join!(
+        chat(call, draft),
+        is_member(call, draft),
+        sent_before(call, draft)
+    )?;
+    let Some(mut chat) = chat else {
         return Ok(Append::Denied(Denied::NoChat));
     };
+    queue.note_applied(chat.applied_seq);
+    if let Some(message) = before {
+        return repeat(call, message, chat).await;
+    }
+    if !is_member {
+        // They may have been let in by a system message that is not applied yet.
+        chat = heads::exact_one(call, chat).await?;
+        checked = chat.applied_seq;
+        is_member = checked > 0 && self::is_member(call, draft).await?;
+    }
     if !is_member {
         return Ok(Append::Denied(Denied::NotMember));
     }
-    let appended = match commit::commit(call, draft).await? {
-        Committed::Now(seq) => {
-            let head = (seq, Some(draft.created_at));
-            if let Err(fault) = heads::advance(call, chat.id, head).await {
-                // The message is durable. Reads find it above the chat's head and repair that.
-                tracing::debug!(%fault, "the head of a chat was not advanced");
-            }
-            Appended {
-                message: Message {
-                    seq,
-                    ..draft.clone()
-                },
-                chat: Chat {
-                    last_seq: seq,
-                    active_at: chat.active_at.max(draft.created_at),
-                    ..chat
-                },
-                is_duplicate: false,
-            }
-        }
-        Committed::Before(message) => Appended {
-            message: *message,
-            chat: heads::exact_one(call, chat).await?,
-            is_duplicate: true,
-        },
+    let work = Work::Draft {
+        draft: Box::new(draft.clone()),
+        checked,
     };
-    Ok(Append::Done(Box::new(appended)))
+    match commit::commit(call, draft.chat_id, work).await? {
+        Committed::Now(place) => appended(call, draft, place, chat).await,
+        Committed::Before(message) => repeat(call, *message, chat).await,
+        Committed::Denied(denied) => Ok(Append::Denied(denied)),
+        Committed::Full => Ok(Append::Full),
+        // A draft is answered as one.
+        Committed::Group(_) => Err(Fault::Panicked),
+    }
+}
+
+/// The message is durable at its place.
+async fn appended(
+    call: &Call,
+    draft: &Message,
+    place: Place,
+    before: Chat,
+) -> Result<Append, Fault> {
+    let head = (place.seq, Some(draft.created_at));
+    if let Err(fault) = heads::advance(call, before.id, head).await {
+        // Reads find it above the chat's head and repair that.
+        tracing::debug!(%fault, "the head of a chat was not advanced");
+    }
+    let chat = if before.applied_seq == place.mseq {
+        before
+    } else {
+        // The group was changed since the chat was read.
+        chat(call, draft).await?.unwrap_or(before)
+    };
+    let message = Message {
+        seq: place.seq,
+        mseq: place.mseq,
+        ..draft.clone()
+    };
+    let chat = Chat {
+        last_seq: chat.last_seq.max(place.seq),
+        active_at: chat.active_at.max(draft.created_at),
+        ..chat
+    };
+    Ok(Append::Done(Box::new(Appended {
+        message,
+        chat,
+        is_duplicate: false,
+    })))
+}
+
+/// Answers a retry with the message that the first attempt has made, also where the sender is no
+/// member any more.
+async fn repeat(call: &Call, message: Message, chat: Chat) -> Result<Append, Fault> {
+    Ok(Append::Done(Box::new(Appended {
+        message,
+        chat: heads::exact_one(call, chat).await?,
+        is_duplicate: true,
+    })))
+}
+
+async fn sent_before(call: &Call, draft: &Message) -> Result<Option<Message>, Fault> {
+    match draft.client_message_id {
+        Some(_) => senders::repeated(call, draft).await,
+        None => Ok(None),
+    }
 }
 
 async fn chat(call: &Call, draft: &Message) -> Result<Option<Chat>, Fault> {
@@ -62,11 +121,12 @@ async fn chat(call: &Call, draft: &Message) -> Result<Option<Chat>, Fault> {
 
 async fn is_member(call: &Call, draft: &Message) -> Result<bool, Fault> {
     let Some(sender) = draft.sender_id else {
-        return Ok(true);
+        return Ok(false);
     };
     let filter = doc! {
         "chatId": key(id::bytes(draft.chat_id)),
         "userId": key(id::bytes(sender)),
+        "active": true,
     };
     let shape = Shape {
         fields: Some(doc! { "_id": 0, "chatId": 1 }),

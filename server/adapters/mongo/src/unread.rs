@@ -1,7 +1,7 @@
 //! Unread counts.
 //!
-//! Numbers are dense, so that what lies between a read mark and a chat's head is a difference. From
-//! it goes what is no news to the user: their own messages, and those that were deleted or that
+//! Numbers are dense, so that what lies between a read mark (or where the member joined, if that is
+//! later) and a chat's head is a difference. From it goes what is no news to the user: their own messages, and those that were deleted or that
 //! nobody sent. These are counted in the index on (chat, knownTo, seq) alone: a member who has not
 //! read for a year costs as little as one who has.
 
@@ -49,19 +49,20 @@ pub(super) async fn counts(
         heads::chats(call, chats)
     )?;
     let chats: HashMap<ChatId, Chat> = chats.into_iter().map(|chat| (chat.id, chat)).collect();
+    let base = |member: &Member| member.last_read_seq.max(member.joined_seq);
     let last_seq = |member: &Member| {
         let chat = chats.get(&member.chat_id);
-        chat.map_or(member.last_read_seq, |chat| chat.last_seq)
+        chat.map_or(0, |chat| chat.last_seq)
     };
     let ranges: Vec<_> = members
         .iter()
-        .filter(|member| last_seq(member) > member.last_read_seq)
+        .filter(|member| last_seq(member) > base(member))
         .map(|member| {
             doc! {
                 "chatId": key(id::bytes(member.chat_id)),
                 "knownTo": { "$in": [key(id::bytes(user)), NOBODY] },
                 "seq": {
-                    "$gt": i64::from(member.last_read_seq),
+                    "$gt": i64::from(base(member)),
                     "$lte": i64::from(last_seq(member)),
                 },
             }
@@ -71,7 +72,7 @@ pub(super) async fn counts(
     Ok(members
         .iter()
         .map(|member| {
-            let above = last_seq(member).saturating_sub(member.last_read_seq);
+            let above = last_seq(member).saturating_sub(base(member));
             let excluded = excluded.get(&member.chat_id).copied();
             (
                 member.chat_id,

@@ -1,5 +1,5 @@
-//! What many instances share through Redis 7 (or Valkey): the bus, sign-in codes, rate limits and
-//! presence. Nothing in it is precious: a Redis that comes back empty costs the codes that were on
+//! What many instances share through Redis 7 (or Valkey): the bus, sign-in codes, rate limits,
+//! presence, and turns at a busy chat. Nothing in it is precious: a Redis that comes back empty costs the codes that were on
 //! their way, and a moment in which presence finds itself again.
 //!
 //! How Redis is written in a URL is told in `location`. All keys and channels begin with the
@@ -11,6 +11,7 @@
 //! | `limit:rule:hash` | a rule's counter of one key | a minute after it is whole again |
 //! | `presence:{n}:ends` | users by the end of their last lease | a day after the last renewal |
 //! | `presence:{n}:user` | a user's leases by their end | a minute after the last one ends |
+//! | `turns:{queue}:holder`, `…:line` | the instance whose turn it is; those that wait, in order | with the turn; 10 s after the last has come |
 //! | `bus:kind:id` | (a channel) what happens on a topic | |
 //!
 //! What each step costs Redis, however much there is of anything:
@@ -20,6 +21,7 @@
 //! | issue, withdraw or present a code; check a limit; release a lease | 1 script |
 //! | renew up to 256 leases; sweep up to 1,000 users out | 1 script (in a Cluster: one a bucket) |
 //! | who of some users is online | 1 `ZMSCORE` (in a Cluster: one a bucket) |
+//! | ask for a turn, pass it on, look whether others wait | 1 script |
 //! | publish an event | 1 `PUBLISH`, one message to each instance that follows the topic |
 //! | follow a topic | 1 `SUBSCRIBE` with the process's first follower, none with others |
 //!
@@ -40,6 +42,7 @@ mod prepare;
 mod presence;
 mod script;
 mod servers;
+mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +55,7 @@ use talksy_domain::error::chain;
 use talksy_domain::events::Bus;
 use talksy_domain::limits::RateLimiter;
 use talksy_domain::presence::PresenceStore;
+use talksy_domain::turns::Turns;
 use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -65,6 +69,7 @@ use self::location::Location;
 pub use self::location::RedisOpenError;
 use self::presence::RedisPresenceStore;
 use self::servers::Servers;
+use self::turns::RedisTurns;
 
 /// How long [`RedisAdapters::close`] waits for events that are on their way.
 const CLOSE_LIMIT: Duration = Duration::from_secs(3);
@@ -106,6 +111,7 @@ struct Inner {
     codes: Arc<RedisCodeStore>,
     limiter: Arc<RedisRateLimiter>,
     presence: Arc<RedisPresenceStore>,
+    turns: Arc<RedisTurns>,
     /// Until they are started.
     tasks: Mutex<Option<BusTasks>>,
     stop: CancellationToken,
@@ -151,6 +157,7 @@ impl RedisAdapters {
             codes: Arc::new(RedisCodeStore::new(Arc::clone(&servers), prefix)),
             limiter: Arc::new(limiter),
             presence: Arc::new(RedisPresenceStore::new(Arc::clone(&servers), prefix, away)),
+            turns: Arc::new(RedisTurns::new(Arc::clone(&servers), prefix)),
             prefix: prefix.clone(),
             servers,
             tasks: Mutex::new(Some(tasks)),
@@ -220,6 +227,11 @@ impl RedisAdapters {
     /// The presence leases.
     pub fn presence(&self) -> Arc<dyn PresenceStore> {
         Arc::clone(&self.0.presence) as _
+    }
+
+    /// Turns at queues that instances work on at the same time.
+    pub fn turns(&self) -> Arc<dyn Turns> {
+        Arc::clone(&self.0.turns) as _
     }
 
     /// How many events came from other instances that this version does not know.

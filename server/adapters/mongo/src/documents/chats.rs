@@ -1,24 +1,35 @@
-//! Chats and members.
+//! Chats.
 
 use mongodb::bson::raw::RawDocument;
 use mongodb::bson::spec::BinarySubtype;
-use mongodb::bson::{Binary, DateTime, Uuid};
+use mongodb::bson::{Binary, Bson, DateTime, Uuid, deserialize_from_bson};
 use serde::{Deserialize, Serialize};
-use talksy_domain::chats::{Chat, ChatKind, Member, MemberRole};
+use talksy_domain::chats::{Chat, ChatKind, ChatTitle};
 use talksy_domain::clock::Timestamp;
-use talksy_domain::id::{self, ChatId, UserId};
+use talksy_domain::damage::or_stand_in;
+use talksy_domain::groups::NewGroup;
+use talksy_domain::id::{self, ChatId, MessageId, UserId};
 use talksy_domain::seq::Seq;
 
-use super::{CHATS, MEMBERS, Stored, date, field, id_text, instant, key, some_instant};
+use super::{CHATS, Stored, date, id_text, instant, key};
 use crate::fault::Why;
 
-/// The key of a pair's direct chat: both ids, the smaller first.
+/// What is unique about a pair's direct chat: both ids, the smaller first.
 pub(crate) fn pair_key(users: [UserId; 2]) -> Binary {
     let mut pair = users.map(id::bytes);
     pair.sort_unstable();
     Binary {
         subtype: BinarySubtype::Generic,
         bytes: pair.concat(),
+    }
+}
+
+/// What is unique about a group: its creator and their own id for it, or the chat's id where there
+/// is none. A text, and so never equal to a pair's key.
+pub(crate) fn group_key(group: &NewGroup) -> String {
+    match &group.client_chat_id {
+        Some(own_id) => format!("{}:{}", group.creator_id, own_id.as_str()),
+        None => group.chat_id.to_string(),
     }
 }
 
@@ -29,23 +40,44 @@ pub(crate) struct ChatDocument {
     #[serde(rename = "_id")]
     id: Uuid,
     kind: ChatKind,
-    /// See [`pair_key`].
-    direct_key: Binary,
+    /// See [`pair_key`] and [`group_key`].
+    #[serde(rename = "directKey")]
+    unique_key: Bson,
     created_at: DateTime,
     /// Advanced after each message; see `heads`.
     active_at: DateTime,
     /// Advanced after each message; see `heads`.
     last_seq: Seq,
+    /// Follows the system messages; see `notices`.
     member_count: u32,
-    membership_epoch: u32,
+    /// Follows the system messages; see `notices`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    title: Option<Bson>,
+    /// The newest system message that was applied; see `notices`.
+    #[serde(default)]
+    applied_seq: Seq,
+    /// Advanced after each change of a message; see `changes`.
+    #[serde(default)]
+    last_change_seq: Seq,
+    /// The last number of a change that was claimed; see `changes`.
+    #[serde(default)]
+    claimed_seq: Seq,
+    /// For which message it was claimed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    claimed_for: Option<Uuid>,
     /// Whether its members are all in.
     ready: bool,
 }
 
 /// A chat as its document has it.
+#[derive(Clone)]
 pub(crate) struct KeptChat {
-    /// The chat, whose end may lag behind its messages.
+    /// The chat, whose ends may lag behind its messages.
     pub(crate) chat: Chat,
+    /// The last number of a change that was claimed.
+    pub(crate) claimed_seq: Seq,
+    /// For which message it was claimed.
+    pub(crate) claimed_for: Option<MessageId>,
     /// Whether its members are all in.
     pub(crate) ready: bool,
 }
@@ -53,27 +85,41 @@ pub(crate) struct KeptChat {
 impl ChatDocument {
     /// A new direct chat of the pair, without members yet.
     pub(crate) fn direct(chat: &Chat, users: [UserId; 2]) -> Self {
+        Self::new(chat, Bson::Binary(pair_key(users)))
+    }
+
+    /// A new group, without its first message yet.
+    pub(crate) fn group(group: &NewGroup) -> Self {
+        let nothing_applied = Chat {
+            last_seq: 0,
+            applied_seq: 0,
+            member_count: 0,
+            ..group.chat()
+        };
+        Self::new(&nothing_applied, Bson::String(group_key(group)))
+    }
+
+    fn new(chat: &Chat, unique_key: Bson) -> Self {
         Self {
             id: key(id::bytes(chat.id)),
             kind: chat.kind,
-            direct_key: pair_key(users),
+            unique_key,
             created_at: date(chat.created_at),
             active_at: date(chat.active_at),
             last_seq: chat.last_seq,
             member_count: chat.member_count,
-            membership_epoch: 1,
+            title: None,
+            applied_seq: chat.applied_seq,
+            last_change_seq: chat.last_change_seq,
+            claimed_seq: chat.last_change_seq,
+            claimed_for: None,
             ready: false,
         }
     }
 }
 
-fn chat_text(bytes: [u8; 16]) -> String {
+pub(super) fn chat_text(bytes: [u8; 16]) -> String {
     let id: ChatId = id::from_bytes(bytes);
-    id.to_string()
-}
-
-fn user_text(bytes: [u8; 16]) -> String {
-    let id: UserId = id::from_bytes(bytes);
     id.to_string()
 }
 
@@ -90,179 +136,118 @@ impl Stored for ChatDocument {
     }
 
     fn value(self) -> Result<KeptChat, Why> {
+        let chat_id: ChatId = id::from_bytes(self.id.bytes());
+        let title = self.title.map(deserialize_from_bson::<ChatTitle>);
+        let record = || format!("chat {chat_id}");
         let chat = Chat {
-            id: id::from_bytes(self.id.bytes()),
+            id: chat_id,
             kind: self.kind,
             created_at: instant(self.created_at),
             active_at: instant(self.active_at),
             last_seq: self.last_seq,
             member_count: self.member_count,
-            title: None,
-            last_change_seq: 0,
-            applied_seq: 0,
+            title: or_stand_in(title.transpose(), record, "title", || None),
+            last_change_seq: self.last_change_seq,
+            applied_seq: self.applied_seq,
         };
         Ok(KeptChat {
             chat,
+            claimed_seq: self.claimed_seq,
+            claimed_for: self.claimed_for.map(|key| id::from_bytes(key.bytes())),
             ready: self.ready,
         })
     }
 }
 
-/// Of a direct chat, what finding it by its other member's name needs.
+/// Of a chat, what finding it by its title for one of its members needs.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct PairDocument {
+pub(crate) struct TitleDocument {
     #[serde(rename = "_id")]
     id: Uuid,
-    direct_key: Binary,
+    kind: ChatKind,
+    #[serde(rename = "directKey")]
+    unique_key: Bson,
     active_at: DateTime,
+    #[serde(default)]
+    title_key: Option<Bson>,
 }
 
-/// A direct chat with its pair.
-pub(crate) struct PeerDocument {
+/// A chat with what its title is for its members.
+pub(crate) struct TitledChat {
     /// The chat.
     pub(crate) chat: [u8; 16],
     /// When it was last active.
     pub(crate) active_at: Timestamp,
-    pair: [[u8; 16]; 2],
+    /// Where its title comes from.
+    pub(crate) title: TitleSource,
 }
 
-impl PeerDocument {
-    /// Who is in the chat beside `user`.
-    pub(crate) fn other_than(&self, user: [u8; 16]) -> [u8; 16] {
-        let [low, high] = self.pair;
-        if low == user { high } else { low }
+/// Where a chat's title comes from.
+pub(crate) enum TitleSource {
+    /// From the name of the other one of the two.
+    Pair([[u8; 16]; 2]),
+    /// The title itself, as searches compare it.
+    Own(String),
+}
+
+impl TitleSource {
+    /// Whose name is the title for `user`.
+    pub(crate) fn peer_of(&self, user: [u8; 16]) -> Option<[u8; 16]> {
+        let Self::Pair([low, high]) = self else {
+            return None;
+        };
+        Some(if *low == user { *high } else { *low })
     }
 }
 
-impl Stored for PairDocument {
-    type Value = PeerDocument;
+impl Stored for TitleDocument {
+    type Value = TitledChat;
     const COLLECTION: &'static str = CHATS;
 
     fn name(raw: &RawDocument) -> String {
         chat_name(raw)
     }
 
-    fn value(self) -> Result<PeerDocument, Why> {
-        let ids: [u8; 32] = self.direct_key.bytes.as_slice().try_into()?;
-        let (low, high) = ids.split_at(16);
-        Ok(PeerDocument {
+    fn value(self) -> Result<TitledChat, Why> {
+        let title = match (self.kind, self.unique_key) {
+            (ChatKind::Direct, Bson::Binary(pair)) => {
+                let ids: [u8; 32] = pair.bytes.as_slice().try_into()?;
+                let (low, high) = ids.split_at(16);
+                TitleSource::Pair([low.try_into()?, high.try_into()?])
+            }
+            (ChatKind::Direct, _) => return Err("its pair is none".into()),
+            (ChatKind::Group, _) => {
+                let key = self.title_key.as_ref().and_then(Bson::as_str);
+                TitleSource::Own(key.unwrap_or_default().to_owned())
+            }
+        };
+        Ok(TitledChat {
             chat: self.id.bytes(),
             active_at: instant(self.active_at),
-            pair: [low.try_into()?, high.try_into()?],
+            title,
         })
     }
 }
 
-/// A user's membership of a chat. Its `_id` means nothing.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct MemberDocument {
-    chat_id: Uuid,
-    user_id: Uuid,
-    role: MemberRole,
-    joined_at: DateTime,
-    last_read_seq: Seq,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_read_at: Option<DateTime>,
-}
-
-impl MemberDocument {
-    /// A plain member who has read nothing.
-    pub(crate) fn new(chat: &Chat, user: UserId) -> Self {
-        Self {
-            chat_id: key(id::bytes(chat.id)),
-            user_id: key(id::bytes(user)),
-            role: MemberRole::Member,
-            joined_at: date(chat.created_at),
-            last_read_seq: 0,
-            last_read_at: None,
-        }
-    }
-}
-
-fn member_name(raw: &RawDocument) -> String {
-    let user = id_text(raw, "userId", user_text);
-    format!("member {user} of {}", id_text(raw, "chatId", chat_text))
-}
-
-impl Stored for MemberDocument {
-    type Value = Member;
-    const COLLECTION: &'static str = MEMBERS;
-
-    fn name(raw: &RawDocument) -> String {
-        member_name(raw)
-    }
-
-    fn value(self) -> Result<Member, Why> {
-        Ok(Member {
-            chat_id: id::from_bytes(self.chat_id.bytes()),
-            user_id: id::from_bytes(self.user_id.bytes()),
-            role: self.role,
-            joined_at: instant(self.joined_at),
-            last_read_seq: self.last_read_seq,
-            last_read_at: self.last_read_at.map(instant),
-            joined_seq: 0,
-            visible_from_seq: 1,
-            is_muted: false,
-            version: 1,
-        })
-    }
-
-    fn stand_in(raw: &RawDocument) -> Option<Member> {
-        let (chat, user): (Uuid, Uuid) = (field(raw, "chatId")?, field(raw, "userId")?);
-        Some(Member {
-            chat_id: id::from_bytes(chat.bytes()),
-            user_id: id::from_bytes(user.bytes()),
-            // The role with the fewest rights.
-            role: field(raw, "role").unwrap_or(MemberRole::Member),
-            joined_at: some_instant(raw, "joinedAt"),
-            last_read_seq: field(raw, "lastReadSeq").unwrap_or_default(),
-            last_read_at: field(raw, "lastReadAt").map(instant),
-            joined_seq: 0,
-            visible_from_seq: 1,
-            is_muted: false,
-            version: 1,
-        })
-    }
-}
-
-/// Of a membership, the chat.
+/// Of a chat, how many members it has.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct ChatOfMember {
-    chat_id: Uuid,
+pub(crate) struct SizeDocument {
+    #[serde(rename = "_id")]
+    id: Uuid,
+    member_count: u32,
 }
 
-impl Stored for ChatOfMember {
-    type Value = ChatId;
-    const COLLECTION: &'static str = MEMBERS;
+impl Stored for SizeDocument {
+    type Value = (ChatId, u32);
+    const COLLECTION: &'static str = CHATS;
 
     fn name(raw: &RawDocument) -> String {
-        member_name(raw)
+        chat_name(raw)
     }
 
-    fn value(self) -> Result<ChatId, Why> {
-        Ok(id::from_bytes(self.chat_id.bytes()))
-    }
-}
-
-/// Of a membership, the user.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct UserOfMember {
-    user_id: Uuid,
-}
-
-impl Stored for UserOfMember {
-    type Value = UserId;
-    const COLLECTION: &'static str = MEMBERS;
-
-    fn name(raw: &RawDocument) -> String {
-        member_name(raw)
-    }
-
-    fn value(self) -> Result<UserId, Why> {
-        Ok(id::from_bytes(self.user_id.bytes()))
+    fn value(self) -> Result<(ChatId, u32), Why> {
+        Ok((id::from_bytes(self.id.bytes()), self.member_count))
     }
 }

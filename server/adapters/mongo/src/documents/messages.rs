@@ -1,11 +1,14 @@
 //! Messages.
 
 use mongodb::bson::raw::RawDocument;
-use mongodb::bson::{DateTime, Uuid};
+use mongodb::bson::spec::BinarySubtype;
+use mongodb::bson::{Binary, DateTime, Uuid};
 use serde::{Deserialize, Serialize};
 use talksy_domain::clock::Timestamp;
 use talksy_domain::id::{self, ChatId, MessageId};
-use talksy_domain::messages::{ClientMessageId, Message, MessageKind, MessageText};
+use talksy_domain::messages::{
+    ClientMessageId, Fingerprint, Message, MessageKind, MessageText, SystemNotice,
+};
 use talksy_domain::seq::Seq;
 
 use super::{MESSAGES, Stored, date, field, id_bytes, id_text, instant, key, some_instant};
@@ -22,6 +25,15 @@ pub(crate) struct MessageDocument {
     id: Uuid,
     chat_id: Uuid,
     seq: Seq,
+    /// The newest system message up to and including this one.
+    #[serde(default)]
+    mseq: Seq,
+    /// The number of its latest change, see `changes`; absent where it was never changed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    change_seq: Seq,
+    /// The number of the latest change of its content.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    content_seq: Seq,
     /// See [`dedup`].
     #[serde(skip_deserializing)]
     dedup: String,
@@ -35,7 +47,12 @@ pub(crate) struct MessageDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<MessageText>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    notice: Option<SystemNotice>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     client_message_id: Option<ClientMessageId>,
+    /// What was sent under that id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fingerprint: Option<Binary>,
     created_at: DateTime,
     #[serde(skip_serializing_if = "Option::is_none")]
     edited_at: Option<DateTime>,
@@ -52,25 +69,47 @@ pub(crate) fn dedup(draft: &Message) -> String {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+fn is_zero(seq: &Seq) -> bool {
+    *seq == 0
+}
+
+fn fingerprint_of(binary: &Binary) -> Option<Fingerprint> {
+    binary.bytes.as_slice().try_into().ok().map(Fingerprint)
+}
+
 impl MessageDocument {
-    /// The draft as number `seq` of its chat.
-    pub(crate) fn new(draft: &Message, seq: Seq) -> Self {
+    /// The draft at its place in its chat.
+    pub(crate) fn new(draft: &Message, Place { seq, mseq }: Place) -> Self {
         let sender_id = draft.sender_id.map(|sender| key(id::bytes(sender)));
         let excluded = sender_id.filter(|_| draft.deleted_at.is_none());
         Self {
             id: key(id::bytes(draft.id)),
             chat_id: key(id::bytes(draft.chat_id)),
             seq,
+            mseq,
+            change_seq: draft.change_seq,
+            content_seq: draft.content_seq,
             dedup: dedup(draft),
             unread_excluded: Some(excluded.unwrap_or(NOBODY)),
             kind: draft.kind,
             sender_id,
             text: draft.text.clone(),
+            notice: draft.notice.clone(),
             client_message_id: draft.client_message_id.clone(),
+            fingerprint: draft.fingerprint.map(|print| Binary {
+                subtype: BinarySubtype::Generic,
+                bytes: print.0.to_vec(),
+            }),
             created_at: date(draft.created_at),
             edited_at: draft.edited_at.map(date),
             deleted_at: draft.deleted_at.map(date),
         }
+    }
+
+    /// Its id and its number.
+    pub(crate) fn place(&self) -> (Uuid, Seq) {
+        (self.id, self.seq)
     }
 }
 
@@ -95,15 +134,15 @@ impl Stored for MessageDocument {
             id: id::from_bytes(self.id.bytes()),
             chat_id: id::from_bytes(self.chat_id.bytes()),
             seq: self.seq,
-            mseq: 0,
-            change_seq: 0,
-            content_seq: 0,
-            notice: None,
-            fingerprint: None,
+            mseq: self.mseq,
+            change_seq: self.change_seq,
+            content_seq: self.content_seq,
             kind: self.kind,
             sender_id: self.sender_id.map(|sender| id::from_bytes(sender.bytes())),
             text: self.text,
+            notice: self.notice,
             client_message_id: self.client_message_id,
+            fingerprint: self.fingerprint.as_ref().and_then(fingerprint_of),
             created_at: instant(self.created_at),
             edited_at: self.edited_at.map(instant),
             deleted_at: self.deleted_at.map(instant),
@@ -119,15 +158,15 @@ impl Stored for MessageDocument {
             id: id::from_bytes(id_bytes(raw, "_id")),
             chat_id: id::from_bytes(chat.bytes()),
             seq: field(raw, "seq")?,
-            mseq: 0,
-            change_seq: 0,
-            content_seq: 0,
-            notice: None,
-            fingerprint: None,
+            mseq: field(raw, "mseq").unwrap_or_default(),
+            change_seq: field(raw, "changeSeq").unwrap_or_default(),
+            content_seq: field(raw, "contentSeq").unwrap_or_default(),
             kind: field(raw, "kind").unwrap_or(MessageKind::Text),
             sender_id: sender.map(|sender| id::from_bytes(sender.bytes())),
             text: field(raw, "text"),
+            notice: field(raw, "notice"),
             client_message_id: field(raw, "clientMessageId"),
+            fingerprint: field(raw, "fingerprint").as_ref().and_then(fingerprint_of),
             created_at: some_instant(raw, "createdAt"),
             edited_at: field(raw, "editedAt").map(instant),
             deleted_at: field(raw, "deletedAt").map(instant),
@@ -135,38 +174,66 @@ impl Stored for MessageDocument {
     }
 }
 
-/// Of a message, its number.
+/// Of a message, its place.
 #[derive(Deserialize)]
-pub(crate) struct SeqDocument {
+pub(crate) struct PlaceDocument {
     seq: Seq,
+    #[serde(default)]
+    mseq: Seq,
 }
 
-impl Stored for SeqDocument {
-    type Value = Seq;
+/// A place on a chat's line of messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The number of the message there, 0 ahead of the first.
+    pub(crate) seq: Seq,
+    /// The number of the newest system message up to and including it, 0 for none.
+    pub(crate) mseq: Seq,
+}
+
+impl Stored for PlaceDocument {
+    type Value = Place;
     const COLLECTION: &'static str = MESSAGES;
 
     fn name(raw: &RawDocument) -> String {
         message_name(raw)
     }
 
-    fn value(self) -> Result<Seq, Why> {
-        Ok(self.seq)
+    fn value(self) -> Result<Place, Why> {
+        Ok(Place {
+            seq: self.seq,
+            mseq: self.mseq,
+        })
     }
 }
 
-/// What a group over the messages of a chat says: the number and time of the last, or how many
-/// there are.
+/// How far a chat's messages reach beyond what its document says.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct HeadDocument {
+pub(crate) struct TailDocument {
     #[serde(rename = "_id")]
     chat_id: Uuid,
     last_seq: Seq,
+    #[serde(default)]
+    mseq: Option<Seq>,
+    #[serde(default)]
+    change_seq: Option<Seq>,
     active_at: DateTime,
 }
 
-impl Stored for HeadDocument {
-    type Value = (ChatId, Seq, Timestamp);
+/// How far a chat reaches; what is 0 is not known.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tail {
+    /// The newest message that was found, and the newest system message up to it.
+    pub(crate) place: Place,
+    /// The greatest number of a change that was found.
+    pub(crate) change_seq: Seq,
+    /// When the newest message that was found was sent.
+    pub(crate) active_at: Option<Timestamp>,
+}
+
+impl Stored for TailDocument {
+    type Value = (ChatId, Tail);
     const COLLECTION: &'static str = MESSAGES;
 
     fn name(raw: &RawDocument) -> String {
@@ -174,11 +241,19 @@ impl Stored for HeadDocument {
             let id: ChatId = id::from_bytes(bytes);
             id.to_string()
         });
-        format!("the head of chat {id}")
+        format!("the tail of chat {id}")
     }
 
     fn value(self) -> Result<Self::Value, Why> {
-        let chat = id::from_bytes(self.chat_id.bytes());
-        Ok((chat, self.last_seq, instant(self.active_at)))
+        let place = Place {
+            seq: self.last_seq,
+            mseq: self.mseq.unwrap_or_default(),
+        };
+        let tail = Tail {
+            place,
+            change_seq: self.change_seq.unwrap_or_default(),
+            active_at: Some(instant(self.active_at)),
+        };
+        Ok((id::from_bytes(self.chat_id.bytes()), tail))
     }
 }

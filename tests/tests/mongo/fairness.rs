@@ -1,0 +1,269 @@
+//! Instances that meet at one busy chat where an insert takes long: nobody starves, with Redis and
+//! without.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use talksy_domain::clock::SystemClock;
+use talksy_domain::error::PortError;
+use talksy_domain::messages::MessageStore as _;
+use talksy_domain::turns::{Turn, Turns};
+use talksy_mongo::{MongoOptions, MongoStore};
+use talksy_redis::{RedisAdapters, RedisOptions};
+use talksy_tests::servers::mongo::Mongo;
+use talksy_tests::servers::redis::RedisServer;
+use talksy_tests::{eventually, soon};
+
+use super::slow::SlowWay;
+use super::{Fixture, done, draft, with_own_id};
+
+/// How many send at each instance at the same time.
+const SENDERS: usize = 16;
+
+/// How many messages each sends, and how long a send may take: for machines that have other work to
+/// do, or as a server has it where `TALKSY_FAIRNESS_MESSAGES=200 cargo test -p talksy-tests --test
+/// mongo with_redis -- --nocapture` asks for figures.
+fn load() -> (usize, Duration) {
+    match std::env::var("TALKSY_FAIRNESS_MESSAGES") {
+        Ok(count) => (count.parse().unwrap(), MongoOptions::default().timeout),
+        Err(_) => (8, Duration::from_secs(20)),
+    }
+}
+
+/// The adapters of one instance, connected.
+async fn redis(server: &RedisServer) -> RedisAdapters {
+    let options = RedisOptions::new("fair:", 16);
+    let redis = RedisAdapters::open(&server.url(), Arc::new(SystemClock), &options).unwrap();
+    eventually("Redis", async || redis.prepare().await.ok()).await;
+    redis
+}
+
+/// A store over a slow way.
+async fn store(
+    way: &SlowWay,
+    database: &str,
+    timeout: Duration,
+    turns: Option<Arc<dyn Turns>>,
+) -> MongoStore {
+    let options = MongoOptions {
+        timeout,
+        reach_timeout: timeout / 2,
+        ..MongoOptions::default()
+    };
+    let store = MongoStore::open_with(&way.url(database), &options, turns).unwrap();
+    eventually("a prepared store", async || store.prepare().await.ok()).await;
+    store
+}
+
+/// How a rush went.
+struct Rush {
+    /// How many messages were sent in a second.
+    rate: f64,
+    /// When the first instance had all its messages through, what share of theirs, in percent, the
+    /// others had at least.
+    least_share: usize,
+}
+
+/// Everybody sends at once. The order is dense, and each message is there once.
+async fn rush(fixture: &Fixture, instances: &[MongoStore], each: usize) -> Rush {
+    let before = fixture.seqs().await.len();
+    let started = Instant::now();
+    let mut tasks = Vec::new();
+    for (n, store) in instances.iter().enumerate() {
+        for sender in 0..SENDERS {
+            let (store, chat, user) = (store.clone(), fixture.chat, fixture.users[sender % 2]);
+            tasks.push(tokio::spawn(async move {
+                let mut sent = Vec::new();
+                for _ in 0..each {
+                    let appended = store.append(&draft(chat, user)).await;
+                    let appended = appended.unwrap_or_else(|error| {
+                        panic!("sender {sender} at instance {n} was refused: {error:?}")
+                    });
+                    sent.push(done(appended).message.seq);
+                }
+                assert!(sent.is_sorted());
+                sent
+            }));
+        }
+    }
+    let mut by_instance = vec![Vec::new(); instances.len()];
+    for (n, task) in tasks.into_iter().enumerate() {
+        by_instance[n / SENDERS].extend(task.await.unwrap());
+    }
+    let took = started.elapsed();
+    let ends = by_instance.iter().map(|numbers| numbers.iter().max());
+    let end = ends.min().unwrap();
+    let through = |numbers: &Vec<_>| numbers.iter().filter(|seq| Some(*seq) <= end).count();
+    let fewest = by_instance.iter().map(through).min().unwrap();
+    let least_share = fewest * 100 / (SENDERS * each);
+    let mut numbers = by_instance.concat();
+    numbers.sort_unstable();
+    let first = u32::try_from(before).unwrap() + 1;
+    let last = u32::try_from(before + numbers.len()).unwrap();
+    assert_eq!(numbers, (first..=last).collect::<Vec<_>>());
+    assert_eq!(fixture.seqs().await, (1..=last).collect::<Vec<_>>());
+    let rate = f64::from(u32::try_from(numbers.len()).unwrap()) / took.as_secs_f64();
+    Rush { rate, least_share }
+}
+
+#[expect(clippy::print_stdout, reason = "figures, for who asks for them")]
+fn report(delay: u64, instances: usize, Rush { rate, least_share }: &Rush) {
+    println!(
+        "{delay:2} ms before an insert, instances: {instances}, messages/s: {rate:.0}, \
+         least share: {least_share} %"
+    );
+}
+
+/// One, two and three instances with 16 senders each, and 0, 5, 15 and 50 ms put before each
+/// insert: nobody is refused. Returns the least shares of the rushes of several instances, on
+/// average.
+async fn all_are_served(server: Option<&RedisServer>) -> usize {
+    let (messages, timeout) = load();
+    let mongo = Mongo::shared().await;
+    let way = SlowWay::to(mongo).await;
+    let mut turns = vec![None; 3];
+    if let Some(server) = server {
+        for turns in &mut turns {
+            *turns = Some(redis(server).await.turns());
+        }
+    }
+    let mut shares = Vec::new();
+    for delay in [0, 5, 15, 50] {
+        way.delay(Duration::from_millis(delay));
+        for count in 1..=3 {
+            // A new database each time: the tests' server looks through all messages for the last.
+            let fixture = Fixture::new(mongo).await;
+            let mut instances = Vec::new();
+            for turns in &turns[..count] {
+                instances.push(store(&way, &fixture.database, timeout, turns.clone()).await);
+            }
+            let rush = rush(&fixture, &instances, messages).await;
+            report(delay, count, &rush);
+            if count > 1 {
+                shares.push(rush.least_share);
+            }
+        }
+    }
+    shares.iter().sum::<usize>() / shares.len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_redis_nobody_starves() {
+    let server = RedisServer::start().await;
+    // Whoever starves is nearly refused: that is seen by the share sooner.
+    let share = all_are_served(Some(&server)).await;
+    assert!(
+        share >= 50,
+        "{share} %: one instance was nearly done before another"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_redis_sends_succeed() {
+    all_are_served(None).await;
+}
+
+/// A Redis that stands still, or is gone, fails no send.
+#[tokio::test(flavor = "multi_thread")]
+async fn sends_go_on_while_redis_is_away() {
+    let mut server = RedisServer::start().await;
+    let mongo = Mongo::shared().await;
+    let fixture = Fixture::new(mongo).await;
+    let way = SlowWay::to(mongo).await;
+    way.delay(Duration::from_millis(5));
+    let mut instances = Vec::new();
+    for _ in 0..2 {
+        let turns = Some(redis(&server).await.turns());
+        instances.push(store(&way, &fixture.database, Duration::from_secs(20), turns).await);
+    }
+    rush(&fixture, &instances, 4).await;
+    server.0.pause().await;
+    rush(&fixture, &instances, 4).await;
+    server.0.kill().await;
+    rush(&fixture, &instances, 4).await;
+}
+
+/// An insert whose answer is lost is told as what it is: done, each message once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_answer_to_an_insert_is_settled() {
+    let mongo = Mongo::shared().await;
+    let fixture = Fixture::new(mongo).await;
+    let way = SlowWay::to(mongo).await;
+    let store = store(&way, &fixture.database, Duration::from_secs(20), None).await;
+    for round in 0..5 {
+        way.lose_answers(1);
+        let draft = with_own_id(fixture.draft(), &format!("alone {round}"));
+        let appended = done(store.append(&draft).await.unwrap());
+        assert_eq!(way.answers_to_lose(), 0);
+        assert_eq!(
+            (appended.message.seq, appended.is_duplicate),
+            (round + 1, false)
+        );
+        let again = done(store.append(&draft).await.unwrap());
+        assert_eq!(again.message, appended.message);
+        assert!(again.is_duplicate);
+    }
+    // Batches of many, several answers in a row among them.
+    way.delay(Duration::from_millis(5));
+    for count in 1..=3 {
+        way.lose_answers(count);
+        rush(&fixture, std::slice::from_ref(&store), 2).await;
+        assert_eq!(way.answers_to_lose(), 0);
+    }
+}
+
+/// Turns are passed on in the order of asking; who is gone loses its turn to time.
+#[tokio::test(flavor = "multi_thread")]
+async fn turns_are_passed_on_in_order() {
+    let server = RedisServer::start().await;
+    let adapters = redis(&server).await;
+    let turns = adapters.turns();
+    let long = Duration::from_mins(10);
+    let ask = async |worker: &str| turns.ask("q", worker, long).await.unwrap();
+    let pass = async |worker: &str| turns.pass("q", worker, long).await.unwrap();
+    let others = async |worker: &str| turns.others("q", worker).await.unwrap();
+
+    assert!(!others("a").await);
+    assert_eq!(ask("a").await, Turn::Granted);
+    assert!(!others("a").await);
+    assert!(others("b").await);
+    for worker in ["b", "c", "d", "b"] {
+        assert_eq!(ask(worker).await, Turn::Waiting);
+    }
+    assert!(others("a").await);
+    // Another queue has turns of its own.
+    assert_eq!(turns.ask("other", "b", long).await.unwrap(), Turn::Granted);
+
+    // c gives up, and passing what one does not have changes nothing.
+    assert!(pass("c").await);
+    assert!(pass("x").await);
+    assert_eq!(ask("b").await, Turn::Waiting);
+    assert!(pass("a").await);
+    assert_eq!(ask("d").await, Turn::Waiting);
+    assert_eq!(ask("b").await, Turn::Granted);
+
+    // b dies in its turn, which ends by its time; then it is d's.
+    let short = Duration::from_millis(1);
+    assert_eq!(turns.ask("q", "b", short).await.unwrap(), Turn::Granted);
+    assert_eq!(soon("d's turn", granted(&*turns, "d")).await, Ok(()));
+    assert!(!pass("d").await);
+    assert!(!others("a").await);
+    assert_eq!(
+        server
+            .run(&["--scan", "--pattern", "fair:turns:{q}*"])
+            .await
+            .trim(),
+        ""
+    );
+}
+
+async fn granted(turns: &dyn Turns, worker: &str) -> Result<(), String> {
+    let limit = Duration::from_mins(10);
+    loop {
+        let turn: Result<Turn, PortError> = turns.ask("q", worker, limit).await;
+        if turn.map_err(|error| error.to_string())? == Turn::Granted {
+            return Ok(());
+        }
+        tokio::task::yield_now().await;
+    }
+}

@@ -1,0 +1,115 @@
+//! A way to MongoDB on which inserts of messages take longer, and may lose their answers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use talksy_tests::servers::mongo::Mongo;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+
+/// What an insert of messages begins with: its first element, the command with its collection.
+const INSERT: &[u8] = b"\x02insert\0\x09\0\0\0messages\0";
+
+/// A proxy in front of a server.
+#[derive(Clone)]
+pub struct SlowWay {
+    port: u16,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    delay_ms: AtomicU64,
+    answers_to_lose: AtomicUsize,
+}
+
+impl SlowWay {
+    /// A way to the server, without a delay yet.
+    pub async fn to(mongo: &Mongo) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let way = Self {
+            port: listener.local_addr().unwrap().port(),
+            state: Arc::default(),
+        };
+        let (server, state) = (mongo.port, Arc::clone(&way.state));
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let Ok(server) = TcpStream::connect(("127.0.0.1", server)).await else {
+                    continue;
+                };
+                tokio::spawn(connection(client, server, Arc::clone(&state)));
+            }
+        });
+        way
+    }
+
+    /// The URL of a database.
+    pub fn url(&self, database: &str) -> secrecy::SecretString {
+        format!("mongodb://127.0.0.1:{}/{database}", self.port).into()
+    }
+
+    /// Puts this time before each insert of messages from now on.
+    pub fn delay(&self, delay: Duration) {
+        let delay = u64::try_from(delay.as_millis()).unwrap();
+        self.state.delay_ms.store(delay, Ordering::SeqCst);
+    }
+
+    /// Carries out the next `count` inserts, and breaks the connection instead of answering.
+    pub fn lose_answers(&self, count: usize) {
+        self.state.answers_to_lose.store(count, Ordering::SeqCst);
+    }
+
+    /// How many answers are still to be lost.
+    pub fn answers_to_lose(&self) -> usize {
+        self.state.answers_to_lose.load(Ordering::SeqCst)
+    }
+}
+
+async fn connection(client: TcpStream, server: TcpStream, state: Arc<State>) {
+    for side in [&client, &server] {
+        side.set_nodelay(true).unwrap();
+    }
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    let is_lost = AtomicBool::new(false);
+    let up = async {
+        while let Some(frame) = frame(&mut from_client).await {
+            if frame.windows(INSERT.len()).any(|part| part == INSERT) {
+                let delay = state.delay_ms.load(Ordering::SeqCst);
+                if delay > 0 {
+                    tokio::time::sleep(Duration::from_millis(delay)).await;
+                }
+                let take = |count: usize| count.checked_sub(1);
+                let left = &state.answers_to_lose;
+                let taken = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take);
+                is_lost.store(taken.is_ok(), Ordering::SeqCst);
+            }
+            if !send(&mut to_server, &frame).await {
+                break;
+            }
+        }
+    };
+    let down = async {
+        while let Some(frame) = frame(&mut from_server).await {
+            if is_lost.load(Ordering::SeqCst) || !send(&mut to_client, &frame).await {
+                break;
+            }
+        }
+    };
+    tokio::select! { () = up => {} () = down => {} }
+}
+
+/// A message of MongoDB's protocol, whose first four bytes are its length.
+async fn frame(from: &mut OwnedReadHalf) -> Option<Vec<u8>> {
+    let length = from.read_u32_le().await.ok()?;
+    let mut frame = length.to_le_bytes().to_vec();
+    frame.resize(usize::try_from(length).unwrap(), 0);
+    from.read_exact(&mut frame[4..]).await.ok()?;
+    Some(frame)
+}
+
+async fn send(to: &mut OwnedWriteHalf, frame: &[u8]) -> bool {
+    to.write_all(frame).await.is_ok()
+}
