@@ -360,6 +360,9 @@ pub async fn a_removed_member_is_none(stores: &Stores) {
     assert!(notice.removes(bob.id) && !notice.removes(cyd.id));
     assert_eq!(membership(stores, chat.id, &bob).await, None);
     assert_eq!(stores.chats.chat_ids_of(bob.id).await.unwrap(), []);
+    let left = stores.chats.left_chats_of(bob.id).await.unwrap();
+    assert_eq!(left, [(chat.id, message.seq)]);
+    assert_eq!(stores.chats.left_chats_of(cyd.id).await.unwrap(), []);
     let chats = stores
         .chats
         .chats_of(bob.id, None, &forward(None, 10))
@@ -424,6 +427,7 @@ pub async fn rejoining_replaces_the_range(stores: &Stores) {
     assert_eq!((member.last_read_seq, member.last_read_at), (6, None));
     assert_eq!((member.role, member.is_muted), (MemberRole::Member, false));
     assert!(member.version > before.version);
+    assert_eq!(stores.chats.left_chats_of(bob.id).await.unwrap(), []);
     agree(stores, chat.id).await;
 }
 

@@ -39,6 +39,8 @@ pub struct Kept {
 /// Where the connection stands in a chat: what may come next.
 #[derive(Clone, Copy, Debug, Default)]
 struct Order {
+    /// The first message that was told; 0 for none.
+    first: Seq,
     seq: Seq,
     change_seq: Seq,
 }
@@ -221,6 +223,9 @@ impl Replica {
             order.seq
         );
         order.seq = message.seq;
+        if order.first == 0 {
+            order.first = message.seq;
+        }
         let kept = self.chats.entry(chat).or_default();
         let messages = kept.messages.get_or_insert_default();
         let known = messages.get(&message.seq);
@@ -242,11 +247,18 @@ impl Replica {
         order.change_seq = message.change_seq;
         let kept = self.chats.entry(chat).or_default();
         let messages = kept.messages.get_or_insert_default();
-        let known = messages.get(&message.seq);
-        // It comes behind its message.
-        let known = known.unwrap();
-        if known.change_seq < message.change_seq {
-            messages.insert(message.seq, message);
+        match messages.get(&message.seq) {
+            Some(known) if known.change_seq < message.change_seq => {
+                messages.insert(message.seq, message);
+            }
+            Some(_) => {}
+            // One that is not held lies ahead of what was fetched, or where that found no member any
+            // more. What was told on this connection is held: a change comes behind its message.
+            None => assert!(
+                !(order.first..=order.seq).contains(&message.seq),
+                "the change of {} was told without it",
+                message.seq
+            ),
         }
     }
 

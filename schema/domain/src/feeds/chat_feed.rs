@@ -126,14 +126,13 @@ impl ChatFeed {
         };
         match &event.event {
             // The state of the user's own, whose version the event does not carry.
-            Event::ChatJoined { chat_id } | Event::ViewerChatChanged { chat_id } => {
+            Event::ChatJoined { chat_id }
+            | Event::ViewerChatChanged { chat_id }
+            | Event::ChatLeft { chat_id, .. } => {
                 self.stale.insert(*chat_id);
             }
             Event::ReadReceipt { receipt, .. } if receipt.user_id == self.user => {
                 self.stale.insert(receipt.chat_id);
-            }
-            Event::ChatLeft { chat_id, .. } => {
-                self.stale.insert(*chat_id);
             }
             event => {
                 if let Some(chat) = event.chat_changed_for(self.user) {

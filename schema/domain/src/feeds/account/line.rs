@@ -338,10 +338,10 @@ impl Line {
             break;
         }
         self.release_receipts(out);
-        let waits =
-            !(self.messages.is_empty() && self.changes.is_empty()) || !self.receipts.is_empty();
+        let nothing_waits =
+            self.messages.is_empty() && self.changes.is_empty() && self.receipts.is_empty();
         self.gap_since = match self.gap_since {
-            _ if !waits => None,
+            _ if nothing_waits => None,
             None => Some(Instant::now()),
             since => since,
         };

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::AccountFeed;
 use super::item::AccountItem;
 use super::line::Wanted;
+use crate::chats::model::Member;
 use crate::feeds::error::FeedError;
 use crate::feeds::retry::retry_unavailable;
 use crate::id::ChatId;
@@ -101,7 +102,7 @@ impl AccountFeed {
         };
         for user in std::mem::take(&mut line.uncertain) {
             let members = retry_unavailable!(self.context.chats.memberships(user, &[chat]))?;
-            if let Some(receipt) = members.first().and_then(|member| member.receipt()) {
+            if let Some(receipt) = members.first().and_then(Member::receipt) {
                 line.receipt(receipt, &mut self.ready);
             }
         }

@@ -27,3 +27,30 @@ pub(super) fn read(bytes: &mut &[u8]) -> Option<u64> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_come_back_and_torn_ones_do_not() {
+        for number in [
+            0,
+            1,
+            127,
+            128,
+            16_383,
+            16_384,
+            u64::from(u32::MAX),
+            u64::MAX,
+        ] {
+            let mut bytes = Vec::new();
+            write(&mut bytes, number);
+            let mut rest = &bytes[..];
+            assert_eq!((read(&mut rest), rest.len()), (Some(number), 0));
+            let mut torn = &bytes[..bytes.len() - 1];
+            assert_eq!(read(&mut torn), None, "{number}");
+        }
+        assert_eq!(read(&mut &[0xFF; 11][..]), None);
+    }
+}
