@@ -337,6 +337,7 @@ async fn a_chat_is_muted_on_all_devices_of_one_user() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "a table of refusals")]
 async fn what_groups_and_changes_refuse_names_its_field_and_changes_nothing() {
     let app = TestApp::start().await;
     let [ada, bob, cyd] = people(&app).await;

@@ -55,7 +55,7 @@ fn assert_down<T>(answer: Result<T, PortError>) {
 }
 
 /// Each port by its name in metrics and by the name of its trait.
-const PORTS: [(&str, &str); 9] = [
+const PORTS: [(&str, &str); 10] = [
     ("users", "UserStore"),
     ("sessions", "SessionStore"),
     ("chats", "ChatStore"),

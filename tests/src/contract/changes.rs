@@ -69,7 +69,7 @@ async fn all_changes(stores: &Stores, chat: ChatId, size: usize) -> Vec<Message>
 
 /// The line of changes holds each changed message once, under its latest number, and all numbers
 /// up to the head were given.
-async fn agree(stores: &Stores, chat: ChatId, changes: u32) {
+async fn agree(stores: &Stores, chat: ChatId, count: u32) {
     let line = all_changes(stores, chat, 3).await;
     assert!(
         line.windows(2)
@@ -80,10 +80,10 @@ async fn agree(stores: &Stores, chat: ChatId, changes: u32) {
     changed.sort_by_key(|message| message.change_seq);
     assert_eq!(line, changed);
     let last = line.last().map_or(0, |message| message.change_seq);
-    assert_eq!(last, changes);
-    assert_eq!(stores.chat(chat).await.last_change_seq, changes);
+    assert_eq!(last, count);
+    assert_eq!(stores.chat(chat).await.last_change_seq, count);
     let head = stores.messages.heads(&[chat]).await.unwrap()[0];
-    assert_eq!(head.last_change_seq, changes);
+    assert_eq!(head.last_change_seq, count);
 }
 
 /// An edit replaces the text, says when, and takes the chat's next change number.
@@ -269,7 +269,7 @@ pub async fn concurrent_changes_have_numbers_of_their_own(stores: &Stores) {
     let (ada, bob, chat) = stores.pair().await;
     let mut sent = stores.send(chat.id, ada.id, 2).await;
     sent.extend(stores.send(chat.id, bob.id, 2).await);
-    let changes = (0..24).map(|n: usize| {
+    let asked = (0..24).map(|n: usize| {
         let (stores, message) = (stores.clone(), sent[n % 4].clone());
         let actor = if n % 4 < 2 { ada.clone() } else { bob.clone() };
         let action = if n == 20 {
@@ -280,7 +280,7 @@ pub async fn concurrent_changes_have_numbers_of_their_own(stores: &Stores) {
         async move { ask(&stores, &message, &actor, action).await }
     });
     let mut numbers = Vec::new();
-    for outcome in at_once(changes).await {
+    for outcome in at_once(asked).await {
         match outcome {
             Ok(changed) => {
                 assert!(changed.is_new);

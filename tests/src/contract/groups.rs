@@ -559,8 +559,8 @@ pub async fn concurrent_changes_make_one_order(stores: &Stores) {
         let stores = stores.clone();
         async move { stores.append(&draft(chat.id, ada.id)).await }
     });
-    let (changed, _) = tokio::join!(at_once(changes), at_once(sends));
-    for outcome in changed {
+    let (outcomes, _) = tokio::join!(at_once(changes), at_once(sends));
+    for outcome in outcomes {
         assert!(matches!(outcome, GroupOutcome::Done { .. }), "{outcome:?}");
     }
     agree(stores, chat.id).await;

@@ -1,8 +1,9 @@
 //! `chatUpdated`: which chats changed, each once, whatever happened to them meanwhile.
 
-use talksy_domain::events::{Event, Topic};
+use talksy_domain::events::Event;
 use talksy_domain::feeds::ChatFeed;
 use talksy_domain::id::ChatId;
+use talksy_domain::messages::HistoryFrom;
 
 use super::script::Mode;
 use super::world::{World, next, no_heartbeat, nothing_waits, take};
@@ -55,9 +56,14 @@ async fn a_read_mark_changes_a_sidebar_that_shows_it() {
     chats.mark_read(&world.ann, world.chat, 2).await.unwrap();
     chats.mark_read(&world.ben, world.chat, 2).await.unwrap();
     let mut in_a_group = bus.kept().into_iter().map(|(topic, event)| match event {
-        Event::ReadReceipt { receipt, .. } => {
+        Event::ReadReceipt { receipt, mseq, .. } => {
             let chat_kind = talksy_domain::chats::ChatKind::Group;
-            (topic, Event::ReadReceipt { receipt, chat_kind })
+            let event = Event::ReadReceipt {
+                receipt,
+                chat_kind,
+                mseq,
+            };
+            (topic, event)
         }
         other => panic!("{other:?}"),
     });
@@ -119,21 +125,41 @@ async fn a_new_chat_appears_and_is_followed_also_where_the_word_of_it_was_lost()
 }
 
 #[tokio::test]
+async fn who_is_back_in_a_chat_follows_it_whenever_the_word_of_the_leaving_comes() {
+    let (world, bus) = World::scripted(64, no_heartbeat()).await;
+    let world = world.in_a_group().await;
+    let mut feed = sidebar(&world).await;
+    bus.set(Mode::Keep);
+    world.remove(&world.ben).await;
+    bus.set(Mode::Deliver);
+    world.add(&world.ben, HistoryFrom::All).await;
+    assert_eq!(next(&mut feed).await, world.chat);
+    for (topic, event) in bus.kept() {
+        bus.deliver(topic, event);
+    }
+    let other = another_chat(&world).await;
+    assert_eq!(next(&mut feed).await, other);
+    world.send(&world.ann, "welcome back").await;
+    assert_eq!(next(&mut feed).await, world.chat);
+}
+
+#[tokio::test]
 async fn a_chat_that_was_left_changes_no_more() {
     let (world, bus) = World::scripted(64, no_heartbeat()).await;
+    let direct = world.chat;
+    let world = world.in_a_group().await;
     let mut feed = sidebar(&world).await;
     world.send(&world.ann, "still for ben").await;
-    world.store.remove(world.chat, world.ben.user_id);
-    let removed = Event::MemberRemoved {
-        chat_id: world.chat,
-        user_id: world.ben.user_id,
-    };
-    bus.deliver(Topic::Chat(world.chat), removed);
+    world.remove(&world.ben).await;
     nothing_waits(&mut feed);
     world.send(&world.ann, "no longer").await;
     nothing_waits(&mut feed);
     bus.interrupt();
     let other = another_chat(&world).await;
-    assert_eq!(next(&mut feed).await, other);
+    let mut seen = take(&mut feed, 2).await;
+    seen.sort_unstable();
+    let mut all = [other, direct];
+    all.sort_unstable();
+    assert_eq!(seen, all);
     nothing_waits(&mut feed);
 }

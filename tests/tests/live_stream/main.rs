@@ -12,6 +12,7 @@
 )]
 
 mod altered_store;
+mod changes;
 mod chaos;
 mod chats;
 mod messages;
@@ -20,8 +21,11 @@ mod outages;
 mod presence;
 mod property;
 mod receipts;
+mod rejoining;
 mod removal;
+mod replica;
 mod resuming;
+mod schedules;
 mod script;
 mod sessions;
 mod typing;

@@ -1,13 +1,15 @@
 //! The store is away for a while: feeds wait for it, and lose nothing.
 
-use talksy_domain::access::{AccessError, Denied};
 use talksy_domain::error::PortError;
 use talksy_domain::events::{Event, Topic};
 use talksy_domain::feeds::{Feed as _, FeedError};
 use talksy_tests::soon;
 
 use super::script::Mode;
-use super::world::{World, message, next, no_heartbeat, quick_heartbeat, seqs};
+use super::world::{
+    World, assert_no_member, end, ends_for_no_member, message, next, no_heartbeat, quick_heartbeat,
+    seqs,
+};
 
 /// Lets the feed run into the outage, ends that, and returns what came then.
 async fn through_the_outage(world: &World, feed: &mut talksy_domain::feeds::MessageFeed) -> u32 {
@@ -57,28 +59,45 @@ async fn the_heartbeat_outlives_the_outage() {
 #[tokio::test]
 async fn a_membership_that_cannot_be_checked_is_neither_given_nor_taken() {
     let (world, _bus) = World::scripted(16, no_heartbeat()).await;
-    let mut feed = world.follow().await;
-    world.store.go_down();
-    world.store.raise_epoch(world.chat);
-    // It carries the new epoch, so it is not delivered before Ben is known to be a member.
-    world.send(&world.ann, "for members").await;
-    assert_eq!(through_the_outage(&world, &mut feed).await, 1);
-
-    world.store.go_down();
-    world.store.remove(world.chat, world.ben.user_id);
-    world.send(&world.ann, "not for ben").await;
-    let end_of_outage = async {
+    let world = world.in_a_group().await;
+    let feeds = &world.services.feeds;
+    let mut typing = feeds.typing(&world.ben, world.chat).await.unwrap();
+    let end_of_outage = async || {
         soon("the feed to try in vain", world.store.refused(2)).await;
         world.store.come_back();
     };
-    let (ended, ()) = tokio::join!(super::world::end(&mut feed), end_of_outage);
-    assert!(
-        matches!(
-            ended,
-            FeedError::Access(AccessError::Denied(Denied::NotMember))
-        ),
-        "{ended:?}"
-    );
+    let types = async |is_typing| {
+        let presence = &world.others.presence;
+        presence
+            .set_typing(&world.ann, world.chat, is_typing)
+            .await
+            .unwrap();
+    };
+    world.store.go_down();
+    world.rename("Another title").await;
+    // It is told behind a notice, so not before Ben is known to be a member.
+    types(true).await;
+    let (state, ()) = tokio::join!(next(&mut typing), end_of_outage());
+    assert_eq!((state.user_id, state.is_typing), (world.ann.user_id, true));
+
+    world.store.go_down();
+    world.remove(&world.ben).await;
+    types(false).await;
+    let (ended, ()) = tokio::join!(end(&mut typing), end_of_outage());
+    assert_no_member(&ended);
+}
+
+#[tokio::test]
+async fn to_end_with_its_notice_a_feed_of_messages_needs_no_store() {
+    let (world, _bus) = World::scripted(16, no_heartbeat()).await;
+    let world = world.in_a_group().await;
+    let mut feed = world.follow().await;
+    world.store.go_down();
+    assert_eq!(world.rename("Another title").await, 2);
+    assert_eq!(world.remove(&world.ben).await, 3);
+    world.send(&world.ann, "not for ben").await;
+    assert_eq!(seqs(&mut feed, 2).await, [2, 3]);
+    ends_for_no_member(&mut feed).await;
 }
 
 #[tokio::test]

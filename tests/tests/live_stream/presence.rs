@@ -6,6 +6,7 @@ use std::time::Duration;
 use talksy_domain::clock::Clock as _;
 use talksy_domain::events::{Event, Topic};
 use talksy_domain::feeds::{FeedError, PresenceFeed};
+use talksy_domain::messages::HistoryFrom;
 use talksy_domain::presence::{Presence, PresenceStatus};
 use talksy_domain::services::Services;
 use talksy_domain::viewer::Viewer;
@@ -205,20 +206,23 @@ async fn nobody_is_stuck_offline_who_came_back_as_their_leaving_was_told() {
 #[tokio::test]
 async fn strangers_are_not_shown_and_former_friends_no_longer() {
     let (world, bus) = World::scripted(16, no_heartbeat()).await;
+    let world = world.in_a_group().await;
     let eve = world.person("eve").await;
     let feeds = &world.services.feeds;
-    let wanted = vec![world.ann.user_id, eve.user_id];
+    let cleo = world.person("cleo").await;
+    world.add(&cleo, HistoryFrom::All).await;
+    let wanted = vec![cleo.user_id, eve.user_id];
     match feeds.presence(&world.ben, wanted).await.err() {
         Some(FeedError::NotShared(user)) => assert_eq!(user, eve.user_id),
         other => panic!("{other:?}"),
     }
 
-    let both = vec![world.ann.user_id, world.ben.user_id, world.ann.user_id];
+    let both = vec![cleo.user_id, world.ben.user_id, cleo.user_id];
     let mut feed = feeds.presence(&world.ben, both).await.unwrap();
     next(&mut feed).await;
     next(&mut feed).await;
-    world.store.remove(world.chat, world.ben.user_id);
-    for who in [&world.ann, &world.ben] {
+    world.remove(&cleo).await;
+    for who in [&cleo, &world.ben] {
         let topic = Topic::Presence(who.user_id);
         bus.deliver(topic, Event::PresenceChanged(online(who)));
     }

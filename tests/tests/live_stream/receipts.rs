@@ -147,6 +147,7 @@ async fn of_a_member_who_was_forgotten_the_store_is_asked() {
         let event = Event::ReadReceipt {
             receipt: other,
             chat_kind: ChatKind::Direct,
+            mseq: 0,
         };
         bus.deliver(Topic::Chat(world.chat), event);
         assert_eq!(next(&mut feed).await, other);
@@ -229,6 +230,7 @@ async fn read_and_tell(backend: Arc<Backend>, mailbox: usize, readings: Vec<Read
     let event = Event::ReadReceipt {
         receipt: last,
         chat_kind: ChatKind::Direct,
+        mseq: 0,
     };
     bus.deliver(Topic::Chat(world.chat), event);
     may_hear.add_permits(1_000);

@@ -4,9 +4,10 @@ use talksy_domain::access::{AccessError, Denied};
 use talksy_domain::cursor::{Cursor as _, MessageCursor};
 use talksy_domain::feeds::{FeedError, FeedPolicy};
 use talksy_domain::id;
+use talksy_domain::seq::{self, Seq};
 
 use super::script::Mode;
-use super::world::{World, end, no_heartbeat, nothing_waits, seqs};
+use super::world::{NEVER, World, assert_no_member, end, no_heartbeat, nothing_waits, seqs};
 
 const LIMIT: u32 = 5;
 
@@ -43,14 +44,53 @@ async fn behind_a_cursor_it_brings_what_was_missed_first() {
 }
 
 #[tokio::test]
-async fn a_cursor_of_what_is_not_there_yet_means_now() {
+async fn a_cursor_of_what_the_store_does_not_have_needs_a_resync() {
     let (world, _bus) = World::scripted(16, no_heartbeat()).await;
     world.send_many(2).await;
-    for after in [2, 3, 1_000, u32::MAX] {
-        let mut feed = world.follow_after(after).await;
-        nothing_waits(&mut feed);
-        let sent = world.send(&world.ann, "next").await;
-        assert_eq!(seqs(&mut feed, 1).await, [sent.seq], "after {after}");
+    for after in [3, 1_000, seq::MAX] {
+        let refused = world.try_follow(Some(after)).await.err();
+        assert!(matches!(refused, Some(FeedError::Ahead)), "{refused:?}");
+    }
+    let refused = world.try_follow(Some(seq::MAX + 1)).await.err();
+    assert!(
+        matches!(refused, Some(FeedError::Invalid(_))),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_cursor_of_what_the_store_has_a_moment_later_is_waited_for() {
+    let policy = FeedPolicy {
+        ahead_grace: NEVER,
+        ..no_heartbeat()
+    };
+    let (world, _bus) = World::scripted(16, policy).await;
+    world.send_many(3).await;
+    world.store.show_up_to(world.chat, 2);
+    let catch_up = async {
+        world.store.heads_asked(2).await;
+        world.store.show_up_to(world.chat, Seq::MAX);
+    };
+    let (mut feed, ()) = tokio::join!(world.follow_after(3), catch_up);
+    nothing_waits(&mut feed);
+    world.send(&world.ann, "next").await;
+    assert_eq!(seqs(&mut feed, 1).await, [4]);
+}
+
+#[tokio::test]
+async fn a_stranger_learns_from_no_cursor_where_a_chat_ends() {
+    let (world, _bus) = World::scripted(16, no_heartbeat()).await;
+    world.send_many(2).await;
+    let eve = world.person("eve").await;
+    let feeds = &world.services.feeds;
+    for number in 0..4 {
+        let cursor = world.place(number, Some(number));
+        let after = Some(cursor.as_str());
+        let messages = feeds.messages(&eve, world.chat, after).await.err();
+        let changes = feeds.changes(&eve, world.chat, after).await.err();
+        for refused in [messages, changes] {
+            assert_no_member(&refused.unwrap());
+        }
     }
 }
 
@@ -90,6 +130,7 @@ async fn a_cursor_of_another_chat_or_none_at_all_is_refused() {
     let elsewhere = MessageCursor {
         chat_id: id::from_bytes([7; 16]),
         seq: 1,
+        change_seq: None,
     };
     for cursor in [elsewhere.encode().as_str(), "", "nonsense"] {
         let feeds = &world.services.feeds;

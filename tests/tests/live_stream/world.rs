@@ -6,15 +6,17 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use talksy_domain::access::{AccessError, Denied};
 use talksy_domain::auth::{RefreshToken, Session};
+use talksy_domain::chats::{ChatTitle, Member};
 use talksy_domain::clock::{Clock as _, SystemEntropy};
 use talksy_domain::cursor::{Cursor as _, MessageCursor};
 use talksy_domain::events::{Bus, Published};
-use talksy_domain::feeds::{Feed, FeedError, FeedPolicy, MessageFeed};
+use talksy_domain::feeds::{ChangeFeed, Feed, FeedError, FeedPolicy, MessageFeed};
 use talksy_domain::id::{ChatId, IdGenerator, UserId};
 use talksy_domain::limits::{Quota, Rule};
 use talksy_domain::mail::EmailAddress;
-use talksy_domain::messages::{ClientMessageId, Message, MessageText};
+use talksy_domain::messages::{ClientMessageId, Head, HistoryFrom, Message, MessageText};
 use talksy_domain::page::{MAX_PAGE, Window};
 use talksy_domain::seq::Seq;
 use talksy_domain::services::{Policies, Ports, Services};
@@ -46,6 +48,7 @@ pub fn no_heartbeat() -> FeedPolicy {
     FeedPolicy {
         heartbeat: NEVER,
         reorder_grace: Duration::from_millis(5),
+        ahead_grace: SHORT,
         ..policies().feeds
     }
 }
@@ -97,6 +100,8 @@ pub struct World {
     pub ben: Viewer,
     /// The chat of the two.
     pub chat: ChatId,
+    /// What goes on while the store is away from [`Self::services`].
+    pub others: Services,
     live: FeedPolicy,
 }
 
@@ -109,6 +114,7 @@ impl World {
             ..backend.adapters.ports.clone()
         });
         let services = instance(ports.clone(), live);
+        let others = others(&backend, &ports, live);
         let ann = person(&backend, "ann").await;
         let ben = person(&backend, "ben").await;
         let (chat, _) = services
@@ -124,6 +130,7 @@ impl World {
             ann,
             ben,
             chat: chat.id,
+            others,
             live,
         }
     }
@@ -138,6 +145,7 @@ impl World {
             backend: Arc::clone(&self.backend),
             store: self.store.clone(),
             services: instance(ports.clone(), self.live),
+            others: others(&self.backend, &ports, self.live),
             ports,
             ..*self
         }
@@ -149,6 +157,56 @@ impl World {
         let backend = Backend::open().await;
         let world = Self::new(backend, Arc::clone(&bus) as _, live).await;
         (world, bus)
+    }
+
+    /// The same with a group of the two, which Ann owns, in the place of their direct chat. Its
+    /// first message says that it was made.
+    pub async fn in_a_group(self) -> Self {
+        let title = ChatTitle::parse("A group").unwrap();
+        let members = vec![self.ben.user_id];
+        let groups = &self.services.groups;
+        let made = groups.create(&self.ann, title, members, None).await;
+        Self {
+            chat: made.unwrap().id,
+            ..self
+        }
+    }
+
+    /// Ann makes somebody a member of the group; returns the number of the notice.
+    pub async fn add(&self, whom: &Viewer, history: HistoryFrom) -> Seq {
+        let users = vec![whom.user_id];
+        let groups = &self.others.groups;
+        let chat = groups.add(&self.ann, self.chat, users, history).await;
+        chat.unwrap().applied_seq
+    }
+
+    /// Ann removes somebody from the group; returns the number of the notice.
+    pub async fn remove(&self, whom: &Viewer) -> Seq {
+        let groups = &self.others.groups;
+        let chat = groups.remove(&self.ann, self.chat, whom.user_id).await;
+        chat.unwrap().applied_seq
+    }
+
+    /// Ann gives the group another title; returns the number of the notice.
+    pub async fn rename(&self, title: &str) -> Seq {
+        let title = ChatTitle::parse(title).unwrap();
+        let groups = &self.others.groups;
+        let chat = groups.rename(&self.ann, self.chat, title).await;
+        chat.unwrap().applied_seq
+    }
+
+    /// The sender gives a message another text; returns the message now.
+    pub async fn edit(&self, sender: &Viewer, message: &Message, text: &str) -> Message {
+        let text = MessageText::parse(text).unwrap();
+        let messages = &self.others.messages;
+        let edited = messages.edit(sender, message.id, text, None).await;
+        edited.unwrap()
+    }
+
+    /// Somebody deletes a message; returns what is left of it.
+    pub async fn delete(&self, who: &Viewer, message: &Message) -> Message {
+        let messages = &self.others.messages;
+        messages.delete(who, message.id).await.unwrap()
     }
 
     /// Another instance on the same adapters.
@@ -213,10 +271,44 @@ impl World {
         feeds.messages(&self.ben, self.chat, after.as_deref()).await
     }
 
+    /// Ben's feed of the changes from now on, or behind this one.
+    pub async fn changes(&self, after: Option<Seq>) -> ChangeFeed {
+        self.try_changes(after).await.unwrap()
+    }
+
+    pub async fn try_changes(&self, after: Option<Seq>) -> Result<ChangeFeed, FeedError> {
+        let after = after.map(|number| self.place(0, Some(number)));
+        let feeds = &self.services.feeds;
+        feeds.changes(&self.ben, self.chat, after.as_deref()).await
+    }
+
     /// The cursor of a message of the chat.
     pub fn cursor(&self, seq: Seq) -> String {
+        self.place(seq, None)
+    }
+
+    /// The cursor of a place on both lines of the chat.
+    pub fn place(&self, seq: Seq, change_seq: Option<Seq>) -> String {
         let chat_id = self.chat;
-        MessageCursor { chat_id, seq }.encode()
+        MessageCursor {
+            chat_id,
+            seq,
+            change_seq,
+        }
+        .encode()
+    }
+
+    /// Somebody's membership of the chat, asked of the embedded store itself.
+    pub async fn membership(&self, whom: &Viewer) -> Option<Member> {
+        let store = &self.backend.adapters.ports.chats;
+        let found = store.memberships(whom.user_id, &[self.chat]).await;
+        found.unwrap().pop()
+    }
+
+    /// The ends of the chat's lines, asked of the embedded store itself.
+    pub async fn head(&self) -> Head {
+        let store = &self.backend.adapters.ports.messages;
+        store.heads(&[self.chat]).await.unwrap().pop().unwrap()
     }
 
     /// What the store holds of the chat, asked of the embedded store itself.
@@ -237,6 +329,15 @@ impl World {
             }
         }
     }
+}
+
+/// An instance whose store is not altered.
+fn others(backend: &Backend, ports: &Ports, live: FeedPolicy) -> Services {
+    let ports = Ports {
+        bus: Arc::clone(&ports.bus),
+        ..backend.adapters.ports.clone()
+    };
+    instance(ports, live)
 }
 
 /// The services as one process has them.
@@ -330,6 +431,17 @@ pub fn nothing_waits<F: Feed<Item: Debug>>(feed: &mut F) {
     if let Some(item) = feed.next().now_or_never() {
         panic!("something came: {item:?}");
     }
+}
+
+/// The feed ends as that of who is no member does.
+pub async fn ends_for_no_member<F: Feed<Item: Debug>>(feed: &mut F) {
+    assert_no_member(&end(feed).await);
+}
+
+#[track_caller]
+pub fn assert_no_member(error: &FeedError) {
+    let expected = FeedError::from(AccessError::from(Denied::NotMember));
+    assert_eq!(format!("{error:?}"), format!("{expected:?}"));
 }
 
 /// The message that was published.

@@ -1,7 +1,8 @@
 //! Groups that several instances change and write to at the same time.
 
 use talksy_domain::access::Denied;
-use talksy_domain::chats::MemberRole;
+use talksy_domain::chats::{ChatStore as _, Member, MemberFilter, MemberRole};
+use talksy_domain::cursor::MemberCursor;
 use talksy_domain::groups::{GroupAction, GroupOutcome, GroupRefusal};
 use talksy_domain::id::{ChatId, UserId};
 use talksy_domain::messages::{Append, HistoryFrom, MessageKind, MessageStore as _};
@@ -72,7 +73,7 @@ async fn a_removal_among_sends_over_two_instances_is_exact() {
 
 async fn roles(store: &MongoStore, chat: ChatId) -> Vec<(UserId, MemberRole)> {
     let members = members(store, chat).await;
-    let role = |member: &talksy_domain::chats::Member| (member.user_id, member.role);
+    let role = |member: &Member| (member.user_id, member.role);
     members.iter().map(role).collect()
 }
 
@@ -204,7 +205,7 @@ async fn members_of_a_large_group_are_found() {
         .await,
     );
     named.sort();
-    let filter = talksy_domain::chats::MemberFilter {
+    let filter = MemberFilter {
         has_read: None,
         name: Some("ZOË".to_owned()),
     };
@@ -213,23 +214,20 @@ async fn members_of_a_large_group_are_found() {
     loop {
         let window = super::forward(after, 2);
         let before = store.commands();
-        let page = talksy_domain::chats::ChatStore::members(store, chat, &filter, &window).await;
+        let page = store.members(chat, &filter, &window).await;
         assert!(store.commands() - before <= 4);
         let page = page.unwrap();
         found.extend(page.items.iter().map(|member| member.user_id));
-        after = found
-            .last()
-            .map(|user| talksy_domain::cursor::MemberCursor {
-                chat_id: chat,
-                user_id: *user,
-            });
+        after = found.last().map(|user| MemberCursor {
+            chat_id: chat,
+            user_id: *user,
+        });
         if !page.has_next {
             break;
         }
     }
     assert_eq!(found, named);
 
-    use talksy_domain::chats::ChatStore as _;
     let all = members(store, chat).await;
     assert_eq!(all.len(), 302);
     let first = store.first_members(&[chat, fixture.chat], 3).await.unwrap();

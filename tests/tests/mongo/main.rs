@@ -7,6 +7,7 @@ mod changes;
 mod contention;
 mod crashes;
 mod damage;
+mod dying;
 mod fairness;
 mod groups;
 mod half_done;

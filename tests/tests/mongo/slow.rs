@@ -1,7 +1,8 @@
-//! A way to MongoDB on which inserts of messages take longer, and may lose their answers.
+//! A way to MongoDB on which inserts of messages take longer, may lose their answers, and which may
+//! end after a number of writes.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use talksy_tests::servers::mongo::Mongo;
@@ -11,6 +12,13 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// What an insert of messages begins with: its first element, the command with its collection.
 const INSERT: &[u8] = b"\x02insert\0\x09\0\0\0messages\0";
+
+/// Where a message of the protocol has the name of its command: behind the header, the flags, the
+/// section's kind, the document's length and its first element's type.
+const COMMAND: usize = 16 + 4 + 1 + 4 + 1;
+
+/// The commands that write.
+const WRITES: [&[u8]; 4] = [b"insert\0", b"update\0", b"findAndModify\0", b"delete\0"];
 
 /// A proxy in front of a server.
 #[derive(Clone)]
@@ -23,6 +31,25 @@ pub struct SlowWay {
 struct State {
     delay_ms: AtomicU64,
     answers_to_lose: AtomicUsize,
+    /// How many writes pass before the way ends; none where it does not.
+    writes_left: Mutex<Option<usize>>,
+    is_over: AtomicBool,
+}
+
+impl State {
+    /// Whether the message may pass.
+    fn passes(&self, frame: &[u8]) -> bool {
+        let command = frame.get(COMMAND..).unwrap_or_default();
+        if WRITES.iter().any(|write| command.starts_with(write)) {
+            let mut left = self.writes_left.lock().unwrap();
+            match *left {
+                Some(0) => self.is_over.store(true, Ordering::SeqCst),
+                Some(count) => *left = Some(count - 1),
+                None => {}
+            }
+        }
+        !self.is_over.load(Ordering::SeqCst)
+    }
 }
 
 impl SlowWay {
@@ -36,6 +63,9 @@ impl SlowWay {
         let (server, state) = (mongo.port, Arc::clone(&way.state));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                if state.is_over.load(Ordering::SeqCst) {
+                    continue;
+                }
                 let Ok(server) = TcpStream::connect(("127.0.0.1", server)).await else {
                     continue;
                 };
@@ -61,6 +91,12 @@ impl SlowWay {
         self.state.answers_to_lose.store(count, Ordering::SeqCst);
     }
 
+    /// Lets so many writes pass from now on. The next one finds the way's end, as does all that
+    /// comes then: to the server it is as if the instance had died there.
+    pub fn end_after(&self, writes: usize) {
+        *self.state.writes_left.lock().unwrap() = Some(writes);
+    }
+
     /// How many answers are still to be lost.
     pub fn answers_to_lose(&self) -> usize {
         self.state.answers_to_lose.load(Ordering::SeqCst)
@@ -76,6 +112,9 @@ async fn connection(client: TcpStream, server: TcpStream, state: Arc<State>) {
     let is_lost = AtomicBool::new(false);
     let up = async {
         while let Some(frame) = frame(&mut from_client).await {
+            if !state.passes(&frame) {
+                break;
+            }
             if frame.windows(INSERT.len()).any(|part| part == INSERT) {
                 let delay = state.delay_ms.load(Ordering::SeqCst);
                 if delay > 0 {

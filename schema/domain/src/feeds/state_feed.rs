@@ -93,9 +93,11 @@ impl<S: MemberState> StateFeed<S> {
     }
 
     /// The state of one member now.
-    async fn of(&self, user: UserId) -> Result<VecDeque<S>, FeedError> {
+    async fn of(&mut self, user: UserId) -> Result<VecDeque<S>, FeedError> {
         let chats = &self.subscription.context.chats;
         let members = chats.memberships(user, &[self.subscription.chat]).await?;
+        // As behind a page.
+        self.subscription.membership().await?;
         Ok(members.iter().filter_map(S::of_member).collect())
     }
 }

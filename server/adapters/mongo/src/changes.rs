@@ -12,8 +12,9 @@
 //!
 //! 1. The chat, the member and the message are read, and the change is judged.
 //! 2. The last claim, number k for message x, has to be **settled**: x has number k or a greater
-//!    one, or never gets k. That the chat's `lastChangeSeq` has reached k says so. Else its writer
-//!    is given a moment, and then x gets a `fence` of k, unless it has the number.
+//!    one, or never gets k. That the chat's `lastChangeSeq` has reached k says so, or that this
+//!    instance has written k. Else its writer is given a moment, and then x gets a `fence` of k,
+//!    unless it has the number.
 //! 3. The chat takes the claim, number k + 1 for this message, if its last claim is still k.
 //! 4. The message takes the change and number k + 1, if its `changeSeq` is still what was read and
 //!    its fence is below k + 1.
@@ -25,6 +26,9 @@
 //! Each write is confirmed by the majority before the next step. Hence k is visible or fenced off
 //! before k + 1 is claimed, also where the writer of k does not know whether it succeeded, and in
 //! every state that the majority has the rows up to the greatest are complete.
+//!
+//! Within one instance changes of a chat wait for each other, and instances that meet there take
+//! turns (see `turns`); nothing depends on that for being right.
 //!
 //! A crash behind step 3 costs the next change the moment of step 2; one behind step 4 leaves
 //! `lastChangeSeq` behind, which readers notice and repair (see `heads`).
@@ -42,25 +46,58 @@ use talksy_domain::seq::Seq;
 use tokio::time::Instant;
 
 use super::call::Call;
+use super::chat_queue::ChatQueue;
 use super::commands::Shape;
 use super::documents::{
     CHATS, ChatDocument, KeptChat, MESSAGES, MessageDocument, NOBODY, date, key,
 };
 use super::fault::Fault;
+use super::turns::ChatTurn;
 use super::{heads, members};
 
-/// How long the writer of a claim is given before it is fenced off.
-const CLAIM_TIMEOUT: Duration = Duration::from_millis(100);
+/// How long the writer of a claim is given before it is fenced off. More than a write takes, also
+/// where the majority is slow; and what a crash may cost the next change of the chat, once.
+const CLAIM_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// Changes a message.
 pub(super) async fn change(call: &Call, change: &MessageChange) -> Result<Changed, Fault> {
-    let queue = call.inner.queues.of(id::bytes(change.chat_id));
-    // Only instances contend; within this one, changes of a chat come one after the other.
-    let _turn = call.wait(queue.changing.lock()).await?;
+    let queue = call.inner.change_queues.of(id::bytes(change.chat_id));
+    let _place = queue.line.try_acquire().map_err(|_full| Fault::Busy)?;
+    let mut turn = ChatTurn::new(call, &queue, format!("changes:{}", change.chat_id));
+    let outcome = {
+        // Only instances contend; within this one, changes of a chat come one after the other.
+        let _alone = call.wait(queue.alone.lock()).await?;
+        commit(call, &queue, &mut turn, change).await
+    };
+    turn.pass().await;
+    let outcome = outcome?;
+    if let Changed::Done(done) = &outcome
+        && done.is_new
+    {
+        let number = done.message.change_seq;
+        if let Err(fault) = heads::advance_changes(call, change.chat_id, number).await {
+            // The change is durable. Reads find it above the chat's head and repair that.
+            tracing::debug!(%fault, "the last change of a chat was not advanced");
+        }
+    }
+    Ok(outcome)
+}
+
+/// Judges and writes the change until it is done or refused.
+async fn commit(
+    call: &Call,
+    queue: &ChatQueue,
+    turn: &mut ChatTurn,
+    change: &MessageChange,
+) -> Result<Changed, Fault> {
     let spread = id::bytes(change.message_id)[15];
     let asking = [change.actor_id];
     let mut unsettled: Option<(Seq, Instant)> = None;
-    for attempt in 1_u32.. {
+    for attempt in 0_u32.. {
+        if attempt > 0 {
+            call.pause(attempt, spread.rotate_left(attempt)).await?;
+        }
+        turn.take(attempt).await;
         let (kept, actor, message) = tokio::try_join!(
             chat(call, change),
             members::among(call, change.chat_id, &asking),
@@ -84,29 +121,29 @@ pub(super) async fn change(call: &Call, change: &MessageChange) -> Result<Change
             }
             Ok(Some(changed)) => changed,
         };
-        if kept.chat.last_change_seq < kept.claimed_seq {
+        if kept.chat.last_change_seq.max(queue.settled()) < kept.claimed_seq {
             let since = unsettled.filter(|(seq, _)| *seq == kept.claimed_seq);
             let (_, since) = *unsettled.insert(since.unwrap_or((kept.claimed_seq, Instant::now())));
             if since.elapsed() < CLAIM_TIMEOUT {
-                call.pause(attempt, spread.rotate_left(attempt)).await?;
                 continue;
             }
             fence(call, &kept).await?;
         }
-        if claim(call, &kept.chat, message.id, kept.claimed_seq).await?
-            && write(call, &message, &changed).await?
-        {
-            if let Err(fault) = heads::advance_changes(call, change.chat_id, number).await {
-                // The change is durable. Reads find it above the chat's head and repair that.
-                tracing::debug!(%fault, "the last change of a chat was not advanced");
-            }
+        let writing = async {
+            Ok::<_, Fault>(
+                claim(call, &kept.chat, message.id, kept.claimed_seq).await?
+                    && write(call, &message, &changed).await?,
+            )
+        };
+        // Looks whether others stand in line.
+        if turn.measured(2, writing).await? {
+            queue.note_settled(number);
             let chat = Chat {
                 last_change_seq: number,
                 ..kept.chat
             };
             return Ok(done(changed, chat, true));
         }
-        call.pause(attempt, spread.rotate_left(attempt)).await?;
     }
     Err(Fault::Contended)
 }

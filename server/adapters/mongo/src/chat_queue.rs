@@ -21,7 +21,7 @@ use talksy_domain::groups::{GroupChange, GroupOutcome};
 use talksy_domain::id;
 use talksy_domain::messages::Message;
 use talksy_domain::seq::Seq;
-use tokio::sync::{Mutex, oneshot};
+use tokio::sync::{Mutex, Semaphore, oneshot};
 
 use super::documents::Place;
 use super::fault::Fault;
@@ -63,7 +63,9 @@ impl ChatQueues {
                 head: SyncMutex::default(),
                 written: Mutex::default(),
                 applied: AtomicU32::new(0),
-                changing: Mutex::default(),
+                line: Semaphore::new(self.bound),
+                alone: Mutex::default(),
+                settled: AtomicU32::new(0),
             })
         })
     }
@@ -84,8 +86,12 @@ pub(super) struct ChatQueue {
     pub(super) written: Mutex<Head>,
     /// Up to here this instance knows that system messages are applied; see `notices`.
     applied: AtomicU32,
-    /// The turn to change a message of the chat; see `changes`.
-    pub(super) changing: Mutex<()>,
+    /// Has a place for each who wants to change a message of the chat; see `changes`.
+    pub(super) line: Semaphore,
+    /// Held by the one of them whose turn it is.
+    pub(super) alone: Mutex<()>,
+    /// Up to here this instance knows that numbers of changes are settled; see `changes`.
+    settled: AtomicU32,
 }
 
 #[derive(Default)]
@@ -262,6 +268,16 @@ impl ChatQueue {
     /// Notes that system messages are applied at least up to this one.
     pub(super) fn note_applied(&self, seq: Seq) {
         self.applied.fetch_max(seq, Ordering::AcqRel);
+    }
+
+    /// Up to which number this instance knows changes to be settled.
+    pub(super) fn settled(&self) -> Seq {
+        self.settled.load(Ordering::Acquire)
+    }
+
+    /// Notes that changes are settled up to this number.
+    pub(super) fn note_settled(&self, seq: Seq) {
+        self.settled.fetch_max(seq, Ordering::AcqRel);
     }
 
     /// Notes that the chat reaches at least to `head`, and says how far it is known to.

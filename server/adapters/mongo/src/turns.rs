@@ -16,8 +16,8 @@
 //! - A turn ends by itself after a few inserts' time: an instance that has died holds up the others
 //!   for that long, once.
 //! - Waiting for a turn is bounded by a part of the call's time, and then the insert is tried
-//!   without one. A question that is not answered within [`REACH`] is dropped, and nothing is
-//!   asked for a while: so a Redis that hangs delays a send by little.
+//!   without one. A question that is not answered within [`REACH`] is dropped, and after
+//!   two of them, or one that fails, nothing is asked for a while: so a Redis that hangs delays a send by little.
 //! - Where nobody can be asked, an instance that inserts back to back rests for one insert's time
 //!   before it reads the last number, which it does after every eighth insert: long enough for
 //!   another's read and insert.
@@ -71,6 +71,9 @@ struct Absence {
     /// Nothing is asked until then.
     until: Option<Instant>,
     backoff: Backoff,
+    /// Whether the last answer came too late. One late answer is no absence: to leave the line for
+    /// it would cost this instance its place, and the others the time of its turn.
+    was_late: bool,
 }
 
 impl TurnKeeper {
@@ -82,6 +85,7 @@ impl TurnKeeper {
             absence: SyncMutex::new(Absence {
                 until: None,
                 backoff: Backoff::new(LEFT_ALONE_FIRST, LEFT_ALONE_LONGEST),
+                was_late: false,
             }),
         }
     }
@@ -99,13 +103,19 @@ impl TurnKeeper {
         let reason = match timeout(REACH, answer).await {
             Ok(Ok(answer)) => {
                 let mut absence = self.absence.lock();
+                absence.was_late = false;
                 if absence.until.take().is_some() {
                     absence.backoff.reset();
                 }
                 return Some(answer);
             }
             Ok(Err(error)) => chain(&error),
-            Err(_elapsed) => "the answer took too long".to_owned(),
+            Err(_elapsed) => {
+                if !std::mem::replace(&mut self.absence.lock().was_late, true) {
+                    return None;
+                }
+                "answers took too long".to_owned()
+            }
         };
         tracing::debug!(%reason, "turns at chats are not told; inserts go on without");
         let mut absence = self.absence.lock();
@@ -217,9 +227,11 @@ impl ChatTurn {
         let wait = LONGEST_WAIT.min(self.inner.options.timeout / 3);
         let until = Instant::now() + wait;
         self.is_held = false;
-        while let Some(turn) = self.inner.turns.ask(&self.name, limit).await {
+        while self.inner.turns.present().is_some() {
+            // A question that was not answered may have been heard.
             self.is_known = true;
-            self.is_held = turn == Turn::Granted;
+            let turn = self.inner.turns.ask(&self.name, limit).await;
+            self.is_held = turn == Some(Turn::Granted);
             if self.is_held || Instant::now() + poll >= until {
                 return;
             }
@@ -276,7 +288,12 @@ impl ChatTurn {
             return;
         }
         let limit = self.queue.pace.lock().turn_limit();
-        let others = self.inner.turns.pass(&self.name, limit).await;
+        let turns = &self.inner.turns;
+        let mut others = turns.pass(&self.name, limit).await;
+        if others.is_none() {
+            // Others wait for it. Passing it twice changes nothing.
+            others = turns.pass(&self.name, limit).await;
+        }
         let mut pace = self.queue.pace.lock();
         match others {
             Some(true) => pace.met_others(),

@@ -50,7 +50,7 @@ impl Delivery {
     fn deliver(&self, topic: Topic, envelope: &[u8]) {
         match self.wire.read(envelope) {
             Decoded::Event(event, trace) => {
-                self.hub.deliver(topic, &Published::traced(event, trace));
+                self.hub.deliver(topic, &Published::traced(*event, trace));
             }
             Decoded::Gap => self.hub.interrupt(topic),
             Decoded::Own => {}

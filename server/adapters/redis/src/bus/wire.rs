@@ -46,7 +46,7 @@ struct Envelope<'a> {
 #[derive(Debug, PartialEq)]
 pub(super) enum Decoded {
     /// An event, and the trace that it belongs to.
-    Event(Event, Option<String>),
+    Event(Box<Event>, Option<String>),
     /// The sender could not publish some events of the topic.
     Gap,
     /// This instance's own.
@@ -138,7 +138,9 @@ impl Wire {
             Ok(Envelope { gap: true, .. }) => Decoded::Gap,
             Ok(Envelope { event, trace, .. }) => event
                 .and_then(|event| serde_json::from_str(event.get()).ok())
-                .map_or(Decoded::Unknown, |event| Decoded::Event(event, trace)),
+                .map_or(Decoded::Unknown, |event| {
+                    Decoded::Event(Box::new(event), trace)
+                }),
             Err(_) => Decoded::Unknown,
         }
     }
@@ -160,10 +162,16 @@ mod tests {
     fn another_instances_event_arrives_and_ones_own_does_not() {
         let (here, there) = (Wire::new("t:", 0), Wire::new("t:", 0));
         let envelope = here.event(&joined(), None).unwrap();
-        assert_eq!(there.read(&envelope), Decoded::Event(joined(), None));
+        assert_eq!(
+            there.read(&envelope),
+            Decoded::Event(Box::new(joined()), None)
+        );
         let traced = here.event(&joined(), Some("00-1-2-01")).unwrap();
         let trace = Some("00-1-2-01".to_owned());
-        assert_eq!(there.read(&traced), Decoded::Event(joined(), trace));
+        assert_eq!(
+            there.read(&traced),
+            Decoded::Event(Box::new(joined()), trace)
+        );
         assert_eq!(here.read(&envelope), Decoded::Own);
         assert_eq!(there.read(&here.gap().unwrap()), Decoded::Gap);
     }
@@ -191,7 +199,7 @@ mod tests {
         let envelope = format!(r#"{{"v":1,"from":"\u0078","priority":1,"event":{event}}}"#);
         assert_eq!(
             wire.read(envelope.as_bytes()),
-            Decoded::Event(joined(), None)
+            Decoded::Event(Box::new(joined()), None)
         );
     }
 

@@ -1,4 +1,5 @@
 -- Does each kind of thing that the other scripts do, and leaves nothing.
+redis.call('TIME')
 redis.call('SET', KEYS[1], '1', 'PX', 1000)
 redis.call('GET', KEYS[1])
 redis.call('DEL', KEYS[1])
