@@ -98,8 +98,8 @@ pub struct ReceiptChangedObject {
     pub(super) receipt: ReadReceipt,
 }
 
-/// Another member of a chat has read further. What was missed while the stream was away does not
-/// follow.
+/// Another member of a chat has read further. For what was missed while the stream was away
+/// `ChatChanged` follows: see `Chat.readByAllSeq`.
 #[Object(name = "ReceiptChanged")]
 impl ReceiptChangedObject {
     /// The place in the chat.

@@ -325,6 +325,33 @@ async fn the_profile_is_told_when_it_changes_also_where_the_word_of_it_was_lost(
     nothing_waits(&mut feed);
 }
 
+#[tokio::test]
+async fn a_mark_that_all_others_have_passed_is_told_at_a_resume_and_after_an_interruption() {
+    let (world, bus) = scripted(64, no_heartbeat()).await;
+    let chat = world.direct(&world.ann, &world.ben).await;
+    let group = world.group("group", &[&world.ben]).await;
+    for _ in 0..3 {
+        world.send(chat, &world.ben, "to be read").await;
+        world.send(group, &world.ben, "to be read").await;
+    }
+    let names = [(chat, "chat"), (group, "group")];
+    let mut feed = open(&world, &world.ben, None, None).await;
+    let (_, checkpoint) = until_caught_up(&mut feed, &names).await;
+    bus.set(Mode::Lose);
+    let chats = &world.services.chats;
+    chats.mark_read(&world.ann, chat, 2).await.unwrap();
+    // Not all others have read the group.
+    chats.mark_read(&world.ann, group, 3).await.unwrap();
+    bus.interrupt();
+    assert_eq!(take(&mut feed, &names, 1).await, ["chat changed"]);
+    nothing_waits(&mut feed);
+    let mut feed = open(&world, &world.ben, Some(&checkpoint), None).await;
+    let (told, checkpoint) = until_caught_up(&mut feed, &names).await;
+    assert_eq!(told, ["viewer", "chat changed"]);
+    let mut feed = open(&world, &world.ben, Some(&checkpoint), None).await;
+    assert_eq!(until_caught_up(&mut feed, &names).await.0, ["viewer"]);
+}
+
 /// More chats than a page, and than a mailbox holds events.
 const MANY: usize = 131;
 

@@ -50,6 +50,8 @@ struct Order {
 pub struct Replica {
     pub chats: HashMap<ChatId, Kept>,
     pub checkpoint: Option<String>,
+    /// What the client had at the checkpoint.
+    then: HashMap<ChatId, Kept>,
     since: HashMap<ChatId, Vec<String>>,
     /// The order on this connection.
     orders: HashMap<ChatId, Order>,
@@ -101,7 +103,8 @@ impl Stream {
 }
 
 impl Replica {
-    /// Connects behind what the client has; with `since` or by the checkpoint alone.
+    /// Connects behind what the client has; without `since` as one that keeps all at checkpoints
+    /// alone, and goes back to what it had then.
     pub async fn connect(
         &mut self,
         services: &Services,
@@ -111,6 +114,9 @@ impl Replica {
     ) -> Stream {
         let since: Vec<_> = self.since.values().flatten().cloned().collect();
         let since = if with_since { since } else { Vec::new() };
+        if !with_since {
+            self.chats.clone_from(&self.then);
+        }
         let after = self.checkpoint.as_ref();
         let parse = |text: &String| AccountPosition::parse(viewer.user_id, text, &since);
         let after = after.map(parse).transpose().unwrap();
@@ -139,6 +145,7 @@ impl Replica {
             self.fetch(world, viewer, chat).await;
             self.show(world, viewer, chat).await;
         }
+        self.then.clone_from(&self.chats);
     }
 
     /// The messages of a chat anew.
@@ -198,6 +205,7 @@ impl Replica {
                 self.note("Checkpoint", None, &text);
                 self.checkpoint = Some(text);
                 self.since.clear();
+                self.then.clone_from(&self.chats);
                 return is_caught_up;
             }
         }

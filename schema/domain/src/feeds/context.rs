@@ -25,6 +25,8 @@ pub(super) type Backlog = Arc<Vec<Arc<Published>>>;
 
 /// How many memberships one store call asks for at most.
 const MEMBERSHIPS: usize = 500;
+/// Of how many chats one store call asks who has read least.
+const MARKS: usize = 100;
 
 /// What all feeds of the process share.
 pub(super) struct FeedContext {
@@ -84,6 +86,24 @@ impl FeedContext {
             members.extend(found.into_iter().map(|member| (member.chat_id, member)));
         }
         Ok((heads, members))
+    }
+
+    /// How far all other members of these chats have read; 0 where there are none.
+    pub(super) async fn read_by_all(
+        &self,
+        user: UserId,
+        chats: &[ChatId],
+    ) -> Result<HashMap<ChatId, Seq>, PortError> {
+        let mut marks = HashMap::with_capacity(chats.len());
+        for some in chats.chunks(MARKS) {
+            // Those who have read least come first.
+            for member in self.chats.lowest_read_marks(some).await? {
+                if member.user_id != user {
+                    marks.entry(member.chat_id).or_insert(member.last_read_seq);
+                }
+            }
+        }
+        Ok(marks)
     }
 
     /// Up to a page of the chat's changed messages behind `after`, by change.

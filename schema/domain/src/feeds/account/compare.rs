@@ -31,6 +31,25 @@ impl AccountFeed {
         Ok(())
     }
 
+    /// Compares how far all others have read with what was told. Their receipts are on no line: this
+    /// finds those that were missed while the stream was away or interrupted.
+    pub(super) async fn compare_marks(&mut self) -> Result<(), FeedError> {
+        let (user, context) = (self.viewer.user_id, &self.context);
+        let chats: Vec<_> = self.lines.keys().copied().collect();
+        let marks = retry_unavailable!(context.read_by_all(user, &chats))?;
+        for line in self.lines.values_mut() {
+            let now = marks.get(&line.chat).copied().unwrap_or(0);
+            if line
+                .read_by_all
+                .replace(now)
+                .is_some_and(|told| told != now)
+            {
+                self.changed.insert(line.chat);
+            }
+        }
+        Ok(())
+    }
+
     /// Compares these chats with the store.
     pub(super) async fn compare(&mut self, chats: Vec<ChatId>) -> Result<(), FeedError> {
         for chat in &chats {

@@ -79,8 +79,8 @@ pub(super) struct Line {
     visible_from: Seq,
     /// The version of the membership that was told.
     pub version: u32,
-    /// How far all others had read when it was told.
-    pub read_by_all: Seq,
+    /// How far all others had read when it was told; `None` where it was not.
+    pub read_by_all: Option<Seq>,
     /// Whether messages and changes are told, or only that there are some.
     pub is_detailed: bool,
     /// Put out up to here.
@@ -117,7 +117,7 @@ impl Line {
             joined_seq: member.joined_seq,
             visible_from: member.visible_from_seq,
             version: member.version,
-            read_by_all: 0,
+            read_by_all: None,
             is_detailed,
             place: Ends::default(),
             known: Ends::default(),
@@ -188,7 +188,7 @@ impl Line {
             seq: self.place.seq,
             change_seq: self.place.change_seq,
             version: self.version,
-            read_by_all: self.read_by_all,
+            read_by_all: self.read_by_all.unwrap_or(0),
             without_detail: !self.is_detailed,
         }
     }

@@ -72,6 +72,7 @@ impl AccountFeed {
             }
             Some(position) => feed.resume(position).await?,
         }
+        feed.compare_marks().await?;
         Ok(feed)
     }
 
@@ -141,6 +142,7 @@ impl AccountFeed {
             self.begin_anew(chat);
             return;
         };
+        line.read_by_all = Some(place.read_by_all);
         let is_moved = place.seq != line.place.seq || place.change_seq != line.place.change_seq;
         if is_detailed && place.without_detail {
             self.ready

@@ -14,7 +14,10 @@ use std::sync::Arc;
 impl AccountFeed {
     pub(super) async fn take(&mut self, signal: Signal) -> Result<(), FeedError> {
         match signal {
-            Signal::Interrupted => self.compare_all().await,
+            Signal::Interrupted => {
+                self.compare_all().await?;
+                self.compare_marks().await
+            }
             Signal::Event(event) => self.take_event(&event).await,
         }
     }
