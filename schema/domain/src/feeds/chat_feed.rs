@@ -63,21 +63,20 @@ impl Feed for ChatFeed {
         loop {
             // First all that waits, so that changes of one chat meet.
             while let Some(signal) = self.receiver.try_recv() {
-                self.take(signal).await?;
+                self.take(&signal);
             }
             if self.compare_at <= Instant::now() {
                 self.compare_all().await?;
             }
             if !self.stale.is_empty() {
-                let stale = std::mem::take(&mut self.stale);
-                self.compare(stale.into_iter().collect()).await?;
+                self.compare(self.stale.iter().copied().collect()).await?;
             }
             if let Some(chat) = self.changed.pop_front() {
                 return Ok(chat);
             }
             if let Ok(signal) = tokio::time::timeout_at(self.compare_at, self.receiver.recv()).await
             {
-                self.take(signal).await?;
+                self.take(&signal);
             }
         }
     }
@@ -119,10 +118,13 @@ impl ChatFeed {
         Ok(feed)
     }
 
-    async fn take(&mut self, signal: Signal) -> Result<(), FeedError> {
+    fn take(&mut self, signal: &Signal) {
         let event = match signal {
             Signal::Event(event) => event,
-            Signal::Interrupted => return self.compare_all().await,
+            Signal::Interrupted => {
+                self.compare_at = Instant::now();
+                return;
+            }
         };
         match &event.event {
             // The state of the user's own, whose version the event does not carry.
@@ -140,7 +142,6 @@ impl ChatFeed {
                 }
             }
         }
-        Ok(())
     }
 
     /// Notes that an event changes a chat.
@@ -149,6 +150,11 @@ impl ChatFeed {
             return;
         };
         match event {
+            // Late: what it says is in what was told.
+            Event::MessageAdded { message } if message.seq <= told.last_seq => return,
+            Event::MessageChanged { message, .. } if message.change_seq <= told.last_change_seq => {
+                return;
+            }
             Event::MessageAdded { message } => {
                 // It may say something of the user, and so change the version.
                 if let Some(notice) = &message.notice
@@ -177,11 +183,13 @@ impl ChatFeed {
 
     /// Compares all chats with the store.
     async fn compare_all(&mut self) -> Result<(), FeedError> {
-        self.compare_at = Instant::now() + self.context.policy.heartbeat;
+        let compare_at = Instant::now() + self.context.policy.heartbeat;
         let ids = retry_unavailable!(self.context.chats.chat_ids_of(self.user))?;
         let known = self.told.keys().copied();
         let chats: BTreeSet<_> = ids.into_iter().chain(known).collect();
-        self.compare(chats.into_iter().collect()).await
+        self.compare(chats.into_iter().collect()).await?;
+        self.compare_at = compare_at;
+        Ok(())
     }
 
     /// Compares these chats with what was told of them, and marks those that differ.
@@ -194,6 +202,7 @@ impl ChatFeed {
         }
         let (heads, members) = retry_unavailable!(self.context.standing(self.user, &chats))?;
         for chat in chats {
+            self.stale.remove(&chat);
             let (Some(head), Some(member)) = (heads.get(&chat), members.get(&chat)) else {
                 self.told.remove(&chat);
                 self.changed.retain(|changed| *changed != chat);

@@ -20,13 +20,14 @@ use crate::metrics::{GAP_REPAIRS, RESYNCS};
 impl AccountFeed {
     /// Compares everything with the store, so that nothing that was missed stays so.
     pub(super) async fn compare_all(&mut self) -> Result<(), FeedError> {
-        self.compare_at = Instant::now() + self.context.policy.heartbeat;
-        self.viewer_changed |= self.read_profile().await?;
+        let compare_at = Instant::now() + self.context.policy.heartbeat;
+        self.read_profile().await?;
         let user = self.viewer.user_id;
         let ids = retry_unavailable!(self.context.chats.chat_ids_of(user))?;
         let known = self.lines.keys().copied();
         let chats: BTreeSet<_> = ids.into_iter().chain(known).collect();
         self.compare(chats.into_iter().collect()).await?;
+        self.compare_at = compare_at;
         self.keep_to_limit();
         Ok(())
     }
@@ -37,6 +38,7 @@ impl AccountFeed {
         let (user, context) = (self.viewer.user_id, &self.context);
         let chats: Vec<_> = self.lines.keys().copied().collect();
         let marks = retry_unavailable!(context.read_by_all(user, &chats))?;
+        self.marks_are_stale = false;
         for line in self.lines.values_mut() {
             let now = marks.get(&line.chat).copied().unwrap_or(0);
             if line
@@ -61,6 +63,7 @@ impl AccountFeed {
         let user = self.viewer.user_id;
         let (heads, members) = retry_unavailable!(self.context.standing(user, &chats))?;
         for chat in chats {
+            self.stale.remove(&chat);
             match (heads.get(&chat), members.get(&chat)) {
                 (Some(head), Some(member)) => self.compare_chat(member, *head),
                 (head, _) => self.lose(chat, head.copied()),

@@ -71,6 +71,8 @@ pub struct AccountFeed {
     profile: Option<(DisplayName, Option<About>)>,
     /// All chats are to be compared with the store, at this time at the latest.
     compare_at: Instant,
+    /// How far others have read is to be compared too.
+    marks_are_stale: bool,
     /// It is to be told that nothing is left, once that is so.
     owes_caught_up: bool,
     /// How many events were delivered since the last checkpoint.
@@ -93,8 +95,7 @@ impl Feed for AccountFeed {
                 let cursor = AccountCursor::of_viewer(self.viewer.user_id);
                 self.put(AccountItem::ViewerChanged, cursor);
             } else if !self.stale.is_empty() {
-                let stale = std::mem::take(&mut self.stale);
-                self.compare(stale.into_iter().collect()).await?;
+                self.compare(self.stale.iter().copied().collect()).await?;
             } else if let Some(chat) = self.changed.pop_first() {
                 if let Some(line) = self.lines.get(&chat) {
                     self.ready
@@ -111,6 +112,8 @@ impl Feed for AccountFeed {
                 self.compare_all().await?;
             } else if self.compare_at <= Instant::now() {
                 self.compare_all().await?;
+            } else if self.marks_are_stale {
+                self.compare_marks().await?;
             } else {
                 self.wait().await?;
             }

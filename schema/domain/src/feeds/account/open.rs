@@ -58,11 +58,13 @@ impl AccountFeed {
             viewer_changed: false,
             profile: None,
             compare_at,
+            marks_are_stale: false,
             owes_caught_up: true,
             delivered: 0,
             delivered_since: None,
         };
         feed.read_profile().await?;
+        feed.viewer_changed = false;
         match after {
             None => {
                 for (member, head) in feed.standing().await? {

@@ -109,14 +109,14 @@ impl AccountFeed {
         Ok(())
     }
 
-    /// Reads the user's profile; whether it is another one than was told.
-    pub(super) async fn read_profile(&mut self) -> Result<bool, FeedError> {
+    /// Reads the user's profile, and has it told where it is another one than was told.
+    pub(super) async fn read_profile(&mut self) -> Result<(), FeedError> {
         let users = &self.context.access.users;
         let user = self.viewer.user_id;
         let found = retry_unavailable!(users.users(&[user]))?.pop();
         let profile = found.map(|user| (user.name, user.about));
-        let is_other = profile != self.profile;
+        self.viewer_changed |= profile != self.profile;
         self.profile = profile;
-        Ok(is_other)
+        Ok(())
     }
 }

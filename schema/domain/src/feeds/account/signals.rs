@@ -1,5 +1,9 @@
 //! What the bus brings.
 
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
 use super::AccountFeed;
 use crate::chats::model::ChatKind;
 use crate::events::event::{Event, Published};
@@ -9,14 +13,14 @@ use crate::feeds::error::FeedError;
 use crate::id::ChatId;
 use crate::messages::model::Message;
 use crate::seq::Seq;
-use std::sync::Arc;
 
 impl AccountFeed {
     pub(super) async fn take(&mut self, signal: Signal) -> Result<(), FeedError> {
         match signal {
             Signal::Interrupted => {
-                self.compare_all().await?;
-                self.compare_marks().await
+                self.compare_at = Instant::now();
+                self.marks_are_stale = true;
+                Ok(())
             }
             Signal::Event(event) => self.take_event(&event).await,
         }
@@ -65,8 +69,7 @@ impl AccountFeed {
             }
             Event::ViewerChanged => {
                 self.viewer_changed = true;
-                self.read_profile().await?;
-                Ok(())
+                self.read_profile().await
             }
             Event::Typing { .. } | Event::SessionRevoked { .. } | Event::PresenceChanged(_) => {
                 Ok(())
