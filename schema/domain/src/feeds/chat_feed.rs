@@ -32,6 +32,8 @@ pub struct ChatFeed {
     changed: VecDeque<ChatId>,
     /// To be compared with the store before anything is delivered.
     stale: BTreeSet<ChatId>,
+    /// The version of all the user's memberships when all were last compared.
+    version: Option<u64>,
     /// All chats are to be compared at this time at the latest.
     compare_at: Instant,
 }
@@ -53,6 +55,14 @@ impl Told {
             joined_seq: member.joined_seq,
             version: member.version,
         }
+    }
+
+    /// Moves to the ends where they are further; whether they are.
+    fn reaches(&mut self, head: &Head) -> bool {
+        let before = *self;
+        self.last_seq = self.last_seq.max(head.last_seq);
+        self.last_change_seq = self.last_change_seq.max(head.last_change_seq);
+        *self != before
     }
 }
 
@@ -101,6 +111,7 @@ impl ChatFeed {
             told: HashMap::new(),
             changed: VecDeque::new(),
             stale: BTreeSet::new(),
+            version: None,
             compare_at,
         };
         // The client asks for its chats behind this: it has all of them as they are now.
@@ -184,10 +195,28 @@ impl ChatFeed {
     /// Compares all chats with the store.
     async fn compare_all(&mut self) -> Result<(), FeedError> {
         let compare_at = Instant::now() + self.context.policy.heartbeat;
-        let ids = retry_unavailable!(self.context.chats.chat_ids_of(self.user))?;
+        // Before the memberships: what changes meanwhile is found the next time.
+        let version = retry_unavailable!(self.context.version_of(self.user))?;
         let known = self.told.keys().copied();
-        let chats: BTreeSet<_> = ids.into_iter().chain(known).collect();
-        self.compare(chats.into_iter().collect()).await?;
+        if self.version == Some(version) {
+            // The chats are the same ones, and so is what the user has of them.
+            let chats: Vec<_> = known.collect();
+            let heads = retry_unavailable!(self.context.heads(&chats))?;
+            for (chat, head) in heads {
+                if self
+                    .told
+                    .get_mut(&chat)
+                    .is_some_and(|told| told.reaches(&head))
+                {
+                    self.mark(chat);
+                }
+            }
+        } else {
+            let ids = retry_unavailable!(self.context.chats.chat_ids_of(self.user))?;
+            let chats: BTreeSet<_> = ids.into_iter().chain(known).collect();
+            self.compare(chats.into_iter().collect()).await?;
+            self.version = Some(version);
+        }
         self.compare_at = compare_at;
         Ok(())
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use moka::future::Cache;
 
-use super::heads::HeadReader;
 use super::policy::FeedPolicy;
+use super::shared_reader::SharedReader;
 use crate::access::Access;
 use crate::chats::model::Member;
 use crate::chats::store::ChatStore;
@@ -34,7 +34,9 @@ pub(super) struct FeedContext {
     pub(super) bus: Arc<dyn Bus>,
     pub(super) chats: Arc<dyn ChatStore>,
     messages: Arc<dyn MessageStore>,
-    heads: HeadReader,
+    heads: SharedReader<ChatId, Head>,
+    /// The sum of the versions of a user's memberships.
+    versions: SharedReader<UserId, u64>,
     /// Pages that were read to fill holes. Messages do not move, so that a thousand feeds with
     /// the same hole read it once; short-lived, because a message may be edited or deleted.
     backlog: Cache<(ChatId, Seq), Backlog>,
@@ -50,7 +52,19 @@ impl FeedContext {
         messages: Arc<dyn MessageStore>,
         policy: FeedPolicy,
     ) -> Arc<Self> {
-        let heads = HeadReader::spawn(Arc::clone(&messages));
+        let store = Arc::clone(&messages);
+        let heads = SharedReader::spawn(move |chats: Vec<ChatId>| {
+            let store = Arc::clone(&store);
+            async move {
+                let heads = store.heads(&chats).await?;
+                Ok(heads.into_iter().map(|head| (head.chat_id, head)).collect())
+            }
+        });
+        let store = Arc::clone(&chats);
+        let versions = SharedReader::spawn(move |users: Vec<UserId>| {
+            let store = Arc::clone(&store);
+            async move { store.membership_versions(&users).await }
+        });
         let backlog = Cache::builder()
             .max_capacity(256)
             .time_to_live(Duration::from_secs(1))
@@ -61,6 +75,7 @@ impl FeedContext {
             chats,
             messages,
             heads,
+            versions,
             backlog,
             policy,
         })
@@ -68,7 +83,17 @@ impl FeedContext {
 
     /// The ends of the chat's lines; `None` where there is no such chat.
     pub(super) async fn head(&self, chat: ChatId) -> Result<Option<Head>, PortError> {
-        self.heads.head(chat).await
+        self.heads.one(chat).await
+    }
+
+    /// The ends of these chats' lines, where there are such chats.
+    pub(super) async fn heads(&self, chats: &[ChatId]) -> Result<HashMap<ChatId, Head>, PortError> {
+        self.heads.many(chats).await
+    }
+
+    /// Rises with every change of what the user alone has in a chat, and of which chats they have.
+    pub(super) async fn version_of(&self, user: UserId) -> Result<u64, PortError> {
+        Ok(self.versions.one(user).await?.unwrap_or(0))
     }
 
     /// How these chats stand for the user: their ends, and the memberships of those of which the user
@@ -79,7 +104,7 @@ impl FeedContext {
         user: UserId,
         chats: &[ChatId],
     ) -> Result<(HashMap<ChatId, Head>, HashMap<ChatId, Member>), PortError> {
-        let heads = self.heads.heads(chats).await?;
+        let heads = self.heads.many(chats).await?;
         let mut members = HashMap::with_capacity(chats.len());
         for some in chats.chunks(MEMBERSHIPS) {
             let found = self.chats.memberships(user, some).await?;

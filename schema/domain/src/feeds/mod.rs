@@ -14,13 +14,13 @@ pub(crate) mod chat_subscription;
 pub(crate) mod context;
 pub(crate) mod error;
 pub(crate) mod feed;
-pub(crate) mod heads;
 pub(crate) mod message_feed;
 pub(crate) mod policy;
 pub(crate) mod presence_feed;
 pub(crate) mod retry;
 pub(crate) mod sequencer;
 pub(crate) mod service;
+pub(crate) mod shared_reader;
 pub(crate) mod state_feed;
 pub(crate) mod typing_feed;
 

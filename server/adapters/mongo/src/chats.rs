@@ -74,6 +74,11 @@ impl ChatStore for MongoStore {
     }
 
     /// 1 command.
+    async fn membership_versions(&self, users: &[UserId]) -> Result<Vec<(UserId, u64)>, PortError> {
+        Ok(left_chats::versions(&self.call(), users).await?)
+    }
+
+    /// 1 command.
     async fn memberships(&self, user: UserId, chats: &[ChatId]) -> Result<Vec<Member>, PortError> {
         Ok(members::of_user(&self.call(), user, chats).await?)
     }

@@ -23,10 +23,22 @@ impl AccountFeed {
         let compare_at = Instant::now() + self.context.policy.heartbeat;
         self.read_profile().await?;
         let user = self.viewer.user_id;
-        let ids = retry_unavailable!(self.context.chats.chat_ids_of(user))?;
+        // Before the memberships: what changes meanwhile is found the next time.
+        let version = retry_unavailable!(self.context.version_of(user))?;
         let known = self.lines.keys().copied();
-        let chats: BTreeSet<_> = ids.into_iter().chain(known).collect();
-        self.compare(chats.into_iter().collect()).await?;
+        if self.version == Some(version) {
+            // The chats are the same ones, and so is what the user has of them.
+            let chats: Vec<_> = known.collect();
+            let heads = retry_unavailable!(self.context.heads(&chats))?;
+            for head in heads.into_values() {
+                self.compare_head(head);
+            }
+        } else {
+            let ids = retry_unavailable!(self.context.chats.chat_ids_of(user))?;
+            let chats: BTreeSet<_> = ids.into_iter().chain(known).collect();
+            self.compare(chats.into_iter().collect()).await?;
+            self.version = Some(version);
+        }
         self.compare_at = compare_at;
         self.keep_to_limit();
         Ok(())
@@ -88,17 +100,28 @@ impl AccountFeed {
             return;
         }
         line.is_gone = false;
-        let before = line.place;
-        if head.last_seq > before.seq || head.last_change_seq > before.change_seq {
-            counter!(GAP_REPAIRS, "found_by" => "head").increment(1);
-        }
-        line.know(head.into());
         // A store that has failed over may tell of an older state for a moment.
         let is_newer = member.version > line.version;
         line.version = line.version.max(member.version);
-        if line.place != before || is_newer {
+        if is_newer {
             self.changed.insert(chat);
         }
+        self.compare_head(head);
+    }
+
+    fn compare_head(&mut self, head: Head) {
+        let chat = head.chat_id;
+        if let Some(line) = self.lines.get_mut(&chat) {
+            let before = line.place;
+            if head.last_seq > before.seq || head.last_change_seq > before.change_seq {
+                counter!(GAP_REPAIRS, "found_by" => "head").increment(1);
+            }
+            line.know(head.into());
+            if line.place != before {
+                self.changed.insert(chat);
+            }
+        }
+        self.note(chat);
     }
 
     /// Tells of a chat that the client does not have, or no longer as it is.

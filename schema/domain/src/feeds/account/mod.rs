@@ -71,6 +71,8 @@ pub struct AccountFeed {
     profile: Option<(DisplayName, Option<About>)>,
     /// All chats are to be compared with the store, at this time at the latest.
     compare_at: Instant,
+    /// The version of all the user's memberships when all were last compared.
+    version: Option<u64>,
     /// How far others have read is to be compared too.
     marks_are_stale: bool,
     /// It is to be told that nothing is left, once that is so.

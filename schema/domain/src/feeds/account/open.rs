@@ -58,6 +58,7 @@ impl AccountFeed {
             viewer_changed: false,
             profile: None,
             compare_at,
+            version: None,
             marks_are_stale: false,
             owes_caught_up: true,
             delivered: 0,
