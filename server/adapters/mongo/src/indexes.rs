@@ -104,7 +104,7 @@ const INDEXES: &[IndexSpec] = &[
     index(
         MEMBERS,
         "by_version",
-        &["userId", "version"],
+        &["userId", "v"],
         "whether anything that a user alone has was changed, without documents",
     ),
     index(

@@ -56,15 +56,15 @@ impl Stored for VersionSum {
     }
 }
 
-/// From the index on (user, version).
+/// From the index on (user, v).
 pub(super) async fn versions(call: &Call, users: &[UserId]) -> Result<Vec<(UserId, u64)>, Fault> {
     if users.is_empty() {
         return Ok(Vec::new());
     }
     let pipeline = [
         doc! { "$match": { "userId": { "$in": keys(users, id::bytes) } } },
-        doc! { "$project": { "_id": 0, "userId": 1, "version": 1 } },
-        doc! { "$group": { "_id": "$userId", "sum": { "$sum": "$version" } } },
+        doc! { "$project": { "_id": 0, "userId": 1, "v": 1 } },
+        doc! { "$group": { "_id": "$userId", "sum": { "$sum": "$v" } } },
     ];
     let found = call.aggregate(MEMBERS, pipeline).await?;
     Ok(documents::parse_all::<VersionSum>(&found))
