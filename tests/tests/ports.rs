@@ -344,7 +344,9 @@ fn the_layers_of_the_stores_write_nothing_out() {
     let derived = derived
         .into_iter()
         .filter(|name| is_derived(&sources, name));
-    let expected = ["users", "sessions", "chats", "messages", "presence"];
+    let expected = [
+        "users", "sessions", "chats", "messages", "groups", "presence",
+    ];
     assert_eq!(derived.collect::<Vec<_>>(), expected);
     let written = sources[0].replace(
         "impl ChatStoreLayer for Observed<dyn ChatStore> {}",

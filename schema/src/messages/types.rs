@@ -57,12 +57,7 @@ impl MessageNode {
 
     /// The message's place in `Chat.messages`: give it as `after` or `before`.
     async fn cursor(&self) -> String {
-        MessageCursor {
-            chat_id: self.message.chat_id,
-            seq: self.message.seq,
-            change_seq: None,
-        }
-        .encode()
+        self.place()
     }
 
     /// 1, 2, 3 … within the chat, without a hole.

@@ -161,6 +161,12 @@ async fn no_query_scans_a_collection() {
         ("messages", range.clone(), doc! { "seq": -1 }, "by_seq"),
         (
             "messages",
+            doc! { "$or": [range.clone(), { "chatId": chat, "changeSeq": { "$gt": 0 } }] },
+            doc! {},
+            "by_change",
+        ),
+        (
+            "messages",
             doc! { "$or": [range.clone(), range] },
             doc! {},
             "by_seq",

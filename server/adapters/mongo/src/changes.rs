@@ -189,7 +189,11 @@ async fn fence(call: &Call, kept: &KeptChat) -> Result<(), Fault> {
 
 /// Claims the number behind `last` for the message. False where another was faster.
 async fn claim(call: &Call, chat: &Chat, message: MessageId, last: Seq) -> Result<bool, Fault> {
-    let filter = doc! { "_id": key(id::bytes(chat.id)), "claimedSeq": i64::from(last) };
+    let mut filter = doc! { "_id": key(id::bytes(chat.id)), "claimedSeq": i64::from(last) };
+    if last == 0 {
+        // A chat of an earlier release may lack it.
+        filter.insert("claimedSeq", doc! { "$in": [0, Bson::Null] });
+    }
     let claim = doc! {
         "claimedSeq": i64::from(last) + 1,
         "claimedFor": key(id::bytes(message)),

@@ -24,13 +24,14 @@ use talksy_domain::seq;
 
 use super::Inner;
 use super::call::Call;
-use super::chat_queue::{ChatQueue, Committed, Waiting, Work};
+use super::chat_queue::ChatQueue;
 use super::commands::Prefix;
 use super::documents::{MessageDocument, Place};
 use super::fault::Fault;
 use super::groups::{self, Judged};
 use super::indexes::MESSAGES_BY_SEQ;
 use super::turns::ChatTurn;
+use super::waiting::{Committed, Waiting, Work};
 use super::{heads, notes, notices, senders, settle};
 
 /// The most messages that one insert takes together.

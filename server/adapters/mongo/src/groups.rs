@@ -25,13 +25,13 @@ use talksy_domain::id::{self, UserId};
 use talksy_domain::messages::Message;
 
 use super::call::Call;
-use super::chat_queue::{Committed, Work};
 use super::commands::{Inserted, Shape};
 use super::documents::{
     self, CHATS, ChatDocument, KeptChat, MESSAGES, MessageDocument, Place, UserOfMember, group_key,
     key, keys,
 };
 use super::fault::Fault;
+use super::waiting::{Committed, Work};
 use super::{MongoStore, commit, heads, members, notes, notices};
 
 #[async_trait]

@@ -78,6 +78,7 @@ mod settle;
 mod turns;
 mod unread;
 mod users;
+mod waiting;
 
 use std::fmt;
 use std::num::NonZeroUsize;

@@ -11,10 +11,10 @@ use talksy_domain::id;
 use talksy_domain::messages::{Append, Appended, Message};
 
 use super::call::Call;
-use super::chat_queue::{Committed, Work};
 use super::commands::Shape;
 use super::documents::{ChatDocument, ChatOfMember, Place, key};
 use super::fault::Fault;
+use super::waiting::{Committed, Work};
 use super::{commit, heads, senders};
 
 /// Appends the draft to its chat.

@@ -11,6 +11,13 @@
 //! `checked` is what this instance has last known to be applied when it begins to read, so that
 //! the chat and the member can be read at the same time. It is too low only after a change by
 //! another instance, and at first.
+//!
+//! All reads are of what the majority has, by the primary. What was applied is written after the
+//! members are, each confirmed by the majority, so the primary that said so has the members too. One
+//! that was elected in between does as well, but until its own first write is confirmed, some
+//! milliseconds after the election, it may still answer from a state before that. Only a read of the
+//! chat by the one primary, and of the member by the next one in that time, would let a message pass
+//! whose sender was removed just before; causally consistent sessions would close this.
 
 use std::collections::VecDeque;
 
@@ -20,10 +27,11 @@ use talksy_domain::id::{self, ChatId, UserId};
 use talksy_domain::messages::Message;
 
 use super::call::Call;
-use super::chat_queue::{ChatQueue, Committed, Waiting, Work};
+use super::chat_queue::ChatQueue;
 use super::commands::Shape;
 use super::documents::{self, MessageDocument, Place, key};
 use super::fault::Fault;
+use super::waiting::{Committed, Waiting, Work};
 use super::{members, notices};
 
 /// Looks again at the senders of the drafts at the batch's start who were looked at before the
