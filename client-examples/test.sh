@@ -101,6 +101,8 @@ fi
 
 check "the resume example installs" \
   run npm ci --prefix "$examples/resume" --silent --no-fund --no-audit
+check "the replica example installs" \
+  run npm ci --prefix "$examples/replica" --silent --no-fund --no-audit
 check "the code generator installs" \
   run npm ci --prefix "$examples/codegen" --silent --no-fund --no-audit
 check "the operations fit the schema and their types compile" \
@@ -109,6 +111,8 @@ check "the server starts" start
 if [[ -n "${url:-}" ]]; then
   check "a dropped socket loses nothing" \
     run env CHAT_URL="$url" CHAT_OUTBOX="$work/data/outbox" node "$examples/resume/resume.mjs"
+  check "a replica that is killed and cut off ends equal to the server's answer" \
+    run env CHAT_URL="$url" CHAT_OUTBOX="$work/data/outbox" node "$examples/replica/check.mjs"
   check "GraphiQL is served, whole and from one origin" \
     run env CHAT_URL="$url" node "$examples/graphiql/check.mjs"
   check "the server stops on SIGTERM" stop

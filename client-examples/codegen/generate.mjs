@@ -21,9 +21,12 @@ function marked(source) {
 }
 
 const sources = [];
-for (const name of (await readdir(here('../resume/'))).filter((name) => name.endsWith('.mjs'))) {
-  const texts = marked(await readFile(here(`../resume/${name}`), 'utf8'));
-  sources.push(...texts.map((text) => ({ location: `resume/${name}`, text })));
+for (const folder of ['resume', 'replica']) {
+  const names = await readdir(here(`../${folder}/`));
+  for (const name of names.filter((name) => name.endsWith('.mjs'))) {
+    const texts = marked(await readFile(here(`../${folder}/${name}`), 'utf8'));
+    sources.push(...texts.map((text) => ({ location: `${folder}/${name}`, text })));
+  }
 }
 const tabs = defaultTabs.map(({ query }) => ({ location: 'graphiql/src/tabs.js', text: query }));
 

@@ -3,7 +3,8 @@
 //! A room for each capability of the domain. A resolver parses its arguments, asks a service and
 //! wraps the answer: rules live in `talksy-domain`, and no store is reached from here.
 
-pub mod auth;
+pub mod account;
+mod auth;
 pub mod batch_scheduler;
 pub mod chats;
 pub mod connection;

@@ -3,6 +3,7 @@
 use async_graphql::{MergedObject, MergedSubscription, Schema, SchemaBuilder};
 use talksy_domain::services::Services;
 
+use crate::account::AccountSubscription;
 use crate::auth::{AuthMutation, AuthQuery};
 use crate::chats::{ChatMutation, ChatQuery, ChatSubscription};
 use crate::groups::GroupMutation;
@@ -30,7 +31,12 @@ pub struct Mutation(
 
 /// What can be followed.
 #[derive(MergedSubscription, Default)]
-pub struct Subscription(MessageSubscription, ChatSubscription, PresenceSubscription);
+pub struct Subscription(
+    MessageSubscription,
+    AccountSubscription,
+    ChatSubscription,
+    PresenceSubscription,
+);
 
 /// The schema.
 pub type TalksySchema = Schema<Query, Mutation, Subscription>;

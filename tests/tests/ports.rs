@@ -155,6 +155,8 @@ async fn call_all(ports: &Ports) {
     let window = Window::forward(None, None).unwrap();
     assert_down(chats.chats_of(user, None, &window).await);
     assert_down(chats.chat_ids_of(user).await);
+    assert_down(chats.left_chats_of(user).await);
+    assert_down(chats.membership_versions(&[user]).await);
     assert_down(chats.memberships(user, &[chat_id]).await);
     let window = Window::forward(None, None).unwrap();
     assert_down(

@@ -173,6 +173,10 @@ impl Services {
             connections: Mutex::new(HashSet::new()),
         });
         let auth = Arc::new(auth);
+        let users = UserService {
+            store: ports.users,
+            bus: Arc::clone(&ports.bus),
+        };
         let feeds = FeedService::new(
             Arc::clone(&access),
             ports.bus,
@@ -185,7 +189,7 @@ impl Services {
         Self {
             access,
             auth,
-            users: Arc::new(UserService { store: ports.users }),
+            users: Arc::new(users),
             chats: Arc::new(chats),
             messages: Arc::new(messages),
             groups: Arc::new(groups),

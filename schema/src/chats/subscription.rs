@@ -1,10 +1,10 @@
 //! `chatUpdated`, `chatRemoved` and `readReceiptUpdated`.
 
-use async_graphql::{Context, ID, SimpleObject, Subscription};
+use async_graphql::{Context, ID, Object, Subscription};
 use futures_util::{Stream, StreamExt as _};
 use talksy_domain::cursor::{Cursor as _, MessageCursor};
 use talksy_domain::feeds::{Feed as _, Removal};
-use talksy_domain::id;
+use talksy_domain::id::{self, ChatId};
 
 use super::types::{ChatNode, ReadReceiptObject};
 use crate::context::ContextExt as _;
@@ -12,13 +12,30 @@ use crate::error::Result;
 use crate::scalars::global_id;
 
 /// The viewer is no longer in this chat.
-#[derive(SimpleObject)]
-#[graphql(name = "ChatRemoved")]
 pub struct ChatRemovedObject {
-    /// The place of the system message that says so, and behind which the viewer reads nothing.
     cursor: String,
+    chat_id: ChatId,
+}
+
+/// The viewer is no longer in this chat.
+#[Object(name = "ChatRemoved")]
+impl ChatRemovedObject {
+    /// The place of the system message that says so, and behind which the viewer reads nothing.
+    pub(crate) async fn cursor(&self) -> String {
+        self.cursor.clone()
+    }
+
     /// The chat's global id.
-    chat_id: ID,
+    async fn chat_id(&self) -> ID {
+        global_id(self.chat_id)
+    }
+}
+
+impl ChatRemovedObject {
+    /// A chat that was left at a place.
+    pub(crate) const fn told(chat_id: ChatId, cursor: String) -> Self {
+        Self { cursor, chat_id }
+    }
 }
 
 /// Live feeds of chats.
@@ -68,10 +85,7 @@ impl ChatSubscription {
                 seq: left_seq,
                 change_seq: None,
             };
-            Ok(ChatRemovedObject {
-                cursor: place.encode(),
-                chat_id: global_id(chat_id),
-            })
+            Ok(ChatRemovedObject::told(chat_id, place.encode()))
         }))
     }
 

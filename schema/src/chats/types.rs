@@ -7,7 +7,7 @@ use talksy_domain::error::Invalid;
 use talksy_domain::id::ChatId;
 use talksy_domain::page::{Page, Window};
 
-use super::loaders::{FirstMembersOf, UnreadOf, ViewerMemberOf};
+use super::loaders::{FirstMembersOf, LowestReadMarksOf, UnreadOf, ViewerMemberOf};
 use crate::connection::{connection, cursor, page_cost};
 use crate::context::ContextExt as _;
 use crate::error::{Result, dangling};
@@ -141,6 +141,16 @@ impl ChatNode {
     async fn unread_count(&self, ctx: &Context<'_>) -> Result<i32> {
         let count = ctx.loaders().load_one(UnreadOf(self.0.id)).await?;
         Ok(int(count.unwrap_or_default()))
+    }
+
+    /// Every other member has read up to here; null where there is none.
+    async fn read_by_all_seq(&self, ctx: &Context<'_>) -> Result<Option<i32>> {
+        let viewer = ctx.viewer()?;
+        // Least first.
+        let lowest = ctx.loaders().load_one(LowestReadMarksOf(self.0.id)).await?;
+        let mut lowest = lowest.unwrap_or_default().into_iter();
+        let other = lowest.find(|member| member.user_id != viewer.user_id);
+        Ok(other.map(|member| int(member.last_read_seq)))
     }
 
     /// Whether the viewer wants no notifications of the chat.

@@ -263,14 +263,14 @@ impl ReadReceiptObject {
 #[derive(Clone)]
 pub struct MessageChangeObject {
     message: MessageNode,
-    cursor: MessageCursor,
+    cursor: String,
 }
 
 /// A message as it is now, and the place behind its latest change.
 #[Object(name = "MessageChange")]
 impl MessageChangeObject {
     /// The place: give it as `after` to `changes` or `messageUpdated`.
-    async fn cursor(&self) -> String {
+    pub(crate) async fn cursor(&self) -> String {
         self.place()
     }
 
@@ -298,6 +298,11 @@ impl MessageChangeObject {
 
     /// The change of a message at a place.
     pub(crate) fn at(message: Message, cursor: MessageCursor) -> Self {
+        Self::told(message, cursor.encode())
+    }
+
+    /// The change of a message, told with a cursor.
+    pub(crate) fn told(message: Message, cursor: String) -> Self {
         Self {
             message: MessageNode::new(message),
             cursor,
@@ -306,7 +311,7 @@ impl MessageChangeObject {
 
     /// The place behind the change.
     pub(crate) fn place(&self) -> String {
-        self.cursor.encode()
+        self.cursor.clone()
     }
 }
 

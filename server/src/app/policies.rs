@@ -31,6 +31,9 @@ impl From<&Config> for Policies {
                 reorder_grace: config.live.reorder_grace,
                 ahead_grace: AHEAD_GRACE,
                 typing_timeout: config.live.typing_timeout,
+                account_replay_limit: ACCOUNT_REPLAY_LIMIT,
+                checkpoint_events: CHECKPOINT_EVENTS,
+                checkpoint_after: CHECKPOINT_AFTER,
             },
             presence: PresencePolicy {
                 lease: config.presence.lease,
@@ -47,6 +50,15 @@ impl From<&Config> for Policies {
 
 /// How long a feed waits for a store that is behind what it has told.
 const AHEAD_GRACE: Duration = Duration::from_secs(5);
+
+/// How many messages and changes `accountEvents` replays at a resume: about what 50 pages hold.
+const ACCOUNT_REPLAY_LIMIT: u32 = 5_000;
+
+/// How many events lie between two checkpoints: half of the cursors that a resume may name.
+const CHECKPOINT_EVENTS: u32 = 500;
+
+/// How long a checkpoint is waited for at most, where anything was told.
+const CHECKPOINT_AFTER: Duration = Duration::from_secs(30);
 
 fn rule(name: &'static str, quota: Quota) -> Rule {
     let Quota { burst, period } = quota;

@@ -31,7 +31,8 @@ const EVERYTHING: Interest = Interest::MESSAGES
     .and(Interest::MEMBERSHIP)
     .and(Interest::CHANGES)
     .and(Interest::SESSIONS)
-    .and(Interest::PRESENCE);
+    .and(Interest::PRESENCE)
+    .and(Interest::PROFILE);
 
 impl Buses {
     async fn publish(&self, topic: Topic, event: &Event) {
@@ -164,6 +165,7 @@ pub fn every_event() -> Vec<Event> {
             left_seq: 2_147_483_647,
         },
         Event::ViewerChatChanged { chat_id },
+        Event::ViewerChanged,
         Event::SessionRevoked {
             session_id: ids().next(),
         },
@@ -243,6 +245,7 @@ pub async fn an_event_reaches_who_wants_its_kind(buses: &Buses) {
         Interest::MEMBERSHIP,
         Interest::SESSIONS,
         Interest::PRESENCE,
+        Interest::PROFILE,
         Interest::MESSAGES.and(Interest::MEMBERSHIP),
     ];
     let mut witness = buses.follow(EVERYTHING, &[topic]).await;

@@ -360,6 +360,9 @@ pub async fn a_removed_member_is_none(stores: &Stores) {
     assert!(notice.removes(bob.id) && !notice.removes(cyd.id));
     assert_eq!(membership(stores, chat.id, &bob).await, None);
     assert_eq!(stores.chats.chat_ids_of(bob.id).await.unwrap(), []);
+    let left = stores.chats.left_chats_of(bob.id).await.unwrap();
+    assert_eq!(left, [(chat.id, message.seq)]);
+    assert_eq!(stores.chats.left_chats_of(cyd.id).await.unwrap(), []);
     let chats = stores
         .chats
         .chats_of(bob.id, None, &forward(None, 10))
@@ -424,6 +427,7 @@ pub async fn rejoining_replaces_the_range(stores: &Stores) {
     assert_eq!((member.last_read_seq, member.last_read_at), (6, None));
     assert_eq!((member.role, member.is_muted), (MemberRole::Member, false));
     assert!(member.version > before.version);
+    assert_eq!(stores.chats.left_chats_of(bob.id).await.unwrap(), []);
     agree(stores, chat.id).await;
 }
 
@@ -613,8 +617,43 @@ pub async fn a_member_mutes_for_themself(stores: &Stores) {
     assert_eq!(unread.unwrap()[0].1, 1);
 }
 
+/// The versions of a user's memberships rise with every change of one, also of its beginning and end.
+pub async fn versions_rise_with_every_change(stores: &Stores) {
+    let [ada, bob, eve] = stores.users().await;
+    let of = async |user: &User| {
+        let wanted = [ada.id, bob.id, eve.id];
+        let sums = stores.chats.membership_versions(&wanted).await.unwrap();
+        let sum = sums.iter().find(|(found, _)| *found == user.id);
+        sum.map_or(0, |(_, sum)| *sum)
+    };
+    let mut before = of(&bob).await;
+    assert_eq!(before, 0);
+    let mut rises = async |what: &str| {
+        let now = of(&bob).await;
+        assert!(now > before, "{what}: {now} behind {before}");
+        before = now;
+    };
+    let chat = group(stores, &ada, &[&bob]).await;
+    rises("joining").await;
+    change(stores, chat.id, &ada, set_role(&bob, MemberRole::Admin)).await;
+    rises("another role").await;
+    let chats = &stores.chats;
+    chats.mark_read(chat.id, bob.id, 2, now()).await.unwrap();
+    rises("reading").await;
+    chats.set_muted(chat.id, bob.id, true).await.unwrap();
+    rises("muting").await;
+    change(stores, chat.id, &bob, GroupAction::Leave).await;
+    rises("leaving").await;
+    change(stores, chat.id, &ada, add(&[&bob], HistoryFrom::Join)).await;
+    rises("joining again").await;
+    stores.direct(&bob, &ada).await;
+    rises("another chat").await;
+    assert_eq!(of(&eve).await, 0);
+}
+
 super::suite::rules! {
     groups_rules:
+    versions_rise_with_every_change,
     a_group_begins_with_its_members,
     a_group_is_made_once_for_an_id,
     a_title_changes,

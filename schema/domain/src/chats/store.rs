@@ -55,6 +55,17 @@ port! {
         /// The ids of all chats of the user.
         async fn chat_ids_of(&self, user: UserId) -> Result<Vec<ChatId>, PortError>;
 
+        /// The chats of which the user was a member and is none any more, each with the number of the
+        /// system message that says so.
+        async fn left_chats_of(&self, user: UserId) -> Result<Vec<(ChatId, Seq)>, PortError>;
+
+        /// For each of these users the sum of the versions of all memberships that they have or had;
+        /// none for who never had one. It rises with every change of one of them.
+        async fn membership_versions(
+            &self,
+            users: &[UserId],
+        ) -> Result<Vec<(UserId, u64)>, PortError>;
+
         /// The user's membership of these chats.
         async fn memberships(&self, user: UserId, chats: &[ChatId]) -> Result<Vec<Member>, PortError>;
 

@@ -83,6 +83,8 @@ pub enum Event {
         /// The chat.
         chat_id: ChatId,
     },
+    /// The user's own profile was changed. On the user's topic.
+    ViewerChanged,
     /// A session was ended. On the user's topic.
     SessionRevoked {
         /// The session.
@@ -111,6 +113,8 @@ impl Interest {
     pub const PRESENCE: Self = Self(32);
     /// Changes of messages.
     pub const CHANGES: Self = Self(64);
+    /// The user's own profile.
+    pub const PROFILE: Self = Self(128);
 
     /// Both sets.
     #[must_use]
@@ -152,6 +156,7 @@ impl Event {
             Self::ChatJoined { .. }
             | Self::ChatLeft { .. }
             | Self::ViewerChatChanged { .. }
+            | Self::ViewerChanged
             | Self::SessionRevoked { .. }
             | Self::PresenceChanged(_) => None,
         }
@@ -170,6 +175,7 @@ impl Event {
             Self::ChatJoined { .. } | Self::ChatLeft { .. } | Self::ViewerChatChanged { .. } => {
                 Interest::MEMBERSHIP
             }
+            Self::ViewerChanged => Interest::PROFILE,
             Self::SessionRevoked { .. } => Interest::SESSIONS,
             Self::PresenceChanged(_) => Interest::PRESENCE,
         }

@@ -1,28 +1,69 @@
 //! Which of a user's chats changed: what a sidebar needs. It names the chat; the state is read
 //! when it is delivered, so that a burst of changes of one chat is delivered as one.
+//!
+//! The feed remembers of each chat the ends and the version of the membership that were told last.
+//! After an interruption and on every heartbeat it compares all chats with the store, so that none
+//! stays as it was because an event was lost.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
+
+use tokio::time::Instant;
 
 use super::context::FeedContext;
 use super::error::FeedError;
 use super::feed::Feed;
 use super::retry::retry_unavailable;
+use crate::chats::model::Member;
 use crate::events::event::{Event, Interest, Topic};
 use crate::events::hub::{Receiver, Signal};
 use crate::id::{ChatId, UserId};
-use crate::messages::model::Message;
-use crate::page::{MAX_PAGE, Window};
+use crate::messages::store::Head;
+use crate::seq::Seq;
 
 /// The changing chats of one subscriber.
 pub struct ChatFeed {
     context: Arc<FeedContext>,
     receiver: Receiver,
     user: UserId,
+    /// The user's chats, as they were told last.
+    told: HashMap<ChatId, Told>,
     /// Changed and not delivered yet, each once.
     changed: VecDeque<ChatId>,
-    /// Said to be left, and not looked at yet.
-    left: Vec<ChatId>,
+    /// To be compared with the store before anything is delivered.
+    stale: BTreeSet<ChatId>,
+    /// The version of all the user's memberships when all were last compared.
+    version: Option<u64>,
+    /// All chats are to be compared at this time at the latest.
+    compare_at: Instant,
+}
+
+/// What was told of a chat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Told {
+    last_seq: Seq,
+    last_change_seq: Seq,
+    joined_seq: Seq,
+    version: u32,
+}
+
+impl Told {
+    fn new(head: &Head, member: &Member) -> Self {
+        Self {
+            last_seq: head.last_seq,
+            last_change_seq: head.last_change_seq,
+            joined_seq: member.joined_seq,
+            version: member.version,
+        }
+    }
+
+    /// Moves to the ends where they are further; whether they are.
+    fn reaches(&mut self, head: &Head) -> bool {
+        let before = *self;
+        self.last_seq = self.last_seq.max(head.last_seq);
+        self.last_change_seq = self.last_change_seq.max(head.last_change_seq);
+        *self != before
+    }
 }
 
 impl Feed for ChatFeed {
@@ -32,14 +73,21 @@ impl Feed for ChatFeed {
         loop {
             // First all that waits, so that changes of one chat meet.
             while let Some(signal) = self.receiver.try_recv() {
-                self.take(signal).await?;
+                self.take(&signal);
             }
-            self.settle().await?;
+            if self.compare_at <= Instant::now() {
+                self.compare_all().await?;
+            }
+            if !self.stale.is_empty() {
+                self.compare(self.stale.iter().copied().collect()).await?;
+            }
             if let Some(chat) = self.changed.pop_front() {
                 return Ok(chat);
             }
-            let signal = self.receiver.recv().await;
-            self.take(signal).await?;
+            if let Ok(signal) = tokio::time::timeout_at(self.compare_at, self.receiver.recv()).await
+            {
+                self.take(&signal);
+            }
         }
     }
 }
@@ -50,65 +98,92 @@ impl ChatFeed {
             .and(Interest::CHANGES)
             .and(Interest::RECEIPTS)
             .and(Interest::MEMBERSHIP);
-        let receiver = context
-            .bus
-            .subscribe(interest, &[Topic::User(user)])
-            .await?;
+        let ids = context.chats.chat_ids_of(user).await?;
+        // All with one round trip.
+        let chats = ids.iter().map(|chat| Topic::Chat(*chat));
+        let topics: Vec<_> = chats.chain([Topic::User(user)]).collect();
+        let receiver = context.bus.subscribe(interest, &topics).await?;
+        let compare_at = Instant::now() + context.policy.heartbeat;
         let mut feed = Self {
             context,
             receiver,
             user,
+            told: HashMap::new(),
             changed: VecDeque::new(),
-            left: Vec::new(),
+            stale: BTreeSet::new(),
+            version: None,
+            compare_at,
         };
-        feed.follow_all().await?;
+        // The client asks for its chats behind this: it has all of them as they are now.
+        let ids = feed.context.chats.chat_ids_of(user).await?;
+        for chat in &ids {
+            let topic = Topic::Chat(*chat);
+            feed.context.bus.follow(&mut feed.receiver, topic).await?;
+        }
+        let (heads, members) = feed.context.standing(user, &ids).await?;
+        for (chat, member) in members {
+            if let Some(head) = heads.get(&chat) {
+                feed.told.insert(chat, Told::new(head, &member));
+            }
+        }
         Ok(feed)
     }
 
-    async fn take(&mut self, signal: Signal) -> Result<(), FeedError> {
+    fn take(&mut self, signal: &Signal) {
         let event = match signal {
             Signal::Event(event) => event,
-            Signal::Interrupted => return self.recover().await,
+            Signal::Interrupted => {
+                self.compare_at = Instant::now();
+                return;
+            }
         };
         match &event.event {
-            Event::ChatJoined { chat_id } => {
-                let context = Arc::clone(&self.context);
-                context
-                    .bus
-                    .follow(&mut self.receiver, Topic::Chat(*chat_id))
-                    .await?;
+            // The state of the user's own, whose version the event does not carry.
+            Event::ChatJoined { chat_id }
+            | Event::ViewerChatChanged { chat_id }
+            | Event::ChatLeft { chat_id, .. } => {
+                self.stale.insert(*chat_id);
             }
-            Event::ChatLeft { chat_id, .. } => self.left.push(*chat_id),
-            Event::MessageAdded { message } if self.is_removed_by(message) => {
-                self.left.push(message.chat_id);
-                return Ok(());
+            Event::ReadReceipt { receipt, .. } if receipt.user_id == self.user => {
+                self.stale.insert(receipt.chat_id);
+            }
+            event => {
+                if let Some(chat) = event.chat_changed_for(self.user) {
+                    self.note(chat, event);
+                }
+            }
+        }
+    }
+
+    /// Notes that an event changes a chat.
+    fn note(&mut self, chat: ChatId, event: &Event) {
+        let Some(told) = self.told.get_mut(&chat) else {
+            return;
+        };
+        match event {
+            // Late: what it says is in what was told.
+            Event::MessageAdded { message } if message.seq <= told.last_seq => return,
+            Event::MessageChanged { message, .. } if message.change_seq <= told.last_change_seq => {
+                return;
+            }
+            Event::MessageAdded { message } => {
+                // It may say something of the user, and so change the version.
+                if let Some(notice) = &message.notice
+                    && notice
+                        .effects
+                        .iter()
+                        .any(|effect| effect.user_id == self.user)
+                {
+                    self.stale.insert(chat);
+                }
+                told.last_seq = told.last_seq.max(message.seq);
+            }
+            Event::MessageChanged { message, .. } => {
+                told.last_change_seq = told.last_change_seq.max(message.change_seq);
             }
             _ => {}
         }
-        if let Some(chat) = event.event.chat_changed_for(self.user) {
-            self.mark(chat);
-        }
-        Ok(())
-    }
-
-    fn is_removed_by(&self, message: &Message) -> bool {
-        let notice = message.notice.as_ref();
-        notice.is_some_and(|notice| notice.removes(self.user))
-    }
-
-    /// Stops following the chats that were left, unless the user is back in one: the word of it may
-    /// be late.
-    async fn settle(&mut self) -> Result<(), FeedError> {
-        while let Some(&chat) = self.left.last() {
-            let chats = &self.context.chats;
-            let memberships = retry_unavailable!(chats.memberships(self.user, &[chat]))?;
-            self.left.retain(|left| *left != chat);
-            if memberships.is_empty() {
-                self.receiver.unfollow(Topic::Chat(chat));
-                self.changed.retain(|changed| *changed != chat);
-            }
-        }
-        Ok(())
+        self.mark(chat);
     }
 
     fn mark(&mut self, chat: ChatId) {
@@ -117,30 +192,65 @@ impl ChatFeed {
         }
     }
 
-    /// Follows every chat of the user, also those whose `ChatJoined` was missed.
-    async fn follow_all(&mut self) -> Result<(), FeedError> {
-        for chat in self.context.chats.chat_ids_of(self.user).await? {
-            self.context
-                .bus
-                .follow(&mut self.receiver, Topic::Chat(chat))
-                .await?;
+    /// Compares all chats with the store.
+    async fn compare_all(&mut self) -> Result<(), FeedError> {
+        let compare_at = Instant::now() + self.context.policy.heartbeat;
+        // Before the memberships: what changes meanwhile is found the next time.
+        let version = retry_unavailable!(self.context.version_of(self.user))?;
+        let known = self.told.keys().copied();
+        if self.version == Some(version) {
+            // The chats are the same ones, and so is what the user has of them.
+            let chats: Vec<_> = known.collect();
+            let heads = retry_unavailable!(self.context.heads(&chats))?;
+            for (chat, head) in heads {
+                if self
+                    .told
+                    .get_mut(&chat)
+                    .is_some_and(|told| told.reaches(&head))
+                {
+                    self.mark(chat);
+                }
+            }
+        } else {
+            let ids = retry_unavailable!(self.context.chats.chat_ids_of(self.user))?;
+            let chats: BTreeSet<_> = ids.into_iter().chain(known).collect();
+            self.compare(chats.into_iter().collect()).await?;
+            self.version = Some(version);
         }
+        self.compare_at = compare_at;
         Ok(())
     }
 
-    /// After an interruption the state of the most recently active chats is sent again.
-    async fn recover(&mut self) -> Result<(), FeedError> {
-        retry_unavailable!(self.follow_all())?;
-        let window = Window {
-            after: None,
-            before: None,
-            limit: MAX_PAGE,
-            from_end: false,
-        };
-        let recent = retry_unavailable!(self.context.chats.chats_of(self.user, None, &window))?;
-        // The list is newest first; the changes come oldest first.
-        for chat in recent.items.iter().rev() {
-            self.mark(chat.id);
+    /// Compares these chats with what was told of them, and marks those that differ.
+    async fn compare(&mut self, chats: Vec<ChatId>) -> Result<(), FeedError> {
+        for chat in &chats {
+            if !self.told.contains_key(chat) {
+                let (bus, topic) = (&self.context.bus, Topic::Chat(*chat));
+                retry_unavailable!(bus.follow(&mut self.receiver, topic))?;
+            }
+        }
+        let (heads, members) = retry_unavailable!(self.context.standing(self.user, &chats))?;
+        for chat in chats {
+            self.stale.remove(&chat);
+            let (Some(head), Some(member)) = (heads.get(&chat), members.get(&chat)) else {
+                self.told.remove(&chat);
+                self.changed.retain(|changed| *changed != chat);
+                self.receiver.unfollow(Topic::Chat(chat));
+                continue;
+            };
+            let now = Told::new(head, member);
+            let before = self.told.get(&chat).copied();
+            let newest = before.map_or(now, |before| Told {
+                // A store that has failed over may tell of an older state for a moment.
+                last_seq: now.last_seq.max(before.last_seq),
+                last_change_seq: now.last_change_seq.max(before.last_change_seq),
+                joined_seq: now.joined_seq.max(before.joined_seq),
+                version: now.version.max(before.version),
+            });
+            if before != Some(newest) {
+                self.told.insert(chat, newest);
+                self.mark(chat);
+            }
         }
         Ok(())
     }

@@ -6,6 +6,7 @@
 //! state, so that doubling is harmless, and send the state again after an interruption.
 //! [`StateFeed`] never goes back either.
 
+pub(crate) mod account;
 pub(crate) mod change_feed;
 pub(crate) mod chat_feed;
 pub(crate) mod chat_removed_feed;
@@ -13,16 +14,20 @@ pub(crate) mod chat_subscription;
 pub(crate) mod context;
 pub(crate) mod error;
 pub(crate) mod feed;
-pub(crate) mod heads;
 pub(crate) mod message_feed;
 pub(crate) mod policy;
 pub(crate) mod presence_feed;
 pub(crate) mod retry;
 pub(crate) mod sequencer;
 pub(crate) mod service;
+pub(crate) mod shared_reader;
 pub(crate) mod state_feed;
 pub(crate) mod typing_feed;
 
+pub use account::{
+    AccountCursor, AccountEvent, AccountFeed, AccountItem, AccountPosition, ChatPlace, EventCursor,
+    MAX_POSITION, MAX_SINCE,
+};
 pub use change_feed::{ChangeFeed, ChangeItem};
 pub use chat_feed::ChatFeed;
 pub use chat_removed_feed::{ChatRemovedFeed, Removal};

@@ -18,4 +18,11 @@ pub struct FeedPolicy {
     pub ahead_grace: Duration,
     /// After how much silence a member is taken to have stopped typing.
     pub typing_timeout: Duration,
+    /// The most messages and changes that `accountEvents` replays at a resume; the chats of which
+    /// most was missed are reset beyond.
+    pub account_replay_limit: u32,
+    /// After how many events `accountEvents` tells a checkpoint.
+    pub checkpoint_events: u32,
+    /// After how long it tells one, where anything was told.
+    pub checkpoint_after: Duration,
 }

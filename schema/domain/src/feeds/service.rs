@@ -1,7 +1,9 @@
 //! Opens feeds, after checking that the viewer may have them.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::account::{AccountFeed, AccountPosition};
 use super::change_feed::ChangeFeed;
 use super::chat_feed::ChatFeed;
 use super::chat_removed_feed::ChatRemovedFeed;
@@ -120,6 +122,20 @@ impl FeedService {
     /// The chats of the viewer that change.
     pub async fn chats(&self, viewer: &Viewer) -> Result<ChatFeed, FeedError> {
         ChatFeed::open(Arc::clone(&self.context), viewer.user_id).await
+    }
+
+    /// Everything that concerns the viewer, from now on or from behind `after`: of the chats in
+    /// `detail`, or of all, messages and changes too.
+    ///
+    /// # Errors
+    /// Where `after` names chats that the viewer never had, or lies beyond what the store holds.
+    pub async fn account(
+        &self,
+        viewer: &Viewer,
+        after: Option<AccountPosition>,
+        detail: Option<HashSet<ChatId>>,
+    ) -> Result<AccountFeed, FeedError> {
+        AccountFeed::open(Arc::clone(&self.context), *viewer, after, detail).await
     }
 
     /// The read marks of the chat's members that move.

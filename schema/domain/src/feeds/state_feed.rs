@@ -104,7 +104,7 @@ impl<S: MemberState> StateFeed<S> {
 
 /// How a state compares with what was delivered of the same member.
 #[derive(Debug, PartialEq, Eq)]
-enum Age {
+pub(super) enum Age {
     /// Not older.
     New,
     /// Older.
@@ -117,7 +117,7 @@ enum Age {
 /// forgets the half that has moved least far: a state that is ahead of all that was forgotten is
 /// known to be new, as it is in a chat whose readers keep up.
 #[derive(Debug, Default)]
-struct Delivered {
+pub(super) struct Delivered {
     last: HashMap<UserId, Seq>,
     /// The furthest of what was forgotten.
     forgotten: Option<Seq>,
@@ -127,7 +127,7 @@ struct Delivered {
 const MOST_REMEMBERED: usize = 1_024;
 
 impl Delivered {
-    fn age(&self, user: UserId, seq: Seq) -> Age {
+    pub(super) fn age(&self, user: UserId, seq: Seq) -> Age {
         match (self.last.get(&user), self.forgotten) {
             (Some(last), _) if seq < *last => Age::Old,
             (None, Some(forgotten)) if seq < forgotten => Age::Forgotten,
@@ -135,7 +135,7 @@ impl Delivered {
         }
     }
 
-    fn note(&mut self, user: UserId, seq: Seq) {
+    pub(super) fn note(&mut self, user: UserId, seq: Seq) {
         if self.last.len() >= MOST_REMEMBERED && !self.last.contains_key(&user) {
             let mut seqs: Vec<Seq> = self.last.values().copied().collect();
             let (_, middle, _) = seqs.select_nth_unstable(MOST_REMEMBERED / 2);

@@ -14,7 +14,7 @@ use super::call::Call;
 use super::commands::Shape;
 use super::documents::{MemberDocument, date, key};
 use super::fault::Fault;
-use super::{MongoStore, chat_list, heads, members, pair, unread};
+use super::{MongoStore, chat_list, heads, left_chats, members, pair, unread};
 
 #[async_trait]
 impl ChatStore for MongoStore {
@@ -66,6 +66,16 @@ impl ChatStore for MongoStore {
     /// 1 command.
     async fn chat_ids_of(&self, user: UserId) -> Result<Vec<ChatId>, PortError> {
         Ok(members::chat_ids(&self.call(), user).await?)
+    }
+
+    /// 1 command.
+    async fn left_chats_of(&self, user: UserId) -> Result<Vec<(ChatId, Seq)>, PortError> {
+        Ok(left_chats::of(&self.call(), user).await?)
+    }
+
+    /// 1 command.
+    async fn membership_versions(&self, users: &[UserId]) -> Result<Vec<(UserId, u64)>, PortError> {
+        Ok(left_chats::versions(&self.call(), users).await?)
     }
 
     /// 1 command.

@@ -103,6 +103,12 @@ const INDEXES: &[IndexSpec] = &[
     ),
     index(
         MEMBERS,
+        "by_version",
+        &["userId", "v"],
+        "whether anything that a user alone has was changed, without documents",
+    ),
+    index(
+        MEMBERS,
         "by_mark",
         &["chatId", "active", "lastReadSeq", "userId"],
         "the members of a chat who have read least",

@@ -63,6 +63,7 @@ mod fault;
 mod groups;
 mod heads;
 mod indexes;
+mod left_chats;
 mod members;
 mod messages;
 mod migrations;

@@ -44,6 +44,10 @@ statements! {
             ELSE instr(title_key, ?5) > 0 END
         ORDER BY active_at DESC, id DESC LIMIT ?4");
     CHAT_IDS_OF = "SELECT chat_id FROM members WHERE user_id = ?1 AND left_seq IS NULL";
+    LEFT_CHATS_OF = "SELECT chat_id, left_seq FROM members
+        WHERE user_id = ?1 AND left_seq IS NOT NULL";
+    MEMBERSHIP_VERSIONS = "SELECT user_id, sum(version) FROM rarray(?1) AS wanted
+        CROSS JOIN members ON user_id = wanted.value GROUP BY user_id";
     MEMBERSHIPS = concat!("SELECT ", member_columns!(), " FROM rarray(?2) AS wanted
         CROSS JOIN members ON chat_id = wanted.value AND user_id = ?1 AND left_seq IS NULL");
     MEMBER = concat!("SELECT ", member_columns!(), " FROM members
@@ -144,6 +148,26 @@ impl ChatStore for SqliteStore {
         self.read(move |conn| {
             all(conn, CHAT_IDS_OF, [id::bytes(user)], |row| {
                 Ok(id::from_bytes(row.get(0)?))
+            })
+        })
+        .await
+    }
+
+    async fn left_chats_of(&self, user: UserId) -> Result<Vec<(ChatId, Seq)>, PortError> {
+        self.read(move |conn| {
+            all(conn, LEFT_CHATS_OF, [id::bytes(user)], |row| {
+                Ok((id::from_bytes(row.get(0)?), row.get(1)?))
+            })
+        })
+        .await
+    }
+
+    async fn membership_versions(&self, users: &[UserId]) -> Result<Vec<(UserId, u64)>, PortError> {
+        let keys = rows::keys(users, id::bytes);
+        self.read(move |conn| {
+            all(conn, MEMBERSHIP_VERSIONS, [rows::list(&keys)], |row| {
+                let sum: i64 = row.get(1)?;
+                Ok((id::from_bytes(row.get(0)?), sum.unsigned_abs()))
             })
         })
         .await

@@ -19,6 +19,10 @@ DROP INDEX members_by_user;
 DROP INDEX members_by_read;
 -- A user's chats.
 CREATE INDEX members_by_user ON members (user_id, chat_id) WHERE left_seq IS NULL;
+-- The chats that a user has left.
+CREATE INDEX members_who_left ON members (user_id, chat_id, left_seq) WHERE left_seq IS NOT NULL;
+-- The versions of all memberships that a user has or had.
+CREATE INDEX members_by_version ON members (user_id, version);
 -- The members of a chat who have read least.
 CREATE INDEX members_by_read ON members (chat_id, last_read_seq, user_id) WHERE left_seq IS NULL;
 -- The owners of a group, and who would take over from the last one.

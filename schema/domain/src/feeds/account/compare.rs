@@ -1,0 +1,184 @@
+//! What the store says of all chats, or of some.
+
+use std::collections::BTreeSet;
+
+use metrics::counter;
+use tokio::time::Instant;
+
+use super::AccountFeed;
+use super::item::{AccountEvent, AccountItem, EventCursor};
+use super::line::Line;
+use super::position::{AccountCursor, ChatPlace};
+use crate::chats::model::Member;
+use crate::events::event::Topic;
+use crate::feeds::error::FeedError;
+use crate::feeds::retry::retry_unavailable;
+use crate::id::ChatId;
+use crate::messages::store::Head;
+use crate::metrics::{GAP_REPAIRS, RESYNCS};
+
+impl AccountFeed {
+    /// Compares everything with the store, so that nothing that was missed stays so.
+    pub(super) async fn compare_all(&mut self) -> Result<(), FeedError> {
+        let compare_at = Instant::now() + self.context.policy.heartbeat;
+        self.read_profile().await?;
+        let user = self.viewer.user_id;
+        // Before the memberships: what changes meanwhile is found the next time.
+        let version = retry_unavailable!(self.context.version_of(user))?;
+        let known = self.lines.keys().copied();
+        if self.version == Some(version) {
+            // The chats are the same ones, and so is what the user has of them.
+            let chats: Vec<_> = known.collect();
+            let heads = retry_unavailable!(self.context.heads(&chats))?;
+            for head in heads.into_values() {
+                self.compare_head(head);
+            }
+        } else {
+            let ids = retry_unavailable!(self.context.chats.chat_ids_of(user))?;
+            let chats: BTreeSet<_> = ids.into_iter().chain(known).collect();
+            self.compare(chats.into_iter().collect()).await?;
+            self.version = Some(version);
+        }
+        self.compare_at = compare_at;
+        self.keep_to_limit();
+        Ok(())
+    }
+
+    /// Compares how far all others have read with what was told. Their receipts are on no line: this
+    /// finds those that were missed while the stream was away or interrupted.
+    pub(super) async fn compare_marks(&mut self) -> Result<(), FeedError> {
+        let (user, context) = (self.viewer.user_id, &self.context);
+        let chats: Vec<_> = self.lines.keys().copied().collect();
+        let marks = retry_unavailable!(context.read_by_all(user, &chats))?;
+        self.marks_are_stale = false;
+        for line in self.lines.values_mut() {
+            let now = marks.get(&line.chat).copied().unwrap_or(0);
+            if line
+                .read_by_all
+                .replace(now)
+                .is_some_and(|told| told != now)
+            {
+                self.changed.insert(line.chat);
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares these chats with the store.
+    pub(super) async fn compare(&mut self, chats: Vec<ChatId>) -> Result<(), FeedError> {
+        for chat in &chats {
+            if !self.lines.contains_key(chat) {
+                let (bus, topic) = (&self.context.bus, Topic::Chat(*chat));
+                retry_unavailable!(bus.follow(&mut self.receiver, topic))?;
+            }
+        }
+        let user = self.viewer.user_id;
+        let (heads, members) = retry_unavailable!(self.context.standing(user, &chats))?;
+        for chat in chats {
+            self.stale.remove(&chat);
+            match (heads.get(&chat), members.get(&chat)) {
+                (Some(head), Some(member)) => self.compare_chat(member, *head),
+                (head, _) => self.lose(chat, head.copied()),
+            }
+            self.note(chat);
+        }
+        Ok(())
+    }
+
+    fn compare_chat(&mut self, member: &Member, head: Head) {
+        let chat = member.chat_id;
+        let is_detailed = self.is_detailed(chat);
+        let Some(line) = self.lines.get_mut(&chat) else {
+            let line = Line::new(member, head, is_detailed);
+            self.lines.insert(chat, line);
+            self.begin_anew(chat);
+            return;
+        };
+        if line.joined_seq != member.joined_seq {
+            line.restart(member, head.into());
+            self.begin_anew(chat);
+            return;
+        }
+        line.is_gone = false;
+        // A store that has failed over may tell of an older state for a moment.
+        let is_newer = member.version > line.version;
+        line.version = line.version.max(member.version);
+        if is_newer {
+            self.changed.insert(chat);
+        }
+        self.compare_head(head);
+    }
+
+    fn compare_head(&mut self, head: Head) {
+        let chat = head.chat_id;
+        if let Some(line) = self.lines.get_mut(&chat) {
+            let before = line.place;
+            if head.last_seq > before.seq || head.last_change_seq > before.change_seq {
+                counter!(GAP_REPAIRS, "found_by" => "head").increment(1);
+            }
+            line.know(head.into());
+            if line.place != before {
+                self.changed.insert(chat);
+            }
+        }
+        self.note(chat);
+    }
+
+    /// Tells of a chat that the client does not have, or no longer as it is.
+    pub(super) fn begin_anew(&mut self, chat: ChatId) {
+        if let Some(line) = self.lines.get(&chat) {
+            // Who has only this one does not have the chat yet.
+            let nowhere = ChatPlace {
+                chat_id: chat,
+                seq: 0,
+                change_seq: 0,
+                without_detail: true,
+            };
+            self.ready.push_back(AccountEvent {
+                item: AccountItem::ChatChanged(chat),
+                cursor: EventCursor::Event(AccountCursor::Chat(nowhere)),
+            });
+            self.ready
+                .push_back(line.event(AccountItem::ChatReset(chat)));
+        }
+        self.changed.remove(&chat);
+    }
+
+    /// The user is no member of the chat.
+    fn lose(&mut self, chat: ChatId, head: Option<Head>) {
+        match (self.lines.get_mut(&chat), head) {
+            // The line says where that was, and what came before.
+            (Some(line), Some(head)) if line.is_detailed => {
+                line.is_gone = true;
+                line.know(head.into());
+            }
+            (Some(_), _) => self.end(chat),
+            (None, _) => self.receiver.unfollow(Topic::Chat(chat)),
+        }
+    }
+
+    /// Has no more replayed than the policy allows: the chats of which most was missed are reset.
+    pub(super) fn keep_to_limit(&mut self) {
+        let limit = u64::from(self.context.policy.account_replay_limit);
+        let missed = self.lines.values().map(|line| (line.missed(), line.chat));
+        let mut missed: Vec<_> = missed.filter(|(count, _)| *count > 0).collect();
+        let mut total: u64 = missed.iter().map(|(count, _)| count).sum();
+        if total <= limit {
+            return;
+        }
+        missed.sort_unstable();
+        while total > limit
+            && let Some((count, chat)) = missed.pop()
+        {
+            total -= count;
+            counter!(RESYNCS).increment(1);
+            if let Some(line) = self.lines.get_mut(&chat) {
+                line.skip_to_known();
+                self.ready
+                    .push_back(line.event(AccountItem::ChatReset(chat)));
+                self.changed.insert(chat);
+            }
+            self.note(chat);
+        }
+    }
+}

@@ -1,0 +1,453 @@
+//! Both lines of one chat as an account's feed follows them: a state machine that is given what
+//! comes from the bus and from the store, and puts out what is due.
+//!
+//! A change is put out behind the message that it changes, and behind all messages up to the system
+//! message that was the newest when it was made. So nothing gets out behind the message that ends
+//! the membership.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::item::{AccountEvent, AccountItem, EventCursor};
+use super::position::{AccountCursor, ChatPlace, Place};
+use crate::chats::model::{Member, ReadReceipt};
+use crate::events::event::Published;
+use crate::feeds::state_feed::{Age, Delivered};
+use crate::id::{ChatId, UserId};
+use crate::messages::model::{Message, MessageKind};
+use crate::messages::store::Head;
+use crate::seq::Seq;
+
+/// How many early items wait for a gap to fill before the store is read at once.
+const MAX_EARLY: usize = 128;
+
+/// Ends of both lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Ends {
+    pub seq: Seq,
+    pub change_seq: Seq,
+}
+
+impl From<Head> for Ends {
+    fn from(head: Head) -> Self {
+        Self {
+            seq: head.last_seq,
+            change_seq: head.last_change_seq,
+        }
+    }
+}
+
+/// A change, or a receipt, that waits until the messages up to `behind` are out.
+#[derive(Debug)]
+struct Waiting<T> {
+    behind: Seq,
+    item: T,
+}
+
+/// Whether the line goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Course {
+    /// It does.
+    GoesOn,
+    /// The last message that was put out ends the membership.
+    Ends,
+    /// The last message that was put out is a system message that cannot be read.
+    Unclear,
+}
+
+/// What system messages that were put out say of the chat.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Noticed {
+    /// None was put out.
+    #[default]
+    Nothing,
+    /// It looks different.
+    Chat,
+    /// The user's own membership is another.
+    Member,
+}
+
+/// Both lines of a chat for one user.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub chat: ChatId,
+    user: UserId,
+    /// The system message by which the user joined. What the line says of them before it is past.
+    pub joined_seq: Seq,
+    visible_from: Seq,
+    /// The version of the membership that was told.
+    pub version: u32,
+    /// How far all others had read when it was told; `None` where it was not.
+    pub read_by_all: Option<Seq>,
+    /// Whether messages and changes are told, or only that there are some.
+    pub is_detailed: bool,
+    /// Put out up to here.
+    pub place: Ends,
+    /// Up to here the lines are known to go; what was not put out of them is in the store.
+    known: Ends,
+    messages: BTreeMap<Seq, Arc<Published>>,
+    changes: BTreeMap<Seq, Waiting<Message>>,
+    receipts: Vec<Waiting<ReadReceipt>>,
+    /// Changes that were read from the store, in order.
+    rows: VecDeque<Waiting<Message>>,
+    /// Changes ahead of the place that a message has told already, as it came later than they.
+    told: BTreeSet<Seq>,
+    /// The read marks that were put out.
+    marks: Option<Box<Delivered>>,
+    /// Members of whom it is no longer known what was put out: the store has to tell their mark.
+    pub uncertain: Vec<UserId>,
+    /// What system messages that were put out say.
+    pub noticed: Noticed,
+    /// Since when something early waits.
+    pub gap_since: Option<Instant>,
+    /// Since when the store does not have what it should.
+    pub missing_since: Option<Instant>,
+    /// The store says that the user is no member any more; the line has yet to say where that was.
+    pub is_gone: bool,
+}
+
+impl Line {
+    /// A line at the chat's end, of which the user is a member.
+    pub(super) fn new(member: &Member, head: Head, is_detailed: bool) -> Self {
+        let mut line = Self {
+            chat: member.chat_id,
+            user: member.user_id,
+            joined_seq: member.joined_seq,
+            visible_from: member.visible_from_seq,
+            version: member.version,
+            read_by_all: None,
+            is_detailed,
+            place: Ends::default(),
+            known: Ends::default(),
+            messages: BTreeMap::new(),
+            changes: BTreeMap::new(),
+            receipts: Vec::new(),
+            rows: VecDeque::new(),
+            told: BTreeSet::new(),
+            marks: None,
+            uncertain: Vec::new(),
+            noticed: Noticed::Nothing,
+            gap_since: None,
+            missing_since: None,
+            is_gone: false,
+        };
+        line.restart(member, head.into());
+        line
+    }
+
+    /// Puts the line to these ends, and drops what waits.
+    pub(super) fn restart(&mut self, member: &Member, ends: Ends) {
+        self.joined_seq = member.joined_seq;
+        self.visible_from = member.visible_from_seq;
+        self.version = member.version;
+        self.is_gone = false;
+        self.skip_to(Ends {
+            // The ends may have been read before the membership.
+            seq: ends.seq.max(member.joined_seq),
+            ..ends
+        });
+    }
+
+    /// Puts the line to what it is known to go to, and drops what waits.
+    pub(super) fn skip_to_known(&mut self) {
+        self.skip_to(self.known);
+    }
+
+    fn skip_to(&mut self, ends: Ends) {
+        self.place = ends;
+        self.known = ends;
+        self.messages.clear();
+        self.changes.clear();
+        self.receipts.clear();
+        self.rows.clear();
+        self.told.clear();
+        self.gap_since = None;
+        self.missing_since = None;
+    }
+
+    /// Lets the line begin at a place that a client has told.
+    pub(super) fn begin_at(&mut self, place: &Place) {
+        self.place = Ends {
+            seq: place.seq.max(self.visible_from.saturating_sub(1)),
+            change_seq: place.change_seq,
+        };
+    }
+
+    /// How many items the store is known to have that were not put out.
+    pub(super) fn missed(&self) -> u64 {
+        let messages = self.known.seq.saturating_sub(self.place.seq);
+        let changes = self.known.change_seq.saturating_sub(self.place.change_seq);
+        u64::from(messages) + u64::from(changes)
+    }
+
+    /// Where a client stands behind what was put out.
+    pub(super) fn as_place(&self) -> Place {
+        Place {
+            seq: self.place.seq,
+            change_seq: self.place.change_seq,
+            version: self.version,
+            read_by_all: self.read_by_all.unwrap_or(0),
+            without_detail: !self.is_detailed,
+        }
+    }
+
+    /// An event of the chat behind what was put out.
+    pub(super) fn event(&self, item: AccountItem) -> AccountEvent {
+        let place = ChatPlace {
+            chat_id: self.chat,
+            seq: self.place.seq,
+            change_seq: self.place.change_seq,
+            without_detail: !self.is_detailed,
+        };
+        let cursor = EventCursor::Event(AccountCursor::Chat(place));
+        AccountEvent { item, cursor }
+    }
+
+    /// Learns how far the lines go.
+    pub(super) fn know(&mut self, ends: Ends) {
+        self.known.seq = self.known.seq.max(ends.seq);
+        self.known.change_seq = self.known.change_seq.max(ends.change_seq);
+        if !self.is_detailed {
+            self.place = self.known;
+        }
+    }
+
+    /// Takes a message from the bus.
+    pub(super) fn take_message(&mut self, message: &Message, published: &Arc<Published>) {
+        if message.seq <= self.place.seq {
+            return;
+        }
+        // Where the store is read anyway, it brings this one too.
+        if self.place.seq < self.known.seq || self.messages.len() >= MAX_EARLY {
+            self.known.seq = self.known.seq.max(message.seq);
+            return;
+        }
+        let published = Arc::clone(published);
+        self.messages.entry(message.seq).or_insert(published);
+    }
+
+    /// Takes a change from the bus, made when `mseq` was the newest system message.
+    pub(super) fn take_change(&mut self, message: &Message, mseq: Seq) {
+        if message.change_seq <= self.place.change_seq {
+            return;
+        }
+        if self.place.change_seq < self.known.change_seq || self.changes.len() >= MAX_EARLY {
+            self.known.change_seq = self.known.change_seq.max(message.change_seq);
+            return;
+        }
+        let waiting = Waiting {
+            behind: mseq.max(message.seq),
+            item: message.clone(),
+        };
+        self.changes.entry(message.change_seq).or_insert(waiting);
+    }
+
+    /// Takes another member's receipt from the bus. One that finds too many waiting is dropped.
+    pub(super) fn take_receipt(&mut self, receipt: ReadReceipt, mseq: Seq) {
+        if self.receipts.len() < MAX_EARLY {
+            let (behind, item) = (mseq, receipt);
+            self.receipts.push(Waiting { behind, item });
+        }
+    }
+
+    /// The user's membership ended with this message, if not before they joined.
+    pub(super) fn take_end(&mut self, left_seq: Seq) {
+        if left_seq > self.joined_seq {
+            self.known.seq = self.known.seq.max(left_seq);
+        }
+    }
+
+    /// Takes a page of messages that begins behind the place.
+    pub(super) fn take_page(&mut self, page: &[Arc<Published>]) {
+        for published in page {
+            if let Some(message) = published.message()
+                && message.seq > self.place.seq
+            {
+                self.messages.insert(message.seq, Arc::clone(published));
+            }
+        }
+    }
+
+    /// Takes changes that were read from the store, before `head`: whoever was removed before one of
+    /// them was made is known to be at the messages up to its newest system message.
+    pub(super) fn take_rows(&mut self, rows: Vec<Message>, head: Head) {
+        for item in rows {
+            let behind = head.applied_seq.max(item.seq);
+            self.known.seq = self.known.seq.max(behind);
+            self.rows.push_back(Waiting { behind, item });
+        }
+    }
+
+    /// What has to be read of the store next, where the lines go further than what was put out.
+    pub(super) fn wants(&self) -> Option<Wanted> {
+        if self.place.seq < self.known.seq {
+            Some(Wanted::Messages)
+        } else if self.place.change_seq < self.known.change_seq {
+            Some(Wanted::Changes)
+        } else if self.is_gone {
+            Some(Wanted::End)
+        } else {
+            None
+        }
+    }
+
+    /// Has read from the store what early items wait for.
+    pub(super) fn repair(&mut self) {
+        self.gap_since = None;
+        let message = self.messages.keys().next_back().copied();
+        let changes = self.changes.values().map(|waiting| waiting.behind).max();
+        let receipts = self.receipts.iter().map(|waiting| waiting.behind).max();
+        let seqs = [message, changes, receipts];
+        let change = self.changes.keys().next_back().copied();
+        self.know(Ends {
+            seq: seqs.into_iter().flatten().max().unwrap_or(0),
+            change_seq: change.unwrap_or(0),
+        });
+        self.messages.clear();
+        self.changes.clear();
+    }
+
+    /// Puts out what is due.
+    pub(super) fn release(&mut self, out: &mut VecDeque<AccountEvent>) -> Course {
+        loop {
+            let course = self.release_messages(out);
+            if course != Course::GoesOn {
+                return course;
+            }
+            let due = self
+                .rows
+                .front()
+                .is_some_and(|row| row.behind <= self.place.seq);
+            if due && let Some(row) = self.rows.pop_front() {
+                self.change(row.item, out);
+                continue;
+            }
+            let due = self
+                .changes
+                .first_key_value()
+                .is_some_and(|(number, change)| {
+                    *number <= self.place.change_seq
+                        || (*number == self.place.change_seq + 1 && change.behind <= self.place.seq)
+                });
+            if due && let Some((_, change)) = self.changes.pop_first() {
+                self.change(change.item, out);
+                continue;
+            }
+            break;
+        }
+        self.release_receipts(out);
+        let nothing_waits =
+            self.messages.is_empty() && self.changes.is_empty() && self.receipts.is_empty();
+        self.gap_since = match self.gap_since {
+            _ if nothing_waits => None,
+            None => Some(Instant::now()),
+            since => since,
+        };
+        Course::GoesOn
+    }
+
+    fn release_messages(&mut self, out: &mut VecDeque<AccountEvent>) -> Course {
+        while let Some(entry) = self.messages.first_entry()
+            && *entry.key() <= self.place.seq + 1
+        {
+            let (seq, published) = entry.remove_entry();
+            if seq <= self.place.seq {
+                continue;
+            }
+            self.place.seq = seq;
+            let Some(message) = published.message() else {
+                continue;
+            };
+            if seq < self.visible_from {
+                continue;
+            }
+            if message.change_seq > self.place.change_seq {
+                self.told.insert(message.change_seq);
+            }
+            let course = self.course_behind(message);
+            out.push_back(self.event(AccountItem::MessageAdded(published)));
+            if course != Course::GoesOn {
+                return course;
+            }
+        }
+        Course::GoesOn
+    }
+
+    fn course_behind(&mut self, message: &Message) -> Course {
+        if message.kind != MessageKind::System || message.seq <= self.joined_seq {
+            return Course::GoesOn;
+        }
+        let Some(notice) = &message.notice else {
+            self.noticed = Noticed::Member;
+            return Course::Unclear;
+        };
+        let is_concerned = notice
+            .effects
+            .iter()
+            .any(|effect| effect.user_id == self.user);
+        let noticed = if is_concerned {
+            Noticed::Member
+        } else {
+            Noticed::Chat
+        };
+        self.noticed = self.noticed.max(noticed);
+        if notice.removes(self.user) {
+            Course::Ends
+        } else {
+            Course::GoesOn
+        }
+    }
+
+    fn change(&mut self, message: Message, out: &mut VecDeque<AccountEvent>) {
+        let number = message.change_seq;
+        if number <= self.place.change_seq {
+            return;
+        }
+        self.place.change_seq = number;
+        let is_told = self.told.remove(&number);
+        self.told = self.told.split_off(&number);
+        if !is_told && message.seq >= self.visible_from {
+            out.push_back(self.event(AccountItem::MessageChanged(Box::new(message))));
+        }
+    }
+
+    /// Puts out receipts of which none is older than one that was put out of the same member.
+    fn release_receipts(&mut self, out: &mut VecDeque<AccountEvent>) {
+        let mut index = 0;
+        while let Some(waiting) = self.receipts.get(index) {
+            if waiting.behind > self.place.seq {
+                index += 1;
+                continue;
+            }
+            let receipt = self.receipts.remove(index).item;
+            let marks = self.marks.get_or_insert_default();
+            match marks.age(receipt.user_id, receipt.last_read_seq) {
+                Age::New => self.receipt(receipt, out),
+                Age::Old => {}
+                Age::Forgotten => self.uncertain.push(receipt.user_id),
+            }
+        }
+    }
+}
+
+impl Line {
+    /// Puts out a receipt that is not older than what was put out of the same member.
+    pub(super) fn receipt(&mut self, receipt: ReadReceipt, out: &mut VecDeque<AccountEvent>) {
+        let marks = self.marks.get_or_insert_default();
+        marks.note(receipt.user_id, receipt.last_read_seq);
+        out.push_back(self.event(AccountItem::ReceiptChanged(receipt)));
+    }
+}
+
+/// What has to be read of the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// Messages behind the place.
+    Messages,
+    /// Changes behind the place.
+    Changes,
+    /// How far the line goes, as the message that ends the membership is not put out yet.
+    End,
+}

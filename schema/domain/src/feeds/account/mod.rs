@@ -1,0 +1,274 @@
+//! Everything that concerns one user, of all their chats, in one resumable feed.
+//!
+//! | file | what |
+//! |---|---|
+//! | `position` | the checkpoint, and the cursors of events |
+//! | `varint` | numbers in the checkpoint |
+//! | `item` | what is delivered |
+//! | `line` | both lines of one chat: what is due of what came |
+//! | `open` | where each chat begins, at the present or behind a position |
+//! | `signals` | what the bus brings |
+//! | `compare` | what the store says of all chats, or of some |
+//! | `read` | what is read of a chat's lines |
+//!
+//! The feed delivers once and in order: the messages of a chat by number, its changes by theirs, each
+//! change behind its message. What the bus does not bring is found by comparing the ends of all
+//! chats and the versions of the memberships with what was told: after an interruption, on every
+//! heartbeat, and before it is told that nothing is left to be told.
+
+mod compare;
+mod item;
+mod line;
+mod open;
+mod position;
+mod read;
+mod signals;
+mod varint;
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+pub use item::{AccountEvent, AccountItem, EventCursor};
+pub use position::{AccountCursor, AccountPosition, ChatPlace, MAX_POSITION, MAX_SINCE};
+
+use self::line::{Course, Line, Noticed};
+use super::context::FeedContext;
+use super::error::FeedError;
+use super::feed::Feed;
+use crate::events::hub::Receiver;
+use crate::id::ChatId;
+use crate::users::model::{About, DisplayName};
+use crate::viewer::Viewer;
+
+/// How many signals are taken before what they bring is delivered.
+const SIGNALS: usize = 256;
+
+/// Everything that concerns one user.
+pub struct AccountFeed {
+    context: Arc<FeedContext>,
+    receiver: Receiver,
+    viewer: Viewer,
+    /// The chats that are told in detail; `None` for all.
+    detail: Option<HashSet<ChatId>>,
+    /// The user's chats.
+    lines: HashMap<ChatId, Line>,
+    /// To be delivered next, in order.
+    ready: VecDeque<AccountEvent>,
+    /// Chats that look different, each told once however often.
+    changed: BTreeSet<ChatId>,
+    /// Chats that are to be compared with the store.
+    stale: BTreeSet<ChatId>,
+    /// Chats of which something is to be read.
+    behind: BTreeSet<ChatId>,
+    /// Chats of which something waits for a gap to fill.
+    gaps: BTreeSet<ChatId>,
+    /// The user's profile is to be told.
+    viewer_changed: bool,
+    /// The profile that was told.
+    profile: Option<(DisplayName, Option<About>)>,
+    /// All chats are to be compared with the store, at this time at the latest.
+    compare_at: Instant,
+    /// The version of all the user's memberships when all were last compared.
+    version: Option<u64>,
+    /// How far others have read is to be compared too.
+    marks_are_stale: bool,
+    /// It is to be told that nothing is left, once that is so.
+    owes_caught_up: bool,
+    /// How many events were delivered since the last checkpoint.
+    delivered: u32,
+    /// Since when anything was.
+    delivered_since: Option<Instant>,
+}
+
+impl Feed for AccountFeed {
+    type Item = AccountEvent;
+
+    async fn next(&mut self) -> Result<AccountEvent, FeedError> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                self.delivered += 1;
+                self.delivered_since.get_or_insert_with(Instant::now);
+                return Ok(event);
+            }
+            if std::mem::take(&mut self.viewer_changed) {
+                let cursor = AccountCursor::of_viewer(self.viewer.user_id);
+                self.put(AccountItem::ViewerChanged, cursor);
+            } else if !self.stale.is_empty() {
+                self.compare(self.stale.iter().copied().collect()).await?;
+            } else if let Some(chat) = self.changed.pop_first() {
+                if let Some(line) = self.lines.get(&chat) {
+                    self.ready
+                        .push_back(line.event(AccountItem::ChatChanged(chat)));
+                }
+            } else if self.checkpoint_is_due() && !self.behind.is_empty() {
+                return Ok(self.checkpoint(false));
+            } else if let Some(chat) = self.behind.first().copied() {
+                self.read(chat).await?;
+            } else if self.owes_caught_up {
+                return Ok(self.checkpoint(true));
+            } else if self.checkpoint_is_due() {
+                self.owes_caught_up = true;
+                self.compare_all().await?;
+            } else if self.compare_at <= Instant::now() {
+                self.compare_all().await?;
+            } else if self.marks_are_stale {
+                self.compare_marks().await?;
+            } else {
+                self.wait().await?;
+            }
+        }
+    }
+}
+
+impl AccountFeed {
+    fn put(&mut self, item: AccountItem, cursor: AccountCursor) {
+        let cursor = EventCursor::Event(cursor);
+        self.ready.push_back(AccountEvent { item, cursor });
+    }
+
+    fn is_detailed(&self, chat: ChatId) -> bool {
+        let detail = self.detail.as_ref();
+        detail.is_none_or(|chats| chats.contains(&chat))
+    }
+
+    fn checkpoint_is_due(&self) -> bool {
+        let policy = self.context.policy;
+        self.delivered >= policy.checkpoint_events
+            || self.checkpoint_at().is_some_and(|at| at <= Instant::now())
+    }
+
+    fn checkpoint_at(&self) -> Option<Instant> {
+        let since = self.delivered_since?;
+        Some(since + self.context.policy.checkpoint_after)
+    }
+
+    fn checkpoint(&mut self, is_caught_up: bool) -> AccountEvent {
+        let places = self.lines.iter();
+        let mut places: Vec<_> = places
+            .map(|(chat, line)| (*chat, line.as_place()))
+            .collect();
+        places.sort_unstable_by_key(|(chat, _)| *chat);
+        self.delivered = 0;
+        self.delivered_since = None;
+        self.owes_caught_up &= !is_caught_up;
+        AccountEvent {
+            item: AccountItem::Checkpoint { is_caught_up },
+            cursor: EventCursor::Checkpoint(AccountPosition::encode(self.viewer.user_id, &places)),
+        }
+    }
+
+    /// Waits for a signal, or until something else is to be done, and does it.
+    async fn wait(&mut self) -> Result<(), FeedError> {
+        let grace = self.context.policy.reorder_grace;
+        let lines = &self.lines;
+        let since = |chat: &ChatId| lines.get(chat).and_then(|line| line.gap_since);
+        let gap = self.gaps.iter().filter_map(since).min();
+        let times = [gap.map(|since| since + grace), self.checkpoint_at()];
+        let until = times
+            .into_iter()
+            .flatten()
+            .fold(self.compare_at, Instant::min);
+        let timeout = until.saturating_duration_since(Instant::now());
+        match tokio::time::timeout(timeout, self.receiver.recv()).await {
+            Ok(signal) => {
+                self.take(signal).await?;
+                for _ in 0..SIGNALS {
+                    let Some(signal) = self.receiver.try_recv() else {
+                        break;
+                    };
+                    self.take(signal).await?;
+                }
+            }
+            Err(_) => self.repair(grace),
+        }
+        Ok(())
+    }
+
+    /// Has the store read what early items have waited for long enough.
+    fn repair(&mut self, grace: Duration) {
+        for chat in std::mem::take(&mut self.gaps) {
+            let Some(line) = self.lines.get_mut(&chat) else {
+                continue;
+            };
+            match line.gap_since {
+                Some(since) if since.elapsed() >= grace => {
+                    line.repair();
+                    self.behind.insert(chat);
+                }
+                Some(_) => {
+                    self.gaps.insert(chat);
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// Delivers what is due of a chat.
+    async fn release(&mut self, chat: ChatId) -> Result<(), FeedError> {
+        loop {
+            let Some(line) = self.lines.get_mut(&chat) else {
+                return Ok(());
+            };
+            let course = line.release(&mut self.ready);
+            match std::mem::take(&mut line.noticed) {
+                Noticed::Nothing => {}
+                Noticed::Chat => {
+                    self.changed.insert(chat);
+                }
+                Noticed::Member => {
+                    self.changed.insert(chat);
+                    // The version of the membership has changed with it.
+                    self.stale.insert(chat);
+                }
+            }
+            match course {
+                Course::GoesOn => break,
+                Course::Ends => {
+                    self.end(chat);
+                    return Ok(());
+                }
+                Course::Unclear => {
+                    if self.is_ended(chat).await? {
+                        self.end(chat);
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        self.ask_for_receipts(chat).await?;
+        self.note(chat);
+        Ok(())
+    }
+
+    /// Notes what is to be done for a chat.
+    fn note(&mut self, chat: ChatId) {
+        if let Some(line) = self.lines.get(&chat) {
+            if line.wants().is_some() {
+                self.behind.insert(chat);
+            } else {
+                self.behind.remove(&chat);
+            }
+            if line.gap_since.is_some() {
+                self.gaps.insert(chat);
+            } else {
+                self.gaps.remove(&chat);
+            }
+        }
+    }
+
+    /// Tells that the user is no member of the chat any more. Whether they are one again, the store
+    /// is asked.
+    fn end(&mut self, chat: ChatId) {
+        if let Some(line) = self.lines.remove(&chat) {
+            self.ready
+                .push_back(line.event(AccountItem::ChatRemoved(chat)));
+        }
+        self.changed.remove(&chat);
+        self.behind.remove(&chat);
+        self.gaps.remove(&chat);
+        self.stale.insert(chat);
+    }
+}

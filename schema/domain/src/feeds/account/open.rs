@@ -1,0 +1,196 @@
+//! Where each chat begins: at the present, or behind the position that the client has told.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::counter;
+use tokio::time::Instant;
+
+use super::AccountFeed;
+use super::item::AccountItem;
+use super::line::Line;
+use super::position::{AccountCursor, AccountPosition, ChatPlace, Place};
+use crate::chats::model::Member;
+use crate::error::Invalid;
+use crate::events::event::{Interest, Topic};
+use crate::feeds::context::FeedContext;
+use crate::feeds::error::FeedError;
+use crate::id::ChatId;
+use crate::messages::store::Head;
+use crate::metrics::RESYNCS;
+use crate::seq::Seq;
+use crate::viewer::Viewer;
+
+/// The chats of which the user is a member, as they stand.
+type Standing = Vec<(Member, Head)>;
+
+impl AccountFeed {
+    pub(in crate::feeds) async fn open(
+        context: Arc<FeedContext>,
+        viewer: Viewer,
+        after: Option<AccountPosition>,
+        detail: Option<HashSet<ChatId>>,
+    ) -> Result<Self, FeedError> {
+        let interest = Interest::MESSAGES
+            .and(Interest::CHANGES)
+            .and(Interest::RECEIPTS)
+            .and(Interest::MEMBERSHIP)
+            .and(Interest::PROFILE);
+        let user = viewer.user_id;
+        let ids = context.chats.chat_ids_of(user).await?;
+        // All with one round trip, before anything is read of them.
+        let chats = ids.iter().map(|chat| Topic::Chat(*chat));
+        let topics: Vec<_> = chats.chain([Topic::User(user)]).collect();
+        let receiver = context.bus.subscribe(interest, &topics).await?;
+        let compare_at = Instant::now() + context.policy.heartbeat;
+        let mut feed = Self {
+            context,
+            receiver,
+            viewer,
+            detail,
+            lines: HashMap::new(),
+            ready: VecDeque::new(),
+            changed: BTreeSet::new(),
+            stale: BTreeSet::new(),
+            behind: BTreeSet::new(),
+            gaps: BTreeSet::new(),
+            viewer_changed: false,
+            profile: None,
+            compare_at,
+            version: None,
+            marks_are_stale: false,
+            owes_caught_up: true,
+            delivered: 0,
+            delivered_since: None,
+        };
+        feed.read_profile().await?;
+        feed.viewer_changed = false;
+        match after {
+            None => {
+                for (member, head) in feed.standing().await? {
+                    let line = Line::new(&member, head, feed.is_detailed(member.chat_id));
+                    feed.lines.insert(member.chat_id, line);
+                }
+            }
+            Some(position) => feed.resume(position).await?,
+        }
+        feed.compare_marks().await?;
+        Ok(feed)
+    }
+
+    /// The user's chats, all of them followed.
+    async fn standing(&mut self) -> Result<Standing, FeedError> {
+        let (context, user) = (&self.context, self.viewer.user_id);
+        let ids = context.chats.chat_ids_of(user).await?;
+        for chat in &ids {
+            let topic = Topic::Chat(*chat);
+            context.bus.follow(&mut self.receiver, topic).await?;
+        }
+        let (heads, members) = context.standing(user, &ids).await?;
+        let members = members.into_values();
+        let standing = members.filter_map(|member| {
+            let head = *heads.get(&member.chat_id)?;
+            Some((member, head))
+        });
+        Ok(standing.collect())
+    }
+
+    async fn resume(&mut self, position: AccountPosition) -> Result<(), FeedError> {
+        self.viewer_changed = true;
+        let started = Instant::now();
+        let (standing, left, mut places) = loop {
+            let standing = self.standing().await?;
+            let left = self.context.chats.left_chats_of(self.viewer.user_id);
+            let left: BTreeMap<_, _> = left.await?.into_iter().collect();
+            match places_of(&standing, &left, position.clone()) {
+                Ok(places) if !standing.iter().any(|chat| is_ahead(chat, &places)) => {
+                    break (standing, left, places);
+                }
+                // The store may have failed over, and be behind what it told before, for a moment.
+                refused if started.elapsed() >= self.context.policy.ahead_grace => {
+                    counter!(RESYNCS).increment(1);
+                    return Err(refused.err().unwrap_or(FeedError::Ahead));
+                }
+                _ => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+        };
+        for (member, head) in standing {
+            let place = places.remove(&member.chat_id);
+            self.begin(&member, head, place);
+        }
+        for chat_id in places.into_keys() {
+            let place = ChatPlace {
+                chat_id,
+                seq: left.get(&chat_id).copied().unwrap_or(0),
+                change_seq: 0,
+                without_detail: false,
+            };
+            self.put(
+                AccountItem::ChatRemoved(chat_id),
+                AccountCursor::Chat(place),
+            );
+        }
+        self.keep_to_limit();
+        Ok(())
+    }
+
+    /// Begins with a chat behind the place that the client has told of it.
+    fn begin(&mut self, member: &Member, head: Head, place: Option<Place>) {
+        let chat = member.chat_id;
+        let is_detailed = self.is_detailed(chat);
+        let mut line = Line::new(member, head, is_detailed);
+        let Some(place) = place.filter(|place| place.seq >= member.joined_seq) else {
+            self.lines.insert(chat, line);
+            self.begin_anew(chat);
+            return;
+        };
+        line.read_by_all = Some(place.read_by_all);
+        let is_moved = place.seq != line.place.seq || place.change_seq != line.place.change_seq;
+        if is_detailed && place.without_detail {
+            self.ready
+                .push_back(line.event(AccountItem::ChatReset(chat)));
+            self.changed.insert(chat);
+        } else if is_detailed {
+            line.begin_at(&place);
+        } else if is_moved {
+            self.changed.insert(chat);
+        }
+        if place.version != member.version {
+            self.changed.insert(chat);
+        }
+        self.lines.insert(chat, line);
+        self.note(chat);
+    }
+}
+
+/// The places of the chats that the user has or had.
+///
+/// # Errors
+/// Where the position names others: the store was set back behind what it had told, or the cursor
+/// of another chat was given.
+fn places_of(
+    standing: &Standing,
+    left: &BTreeMap<ChatId, Seq>,
+    mut position: AccountPosition,
+) -> Result<HashMap<ChatId, Place>, FeedError> {
+    let now = standing.iter().map(|(member, _)| member.chat_id);
+    let all: BTreeSet<ChatId> = now.chain(left.keys().copied()).collect();
+    let places = position.take(&all.into_iter().collect::<Vec<_>>());
+    if let Some(number) = position.strange_cursor() {
+        let rule = "must be a cursor of a chat of the viewer";
+        return Err(Invalid::new(format!("after.since.{number}"), rule).into());
+    }
+    if position.is_empty() {
+        Ok(places)
+    } else {
+        Err(FeedError::Ahead)
+    }
+}
+
+/// Whether the client's place lies beyond the ends of the chat's lines.
+fn is_ahead((member, head): &(Member, Head), places: &HashMap<ChatId, Place>) -> bool {
+    places.get(&member.chat_id).is_some_and(|place| {
+        place.seq > head.last_seq.max(member.joined_seq) || place.change_seq > head.last_change_seq
+    })
+}

@@ -1,0 +1,122 @@
+//! What is read of a chat's lines.
+
+use std::time::Duration;
+
+use metrics::counter;
+use tokio::time::Instant;
+
+use super::AccountFeed;
+use super::item::AccountItem;
+use super::line::Wanted;
+use crate::chats::model::Member;
+use crate::feeds::error::FeedError;
+use crate::feeds::retry::retry_unavailable;
+use crate::id::ChatId;
+use crate::metrics::RESYNCS;
+
+impl AccountFeed {
+    /// Reads the next page of what the bus did not bring of a chat.
+    pub(super) async fn read(&mut self, chat: ChatId) -> Result<(), FeedError> {
+        let Some(line) = self.lines.get_mut(&chat) else {
+            self.behind.remove(&chat);
+            return Ok(());
+        };
+        let context = &self.context;
+        match line.wants() {
+            None => {}
+            Some(Wanted::Messages) => {
+                let from = line.place.seq + 1;
+                let page = retry_unavailable!(context.backlog(chat, from))?;
+                let first = page.first().and_then(|published| published.message());
+                if first.is_none_or(|message| message.seq > from) {
+                    context.forget_backlog(chat, from).await;
+                    return self.miss(chat).await;
+                }
+                line.take_page(&page);
+                line.missing_since = None;
+            }
+            Some(Wanted::Changes) => {
+                let page = retry_unavailable!(context.changes(chat, line.place.change_seq))?;
+                // Behind the rows: whoever was removed before one of them was made is known to be.
+                let head = retry_unavailable!(context.head(chat))?;
+                let (false, Some(head)) = (page.items.is_empty(), head) else {
+                    return self.miss(chat).await;
+                };
+                line.take_rows(page.items, head);
+                line.missing_since = None;
+            }
+            Some(Wanted::End) => {
+                let head = retry_unavailable!(context.head(chat))?;
+                match head {
+                    Some(head) if head.last_seq > line.place.seq => line.know(head.into()),
+                    // The line does not say where the membership ended.
+                    _ => {
+                        self.end(chat);
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        self.release(chat).await
+    }
+
+    /// The store does not have what it has told: it lags behind, or has lost it. It is given a
+    /// moment, then the chat is reset to what there is.
+    async fn miss(&mut self, chat: ChatId) -> Result<(), FeedError> {
+        let Some(line) = self.lines.get_mut(&chat) else {
+            return Ok(());
+        };
+        let since = *line.missing_since.get_or_insert_with(Instant::now);
+        if since.elapsed() <= self.context.policy.ahead_grace {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            return Ok(());
+        }
+        counter!(RESYNCS).increment(1);
+        let user = self.viewer.user_id;
+        let (heads, members) = retry_unavailable!(self.context.standing(user, &[chat]))?;
+        match (heads.get(&chat), members.get(&chat)) {
+            (Some(head), Some(member)) => {
+                line.restart(member, (*head).into());
+                self.ready
+                    .push_back(line.event(AccountItem::ChatReset(chat)));
+                self.note(chat);
+            }
+            _ => self.end(chat),
+        }
+        Ok(())
+    }
+
+    /// Whether the membership has ended by the system message that was told last, which cannot be
+    /// read.
+    pub(super) async fn is_ended(&self, chat: ChatId) -> Result<bool, FeedError> {
+        let user = self.viewer.user_id;
+        let member = retry_unavailable!(self.context.chats.memberships(user, &[chat]))?.pop();
+        let joined_seq = self.lines.get(&chat).map(|line| line.joined_seq);
+        Ok(member.map(|member| member.joined_seq) != joined_seq)
+    }
+
+    /// Reads the marks of members of whom it is not known what was told.
+    pub(super) async fn ask_for_receipts(&mut self, chat: ChatId) -> Result<(), FeedError> {
+        let Some(line) = self.lines.get_mut(&chat) else {
+            return Ok(());
+        };
+        for user in std::mem::take(&mut line.uncertain) {
+            let members = retry_unavailable!(self.context.chats.memberships(user, &[chat]))?;
+            if let Some(receipt) = members.first().and_then(Member::receipt) {
+                line.receipt(receipt, &mut self.ready);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the user's profile, and has it told where it is another one than was told.
+    pub(super) async fn read_profile(&mut self) -> Result<(), FeedError> {
+        let users = &self.context.access.users;
+        let user = self.viewer.user_id;
+        let found = retry_unavailable!(users.users(&[user]))?.pop();
+        let profile = found.map(|user| (user.name, user.about));
+        self.viewer_changed |= profile != self.profile;
+        self.profile = profile;
+        Ok(())
+    }
+}

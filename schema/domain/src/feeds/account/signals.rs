@@ -1,0 +1,129 @@
+//! What the bus brings.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::AccountFeed;
+use crate::chats::model::ChatKind;
+use crate::events::event::{Event, Published};
+use crate::events::hub::Signal;
+use crate::feeds::account::line::Ends;
+use crate::feeds::error::FeedError;
+use crate::id::ChatId;
+use crate::messages::model::Message;
+use crate::seq::Seq;
+
+impl AccountFeed {
+    pub(super) async fn take(&mut self, signal: Signal) -> Result<(), FeedError> {
+        match signal {
+            Signal::Interrupted => {
+                self.compare_at = Instant::now();
+                self.marks_are_stale = true;
+                Ok(())
+            }
+            Signal::Event(event) => self.take_event(&event).await,
+        }
+    }
+
+    async fn take_event(&mut self, published: &Arc<Published>) -> Result<(), FeedError> {
+        match &published.event {
+            Event::MessageAdded { message } => self.take_message(message, published).await,
+            Event::MessageChanged { message, mseq } => self.take_change(message, *mseq).await,
+            Event::ReadReceipt {
+                receipt,
+                chat_kind,
+                mseq,
+            } => {
+                let chat = receipt.chat_id;
+                let Some(line) = self.lines.get_mut(&chat) else {
+                    return Ok(());
+                };
+                if receipt.user_id == self.viewer.user_id {
+                    // The version of the membership has changed with it.
+                    self.stale.insert(chat);
+                } else if line.is_detailed {
+                    line.take_receipt(*receipt, *mseq);
+                    return self.release(chat).await;
+                } else if *chat_kind == ChatKind::Direct {
+                    self.changed.insert(chat);
+                }
+                Ok(())
+            }
+            Event::ChatJoined { chat_id } | Event::ViewerChatChanged { chat_id } => {
+                self.stale.insert(*chat_id);
+                Ok(())
+            }
+            Event::ChatLeft { chat_id, left_seq } => {
+                match self.lines.get_mut(chat_id) {
+                    Some(line) if line.is_detailed => {
+                        line.take_end(*left_seq);
+                        self.note(*chat_id);
+                    }
+                    Some(_) => {
+                        self.stale.insert(*chat_id);
+                    }
+                    None => {}
+                }
+                Ok(())
+            }
+            Event::ViewerChanged => {
+                self.viewer_changed = true;
+                self.read_profile().await
+            }
+            Event::Typing { .. } | Event::SessionRevoked { .. } | Event::PresenceChanged(_) => {
+                Ok(())
+            }
+        }
+    }
+
+    async fn take_message(
+        &mut self,
+        message: &Message,
+        published: &Arc<Published>,
+    ) -> Result<(), FeedError> {
+        let ends = Ends {
+            seq: message.seq,
+            change_seq: 0,
+        };
+        if self.take_without_detail(message, ends, message.mseq) {
+            return Ok(());
+        }
+        if let Some(line) = self.lines.get_mut(&message.chat_id) {
+            line.take_message(message, published);
+        }
+        self.release(message.chat_id).await
+    }
+
+    async fn take_change(&mut self, message: &Message, mseq: Seq) -> Result<(), FeedError> {
+        let ends = Ends {
+            seq: 0,
+            change_seq: message.change_seq,
+        };
+        if self.take_without_detail(message, ends, mseq) {
+            return Ok(());
+        }
+        if let Some(line) = self.lines.get_mut(&message.chat_id) {
+            line.take_change(message, mseq);
+        }
+        self.release(message.chat_id).await
+    }
+
+    /// Notes that there is something new in a chat that is not told in detail. Whether the user is
+    /// still a member behind a system message, the store is asked first.
+    fn take_without_detail(&mut self, message: &Message, ends: Ends, mseq: Seq) -> bool {
+        let chat: ChatId = message.chat_id;
+        match self.lines.get_mut(&chat) {
+            Some(line) if !line.is_detailed => {
+                if mseq > line.place.seq || message.notice.is_some() {
+                    self.stale.insert(chat);
+                }
+                line.know(ends);
+                self.changed.insert(chat);
+                true
+            }
+            Some(_) => false,
+            None => true,
+        }
+    }
+}

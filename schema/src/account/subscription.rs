@@ -1,0 +1,124 @@
+//! `accountEvents`.
+
+use std::collections::HashSet;
+
+use async_graphql::{Context, ID, Subscription};
+use futures_util::{Stream, StreamExt as _};
+use talksy_domain::error::Invalid;
+use talksy_domain::events::Published;
+use talksy_domain::feeds::{
+    AccountEvent, AccountItem, AccountPosition as Position, Feed as _, FeedError, MAX_SINCE,
+};
+use talksy_domain::id;
+use talksy_domain::services::Services;
+use talksy_domain::viewer::Viewer;
+
+use super::types::{
+    AccountCheckpointObject, AccountEventInterface, AccountPosition, ChatChangedObject,
+    ChatResetObject, MessageAddedObject, ReceiptChangedObject, ViewerChangedObject,
+};
+use crate::chats::ChatRemovedObject;
+use crate::context::ContextExt as _;
+use crate::error::Result;
+use crate::messages::MessageChangeObject;
+
+/// The viewer's account as one stream.
+#[derive(Default)]
+pub struct AccountSubscription;
+
+#[Subscription]
+impl AccountSubscription {
+    /// Everything that concerns the viewer, of all chats, in one resumable stream: once and in order
+    /// on one connection, at least once across connections, idempotent by (chat, `seq`) and
+    /// `changeSeq`. Without `after` it starts with a checkpoint at the present.
+    ///
+    /// Of chats that are not in `detailOf` only `ChatChanged`, `ChatRemoved` and `ChatReset` are told
+    /// and their place advances: load a page when adding one.
+    ///
+    /// Ends with `RESYNC_REQUIRED` where the server does not have what came before `after`: drop all
+    /// and subscribe without it.
+    async fn account_events(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Where the client stands; absent at first.")] after: Option<
+            AccountPosition,
+        >,
+        #[graphql(
+            desc = "The chats whose messages, changes and receipts are told, at most 1,000; absent for all."
+        )]
+        detail_of: Option<Vec<ID>>,
+    ) -> Result<impl Stream<Item = Result<AccountEventInterface>> + use<>> {
+        let viewer = *ctx.viewer()?;
+        let after = after
+            .map(|after| Position::parse(viewer.user_id, &after.checkpoint, &after.since))
+            .transpose()?;
+        let detail = match detail_of {
+            Some(chats) if chats.len() > MAX_SINCE => {
+                let rule = format!("must be at most {MAX_SINCE} ids");
+                return Err(Invalid::new("detailOf", rule).into());
+            }
+            Some(chats) => {
+                let chats = id::parse_all(&chats, "detailOf")?;
+                Some(HashSet::from_iter(chats))
+            }
+            None => None,
+        };
+        let services = ctx.services().clone();
+        let feed = services.feeds.account(&viewer, after, detail).await?;
+        Ok(feed.into_stream().filter_map(move |event| {
+            let services = services.clone();
+            async move { told(&services, &viewer, event).await.transpose() }
+        }))
+    }
+}
+
+/// The event as the viewer is told of it; `None` where there is nothing to tell any more.
+async fn told(
+    services: &Services,
+    viewer: &Viewer,
+    event: Result<AccountEvent, FeedError>,
+) -> Result<Option<AccountEventInterface>> {
+    let AccountEvent { item, cursor } = event?;
+    let cursor = cursor.encode();
+    Ok(Some(match item {
+        AccountItem::MessageAdded(published) => match Published::message(&published) {
+            Some(message) => AccountEventInterface::MessageAdded(MessageAddedObject {
+                cursor,
+                message: message.clone(),
+            }),
+            None => return Ok(None),
+        },
+        AccountItem::MessageChanged(message) => {
+            let change = MessageChangeObject::told(*message, cursor);
+            AccountEventInterface::MessageChange(change)
+        }
+        AccountItem::ChatChanged(chat) => {
+            // A chat that the viewer has left meanwhile is passed over.
+            match services.chats.visible(viewer, &[chat]).await?.pop() {
+                Some(chat) => {
+                    AccountEventInterface::ChatChanged(ChatChangedObject { cursor, chat })
+                }
+                None => return Ok(None),
+            }
+        }
+        AccountItem::ChatRemoved(chat) => {
+            AccountEventInterface::ChatRemoved(ChatRemovedObject::told(chat, cursor))
+        }
+        AccountItem::ReceiptChanged(receipt) => {
+            AccountEventInterface::ReceiptChanged(ReceiptChangedObject { cursor, receipt })
+        }
+        AccountItem::ViewerChanged => {
+            let viewer = services.users.me(viewer).await?;
+            AccountEventInterface::ViewerChanged(ViewerChangedObject { cursor, viewer })
+        }
+        AccountItem::ChatReset(chat_id) => {
+            AccountEventInterface::ChatReset(ChatResetObject { cursor, chat_id })
+        }
+        AccountItem::Checkpoint { is_caught_up } => {
+            AccountEventInterface::AccountCheckpoint(AccountCheckpointObject {
+                cursor,
+                is_caught_up,
+            })
+        }
+    }))
+}
