@@ -55,7 +55,9 @@ impl Feed for MessageFeed {
             return Err(AccessError::from(Denied::NotMember).into());
         }
         let message = self.next_on_line().await?;
-        self.look_for_the_end(&message).await?;
+        if self.look_for_the_end(&message) {
+            Box::pin(self.confirm()).await?;
+        }
         Ok(message)
     }
 }
@@ -97,7 +99,8 @@ impl MessageFeed {
                 return Ok(message);
             }
             if self.sequencer.expected() <= self.known_head {
-                self.read_on().await?;
+                // What is rarely done waits in a box, so that a feed that waits is small.
+                Box::pin(self.read_on()).await?;
                 continue;
             }
             let signal = match self.subscription.waiting_signal() {
@@ -110,32 +113,37 @@ impl MessageFeed {
                         return Ok(message);
                     }
                 }
-                Some(Signal::Interrupted) => self.catch_up().await?,
+                Some(Signal::Interrupted) => Box::pin(self.catch_up()).await?,
                 // The wait was over: for a hole to fill by itself, or for the heartbeat.
                 None => match self.sequencer.gap_before() {
                     Some(early) => self.repair(early),
-                    None => self.catch_up().await?,
+                    None => Box::pin(self.catch_up()).await?,
                 },
             }
         }
     }
 
-    /// Notes where the message ends the subscriber's membership.
-    async fn look_for_the_end(&mut self, published: &Published) -> Result<(), FeedError> {
+    /// Notes where the message ends the subscriber's membership. True where it cannot be read what
+    /// the message did, so that the store has to say.
+    fn look_for_the_end(&mut self, published: &Published) -> bool {
         let Some(message) = published.message() else {
-            return Ok(());
+            return false;
         };
         if message.seq <= self.joined_seq {
-            return Ok(());
+            return false;
         }
         match &message.notice {
-            Some(notice) => self.is_over = notice.removes(self.subscription.viewer.user_id),
-            // It cannot be read, so that the store has to say what it did.
-            None if message.kind == MessageKind::System || message.mseq == message.seq => {
-                retry_unavailable!(self.subscription.membership())?;
+            Some(notice) => {
+                self.is_over = notice.removes(self.subscription.viewer.user_id);
+                false
             }
-            None => {}
+            None => message.kind == MessageKind::System || message.mseq == message.seq,
         }
+    }
+
+    /// Makes sure that the subscriber is still a member.
+    async fn confirm(&mut self) -> Result<(), FeedError> {
+        retry_unavailable!(self.subscription.membership())?;
         Ok(())
     }
 
