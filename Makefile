@@ -4,7 +4,10 @@
 GRAPHIQL := client-examples/graphiql/dist/index.html.gz
 GRAPHIQL_SOURCES := $(filter-out %/dist %/node_modules,$(wildcard client-examples/graphiql/*)) $(wildcard client-examples/graphiql/src/*)
 
-.PHONY: run dist test lint fmt sdl example bench audit graphiql clean-data
+.PHONY: run dist test lint fmt sdl example bench soak audit graphiql clean-data
+
+# How many random schedules `make soak` runs of each feed.
+SOAK ?= 1000000
 
 ## Build in the shortest time, say how long it took, and start on the embedded default:
 ## http://127.0.0.1:4000
@@ -48,6 +51,11 @@ example: $(GRAPHIQL)
 bench: $(GRAPHIQL)
 	cargo build --release --bin talksy
 	cargo run --release -p talksy-bench -- $(BENCH)
+
+## Run the random schedules of the feeds for long: SOAK=20000 for a shorter one.
+soak: $(GRAPHIQL)
+	TALKSY_TEST_SCHEDULES=$(SOAK) TALKSY_ACCOUNT_CASES=$(SOAK) cargo test --release -p talksy-tests \
+		--test live_stream --test account_events -- replica
 
 ## Check licences, sources and advisories of the dependencies (installs cargo-deny on first use).
 audit:
