@@ -3,7 +3,8 @@
 import type { TypedDocumentNode } from '@graphql-typed-document-node/core';
 import { print } from 'graphql';
 
-import { type ErrorCode, MessagesDocument, SendMessageDocument } from './generated/graphql.js';
+import { MessagesDocument, SendMessageDocument } from './generated/graphql.js';
+import type { ErrorCode } from './generated/schema.js';
 
 type Answer<Data> = {
   data?: Data | null;

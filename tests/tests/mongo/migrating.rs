@@ -86,7 +86,8 @@ async fn a_database_of_the_first_release_is_brought_up_to_date() {
             "by_chat",
             "by_mark",
             "by_member",
-            "by_role"
+            "by_role",
+            "by_version"
         ]
     );
     // Once more changes nothing.
