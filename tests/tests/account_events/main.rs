@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `world` | people, groups, the services on the embedded store |
 //! | `replica` | a client by the documented rules, which checks the order of what it is told |
-//! | `property` | random schedules |
+//! | `property` | random schedules, run by `properties` |
 //! | `feed` | single rules of the feed |
 //! | `positions` | cursors that are forged, torn or another's |
 //! | `socket` | the same over GraphQL and a socket |
@@ -17,6 +17,8 @@
 
 mod feed;
 mod positions;
+#[path = "../live_stream/property.rs"]
+mod properties;
 mod property;
 mod replica;
 #[path = "../live_stream/script.rs"]

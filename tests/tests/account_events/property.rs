@@ -2,13 +2,11 @@
 //! what the viewer may see in the store.
 
 use std::collections::HashSet;
-use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
 use talksy_domain::chats::{ChatTitle, MemberRole};
 use talksy_domain::id::ChatId;
 use talksy_domain::messages::{HistoryFrom, Message, MessageKind, MessageText};
@@ -16,9 +14,9 @@ use talksy_domain::services::Services;
 use talksy_domain::viewer::Viewer;
 use talksy_tests::chaos::{ChaosBus, Faults};
 use talksy_tests::{DEADLINE, soon};
-use tokio::runtime::Builder;
 use tokio::time::Instant;
 
+use super::properties::{cases, check, runtime};
 use super::replica::{Replica, Stream};
 use super::world::{Backend, World, quick};
 
@@ -336,34 +334,12 @@ async fn run(case: Case, backend: Arc<Backend>) {
     run.reconnect(false, None, false).await;
 }
 
-fn check<C: Debug>(cases: u32, strategy: &impl Strategy<Value = C>, property: impl Fn(C)) {
-    let config = Config {
-        cases,
-        failure_persistence: None,
-        max_shrink_iters: 4,
-        ..Config::default()
-    };
-    let outcome = TestRunner::new(config).run(strategy, |case| {
-        property(case);
-        Ok(())
-    });
-    if let Err(error) = outcome {
-        panic!("{error}");
-    }
-}
-
-/// How many schedules: a soak sets more.
-fn cases() -> u32 {
-    let cases = std::env::var("TALKSY_ACCOUNT_CASES").ok();
-    cases.and_then(|text| text.parse().ok()).unwrap_or(60)
-}
-
 #[test]
 fn a_replica_is_what_the_viewer_may_see() {
-    let mut builder = Builder::new_multi_thread();
-    let runtime = builder.worker_threads(2).enable_all().build().unwrap();
+    let runtime = runtime();
     let backend = runtime.block_on(Backend::open());
-    check(cases(), &case(), |case| {
+    // A soak sets more.
+    check(cases("TALKSY_ACCOUNT_CASES", 60), &case(), |case| {
         runtime.block_on(run(case, Arc::clone(&backend)));
     });
 }

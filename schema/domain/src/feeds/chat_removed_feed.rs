@@ -48,7 +48,7 @@ impl Feed for ChatRemovedFeed {
                     // Told once, also where it comes twice.
                     Event::ChatLeft { chat_id, left_seq } if self.chats.contains(&chat_id) => {
                         // Whoever is back already has not lost the chat.
-                        self.compare(Removal { chat_id, left_seq }).await?;
+                        self.compare(Some(Removal { chat_id, left_seq })).await?;
                     }
                     _ => {}
                 },
@@ -73,8 +73,7 @@ impl ChatRemovedFeed {
     }
 
     /// Finds what has gone since the chats were last known; one of them was told.
-    async fn compare(&mut self, told: impl Into<Option<Removal>>) -> Result<(), FeedError> {
-        let told: Option<Removal> = told.into();
+    async fn compare(&mut self, told: Option<Removal>) -> Result<(), FeedError> {
         let now = retry_unavailable!(self.context.chats.chat_ids_of(self.user))?;
         let now: BTreeSet<ChatId> = now.into_iter().collect();
         let gone = self.chats.difference(&now).map(|&chat_id| {

@@ -141,11 +141,7 @@ impl GroupService {
         }
         check_users("userIds", &users)?;
         // A stranger is not told who exists.
-        match self.access.membership(viewer, chat).await {
-            Ok(_) => {}
-            Err(AccessError::Denied(denied)) => return Err(GroupRefusal::from(denied).into()),
-            Err(AccessError::Port(error)) => return Err(error.into()),
-        }
+        self.access.membership(viewer, chat).await?;
         self.check_existence(viewer, "userIds", &users).await?;
         let action = GroupAction::Add { users, history };
         self.change(viewer, chat, action).await
@@ -267,8 +263,11 @@ fn check_users(field: &'static str, users: &[UserId]) -> Result<(), Invalid> {
     }
 }
 
-impl From<Denied> for GroupError {
-    fn from(denied: Denied) -> Self {
-        Self::Refused(denied.into())
+impl From<AccessError> for GroupError {
+    fn from(error: AccessError) -> Self {
+        match error {
+            AccessError::Denied(denied) => Self::Refused(denied.into()),
+            AccessError::Port(error) => Self::Port(error),
+        }
     }
 }
