@@ -1,6 +1,7 @@
 //! Groups, edits and deletions as clients see them.
 
 use serde_json::{Value, json};
+use talksy_domain::id;
 use talksy_tests::app::TestApp;
 use talksy_tests::client::{Reply, SEND, User, string};
 
@@ -95,6 +96,26 @@ async fn a_group_is_made_and_says_so_in_its_first_message() {
     let seen = history(&cyd, &chat).await;
     assert_eq!(seen["unreadCount"], json!(1));
     assert_eq!(seen["lastSeq"], json!(2));
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_id_of_a_message_tells_where_its_chat_is_kept() {
+    let app = TestApp::start().await;
+    let [ada, bob, cyd] = people(&app).await;
+    let chat = create(&ada, "Engines", &[&bob]).await;
+    let input = json!({ "chatId": chat, "userIds": [cyd.id] });
+    done(&ada, ADD, input).await;
+    ada.send(&chat, "hello").await;
+    let ids = "query($id: ID!) { chat(id: $id) { messages(first: 10) { nodes { id } } } }";
+    let data = ada.client.data(ids, json!({ "id": chat })).await;
+    let nodes = data["chat"]["messages"]["nodes"].as_array().unwrap();
+    assert_eq!(nodes.len(), 3);
+    let bucket = id::bucket(id::parse(&chat, "id").unwrap());
+    for node in nodes {
+        let message = id::parse(node["id"].as_str().unwrap(), "id").unwrap();
+        assert_eq!(id::bucket_of_message(message), bucket, "{node}");
+    }
     app.stop().await;
 }
 

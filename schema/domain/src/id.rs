@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use sha2::{Digest as _, Sha256};
 use type_safe_id::{StaticType, TypeSafeId};
 use uuid::Uuid;
 
@@ -74,15 +75,42 @@ impl IdGenerator {
         Self { clock, entropy }
     }
 
-    /// A new id; ids sort by creation time to the millisecond (RFC 9562, version 7).
+    /// A new id; ids sort by creation time to the millisecond (RFC 9562, version 7). A message gets
+    /// its id from [`Self::next_message`].
     pub fn next<T: StaticType>(&self) -> TypeSafeId<T> {
         let mut random = [0; 10];
         self.entropy.fill(&mut random);
+        self.now_with(random)
+    }
+
+    /// A new id for a message of the chat. Its last two bytes are the chat's [`bucket`], so that who
+    /// has the id alone knows where the message is kept; 58 bits of it are random.
+    pub fn next_message(&self, chat: ChatId) -> MessageId {
+        let mut random = [0; 10];
+        self.entropy.fill(&mut random);
+        random[8..].copy_from_slice(&bucket(chat).to_be_bytes());
+        self.now_with(random)
+    }
+
+    fn now_with<T: StaticType>(&self, random: [u8; 10]) -> TypeSafeId<T> {
         let millis = u64::try_from(self.clock.now().as_millis()).unwrap_or_default();
         TypeSafeId::from_uuid(
             uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid(),
         )
     }
+}
+
+/// Which of 65,536 parts of a divided store the chat belongs to, with everything in it: the first two
+/// bytes, as a big-endian number, of the SHA-256 of the id's 16 bytes.
+pub fn bucket(chat: ChatId) -> u16 {
+    let digest = Sha256::digest(bytes(chat));
+    u16::from_be_bytes([digest[0], digest[1]])
+}
+
+/// The [`bucket`] of the message's chat, read from the message's id.
+pub fn bucket_of_message(message: MessageId) -> u16 {
+    let bytes = bytes(message);
+    u16::from_be_bytes([bytes[14], bytes[15]])
 }
 
 /// The id's 16 bytes, as stores keep it.
@@ -108,6 +136,20 @@ mod tests {
         let wrong = parse::<ChatKindTag>(&id.to_string(), "chatId").unwrap_err();
         assert_eq!(wrong.field, "chatId");
         assert_eq!(from_bytes::<UserKind>(bytes(id)), id);
+    }
+
+    #[test]
+    fn the_id_of_a_message_tells_where_its_chat_is_kept() {
+        let ids = IdGenerator::new(Arc::new(SystemClock), Arc::new(SystemEntropy));
+        let chat: ChatId = ids.next();
+        let (one, two) = (ids.next_message(chat), ids.next_message(chat));
+        assert_ne!(one, two);
+        assert_eq!(bucket_of_message(one), bucket(chat));
+        assert_eq!(bucket_of_message(two), bucket(chat));
+        assert_eq!(one.uuid().get_version_num(), 7);
+        assert_eq!(one.uuid().get_variant(), uuid::Variant::RFC4122);
+        // Kept by stores, and so never to change.
+        assert_eq!(bucket(from_bytes([7; 16])), 55137);
     }
 
     #[test]

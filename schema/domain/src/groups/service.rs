@@ -98,9 +98,10 @@ impl GroupService {
         }
         self.check_existence(viewer, "memberIds", &members).await?;
         let is_other = |user: &UserId| *user != viewer.user_id;
+        let chat_id = self.ids.next();
         let group = NewGroup {
-            chat_id: self.ids.next(),
-            message_id: self.ids.next(),
+            chat_id,
+            message_id: self.ids.next_message(chat_id),
             creator_id: viewer.user_id,
             member_ids: members.into_iter().filter(is_other).collect(),
             title,
@@ -208,7 +209,7 @@ impl GroupService {
         action: GroupAction,
     ) -> Result<Chat, GroupError> {
         let change = GroupChange {
-            message_id: self.ids.next(),
+            message_id: self.ids.next_message(chat_id),
             chat_id,
             actor_id: viewer.user_id,
             at: self.clock.now(),

@@ -115,7 +115,7 @@ impl MessageService {
             client_message_id,
             fingerprint,
             ..Message::draft(
-                self.ids.next(),
+                self.ids.next_message(chat),
                 chat,
                 viewer.user_id,
                 text,

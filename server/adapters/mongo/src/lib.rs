@@ -38,7 +38,8 @@
 //! each large group where its first members are asked for. `chats_of` reads and sorts all chats of
 //! the user, as their order changes with each message.
 //!
-//! In a sharded cluster `messages` and `members` can be sharded by `chatId`.
+//! In a sharded cluster `messages` and `members` can be sharded by `chatId`, whose unique indexes begin
+//! with it. How all of it would be keyed is on paper in `docs/adr/0013-keys-of-a-divided-store.md`.
 //!
 //! # What the tests' server cannot do
 //!
