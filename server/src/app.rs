@@ -13,7 +13,7 @@ use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
 use talksy_domain::clock::{Clock, Entropy, SystemClock, SystemEntropy, Timestamp};
-use talksy_domain::error::{ApiError, ErrorCode, chain};
+use talksy_domain::error::{ApiError, ErrorCode};
 use talksy_domain::services::Services;
 use talksy_domain::viewer::Viewer;
 use talksy_schema::schema;
@@ -32,9 +32,6 @@ use crate::http::{self, Application};
 use crate::lifecycle::Shutdown;
 use crate::metrics::{Held, PRESENCE_CONNECTIONS};
 use crate::operator;
-
-/// How often expired sessions are removed from the store.
-const PURGE_EVERY: Duration = Duration::from_hours(1);
 
 /// What the process takes from its surroundings and a test replaces.
 #[derive(Clone)]
@@ -63,7 +60,6 @@ pub struct Server {
     idle_timeout: Duration,
     start_timeout: Duration,
     drain: Duration,
-    clock: Arc<dyn Clock>,
 }
 
 impl Server {
@@ -93,8 +89,8 @@ impl Server {
             executor: Executor::new(schema, services.clone()),
             services: services.clone(),
             adapters: adapters.clone(),
-            clock: Arc::clone(&environment.clock),
-            entropy: Arc::clone(&environment.entropy),
+            clock: environment.clock,
+            entropy: environment.entropy,
         };
         let router = http::router(
             Arc::new(app),
@@ -110,7 +106,6 @@ impl Server {
             idle_timeout: config.http.idle_timeout,
             start_timeout: config.start.timeout,
             drain: config.shutdown.drain,
-            clock: environment.clock,
         }
     }
 
@@ -127,11 +122,7 @@ impl Server {
         self.shutdown
             .spawn(async move { presence.run(until).await });
         self.adapters.start(&self.shutdown);
-        self.shutdown.spawn(purge(
-            self.adapters.clone(),
-            Arc::clone(&self.clock),
-            stop.clone(),
-        ));
+        self.run_jobs();
 
         let serving = serve(listener, self.router, self.idle_timeout, stop.clone());
         let serving = tokio::spawn(serving);
@@ -154,6 +145,18 @@ impl Server {
         operator::router(metrics, self.adapters.backends.clone(), stop)
     }
 
+    /// Runs jobs from when on the store has been prepared.
+    fn run_jobs(&self) {
+        let (jobs, backends) = (self.services.jobs.clone(), self.adapters.backends.clone());
+        let (soft, hard) = (self.shutdown.soft().clone(), self.shutdown.hard().clone());
+        self.shutdown.spawn(async move {
+            tokio::select! {
+                () = backends.prepared() => jobs.run(soft, hard).await,
+                () = soft.clone().cancelled_owned() => {}
+            }
+        });
+    }
+
     /// Prepares the backends beside the listener, which answers meanwhile. A failure stops the
     /// server.
     fn start(&self) -> JoinHandle<Result<(), StartFailure>> {
@@ -169,24 +172,6 @@ impl Server {
             }
             prepared
         })
-    }
-}
-
-async fn purge(
-    adapters: Adapters,
-    clock: Arc<dyn Clock>,
-    stop: tokio_util::sync::CancellationToken,
-) {
-    let mut hourly = tokio::time::interval(PURGE_EVERY);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = hourly.tick() => {
-                if let Err(error) = adapters.store.purge_expired(clock.now()).await {
-                    tracing::warn!(error = %chain(&error), "expired sessions were not removed");
-                }
-            }
-        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! The command line: what can be asked of the binary, and the commands that are not the server
 //! itself. Standard output carries results, standard error everything else.
 
+mod jobs;
+
 use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -10,7 +12,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use talksy_domain::clock::{Clock, SystemClock, SystemEntropy};
-use talksy_domain::error::chain;
+use talksy_domain::error::{Invalid, chain};
+use talksy_domain::id::{self, JobId};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -27,6 +30,7 @@ Examples:
   talksy --set limits.send.burst=50 check-config
   talksy schema > schema.graphql
   talksy keys rotate                        a running server picks the new key up by itself
+  talksy jobs retry                         try all again that has failed for good
 
 Configuration, each over the one before:
   1. built-in defaults
@@ -64,7 +68,7 @@ pub struct Cli {
 }
 
 /// The commands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// Run the server. This is what `talksy` alone does.
     Serve,
@@ -75,6 +79,9 @@ pub enum Command {
     /// Look after the keys that access tokens are signed with.
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Look after the durable jobs in the store, beside running servers or without.
+    #[command(subcommand)]
+    Jobs(JobsCommand),
     /// Ask the running server of this configuration whether it lives. For container health checks.
     Health,
 }
@@ -86,6 +93,33 @@ pub enum KeysCommand {
     List,
     /// Sign with a new key from now on; the old one verifies until its last token has expired.
     Rotate,
+}
+
+/// What can be done with durable jobs. A job that fails for good stays until it is retried or
+/// dropped.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum JobsCommand {
+    /// Show each job's id, kind, state, time, number of tries and last error; failed ones first.
+    List,
+    /// Have failed jobs tried again, or waiting ones at once. Without ids, all that have failed.
+    Retry {
+        /// The jobs' ids.
+        #[arg(value_parser = job_id)]
+        ids: Vec<JobId>,
+    },
+    /// Throw failed jobs away: what they were for is not done.
+    Drop {
+        /// The jobs' ids.
+        #[arg(value_parser = job_id, required_unless_present = "all")]
+        ids: Vec<JobId>,
+        /// Throw all of them away that have failed.
+        #[arg(long, conflicts_with = "ids")]
+        all: bool,
+    },
+}
+
+fn job_id(text: &str) -> Result<JobId, Invalid> {
+    id::parse(text, "id")
 }
 
 /// Settings on the command line, on every command.
@@ -182,7 +216,7 @@ impl Cli {
 
     /// Does what was asked; `serve` runs the server.
     pub async fn run(self, serve: impl AsyncFnOnce(Config) -> ExitCode) -> ExitCode {
-        let command = self.command.unwrap_or(Command::Serve);
+        let command = self.command.clone().unwrap_or(Command::Serve);
         if command == Command::Schema {
             return print(&talksy_schema::schema::sdl());
         }
@@ -195,6 +229,10 @@ impl Cli {
             Command::CheckConfig => check_config(&self.settings, &config),
             Command::Schema => ExitCode::SUCCESS,
             Command::Keys(command) => keys_command(command, &config),
+            Command::Jobs(command) => match jobs::run(&command, &config).await {
+                Ok(said) => print(&said),
+                Err(error) => fail(chain(&*error)),
+            },
             Command::Health => match health(config.listen).await {
                 Ok(()) => print(&format!("{} lives\n", config.listen)),
                 Err(error) => fail(format_args!("{} does not answer: {error}", config.listen)),

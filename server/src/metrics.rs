@@ -91,7 +91,7 @@ pub fn describe() {
         counter!(name).increment(0);
     }
     for port in [
-        "users", "sessions", "chats", "messages", "codes", "limits", "presence",
+        "users", "sessions", "chats", "messages", "groups", "jobs", "codes", "limits", "presence",
     ] {
         for kind in ["unavailable", "corrupt"] {
             counter!(STORE_ERRORS, "port" => port, "kind" => kind).increment(0);

@@ -12,6 +12,7 @@ use talksy_domain::chats::{ChatStore, ChatStoreLayer};
 use talksy_domain::error::PortError;
 use talksy_domain::events::{Bus, BusLayer};
 use talksy_domain::groups::{GroupStore, GroupStoreLayer};
+use talksy_domain::jobs::{JobStore, JobStoreLayer};
 use talksy_domain::limits::{RateLimiter, RateLimiterLayer};
 use talksy_domain::mail::{MailQueue, MailQueueLayer};
 use talksy_domain::messages::{MessageStore, MessageStoreLayer};
@@ -84,6 +85,7 @@ impl FaultyStore {
             <Faulty<dyn ChatStore> as ChatStoreLayer>::CALLS,
             <Faulty<dyn MessageStore> as MessageStoreLayer>::CALLS,
             <Faulty<dyn GroupStore> as GroupStoreLayer>::CALLS,
+            <Faulty<dyn JobStore> as JobStoreLayer>::CALLS,
             <Faulty<dyn CodeStore> as CodeStoreLayer>::CALLS,
             <Faulty<dyn RateLimiter> as RateLimiterLayer>::CALLS,
             <Faulty<dyn PresenceStore> as PresenceStoreLayer>::CALLS,
@@ -101,6 +103,7 @@ impl FaultyStore {
             chats: Arc::new(self.layer(ports.chats)),
             messages: Arc::new(self.layer(ports.messages)),
             groups: Arc::new(self.layer(ports.groups)),
+            jobs: Arc::new(self.layer(ports.jobs)),
             codes: Arc::new(self.layer(ports.codes)),
             limiter: Arc::new(self.layer(ports.limiter)),
             presence: Arc::new(self.layer(ports.presence)),
@@ -266,6 +269,7 @@ impl SessionStoreLayer for Faulty<dyn SessionStore> {}
 impl ChatStoreLayer for Faulty<dyn ChatStore> {}
 impl MessageStoreLayer for Faulty<dyn MessageStore> {}
 impl GroupStoreLayer for Faulty<dyn GroupStore> {}
+impl JobStoreLayer for Faulty<dyn JobStore> {}
 impl CodeStoreLayer for Faulty<dyn CodeStore> {}
 impl RateLimiterLayer for Faulty<dyn RateLimiter> {}
 impl PresenceStoreLayer for Faulty<dyn PresenceStore> {}

@@ -15,6 +15,7 @@ use talksy_domain::error::PortError;
 use talksy_domain::events::{Event, Hub, Interest, Topic};
 use talksy_domain::groups::{GroupAction, GroupChange, NewGroup};
 use talksy_domain::id::IdGenerator;
+use talksy_domain::jobs::Task;
 use talksy_domain::limits::{Quota, Rule};
 use talksy_domain::mail::{EmailAddress, MAIL_JOB_VERSION, MailContent, MailJob};
 use talksy_domain::messages::{ChangeAction, Message, MessageChange, MessageText};
@@ -55,12 +56,13 @@ fn assert_down<T>(answer: Result<T, PortError>) {
 }
 
 /// Each port by its name in metrics and by the name of its trait.
-const PORTS: [(&str, &str); 10] = [
+const PORTS: [(&str, &str); 11] = [
     ("users", "UserStore"),
     ("sessions", "SessionStore"),
     ("chats", "ChatStore"),
     ("messages", "MessageStore"),
     ("groups", "GroupStore"),
+    ("jobs", "JobStore"),
     ("codes", "CodeStore"),
     ("limits", "RateLimiter"),
     ("presence", "PresenceStore"),
@@ -210,6 +212,14 @@ async fn call_all(ports: &Ports) {
     };
     assert_down(ports.groups.change_group(&change).await);
 
+    assert_down(ports.groups.complete_change(chat_id, ids.next()).await);
+    assert_down(ports.sessions.purge_expired(now, 1).await);
+
+    let task = Task::PurgeSessions {};
+    let job = task.job(ids.next(), now, now).unwrap();
+    assert_down(ports.jobs.enqueue(&job).await);
+    assert_down(ports.jobs.due(Task::KINDS, now, 1).await);
+
     let (key, digest) = (CodeKey([1; 32]), CodeDigest([1; 32]));
     let code = IssuedCode {
         id: [1; 16],
@@ -345,7 +355,7 @@ fn the_layers_of_the_stores_write_nothing_out() {
         .into_iter()
         .filter(|name| is_derived(&sources, name));
     let expected = [
-        "users", "sessions", "chats", "messages", "groups", "presence",
+        "users", "sessions", "chats", "messages", "groups", "jobs", "presence",
     ];
     assert_eq!(derived.collect::<Vec<_>>(), expected);
     let written = sources[0].replace(

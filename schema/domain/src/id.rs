@@ -30,6 +30,7 @@ id_kinds! {
     ChatKindTag, ChatId, "cht", "a chat";
     MessageKindTag, MessageId, "msg", "a message";
     MailJobKind, MailJobId, "mail", "a mail job";
+    JobKind, JobId, "job", "a durable job";
 }
 
 /// Parses the id given in argument `field`.

@@ -29,6 +29,7 @@ pub mod events;
 pub mod feeds;
 pub mod groups;
 pub mod id;
+pub mod jobs;
 mod keyed_hash;
 pub mod limits;
 pub mod mail;

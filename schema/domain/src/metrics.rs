@@ -1,7 +1,7 @@
 //! The names of what the domain counts, and what each means. Counting costs nothing where the
 //! process has no recorder.
 
-use metrics::{Unit, counter, describe_counter};
+use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 
 /// Messages that were sent; `outcome` is `new` or `duplicate`.
 pub(crate) const MESSAGES_SENT: &str = "talksy_messages_sent_total";
@@ -13,6 +13,12 @@ pub(crate) const RESYNCS: &str = "talksy_feed_resyncs_total";
 pub(crate) const MAILBOX_OVERFLOWS: &str = "talksy_feed_mailbox_overflows_total";
 /// Interruptions that a bus announced.
 pub(crate) const BUS_INTERRUPTIONS: &str = "talksy_bus_interruptions_total";
+
+/// Runs of jobs; `kind`, and `outcome`: done, put_off, retried, failed or lost.
+pub(crate) const JOB_RUNS: &str = "talksy_job_runs_total";
+/// Jobs that failed for good and wait for an operator; as the store has them, the same on all
+/// instances.
+pub(crate) const JOBS_FAILED: &str = "talksy_jobs_failed";
 
 /// Says what each metric means, and shows those without labels from the start.
 pub fn describe() {
@@ -47,6 +53,39 @@ pub fn describe() {
     for found_by in ["event", "head"] {
         counter!(GAP_REPAIRS, "found_by" => found_by).increment(0);
     }
+    describe_jobs();
+}
+
+/// Describes the metrics of jobs.
+fn describe_jobs() {
+    describe_counter!(
+        JOB_RUNS,
+        Unit::Count,
+        "Runs of durable jobs by kind and outcome: done; put_off, where it was too early; retried, where it failed and is tried again; failed for good; lost, where the store did not take the outcome."
+    );
+    describe_gauge!(
+        JOBS_FAILED,
+        Unit::Count,
+        "Jobs that failed for good and wait for an operator, as the shared store has them; 1,000 stands for more."
+    );
+    gauge!(JOBS_FAILED).set(0);
+}
+
+/// Shows the kinds of jobs that this version knows.
+pub(crate) fn jobs_known(kinds: &[&'static str]) {
+    for kind in kinds {
+        counter!(JOB_RUNS, "kind" => *kind, "outcome" => "failed").increment(0);
+    }
+}
+
+/// Counts a run of a job.
+pub(crate) fn job_ran(kind: &str, outcome: &'static str) {
+    counter!(JOB_RUNS, "kind" => kind.to_owned(), "outcome" => outcome).increment(1);
+}
+
+/// Says how many jobs have failed for good.
+pub(crate) fn jobs_failed(count: usize) {
+    gauge!(JOBS_FAILED).set(u32::try_from(count).unwrap_or(u32::MAX));
 }
 
 /// Counts a message; outcomes are two.

@@ -21,6 +21,10 @@ use crate::feeds::service::FeedService;
 use crate::groups::service::GroupService;
 use crate::groups::store::GroupStore;
 use crate::id::IdGenerator;
+use crate::jobs::model::JobPolicy;
+use crate::jobs::runner::JobRunner;
+use crate::jobs::service::JobService;
+use crate::jobs::store::JobStore;
 use crate::keyed_hash::KeyedHash;
 use crate::limits::{RateLimiter, Rule};
 use crate::mail::MailQueue;
@@ -44,6 +48,8 @@ pub struct Ports {
     pub messages: Arc<dyn MessageStore>,
     /// Groups.
     pub groups: Arc<dyn GroupStore>,
+    /// Durable jobs.
+    pub jobs: Arc<dyn JobStore>,
     /// Sign-in codes.
     pub codes: Arc<dyn CodeStore>,
     /// Rate limits.
@@ -73,6 +79,8 @@ pub struct Policies {
     pub feeds: FeedPolicy,
     /// Presence.
     pub presence: PresencePolicy,
+    /// Durable jobs.
+    pub jobs: JobPolicy,
     /// How quickly a user may send messages.
     pub send: Rule,
     /// How quickly a user may start chats.
@@ -102,6 +110,8 @@ pub struct Services {
     pub presence: Arc<PresenceService>,
     /// Live feeds.
     pub feeds: FeedService,
+    /// Durable jobs.
+    pub jobs: JobRunner,
 }
 
 impl Services {
@@ -109,6 +119,13 @@ impl Services {
     pub fn new(ports: Ports, policies: Policies) -> Self {
         let ids = IdGenerator::new(Arc::clone(&ports.clock), Arc::clone(&ports.entropy));
         let hash = KeyedHash::new(ports.secret);
+        let work = JobService::new(
+            Arc::clone(&ports.sessions),
+            Arc::clone(&ports.groups),
+            Arc::clone(&ports.clock),
+        );
+        let clock = Arc::clone(&ports.clock);
+        let jobs = JobRunner::new(ports.jobs, Arc::new(work), clock, policies.jobs);
         let auth = AuthService {
             sessions: ports.sessions,
             users: Arc::clone(&ports.users),
@@ -195,6 +212,7 @@ impl Services {
             groups: Arc::new(groups),
             presence,
             feeds,
+            jobs,
         }
     }
 }

@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use talksy_domain::backoff::Backoff;
-use talksy_domain::clock::Timestamp;
-use talksy_domain::error::PortError;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -55,16 +53,9 @@ pub trait Backend: Send + Sync {
 }
 
 /// The store as the process sees it, beside its ports.
-#[async_trait]
 pub trait Store: Backend {
-    /// How many calls the ports have taken so far.
+    /// How many calls the ports have taken so far, without those of jobs.
     fn calls(&self) -> u64;
-
-    /// Removes sessions that have expired at `now`.
-    ///
-    /// # Errors
-    /// Where the store is down.
-    async fn purge_expired(&self, now: Timestamp) -> Result<(), PortError>;
 }
 
 /// A backend was not there in time, or never will be. Reads as a line for an operator.
@@ -111,6 +102,13 @@ impl Backends {
     /// Whether all have been prepared, so that requests may be served.
     pub fn are_prepared(&self) -> bool {
         self.waiting.borrow().is_none()
+    }
+
+    /// Waits until all have been prepared.
+    pub async fn prepared(&self) {
+        let mut waiting = self.waiting.subscribe();
+        // The sender lives as long as this does.
+        let _ = waiting.wait_for(Option::is_none).await;
     }
 
     /// Prepares all, each as soon as it is there. Says once which are waited for.

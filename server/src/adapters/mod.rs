@@ -14,6 +14,7 @@ use talksy_domain::auth::SessionStore;
 use talksy_domain::chats::ChatStore;
 use talksy_domain::events::{Bus, Hub, LocalBus};
 use talksy_domain::groups::GroupStore;
+use talksy_domain::jobs::JobStore;
 use talksy_domain::limits::RateLimiter;
 use talksy_domain::mail::MailQueue;
 use talksy_domain::messages::MessageStore;
@@ -104,6 +105,7 @@ impl Adapters {
             chats: stores.chats,
             messages: stores.messages,
             groups: stores.groups,
+            jobs: stores.jobs,
             codes: shared.codes,
             limiter: shared.limiter,
             presence: shared.presence,
@@ -144,6 +146,7 @@ struct Stores {
     chats: Arc<dyn ChatStore>,
     messages: Arc<dyn MessageStore>,
     groups: Arc<dyn GroupStore>,
+    jobs: Arc<dyn JobStore>,
     store: Arc<dyn Store>,
 }
 
@@ -171,7 +174,14 @@ fn stores(
 
 fn behind_its_ports<S>(store: S, backends: &mut Vec<Arc<dyn Backend>>) -> Stores
 where
-    S: Store + UserStore + SessionStore + ChatStore + MessageStore + GroupStore + 'static,
+    S: Store
+        + UserStore
+        + SessionStore
+        + ChatStore
+        + MessageStore
+        + GroupStore
+        + JobStore
+        + 'static,
 {
     let store = Arc::new(store);
     backends.push(Arc::clone(&store) as _);
@@ -181,8 +191,28 @@ where
         chats: Arc::clone(&store) as _,
         messages: Arc::clone(&store) as _,
         groups: Arc::clone(&store) as _,
+        jobs: Arc::clone(&store) as _,
         store,
     }
+}
+
+/// The jobs in the store that the configuration names, for a command beside the server, and the
+/// store itself, which is to be closed. Blocks.
+///
+/// # Errors
+/// See [`StartError`].
+pub fn jobs_beside(config: &Config) -> Result<(Arc<dyn JobStore>, Arc<dyn Backend>), StartError> {
+    Ok(match config.store_location()? {
+        StoreLocation::Sqlite(path) => {
+            let options = SqliteOptions::new(NonZeroUsize::MIN, config.store.checkpoint_pages);
+            let store = Arc::new(SqliteStore::open_beside(path, &options)?);
+            (Arc::clone(&store) as _, store)
+        }
+        StoreLocation::Mongo(url) => {
+            let store = Arc::new(MongoStore::open(&url, &MongoOptions::default())?);
+            (Arc::clone(&store) as _, store)
+        }
+    })
 }
 
 /// What instances share beside the store.

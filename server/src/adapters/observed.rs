@@ -14,6 +14,7 @@ use talksy_domain::clock::Timestamp;
 use talksy_domain::error::PortError;
 use talksy_domain::events::{Bus, BusLayer, Event, Topic};
 use talksy_domain::groups::{GroupStore, GroupStoreLayer};
+use talksy_domain::jobs::{JobStore, JobStoreLayer};
 use talksy_domain::limits::{Decision, RateLimiter, RateLimiterLayer, Rule};
 use talksy_domain::mail::{MailJob, MailQueue, MailQueueLayer};
 use talksy_domain::messages::{MessageStore, MessageStoreLayer};
@@ -36,6 +37,7 @@ pub fn observed(ports: Ports) -> Ports {
         chats: Arc::new(Layered(Observed(ports.chats))),
         messages: Arc::new(Layered(Observed(ports.messages))),
         groups: Arc::new(Layered(Observed(ports.groups))),
+        jobs: Arc::new(Layered(Observed(ports.jobs))),
         codes: Arc::new(Layered(Counted(Observed(ports.codes)))),
         limiter: Arc::new(Layered(Counted(Observed(ports.limiter)))),
         presence: Arc::new(Layered(Observed(ports.presence))),
@@ -79,6 +81,7 @@ impl SessionStoreLayer for Observed<dyn SessionStore> {}
 impl ChatStoreLayer for Observed<dyn ChatStore> {}
 impl MessageStoreLayer for Observed<dyn MessageStore> {}
 impl GroupStoreLayer for Observed<dyn GroupStore> {}
+impl JobStoreLayer for Observed<dyn JobStore> {}
 impl PresenceStoreLayer for Observed<dyn PresenceStore> {}
 impl CodeStoreLayer for Observed<dyn CodeStore> {}
 impl RateLimiterLayer for Observed<dyn RateLimiter> {}

@@ -2,8 +2,7 @@
 //! waiting for.
 
 use async_trait::async_trait;
-use talksy_domain::clock::Timestamp;
-use talksy_domain::error::{PortError, chain};
+use talksy_domain::error::chain;
 use talksy_mail_worker::amqp::AmqpQueue;
 use talksy_mongo::MongoStore;
 use talksy_redis::RedisAdapters;
@@ -48,14 +47,9 @@ impl Backend for SqliteStore {
     }
 }
 
-#[async_trait]
 impl Store for SqliteStore {
     fn calls(&self) -> u64 {
         Self::calls(self)
-    }
-
-    async fn purge_expired(&self, now: Timestamp) -> Result<(), PortError> {
-        Self::purge_expired(self, now).await.map(drop)
     }
 }
 
@@ -79,14 +73,9 @@ impl Backend for MongoStore {
     }
 }
 
-#[async_trait]
 impl Store for MongoStore {
     fn calls(&self) -> u64 {
         Self::calls(self)
-    }
-
-    async fn purge_expired(&self, now: Timestamp) -> Result<(), PortError> {
-        Self::purge_expired(self, now).await.map(drop)
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use talksy_domain::auth::AuthPolicy;
 use talksy_domain::feeds::FeedPolicy;
+use talksy_domain::jobs::JobPolicy;
 use talksy_domain::limits::{self, Rule};
 use talksy_domain::presence::PresencePolicy;
 use talksy_domain::services::Policies;
@@ -40,6 +41,14 @@ impl From<&Config> for Policies {
                 grace: config.presence.grace,
                 sweep: config.presence.sweep,
             },
+            jobs: JobPolicy {
+                poll: config.jobs.poll,
+                lease: config.jobs.lease,
+                attempts: config.jobs.attempts,
+                concurrency: JOB_CONCURRENCY,
+                first_wait: FIRST_JOB_WAIT,
+                longest_wait: LONGEST_JOB_WAIT,
+            },
             send: rule("send", limits.send),
             start_chat: rule("start-chat", limits.start_chat),
             max_members: config.chats.max_members,
@@ -59,6 +68,13 @@ const CHECKPOINT_EVENTS: u32 = 500;
 
 /// How long a checkpoint is waited for at most, where anything was told.
 const CHECKPOINT_AFTER: Duration = Duration::from_secs(30);
+
+/// How many jobs a process runs at the same time: requests go before them.
+const JOB_CONCURRENCY: usize = 4;
+
+/// The waits between two tries of a job: 15 tries last for about four hours.
+const FIRST_JOB_WAIT: Duration = Duration::from_secs(2);
+const LONGEST_JOB_WAIT: Duration = Duration::from_hours(1);
 
 fn rule(name: &'static str, quota: Quota) -> Rule {
     let Quota { burst, period } = quota;
@@ -80,6 +96,7 @@ mod tests {
             auth,
             feeds: _,
             presence: _,
+            jobs: _,
             send,
             start_chat,
             max_members: _,

@@ -44,8 +44,8 @@ pub use layers::{DEFAULT_FILE, ENV_PREFIX, Sources};
 pub use problem::{ConfigError, Problem};
 pub use section::{SectionInfo, SettingInfo};
 pub use sections::{
-    AmqpConfig, AuthConfig, ChatsConfig, HttpConfig, LimitsConfig, LiveConfig, LogConfig,
-    MailConfig, MetricsConfig, PresenceConfig, QueryLimits, RedisConfig, ShutdownConfig,
+    AmqpConfig, AuthConfig, ChatsConfig, HttpConfig, JobsConfig, LimitsConfig, LiveConfig,
+    LogConfig, MailConfig, MetricsConfig, PresenceConfig, QueryLimits, RedisConfig, ShutdownConfig,
     StartConfig, StoreConfig, TelemetryConfig, WebSocketLimits,
 };
 pub use values::{LogFormat, Mailbox, Quota, StoreLocation};
@@ -114,6 +114,7 @@ section! {
         chats: ChatsConfig,
         live: LiveConfig,
         presence: PresenceConfig,
+        jobs: JobsConfig,
         store: StoreConfig,
         redis: RedisConfig,
         amqp: AmqpConfig,

@@ -7,6 +7,7 @@ use talksy_domain::chats::{Chat, ChatKind, ChatStore, ChatTitle};
 use talksy_domain::clock::Timestamp;
 use talksy_domain::groups::{GroupAction, GroupChange, GroupOutcome, GroupStore, NewGroup};
 use talksy_domain::id::{ChatId, UserId};
+use talksy_domain::jobs::JobStore;
 use talksy_domain::mail::EmailAddress;
 use talksy_domain::messages::{
     Append, Appended, ChangeAction, Changed, ChangedMessage, ClientMessageId, Message,
@@ -31,13 +32,15 @@ pub struct Stores {
     pub messages: Arc<dyn MessageStore>,
     /// The groups.
     pub groups: Arc<dyn GroupStore>,
+    /// The jobs.
+    pub jobs: Arc<dyn JobStore>,
 }
 
 impl Stores {
     /// The ports of one store.
     pub fn of<S>(store: S) -> Self
     where
-        S: UserStore + SessionStore + ChatStore + MessageStore + GroupStore + 'static,
+        S: UserStore + SessionStore + ChatStore + MessageStore + GroupStore + JobStore + 'static,
     {
         let store = Arc::new(store);
         Self {
@@ -45,7 +48,8 @@ impl Stores {
             sessions: Arc::clone(&store) as _,
             chats: Arc::clone(&store) as _,
             messages: Arc::clone(&store) as _,
-            groups: store,
+            groups: Arc::clone(&store) as _,
+            jobs: store,
         }
     }
 

@@ -651,8 +651,26 @@ pub async fn versions_rise_with_every_change(stores: &Stores) {
     assert_eq!(of(&eve).await, 0);
 }
 
+/// A change that was made is complete, and completing it changes nothing. One that was not is not
+/// there to be completed.
+pub async fn a_change_that_was_made_is_complete(stores: &Stores) {
+    let [ada, bob] = stores.users().await;
+    let chat = group(stores, &ada, &[&bob]).await;
+    let message = change(stores, chat.id, &ada, GroupAction::Remove(bob.id)).await;
+    let state = async || {
+        let chats = stores.chats.chats(&[chat.id]).await.unwrap();
+        (chats, members(stores, chat.id).await)
+    };
+    let before = state().await;
+    let complete = async |message| stores.groups.complete_change(chat.id, message).await;
+    assert!(complete(message.id).await.unwrap());
+    assert!(!complete(ids().next()).await.unwrap());
+    assert_eq!(state().await, before);
+}
+
 super::suite::rules! {
     groups_rules:
+    a_change_that_was_made_is_complete,
     versions_rise_with_every_change,
     a_group_begins_with_its_members,
     a_group_is_made_once_for_an_id,

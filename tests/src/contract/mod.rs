@@ -24,6 +24,7 @@ pub mod codes;
 mod fixture;
 pub mod groups;
 pub mod history;
+pub mod jobs;
 pub mod limits;
 pub mod mail;
 pub mod names;

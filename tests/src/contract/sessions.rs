@@ -365,8 +365,33 @@ pub async fn of_concurrent_deletions_one_is_told(stores: &Stores) {
     assert_eq!(answers.into_iter().filter(|deleted| *deleted).count(), 1);
 }
 
+/// Expired sessions are deleted, with all their tokens, a part at a time.
+pub async fn expired_sessions_are_purged(stores: &Stores) {
+    // Long ago, where no other rule has sessions.
+    let then = Timestamp::from_millis(946_684_800_000);
+    let mut expired = Vec::new();
+    for _ in 0..3 {
+        expired.push(signed_in(stores, then).await);
+    }
+    let (later, _) = signed_in(stores, then + DAY).await;
+    let purge = async |now| stores.sessions.purge_expired(now, 2).await.unwrap();
+    let by = then + DAY;
+    assert_eq!(purge(then).await, 0);
+    assert_eq!(
+        [purge(by).await, purge(by).await, purge(by).await],
+        [2, 1, 0]
+    );
+    for (session, token) in expired {
+        assert_eq!(kept(stores, session.id).await, None);
+        let answer = rotate(stores, &session, token, self::token()).await;
+        assert_eq!(answer, Rotation::Unknown);
+    }
+    assert!(kept(stores, later.id).await.is_some(), "it expires later");
+}
+
 super::suite::rules! {
     sessions_rules:
+    expired_sessions_are_purged,
     a_session_is_kept_as_it_was_made,
     sessions_are_listed_until_they_expire,
     sessions_are_listed_in_pages,

@@ -21,7 +21,7 @@ use talksy_tests::servers::mongo::Mongo;
 use super::slow::SlowWay;
 use super::{
     Fixture, NOW, all_messages, ask, done, draft, forward, group, group_change, ids, members,
-    new_group,
+    new_group, repaired,
 };
 
 /// More writes than any change has.
@@ -125,7 +125,7 @@ async fn a_change_whose_instance_dies_is_made_as_a_whole_or_not_at_all() {
             } else {
                 half_done += usize::from(is_there);
             }
-            // The note, and then the message.
+            // The repair job, and then the message.
             assert!(writes >= 2 || !is_there);
             let again = GroupChange {
                 message_id: ids().next(),
@@ -142,8 +142,8 @@ async fn a_change_whose_instance_dies_is_made_as_a_whole_or_not_at_all() {
                 assert_eq!(refused, Append::Denied(Denied::NotMember));
             }
             let later = SystemClock.now() + Duration::from_hours(2);
-            store.repair_notes(later).await.unwrap();
-            assert_eq!(store.repair_notes(later).await.unwrap(), 0);
+            repaired(&store, later).await;
+            assert_eq!(repaired(&store, later).await, 0);
         }
     }
     assert!(

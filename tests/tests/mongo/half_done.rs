@@ -1,7 +1,7 @@
 //! Changes of groups whose instance died between two writes.
 //!
 //! Each is made once, with the documents of before and of after at hand. Then a crash between two
-//! of its writes is made up: what came behind is put back to what it was, and the note stays. Who
+//! of its writes is made up: what came behind is put back to what it was, and the repair job stays. Who
 //! comes next has to bring about exactly the documents of after.
 
 use futures_util::TryStreamExt as _;
@@ -16,7 +16,7 @@ use talksy_tests::servers::mongo::Mongo;
 
 use super::{
     Fixture, by_id, done, draft, forward, group, group_change, ids, key, made, members, new_group,
-    user,
+    repaired, user,
 };
 
 /// The documents that follow from the system messages.
@@ -65,19 +65,26 @@ impl Outside {
         }
     }
 
-    async fn note(&self, message: &Message) {
-        let note = doc! {
+    async fn announce(&self, message: &Message) {
+        let payload = serde_json::json!({ "chatId": message.chat_id, "messageId": message.id });
+        let now = DateTime::now();
+        let job = doc! {
             "_id": key(id::bytes(message.id)),
-            "chatId": key(id::bytes(message.chat_id)),
-            "at": DateTime::now(),
+            "kind": "completeGroupChange.1",
+            "payload": payload.to_string(),
+            "createdAt": now,
+            "state": "waiting",
+            "dueAt": now,
+            "version": 0_i64,
+            "attempts": 0_i64,
         };
-        let notes = self.0.collection::<Document>("repairNotes");
-        notes.insert_one(note).await.unwrap();
+        let jobs = self.0.collection::<Document>("jobs");
+        jobs.insert_one(job).await.unwrap();
     }
 
-    async fn notes(&self) -> u64 {
-        let notes = self.0.collection::<Document>("repairNotes");
-        notes.count_documents(doc! {}).await.unwrap()
+    async fn repair_jobs(&self) -> u64 {
+        let jobs = self.0.collection::<Document>("jobs");
+        jobs.count_documents(doc! {}).await.unwrap()
     }
 }
 
@@ -125,7 +132,7 @@ async fn come(next: Next, store: &MongoStore, chat: ChatId, ada: UserId) {
         }
         Next::Sweep => {
             let now = SystemClock.now() + std::time::Duration::from_secs(1);
-            assert_eq!(store.repair_notes(now).await.unwrap(), 1);
+            assert_eq!(repaired(store, now).await, 1);
         }
     }
 }
@@ -174,12 +181,12 @@ async fn what_a_crash_leaves_is_completed_by_whoever_comes_next() {
         let before = outside.documents(chat).await;
         let change = group_change(chat, actor, action.clone());
         let message = made(store.change_group(&change).await.unwrap());
-        assert_eq!((message.seq, outside.notes().await), (4, 0));
+        assert_eq!((message.seq, outside.repair_jobs().await), (4, 0));
         let after = outside.documents(chat).await;
         for next in all {
             for applied in 0..=after.members.len() {
                 outside.put_back(chat, &before, &after, applied).await;
-                outside.note(&message).await;
+                outside.announce(&message).await;
                 let other = mongo.store_on(&fixture.database).await;
                 come(next, &other, chat, ada).await;
                 let mut found = outside.documents(chat).await;
@@ -203,10 +210,10 @@ async fn what_a_crash_leaves_is_completed_by_whoever_comes_next() {
                     .iter_mut()
                     .for_each(|member| drop(is_new(member)));
                 assert_eq!(found, expected, "{action:?}, {next:?}, {applied}");
-                // What is left is the note.
+                // What is left is the job.
                 let now = SystemClock.now() + std::time::Duration::from_secs(1);
-                other.repair_notes(now).await.unwrap();
-                assert_eq!(outside.notes().await, 0);
+                repaired(&other, now).await;
+                assert_eq!(outside.repair_jobs().await, 0);
                 let here = members(&other, chat).await.len();
                 assert_eq!(i64::try_from(here).unwrap(), count(&after.chat));
             }
@@ -243,9 +250,9 @@ async fn who_was_removed_writes_nothing_behind_a_crash() {
     assert_eq!(outside.documents(chat).await, after);
 }
 
-/// A note whose message never came changes nothing, and waits.
+/// A repair job whose message never came changes nothing, and waits.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_note_without_a_message_changes_nothing() {
+async fn a_repair_job_without_a_message_changes_nothing() {
     let mongo = Mongo::shared().await;
     let fixture = Fixture::new(mongo).await;
     let (store, [ada, bob]) = (&fixture.store, fixture.users);
@@ -256,12 +263,12 @@ async fn a_note_without_a_message_changes_nothing() {
         chat_id: chat,
         ..fixture.draft()
     };
-    outside.note(&never).await;
+    outside.announce(&never).await;
     let soon = SystemClock.now() + std::time::Duration::from_mins(1);
-    assert_eq!(store.repair_notes(soon).await.unwrap(), 0);
+    assert_eq!(repaired(store, soon).await, 0);
     let late = SystemClock.now() + std::time::Duration::from_hours(2);
-    assert_eq!(store.repair_notes(late).await.unwrap(), 1);
-    assert_eq!(outside.notes().await, 0);
+    assert_eq!(repaired(store, late).await, 1);
+    assert_eq!(outside.repair_jobs().await, 0);
     assert_eq!(outside.documents(chat).await, before);
 }
 
@@ -288,7 +295,7 @@ async fn a_group_that_was_half_made_is_finished() {
         before.chat.remove("title");
         before.chat.remove("titleKey");
         outside.put_back(chat, &before, &after, 0).await;
-        outside.note(&first).await;
+        outside.announce(&first).await;
         if !message_is_there {
             let messages = outside.0.collection::<Document>("messages");
             let it = doc! { "_id": key(id::bytes(first.id)) };
@@ -299,7 +306,7 @@ async fn a_group_that_was_half_made_is_finished() {
         assert_eq!(other.chats(&[chat]).await.unwrap(), []);
         if by_sweep {
             let now = SystemClock.now() + std::time::Duration::from_secs(1);
-            assert_eq!(other.repair_notes(now).await.unwrap(), 1);
+            assert_eq!(repaired(&other, now).await, 1);
         } else {
             let mut again = new_group(ada, &[bob]);
             again.client_chat_id.clone_from(&candidate.client_chat_id);

@@ -11,19 +11,22 @@ mod dying;
 mod fairness;
 mod groups;
 mod half_done;
+mod jobs;
 mod migrating;
 mod outages;
 mod preparing;
 mod slow;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mongodb::bson::{Document, Uuid};
 use talksy_domain::chats::{Chat, ChatKind, ChatStore as _, ChatTitle, Member, MemberFilter};
-use talksy_domain::clock::{SystemClock, SystemEntropy, Timestamp};
+use talksy_domain::clock::{Clock, SystemClock, SystemEntropy, Timestamp};
 use talksy_domain::error::PortError;
 use talksy_domain::groups::{GroupAction, GroupChange, GroupOutcome, GroupStore as _, NewGroup};
 use talksy_domain::id::{self, ChatId, IdGenerator, UserId};
+use talksy_domain::jobs::{JobPolicy, JobRunner, JobService};
 use talksy_domain::mail::EmailAddress;
 use talksy_domain::messages::{
     Append, Appended, ClientMessageId, Message, MessageStore, MessageText,
@@ -191,6 +194,39 @@ async fn members(store: &MongoStore, chat: ChatId) -> Vec<Member> {
     let window = forward(None, 1_000);
     let page = store.members(chat, &MemberFilter::default(), &window).await;
     page.unwrap().items
+}
+
+const JOB_POLICY: JobPolicy = JobPolicy {
+    poll: Duration::from_millis(20),
+    lease: Duration::from_secs(30),
+    attempts: 15,
+    concurrency: 4,
+    first_wait: Duration::from_secs(2),
+    longest_wait: Duration::from_hours(1),
+};
+
+/// Runs the store's jobs, at a time that the clock tells.
+fn runner(store: &MongoStore, clock: Arc<dyn Clock>) -> JobRunner {
+    let store = Arc::new(store.clone());
+    let work = JobService::new(
+        Arc::clone(&store) as _,
+        Arc::clone(&store) as _,
+        Arc::clone(&clock),
+    );
+    JobRunner::new(store, Arc::new(work), clock, JOB_POLICY)
+}
+
+struct Fixed(Timestamp);
+
+impl Clock for Fixed {
+    fn now(&self) -> Timestamp {
+        self.0
+    }
+}
+
+/// Runs the jobs that are due at `now`, and says how many were done with.
+async fn repaired(store: &MongoStore, now: Timestamp) -> usize {
+    runner(store, Arc::new(Fixed(now))).run_due().await.unwrap()
 }
 
 async fn all_messages(store: &MongoStore, chat: ChatId) -> Vec<Message> {

@@ -34,14 +34,7 @@ async fn preparing_is_harmless_at_once_and_again() {
     }
     let database = outside(mongo, &database).await;
     let mut found = BTreeSet::new();
-    for collection in [
-        "users",
-        "sessions",
-        "chats",
-        "members",
-        "messages",
-        "repairNotes",
-    ] {
+    for collection in ["users", "sessions", "chats", "members", "messages", "jobs"] {
         let indexes = database.collection::<Document>(collection);
         let indexes = indexes.list_indexes().await.unwrap();
         let indexes: Vec<_> = indexes.try_collect().await.unwrap();
@@ -153,10 +146,20 @@ async fn no_query_scans_a_collection() {
             "by_change",
         ),
         (
-            "repairNotes",
-            doc! { "at": { "$lt": mongodb::bson::DateTime::MAX } },
-            doc! { "at": 1 },
-            "by_age",
+            "jobs",
+            doc! {
+                "state": "waiting",
+                "kind": { "$in": ["a", "b"] },
+                "dueAt": { "$lte": mongodb::bson::DateTime::MAX },
+            },
+            doc! { "dueAt": 1 },
+            "by_state",
+        ),
+        (
+            "jobs",
+            doc! { "state": "failed" },
+            doc! { "kind": 1, "dueAt": 1 },
+            "by_state",
         ),
         ("messages", range.clone(), doc! { "seq": -1 }, "by_seq"),
         (

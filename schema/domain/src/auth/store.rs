@@ -56,5 +56,9 @@ port! {
 
         /// Deletes a session of this user with all its tokens. False where there was none.
         async fn delete_session(&self, id: SessionId, user: UserId) -> Result<bool, PortError>;
+
+        /// Deletes up to `limit` sessions that have expired by `now`, with all their tokens, and
+        /// says how many. Fewer than `limit` are all.
+        async fn purge_expired(&self, now: Timestamp, limit: usize) -> Result<usize, PortError>;
     }
 }

@@ -4,6 +4,7 @@ use super::model::{GroupChange, NewGroup};
 use super::rules::GroupRefusal;
 use crate::chats::model::Chat;
 use crate::error::PortError;
+use crate::id::{ChatId, MessageId};
 use crate::messages::model::Message;
 use crate::port::port;
 
@@ -32,5 +33,14 @@ port! {
         /// Changes the group by [`GroupChange::decide`], judged at the number that the system
         /// message gets.
         async fn change_group(&self, change: &GroupChange) -> Result<GroupOutcome, PortError>;
+
+        /// Completes the change of the chat that this system message is, and all before it, where
+        /// the instance that made it has died in the middle. False where there is no such message.
+        /// A store that makes a change in one transaction has nothing to complete.
+        async fn complete_change(
+            &self,
+            chat: ChatId,
+            message: MessageId,
+        ) -> Result<bool, PortError>;
     }
 }

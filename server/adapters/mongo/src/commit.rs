@@ -32,7 +32,7 @@ use super::groups::{self, Judged};
 use super::indexes::MESSAGES_BY_SEQ;
 use super::turns::ChatTurn;
 use super::waiting::{Committed, Waiting, Work};
-use super::{heads, notes, notices, senders, settle};
+use super::{heads, notices, repair, senders, settle};
 
 /// The most messages that one insert takes together.
 const BATCH: usize = 64;
@@ -207,7 +207,7 @@ impl ChatQueueWorker {
         Ok(true)
     }
 
-    /// Commits the change at the batch's start: the note, the system message, its effect.
+    /// Commits the change at the batch's start: the repair job, the system message, its effect.
     async fn commit_change(
         &self,
         call: &Call,
@@ -215,25 +215,27 @@ impl ChatQueueWorker {
         last: Place,
         batch: &mut VecDeque<Waiting>,
     ) -> Result<Attempt, Fault> {
-        let Some(Work::Change { change, is_noted }) =
-            batch.front_mut().map(|first| &mut first.work)
+        let Some(Work::Change {
+            change,
+            is_announced,
+        }) = batch.front_mut().map(|first| &mut first.work)
         else {
             return Ok(Attempt::Done);
         };
         let (message, chat) = match groups::judge(call, change, last).await? {
             Judged::Stale => return Ok(Attempt::Lost(0)),
             Judged::Answered(outcome) => {
-                if *is_noted {
-                    notes::done(call, change.message_id).await;
+                if *is_announced {
+                    repair::done(call, change.message_id).await;
                 }
                 answer_next(batch, Ok(Committed::Group(outcome)));
                 return Ok(Attempt::Done);
             }
             Judged::Decided(decided) => *decided,
         };
-        if !*is_noted {
-            notes::write(call, message.id, self.chat).await?;
-            *is_noted = true;
+        if !*is_announced {
+            repair::announce(call, message.id, self.chat).await?;
+            *is_announced = true;
         }
         let place = Place {
             seq: message.seq,

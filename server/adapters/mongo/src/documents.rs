@@ -5,9 +5,9 @@
 //! What is absent is left out, never null.
 
 mod chats;
+mod jobs;
 mod members;
 mod messages;
-mod notes;
 mod sessions;
 mod users;
 
@@ -25,11 +25,11 @@ use super::fault::{Fault, Why};
 pub(super) use chats::{
     ChatDocument, KeptChat, SizeDocument, TitleDocument, TitleSource, group_key, pair_key,
 };
+pub(super) use jobs::{JobDocument, state_name, update_of};
 pub(super) use members::{ChatOfMember, MemberDocument, UserOfMember};
 pub(super) use messages::{
     MessageDocument, NOBODY, Place, PlaceDocument, Tail, TailDocument, dedup,
 };
-pub(super) use notes::{Note, NoteDocument};
 pub(super) use sessions::SessionDocument;
 pub(super) use users::{UserDocument, UserKey};
 
@@ -43,8 +43,10 @@ pub(super) const CHATS: &str = "chats";
 pub(super) const MEMBERS: &str = "members";
 /// Messages.
 pub(super) const MESSAGES: &str = "messages";
-/// Repair notes; see `notes`.
-pub(super) const NOTES: &str = "repairNotes";
+/// Durable jobs.
+pub(super) const JOBS: &str = "jobs";
+/// Where earlier releases had what are repair jobs now; see `repair`.
+pub(super) const FORMER_NOTES: &str = "repairNotes";
 /// What the database itself is: its schema version.
 pub(super) const META: &str = "meta";
 
@@ -159,7 +161,7 @@ pub(super) fn overread<C>(window: &Window<C>) -> usize {
 }
 
 /// An id in a document that may be damaged, as people know it.
-fn id_text(raw: &RawDocument, field: &str, text: impl Fn([u8; 16]) -> String) -> String {
+pub(super) fn id_text(raw: &RawDocument, field: &str, text: impl Fn([u8; 16]) -> String) -> String {
     let value = raw.get(field).ok().flatten();
     if let Some(RawBsonRef::Binary(binary)) = value
         && let Ok(bytes) = binary.bytes.try_into()

@@ -1,8 +1,8 @@
 //! Groups: the port, and how a change is judged.
 //!
 //! A change is a system message on the chat's line, numbered in the chat's queue like any other
-//! (see `commit`), and its insert is the commit. Around it stand: a repair note ahead of it
-//! (`notes`), its effect on the documents behind it (`notices`), the note's end.
+//! (see `commit`), and its insert is the commit. Around it stand: a repair job ahead of it
+//! (`repair`), its effect on the documents behind it (`notices`), the job's end.
 //!
 //! A change that is to follow message n is judged at the documents with all system messages up to
 //! m(n) applied. What another instance commits meanwhile may be in some of them already; but then
@@ -21,7 +21,7 @@ use talksy_domain::access::Denied;
 use talksy_domain::chats::{Chat, Member, MemberRole};
 use talksy_domain::error::PortError;
 use talksy_domain::groups::{GroupChange, GroupOutcome, GroupState, GroupStore, NewGroup};
-use talksy_domain::id::{self, UserId};
+use talksy_domain::id::{self, ChatId, MessageId, UserId};
 use talksy_domain::messages::Message;
 
 use super::call::Call;
@@ -32,11 +32,11 @@ use super::documents::{
 };
 use super::fault::Fault;
 use super::waiting::{Committed, Work};
-use super::{MongoStore, commit, heads, members, notes, notices};
+use super::{MongoStore, commit, heads, members, notices, repair};
 
 #[async_trait]
 impl GroupStore for MongoStore {
-    /// Of before; \[note, chat\], note, message, members, chat, the note's end: 7.
+    /// Of before; \[job, chat\], job, message, members, chat, the job's end: 7.
     async fn create_group(&self, group: &NewGroup) -> Result<GroupOutcome, PortError> {
         let (call, group) = (self.call(), group.clone());
         // Whoever waits for it may go away in the middle: the rest is done all the same.
@@ -44,11 +44,18 @@ impl GroupStore for MongoStore {
         Ok(making.await.map_err(|_panic| Fault::Panicked)??)
     }
 
-    /// Newest place, chat, \[members, owners, successor\], note, message, members, chat, the note's end: 8.
+    /// Newest place, chat, \[members, owners, successor\], job, message, members, chat, the job's end: 8.
     async fn change_group(&self, change: &GroupChange) -> Result<GroupOutcome, PortError> {
         let (call, change) = (self.call(), change.clone());
         let changing = tokio::spawn(async move { change_group(&call, change).await });
         Ok(changing.await.map_err(|_panic| Fault::Panicked)??)
+    }
+
+    /// Message, chat; where it was not applied, of each system message itself, members, chat, and the
+    /// chat again.
+    async fn complete_change(&self, chat: ChatId, message: MessageId) -> Result<bool, PortError> {
+        let call = Call::of_store(&self.inner);
+        Ok(repair::complete(&call, chat, message).await?)
     }
 }
 
@@ -66,9 +73,9 @@ async fn create(call: &Call, group: &NewGroup) -> Result<GroupOutcome, Fault> {
                 complete(call, kept.chat, group).await
             };
         }
-        let noted = notes::write(call, group.message_id, group.chat_id);
+        let announced = repair::announce(call, group.message_id, group.chat_id);
         let chat = call.insert(CHATS, ChatDocument::group(group));
-        let ((), inserted) = tokio::try_join!(noted, chat)?;
+        let ((), inserted) = tokio::try_join!(announced, chat)?;
         if inserted == Inserted::Done {
             return complete(call, group.chat(), group).await;
         }
@@ -92,11 +99,11 @@ async fn complete(call: &Call, chat: Chat, group: &NewGroup) -> Result<GroupOutc
         mseq: first.mseq,
         ..Message::system(group.message_id, chat.id, group.notice(), group.at)
     };
-    notes::write(call, message.id, chat.id).await?;
+    repair::announce(call, message.id, chat.id).await?;
     let document = MessageDocument::new(&message, first);
     if call.insert(MESSAGES, document).await? == Inserted::Done {
         notices::apply(call, &message).await?;
-        notes::done(call, message.id).await;
+        repair::done(call, message.id).await;
         let chat = Chat {
             id: chat.id,
             created_at: chat.created_at,
@@ -105,7 +112,7 @@ async fn complete(call: &Call, chat: Chat, group: &NewGroup) -> Result<GroupOutc
         return Ok(done(chat, Some(message)));
     }
     // Another has made it.
-    notes::done(call, message.id).await;
+    repair::done(call, message.id).await;
     match notices::catch_up(call, chat.id, first.mseq).await? {
         Some(kept) => Ok(done(heads::exact_one(call, kept.chat).await?, None)),
         None => Ok(GroupOutcome::Refused(Denied::NoChat.into())),
@@ -116,7 +123,7 @@ async fn change_group(call: &Call, change: GroupChange) -> Result<GroupOutcome, 
     let (chat, message) = (change.chat_id, change.message_id);
     let work = Work::Change {
         change: Box::new(change),
-        is_noted: false,
+        is_announced: false,
     };
     match commit::commit(call, chat, work).await? {
         Committed::Group(outcome) => {
@@ -124,7 +131,7 @@ async fn change_group(call: &Call, change: GroupChange) -> Result<GroupOutcome, 
                 message: Some(_), ..
             } = *outcome
             {
-                notes::done(call, message).await;
+                repair::done(call, message).await;
             }
             Ok(*outcome)
         }

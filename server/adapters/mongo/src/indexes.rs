@@ -6,7 +6,7 @@ use mongodb::bson::{Document, doc};
 use mongodb::options::IndexOptions;
 
 use super::call::Call;
-use super::documents::{CHATS, MEMBERS, MESSAGES, NOTES, SESSIONS, USERS};
+use super::documents::{CHATS, JOBS, MEMBERS, MESSAGES, SESSIONS, USERS};
 use super::fault::Fault;
 
 /// The unique index that numbers a chat's messages.
@@ -144,10 +144,10 @@ const INDEXES: &[IndexSpec] = &[
         "changed messages by their latest change; a chat's newest change",
     ),
     index(
-        NOTES,
-        "by_age",
-        &["at"],
-        "repair notes that nobody has seen to",
+        JOBS,
+        "by_state",
+        &["state", "kind", "dueAt"],
+        "what is due of a kind; what runs; what has failed",
     ),
 ];
 
@@ -179,7 +179,7 @@ fn name_of_fields(spec: &IndexSpec) -> String {
 
 /// Makes the indexes that are missing.
 pub(super) async fn create(call: &Call) -> Result<(), Fault> {
-    for collection in [USERS, SESSIONS, CHATS, MEMBERS, MESSAGES, NOTES] {
+    for collection in [USERS, SESSIONS, CHATS, MEMBERS, MESSAGES, JOBS] {
         let specs = INDEXES.iter().filter(|spec| spec.collection == collection);
         call.create_indexes(collection, specs.map(model).collect())
             .await?;

@@ -64,14 +64,15 @@ mod fault;
 mod groups;
 mod heads;
 mod indexes;
+mod jobs;
 mod left_chats;
 mod members;
 mod messages;
 mod migrations;
 mod names;
-mod notes;
 mod notices;
 mod pair;
+mod repair;
 mod send;
 mod senders;
 mod sessions;
@@ -90,7 +91,6 @@ use std::time::Duration;
 use mongodb::Client;
 use mongodb::bson::doc;
 use secrecy::SecretString;
-use talksy_domain::clock::Timestamp;
 use talksy_domain::error::PortError;
 use talksy_domain::turns::Turns;
 use tokio::sync::{OnceCell, Semaphore};
@@ -153,8 +153,6 @@ struct Inner {
     calls: AtomicU64,
     commands: AtomicU64,
     closed: AtomicBool,
-    /// Whether repair notes are looked through now and then.
-    is_sweeping: AtomicBool,
 }
 
 impl fmt::Debug for MongoStore {
@@ -196,7 +194,6 @@ impl MongoStore {
             calls: AtomicU64::new(0),
             commands: AtomicU64::new(0),
             closed: AtomicBool::new(false),
-            is_sweeping: AtomicBool::new(false),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -212,21 +209,8 @@ impl MongoStore {
     pub async fn prepare(&self) -> Result<(), PrepareError> {
         let call = Call::new(&self.inner, self.inner.options.prepare_timeout);
         migrations::prepare(&call).await?;
-        if !self.inner.is_sweeping.swap(true, Ordering::SeqCst) {
-            notes::start(&self.inner);
-        }
+        repair::take_over_notes(&call).await?;
         Ok(())
-    }
-
-    /// Completes the changes of groups that were begun before `older_than` and whose instance died
-    /// in the middle, as far as nobody has done so since. Says how many were seen to. The store
-    /// does this by itself every 10 seconds from [`MongoStore::prepare`] on.
-    ///
-    /// # Errors
-    /// Where the store fails.
-    pub async fn repair_notes(&self, older_than: Timestamp) -> Result<u32, PortError> {
-        let call = Call::new(&self.inner, self.inner.options.timeout);
-        Ok(notes::sweep(&call, older_than).await?)
     }
 
     /// How many calls the ports have taken so far.

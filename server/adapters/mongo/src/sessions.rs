@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use mongodb::bson::spec::BinarySubtype;
-use mongodb::bson::{Binary, Document, doc};
+use mongodb::bson::{Binary, Bson, Document, doc};
 use talksy_domain::auth::{Rotation, Session, SessionStore, TokenHash};
 use talksy_domain::clock::Timestamp;
 use talksy_domain::cursor::SessionCursor;
@@ -13,7 +13,7 @@ use talksy_domain::page::{Page, Window};
 use super::MongoStore;
 use super::call::Call;
 use super::commands::{Inserted, Shape};
-use super::documents::{SESSIONS, SessionDocument, date, key, keys, overread};
+use super::documents::{self, SESSIONS, SessionDocument, date, key, keys, overread};
 use super::fault::Fault;
 
 /// How many replaced tokens of a session are remembered. With tokens that live for a quarter of
@@ -92,13 +92,10 @@ impl SessionStore for MongoStore {
     async fn delete_session(&self, id: SessionId, user: UserId) -> Result<bool, PortError> {
         Ok(delete(&self.call(), id, user).await?)
     }
-}
 
-impl MongoStore {
-    /// Deletes the sessions that have expired by `now`, with their tokens, and says how many.
-    pub async fn purge_expired(&self, now: Timestamp) -> Result<usize, PortError> {
-        let purged = purge(&self.call(), now).await?;
-        Ok(usize::try_from(purged).unwrap_or(usize::MAX))
+    /// 2 commands, of which the second is left out where nothing has expired.
+    async fn purge_expired(&self, now: Timestamp, limit: usize) -> Result<usize, PortError> {
+        Ok(purge(&Call::of_store(&self.inner), now, limit).await?)
     }
 }
 
@@ -200,7 +197,27 @@ async fn delete(call: &Call, id: SessionId, user: UserId) -> Result<bool, Fault>
     Ok(call.delete(SESSIONS, filter).await? > 0)
 }
 
-async fn purge(call: &Call, now: Timestamp) -> Result<u64, Fault> {
-    let filter = doc! { "expiresAt": { "$lte": date(now) } };
-    call.delete(SESSIONS, filter).await
+/// Deletes a part, as one command over all would not end in time where there are many. What was
+/// prolonged since it was read is left.
+async fn purge(call: &Call, now: Timestamp, limit: usize) -> Result<usize, Fault> {
+    let expired = doc! { "expiresAt": { "$lte": date(now) } };
+    let shape = Shape {
+        sort: Some(doc! { "expiresAt": 1 }),
+        limit: Some(documents::limit(limit)),
+        fields: Some(doc! { "_id": 1 }),
+    };
+    let found = call.find_raw(SESSIONS, expired.clone(), shape).await?;
+    let ids: Vec<_> = found
+        .iter()
+        .filter_map(|raw| raw.get("_id").ok()?)
+        .collect();
+    let ids: Result<Vec<Bson>, _> = ids.into_iter().map(Bson::try_from).collect();
+    let ids = ids.map_err(|error| Fault::document("a session's id", error.into()))?;
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    let mut filter = expired;
+    filter.insert("_id", doc! { "$in": ids });
+    call.delete(SESSIONS, filter).await?;
+    Ok(found.len())
 }

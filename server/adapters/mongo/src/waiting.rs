@@ -38,8 +38,8 @@ pub(super) enum Work {
     Change {
         /// What is to happen.
         change: Box<GroupChange>,
-        /// Whether its repair note is written.
-        is_noted: bool,
+        /// Whether its repair job is written.
+        is_announced: bool,
     },
 }
 

@@ -8,7 +8,7 @@ use talksy_domain::error::PortError;
 use talksy_domain::groups::{
     GroupChange, GroupOutcome, GroupRefusal, GroupState, GroupStore, NewGroup,
 };
-use talksy_domain::id::{self, UserId};
+use talksy_domain::id::{self, ChatId, MessageId, UserId};
 use talksy_domain::messages::{MemberEffect, Message, SystemNotice};
 
 use super::SqliteStore;
@@ -43,6 +43,7 @@ statements! {
         is_muted = 0, version = version + 1");
     SET_ROLE = "UPDATE members SET role = ?3, version = version + 1
         WHERE chat_id = ?1 AND user_id = ?2";
+    IS_THERE = "SELECT true FROM messages WHERE id = ?1 AND chat_id = ?2";
     LEAVE = "UPDATE members SET left_seq = ?3, version = version + 1
         WHERE chat_id = ?1 AND user_id = ?2";
 }
@@ -57,6 +58,13 @@ impl GroupStore for SqliteStore {
     async fn change_group(&self, change: &GroupChange) -> Result<GroupOutcome, PortError> {
         let change = change.clone();
         self.write(move |conn| change_group(conn, &change)).await
+    }
+
+    /// A change is one transaction here, so that whatever is there is complete.
+    async fn complete_change(&self, chat: ChatId, message: MessageId) -> Result<bool, PortError> {
+        let values = (id::bytes(message), id::bytes(chat));
+        let found = self.look(move |conn| one(conn, IS_THERE, values, |row| Ok(row.get(0)?)));
+        Ok(found.await?.unwrap_or(false))
     }
 }
 

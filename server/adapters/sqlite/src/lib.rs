@@ -11,6 +11,7 @@
 mod chats;
 mod fault;
 mod groups;
+mod jobs;
 mod messages;
 mod migrate;
 mod open;
@@ -109,7 +110,29 @@ impl SqliteStore {
         migrate::check(&conn)?;
         open::set_up_writer(&conn, options.checkpoint_pages)?;
         migrate::migrate(&mut conn)?;
+        Self::start(path, conn, Some(lock), options)
+    }
 
+    /// Opens a database that a server may have open, for a command that looks after its jobs. No
+    /// event comes of what is written here, so anything else is the server's alone. Blocks.
+    ///
+    /// # Errors
+    /// [`OpenError`] where there is no database, where it is of another version or another program's,
+    /// or where SQLite refuses.
+    pub fn open_beside(path: impl AsRef<Path>, options: &SqliteOptions) -> Result<Self, OpenError> {
+        let path = path.as_ref();
+        let conn = open::connect_writer(path, options.busy_timeout)?;
+        migrate::check_current(&conn)?;
+        open::set_up_writer(&conn, options.checkpoint_pages)?;
+        Self::start(path, conn, None, options)
+    }
+
+    fn start(
+        path: &Path,
+        conn: Connection,
+        lock: Option<LockFile>,
+        options: &SqliteOptions,
+    ) -> Result<Self, OpenError> {
         let (writer, write_jobs) = Queue::new(options.queue.get(), options.timeout);
         let (readers, read_jobs) = Queue::new(options.queue.get(), options.timeout);
         for number in 1..=options.readers.get() {
@@ -174,6 +197,22 @@ impl SqliteStore {
     ) -> Result<T, PortError> {
         self.inner.calls.fetch_add(1, Ordering::Relaxed);
         Ok(readers::read(&self.inner.readers, work).await?)
+    }
+
+    /// A read of the store's own, which no request has asked for: it is not counted.
+    async fn look<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, PortError> {
+        Ok(readers::read(&self.inner.readers, work).await?)
+    }
+
+    /// A write of the store's own, as [`SqliteStore::look`].
+    async fn upkeep<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&Connection) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, PortError> {
+        Ok(writer::write(&self.inner.writer, work).await?)
     }
 
     /// A port call that writes. The work may be run twice; see `writer`.

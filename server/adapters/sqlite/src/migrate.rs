@@ -12,6 +12,7 @@ const APPLICATION_ID: i32 = i32::from_be_bytes(*b"Tlks");
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_initial.sql"),
     include_str!("migrations/0002_lines.sql"),
+    include_str!("migrations/0003_jobs.sql"),
 ];
 
 /// Checks that this binary may use the file. Changes nothing.
@@ -25,6 +26,19 @@ pub(super) fn check(conn: &Connection) -> Result<(), OpenError> {
     }
     if found > MIGRATIONS.len() {
         return Err(OpenError::Newer {
+            found,
+            known: MIGRATIONS.len(),
+        });
+    }
+    Ok(())
+}
+
+/// Checks that the file is of this binary's version, as a server of the same release leaves it.
+pub(super) fn check_current(conn: &Connection) -> Result<(), OpenError> {
+    check(conn)?;
+    let found = version(conn)?;
+    if found < MIGRATIONS.len() {
+        return Err(OpenError::Older {
             found,
             known: MIGRATIONS.len(),
         });

@@ -43,6 +43,17 @@ pub enum OpenError {
         /// The newest version this binary knows.
         known: usize,
     },
+    /// It was written by an older release, and is opened beside a server, which alone may change its
+    /// schema.
+    #[error(
+        "the database has schema version {found}, but this release needs {known}; start its server once"
+    )]
+    Older {
+        /// The file's version.
+        found: usize,
+        /// The version that this binary needs.
+        known: usize,
+    },
     /// It is the database of another program. It was not changed.
     #[error("the file is a database of another program")]
     Foreign,

@@ -13,9 +13,6 @@ use super::SqliteStore;
 use super::fault::Fault;
 use super::rows::{self, Key, LAST_KEY, all, change, filled, one, session_columns, statements};
 
-/// How many sessions one write of the purge deletes at most, so that sends wait for it briefly.
-const PURGE_STEP: usize = 500;
-
 statements! {
     INSERT_SESSION = concat!("INSERT INTO sessions (", session_columns!(), ", token_hash)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)");
@@ -36,28 +33,6 @@ statements! {
     DELETE_SESSION = "DELETE FROM sessions WHERE id = ?1 AND user_id = ?2";
     PURGE_SESSIONS = "DELETE FROM sessions WHERE id IN
         (SELECT id FROM sessions WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)";
-}
-
-impl SqliteStore {
-    /// Deletes the sessions that have expired by `now`, with their tokens, and says how many.
-    pub async fn purge_expired(&self, now: Timestamp) -> Result<usize, PortError> {
-        let mut purged = 0;
-        loop {
-            let step = self
-                .write(move |conn| {
-                    change(
-                        conn,
-                        PURGE_SESSIONS,
-                        (now.as_millis(), rows::limit(PURGE_STEP)),
-                    )
-                })
-                .await?;
-            purged += step;
-            if step < PURGE_STEP {
-                return Ok(purged);
-            }
-        }
-    }
 }
 
 #[async_trait]
@@ -131,6 +106,12 @@ impl SessionStore for SqliteStore {
     async fn delete_session(&self, id: SessionId, user: UserId) -> Result<bool, PortError> {
         let values = (id::bytes(id), id::bytes(user));
         self.write(move |conn| Ok(change(conn, DELETE_SESSION, values)? > 0))
+            .await
+    }
+
+    async fn purge_expired(&self, now: Timestamp, limit: usize) -> Result<usize, PortError> {
+        let values = (now.as_millis(), rows::limit(limit));
+        self.upkeep(move |conn| change(conn, PURGE_SESSIONS, values))
             .await
     }
 }

@@ -24,11 +24,12 @@ use tempfile::TempDir;
 
 use super::fault::Fault;
 use super::{
-    OpenError, SqliteOptions, SqliteStore, chats, groups, messages, sessions, users, writer,
+    OpenError, SqliteOptions, SqliteStore, chats, groups, jobs, messages, sessions, users, writer,
 };
 
 mod bench;
 mod damage;
+mod job_rows;
 mod migrating;
 
 const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
@@ -392,20 +393,10 @@ async fn a_used_refresh_token_is_recognised_until_its_session_is_gone() {
     assert!(matches!(rotate(2, 3).await, Ok(Rotation::Rotated(_))));
     assert!(matches!(rotate(1, 4).await, Ok(Rotation::Reused(_))));
     assert!(matches!(rotate(9, 4).await, Ok(Rotation::Unknown)));
-    assert_eq!(
-        store
-            .purge_expired(NOW + Duration::from_mins(1))
-            .await
-            .unwrap(),
-        0
-    );
-    assert_eq!(
-        store
-            .purge_expired(NOW + Duration::from_secs(90))
-            .await
-            .unwrap(),
-        1
-    );
+    for (later, purged) in [(60, 0), (90, 1)] {
+        let now = NOW + Duration::from_secs(later);
+        assert_eq!(store.purge_expired(now, 10).await.unwrap(), purged);
+    }
     assert!(matches!(rotate(1, 4).await, Ok(Rotation::Unknown)));
     assert_eq!(count(&fixture.outside(), "retired_tokens"), 0);
 }
@@ -421,6 +412,7 @@ async fn no_statement_scans_a_table() {
         chats::STATEMENTS,
         messages::STATEMENTS,
         groups::STATEMENTS,
+        jobs::STATEMENTS,
     ];
     for (name, sql) in modules.concat() {
         let mut explain = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
@@ -465,7 +457,7 @@ async fn a_newer_or_foreign_file_is_refused_unchanged() {
             refused,
             OpenError::Newer {
                 found: 99,
-                known: 2
+                known: 3
             }
         ),
         "{refused}"

@@ -76,8 +76,13 @@ pub(super) async fn write<T: Send + 'static>(
 }
 
 /// The thread: ends when the queue is closed and empty, and then moves the log into the database
-/// file and gives up the lock.
-pub(super) fn run(conn: Connection, jobs: &Receiver<Job>, max_batch: usize, lock: LockFile) {
+/// file and gives up the lock. Without a lock there is a server beside, whose log it is.
+pub(super) fn run(
+    conn: Connection,
+    jobs: &Receiver<Job>,
+    max_batch: usize,
+    lock: Option<LockFile>,
+) {
     let mut batch = Vec::with_capacity(max_batch);
     while let Ok(first) = jobs.recv() {
         batch.push(first);
@@ -91,7 +96,10 @@ pub(super) fn run(conn: Connection, jobs: &Receiver<Job>, max_batch: usize, lock
             job.answer(committed.clone());
         }
     }
-    let checkpoint = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    let checkpoint = match &lock {
+        Some(_) => conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())),
+        None => Ok(()),
+    };
     if let Err(error) = checkpoint.and_then(|()| conn.close().map_err(|(_, error)| error)) {
         tracing::warn!(%error, "the database was not closed cleanly; its log is kept");
     }

@@ -11,4 +11,6 @@ pub use auth::{AuthConfig, LimitsConfig};
 pub use backends::{AmqpConfig, MailConfig, RedisConfig, StoreConfig};
 pub use http::{HttpConfig, QueryLimits, WebSocketLimits};
 pub use live::{ChatsConfig, LiveConfig, PresenceConfig};
-pub use process::{LogConfig, MetricsConfig, ShutdownConfig, StartConfig, TelemetryConfig};
+pub use process::{
+    JobsConfig, LogConfig, MetricsConfig, ShutdownConfig, StartConfig, TelemetryConfig,
+};

@@ -25,6 +25,20 @@ section! {
 }
 
 section! {
+    /// Durable jobs: what must happen, though no request waits for it.
+    pub struct JobsConfig {
+        /// How often due jobs are looked for.
+        poll: Duration = 5 * SECOND, in SECOND / 10..=MINUTE;
+        /// How long the other instances wait before they take over the jobs of one that has
+        /// crashed.
+        lease: Duration = 30 * SECOND, in SECOND..=10 * MINUTE;
+        /// How often a job is tried before it is set aside for `talksy jobs`. The waits between
+        /// tries double, from two seconds to an hour.
+        attempts: u32 = 15, in 1..=100;
+    }
+}
+
+section! {
     /// What is logged, and how.
     pub struct LogConfig {
         /// `auto` (pretty on a terminal, JSON elsewhere), `pretty` or `json`.

@@ -1,0 +1,84 @@
+//! What each task does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::model::Task;
+use super::runner::{Perform, Performed};
+use crate::auth::store::SessionStore;
+use crate::clock::{Clock, Timestamp};
+use crate::error::PortError;
+use crate::groups::store::GroupStore;
+use crate::id::{ChatId, MessageId};
+
+/// How many sessions are deleted together.
+const PURGE_STEP: usize = 500;
+
+/// How often a system message is looked for that is not there.
+const MESSAGE_WAIT: Duration = Duration::from_secs(10);
+
+/// How long a system message may come after it was announced: longer than a command can be on its
+/// way to a store.
+const MESSAGE_TIMEOUT: Duration = Duration::from_hours(1);
+
+/// Does all tasks.
+pub struct JobService {
+    sessions: Arc<dyn SessionStore>,
+    groups: Arc<dyn GroupStore>,
+    clock: Arc<dyn Clock>,
+}
+
+impl JobService {
+    /// Tasks over these ports.
+    pub fn new(
+        sessions: Arc<dyn SessionStore>,
+        groups: Arc<dyn GroupStore>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            sessions,
+            groups,
+            clock,
+        }
+    }
+
+    async fn purge_sessions(&self) -> Result<Performed, PortError> {
+        let now = self.clock.now();
+        while self.sessions.purge_expired(now, PURGE_STEP).await? == PURGE_STEP {}
+        Ok(Performed::Done)
+    }
+
+    async fn complete_group_change(
+        &self,
+        chat: ChatId,
+        message: MessageId,
+        announced_at: Timestamp,
+    ) -> Result<Performed, PortError> {
+        if self.groups.complete_change(chat, message).await? {
+            return Ok(Performed::Done);
+        }
+        if self.clock.now().since(announced_at) > MESSAGE_TIMEOUT {
+            // What is not there by then never comes.
+            return Ok(Performed::Done);
+        }
+        Ok(Performed::NotYet(MESSAGE_WAIT))
+    }
+}
+
+#[async_trait]
+impl Perform for JobService {
+    async fn perform(&self, task: Task, created_at: Timestamp) -> Result<Performed, PortError> {
+        match task {
+            Task::PurgeSessions {} => self.purge_sessions().await,
+            Task::CompleteGroupChange {
+                chat_id,
+                message_id,
+            } => {
+                let change = self.complete_group_change(chat_id, message_id, created_at);
+                change.await
+            }
+        }
+    }
+}
