@@ -14,6 +14,7 @@ use talksy_domain::error::chain;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::adapters::restoring;
 use crate::config::{Config, ConfigError, DEFAULT_FILE, ENV_PREFIX, Sources};
 use crate::keys::{self, KeyInfo};
 
@@ -40,7 +41,8 @@ Configuration, each over the one before:
 Data (in ./data, or where data_dir says):
   talksy.db   the embedded database     keys.json   signing keys, mode 0600
   outbox/     mails as .eml files, while no SMTP server is configured
-  Back the whole directory up; keep keys.json secret.
+  `talksy backup FILE` copies the database, also while the server runs; back keys.json up too, and
+  keep it secret. After any other way of restoring a store run `talksy restored` before the server.
 
 Signals:
   SIGTERM, SIGINT   finish what runs, close sockets so that clients resume elsewhere, exit;
@@ -64,7 +66,7 @@ pub struct Cli {
 }
 
 /// The commands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// Run the server. This is what `talksy` alone does.
     Serve,
@@ -75,6 +77,15 @@ pub enum Command {
     /// Look after the keys that access tokens are signed with.
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Copy the embedded database to a new file, also while the server runs. To restore it, stop
+    /// the server and put the copy in the database's place.
+    Backup {
+        /// The file to make.
+        file: PathBuf,
+    },
+    /// Say that the store was restored otherwise than from a copy of `talksy backup`. Run it before
+    /// the server starts, once for all instances: clients then refetch what they hold of the past.
+    Restored,
     /// Ask the running server of this configuration whether it lives. For container health checks.
     Health,
 }
@@ -182,7 +193,7 @@ impl Cli {
 
     /// Does what was asked; `serve` runs the server.
     pub async fn run(self, serve: impl AsyncFnOnce(Config) -> ExitCode) -> ExitCode {
-        let command = self.command.unwrap_or(Command::Serve);
+        let command = self.command.clone().unwrap_or(Command::Serve);
         if command == Command::Schema {
             return print(&talksy_schema::schema::sdl());
         }
@@ -195,6 +206,14 @@ impl Cli {
             Command::CheckConfig => check_config(&self.settings, &config),
             Command::Schema => ExitCode::SUCCESS,
             Command::Keys(command) => keys_command(command, &config),
+            Command::Backup { file } => match restoring::back_up(&config, &file) {
+                Ok(()) => print(&format!("{} is a copy of the database\n", file.display())),
+                Err(error) => fail(chain(&error)),
+            },
+            Command::Restored => match restoring::renew_incarnation(&config).await {
+                Ok(()) => print("the store has a new incarnation\n"),
+                Err(error) => fail(chain(&error)),
+            },
             Command::Health => match health(config.listen).await {
                 Ok(()) => print(&format!("{} lives\n", config.listen)),
                 Err(error) => fail(format_args!("{} does not answer: {error}", config.listen)),

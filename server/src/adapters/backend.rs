@@ -65,6 +65,12 @@ pub trait Store: Backend {
     /// # Errors
     /// Where the store is down.
     async fn purge_expired(&self, now: Timestamp) -> Result<(), PortError>;
+
+    /// Gives the store another [incarnation](talksy_domain::incarnation): it was restored.
+    ///
+    /// # Errors
+    /// Where the store is down.
+    async fn renew_incarnation(&self) -> Result<(), PortError>;
 }
 
 /// A backend was not there in time, or never will be. Reads as a line for an operator.

@@ -57,6 +57,10 @@ impl Store for SqliteStore {
     async fn purge_expired(&self, now: Timestamp) -> Result<(), PortError> {
         Self::purge_expired(self, now).await.map(drop)
     }
+
+    async fn renew_incarnation(&self) -> Result<(), PortError> {
+        Self::renew_incarnation(self).await
+    }
 }
 
 #[async_trait]
@@ -87,6 +91,10 @@ impl Store for MongoStore {
 
     async fn purge_expired(&self, now: Timestamp) -> Result<(), PortError> {
         Self::purge_expired(self, now).await.map(drop)
+    }
+
+    async fn renew_incarnation(&self) -> Result<(), PortError> {
+        Self::renew_incarnation(self).await
     }
 }
 

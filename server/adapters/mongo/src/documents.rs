@@ -45,7 +45,7 @@ pub(super) const MEMBERS: &str = "members";
 pub(super) const MESSAGES: &str = "messages";
 /// Repair notes; see `notes`.
 pub(super) const NOTES: &str = "repairNotes";
-/// What the database itself is: its schema version.
+/// What the database itself is: its schema version, its incarnation.
 pub(super) const META: &str = "meta";
 
 /// A document of some collection, or a part of one.

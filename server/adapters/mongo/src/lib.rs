@@ -63,6 +63,7 @@ mod documents;
 mod fault;
 mod groups;
 mod heads;
+mod incarnation;
 mod indexes;
 mod left_chats;
 mod members;

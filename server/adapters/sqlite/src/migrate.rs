@@ -12,6 +12,7 @@ const APPLICATION_ID: i32 = i32::from_be_bytes(*b"Tlks");
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_initial.sql"),
     include_str!("migrations/0002_lines.sql"),
+    include_str!("migrations/0003_incarnation.sql"),
 ];
 
 /// Checks that this binary may use the file. Changes nothing.

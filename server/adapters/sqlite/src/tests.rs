@@ -421,6 +421,7 @@ async fn no_statement_scans_a_table() {
         chats::STATEMENTS,
         messages::STATEMENTS,
         groups::STATEMENTS,
+        incarnation::STATEMENTS,
     ];
     for (name, sql) in modules.concat() {
         let mut explain = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();

@@ -29,6 +29,7 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use metrics::counter;
 use tokio::time::Instant;
 
 pub use item::{AccountEvent, AccountItem, EventCursor};
@@ -40,6 +41,8 @@ use super::error::FeedError;
 use super::feed::Feed;
 use crate::events::hub::Receiver;
 use crate::id::ChatId;
+use crate::incarnation::Incarnation;
+use crate::metrics::RESYNCS;
 use crate::users::model::{About, DisplayName};
 use crate::viewer::Viewer;
 
@@ -73,6 +76,8 @@ pub struct AccountFeed {
     compare_at: Instant,
     /// The version of all the user's memberships when all were last compared.
     version: Option<u64>,
+    /// The store's when the feed was opened.
+    incarnation: Incarnation,
     /// How far others have read is to be compared too.
     marks_are_stale: bool,
     /// It is to be told that nothing is left, once that is so.
@@ -88,6 +93,10 @@ impl Feed for AccountFeed {
 
     async fn next(&mut self) -> Result<AccountEvent, FeedError> {
         loop {
+            if !self.context.incarnation.is(self.incarnation) {
+                counter!(RESYNCS).increment(1);
+                return Err(FeedError::Restored);
+            }
             if let Some(event) = self.ready.pop_front() {
                 self.delivered += 1;
                 self.delivered_since.get_or_insert_with(Instant::now);
@@ -154,9 +163,11 @@ impl AccountFeed {
         self.delivered = 0;
         self.delivered_since = None;
         self.owes_caught_up &= !is_caught_up;
+        let user = self.viewer.user_id;
+        let text = AccountPosition::encode(user, self.incarnation, &places);
         AccountEvent {
             item: AccountItem::Checkpoint { is_caught_up },
-            cursor: EventCursor::Checkpoint(AccountPosition::encode(self.viewer.user_id, &places)),
+            cursor: EventCursor::Checkpoint(text),
         }
     }
 
