@@ -219,8 +219,10 @@ impl Access {
         pairs: &[(UserId, UserId)],
     ) -> Result<Vec<(UserId, UserId)>, PortError> {
         let (mut viewers, mut users) = (BTreeMap::new(), BTreeMap::new());
-        let (own, others): (Vec<_>, Vec<_>) =
-            pairs.iter().partition(|(viewer, user)| viewer == user);
+        let (own, others): (Vec<_>, Vec<_>) = pairs
+            .iter()
+            .copied()
+            .partition(|(viewer, user)| viewer == user);
         for (viewer, user) in others {
             viewers.entry(viewer).or_insert_with(Vec::new).push(user);
             users.entry(user).or_insert_with(Vec::new).push(viewer);

@@ -81,7 +81,7 @@ impl Feed for ChangeFeed {
             }
             match self.wait().await? {
                 Some(Signal::Event(event)) => self.take(&event),
-                Some(Signal::Interrupted) => self.catch_up().await?,
+                Some(Signal::Missed(_) | Signal::Interrupted) => self.catch_up().await?,
                 // The wait was over: for a gap to fill by itself, or for the heartbeat.
                 None => match self.early.last_key_value() {
                     Some((&last, _)) if self.gap_is_due() => self.repair(last),

@@ -161,7 +161,11 @@ impl ChatFeed {
     fn take(&mut self, signal: &Signal) {
         let event = match signal {
             Signal::Event(event) => event,
-            Signal::Interrupted => {
+            Signal::Missed(Topic::Chat(chat)) => {
+                self.stale.insert(*chat);
+                return;
+            }
+            Signal::Missed(_) | Signal::Interrupted => {
                 self.compare_at = Instant::now();
                 return;
             }

@@ -64,7 +64,7 @@ impl Feed for ChatRemovedFeed {
                     }
                     _ => {}
                 },
-                Ok(Signal::Interrupted) | Err(_) => self.compare().await?,
+                Ok(Signal::Missed(_) | Signal::Interrupted) | Err(_) => self.compare().await?,
             }
         }
     }

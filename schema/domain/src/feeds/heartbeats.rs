@@ -50,24 +50,21 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn feeds_look_at_few_times_within_a_heartbeat_whenever_they_began() {
+    #[test]
+    fn feeds_look_at_few_times_within_a_heartbeat_whenever_they_began() {
         let heartbeat = Duration::from_secs(30);
         let heartbeats = Heartbeats::new(heartbeat);
         let mut times = BTreeSet::new();
-        for _ in 0..1_000 {
-            tokio::time::advance(Duration::from_millis(29)).await;
-            let now = Instant::now();
-            let next = heartbeats.next();
+        for (n, turn) in (0..1_000).zip((0..SPREAD).cycle()) {
+            let now = heartbeats.epoch + Duration::from_millis(29) * n;
+            let next = heartbeats.at(now, turn);
             assert!(next <= now + heartbeat);
             assert!(next >= now + heartbeat * 3 / 4, "{:?}", next - now);
             times.insert(next);
         }
         // They began over 29 s.
         assert!(times.len() <= 20, "{}", times.len());
-        let now = Instant::now();
         let together: BTreeSet<_> = (0..100).map(|_| heartbeats.next()).collect();
-        assert_eq!(together.len(), 4);
-        assert!(together.iter().all(|next| *next > now));
+        assert!((4..=5).contains(&together.len()), "{}", together.len());
     }
 }

@@ -111,7 +111,7 @@ impl MessageFeed {
                         return Ok(message);
                     }
                 }
-                Some(Signal::Interrupted) => Box::pin(self.catch_up()).await?,
+                Some(Signal::Missed(_) | Signal::Interrupted) => Box::pin(self.catch_up()).await?,
                 // The wait was over: for a hole to fill by itself, or for the heartbeat.
                 None => match self.sequencer.gap_before() {
                     Some(early) if self.gap_is_due() => self.repair(early),

@@ -56,9 +56,9 @@ impl Feed for PresenceFeed {
                 continue;
             }
             let stale: Vec<_> = self.stale.iter().copied().collect();
-            let viewer = self.viewer.user_id;
-            let changed = self.context.changed_presence(viewer, &stale, &self.told);
-            self.pending = retry_unavailable!(changed)?.into();
+            let (context, viewer) = (&self.context, self.viewer.user_id);
+            let changed = retry_unavailable!(context.changed_presence(viewer, &stale, &self.told))?;
+            self.pending = changed.into();
             self.stale.clear();
         }
     }
@@ -100,7 +100,10 @@ impl PresenceFeed {
                     self.stale.insert(presence.user_id);
                 }
             }
-            Signal::Interrupted => {
+            Signal::Missed(Topic::Presence(user)) => {
+                self.stale.insert(*user);
+            }
+            Signal::Missed(_) | Signal::Interrupted => {
                 self.stale.extend(&self.users);
                 self.heartbeat_at = self.context.heartbeats.next();
             }

@@ -27,7 +27,9 @@ impl SqliteStore {
             return Err(failed(to)(io::ErrorKind::AlreadyExists.into()));
         }
         // Under another name until it is whole.
-        let partial = PathBuf::from([to.as_os_str(), ".partial".as_ref()].concat());
+        let mut partial = to.as_os_str().to_owned();
+        partial.push(".partial");
+        let partial = PathBuf::from(partial);
         fs::remove_file(&partial)
             .or_else(unless_missing)
             .map_err(failed(&partial))?;

@@ -29,7 +29,7 @@ impl SqliteStore {
     /// # Errors
     /// Where the file cannot be written.
     pub async fn renew_incarnation(&self) -> Result<(), PortError> {
-        let renew = |conn: &Connection| Ok(renew(conn)?);
+        let renew = |conn: &Connection| -> Result<(), Fault> { Ok(renew(conn)?) };
         Ok(writer::write(&self.inner.writer, renew).await?)
     }
 }
