@@ -17,9 +17,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::property::{check, runtime};
 use super::script::{Mode, ScriptBus};
-use super::world::{
-    Backend, World, next, no_heartbeat, nothing_waits, quick_heartbeat, take,
-};
+use super::world::{Backend, World, next, no_heartbeat, nothing_waits, quick_heartbeat, take};
 
 async fn receipts(world: &World) -> StateFeed<ReadReceipt> {
     let feeds = &world.services.feeds;
