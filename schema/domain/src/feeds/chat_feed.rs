@@ -24,9 +24,6 @@ use crate::messages::store::Head;
 use crate::metrics::RESYNCS;
 use crate::seq::Seq;
 
-/// A version of all memberships that none has: they are compared one by one.
-const UNKNOWN: u64 = u64::MAX;
-
 /// The changing chats of one subscriber.
 pub struct ChatFeed {
     context: Arc<FeedContext>,
@@ -40,8 +37,9 @@ pub struct ChatFeed {
     stale: BTreeSet<ChatId>,
     /// Of which chats more was told than the store has, and since when.
     ahead: HashMap<ChatId, Instant>,
-    /// The version of all the user's memberships when all were last compared.
-    version: u64,
+    /// The version of all the user's memberships together, as they were told; `None` where all are to
+    /// be compared. Each only rises, so that none has changed while the sum has not.
+    version: Option<u64>,
     /// The store's when the feed was opened.
     incarnation: Incarnation,
     /// All chats are to be compared at this time at the latest.
@@ -92,9 +90,7 @@ impl Feed for ChatFeed {
 
     async fn next(&mut self) -> Result<ChatId, FeedError> {
         loop {
-            if !self.context.incarnation.is(self.incarnation) {
-                return Err(FeedError::Restored);
-            }
+            self.context.check(self.incarnation)?;
             // First all that waits, so that changes of one chat meet.
             while let Some(signal) = self.receiver.try_recv() {
                 self.take(&signal);
@@ -139,7 +135,7 @@ impl ChatFeed {
             changed: VecDeque::new(),
             stale: BTreeSet::new(),
             ahead: HashMap::new(),
-            version,
+            version: Some(version),
             incarnation,
             compare_at,
         };
@@ -231,7 +227,7 @@ impl ChatFeed {
         // Before the memberships: what changes meanwhile is found the next time.
         let version = retry_unavailable!(self.context.version_of(self.user))?;
         let known = self.told.keys().copied();
-        if self.version == version {
+        if self.version == Some(version) {
             // The chats are the same ones, and so is what the user has of them.
             let chats: Vec<_> = known.collect();
             let heads = retry_unavailable!(self.context.heads(&chats))?;
@@ -243,8 +239,11 @@ impl ChatFeed {
         } else {
             let ids = retry_unavailable!(self.context.chat_ids_of(self.user))?;
             let chats: BTreeSet<_> = ids.into_iter().chain(known).collect();
-            self.version = version;
+            self.version = None;
             self.compare(chats.into_iter().collect()).await?;
+            if self.ahead.is_empty() {
+                self.version = Some(version);
+            }
         }
         Ok(())
     }
@@ -285,12 +284,16 @@ impl ChatFeed {
             let since = *self.ahead.entry(chat).or_insert_with(Instant::now);
             if since.elapsed() < grace {
                 self.compare_at = self.compare_at.min(since + grace);
-                self.version = UNKNOWN;
+                self.version = None;
             } else {
                 counter!(RESYNCS).increment(1);
                 self.ahead.remove(&chat);
                 newest = now;
             }
+        }
+        if let (Some(before), Some(version)) = (before, &mut self.version) {
+            let risen = newest.version.saturating_sub(before.version);
+            *version = version.saturating_add(risen.into());
         }
         if before != Some(newest) {
             self.told.insert(chat, newest);

@@ -46,9 +46,7 @@ impl Feed for ChatRemovedFeed {
 
     async fn next(&mut self) -> Result<Removal, FeedError> {
         loop {
-            if !self.context.incarnation.is(self.incarnation) {
-                return Err(FeedError::Restored);
-            }
+            self.context.check(self.incarnation)?;
             if let Some(removal) = self.pending.pop_front() {
                 return Ok(removal);
             }

@@ -164,11 +164,7 @@ impl ChatSubscription {
     /// Makes sure that the store was not restored since the feed was opened, as far as the process
     /// knows.
     pub(super) fn check_incarnation(&self) -> Result<(), FeedError> {
-        if self.context.incarnation.is(self.incarnation) {
-            return Ok(());
-        }
-        counter!(RESYNCS).increment(1);
-        Err(FeedError::Restored)
+        self.context.check(self.incarnation)
     }
 
     /// Up to a page of messages from `from` on.

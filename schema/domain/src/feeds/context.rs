@@ -5,9 +5,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use metrics::counter;
 use moka::future::Cache;
 use tokio::sync::Semaphore;
 
+use super::error::FeedError;
 use super::heartbeats::Heartbeats;
 use super::incarnation::KnownIncarnation;
 use super::policy::FeedPolicy;
@@ -20,8 +22,10 @@ use crate::error::PortError;
 use crate::events::bus::Bus;
 use crate::events::event::{Event, Published};
 use crate::id::{ChatId, SessionId, UserId};
+use crate::incarnation::Incarnation;
 use crate::messages::model::Message;
 use crate::messages::store::{Head, MessageStore};
+use crate::metrics::RESYNCS;
 use crate::page::{MAX_PAGE, Page, Window};
 use crate::presence::model::Presence;
 use crate::presence::service::PresenceService;
@@ -123,6 +127,16 @@ impl FeedContext {
             backlog,
             reads: Semaphore::new(READS),
         })
+    }
+
+    /// Makes sure that the store was not restored since a feed was opened under this incarnation, as
+    /// far as the process knows.
+    pub(super) fn check(&self, incarnation: Incarnation) -> Result<(), FeedError> {
+        if self.incarnation.is(incarnation) {
+            return Ok(());
+        }
+        counter!(RESYNCS).increment(1);
+        Err(FeedError::Restored)
     }
 
     /// A read that no other feed shares.

@@ -27,7 +27,7 @@ impl AccountFeed {
         // Before the memberships: what changes meanwhile is found the next time.
         let version = retry_unavailable!(self.context.version_of(user))?;
         let known = self.lines.keys().copied();
-        if self.version == Some(version) {
+        if self.version == version {
             // The chats are the same ones, and so is what the user has of them.
             let chats: Vec<_> = known.collect();
             let heads = retry_unavailable!(self.context.heads(&chats))?;
@@ -38,7 +38,7 @@ impl AccountFeed {
             let ids = retry_unavailable!(self.context.chat_ids_of(user))?;
             let chats: BTreeSet<_> = ids.into_iter().chain(known).collect();
             self.compare(chats.into_iter().collect()).await?;
-            self.version = Some(version);
+            self.version = version;
         }
         self.keep_to_limit();
         Ok(())
@@ -101,9 +101,10 @@ impl AccountFeed {
         }
         line.is_gone = false;
         // A store that has failed over may tell of an older state for a moment.
-        let is_newer = member.version > line.version;
-        line.version = line.version.max(member.version);
-        if is_newer {
+        let risen = member.version.saturating_sub(line.version);
+        if risen > 0 {
+            line.version = member.version;
+            self.version = self.version.saturating_add(risen.into());
             self.changed.insert(chat);
         }
         self.compare_head(head);

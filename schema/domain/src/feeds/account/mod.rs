@@ -29,7 +29,6 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics::counter;
 use tokio::time::Instant;
 
 pub use item::{AccountEvent, AccountItem, EventCursor};
@@ -42,7 +41,6 @@ use super::feed::Feed;
 use crate::events::hub::Receiver;
 use crate::id::ChatId;
 use crate::incarnation::Incarnation;
-use crate::metrics::RESYNCS;
 use crate::users::model::{About, DisplayName};
 use crate::viewer::Viewer;
 
@@ -74,8 +72,9 @@ pub struct AccountFeed {
     profile: Option<(DisplayName, Option<About>)>,
     /// All chats are to be compared with the store, at this time at the latest.
     compare_at: Instant,
-    /// The version of all the user's memberships when all were last compared.
-    version: Option<u64>,
+    /// The version of all the user's memberships together, as they were told. Each only rises, so that
+    /// none has changed while the sum has not.
+    version: u64,
     /// The store's when the feed was opened.
     incarnation: Incarnation,
     /// How far others have read is to be compared too.
@@ -93,10 +92,7 @@ impl Feed for AccountFeed {
 
     async fn next(&mut self) -> Result<AccountEvent, FeedError> {
         loop {
-            if !self.context.incarnation.is(self.incarnation) {
-                counter!(RESYNCS).increment(1);
-                return Err(FeedError::Restored);
-            }
+            self.context.check(self.incarnation)?;
             if let Some(event) = self.ready.pop_front() {
                 self.delivered += 1;
                 self.delivered_since.get_or_insert_with(Instant::now);

@@ -69,7 +69,7 @@ impl AccountFeed {
             viewer_changed: false,
             profile: None,
             compare_at,
-            version: Some(version),
+            version,
             incarnation,
             marks_are_stale: false,
             owes_caught_up: true,
