@@ -10,7 +10,6 @@ use super::context::{Backlog, FeedContext};
 use super::error::FeedError;
 use super::retry::retry_unavailable;
 use crate::access::{AccessError, Denied, Membership};
-use crate::error::PortError;
 use crate::events::event::{Interest, Published, Topic};
 use crate::events::hub::{Receiver, Signal};
 use crate::id::ChatId;
