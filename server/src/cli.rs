@@ -17,6 +17,7 @@ use talksy_domain::id::{self, JobId};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::adapters::restoring;
 use crate::config::{Config, ConfigError, DEFAULT_FILE, ENV_PREFIX, Sources};
 use crate::keys::{self, KeyInfo};
 
@@ -44,7 +45,8 @@ Configuration, each over the one before:
 Data (in ./data, or where data_dir says):
   talksy.db   the embedded database     keys.json   signing keys, mode 0600
   outbox/     mails as .eml files, while no SMTP server is configured
-  Back the whole directory up; keep keys.json secret.
+  `talksy backup FILE` copies the database, also while the server runs; back keys.json up too, and
+  keep it secret. After any other way of restoring a store run `talksy restored` before the server.
 
 Signals:
   SIGTERM, SIGINT   finish what runs, close sockets so that clients resume elsewhere, exit;
@@ -82,6 +84,15 @@ pub enum Command {
     /// Look after the durable jobs in the store, beside running servers or without.
     #[command(subcommand)]
     Jobs(JobsCommand),
+    /// Copy the embedded database to a new file, also while the server runs. To restore it, stop
+    /// the server and put the copy in the database's place.
+    Backup {
+        /// The file to make.
+        file: PathBuf,
+    },
+    /// Say that the store was restored otherwise than from a copy of `talksy backup`. Run it before
+    /// the server starts, once for all instances: clients then refetch what they hold of the past.
+    Restored,
     /// Ask the running server of this configuration whether it lives. For container health checks.
     Health,
 }
@@ -232,6 +243,14 @@ impl Cli {
             Command::Jobs(command) => match jobs::run(&command, &config).await {
                 Ok(said) => print(&said),
                 Err(error) => fail(chain(&*error)),
+            },
+            Command::Backup { file } => match restoring::back_up(&config, &file) {
+                Ok(()) => print(&format!("{} is a copy of the database\n", file.display())),
+                Err(error) => fail(chain(&error)),
+            },
+            Command::Restored => match restoring::renew_incarnation(&config).await {
+                Ok(()) => print("the store has a new incarnation\n"),
+                Err(error) => fail(chain(&error)),
             },
             Command::Health => match health(config.listen).await {
                 Ok(()) => print(&format!("{} lives\n", config.listen)),

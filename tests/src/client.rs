@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 use talksy_domain::cursor::{Cursor as _, MessageCursor};
+use talksy_domain::incarnation::Incarnation;
 use tokio::sync::watch;
 
 use crate::feeds::Feeds;
@@ -338,11 +339,12 @@ pub const MESSAGE_ADDED: &str = "subscription($chatId: ID!, $after: String) {
 pub fn start_of(chat: &str) -> String {
     match chat.parse() {
         Ok(chat_id) => {
-            let (seq, change_seq) = (0, None);
+            // Of no incarnation: the place ahead of everything is the same in all.
             MessageCursor {
                 chat_id,
-                seq,
-                change_seq,
+                incarnation: Incarnation::default(),
+                seq: 0,
+                change_seq: None,
             }
             .encode()
         }

@@ -10,7 +10,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use talksy_domain::clock::SystemEntropy;
 use talksy_tests::app::TestApp;
-use talksy_tests::client::Client;
+use talksy_tests::client::{Client, MESSAGE_ADDED};
 use talksy_tests::process::{ServerProcess, binary, run_talksy, talksy};
 use talksy_tests::{eventually, soon};
 use tempfile::TempDir;
@@ -71,6 +71,8 @@ async fn help_names_every_command_and_wrong_usage_has_its_own_code() {
         "check-config",
         "schema",
         "keys",
+        "backup",
+        "restored",
         "health",
         "--config",
         "--listen",
@@ -378,4 +380,87 @@ async fn the_server_takes_as_many_open_files_as_it_may() {
         (limits[0] == limits[1] && limits[0] != "256").then_some(())
     })
     .await;
+}
+
+/// What is behind a cursor of the chat.
+const BEHIND: &str = "query($id: ID!, $after: String) { chat(id: $id) {
+    messages(first: 9, after: $after) { nodes { text } } } }";
+
+/// The texts of the chat's messages behind a cursor.
+async fn behind(client: &Client, chat: &str, cursor: &Value) -> Vec<Value> {
+    let data = client
+        .data(BEHIND, json!({ "id": chat, "after": cursor }))
+        .await;
+    let nodes = data["chat"]["messages"]["nodes"].as_array().cloned();
+    let texts = nodes.unwrap_or_default().into_iter();
+    texts.map(|node| node["text"].clone()).collect()
+}
+
+/// The server says that it was restored since it gave the cursor.
+async fn assert_restored(client: &Client, chat: &str, cursor: &Value) {
+    let variables = json!({ "id": chat, "after": cursor });
+    let refused = client.run(BEHIND, variables.clone()).await;
+    assert_eq!(refused.code_and_field(), ("RESYNC_REQUIRED", "after"));
+    let variables = json!({ "chatId": chat, "after": cursor });
+    let mut feed = client.subscribe(MESSAGE_ADDED, variables).await;
+    assert_eq!(feed.error_code().await, "RESYNC_REQUIRED");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cursors_from_before_a_restore_are_told_so() {
+    let data = data_dir();
+    let (home, copy) = (data.path(), data.path().join("copy.db"));
+    let copy_name = copy.to_string_lossy();
+    let said = failure(&run_talksy(home, &["backup", &copy_name]).await);
+    assert!(said.contains("there is no database"), "{said}");
+    let said = failure(&run_talksy(home, &["restored"]).await);
+    assert!(said.contains("there is no database"), "{said}");
+
+    let mut server = ServerProcess::start(home, &[]).await;
+    let ada = server.sign_in(home, "ada").await;
+    let bob = server.sign_in(home, "bob").await;
+    let chat = ada.start_chat(&bob).await;
+    let first = ada.send(&chat, "first").await["edge"]["cursor"].clone();
+    ada.send(&chat, "second").await;
+    result(&run_talksy(home, &["backup", &copy_name]).await);
+    assert_eq!(mode(&copy), 0o600);
+    let said = failure(&run_talksy(home, &["backup", &copy_name]).await);
+    assert!(said.contains("copy.db"), "{said}");
+    ada.send(&chat, "third").await;
+    let client = &ada.client;
+    assert_eq!(behind(client, &chat, &first).await, ["second", "third"]);
+    let said = failure(&run_talksy(home, &["restored"]).await);
+    assert!(said.contains("in use by another server"), "{said}");
+    server.signal("INT").await;
+    server.ended().await;
+
+    // A restart alone is no restore.
+    let mut server = ServerProcess::start(home, &[]).await;
+    let token = client.token().unwrap_or_default().to_owned();
+    let client = server.client().with_token(&token);
+    assert_eq!(behind(&client, &chat, &first).await, ["second", "third"]);
+    server.signal("INT").await;
+    server.ended().await;
+
+    // The copy of `talksy backup` needs nothing but to be put there.
+    if let Err(error) = std::fs::rename(&copy, home.join("talksy.db")) {
+        panic!("{error}");
+    }
+    let mut server = ServerProcess::start(home, &[]).await;
+    let client = server.client().with_token(&token);
+    assert_restored(&client, &chat, &first).await;
+    let start = Value::Null;
+    assert_eq!(behind(&client, &chat, &start).await, ["first", "second"]);
+    let head = "query($id: ID!) { chat(id: $id) { headCursor } }";
+    let head = client.data(head, json!({ "id": chat })).await;
+    let head = &head["chat"]["headCursor"];
+    assert!(behind(&client, &chat, head).await.is_empty());
+    server.signal("INT").await;
+    server.ended().await;
+
+    // Whatever else restores needs the word of it.
+    result(&run_talksy(home, &["restored"]).await);
+    let server = ServerProcess::start(home, &[]).await;
+    let client = server.client().with_token(&token);
+    assert_restored(&client, &chat, head).await;
 }

@@ -7,6 +7,7 @@
 //! What lies below an object that has been let through (a chat's members, a message's sender) is
 //! reached by the object, without asking again.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::chats::model::Member;
@@ -205,6 +206,41 @@ impl Access {
             visible.push(viewer);
         }
         Ok(Acquainted(visible))
+    }
+
+    /// Those of these pairs, of a viewer and a user, of whom the viewer may see whether the user is
+    /// there, as [`Self::acquainted`] says of one viewer. One store call for each viewer or for each
+    /// user, whichever are fewer.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub(crate) async fn acquaintances(
+        &self,
+        pairs: &[(UserId, UserId)],
+    ) -> Result<Vec<(UserId, UserId)>, PortError> {
+        let (mut viewers, mut users) = (BTreeMap::new(), BTreeMap::new());
+        let (own, others): (Vec<_>, Vec<_>) = pairs
+            .iter()
+            .copied()
+            .partition(|(viewer, user)| viewer == user);
+        for (viewer, user) in others {
+            viewers.entry(viewer).or_insert_with(Vec::new).push(user);
+            users.entry(user).or_insert_with(Vec::new).push(viewer);
+        }
+        let mut seen = own;
+        if viewers.len() <= users.len() {
+            for (viewer, users) in viewers {
+                let sharing = self.chats.sharing(viewer, &users).await?;
+                seen.extend(sharing.into_iter().map(|user| (viewer, user)));
+            }
+        } else {
+            // Who shares a chat with somebody is somebody with whom they share it.
+            for (user, viewers) in users {
+                let sharing = self.chats.sharing(user, &viewers).await?;
+                seen.extend(sharing.into_iter().map(|viewer| (viewer, user)));
+            }
+        }
+        Ok(seen)
     }
 
     /// Those of these users whose profile the viewer may read by its id: all, as the directory is

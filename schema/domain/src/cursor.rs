@@ -7,9 +7,37 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
 use crate::clock::Timestamp;
-use crate::error::Invalid;
+use crate::error::{ApiError, ErrorCode, Invalid, service_error};
 use crate::id::{self, ChatId, SessionId, UserId};
+use crate::incarnation::Incarnation;
 use crate::seq::Seq;
+
+/// Why a cursor of a line was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CursorError {
+    /// It is no cursor of this list.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// The store was restored since it gave the cursor in this argument.
+    #[error(
+        "The server was restored from a backup since it gave this cursor. Refetch the chat, then \
+         go on from there."
+    )]
+    OtherIncarnation(&'static str),
+}
+
+impl CursorError {
+    fn api_error(&self) -> ApiError {
+        match self {
+            Self::Invalid(invalid) => invalid.into(),
+            Self::OtherIncarnation(field) => {
+                ApiError::new(ErrorCode::ResyncRequired, self.to_string()).field(*field)
+            }
+        }
+    }
+}
+
+service_error!(CursorError);
 
 /// A position in a list, in its opaque text form.
 pub trait Cursor: Sized {
@@ -52,6 +80,8 @@ pub trait Cursor: Sized {
 pub struct MessageCursor {
     /// The chat.
     pub chat_id: ChatId,
+    /// The store's when it gave the cursor.
+    pub incarnation: Incarnation,
     /// The message's sequence number.
     pub seq: Seq,
     /// Whoever holds the cursor has all changes up to this number; `None` where the cursor says
@@ -60,19 +90,28 @@ pub struct MessageCursor {
 }
 
 impl MessageCursor {
-    /// Parses a cursor and checks that it belongs to `chat_id`.
+    /// Parses a cursor and checks that it belongs to `chat_id`, in the store as it is now. The place
+    /// ahead of everything is the same in every incarnation.
     ///
     /// # Errors
-    /// [`Invalid`] naming `field` where it is no cursor of a message, or one of another chat.
-    pub fn decode_in(text: &str, chat_id: ChatId, field: &'static str) -> Result<Self, Invalid> {
+    /// [`CursorError`] naming `field` where it is no cursor of a message, one of another chat, or
+    /// one from before the store was restored.
+    pub fn decode_in(
+        text: &str,
+        chat_id: ChatId,
+        incarnation: Incarnation,
+        field: &'static str,
+    ) -> Result<Self, CursorError> {
         let cursor = Self::decode(text, field)?;
-        if cursor.chat_id == chat_id {
+        if cursor.chat_id != chat_id {
+            let rule = "must be a cursor of this chat, but is one of another";
+            return Err(Invalid::new(field, rule).into());
+        }
+        let is_start = cursor.seq == 0 && cursor.change_seq.unwrap_or(0) == 0;
+        if cursor.incarnation == incarnation || is_start {
             Ok(cursor)
         } else {
-            Err(Invalid::new(
-                field,
-                "must be a cursor of this chat, but is one of another",
-            ))
+            Err(CursorError::OtherIncarnation(field))
         }
     }
 }
@@ -82,6 +121,7 @@ impl Cursor for MessageCursor {
 
     fn write(&self, bytes: &mut Vec<u8>) {
         bytes.extend(id::bytes(self.chat_id));
+        bytes.extend(self.incarnation.to_bytes());
         bytes.extend(self.seq.to_be_bytes());
         if let Some(change_seq) = self.change_seq {
             bytes.extend(change_seq.to_be_bytes());
@@ -90,6 +130,7 @@ impl Cursor for MessageCursor {
 
     fn read(bytes: &[u8]) -> Option<Self> {
         let (chat_id, rest) = bytes.split_first_chunk()?;
+        let (incarnation, rest) = rest.split_first_chunk()?;
         let (seq, rest) = rest.split_first_chunk()?;
         let change_seq = match rest {
             [] => None,
@@ -98,13 +139,15 @@ impl Cursor for MessageCursor {
         let (seq, most) = (Seq::from_be_bytes(*seq), crate::seq::MAX);
         (seq <= most && change_seq.is_none_or(|number| number <= most)).then_some(Self {
             chat_id: id::from_bytes(*chat_id),
+            incarnation: Incarnation::from_bytes(*incarnation),
             seq,
             change_seq,
         })
     }
 }
 
-/// The place of a chat in its member's list, most recently active first.
+/// The place of a chat in its member's list, most recently active first. Like those below it is a
+/// place in an order and not on a line, and so good in every incarnation of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChatCursor {
     /// The chat's `activeAt` when the cursor was made.
@@ -213,8 +256,37 @@ impl Cursor for MemberCursor {
 mod tests {
     use super::*;
 
+    const NOW: Incarnation = Incarnation(0x0102_0304);
+
     fn chat(n: u8) -> ChatId {
         id::from_bytes([n; 16])
+    }
+
+    #[test]
+    fn a_cursor_from_before_a_restore_is_told_so_but_for_the_place_ahead_of_everything() {
+        let decode = |seq, change_seq, incarnation| {
+            let cursor = MessageCursor {
+                chat_id: chat(1),
+                incarnation: NOW,
+                seq,
+                change_seq,
+            };
+            let decoded = MessageCursor::decode_in(&cursor.encode(), chat(1), incarnation, "after");
+            decoded.map(|decoded| assert_eq!(decoded, cursor))
+        };
+        let restored = Incarnation(5);
+        for (seq, change_seq) in [(7, None), (0, Some(1)), (7, Some(0))] {
+            assert_eq!(decode(seq, change_seq, NOW), Ok(()));
+            let refused = decode(seq, change_seq, restored).unwrap_err();
+            assert_eq!(refused, CursorError::OtherIncarnation("after"));
+            let refused = ApiError::from(refused);
+            assert_eq!(
+                (refused.code, refused.field.as_deref()),
+                (ErrorCode::ResyncRequired, Some("after"))
+            );
+        }
+        assert_eq!(decode(0, None, restored), Ok(()));
+        assert_eq!(decode(0, Some(0), restored), Ok(()));
     }
 
     #[test]
@@ -222,6 +294,7 @@ mod tests {
         for change_seq in [None, Some(0), Some(9)] {
             let message = MessageCursor {
                 chat_id: chat(1),
+                incarnation: NOW,
                 seq: 7,
                 change_seq,
             };
@@ -260,6 +333,7 @@ mod tests {
     fn a_cursor_of_another_list_or_chat_is_refused_and_names_the_field() {
         let message = MessageCursor {
             chat_id: chat(1),
+            incarnation: NOW,
             seq: 7,
             change_seq: None,
         }
@@ -268,11 +342,11 @@ mod tests {
             ChatCursor::decode(&message, "after").unwrap_err().field,
             "after"
         );
+        let refused = MessageCursor::decode_in(&message, chat(2), NOW, "before").unwrap_err();
+        let refused = ApiError::from(refused);
         assert_eq!(
-            MessageCursor::decode_in(&message, chat(2), "before")
-                .unwrap_err()
-                .field,
-            "before"
+            (refused.code, refused.field.as_deref()),
+            (ErrorCode::BadUserInput, Some("before"))
         );
         for text in ["", "!", "bQ", "m1", &"A".repeat(600)] {
             assert!(MessageCursor::decode(text, "after").is_err(), "{text}");

@@ -7,7 +7,7 @@
 //!
 //! What may know what, from the bottom up; a test holds every import to it:
 //!
-//! 1. words that all share: [`id`], [`seq`], [`clock`], [`backoff`], [`text`], [`page`],
+//! 1. words that all share: [`id`], [`seq`], [`incarnation`], [`clock`], [`backoff`], [`text`], [`page`],
 //!    [`cursor`], [`error`], [`damage`], [`limits`], [`viewer`], [`turns`], [`metrics`];
 //!    [`port`], by which ports are declared
 //! 2. models, and the ports that keep them
@@ -29,6 +29,7 @@ pub mod events;
 pub mod feeds;
 pub mod groups;
 pub mod id;
+pub mod incarnation;
 pub mod jobs;
 mod keyed_hash;
 pub mod limits;

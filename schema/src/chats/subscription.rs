@@ -79,9 +79,14 @@ impl ChatSubscription {
         let viewer = ctx.viewer()?;
         let removals = ctx.services().feeds.removals(viewer).await?;
         Ok(removals.into_stream().map(|removal| {
-            let Removal { chat_id, left_seq } = removal?;
+            let Removal {
+                chat_id,
+                left_seq,
+                incarnation,
+            } = removal?;
             let place = MessageCursor {
                 chat_id,
+                incarnation,
                 seq: left_seq,
                 change_seq: None,
             };

@@ -128,13 +128,14 @@ impl ChatNode {
     /// The place behind the newest message and the newest change, also where there is none: give it
     /// as `after` to `messageAdded` and `messageUpdated`, and nothing is missed that happened since
     /// this answer.
-    async fn head_cursor(&self) -> String {
-        MessageCursor {
+    async fn head_cursor(&self, ctx: &Context<'_>) -> Result<String> {
+        Ok(MessageCursor {
             chat_id: self.0.id,
+            incarnation: ctx.services().feeds.incarnation().await?,
             seq: self.0.last_seq,
             change_seq: Some(self.0.last_change_seq),
         }
-        .encode()
+        .encode())
     }
 
     /// Exact: messages of others above the viewer's read mark, deleted ones left out.
@@ -164,6 +165,7 @@ impl ChatNode {
         let member = ctx.loaders().load_one(ViewerMemberOf(self.0.id)).await?;
         Ok(MessageCursor {
             chat_id: self.0.id,
+            incarnation: ctx.services().feeds.incarnation().await?,
             seq: member.map_or(0, |member| member.last_read_seq),
             change_seq: None,
         }
@@ -191,8 +193,10 @@ impl ChatNode {
         >,
         #[graphql(desc = "Only messages ahead of this cursor of the chat.")] before: Option<String>,
     ) -> Result<MessageConnection> {
+        let incarnation = ctx.services().feeds.incarnation().await?;
         let place = |text: Option<String>, field| {
-            let decode = |text: String| MessageCursor::decode_in(&text, self.0.id, field);
+            let decode =
+                |text: String| MessageCursor::decode_in(&text, self.0.id, incarnation, field);
             text.map(decode)
                 .transpose()
                 .map(|cursor| cursor.map(|cursor| cursor.seq))
@@ -209,8 +213,8 @@ impl ChatNode {
         let changes = self.0.last_change_seq;
         let page = services.messages.page(&membership, &window).await?;
         Ok(MessageConnection::new(
-            page.map(|message| MessageNode::with_changes(message, changes)),
-            MessageNode::place,
+            page.map(|message| MessageNode::of_page(message, incarnation, changes)),
+            MessageNode::place_in_page,
         ))
     }
 
@@ -226,8 +230,9 @@ impl ChatNode {
         )]
         after: Option<String>,
     ) -> Result<MessageChangeConnection> {
+        let incarnation = ctx.services().feeds.incarnation().await?;
         let after = after
-            .map(|text| MessageCursor::decode_in(&text, self.0.id, "after"))
+            .map(|text| MessageCursor::decode_in(&text, self.0.id, incarnation, "after"))
             .transpose()?;
         let seq = after.map_or(0, |cursor| cursor.seq);
         let window = Window::forward(first, after.map(|cursor| cursor.change_seq.unwrap_or(0)))?;
@@ -235,7 +240,7 @@ impl ChatNode {
         let membership = services.access.membership(ctx.viewer()?, self.0.id).await?;
         let page = services.messages.changes(&membership, &window).await?;
         Ok(MessageChangeConnection::new(
-            page.map(|message| MessageChangeObject::new(message, seq)),
+            page.map(|message| MessageChangeObject::new(message, incarnation, seq)),
             MessageChangeObject::place,
         ))
     }

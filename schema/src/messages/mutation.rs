@@ -86,15 +86,15 @@ impl MessageMutation {
             .client_message_id
             .map(ClientMessageId::parse)
             .transpose()?;
-        let sent = ctx
-            .services()
-            .messages
-            .send(viewer, chat, text, own_id)
-            .await?;
+        let services = ctx.services();
+        // First: where it cannot be read, nothing was sent.
+        let incarnation = services.feeds.incarnation().await?;
+        let messages = &services.messages;
+        let sent = messages.send(viewer, chat, text, own_id).await?;
         let message = MessageNode::new(sent.message);
         Ok(Some(SendMessagePayload {
             edge: MessageEdge {
-                cursor: message.place(),
+                cursor: message.place(incarnation),
                 node: message.clone(),
             },
             message,

@@ -7,6 +7,7 @@ use futures_util::{Stream, StreamExt as _, stream};
 use talksy_domain::events::Published;
 use talksy_domain::feeds::{Feed as _, FeedError};
 use talksy_domain::id;
+use talksy_domain::incarnation::Incarnation;
 
 use super::types::{MessageChangeObject, MessageEdge};
 use crate::context::ContextExt as _;
@@ -35,6 +36,8 @@ impl MessageSubscription {
         #[graphql(desc = "The cursor of the last message known, from `messages` or from here.")]
         after: Option<String>,
     ) -> Result<impl Stream<Item = Result<MessageEdge>> + use<>> {
+        let incarnation = ctx.services().feeds.incarnation().await?;
+        let edge = move |message| async move { edge(message, incarnation) };
         if let Some(Rendered(message)) = ctx.data_opt() {
             let once: Result<_, FeedError> = Ok(Arc::clone(message));
             return Ok(stream::iter([once]).filter_map(edge).left_stream());
@@ -70,9 +73,15 @@ impl MessageSubscription {
     }
 }
 
-async fn edge(published: Result<Arc<Published>, FeedError>) -> Option<Result<MessageEdge>> {
+fn edge(
+    published: Result<Arc<Published>, FeedError>,
+    incarnation: Incarnation,
+) -> Option<Result<MessageEdge>> {
     match published {
-        Ok(published) => Some(Ok(MessageEdge::new(published.message()?.clone()))),
+        Ok(published) => {
+            let message = published.message()?.clone();
+            Some(Ok(MessageEdge::new(message, incarnation)))
+        }
         Err(error) => Some(Err(error.into())),
     }
 }

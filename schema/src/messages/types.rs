@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_graphql::{Context, Enum, ID, Object};
 use talksy_domain::chats::Member;
 use talksy_domain::cursor::{Cursor as _, MemberCursor, MessageCursor};
+use talksy_domain::incarnation::Incarnation;
 use talksy_domain::messages::{ClientMessageId, Message, MessageText};
 use talksy_domain::page::{MAX_PAGE, Page, Window};
 use talksy_domain::seq::Seq;
@@ -38,8 +39,9 @@ pub enum MessageKindEnum {
 #[derive(Clone)]
 pub struct MessageNode {
     message: Arc<Message>,
-    /// The changes that whoever has this page of messages has; see [`MessageCursor::change_seq`].
-    changes: Option<Seq>,
+    /// Of a message in a page: the store's incarnation, and the changes that whoever has the page
+    /// has; see [`MessageCursor::change_seq`].
+    page: Option<(Incarnation, Seq)>,
 }
 
 /// A message.
@@ -56,8 +58,12 @@ impl MessageNode {
     }
 
     /// The message's place in `Chat.messages`: give it as `after` or `before`.
-    async fn cursor(&self) -> String {
-        self.place()
+    async fn cursor(&self, ctx: &Context<'_>) -> Result<String> {
+        let incarnation = match self.page {
+            Some((incarnation, _)) => incarnation,
+            None => ctx.services().feeds.incarnation().await?,
+        };
+        Ok(self.place(incarnation))
     }
 
     /// 1, 2, 3 … within the chat, without a hole.
@@ -167,26 +173,33 @@ impl MessageNode {
     pub(crate) fn new(message: Message) -> Self {
         Self {
             message: Arc::new(message),
-            changes: None,
+            page: None,
         }
     }
 
     /// The node of a message in a page that was read when the chat's changes had reached `changes`.
-    pub(crate) fn with_changes(message: Message, changes: Seq) -> Self {
+    pub(crate) fn of_page(message: Message, incarnation: Incarnation, changes: Seq) -> Self {
         Self {
             message: Arc::new(message),
-            changes: Some(changes),
+            page: Some((incarnation, changes)),
         }
     }
 
-    /// The message's place in its chat, and that of the page among the changes.
-    pub(crate) fn place(&self) -> String {
+    /// The message's place in its chat, and that of its page among the changes.
+    pub(crate) fn place(&self, incarnation: Incarnation) -> String {
         MessageCursor {
             chat_id: self.message.chat_id,
+            incarnation,
             seq: self.message.seq,
-            change_seq: self.changes,
+            change_seq: self.page.map(|(_, changes)| changes),
         }
         .encode()
+    }
+
+    /// The same, of a message in a page.
+    pub(crate) fn place_in_page(&self) -> String {
+        let incarnation = self.page.map(|(incarnation, _)| incarnation);
+        self.place(incarnation.unwrap_or_default())
     }
 
     /// The readers of this message. In a chat whose members fit a page they come from the list
@@ -240,10 +253,10 @@ connection!(
 
 impl MessageEdge {
     /// The edge of a message.
-    pub(crate) fn new(message: Message) -> Self {
+    pub(crate) fn new(message: Message, incarnation: Incarnation) -> Self {
         let node = MessageNode::new(message);
         Self {
-            cursor: node.place(),
+            cursor: node.place(incarnation),
             node,
         }
     }
@@ -287,9 +300,10 @@ impl MessageChangeObject {
 
 impl MessageChangeObject {
     /// The change of a message, for who has the chat's messages up to `seq`.
-    pub(crate) fn new(message: Message, seq: Seq) -> Self {
+    pub(crate) fn new(message: Message, incarnation: Incarnation, seq: Seq) -> Self {
         let cursor = MessageCursor {
             chat_id: message.chat_id,
+            incarnation,
             seq,
             change_seq: Some(message.change_seq),
         };

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use talksy_domain::backoff::Backoff;
+use talksy_domain::error::PortError;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -53,9 +54,16 @@ pub trait Backend: Send + Sync {
 }
 
 /// The store as the process sees it, beside its ports.
+#[async_trait]
 pub trait Store: Backend {
     /// How many calls the ports have taken so far, without those of jobs.
     fn calls(&self) -> u64;
+
+    /// Gives the store another [incarnation](talksy_domain::incarnation): it was restored.
+    ///
+    /// # Errors
+    /// Where the store is down.
+    async fn renew_incarnation(&self) -> Result<(), PortError>;
 }
 
 /// A backend was not there in time, or never will be. Reads as a line for an operator.

@@ -3,6 +3,7 @@
 pub mod backend;
 pub mod memory;
 mod observed;
+pub mod restoring;
 mod servers;
 
 use std::num::NonZeroUsize;

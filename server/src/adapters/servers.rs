@@ -2,7 +2,7 @@
 //! waiting for.
 
 use async_trait::async_trait;
-use talksy_domain::error::chain;
+use talksy_domain::error::{PortError, chain};
 use talksy_mail_worker::amqp::AmqpQueue;
 use talksy_mongo::MongoStore;
 use talksy_redis::RedisAdapters;
@@ -47,9 +47,14 @@ impl Backend for SqliteStore {
     }
 }
 
+#[async_trait]
 impl Store for SqliteStore {
     fn calls(&self) -> u64 {
         Self::calls(self)
+    }
+
+    async fn renew_incarnation(&self) -> Result<(), PortError> {
+        Self::renew_incarnation(self).await
     }
 }
 
@@ -73,9 +78,14 @@ impl Backend for MongoStore {
     }
 }
 
+#[async_trait]
 impl Store for MongoStore {
     fn calls(&self) -> u64 {
         Self::calls(self)
+    }
+
+    async fn renew_incarnation(&self) -> Result<(), PortError> {
+        Self::renew_incarnation(self).await
     }
 }
 

@@ -48,7 +48,7 @@ impl Buses {
 async fn next(receiver: &mut Receiver) -> Event {
     match crate::soon("an event", receiver.recv()).await {
         Signal::Event(published) => published.event.clone(),
-        Signal::Interrupted => panic!("a healthy bus was interrupted"),
+        Signal::Missed(_) | Signal::Interrupted => panic!("a healthy bus was interrupted"),
     }
 }
 

@@ -8,6 +8,7 @@
 //! | `property` | random schedules, run by `properties` |
 //! | `feed` | single rules of the feed |
 //! | `positions` | cursors that are forged, torn or another's |
+//! | `restored` | a store that was restored or set back below the stream |
 //! | `socket` | the same over GraphQL and a socket |
 
 #![expect(
@@ -21,6 +22,7 @@ mod positions;
 mod properties;
 mod property;
 mod replica;
+mod restored;
 #[path = "../live_stream/script.rs"]
 #[expect(dead_code, reason = "shared with the tests of the other feeds")]
 mod script;

@@ -25,10 +25,11 @@ async fn checkpoint(world: &World, viewer: &Viewer) -> String {
     event.cursor.encode()
 }
 
-fn cursor(chat_id: ChatId, seq: u32, change_seq: u32) -> String {
+async fn cursor(world: &World, chat_id: ChatId, seq: u32, change_seq: u32) -> String {
     let change_seq = Some(change_seq);
     MessageCursor {
         chat_id,
+        incarnation: world.services.feeds.incarnation().await.unwrap(),
         seq,
         change_seq,
     }
@@ -56,12 +57,12 @@ async fn what_the_server_has_not_given_is_refused_by_its_argument() {
             "{end}"
         );
     }
-    for bad in ["", "!", "aaaa", &cursor(chat, 0, 0), &format!("{good}AAAA")] {
+    let fine = cursor(&world, chat, 0, 0).await;
+    for bad in ["", "!", "aaaa", &fine, &format!("{good}AAAA")] {
         assert_eq!(refused(&ben, bad, &[]), "after.checkpoint", "{bad}");
     }
     let anns = checkpoint(&world, &world.ann).await;
     assert_eq!(refused(&ben, &anns, &[]), "after.checkpoint");
-    let fine = cursor(chat, 0, 0);
     for bad in ["", "!", &good, &"A".repeat(600), &fine[..fine.len() - 4]] {
         let since = [fine.clone(), bad.to_owned()];
         assert_eq!(refused(&ben, &good, &since), "after.since.1", "{bad}");
@@ -89,11 +90,15 @@ async fn places_of_other_chats_and_beyond_the_end_are_refused() {
     let chat = world.direct(&world.ann, &world.ben).await;
     let strange = world.direct(&world.ann, &world.cleo).await;
     let good = checkpoint(&world, &world.ben).await;
-    let since = [cursor(chat, 0, 0), cursor(strange, 0, 0)];
+    let since = [
+        cursor(&world, chat, 0, 0).await,
+        cursor(&world, strange, 0, 0).await,
+    ];
     let error: ApiError = why(&world, &good, &since).await.into();
     assert_eq!(error.code, ErrorCode::BadUserInput);
     assert_eq!(error.field.as_deref(), Some("after.since.1"));
-    for beyond in [cursor(chat, 1, 0), cursor(chat, 0, 1)] {
+    for (seq, change_seq) in [(1, 0), (0, 1)] {
+        let beyond = cursor(&world, chat, seq, change_seq).await;
         let error: ApiError = why(&world, &good, &[beyond]).await.into();
         assert_eq!(error.code, ErrorCode::ResyncRequired);
     }
@@ -109,7 +114,7 @@ async fn a_place_beyond_the_end_is_waited_for() {
     let world = Arc::new(world);
     let chat = world.direct(&world.ann, &world.ben).await;
     let good = checkpoint(&world, &world.ben).await;
-    let since = [cursor(chat, 1, 0)];
+    let since = [cursor(&world, chat, 1, 0).await];
     let position = AccountPosition::parse(world.ben.user_id, &good, &since).unwrap();
     let opening = tokio::spawn({
         let world = Arc::clone(&world);

@@ -74,6 +74,11 @@ impl Backend {
             _data: data,
         })
     }
+
+    /// What an operator does who has restored the store from a backup.
+    pub async fn restore(&self) {
+        self.adapters.store.renew_incarnation().await.unwrap();
+    }
 }
 
 /// Ann, who owns the groups, Ben, whose account is followed, and Cleo, who is in all of them.

@@ -135,6 +135,11 @@ impl AlteredStore {
         eventually("the ends to be asked for", asked).await;
     }
 
+    /// How often the ends of chats were asked for so far.
+    pub fn heads_so_far(&self) -> usize {
+        self.faults.calls("messages.heads")
+    }
+
     /// Waits until pages of changes were read this often.
     pub async fn changes_asked(&self, times: usize) {
         let asked = async || (self.changes_read() >= times).then_some(());

@@ -383,6 +383,7 @@ async fn only_members_follow_by_cursors_of_the_chat() {
     assert_no_member(&refused.unwrap());
     let elsewhere = MessageCursor {
         chat_id: id::from_bytes([7; 16]),
+        incarnation: world.incarnation,
         seq: 1,
         change_seq: Some(0),
     };

@@ -14,7 +14,7 @@ use talksy_tests::{eventually, soon};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::script::Mode;
-use super::world::{World, next, no_heartbeat, policies, take};
+use super::world::{World, next, no_heartbeat, policies, quick_heartbeat, take};
 
 /// What Ben sees of Ann.
 async fn of_ann(world: &World) -> PresenceFeed {
@@ -166,20 +166,58 @@ async fn after_an_interruption_the_states_are_sent_again() {
     assert_eq!(gone.status, PresenceStatus::Offline);
 }
 
+/// What Ben sees of Ann and himself, behind the states at first.
+async fn of_both(world: &World) -> PresenceFeed {
+    let both = vec![world.ann.user_id, world.ben.user_id];
+    let feeds = &world.services.feeds;
+    let mut feed = feeds.presence(&world.ben, both).await.unwrap();
+    take(&mut feed, 2).await;
+    feed
+}
+
 #[tokio::test]
 async fn what_an_interruption_made_old_news_is_not_told_after_the_state() {
     let (world, bus) = World::scripted(16, no_heartbeat()).await;
-    let mut feed = of_ann(&world).await;
-    next(&mut feed).await;
+    let mut feed = of_both(&world).await;
     // Ann came, which waits in the mailbox, and left, which was lost.
     let topic = Topic::Presence(world.ann.user_id);
     bus.deliver(topic, Event::PresenceChanged(online(&world.ann)));
     bus.interrupt();
-    let state = next(&mut feed).await;
-    assert_eq!(state.status, PresenceStatus::Offline);
-    // The next that comes is news: Ann comes again, and is there.
-    bus.deliver(topic, Event::PresenceChanged(state));
-    assert_eq!(next(&mut feed).await, state);
+    let _socket = world.services.presence.connect(&world.ben);
+    assert_eq!(next(&mut feed).await, online(&world.ben));
+}
+
+#[tokio::test]
+async fn an_older_state_that_arrives_late_is_not_told() {
+    let (world, bus) = World::scripted(16, no_heartbeat()).await;
+    let mut feed = of_both(&world).await;
+    // Ann comes, and leaves. The word of her coming is the slower one.
+    bus.set(Mode::Keep);
+    std::mem::forget(world.other_instance().presence.connect(&world.ann));
+    let (topic, late) = eventually("the word of it", async || bus.kept().pop()).await;
+    bus.set(Mode::Deliver);
+    let running = run(&world.services);
+    world.backend.clock.advance(policies().presence.lease);
+    goes_offline(&mut feed, &world.ann).await;
+    drop(running);
+    bus.deliver(topic, late);
+    let _socket = world.services.presence.connect(&world.ben);
+    assert_eq!(next(&mut feed).await, online(&world.ben));
+    // Nor is one that comes twice.
+    let topic = Topic::Presence(world.ben.user_id);
+    bus.deliver(topic, Event::PresenceChanged(online(&world.ben)));
+    let _socket = world.services.presence.connect(&world.ann);
+    assert_eq!(next(&mut feed).await, online(&world.ann));
+}
+
+#[tokio::test]
+async fn who_came_unheard_is_found_by_the_heartbeat() {
+    let (world, bus) = World::scripted(16, quick_heartbeat()).await;
+    let mut feed = of_ann(&world).await;
+    next(&mut feed).await;
+    bus.set(Mode::Lose);
+    let _socket = world.services.presence.connect(&world.ann);
+    assert_eq!(next(&mut feed).await, online(&world.ann));
 }
 
 #[tokio::test]
@@ -222,12 +260,16 @@ async fn strangers_are_not_shown_and_former_friends_no_longer() {
     next(&mut feed).await;
     next(&mut feed).await;
     world.remove(&cleo).await;
-    for who in [&cleo, &world.ben] {
-        let topic = Topic::Presence(who.user_id);
-        bus.deliver(topic, Event::PresenceChanged(online(who)));
-    }
+    let presence = &world.services.presence;
+    let _sockets = [presence.connect(&cleo), presence.connect(&world.ben)];
+    eventually("Cleo to be there", async || {
+        is_online(&world, &cleo).await.then_some(())
+    })
+    .await;
     assert_eq!(next(&mut feed).await, online(&world.ben));
     bus.interrupt();
+    let _running = run(&world.services);
+    world.backend.clock.advance(policies().presence.lease);
     let state = soon("Ben's own state", next(&mut feed)).await;
     assert_eq!(state.user_id, world.ben.user_id);
 }

@@ -17,7 +17,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::property::{check, runtime};
 use super::script::{Mode, ScriptBus};
-use super::world::{Backend, World, next, no_heartbeat, nothing_waits, take};
+use super::world::{Backend, World, next, no_heartbeat, nothing_waits, quick_heartbeat, take};
 
 async fn receipts(world: &World) -> StateFeed<ReadReceipt> {
     let feeds = &world.services.feeds;
@@ -57,6 +57,19 @@ async fn after_an_interruption_every_mark_is_told_as_it_is_now() {
     seen.sort_by_key(|receipt| receipt.last_read_seq);
     assert_eq!(seen, [ann, ben]);
     nothing_waits(&mut feed);
+}
+
+#[tokio::test]
+async fn a_mark_that_was_not_heard_of_is_found_by_the_heartbeat_and_told_once() {
+    let (world, bus) = World::scripted(16, quick_heartbeat()).await;
+    world.send_many(5).await;
+    read(&world, &world.ann, 1).await;
+    let mut feed = receipts(&world).await;
+    bus.set(Mode::Lose);
+    let ann = read(&world, &world.ann, 2).await;
+    assert_eq!(next(&mut feed).await, ann);
+    let ben = read(&world, &world.ben, 4).await;
+    assert_eq!(next(&mut feed).await, ben);
 }
 
 #[tokio::test]

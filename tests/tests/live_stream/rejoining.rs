@@ -98,8 +98,12 @@ async fn each_chat_that_one_leaves_is_told_once() {
         bus.deliver(topic, event.clone());
         bus.deliver(topic, event);
     }
-    let chat_id = second;
-    assert_eq!(next(&mut feed).await, Removal { chat_id, left_seq });
+    let removal = Removal {
+        chat_id: second,
+        left_seq,
+        incarnation: world.incarnation,
+    };
+    assert_eq!(next(&mut feed).await, removal);
     nothing_waits(&mut feed);
     let groups = &world.services.groups;
     groups.leave(&world.ben, first).await.unwrap();
@@ -115,13 +119,16 @@ async fn a_chat_whose_loss_was_not_heard_of_is_found_by_an_interruption_or_the_h
         let world = world.in_a_group().await;
         let mut feed = removals(&world).await;
         bus.set(Mode::Lose);
-        world.remove(&world.ben).await;
+        let left_seq = world.remove(&world.ben).await;
         if policy == no_heartbeat() {
             bus.interrupt();
         }
-        // Behind which message is known from the word of it alone.
-        let (chat_id, left_seq) = (world.chat, 0);
-        assert_eq!(next(&mut feed).await, Removal { chat_id, left_seq });
+        let removal = Removal {
+            chat_id: world.chat,
+            left_seq,
+            incarnation: world.incarnation,
+        };
+        assert_eq!(next(&mut feed).await, removal);
     }
 }
 

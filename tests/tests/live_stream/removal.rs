@@ -205,12 +205,17 @@ async fn where_all_words_were_lost_the_heartbeat_finds_it_out() {
     let world = world.in_a_group().await;
     let mut messages = world.follow().await;
     let mut changes = world.changes(None).await;
+    let feeds = &world.services.feeds;
+    let mut receipts = feeds.receipts(&world.ben, world.chat).await.unwrap();
+    let mut typing = feeds.typing(&world.ben, world.chat).await.unwrap();
     bus.set(Mode::Lose);
     let sent = world.send(&world.ann, "still for ben").await;
     world.remove(&world.ben).await;
     world.edit(&world.ann, &sent, "no longer").await;
     brings_and_ends(&mut messages, [2, 3]).await;
     ends_for_no_member(&mut changes).await;
+    ends_for_no_member(&mut receipts).await;
+    ends_for_no_member(&mut typing).await;
 }
 
 #[tokio::test]
@@ -287,13 +292,13 @@ async fn marks_that_are_read_behind_the_removal_are_not_told() {
     let mut receipts = feeds.receipts(&world.ben, world.chat).await.unwrap();
     bus.set(Mode::Lose);
     bus.interrupt();
-    world.store.hold("chats.members");
+    world.store.hold("chats.first_members");
     let meanwhile = async {
-        world.store.held("chats.members").await;
+        world.store.held("chats.first_members").await;
         world.remove(&world.ben).await;
         let read = world.others.chats.mark_read(&world.ann, world.chat, 3);
         read.await.unwrap();
-        world.store.release("chats.members");
+        world.store.release("chats.first_members");
     };
     tokio::join!(ends_for_no_member(&mut receipts), meanwhile);
 }

@@ -129,6 +129,7 @@ async fn a_cursor_of_another_chat_or_none_at_all_is_refused() {
     let (world, _bus) = World::scripted(16, no_heartbeat()).await;
     let elsewhere = MessageCursor {
         chat_id: id::from_bytes([7; 16]),
+        incarnation: world.incarnation,
         seq: 1,
         change_seq: None,
     };

@@ -14,6 +14,7 @@ use talksy_domain::cursor::{Cursor as _, MessageCursor};
 use talksy_domain::events::{Bus, Published};
 use talksy_domain::feeds::{ChangeFeed, Feed, FeedError, FeedPolicy, MessageFeed};
 use talksy_domain::id::{ChatId, IdGenerator, UserId};
+use talksy_domain::incarnation::Incarnation;
 use talksy_domain::limits::{Quota, Rule};
 use talksy_domain::mail::EmailAddress;
 use talksy_domain::messages::{ClientMessageId, Head, HistoryFrom, Message, MessageText};
@@ -88,6 +89,11 @@ impl Backend {
             _data: data,
         })
     }
+
+    /// What an operator does who has restored the store from a backup.
+    pub async fn restore(&self) {
+        self.adapters.store.renew_incarnation().await.unwrap();
+    }
 }
 
 /// One instance, and two people who use it.
@@ -100,6 +106,8 @@ pub struct World {
     pub ben: Viewer,
     /// The chat of the two.
     pub chat: ChatId,
+    /// The store's.
+    pub incarnation: Incarnation,
     /// What goes on while the store is away from [`Self::services`].
     pub others: Services,
     live: FeedPolicy,
@@ -123,6 +131,7 @@ impl World {
             .await
             .unwrap();
         Self {
+            incarnation: services.feeds.incarnation().await.unwrap(),
             backend,
             store,
             ports,
@@ -289,9 +298,9 @@ impl World {
 
     /// The cursor of a place on both lines of the chat.
     pub fn place(&self, seq: Seq, change_seq: Option<Seq>) -> String {
-        let chat_id = self.chat;
         MessageCursor {
-            chat_id,
+            chat_id: self.chat,
+            incarnation: self.incarnation,
             seq,
             change_seq,
         }

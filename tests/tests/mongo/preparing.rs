@@ -9,6 +9,7 @@ use talksy_domain::auth::SessionStore as _;
 use talksy_domain::auth::{Session, TokenHash};
 use talksy_domain::error::chain;
 use talksy_domain::id;
+use talksy_domain::messages::MessageStore as _;
 use talksy_mongo::{MongoOptions, MongoStore, PrepareError, index_specs};
 use talksy_tests::servers::mongo::Mongo;
 
@@ -61,6 +62,23 @@ async fn preparing_is_harmless_at_once_and_again() {
         .unwrap()
         .unwrap();
     assert_eq!(version.get_i64("version").unwrap(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn instances_agree_on_the_incarnation_and_a_renewed_one_is_another() {
+    let mongo = Mongo::shared().await;
+    let database = mongo.new_database();
+    let [one, other] = [open(mongo, &database), open(mongo, &database)];
+    one.prepare().await.unwrap();
+    let (here, there) = tokio::join!(one.incarnation(), other.incarnation());
+    let first = here.unwrap();
+    assert_eq!(there.unwrap(), first);
+    one.prepare().await.unwrap();
+    assert_eq!(one.incarnation().await.unwrap(), first);
+    other.renew_incarnation().await.unwrap();
+    let renewed = one.incarnation().await.unwrap();
+    assert_ne!(renewed, first);
+    assert_eq!(other.incarnation().await.unwrap(), renewed);
 }
 
 /// A collection, a filter, an order, and the index for them.

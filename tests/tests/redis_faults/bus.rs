@@ -39,7 +39,9 @@ async fn whoever_follows_hears_what_comes_however_many_come_and_go() {
                             match receiver.recv().await {
                                 Signal::Event(published) if published.event == sent => return,
                                 Signal::Event(_) => {}
-                                Signal::Interrupted => panic!("nothing was interrupted"),
+                                Signal::Missed(_) | Signal::Interrupted => {
+                                    panic!("nothing was interrupted")
+                                }
                             }
                         }
                     })

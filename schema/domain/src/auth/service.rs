@@ -346,6 +346,15 @@ impl AuthService {
         Ok(self.sessions.session(session).await?.is_some())
     }
 
+    /// Those of these sessions that have not been ended, as [`Self::is_live_now`].
+    pub(crate) async fn live_now(
+        &self,
+        sessions: &[SessionId],
+    ) -> Result<Vec<SessionId>, PortError> {
+        let live = self.sessions.sessions(sessions).await?;
+        Ok(live.into_iter().map(|session| session.id).collect())
+    }
+
     /// Ends one of the viewer's sessions, on all instances at once.
     ///
     /// # Errors

@@ -23,9 +23,14 @@ use crate::metrics::{BUS_INTERRUPTIONS, MAILBOX_OVERFLOWS};
 pub enum Signal {
     /// Something happened.
     Event(Arc<Published>),
-    /// Events may have been missed.
+    /// Events of this topic may have been missed.
+    Missed(Topic),
+    /// Events of any topic may have been missed.
     Interrupted,
 }
+
+/// Of how many topics events may have been missed until that is told of all at once.
+const MAX_MISSED: usize = 32;
 
 #[derive(Debug)]
 struct Mailbox {
@@ -38,7 +43,17 @@ struct Mailbox {
 #[derive(Debug, Default)]
 struct MailboxState {
     queue: VecDeque<Arc<Published>>,
+    missed: Vec<Topic>,
     interrupted: bool,
+}
+
+impl MailboxState {
+    /// What waits goes: the state that is read on account of the interruption is newer.
+    fn interrupt(&mut self) {
+        self.queue = VecDeque::new();
+        self.missed = Vec::new();
+        self.interrupted = true;
+    }
 }
 
 impl Mailbox {
@@ -46,8 +61,7 @@ impl Mailbox {
         {
             let mut state = self.state.lock();
             if state.queue.len() >= self.capacity {
-                state.queue = VecDeque::new();
-                state.interrupted = true;
+                state.interrupt();
                 counter!(MAILBOX_OVERFLOWS).increment(1);
             } else {
                 state.queue.push_back(Arc::clone(event));
@@ -56,13 +70,20 @@ impl Mailbox {
         self.waker.wake();
     }
 
-    /// What waits goes: the state that is read on account of the interruption is newer, and
-    /// must not be followed by what is older.
     fn interrupt(&self) {
+        self.state.lock().interrupt();
+        self.waker.wake();
+    }
+
+    /// What waits stays, as it may be of other topics: it comes behind the news.
+    fn miss(&self, topic: Topic) {
         {
             let mut state = self.state.lock();
-            state.queue = VecDeque::new();
-            state.interrupted = true;
+            if state.missed.len() >= MAX_MISSED {
+                state.interrupt();
+            } else if !state.interrupted && !state.missed.contains(&topic) {
+                state.missed.push(topic);
+            }
         }
         self.waker.wake();
     }
@@ -71,6 +92,9 @@ impl Mailbox {
         let mut state = self.state.lock();
         if std::mem::take(&mut state.interrupted) {
             return Some(Signal::Interrupted);
+        }
+        if let Some(topic) = state.missed.pop() {
+            return Some(Signal::Missed(topic));
         }
         let event = state.queue.pop_front()?;
         if state.queue.is_empty() && state.queue.capacity() > 16 {
@@ -161,7 +185,7 @@ impl Hub {
         counter!(BUS_INTERRUPTIONS).increment(1);
         if let Some(mailboxes) = self.topics.get(&topic) {
             for mailbox in mailboxes.values() {
-                mailbox.interrupt();
+                mailbox.miss(topic);
             }
         }
     }
@@ -295,7 +319,7 @@ mod tests {
                 Event::Typing { user_id, .. } => user_id,
                 _ => panic!("another event"),
             },
-            Signal::Interrupted => panic!("interrupted"),
+            Signal::Missed(_) | Signal::Interrupted => panic!("interrupted"),
         }
     }
 
@@ -357,8 +381,34 @@ mod tests {
         let mut other = hub.receiver(Interest::TYPING);
         other.follow(Topic::Chat(id::from_bytes([2; 16])));
         hub.interrupt(Topic::Chat(chat()));
-        assert!(matches!(one.try_recv(), Some(Signal::Interrupted)));
+        hub.interrupt(Topic::Chat(chat()));
+        assert!(
+            matches!(one.try_recv(), Some(Signal::Missed(topic)) if topic == Topic::Chat(chat()))
+        );
+        assert!(one.try_recv().is_none());
         assert!(other.try_recv().is_none());
+    }
+
+    #[tokio::test]
+    async fn what_waits_stays_where_another_topic_is_interrupted_and_many_are_one() {
+        let hub = Hub::new(8);
+        let bus = LocalBus::new(Arc::clone(&hub));
+        let topics: Vec<_> = (0..=MAX_MISSED)
+            .map(|n| Topic::Chat(id::from_bytes((n as u128).to_be_bytes())))
+            .collect();
+        let mut receiver = bus.subscribe(Interest::TYPING, &topics).await.unwrap();
+        bus.publish(topics[0], typing(7)).await.unwrap();
+        hub.interrupt(topics[1]);
+        assert!(matches!(receiver.try_recv(), Some(Signal::Missed(topic)) if topic == topics[1]));
+        assert_eq!(
+            typist(&receiver.try_recv().unwrap()),
+            id::from_bytes([7; 16])
+        );
+        for topic in &topics {
+            hub.interrupt(*topic);
+        }
+        assert!(matches!(receiver.try_recv(), Some(Signal::Interrupted)));
+        assert!(receiver.try_recv().is_none());
     }
 
     #[tokio::test]

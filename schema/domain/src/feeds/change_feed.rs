@@ -13,10 +13,9 @@ use std::time::Duration;
 use metrics::counter;
 use tokio::time::Instant;
 
-use super::chat_subscription::ChatSubscription;
+use super::chat_subscription::{ChatSubscription, Ends};
 use super::error::FeedError;
 use super::feed::Feed;
-use super::message_feed::head_at;
 use super::retry::retry_unavailable;
 use crate::cursor::MessageCursor;
 use crate::events::event::{Event, Published};
@@ -64,11 +63,13 @@ impl Feed for ChangeFeed {
     async fn next(&mut self) -> Result<ChangeItem, FeedError> {
         loop {
             if let Some(message) = self.ready.pop_front() {
+                self.subscription.check_incarnation()?;
                 if message.seq < self.visible_from {
                     continue;
                 }
                 let cursor = MessageCursor {
                     chat_id: message.chat_id,
+                    incarnation: self.subscription.incarnation,
                     seq: self.seq,
                     change_seq: Some(message.change_seq),
                 };
@@ -80,11 +81,11 @@ impl Feed for ChangeFeed {
             }
             match self.wait().await? {
                 Some(Signal::Event(event)) => self.take(&event),
-                Some(Signal::Interrupted) => self.catch_up().await?,
+                Some(Signal::Missed(_) | Signal::Interrupted) => self.catch_up().await?,
                 // The wait was over: for a gap to fill by itself, or for the heartbeat.
                 None => match self.early.last_key_value() {
-                    Some((&last, _)) => self.repair(last),
-                    None => self.catch_up().await?,
+                    Some((&last, _)) if self.gap_is_due() => self.repair(last),
+                    _ => self.catch_up().await?,
                 },
             }
         }
@@ -98,12 +99,12 @@ impl ChangeFeed {
     ) -> Result<Self, FeedError> {
         // A cursor that says nothing of changes stands before all of them.
         let after = after.map(|cursor| (cursor.seq, cursor.change_seq.unwrap_or(0)));
-        let head = match after {
-            None => subscription.head().await?,
-            Some((_, place)) => {
-                head_at(&mut subscription, |head| head.last_change_seq, place).await?
-            }
+        let place = Ends {
+            seq: 0,
+            change_seq: after.map_or(0, |(_, place)| place),
         };
+        let head = subscription.head_reaching(place).await?;
+        let head = head.ok_or(FeedError::Ahead)?;
         let membership = subscription.membership().await?;
         subscription.confirm(head.applied_seq).await?;
         let (seq, place) = after.unwrap_or((head.last_seq, head.last_change_seq));
@@ -127,17 +128,18 @@ impl ChangeFeed {
 
     /// Waits for a signal; `None` when the time is up.
     async fn wait(&mut self) -> Result<Option<Signal>, FeedError> {
-        let policy = self.subscription.context.policy;
-        let timeout = if self.early.is_empty() {
-            policy.heartbeat
-        } else {
+        let grace = self.subscription.context.policy.reorder_grace;
+        let gap_at = (!self.early.is_empty()).then(|| {
             let since = *self.gap_since.get_or_insert_with(Instant::now);
-            policy.reorder_grace.saturating_sub(since.elapsed())
-        };
-        match tokio::time::timeout(timeout, self.subscription.signal()).await {
-            Ok(signal) => signal.map(Some),
-            Err(_) => Ok(None),
-        }
+            since + grace
+        });
+        self.subscription.signal(gap_at).await
+    }
+
+    /// Whether a gap has had the time to fill by itself.
+    fn gap_is_due(&self) -> bool {
+        let grace = self.subscription.context.policy.reorder_grace;
+        self.gap_since.is_some_and(|since| since.elapsed() >= grace)
     }
 
     /// Takes an event from the bus.
@@ -179,7 +181,11 @@ impl ChangeFeed {
 
     /// Compares with the store after something may have been missed.
     async fn catch_up(&mut self) -> Result<(), FeedError> {
-        let head = retry_unavailable!(self.subscription.head())?;
+        let place = Ends {
+            seq: 0,
+            change_seq: self.place,
+        };
+        let head = self.subscription.look(place).await?;
         self.subscription.confirm(head.applied_seq).await?;
         let limit = self.subscription.context.policy.replay_limit;
         if head.last_change_seq.saturating_sub(self.place) > limit {

@@ -8,6 +8,7 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
+use metrics::counter;
 use tokio::time::Instant;
 
 use super::context::FeedContext;
@@ -18,7 +19,9 @@ use crate::chats::model::Member;
 use crate::events::event::{Event, Interest, Topic};
 use crate::events::hub::{Receiver, Signal};
 use crate::id::{ChatId, UserId};
+use crate::incarnation::Incarnation;
 use crate::messages::store::Head;
+use crate::metrics::RESYNCS;
 use crate::seq::Seq;
 
 /// The changing chats of one subscriber.
@@ -32,8 +35,13 @@ pub struct ChatFeed {
     changed: VecDeque<ChatId>,
     /// To be compared with the store before anything is delivered.
     stale: BTreeSet<ChatId>,
-    /// The version of all the user's memberships when all were last compared.
+    /// Of which chats more was told than the store has, and since when.
+    ahead: HashMap<ChatId, Instant>,
+    /// The version of all the user's memberships together, as they were told; `None` where all are to
+    /// be compared. Each only rises, so that none has changed while the sum has not.
     version: Option<u64>,
+    /// The store's when the feed was opened.
+    incarnation: Incarnation,
     /// All chats are to be compared at this time at the latest.
     compare_at: Instant,
 }
@@ -57,12 +65,23 @@ impl Told {
         }
     }
 
-    /// Moves to the ends where they are further; whether they are.
-    fn reaches(&mut self, head: &Head) -> bool {
-        let before = *self;
-        self.last_seq = self.last_seq.max(head.last_seq);
-        self.last_change_seq = self.last_change_seq.max(head.last_change_seq);
-        *self != before
+    /// The same with these ends.
+    const fn at(self, head: &Head) -> Self {
+        Self {
+            last_seq: head.last_seq,
+            last_change_seq: head.last_change_seq,
+            ..self
+        }
+    }
+
+    /// What is newer of both, part by part.
+    fn max(self, other: Self) -> Self {
+        Self {
+            last_seq: self.last_seq.max(other.last_seq),
+            last_change_seq: self.last_change_seq.max(other.last_change_seq),
+            joined_seq: self.joined_seq.max(other.joined_seq),
+            version: self.version.max(other.version),
+        }
     }
 }
 
@@ -71,6 +90,7 @@ impl Feed for ChatFeed {
 
     async fn next(&mut self) -> Result<ChatId, FeedError> {
         loop {
+            self.context.check(self.incarnation)?;
             // First all that waits, so that changes of one chat meet.
             while let Some(signal) = self.receiver.try_recv() {
                 self.take(&signal);
@@ -98,12 +118,15 @@ impl ChatFeed {
             .and(Interest::CHANGES)
             .and(Interest::RECEIPTS)
             .and(Interest::MEMBERSHIP);
-        let ids = context.chats.chat_ids_of(user).await?;
+        let incarnation = context.incarnation.current().await?;
+        let ids = context.chat_ids_of(user).await?;
         // All with one round trip.
         let chats = ids.iter().map(|chat| Topic::Chat(*chat));
         let topics: Vec<_> = chats.chain([Topic::User(user)]).collect();
         let receiver = context.bus.subscribe(interest, &topics).await?;
-        let compare_at = Instant::now() + context.policy.heartbeat;
+        let compare_at = context.heartbeats.next();
+        // Before the memberships: what changes meanwhile is found when all are compared.
+        let version = context.version_of(user).await?;
         let mut feed = Self {
             context,
             receiver,
@@ -111,11 +134,13 @@ impl ChatFeed {
             told: HashMap::new(),
             changed: VecDeque::new(),
             stale: BTreeSet::new(),
-            version: None,
+            ahead: HashMap::new(),
+            version: Some(version),
+            incarnation,
             compare_at,
         };
         // The client asks for its chats behind this: it has all of them as they are now.
-        let ids = feed.context.chats.chat_ids_of(user).await?;
+        let ids = feed.context.chat_ids_of(user).await?;
         for chat in &ids {
             let topic = Topic::Chat(*chat);
             feed.context.bus.follow(&mut feed.receiver, topic).await?;
@@ -132,7 +157,11 @@ impl ChatFeed {
     fn take(&mut self, signal: &Signal) {
         let event = match signal {
             Signal::Event(event) => event,
-            Signal::Interrupted => {
+            Signal::Missed(Topic::Chat(chat)) => {
+                self.stale.insert(*chat);
+                return;
+            }
+            Signal::Missed(_) | Signal::Interrupted => {
                 self.compare_at = Instant::now();
                 return;
             }
@@ -194,7 +223,7 @@ impl ChatFeed {
 
     /// Compares all chats with the store.
     async fn compare_all(&mut self) -> Result<(), FeedError> {
-        let compare_at = Instant::now() + self.context.policy.heartbeat;
+        self.compare_at = self.context.heartbeats.next();
         // Before the memberships: what changes meanwhile is found the next time.
         let version = retry_unavailable!(self.context.version_of(self.user))?;
         let known = self.told.keys().copied();
@@ -203,21 +232,19 @@ impl ChatFeed {
             let chats: Vec<_> = known.collect();
             let heads = retry_unavailable!(self.context.heads(&chats))?;
             for (chat, head) in heads {
-                if self
-                    .told
-                    .get_mut(&chat)
-                    .is_some_and(|told| told.reaches(&head))
-                {
-                    self.mark(chat);
+                if let Some(told) = self.told.get(&chat).copied() {
+                    self.tell(chat, told.at(&head));
                 }
             }
         } else {
-            let ids = retry_unavailable!(self.context.chats.chat_ids_of(self.user))?;
+            let ids = retry_unavailable!(self.context.chat_ids_of(self.user))?;
             let chats: BTreeSet<_> = ids.into_iter().chain(known).collect();
+            self.version = None;
             self.compare(chats.into_iter().collect()).await?;
-            self.version = Some(version);
+            if self.ahead.is_empty() {
+                self.version = Some(version);
+            }
         }
-        self.compare_at = compare_at;
         Ok(())
     }
 
@@ -234,24 +261,43 @@ impl ChatFeed {
             self.stale.remove(&chat);
             let (Some(head), Some(member)) = (heads.get(&chat), members.get(&chat)) else {
                 self.told.remove(&chat);
+                self.ahead.remove(&chat);
                 self.changed.retain(|changed| *changed != chat);
                 self.receiver.unfollow(Topic::Chat(chat));
                 continue;
             };
-            let now = Told::new(head, member);
-            let before = self.told.get(&chat).copied();
-            let newest = before.map_or(now, |before| Told {
-                // A store that has failed over may tell of an older state for a moment.
-                last_seq: now.last_seq.max(before.last_seq),
-                last_change_seq: now.last_change_seq.max(before.last_change_seq),
-                joined_seq: now.joined_seq.max(before.joined_seq),
-                version: now.version.max(before.version),
-            });
-            if before != Some(newest) {
-                self.told.insert(chat, newest);
-                self.mark(chat);
-            }
+            self.tell(chat, Told::new(head, member));
         }
         Ok(())
+    }
+
+    /// Has a chat told that does not stand any more as it was told.
+    fn tell(&mut self, chat: ChatId, now: Told) {
+        let before = self.told.get(&chat).copied();
+        let mut newest = before.map_or(now, |before| before.max(now));
+        if newest == now {
+            self.ahead.remove(&chat);
+        } else {
+            // A store that has failed over may tell of an older state for a moment. What stays
+            // older was set back.
+            let grace = self.context.policy.ahead_grace;
+            let since = *self.ahead.entry(chat).or_insert_with(Instant::now);
+            if since.elapsed() < grace {
+                self.compare_at = self.compare_at.min(since + grace);
+                self.version = None;
+            } else {
+                counter!(RESYNCS).increment(1);
+                self.ahead.remove(&chat);
+                newest = now;
+            }
+        }
+        if let (Some(before), Some(version)) = (before, &mut self.version) {
+            let risen = newest.version.saturating_sub(before.version);
+            *version = version.saturating_add(risen.into());
+        }
+        if before != Some(newest) {
+            self.told.insert(chat, newest);
+            self.mark(chat);
+        }
     }
 }

@@ -3,6 +3,8 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use tokio::time::{Instant, timeout_at};
+
 use super::context::FeedContext;
 use super::error::FeedError;
 use super::feed::Feed;
@@ -10,6 +12,7 @@ use super::retry::retry_unavailable;
 use crate::events::event::{Event, Interest, Topic};
 use crate::events::hub::{Receiver, Signal};
 use crate::id::{ChatId, UserId};
+use crate::incarnation::Incarnation;
 use crate::seq::Seq;
 
 /// A chat of which the user is no member any more.
@@ -17,8 +20,10 @@ use crate::seq::Seq;
 pub struct Removal {
     /// The chat.
     pub chat_id: ChatId,
-    /// The number of the system message that says so; 0 where the event was lost that told it.
+    /// The number of the system message that says so.
     pub left_seq: Seq,
+    /// The store's.
+    pub incarnation: Incarnation,
 }
 
 /// The chats that one user leaves.
@@ -26,9 +31,14 @@ pub struct ChatRemovedFeed {
     context: Arc<FeedContext>,
     receiver: Receiver,
     user: UserId,
+    incarnation: Incarnation,
     /// The user's chats, so far as known: what goes from them unseen is found by comparing.
     chats: BTreeSet<ChatId>,
+    /// The version of all the user's memberships when they were last compared.
+    version: u64,
     pending: VecDeque<Removal>,
+    /// They are compared at this time at the latest.
+    heartbeat_at: Instant,
 }
 
 impl Feed for ChatRemovedFeed {
@@ -36,23 +46,23 @@ impl Feed for ChatRemovedFeed {
 
     async fn next(&mut self) -> Result<Removal, FeedError> {
         loop {
+            self.context.check(self.incarnation)?;
             if let Some(removal) = self.pending.pop_front() {
                 return Ok(removal);
             }
-            let heartbeat = self.context.policy.heartbeat;
-            match tokio::time::timeout(heartbeat, self.receiver.recv()).await {
+            match timeout_at(self.heartbeat_at, self.receiver.recv()).await {
                 Ok(Signal::Event(event)) => match event.event {
                     Event::ChatJoined { chat_id } => {
                         self.chats.insert(chat_id);
                     }
-                    // Told once, also where it comes twice.
-                    Event::ChatLeft { chat_id, left_seq } if self.chats.contains(&chat_id) => {
-                        // Whoever is back already has not lost the chat.
-                        self.compare(Some(Removal { chat_id, left_seq })).await?;
+                    // Told once, also where it comes twice. Whoever is back already has not lost
+                    // the chat, so the store is asked.
+                    Event::ChatLeft { chat_id, .. } if self.chats.contains(&chat_id) => {
+                        self.compare().await?;
                     }
                     _ => {}
                 },
-                Ok(Signal::Interrupted) | Err(_) => self.compare(None).await?,
+                Ok(Signal::Missed(_) | Signal::Interrupted) | Err(_) => self.compare().await?,
             }
         }
     }
@@ -60,31 +70,45 @@ impl Feed for ChatRemovedFeed {
 
 impl ChatRemovedFeed {
     pub(super) async fn open(context: Arc<FeedContext>, user: UserId) -> Result<Self, FeedError> {
+        let incarnation = context.incarnation.current().await?;
         let topics = [Topic::User(user)];
         let receiver = context.bus.subscribe(Interest::MEMBERSHIP, &topics).await?;
-        let chats = context.chats.chat_ids_of(user).await?;
+        let version = context.version_of(user).await?;
+        let chats = context.chat_ids_of(user).await?;
+        let heartbeat_at = context.heartbeats.next();
         Ok(Self {
             context,
             receiver,
             user,
+            incarnation,
             chats: chats.into_iter().collect(),
+            version,
             pending: VecDeque::new(),
+            heartbeat_at,
         })
     }
 
-    /// Finds what has gone since the chats were last known; one of them was told.
-    async fn compare(&mut self, told: Option<Removal>) -> Result<(), FeedError> {
-        let now = retry_unavailable!(self.context.chats.chat_ids_of(self.user))?;
-        let now: BTreeSet<ChatId> = now.into_iter().collect();
-        let gone = self.chats.difference(&now).map(|&chat_id| {
-            let told = told.filter(|told| told.chat_id == chat_id);
-            told.unwrap_or(Removal {
-                chat_id,
-                left_seq: 0,
-            })
-        });
-        self.pending.extend(gone);
-        self.chats = now;
+    /// Finds what has gone since the chats were last known.
+    async fn compare(&mut self) -> Result<(), FeedError> {
+        let heartbeat_at = self.context.heartbeats.next();
+        // Before the chats: what changes meanwhile is found the next time.
+        let version = retry_unavailable!(self.context.version_of(self.user))?;
+        if version != self.version {
+            let now = retry_unavailable!(self.context.chat_ids_of(self.user))?;
+            let now: BTreeSet<ChatId> = now.into_iter().collect();
+            let gone: Vec<_> = self.chats.difference(&now).copied().collect();
+            if !gone.is_empty() {
+                let left = retry_unavailable!(self.context.left_chats_of(self.user))?;
+                self.pending.extend(gone.into_iter().map(|chat_id| Removal {
+                    chat_id,
+                    left_seq: left.get(&chat_id).copied().unwrap_or(0),
+                    incarnation: self.incarnation,
+                }));
+            }
+            self.chats = now;
+            self.version = version;
+        }
+        self.heartbeat_at = heartbeat_at;
         Ok(())
     }
 }

@@ -1,18 +1,26 @@
 //! What every feed of one chat has: the chat's signals, as long as the user is a member.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::counter;
+use tokio::time::Instant;
 
 use super::context::{Backlog, FeedContext};
 use super::error::FeedError;
 use super::retry::retry_unavailable;
 use crate::access::{AccessError, Denied, Membership};
-use crate::error::PortError;
-use crate::events::event::{Interest, Topic};
+use crate::events::event::{Interest, Published, Topic};
 use crate::events::hub::{Receiver, Signal};
 use crate::id::ChatId;
+use crate::incarnation::Incarnation;
 use crate::messages::store::Head;
+use crate::metrics::RESYNCS;
 use crate::seq::Seq;
 use crate::viewer::Viewer;
+
+/// How often a store that is behind what it told is looked at.
+const AHEAD_POLL: Duration = Duration::from_millis(100);
 
 /// What every feed of one chat has: the chat's signals, as long as the user is a member.
 pub(super) struct ChatSubscription {
@@ -20,12 +28,51 @@ pub(super) struct ChatSubscription {
     receiver: Receiver,
     pub(super) chat: ChatId,
     pub(super) viewer: Viewer,
+    /// The store's when the feed was opened.
+    pub(super) incarnation: Incarnation,
     /// The number of the newest system message at which the viewer was known to be a member.
     mseq: Seq,
     /// The system message by which the viewer joined: the feed is of that membership.
     joined_seq: Option<Seq>,
+    /// The furthest that the chat's lines were seen to go.
+    seen: Ends,
+    /// The store is looked at by then at the latest.
+    heartbeat_at: Instant,
     /// Received, and not admitted yet.
     received: Option<Signal>,
+    /// The store is to be looked at before anything else.
+    owes_look: bool,
+}
+
+/// Ends of both lines of a chat.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Ends {
+    pub seq: Seq,
+    pub change_seq: Seq,
+}
+
+impl From<Head> for Ends {
+    fn from(head: Head) -> Self {
+        Self {
+            seq: head.last_seq,
+            change_seq: head.last_change_seq,
+        }
+    }
+}
+
+impl Ends {
+    /// The further of both, of each line.
+    pub(super) fn max(self, other: Self) -> Self {
+        Self {
+            seq: self.seq.max(other.seq),
+            change_seq: self.change_seq.max(other.change_seq),
+        }
+    }
+
+    /// Whether both lines go as far as there.
+    pub(super) const fn reach(self, other: Self) -> bool {
+        self.seq >= other.seq && self.change_seq >= other.change_seq
+    }
 }
 
 impl ChatSubscription {
@@ -37,17 +84,23 @@ impl ChatSubscription {
         chat: ChatId,
         interest: Interest,
     ) -> Result<Self, FeedError> {
+        let incarnation = context.incarnation.current().await?;
         let interest = interest.and(Interest::MEMBERSHIP);
         let topics = [Topic::Chat(chat)];
         let receiver = context.bus.subscribe(interest, &topics).await?;
+        let heartbeat_at = context.heartbeats.next();
         Ok(Self {
             context,
             receiver,
             chat,
             viewer: *viewer,
+            incarnation,
             mseq: 0,
             joined_seq: None,
+            seen: Ends::default(),
+            heartbeat_at,
             received: None,
+            owes_look: false,
         })
     }
 
@@ -72,38 +125,105 @@ impl ChatSubscription {
         Ok(head.ok_or(AccessError::from(Denied::NoChat))?)
     }
 
+    /// The ends of the chat's lines, once they reach to `place`; `None` where they do not within
+    /// the grace. A store that has failed over may be behind what it told before, for a moment.
+    pub(super) async fn head_reaching(&mut self, place: Ends) -> Result<Option<Head>, FeedError> {
+        let mut head = self.head().await?;
+        if !Ends::from(head).reach(place) {
+            // Who is no member is not told where the chat ends.
+            self.membership().await?;
+        }
+        let started = Instant::now();
+        while !Ends::from(head).reach(place) {
+            if started.elapsed() >= self.context.policy.ahead_grace {
+                counter!(RESYNCS).increment(1);
+                return Ok(None);
+            }
+            tokio::time::sleep(AHEAD_POLL).await;
+            head = self.head().await?;
+        }
+        self.seen = self.seen.max(head.into());
+        Ok(Some(head))
+    }
+
+    /// Looks at the store, as a feed does on its heartbeat and after an interruption: the ends of the
+    /// chat's lines, and whether the store is still the one that it was, and goes as far as the feed
+    /// has come.
+    ///
+    /// # Errors
+    /// [`FeedError::Restored`] or [`FeedError::LineBroken`] where it is not.
+    pub(super) async fn look(&mut self, place: Ends) -> Result<Head, FeedError> {
+        let place = place.max(self.seen);
+        let head = retry_unavailable!(self.head_reaching(place))?;
+        self.check_incarnation()?;
+        self.heartbeat_at = self.context.heartbeats.next();
+        head.ok_or(FeedError::LineBroken)
+    }
+
+    /// Makes sure that the store was not restored since the feed was opened, as far as the process
+    /// knows.
+    pub(super) fn check_incarnation(&self) -> Result<(), FeedError> {
+        self.context.check(self.incarnation)
+    }
+
     /// Up to a page of messages from `from` on.
-    pub(super) async fn backlog(&self, from: Seq) -> Result<Backlog, PortError> {
-        self.context.backlog(self.chat, from).await
+    pub(super) async fn backlog(&self, from: Seq) -> Result<Backlog, FeedError> {
+        // Behind the question, so that the page is not from before a change that was acknowledged.
+        let head = self.head().await?;
+        Ok(self.context.backlog(&head, from).await?)
     }
 
     /// The next signal of the chat, whether or not the user is still a member: for a feed that
-    /// finds that out by the line. Cancel-safe.
-    pub(super) async fn any_signal(&mut self) -> Signal {
-        self.receiver.recv().await
+    /// finds that out by the line. `None` when it is time for [`Self::look`], or for what the feed
+    /// waits for itself. Cancel-safe.
+    pub(super) async fn any_signal(&mut self, until: Option<Instant>) -> Option<Signal> {
+        if let Some(signal) = self.receiver.try_recv() {
+            return Some(signal);
+        }
+        let until = until.map_or(self.heartbeat_at, |until| until.min(self.heartbeat_at));
+        let signal = self.receiver.recv();
+        tokio::time::timeout_at(until, signal).await.ok()
     }
 
-    /// A signal that waits already, as [`Self::any_signal`].
-    pub(super) fn waiting_signal(&mut self) -> Option<Signal> {
-        self.receiver.try_recv()
-    }
-
-    /// The next signal of the chat, as long as the user is a member. Cancel-safe.
+    /// The next signal of the chat, as [`Self::any_signal`], as long as the user is a member.
     ///
     /// # Errors
     /// [`Denied::NotMember`] once the user is no member, also where the event that said so was
     /// lost: every event carries the number of the newest system message.
-    pub(super) async fn signal(&mut self) -> Result<Signal, FeedError> {
+    pub(super) async fn signal(
+        &mut self,
+        until: Option<Instant>,
+    ) -> Result<Option<Signal>, FeedError> {
         if self.received.is_none() {
-            self.received = Some(self.receiver.recv().await);
+            self.received = self.any_signal(until).await;
         }
         if let Some(Signal::Event(event)) = &self.received
             && let Some(mseq) = event.event.mseq()
         {
             self.confirm(mseq).await?;
         }
-        // It is there, and was admitted.
-        Ok(self.received.take().unwrap_or(Signal::Interrupted))
+        self.check_incarnation()?;
+        // It was admitted.
+        Ok(self.received.take())
+    }
+
+    /// The next event of the chat for a feed of states, as long as the user is a member; `None`
+    /// where the states are to be compared with the store's, on each heartbeat and after an
+    /// interruption. The user was found to be a member then. Cancel-safe.
+    ///
+    /// # Errors
+    /// As [`Self::signal`].
+    pub(super) async fn event(&mut self) -> Result<Option<Arc<Published>>, FeedError> {
+        if !self.owes_look {
+            if let Some(Signal::Event(event)) = self.signal(None).await? {
+                return Ok(Some(event));
+            }
+            self.owes_look = true;
+        }
+        let head = self.look(Ends::default()).await?;
+        self.confirm(head.applied_seq).await?;
+        self.owes_look = false;
+        Ok(None)
     }
 
     /// Makes sure that the user is a member behind this system message.

@@ -1,46 +1,72 @@
-//! What all feeds of the process share.
+//! What all feeds of the process share: what they read of the store, together where many ask the
+//! same, and a few at a time where each asks for itself.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use metrics::counter;
 use moka::future::Cache;
+use tokio::sync::Semaphore;
 
+use super::error::FeedError;
+use super::heartbeats::Heartbeats;
+use super::incarnation::KnownIncarnation;
 use super::policy::FeedPolicy;
 use super::shared_reader::SharedReader;
 use crate::access::Access;
+use crate::auth::service::AuthService;
 use crate::chats::model::Member;
 use crate::chats::store::ChatStore;
 use crate::error::PortError;
 use crate::events::bus::Bus;
 use crate::events::event::{Event, Published};
-use crate::id::{ChatId, UserId};
+use crate::id::{ChatId, SessionId, UserId};
+use crate::incarnation::Incarnation;
 use crate::messages::model::Message;
 use crate::messages::store::{Head, MessageStore};
+use crate::metrics::RESYNCS;
 use crate::page::{MAX_PAGE, Page, Window};
+use crate::presence::model::Presence;
+use crate::presence::service::PresenceService;
 use crate::seq::Seq;
+use crate::users::model::User;
 
 /// A page of a chat's messages as feeds share it.
 pub(super) type Backlog = Arc<Vec<Arc<Published>>>;
 
 /// How many memberships one store call asks for at most.
 const MEMBERSHIPS: usize = 500;
-/// Of how many chats one store call asks who has read least.
-const MARKS: usize = 100;
+/// How many reads that no other feed shares go on at once. After an interruption all feeds of the
+/// process read what they missed; requests are not to wait behind all of them.
+const READS: usize = 16;
 
 /// What all feeds of the process share.
 pub(super) struct FeedContext {
     pub(super) access: Arc<Access>,
     pub(super) bus: Arc<dyn Bus>,
-    pub(super) chats: Arc<dyn ChatStore>,
+    chats: Arc<dyn ChatStore>,
     messages: Arc<dyn MessageStore>,
+    pub(super) incarnation: Arc<KnownIncarnation>,
+    pub(super) heartbeats: Heartbeats,
+    pub(super) policy: FeedPolicy,
     heads: SharedReader<ChatId, Head>,
     /// The sum of the versions of a user's memberships.
     versions: SharedReader<UserId, u64>,
-    /// Pages that were read to fill holes. Messages do not move, so that a thousand feeds with
-    /// the same hole read it once; short-lived, because a message may be edited or deleted.
-    backlog: Cache<(ChatId, Seq), Backlog>,
-    pub(super) policy: FeedPolicy,
+    users: SharedReader<UserId, User>,
+    sessions: SharedReader<SessionId, ()>,
+    /// The two members of a chat who have read least.
+    lowest_marks: SharedReader<ChatId, Arc<[Member]>>,
+    first_members: SharedReader<ChatId, Arc<[Member]>>,
+    presence: SharedReader<UserId, Presence>,
+    /// Who may see whom: the viewer and the other.
+    acquaintances: SharedReader<(UserId, UserId), ()>,
+    /// Pages that were read to fill holes, so that a thousand feeds with the same hole read it once.
+    /// Messages do not move, but they change: the number of the chat's newest change when the page
+    /// was asked for is a part of the key, and so a page is never from before a change that was
+    /// acknowledged.
+    backlog: Cache<(ChatId, Seq, Seq), Backlog>,
+    reads: Semaphore,
 }
 
 impl FeedContext {
@@ -50,35 +76,77 @@ impl FeedContext {
         bus: Arc<dyn Bus>,
         chats: Arc<dyn ChatStore>,
         messages: Arc<dyn MessageStore>,
+        presence: Arc<PresenceService>,
+        auth: Arc<AuthService>,
         policy: FeedPolicy,
     ) -> Arc<Self> {
-        let store = Arc::clone(&messages);
-        let heads = SharedReader::spawn(move |chats: Vec<ChatId>| {
-            let store = Arc::clone(&store);
-            async move {
-                let heads = store.heads(&chats).await?;
-                Ok(heads.into_iter().map(|head| (head.chat_id, head)).collect())
-            }
-        });
-        let store = Arc::clone(&chats);
-        let versions = SharedReader::spawn(move |users: Vec<UserId>| {
-            let store = Arc::clone(&store);
-            async move { store.membership_versions(&users).await }
-        });
         let backlog = Cache::builder()
             .max_capacity(256)
             .time_to_live(Duration::from_secs(1))
             .build();
         Arc::new(Self {
+            incarnation: KnownIncarnation::watch(Arc::clone(&messages), policy.heartbeat),
+            heartbeats: Heartbeats::new(policy.heartbeat),
+            policy,
+            heads: SharedReader::over(&messages, |store, chats| async move {
+                let heads = store.heads(&chats).await?;
+                Ok(heads.into_iter().map(|head| (head.chat_id, head)).collect())
+            }),
+            versions: SharedReader::over(&chats, |store, users| async move {
+                store.membership_versions(&users).await
+            }),
+            users: SharedReader::over(&access, |access, users| async move {
+                let users = access.users.users(&users).await?;
+                Ok(users.into_iter().map(|user| (user.id, user)).collect())
+            }),
+            sessions: SharedReader::over(&auth, |auth, sessions| async move {
+                let live = auth.live_now(&sessions).await?;
+                Ok(live.into_iter().map(|session| (session, ())).collect())
+            }),
+            lowest_marks: SharedReader::over(&chats, |store, chats| async move {
+                Ok(by_chat(store.lowest_read_marks(&chats).await?))
+            }),
+            first_members: SharedReader::over(&chats, |store, chats| async move {
+                Ok(by_chat(store.first_members(&chats, MAX_PAGE).await?))
+            }),
+            presence: SharedReader::over(&presence, |presence, users| async move {
+                let states = presence.states_of(&users).await?;
+                Ok(states
+                    .into_iter()
+                    .map(|state| (state.user_id, state))
+                    .collect())
+            }),
+            acquaintances: SharedReader::over(&access, |access, pairs| async move {
+                let found = access.acquaintances(&pairs).await?;
+                Ok(found.into_iter().map(|pair| (pair, ())).collect())
+            }),
             access,
             bus,
             chats,
             messages,
-            heads,
-            versions,
             backlog,
-            policy,
+            reads: Semaphore::new(READS),
         })
+    }
+
+    /// Makes sure that the store was not restored since a feed was opened under this incarnation, as
+    /// far as the process knows.
+    pub(super) fn check(&self, incarnation: Incarnation) -> Result<(), FeedError> {
+        if self.incarnation.is(incarnation) {
+            return Ok(());
+        }
+        counter!(RESYNCS).increment(1);
+        Err(FeedError::Restored)
+    }
+
+    /// A read that no other feed shares.
+    async fn alone<T>(
+        &self,
+        read: impl Future<Output = Result<T, PortError>>,
+    ) -> Result<T, PortError> {
+        // The semaphore is never closed.
+        let _permit = self.reads.acquire().await;
+        read.await
     }
 
     /// The ends of the chat's lines; `None` where there is no such chat.
@@ -96,6 +164,64 @@ impl FeedContext {
         Ok(self.versions.one(user).await?.unwrap_or(0))
     }
 
+    /// The user; `None` where there is none.
+    pub(super) async fn user(&self, user: UserId) -> Result<Option<User>, PortError> {
+        self.users.one(user).await
+    }
+
+    /// Whether the session has not been ended.
+    pub(super) async fn is_live(&self, session: SessionId) -> Result<bool, PortError> {
+        Ok(self.sessions.one(session).await?.is_some())
+    }
+
+    /// The first page of the chat's members.
+    pub(super) async fn first_members(&self, chat: ChatId) -> Result<Arc<[Member]>, PortError> {
+        let found = self.first_members.one(chat).await?;
+        Ok(found.unwrap_or_default())
+    }
+
+    /// The presence of those of these users whom the viewer may see, where it is another one than
+    /// `told` says.
+    pub(super) async fn changed_presence(
+        &self,
+        viewer: UserId,
+        users: &[UserId],
+        told: &HashMap<UserId, Presence>,
+    ) -> Result<Vec<Presence>, PortError> {
+        let mut states = self.presence.many(users).await?;
+        states.retain(|user, state| told.get(user) != Some(state));
+        // Behind the states: who may not see them any more is not told.
+        let pairs: Vec<_> = states.keys().map(|user| (viewer, *user)).collect();
+        let seen = self.acquaintances.many(&pairs).await?;
+        states.retain(|user, _| seen.contains_key(&(viewer, *user)));
+        Ok(states.into_values().collect())
+    }
+
+    /// The user's chats.
+    pub(super) async fn chat_ids_of(&self, user: UserId) -> Result<Vec<ChatId>, PortError> {
+        self.alone(self.chats.chat_ids_of(user)).await
+    }
+
+    /// The chats that the user had, each with the number of the system message that says so.
+    pub(super) async fn left_chats_of(
+        &self,
+        user: UserId,
+    ) -> Result<HashMap<ChatId, Seq>, PortError> {
+        let left = self.alone(self.chats.left_chats_of(user)).await?;
+        Ok(left.into_iter().collect())
+    }
+
+    /// The user's membership of a chat, where there is one.
+    pub(super) async fn member(
+        &self,
+        user: UserId,
+        chat: ChatId,
+    ) -> Result<Option<Member>, PortError> {
+        let chats = [chat];
+        let found = self.alone(self.chats.memberships(user, &chats)).await?;
+        Ok(found.into_iter().next())
+    }
+
     /// How these chats stand for the user: their ends, and the memberships of those of which the user
     /// is a member. The ends are read first, so that what ends a membership that was read has a
     /// number above them, or above the membership's own.
@@ -107,28 +233,28 @@ impl FeedContext {
         let heads = self.heads.many(chats).await?;
         let mut members = HashMap::with_capacity(chats.len());
         for some in chats.chunks(MEMBERSHIPS) {
-            let found = self.chats.memberships(user, some).await?;
+            let found = self.alone(self.chats.memberships(user, some)).await?;
             members.extend(found.into_iter().map(|member| (member.chat_id, member)));
         }
         Ok((heads, members))
     }
 
-    /// How far all other members of these chats have read; 0 where there are none.
+    /// How far all other members of these chats have read; none of a chat that has no others.
     pub(super) async fn read_by_all(
         &self,
         user: UserId,
         chats: &[ChatId],
     ) -> Result<HashMap<ChatId, Seq>, PortError> {
-        let mut marks = HashMap::with_capacity(chats.len());
-        for some in chats.chunks(MARKS) {
-            // Those who have read least come first.
-            for member in self.chats.lowest_read_marks(some).await? {
-                if member.user_id != user {
-                    marks.entry(member.chat_id).or_insert(member.last_read_seq);
-                }
-            }
-        }
-        Ok(marks)
+        let lowest = self.lowest_marks.many(chats).await?;
+        // Those who have read least come first.
+        let mark = |members: Arc<[Member]>| {
+            let other = members.iter().find(|member| member.user_id != user);
+            other.map(|member| member.last_read_seq)
+        };
+        let marks = lowest.into_iter();
+        Ok(marks
+            .filter_map(|(chat, members)| Some((chat, mark(members)?)))
+            .collect())
     }
 
     /// Up to a page of the chat's changed messages behind `after`, by change.
@@ -143,17 +269,14 @@ impl FeedContext {
             limit: MAX_PAGE,
             from_end: false,
         };
-        self.messages.changes(chat, 1, &window).await
+        self.alone(self.messages.changes(chat, 1, &window)).await
     }
 
-    /// Has a page read anew that does not hold what it should.
-    pub(super) async fn forget_backlog(&self, chat: ChatId, from: Seq) {
-        self.backlog.invalidate(&(chat, from)).await;
-    }
-
-    /// Up to a page of the chat's messages from `from` on.
-    pub(super) async fn backlog(&self, chat: ChatId, from: Seq) -> Result<Backlog, PortError> {
-        let key = (chat, from);
+    /// Up to a page of the messages from `from` on of the chat that stands as `head` says, which was
+    /// read for this.
+    pub(super) async fn backlog(&self, head: &Head, from: Seq) -> Result<Backlog, PortError> {
+        let chat = head.chat_id;
+        let key = (chat, from, head.last_change_seq);
         let read = async {
             let window = Window {
                 after: Some(from - 1),
@@ -161,7 +284,7 @@ impl FeedContext {
                 limit: MAX_PAGE,
                 from_end: false,
             };
-            let page = self.messages.page(chat, &window).await?;
+            let page = self.alone(self.messages.page(chat, &window)).await?;
             let publish = |message| Published::new(Event::MessageAdded { message });
             Ok(Arc::new(
                 page.items.into_iter().map(publish).collect::<Vec<_>>(),
@@ -169,9 +292,23 @@ impl FeedContext {
         };
         let page = self.backlog.try_get_with(key, read).await;
         let page = page.map_err(|error: Arc<PortError>| (*error).clone())?;
-        if page.is_empty() {
+        // One that does not hold what it should is not kept: the store may have it in a moment.
+        let first = page.first().and_then(|published| published.message());
+        if first.is_none_or(|message| message.seq > from) {
             self.backlog.invalidate(&key).await;
         }
         Ok(page)
     }
+}
+
+/// The members of each chat, in their order.
+fn by_chat(members: Vec<Member>) -> Vec<(ChatId, Arc<[Member]>)> {
+    let mut chats = HashMap::<ChatId, Vec<Member>>::new();
+    for member in members {
+        chats.entry(member.chat_id).or_default().push(member);
+    }
+    let shared = chats.into_iter();
+    shared
+        .map(|(chat, members)| (chat, members.into()))
+        .collect()
 }

@@ -1,6 +1,7 @@
 //! Why a feed is refused or ends.
 
 use crate::access::AccessError;
+use crate::cursor::CursorError;
 use crate::error::{ApiError, ErrorCode, Invalid, PortError, service_error};
 use crate::id::UserId;
 
@@ -24,6 +25,14 @@ pub enum FeedError {
         "The server does not have what came before `after`. Refetch the chat, then subscribe again."
     )]
     Ahead,
+    /// The client's place is of another incarnation of the store.
+    #[error(transparent)]
+    OtherPast(CursorError),
+    /// The store was restored while the feed was open.
+    #[error(
+        "The server was restored from a backup. Refetch what you have of it, then subscribe again."
+    )]
+    Restored,
     /// The store does not have what it has told.
     #[error("The server has lost a part of the chat. Refetch the chat, then subscribe again.")]
     LineBroken,
@@ -50,10 +59,20 @@ impl FeedError {
             Self::NotShared(_) => {
                 ApiError::new(ErrorCode::Forbidden, self.to_string()).field("userIds")
             }
-            Self::ResyncRequired(_) | Self::Ahead | Self::LineBroken => {
+            Self::OtherPast(error) => error.clone().into(),
+            Self::ResyncRequired(_) | Self::Ahead | Self::LineBroken | Self::Restored => {
                 ApiError::new(ErrorCode::ResyncRequired, self.to_string())
             }
             Self::Port(error) => error.into(),
+        }
+    }
+}
+
+impl From<CursorError> for FeedError {
+    fn from(error: CursorError) -> Self {
+        match error {
+            CursorError::Invalid(invalid) => invalid.into(),
+            other @ CursorError::OtherIncarnation(_) => Self::OtherPast(other),
         }
     }
 }

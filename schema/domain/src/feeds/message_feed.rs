@@ -14,7 +14,7 @@ use std::time::Duration;
 use metrics::counter;
 use tokio::time::Instant;
 
-use super::chat_subscription::ChatSubscription;
+use super::chat_subscription::{ChatSubscription, Ends};
 use super::error::FeedError;
 use super::feed::Feed;
 use super::retry::retry_unavailable;
@@ -23,7 +23,6 @@ use crate::access::{AccessError, Denied};
 use crate::events::event::{Event, Published};
 use crate::events::hub::Signal;
 use crate::messages::model::MessageKind;
-use crate::messages::store::Head;
 use crate::metrics::{GAP_REPAIRS, RESYNCS};
 use crate::seq::Seq;
 
@@ -55,6 +54,7 @@ impl Feed for MessageFeed {
             return Err(AccessError::from(Denied::NotMember).into());
         }
         let message = self.next_on_line().await?;
+        self.subscription.check_incarnation()?;
         if self.look_for_the_end(&message) {
             Box::pin(self.confirm()).await?;
         }
@@ -67,10 +67,12 @@ impl MessageFeed {
         mut subscription: ChatSubscription,
         after: Option<Seq>,
     ) -> Result<Self, FeedError> {
-        let head = match after {
-            None => subscription.head().await?,
-            Some(after) => head_at(&mut subscription, |head| head.last_seq, after).await?,
+        let place = Ends {
+            seq: after.unwrap_or(0),
+            change_seq: 0,
         };
+        let head = subscription.head_reaching(place).await?;
+        let head = head.ok_or(FeedError::Ahead)?;
         // In this order: what ends a membership that was read behind the head has a number above
         // the head, or above the membership's own.
         let membership = subscription.membership().await?;
@@ -103,21 +105,17 @@ impl MessageFeed {
                 Box::pin(self.read_on()).await?;
                 continue;
             }
-            let signal = match self.subscription.waiting_signal() {
-                Some(signal) => Some(signal),
-                None => self.wait().await,
-            };
-            match signal {
+            match self.wait().await {
                 Some(Signal::Event(event)) => {
                     if let Some(message) = self.take(event) {
                         return Ok(message);
                     }
                 }
-                Some(Signal::Interrupted) => Box::pin(self.catch_up()).await?,
+                Some(Signal::Missed(_) | Signal::Interrupted) => Box::pin(self.catch_up()).await?,
                 // The wait was over: for a hole to fill by itself, or for the heartbeat.
                 None => match self.sequencer.gap_before() {
-                    Some(early) => self.repair(early),
-                    None => Box::pin(self.catch_up()).await?,
+                    Some(early) if self.gap_is_due() => self.repair(early),
+                    _ => Box::pin(self.catch_up()).await?,
                 },
             }
         }
@@ -149,16 +147,19 @@ impl MessageFeed {
 
     /// Waits for a signal; `None` when the time is up.
     async fn wait(&mut self) -> Option<Signal> {
-        let policy = self.subscription.context.policy;
         // Asked of the sequencer and not remembered: what fills one hole may leave another.
-        let timeout = if self.sequencer.gap_before().is_some() {
+        let grace = self.subscription.context.policy.reorder_grace;
+        let gap_at = self.sequencer.gap_before().is_some().then(|| {
             let since = *self.gap_since.get_or_insert_with(Instant::now);
-            policy.reorder_grace.saturating_sub(since.elapsed())
-        } else {
-            policy.heartbeat
-        };
-        let signal = self.subscription.any_signal();
-        tokio::time::timeout(timeout, signal).await.ok()
+            since + grace
+        });
+        self.subscription.any_signal(gap_at).await
+    }
+
+    /// Whether a hole has had the time to fill by itself.
+    fn gap_is_due(&self) -> bool {
+        let grace = self.subscription.context.policy.reorder_grace;
+        self.gap_since.is_some_and(|since| since.elapsed() >= grace)
     }
 
     /// Takes an event from the bus; returns the message where it is due.
@@ -185,7 +186,11 @@ impl MessageFeed {
 
     /// Compares with the store after something may have been missed.
     async fn catch_up(&mut self) -> Result<(), FeedError> {
-        let last_seq = retry_unavailable!(self.subscription.head())?.last_seq;
+        let place = Ends {
+            seq: self.sequencer.expected() - 1,
+            change_seq: 0,
+        };
+        let last_seq = self.subscription.look(place).await?.last_seq;
         let limit = self.subscription.context.policy.replay_limit;
         if (last_seq + 1).saturating_sub(self.sequencer.expected()) > limit {
             counter!(RESYNCS).increment(1);
@@ -212,7 +217,6 @@ impl MessageFeed {
                 return Err(FeedError::LineBroken);
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
-            context.forget_backlog(self.subscription.chat, from).await;
             return Ok(());
         }
         self.missing_since = None;
@@ -224,31 +228,4 @@ impl MessageFeed {
         self.gap_since = None;
         Ok(())
     }
-}
-
-/// The ends of the chat's lines, once one of them reaches to `place`. A store that has failed over
-/// may be behind what it told before, for a moment.
-///
-/// # Errors
-/// [`FeedError::Ahead`] where it does not within the grace.
-pub(super) async fn head_at(
-    subscription: &mut ChatSubscription,
-    end: impl Fn(&Head) -> Seq,
-    place: Seq,
-) -> Result<Head, FeedError> {
-    let started = Instant::now();
-    let mut head = subscription.head().await?;
-    if end(&head) < place {
-        // Who is no member is not told where the chat ends.
-        subscription.membership().await?;
-    }
-    while end(&head) < place {
-        if started.elapsed() >= subscription.context.policy.ahead_grace {
-            counter!(RESYNCS).increment(1);
-            return Err(FeedError::Ahead);
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        head = subscription.head().await?;
-    }
-    Ok(head)
 }

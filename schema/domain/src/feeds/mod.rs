@@ -3,8 +3,8 @@
 //!
 //! [`MessageFeed`] is loss-free, ordered and free of duplicates, because it numbers what it
 //! delivers and reads from the store what the bus did not bring. The other feeds carry absolute
-//! state, so that doubling is harmless, and send the state again after an interruption.
-//! [`StateFeed`] never goes back either.
+//! state, so that doubling is harmless, never go back, and compare their state with the store's after
+//! an interruption and on every heartbeat, by which a store that was set back is noticed too.
 
 pub(crate) mod account;
 pub(crate) mod change_feed;
@@ -14,6 +14,8 @@ pub(crate) mod chat_subscription;
 pub(crate) mod context;
 pub(crate) mod error;
 pub(crate) mod feed;
+pub(crate) mod heartbeats;
+pub(crate) mod incarnation;
 pub(crate) mod message_feed;
 pub(crate) mod policy;
 pub(crate) mod presence_feed;

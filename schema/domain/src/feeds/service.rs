@@ -25,6 +25,7 @@ use crate::events::bus::Bus;
 use crate::events::event::{Event, Interest, Topic};
 use crate::events::hub::Signal;
 use crate::id::{ChatId, UserId};
+use crate::incarnation::Incarnation;
 use crate::messages::store::MessageStore;
 use crate::page::MAX_PAGE;
 use crate::presence::service::PresenceService;
@@ -55,7 +56,6 @@ impl MemberState for ReadReceipt {
 pub struct FeedService {
     context: Arc<FeedContext>,
     presence: Arc<PresenceService>,
-    auth: Arc<AuthService>,
 }
 
 impl FeedService {
@@ -69,12 +69,19 @@ impl FeedService {
         auth: Arc<AuthService>,
         policy: FeedPolicy,
     ) -> Self {
-        let context = FeedContext::new(access, bus, chats, messages, policy);
+        let shared = Arc::clone(&presence);
         Self {
-            context,
+            context: FeedContext::new(access, bus, chats, messages, shared, auth, policy),
             presence,
-            auth,
         }
+    }
+
+    /// Which past the store has, as cursors carry it.
+    ///
+    /// # Errors
+    /// Where it was never read, and the store is down.
+    pub async fn incarnation(&self) -> Result<Incarnation, PortError> {
+        self.context.incarnation.current().await
     }
 
     /// Every message of the chat from now on, or from behind `after`, exactly once and in order.
@@ -88,12 +95,9 @@ impl FeedService {
         chat: ChatId,
         after: Option<&str>,
     ) -> Result<MessageFeed, FeedError> {
-        let after = after
-            .map(|text| MessageCursor::decode_in(text, chat, "after"))
-            .transpose()?
-            .map(|cursor| cursor.seq);
+        let after = self.place(chat, after).await?;
         let subscription = self.subscribe(viewer, chat, Interest::MESSAGES).await?;
-        MessageFeed::open(subscription, after).await
+        MessageFeed::open(subscription, after.map(|cursor| cursor.seq)).await
     }
 
     /// Every changed message of the chat from now on, or from behind `after`, as it is now and in
@@ -107,9 +111,7 @@ impl FeedService {
         chat: ChatId,
         after: Option<&str>,
     ) -> Result<ChangeFeed, FeedError> {
-        let after = after
-            .map(|text| MessageCursor::decode_in(text, chat, "after"))
-            .transpose()?;
+        let after = self.place(chat, after).await?;
         let subscription = self.subscribe(viewer, chat, Interest::CHANGES).await?;
         ChangeFeed::open(subscription, after).await
     }
@@ -170,7 +172,7 @@ impl FeedService {
             );
         }
         let context = Arc::clone(&self.context);
-        PresenceFeed::open(context, Arc::clone(&self.presence), *viewer, users).await
+        PresenceFeed::open(context, &self.presence, *viewer, users).await
     }
 
     /// Resolves when the viewer's session has ended. The bus tells it at once; the store is
@@ -187,12 +189,13 @@ impl FeedService {
             .subscribe(Interest::SESSIONS, &topics)
             .await?;
         loop {
-            if matches!(self.auth.is_live_now(viewer.session_id).await, Ok(false)) {
+            if matches!(self.context.is_live(viewer.session_id).await, Ok(false)) {
                 return Ok(());
             }
+            let heartbeat_at = self.context.heartbeats.next();
             // Other sessions of the user end without a look at this one's.
             while let Ok(Signal::Event(event)) =
-                tokio::time::timeout(self.context.policy.heartbeat, receiver.recv()).await
+                tokio::time::timeout_at(heartbeat_at, receiver.recv()).await
             {
                 match event.event {
                     Event::SessionRevoked { session_id } if session_id == viewer.session_id => {
@@ -209,9 +212,21 @@ impl FeedService {
         viewer: &Viewer,
         chat: ChatId,
     ) -> Result<StateFeed<S>, FeedError> {
-        let mut subscription = self.subscribe(viewer, chat, S::INTEREST).await?;
-        subscription.membership().await?;
-        Ok(StateFeed::new(subscription))
+        StateFeed::open(self.subscribe(viewer, chat, S::INTEREST).await?).await
+    }
+
+    /// The place of a cursor in the chat, in the store as it is now.
+    async fn place(
+        &self,
+        chat: ChatId,
+        after: Option<&str>,
+    ) -> Result<Option<MessageCursor>, FeedError> {
+        let Some(text) = after else {
+            return Ok(None);
+        };
+        let incarnation = self.incarnation().await?;
+        let cursor = MessageCursor::decode_in(text, chat, incarnation, "after")?;
+        Ok(Some(cursor))
     }
 
     async fn subscribe(

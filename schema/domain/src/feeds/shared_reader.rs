@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::Arc;
 
 use futures_util::future::try_join_all;
 use tokio::sync::{mpsc, oneshot};
@@ -25,15 +26,20 @@ pub(super) struct SharedReader<K, V> {
 impl<K, V> SharedReader<K, V>
 where
     K: Copy + Ord + Hash + Send + Sync + 'static,
-    V: Copy + Send + 'static,
+    V: Clone + Send + Sync + 'static,
 {
     /// Starts the reader's task, which ends when the last clone is dropped. `read` is one store call
     /// for up to [`KEYS`] keys; it leaves out what does not exist.
-    pub(super) fn spawn<F>(read: impl Fn(Vec<K>) -> F + Send + 'static) -> Self
+    pub(super) fn over<S, F>(
+        store: &Arc<S>,
+        read: impl Fn(Arc<S>, Vec<K>) -> F + Send + 'static,
+    ) -> Self
     where
+        S: ?Sized + Send + Sync + 'static,
         F: Future<Output = Result<Vec<(K, V)>, PortError>> + Send,
     {
         let (questions, mut inbox) = mpsc::channel::<(K, Answer<V>)>(2 * BATCH);
+        let store = Arc::clone(store);
         tokio::spawn(async move {
             let mut batch = Vec::new();
             while inbox.recv_many(&mut batch, BATCH).await > 0 {
@@ -42,7 +48,7 @@ where
                 keys.dedup();
                 let mut values = Ok(HashMap::with_capacity(keys.len()));
                 for some in keys.chunks(KEYS) {
-                    match (read(some.to_vec()).await, &mut values) {
+                    match (read(Arc::clone(&store), some.to_vec()).await, &mut values) {
                         (Ok(found), Ok(values)) => values.extend(found),
                         (Err(error), _) => {
                             values = Err(error);
@@ -52,7 +58,7 @@ where
                     }
                 }
                 for (key, answer) in batch.drain(..) {
-                    let value = values.as_ref().map(|values| values.get(&key).copied());
+                    let value = values.as_ref().map(|values| values.get(&key).cloned());
                     // A feed that has gone needs no answer.
                     let _ = answer.send(value.map_err(Clone::clone));
                 }

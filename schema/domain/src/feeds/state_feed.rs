@@ -8,11 +8,8 @@ use super::error::FeedError;
 use super::feed::Feed;
 use super::retry::retry_unavailable;
 use crate::chats::model::Member;
-use crate::chats::store::MemberFilter;
 use crate::events::event::{Event, Interest};
-use crate::events::hub::Signal;
 use crate::id::UserId;
-use crate::page::{MAX_PAGE, Window};
 use crate::seq::Seq;
 
 /// The state of one member of a chat. The store moves it forward alone, and it is published after
@@ -49,56 +46,68 @@ impl<S: MemberState> Feed for StateFeed<S> {
                 self.delivered.note(user, seq);
                 return Ok(state);
             }
-            match self.subscription.signal().await? {
-                Signal::Event(event) => {
-                    let Some(state) = S::of_event(&event.event) else {
-                        continue;
-                    };
-                    let (user, seq) = state.place();
-                    match self.delivered.age(user, seq) {
-                        Age::New => self.pending.push_back(state),
-                        Age::Old => {}
-                        Age::Forgotten => self.pending = retry_unavailable!(self.of(user))?,
-                    }
-                }
-                Signal::Interrupted => self.pending = retry_unavailable!(self.state())?,
+            let Some(event) = self.subscription.event().await? else {
+                self.pending = self.compare().await?;
+                continue;
+            };
+            let Some(state) = S::of_event(&event.event) else {
+                continue;
+            };
+            let (user, seq) = state.place();
+            match self.delivered.age(user, seq) {
+                Age::New => self.pending.push_back(state),
+                Age::Old => {}
+                Age::Forgotten => self.pending = retry_unavailable!(self.of(user))?,
             }
         }
     }
 }
 
 impl<S: MemberState> StateFeed<S> {
-    pub(super) fn new(subscription: ChatSubscription) -> Self {
-        Self {
+    /// What the members have now is taken to be known.
+    pub(super) async fn open(mut subscription: ChatSubscription) -> Result<Self, FeedError> {
+        subscription.membership().await?;
+        let mut feed = Self {
             subscription,
             pending: VecDeque::new(),
             delivered: Delivered::default(),
+        };
+        for state in feed.states().await? {
+            let (user, seq) = state.place();
+            feed.delivered.note(user, seq);
         }
+        Ok(feed)
     }
 
-    /// The states now: of the first page of members, which is all of them in most chats.
-    async fn state(&mut self) -> Result<VecDeque<S>, FeedError> {
-        let window = Window {
-            after: None,
-            before: None,
-            limit: MAX_PAGE,
-            from_end: false,
-        };
-        let chats = &self.subscription.context.chats;
-        let (chat, all) = (self.subscription.chat, MemberFilter::default());
-        let page = chats.members(chat, &all, &window).await?;
-        // Behind the page: whoever was removed before a mark of it moved is known to be.
-        self.subscription.membership().await?;
-        Ok(page.items.iter().filter_map(S::of_member).collect())
+    /// The states that were not delivered: of the first page of members, which is all of them in
+    /// most chats.
+    async fn compare(&mut self) -> Result<VecDeque<S>, FeedError> {
+        let mut states = retry_unavailable!(self.states())?;
+        // Behind the states: whoever was removed before a mark of them moved is known to be.
+        retry_unavailable!(self.subscription.membership())?;
+        states.retain(|state| {
+            let (user, seq) = state.place();
+            self.delivered.is_ahead(user, seq)
+        });
+        Ok(states)
+    }
+
+    async fn states(&self) -> Result<VecDeque<S>, FeedError> {
+        let subscription = &self.subscription;
+        let members = subscription
+            .context
+            .first_members(subscription.chat)
+            .await?;
+        Ok(members.iter().filter_map(S::of_member).collect())
     }
 
     /// The state of one member now.
     async fn of(&mut self, user: UserId) -> Result<VecDeque<S>, FeedError> {
-        let chats = &self.subscription.context.chats;
-        let members = chats.memberships(user, &[self.subscription.chat]).await?;
-        // As behind a page.
-        self.subscription.membership().await?;
-        Ok(members.iter().filter_map(S::of_member).collect())
+        let subscription = &mut self.subscription;
+        let member = subscription.context.member(user, subscription.chat).await?;
+        // As behind the states.
+        subscription.membership().await?;
+        Ok(member.iter().filter_map(S::of_member).collect())
     }
 }
 
@@ -133,6 +142,14 @@ impl Delivered {
             (None, Some(forgotten)) if seq < forgotten => Age::Forgotten,
             _ => Age::New,
         }
+    }
+
+    /// Whether the state is newer than what was delivered, or may be, as none is known.
+    fn is_ahead(&self, user: UserId, seq: Seq) -> bool {
+        let forgotten = self.forgotten.unwrap_or(0);
+        self.last
+            .get(&user)
+            .map_or(seq > forgotten, |last| seq > *last)
     }
 
     pub(super) fn note(&mut self, user: UserId, seq: Seq) {

@@ -6,9 +6,7 @@ use tokio::time::{Instant, sleep_until};
 use super::chat_subscription::ChatSubscription;
 use super::error::FeedError;
 use super::feed::Feed;
-use super::retry::retry_unavailable;
 use crate::events::event::Event;
-use crate::events::hub::Signal;
 use crate::id::{ChatId, UserId};
 
 /// Whether a member types: the absolute state.
@@ -35,24 +33,19 @@ impl Feed for TypingFeed {
     async fn next(&mut self) -> Result<TypingState, FeedError> {
         loop {
             let first = self.typists.iter().copied().min_by_key(|(_, until)| *until);
-            let signal = match first {
-                None => self.subscription.signal().await?,
+            let event = match first {
+                None => self.subscription.event().await?,
                 Some((typist, until)) => tokio::select! {
-                    signal = self.subscription.signal() => signal?,
+                    event = self.subscription.event() => event?,
                     () = sleep_until(until) => {
                         self.forget(typist);
                         return Ok(self.state(typist, false));
                     }
                 },
             };
-            let change = match signal {
-                Signal::Event(event) => self.take(&event.event),
-                Signal::Interrupted => {
-                    retry_unavailable!(self.subscription.membership())?;
-                    None
-                }
-            };
-            if let Some(state) = change {
+            if let Some(event) = event
+                && let Some(state) = self.take(&event.event)
+            {
                 return Ok(state);
             }
         }

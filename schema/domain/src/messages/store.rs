@@ -6,6 +6,7 @@ use crate::access::Denied;
 use crate::chats::model::Chat;
 use crate::error::PortError;
 use crate::id::{ChatId, MessageId};
+use crate::incarnation::Incarnation;
 use crate::page::{Page, Window};
 use crate::port::port;
 use crate::seq::Seq;
@@ -101,6 +102,9 @@ port! {
 
         /// The newest message of each of these chats.
         async fn last_messages(&self, chats: &[ChatId]) -> Result<Vec<Message>, PortError>;
+
+        /// Which past the store has. It is another one once the store was restored.
+        async fn incarnation(&self) -> Result<Incarnation, PortError>;
 
         /// The ends of these chats.
         async fn heads(&self, chats: &[ChatId]) -> Result<Vec<Head>, PortError>;

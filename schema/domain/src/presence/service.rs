@@ -118,7 +118,11 @@ impl PresenceService {
     /// # Errors
     /// Where a store fails.
     pub async fn states(&self, users: &Acquainted) -> Result<Vec<Presence>, PortError> {
-        let users = users.users();
+        self.states_of(users.users()).await
+    }
+
+    /// The same for many viewers together, each of whom is told of those alone whom they may see.
+    pub(crate) async fn states_of(&self, users: &[UserId]) -> Result<Vec<Presence>, PortError> {
         let there = self.store.online(users, self.clock.now()).await?;
         let known = self.users.users(users).await?;
         let state = |user: &crate::users::model::User| {

@@ -47,7 +47,7 @@ pub(super) const MESSAGES: &str = "messages";
 pub(super) const JOBS: &str = "jobs";
 /// Where earlier releases had what are repair jobs now; see `repair`.
 pub(super) const FORMER_NOTES: &str = "repairNotes";
-/// What the database itself is: its schema version.
+/// What the database itself is: its schema version, its incarnation.
 pub(super) const META: &str = "meta";
 
 /// A document of some collection, or a part of one.

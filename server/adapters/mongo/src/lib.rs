@@ -63,6 +63,7 @@ mod documents;
 mod fault;
 mod groups;
 mod heads;
+mod incarnation;
 mod indexes;
 mod jobs;
 mod left_chats;

@@ -6,14 +6,16 @@ use async_trait::async_trait;
 use mongodb::bson::doc;
 use talksy_domain::error::PortError;
 use talksy_domain::id::{self, ChatId, MessageId};
+use talksy_domain::incarnation::Incarnation;
 use talksy_domain::messages::{Append, Changed, Head, Message, MessageChange, MessageStore};
 use talksy_domain::page::{Page, Window};
 use talksy_domain::seq::Seq;
 
+use super::call::Call;
 use super::commands::Shape;
 use super::documents::{ChatDocument, MessageDocument, key, keys, overread};
 use super::fault::Fault;
-use super::{MongoStore, changes, heads, send};
+use super::{MongoStore, changes, heads, incarnation, send};
 
 #[async_trait]
 impl MessageStore for MongoStore {
@@ -119,6 +121,11 @@ impl MessageStore for MongoStore {
             }
         }
         Ok(newest.into_values().collect())
+    }
+
+    /// 1 command, not among the store's figures: the process asks, not a request.
+    async fn incarnation(&self) -> Result<Incarnation, PortError> {
+        Ok(incarnation::read(&Call::of_store(&self.inner)).await?)
     }
 
     /// 2 commands, one after the other.

@@ -8,9 +8,11 @@
 //! A row that does not parse fails the call that reads it, and names itself; it is never left out
 //! silently, since a list with a hole would be taken for the truth.
 
+mod backup;
 mod chats;
 mod fault;
 mod groups;
+mod incarnation;
 mod jobs;
 mod messages;
 mod migrate;

@@ -7,6 +7,7 @@ use talksy_domain::chats::Chat;
 use talksy_domain::clock::Timestamp;
 use talksy_domain::error::PortError;
 use talksy_domain::id::{self, ChatId, MessageId};
+use talksy_domain::incarnation::Incarnation;
 use talksy_domain::messages::{
     Append, Appended, ChangeRefusal, Changed, ChangedMessage, Head, Message, MessageChange,
     MessageStore, MessageText,
@@ -106,6 +107,10 @@ impl MessageStore for SqliteStore {
         let keys = rows::keys(chats, id::bytes);
         self.read(move |conn| all(conn, LAST_MESSAGES, [rows::list(&keys)], rows::message))
             .await
+    }
+
+    async fn incarnation(&self) -> Result<Incarnation, PortError> {
+        self.read_incarnation().await
     }
 
     async fn heads(&self, chats: &[ChatId]) -> Result<Vec<Head>, PortError> {

@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_initial.sql"),
     include_str!("migrations/0002_lines.sql"),
     include_str!("migrations/0003_jobs.sql"),
+    include_str!("migrations/0004_incarnation.sql"),
 ];
 
 /// Checks that this binary may use the file. Changes nothing.

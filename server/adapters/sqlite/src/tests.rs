@@ -413,6 +413,7 @@ async fn no_statement_scans_a_table() {
         messages::STATEMENTS,
         groups::STATEMENTS,
         jobs::STATEMENTS,
+        incarnation::STATEMENTS,
     ];
     for (name, sql) in modules.concat() {
         let mut explain = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();

@@ -11,6 +11,7 @@ use super::line::Line;
 use super::position::{AccountCursor, ChatPlace};
 use crate::chats::model::Member;
 use crate::events::event::Topic;
+use crate::feeds::chat_subscription::Ends;
 use crate::feeds::error::FeedError;
 use crate::feeds::retry::retry_unavailable;
 use crate::id::ChatId;
@@ -20,13 +21,13 @@ use crate::metrics::{GAP_REPAIRS, RESYNCS};
 impl AccountFeed {
     /// Compares everything with the store, so that nothing that was missed stays so.
     pub(super) async fn compare_all(&mut self) -> Result<(), FeedError> {
-        let compare_at = Instant::now() + self.context.policy.heartbeat;
+        self.compare_at = self.context.heartbeats.next();
         self.read_profile().await?;
         let user = self.viewer.user_id;
         // Before the memberships: what changes meanwhile is found the next time.
         let version = retry_unavailable!(self.context.version_of(user))?;
         let known = self.lines.keys().copied();
-        if self.version == Some(version) {
+        if self.version == version {
             // The chats are the same ones, and so is what the user has of them.
             let chats: Vec<_> = known.collect();
             let heads = retry_unavailable!(self.context.heads(&chats))?;
@@ -34,12 +35,11 @@ impl AccountFeed {
                 self.compare_head(head);
             }
         } else {
-            let ids = retry_unavailable!(self.context.chats.chat_ids_of(user))?;
+            let ids = retry_unavailable!(self.context.chat_ids_of(user))?;
             let chats: BTreeSet<_> = ids.into_iter().chain(known).collect();
             self.compare(chats.into_iter().collect()).await?;
-            self.version = Some(version);
+            self.version = version;
         }
-        self.compare_at = compare_at;
         self.keep_to_limit();
         Ok(())
     }
@@ -89,7 +89,7 @@ impl AccountFeed {
         let chat = member.chat_id;
         let is_detailed = self.is_detailed(chat);
         let Some(line) = self.lines.get_mut(&chat) else {
-            let line = Line::new(member, head, is_detailed);
+            let line = Line::new(member, head, self.incarnation, is_detailed);
             self.lines.insert(chat, line);
             self.begin_anew(chat);
             return;
@@ -101,9 +101,10 @@ impl AccountFeed {
         }
         line.is_gone = false;
         // A store that has failed over may tell of an older state for a moment.
-        let is_newer = member.version > line.version;
-        line.version = line.version.max(member.version);
-        if is_newer {
+        let risen = member.version.saturating_sub(line.version);
+        if risen > 0 {
+            line.version = member.version;
+            self.version = self.version.saturating_add(risen.into());
             self.changed.insert(chat);
         }
         self.compare_head(head);
@@ -112,16 +113,41 @@ impl AccountFeed {
     fn compare_head(&mut self, head: Head) {
         let chat = head.chat_id;
         if let Some(line) = self.lines.get_mut(&chat) {
-            let before = line.place;
-            if head.last_seq > before.seq || head.last_change_seq > before.change_seq {
+            let (before, ends) = (line.place, Ends::from(head));
+            if !before.reach(ends) {
                 counter!(GAP_REPAIRS, "found_by" => "head").increment(1);
             }
-            line.know(head.into());
-            if line.place != before {
-                self.changed.insert(chat);
+            if ends.reach(before) {
+                line.ahead_since = None;
+                line.know(ends);
+                if line.place != before {
+                    self.changed.insert(chat);
+                }
+            } else {
+                self.wait_for_store(chat, ends);
             }
         }
         self.note(chat);
+    }
+
+    /// The store does not go as far as what was told of a chat: it has failed over, and is older for
+    /// a moment, or was set back. Then the chat is reset to what there is.
+    fn wait_for_store(&mut self, chat: ChatId, ends: Ends) {
+        let Some(line) = self.lines.get_mut(&chat) else {
+            return;
+        };
+        let grace = self.context.policy.ahead_grace;
+        let since = *line.ahead_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < grace {
+            self.compare_at = self.compare_at.min(since + grace);
+            return;
+        }
+        counter!(RESYNCS).increment(1);
+        line.set_back(ends);
+        self.ready
+            .push_back(line.event(AccountItem::ChatReset(chat)));
+        self.changed.insert(chat);
+        self.stale.insert(chat);
     }
 
     /// Tells of a chat that the client does not have, or no longer as it is.
@@ -130,6 +156,7 @@ impl AccountFeed {
             // Who has only this one does not have the chat yet.
             let nowhere = ChatPlace {
                 chat_id: chat,
+                incarnation: self.incarnation,
                 seq: 0,
                 change_seq: 0,
                 without_detail: true,

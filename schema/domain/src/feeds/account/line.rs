@@ -14,30 +14,16 @@ use super::item::{AccountEvent, AccountItem, EventCursor};
 use super::position::{AccountCursor, ChatPlace, Place};
 use crate::chats::model::{Member, ReadReceipt};
 use crate::events::event::Published;
+use crate::feeds::chat_subscription::Ends;
 use crate::feeds::state_feed::{Age, Delivered};
 use crate::id::{ChatId, UserId};
+use crate::incarnation::Incarnation;
 use crate::messages::model::{Message, MessageKind};
 use crate::messages::store::Head;
 use crate::seq::Seq;
 
 /// How many early items wait for a gap to fill before the store is read at once.
 const MAX_EARLY: usize = 128;
-
-/// Ends of both lines.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Ends {
-    pub seq: Seq,
-    pub change_seq: Seq,
-}
-
-impl From<Head> for Ends {
-    fn from(head: Head) -> Self {
-        Self {
-            seq: head.last_seq,
-            change_seq: head.last_change_seq,
-        }
-    }
-}
 
 /// A change, or a receipt, that waits until the messages up to `behind` are out.
 #[derive(Debug)]
@@ -74,6 +60,8 @@ pub(super) enum Noticed {
 pub(super) struct Line {
     pub chat: ChatId,
     user: UserId,
+    /// The store's, which places carry.
+    incarnation: Incarnation,
     /// The system message by which the user joined. What the line says of them before it is past.
     pub joined_seq: Seq,
     visible_from: Seq,
@@ -104,16 +92,24 @@ pub(super) struct Line {
     pub gap_since: Option<Instant>,
     /// Since when the store does not have what it should.
     pub missing_since: Option<Instant>,
+    /// Since when the store does not go as far as what was put out.
+    pub ahead_since: Option<Instant>,
     /// The store says that the user is no member any more; the line has yet to say where that was.
     pub is_gone: bool,
 }
 
 impl Line {
     /// A line at the chat's end, of which the user is a member.
-    pub(super) fn new(member: &Member, head: Head, is_detailed: bool) -> Self {
+    pub(super) fn new(
+        member: &Member,
+        head: Head,
+        incarnation: Incarnation,
+        is_detailed: bool,
+    ) -> Self {
         let mut line = Self {
             chat: member.chat_id,
             user: member.user_id,
+            incarnation,
             joined_seq: member.joined_seq,
             visible_from: member.visible_from_seq,
             version: member.version,
@@ -131,6 +127,7 @@ impl Line {
             noticed: Noticed::Nothing,
             gap_since: None,
             missing_since: None,
+            ahead_since: None,
             is_gone: false,
         };
         line.restart(member, head.into());
@@ -165,6 +162,14 @@ impl Line {
         self.told.clear();
         self.gap_since = None;
         self.missing_since = None;
+        self.ahead_since = None;
+    }
+
+    /// Puts the line back to these ends, which the store was set back to. What the user has of the
+    /// chat may be older too.
+    pub(super) fn set_back(&mut self, ends: Ends) {
+        self.version = 0;
+        self.skip_to(ends);
     }
 
     /// Lets the line begin at a place that a client has told.
@@ -197,6 +202,7 @@ impl Line {
     pub(super) fn event(&self, item: AccountItem) -> AccountEvent {
         let place = ChatPlace {
             chat_id: self.chat,
+            incarnation: self.incarnation,
             seq: self.place.seq,
             change_seq: self.place.change_seq,
             without_detail: !self.is_detailed,
@@ -207,8 +213,7 @@ impl Line {
 
     /// Learns how far the lines go.
     pub(super) fn know(&mut self, ends: Ends) {
-        self.known.seq = self.known.seq.max(ends.seq);
-        self.known.change_seq = self.known.change_seq.max(ends.change_seq);
+        self.known = self.known.max(ends);
         if !self.is_detailed {
             self.place = self.known;
         }

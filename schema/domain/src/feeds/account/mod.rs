@@ -40,6 +40,7 @@ use super::error::FeedError;
 use super::feed::Feed;
 use crate::events::hub::Receiver;
 use crate::id::ChatId;
+use crate::incarnation::Incarnation;
 use crate::users::model::{About, DisplayName};
 use crate::viewer::Viewer;
 
@@ -71,8 +72,11 @@ pub struct AccountFeed {
     profile: Option<(DisplayName, Option<About>)>,
     /// All chats are to be compared with the store, at this time at the latest.
     compare_at: Instant,
-    /// The version of all the user's memberships when all were last compared.
-    version: Option<u64>,
+    /// The version of all the user's memberships together, as they were told. Each only rises, so that
+    /// none has changed while the sum has not.
+    version: u64,
+    /// The store's when the feed was opened.
+    incarnation: Incarnation,
     /// How far others have read is to be compared too.
     marks_are_stale: bool,
     /// It is to be told that nothing is left, once that is so.
@@ -88,6 +92,7 @@ impl Feed for AccountFeed {
 
     async fn next(&mut self) -> Result<AccountEvent, FeedError> {
         loop {
+            self.context.check(self.incarnation)?;
             if let Some(event) = self.ready.pop_front() {
                 self.delivered += 1;
                 self.delivered_since.get_or_insert_with(Instant::now);
@@ -154,9 +159,11 @@ impl AccountFeed {
         self.delivered = 0;
         self.delivered_since = None;
         self.owes_caught_up &= !is_caught_up;
+        let user = self.viewer.user_id;
+        let text = AccountPosition::encode(user, self.incarnation, &places);
         AccountEvent {
             item: AccountItem::Checkpoint { is_caught_up },
-            cursor: EventCursor::Checkpoint(AccountPosition::encode(self.viewer.user_id, &places)),
+            cursor: EventCursor::Checkpoint(text),
         }
     }
 

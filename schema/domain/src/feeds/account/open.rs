@@ -1,6 +1,6 @@
 //! Where each chat begins: at the present, or behind the position that the client has told.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use super::item::AccountItem;
 use super::line::Line;
 use super::position::{AccountCursor, AccountPosition, ChatPlace, Place};
 use crate::chats::model::Member;
+use crate::cursor::CursorError;
 use crate::error::Invalid;
 use crate::events::event::{Interest, Topic};
 use crate::feeds::context::FeedContext;
@@ -38,12 +39,22 @@ impl AccountFeed {
             .and(Interest::MEMBERSHIP)
             .and(Interest::PROFILE);
         let user = viewer.user_id;
-        let ids = context.chats.chat_ids_of(user).await?;
+        let incarnation = context.incarnation.current().await?;
+        if after
+            .as_ref()
+            .is_some_and(|after| !after.is_of(incarnation))
+        {
+            counter!(RESYNCS).increment(1);
+            return Err(CursorError::OtherIncarnation("after").into());
+        }
+        let ids = context.chat_ids_of(user).await?;
         // All with one round trip, before anything is read of them.
         let chats = ids.iter().map(|chat| Topic::Chat(*chat));
         let topics: Vec<_> = chats.chain([Topic::User(user)]).collect();
         let receiver = context.bus.subscribe(interest, &topics).await?;
-        let compare_at = Instant::now() + context.policy.heartbeat;
+        let compare_at = context.heartbeats.next();
+        // Before the memberships: what changes meanwhile is found when all are compared.
+        let version = context.version_of(user).await?;
         let mut feed = Self {
             context,
             receiver,
@@ -58,7 +69,8 @@ impl AccountFeed {
             viewer_changed: false,
             profile: None,
             compare_at,
-            version: None,
+            version,
+            incarnation,
             marks_are_stale: false,
             owes_caught_up: true,
             delivered: 0,
@@ -69,7 +81,8 @@ impl AccountFeed {
         match after {
             None => {
                 for (member, head) in feed.standing().await? {
-                    let line = Line::new(&member, head, feed.is_detailed(member.chat_id));
+                    let line =
+                        Line::new(&member, head, incarnation, feed.is_detailed(member.chat_id));
                     feed.lines.insert(member.chat_id, line);
                 }
             }
@@ -82,7 +95,7 @@ impl AccountFeed {
     /// The user's chats, all of them followed.
     async fn standing(&mut self) -> Result<Standing, FeedError> {
         let (context, user) = (&self.context, self.viewer.user_id);
-        let ids = context.chats.chat_ids_of(user).await?;
+        let ids = context.chat_ids_of(user).await?;
         for chat in &ids {
             let topic = Topic::Chat(*chat);
             context.bus.follow(&mut self.receiver, topic).await?;
@@ -101,8 +114,7 @@ impl AccountFeed {
         let started = Instant::now();
         let (standing, left, mut places) = loop {
             let standing = self.standing().await?;
-            let left = self.context.chats.left_chats_of(self.viewer.user_id);
-            let left: BTreeMap<_, _> = left.await?.into_iter().collect();
+            let left = self.context.left_chats_of(self.viewer.user_id).await?;
             match places_of(&standing, &left, position.clone()) {
                 Ok(places) if !standing.iter().any(|chat| is_ahead(chat, &places)) => {
                     break (standing, left, places);
@@ -122,6 +134,7 @@ impl AccountFeed {
         for chat_id in places.into_keys() {
             let place = ChatPlace {
                 chat_id,
+                incarnation: self.incarnation,
                 seq: left.get(&chat_id).copied().unwrap_or(0),
                 change_seq: 0,
                 without_detail: false,
@@ -139,7 +152,7 @@ impl AccountFeed {
     fn begin(&mut self, member: &Member, head: Head, place: Option<Place>) {
         let chat = member.chat_id;
         let is_detailed = self.is_detailed(chat);
-        let mut line = Line::new(member, head, is_detailed);
+        let mut line = Line::new(member, head, self.incarnation, is_detailed);
         let Some(place) = place.filter(|place| place.seq >= member.joined_seq) else {
             self.lines.insert(chat, line);
             self.begin_anew(chat);
@@ -171,7 +184,7 @@ impl AccountFeed {
 /// of another chat was given.
 fn places_of(
     standing: &Standing,
-    left: &BTreeMap<ChatId, Seq>,
+    left: &HashMap<ChatId, Seq>,
     mut position: AccountPosition,
 ) -> Result<HashMap<ChatId, Place>, FeedError> {
     let now = standing.iter().map(|(member, _)| member.chat_id);

@@ -9,12 +9,13 @@
 //! |---|---|
 //! | 1, 1 | tag, version of the form |
 //! | 8 | the user: the last 8 bytes of their id |
+//! | 4 | the store's incarnation |
 //! | varint | how many chats |
 //! | a chat: varint | its `seq`, shifted by 2; bit 0: without detail, bit 1: the whole id follows |
 //! | 8 or 16 | the last 8 bytes of its id, or all |
 //! | 3 varints | its `changeSeq`, the version of the membership, how far all others have read |
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -23,6 +24,7 @@ use super::varint;
 use crate::cursor::{Cursor, MessageCursor};
 use crate::error::Invalid;
 use crate::id::{self, ChatId, UserId};
+use crate::incarnation::Incarnation;
 use crate::seq::{self, Seq};
 
 /// The most characters of a checkpoint and the cursors since, together.
@@ -67,6 +69,8 @@ pub(super) fn key(chat: ChatId) -> Key {
 /// The places that a client has told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccountPosition {
+    /// The store's when it gave the places.
+    incarnations: BTreeSet<Incarnation>,
     /// By a part of the id.
     short: BTreeMap<Key, Place>,
     /// By the whole id, with the number of the cursor in `since` that named it, where one did.
@@ -110,9 +114,18 @@ impl AccountPosition {
         Ok(position)
     }
 
+    /// Whether all of it was given by this incarnation of the store.
+    pub(super) fn is_of(&self, incarnation: Incarnation) -> bool {
+        self.incarnations.iter().all(|given| *given == incarnation)
+    }
+
     /// The vector of these places. Of more chats than a checkpoint may name, some are left out: they
     /// are reset at a resume.
-    pub(super) fn encode(user: UserId, places: &[(ChatId, Place)]) -> String {
+    pub(super) fn encode(
+        user: UserId,
+        incarnation: Incarnation,
+        places: &[(ChatId, Place)],
+    ) -> String {
         let mut named = HashMap::<Key, u32>::with_capacity(places.len());
         for (chat, _) in places {
             *named.entry(key(*chat)).or_default() += 1;
@@ -133,9 +146,10 @@ impl AccountPosition {
             }
             count += 1;
         }
-        let mut bytes = Vec::with_capacity(entries.len() + 16);
+        let mut bytes = Vec::with_capacity(entries.len() + 20);
         bytes.extend([CHECKPOINT, VERSION]);
         bytes.extend(tail(id::bytes(user)));
+        bytes.extend(incarnation.to_bytes());
         varint::write(&mut bytes, u64::from(count));
         bytes.extend(entries);
         BASE64_URL_SAFE_NO_PAD.encode(bytes)
@@ -165,6 +179,10 @@ impl AccountPosition {
     /// The places of a vector; `None` where the bytes are none.
     fn read(mut bytes: &[u8]) -> Option<Self> {
         let mut position = Self::default();
+        let (incarnation, rest) = bytes.split_first_chunk()?;
+        bytes = rest;
+        let incarnation = Incarnation::from_bytes(*incarnation);
+        position.incarnations.insert(incarnation);
         let count = varint::read(&mut bytes)?;
         for _ in 0..count {
             let first = varint::read(&mut bytes)?;
@@ -194,6 +212,7 @@ impl AccountPosition {
     /// Moves a chat's place forward, by maximum. The cursor was made behind the checkpoint: where it
     /// is further in both, it says what its place means.
     fn merge(&mut self, cursor: &ChatPlace, number: usize) {
+        self.incarnations.insert(cursor.incarnation);
         let chat = cursor.chat_id;
         let known = match (self.full.get_mut(&chat), self.short.get_mut(&key(chat))) {
             (Some((place, _)), _) => Some(place),
@@ -261,6 +280,8 @@ fn number(value: u64) -> Option<Seq> {
 pub struct ChatPlace {
     /// The chat.
     pub chat_id: ChatId,
+    /// The store's when it gave the place.
+    pub incarnation: Incarnation,
     /// All messages up to this one.
     pub seq: Seq,
     /// All changes up to this one.
@@ -319,6 +340,7 @@ impl AccountCursor {
             Self::Chat(place) => {
                 let cursor = MessageCursor {
                     chat_id: place.chat_id,
+                    incarnation: place.incarnation,
                     seq: place.seq,
                     change_seq: Some(place.change_seq),
                 };
@@ -336,6 +358,7 @@ impl AccountCursor {
         let place = |cursor: MessageCursor, without_detail| {
             Self::Chat(ChatPlace {
                 chat_id: cursor.chat_id,
+                incarnation: cursor.incarnation,
                 seq: cursor.seq,
                 change_seq: cursor.change_seq.unwrap_or(0),
                 without_detail,
@@ -354,6 +377,8 @@ impl AccountCursor {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const NOW: Incarnation = Incarnation(7);
 
     fn user() -> UserId {
         id::from_bytes([7; 16])
@@ -378,6 +403,7 @@ mod tests {
     fn since(chat_id: ChatId, seq: Seq, change_seq: Seq, without_detail: bool) -> String {
         let place = ChatPlace {
             chat_id,
+            incarnation: NOW,
             seq,
             change_seq,
             without_detail,
@@ -405,14 +431,33 @@ mod tests {
             ),
         ];
         let chats = places.map(|(chat, _)| chat);
-        let mut position = parse(&AccountPosition::encode(user(), &places), &[]);
+        let mut position = parse(&AccountPosition::encode(user(), NOW, &places), &[]);
         assert_eq!(position.take(&chats), places.into_iter().collect());
         assert!(position.is_empty());
     }
 
     #[test]
+    fn it_is_known_where_a_part_is_from_before_a_restore() {
+        let one = chat(1, 1);
+        let text = AccountPosition::encode(user(), NOW, &[(one, place(5, 2))]);
+        let of = |incarnation| ChatPlace {
+            chat_id: one,
+            incarnation,
+            seq: 6,
+            change_seq: 2,
+            without_detail: false,
+        };
+        let since = |incarnation| [AccountCursor::Chat(of(incarnation)).encode()];
+        let restored = Incarnation(8);
+        assert!(parse(&text, &[]).is_of(NOW) && !parse(&text, &[]).is_of(restored));
+        assert!(parse(&text, &since(NOW)).is_of(NOW));
+        assert!(!parse(&text, &since(restored)).is_of(NOW));
+        assert!(!parse(&text, &since(restored)).is_of(restored));
+    }
+
+    #[test]
     fn a_short_name_that_two_chats_have_is_the_name_of_neither() {
-        let text = AccountPosition::encode(user(), &[(chat(1, 1), place(5, 2))]);
+        let text = AccountPosition::encode(user(), NOW, &[(chat(1, 1), place(5, 2))]);
         let mut position = parse(&text, &[]);
         let found = position.take(&[chat(1, 1), chat(2, 1)]);
         assert_eq!((found.len(), position.is_empty()), (0, true));
@@ -426,9 +471,9 @@ mod tests {
                 .map(|n| (chat(1, n << 32), place(8_000, 1_500)))
                 .collect()
         };
-        let size = |count| AccountPosition::encode(user(), &places(count)).len();
+        let size = |count| AccountPosition::encode(user(), NOW, &places(count)).len();
         assert!(size(1_000) <= 1_000 * 16 * 4 / 3 + 32, "{}", size(1_000));
-        let most = AccountPosition::encode(user(), &places(20_000));
+        let most = AccountPosition::encode(user(), NOW, &places(20_000));
         assert!(most.len() < MAX_POSITION - 40_000, "{}", most.len());
         assert!(!parse(&most, &[]).is_empty());
     }
@@ -436,7 +481,7 @@ mod tests {
     #[test]
     fn cursors_move_a_place_forward_and_never_back() {
         let (one, new) = (chat(1, 1), chat(2, 2));
-        let text = AccountPosition::encode(user(), &[(one, place(5, 2))]);
+        let text = AccountPosition::encode(user(), NOW, &[(one, place(5, 2))]);
         let merged = |since: &[String]| parse(&text, since).take(&[one, new]);
         let cursors = [since(one, 7, 1, false), since(one, 6, 4, false)];
         assert_eq!(merged(&cursors)[&one], place(7, 4));

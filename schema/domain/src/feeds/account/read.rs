@@ -26,10 +26,14 @@ impl AccountFeed {
             None => {}
             Some(Wanted::Messages) => {
                 let from = line.place.seq + 1;
-                let page = retry_unavailable!(context.backlog(chat, from))?;
+                // Behind the question, so that the page is not from before a change that was
+                // acknowledged.
+                let Some(head) = retry_unavailable!(context.head(chat))? else {
+                    return self.miss(chat).await;
+                };
+                let page = retry_unavailable!(context.backlog(&head, from))?;
                 let first = page.first().and_then(|published| published.message());
                 if first.is_none_or(|message| message.seq > from) {
-                    context.forget_backlog(chat, from).await;
                     return self.miss(chat).await;
                 }
                 line.take_page(&page);
@@ -90,7 +94,7 @@ impl AccountFeed {
     /// read.
     pub(super) async fn is_ended(&self, chat: ChatId) -> Result<bool, FeedError> {
         let user = self.viewer.user_id;
-        let member = retry_unavailable!(self.context.chats.memberships(user, &[chat]))?.pop();
+        let member = retry_unavailable!(self.context.member(user, chat))?;
         let joined_seq = self.lines.get(&chat).map(|line| line.joined_seq);
         Ok(member.map(|member| member.joined_seq) != joined_seq)
     }
@@ -101,8 +105,8 @@ impl AccountFeed {
             return Ok(());
         };
         for user in std::mem::take(&mut line.uncertain) {
-            let members = retry_unavailable!(self.context.chats.memberships(user, &[chat]))?;
-            if let Some(receipt) = members.first().and_then(Member::receipt) {
+            let member = retry_unavailable!(self.context.member(user, chat))?;
+            if let Some(receipt) = member.as_ref().and_then(Member::receipt) {
                 line.receipt(receipt, &mut self.ready);
             }
         }
@@ -111,9 +115,7 @@ impl AccountFeed {
 
     /// Reads the user's profile, and has it told where it is another one than was told.
     pub(super) async fn read_profile(&mut self) -> Result<(), FeedError> {
-        let users = &self.context.access.users;
-        let user = self.viewer.user_id;
-        let found = retry_unavailable!(users.users(&[user]))?.pop();
+        let found = retry_unavailable!(self.context.user(self.viewer.user_id))?;
         let profile = found.map(|user| (user.name, user.about));
         self.viewer_changed |= profile != self.profile;
         self.profile = profile;

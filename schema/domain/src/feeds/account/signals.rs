@@ -6,9 +6,9 @@ use tokio::time::Instant;
 
 use super::AccountFeed;
 use crate::chats::model::ChatKind;
-use crate::events::event::{Event, Published};
+use crate::events::event::{Event, Published, Topic};
 use crate::events::hub::Signal;
-use crate::feeds::account::line::Ends;
+use crate::feeds::chat_subscription::Ends;
 use crate::feeds::error::FeedError;
 use crate::id::ChatId;
 use crate::messages::model::Message;
@@ -17,7 +17,12 @@ use crate::seq::Seq;
 impl AccountFeed {
     pub(super) async fn take(&mut self, signal: Signal) -> Result<(), FeedError> {
         match signal {
-            Signal::Interrupted => {
+            Signal::Missed(Topic::Chat(chat)) => {
+                self.stale.insert(chat);
+                self.marks_are_stale = true;
+                Ok(())
+            }
+            Signal::Missed(_) | Signal::Interrupted => {
                 self.compare_at = Instant::now();
                 self.marks_are_stale = true;
                 Ok(())
