@@ -6,8 +6,12 @@ GRAPHIQL_SOURCES := $(filter-out %/dist %/node_modules,$(wildcard client-example
 
 .PHONY: run dist test lint fmt sdl example bench soak audit graphiql clean-data
 
-# How many random schedules `make soak` runs of each feed.
+# How many random schedules `make soak` runs of each feed; how many rounds of kills, and how often
+# the example of a replica; how many messages each of up to 48 senders sends to one chat.
 SOAK ?= 1000000
+KILLS ?= 200
+REPLICAS ?= 25
+MESSAGES ?= 200
 
 ## Build in the shortest time, say how long it took, and start on the embedded default:
 ## http://127.0.0.1:4000
@@ -52,8 +56,19 @@ bench: $(GRAPHIQL)
 	cargo build --release --bin talksy
 	cargo run --release -p talksy-bench -- $(BENCH)
 
-## Run the random schedules of the feeds for long: SOAK=20000 for a shorter one.
+## Run for long what `make test` runs briefly: kills of servers and backends, the example of a
+## replica, the crowded chat, and the random schedules of the feeds. SOAK=20000 KILLS=20 REPLICAS=3
+## MESSAGES=20 for a shorter one.
 soak: $(GRAPHIQL)
+	tests/install-servers.sh
+	for example in resume replica; do npm ci --prefix client-examples/$$example --silent --no-fund --no-audit; done
+	cargo build --release --bins
+	TALKSY_KILL_ROUNDS=$(KILLS) cargo test --release -p talksy-tests \
+		--test shutdown_and_crash --test cluster -- acknowledged --nocapture
+	TALKSY_REPLICA_RUNS=$(REPLICAS) cargo test --release -p talksy-tests \
+		--test cluster -- a_replica_ends_equal --ignored --nocapture
+	TALKSY_FAIRNESS_MESSAGES=$(MESSAGES) cargo test --release -p talksy-tests \
+		--test mongo -- fairness::with --nocapture --test-threads 1
 	TALKSY_TEST_SCHEDULES=$(SOAK) TALKSY_ACCOUNT_CASES=$(SOAK) cargo test --release -p talksy-tests \
 		--test live_stream --test account_events -- replica
 

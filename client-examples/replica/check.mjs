@@ -143,7 +143,25 @@ class Replica {
   }
 }
 
-/** One of the things that others, or the user on another device, do. What is refused is no matter. */
+/** Whether the server, or the way to it, was away, as after a kill. */
+const isAway = ({ name, code, cause }) =>
+  cause !== undefined || name === 'TimeoutError' || code === 'UNAVAILABLE';
+
+/** Asks until there is an answer, for as long as a server takes to come back. */
+async function answered(ask) {
+  for (const deadline = Date.now() + 20_000; ; await sleep(100)) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (!isAway(error) || Date.now() > deadline) throw error;
+    }
+  }
+}
+
+/**
+ * One of the things that others, or the user on another device, do. What is refused, or is cut off
+ * by the end of the server, is no matter.
+ */
 async function disturb({ ada, bob, groups, direct, sent }, number) {
   const chatId = pick([...groups, ...groups, direct]);
   const groupId = pick(groups);
@@ -167,7 +185,8 @@ async function disturb({ ada, bob, groups, direct, sent }, number) {
   try {
     await act();
   } catch (error) {
-    if (!error.code) throw error;
+    if (isAway(error)) await sleep(50);
+    else if (!error.code) throw error;
   }
 }
 
@@ -195,6 +214,8 @@ async function main() {
   const late = setTimeout(() => fail('it never caught up'), 20_000);
   await replica.caughtUp;
   clearTimeout(late);
+  // From here on the server may be killed and started again.
+  console.log('the replica follows');
   for (let number = 1; number <= STEPS; number += 1) {
     await disturb(world, number);
     if (Math.random() < 0.05) await replica.kill();
@@ -202,7 +223,7 @@ async function main() {
   }
   if (replica.isRunning) await replica.kill();
   replica.start({ cuts: false });
-  const wanted = await fetchAll((query, variables) => bob.request(query, variables));
+  const wanted = await answered(() => fetchAll((query, variables) => bob.request(query, variables)));
   const deadline = Date.now() + 30_000;
   let kept = await replica.kept();
   while (!isDeepStrictEqual(kept, wanted) && Date.now() < deadline) {

@@ -10,7 +10,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createClient } from 'graphql-ws';
 import WebSocket from 'ws';
 
-const SERVER = (process.env.CHAT_URL ?? 'http://127.0.0.1:4000').replace(/\/+$/, '');
+// Servers on the same backends, to which it turns at random.
+const SERVERS = (process.env.CHAT_URLS ?? process.env.CHAT_URL ?? 'http://127.0.0.1:4000')
+  .split(',')
+  .map((url) => url.replace(/\/+$/, ''));
 const FILE = process.env.REPLICA_FILE ?? 'replica.json';
 const TOKEN = process.env.REPLICA_TOKEN;
 
@@ -113,8 +116,10 @@ const MESSAGES = /* GraphQL */ `
   }
 `;
 
+const anyServer = () => SERVERS[Math.floor(Math.random() * SERVERS.length)];
+
 async function request(query, variables) {
-  const response = await fetch(`${SERVER}/graphql`, {
+  const response = await fetch(`${anyServer()}/graphql`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', authorization: `Bearer ${TOKEN}` },
     body: JSON.stringify({ query, variables }),
@@ -228,7 +233,7 @@ async function main() {
   const replica = await load();
   let socket;
   const client = createClient({
-    url: `${SERVER.replace(/^http/, 'ws')}/graphql`,
+    url: () => `${anyServer().replace(/^http/, 'ws')}/graphql`,
     webSocketImpl: WebSocket,
     connectionParams: { authorization: `Bearer ${TOKEN}` },
     // A new connection needs the position as it is then: each is asked for below.
@@ -259,7 +264,8 @@ async function main() {
     } catch (problem) {
       const codes = [problem].flat().map((error) => error?.extensions?.code);
       if (codes.includes('RESYNC_REQUIRED')) {
-        Object.assign(replica, { checkpoint: null, since: {}, chats: {} });
+        // The file as well: else the next turn would begin with what is of no use any more.
+        await save(Object.assign(replica, { checkpoint: null, since: {}, chats: {} }));
       } else if (codes.some((code) => code && !['UNAVAILABLE', 'SLOW_CONSUMER'].includes(code))) {
         throw problem;
       }

@@ -146,14 +146,15 @@ impl Addresses {
         *self.0.lock() = addresses.to_vec();
     }
 
-    fn pick(&self, turn: usize) -> SocketAddr {
+    /// The one whose turn it is.
+    pub(crate) fn pick(&self, turn: usize) -> SocketAddr {
         let addresses = self.0.lock();
         addresses[turn % addresses.len()]
     }
 }
 
 /// What a client does between two tries.
-const PAUSE: Duration = Duration::from_millis(50);
+pub(crate) const PAUSE: Duration = Duration::from_millis(50);
 
 /// How long a client goes on trying. Many who write to one chat wait for each other, and a stand-in
 /// for MongoDB is slow: it reads whole chats where MongoDB would use an index.

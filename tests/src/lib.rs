@@ -4,16 +4,19 @@
 //!
 //! Test code panics where something is not as a test expects; nothing here is for production.
 
+pub mod answer;
 pub mod app;
 pub mod chaos;
 pub mod client;
 pub mod clock;
 pub mod cluster;
 pub mod contract;
+pub mod crowd;
 pub mod faulty_store;
 pub mod feeds;
 pub mod mailbox;
 pub mod process;
+pub mod replica;
 pub mod servers;
 pub mod websocket;
 pub mod wire;

@@ -72,9 +72,18 @@ impl ServerProcess {
     /// # Panics
     /// Where it ends instead.
     pub async fn start(data: &Path, arguments: &[&str]) -> Self {
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), data, arguments).await
+    }
+
+    /// Starts a server at this address and waits until it serves: where clients know it by its
+    /// address, whatever becomes of it.
+    ///
+    /// # Panics
+    /// Where it ends instead.
+    pub async fn start_at(address: SocketAddr, data: &Path, arguments: &[&str]) -> Self {
         let mut command = talksy(data);
         command
-            .args(["--listen", "127.0.0.1:0"])
+            .args(["--listen", &address.to_string()])
             .args(arguments)
             .stdout(Stdio::null())
             .stderr(Stdio::piped());

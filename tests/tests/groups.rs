@@ -99,6 +99,21 @@ async fn a_group_is_made_and_says_so_in_its_first_message() {
     app.stop().await;
 }
 
+/// Who joins has read up to the message that says so, and is told so by a mark that moves nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mark_at_the_message_that_one_joined_by_is_told_as_it_is() {
+    const OWN: &str = "query($id: ID!) { chat(id: $id) { viewerMember { lastReadSeq } } }";
+    let app = TestApp::start().await;
+    let [ada, bob, _] = people(&app).await;
+    let group = create(&ada, "Engines", &[&bob]).await;
+    for user in [&ada, &bob] {
+        let marked = user.mark_read(&group, 5).await;
+        assert_eq!(marked["receipt"]["lastReadSeq"], 1, "{}", user.name);
+        let data = user.client.data(OWN, json!({ "id": group })).await;
+        assert_eq!(data["chat"]["viewerMember"]["lastReadSeq"], 1);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_id_of_a_message_tells_where_its_chat_is_kept() {
     let app = TestApp::start().await;

@@ -1,28 +1,26 @@
 //! The server process's end, in order and by force, and what its next start finds.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
-use talksy_tests::client::{Client, MESSAGE_ADDED, SEND, User, string};
+use talksy_tests::client::{Client, SEND, User, string};
+use talksy_tests::cluster::Addresses;
+use talksy_tests::crowd::{Scene, kill_rounds};
 use talksy_tests::process::{ServerProcess, run_talksy};
-use talksy_tests::{eventually, soon};
+use talksy_tests::soon;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 /// Limits that the tests do not meet.
-const GENEROUS: [&str; 4] = [
+const GENEROUS: [&str; 6] = [
     "--set",
     "limits.send.burst=1000000",
     "--set",
     "limits.login_ip.burst=1000",
+    "--set",
+    "limits.start_chat.burst=1000000",
 ];
-
-const ROUNDS: usize = 4;
-const SENDERS: usize = 6;
 
 fn data_dir() -> TempDir {
     match tempfile::tempdir() {
@@ -47,149 +45,39 @@ async fn try_send(user: &User, chat: &str, own_id: &str) -> Option<i64> {
     data["sendMessage"]["message"]["seq"].as_i64()
 }
 
-/// The chat from its beginning: each message's own id, by its number.
-async fn history(user: &User, chat: &str) -> BTreeMap<i64, String> {
-    const PAGE: &str = "query($id: ID!, $after: String) { node(id: $id) { ... on Chat {
-        messages(first: 100, after: $after) {
-            nodes { seq text clientMessageId } pageInfo { hasNextPage endCursor } } } } }";
-    let mut found = BTreeMap::new();
-    let mut after = Value::Null;
-    loop {
-        let data = user
-            .client
-            .data(PAGE, json!({ "id": chat, "after": after }))
-            .await;
-        let page = &data["node"]["messages"];
-        for message in page["nodes"].as_array().into_iter().flatten() {
-            assert_eq!(message["text"], message["clientMessageId"]);
-            let seq = message["seq"].as_i64().unwrap_or(-1);
-            let twice = found.insert(seq, string(&message["text"]));
-            assert_eq!(twice, None, "number {seq} came twice");
-        }
-        if page["pageInfo"]["hasNextPage"] == json!(false) {
-            return found;
-        }
-        after = page["pageInfo"]["endCursor"].clone();
-    }
-}
-
-/// Follows a chat over the server's lives.
-struct Follower {
-    user: User,
-    chat: String,
-    cursor: Value,
-    seqs: Vec<i64>,
-}
-
-impl Follower {
-    /// Takes what comes until the connection ends, or the last of `until` messages has come.
-    async fn follow(mut self, address: SocketAddr, until: Option<i64>) -> Self {
-        let variables = json!({ "chatId": self.chat, "after": self.cursor });
-        let user = at(&self.user, address);
-        let mut feed = user.client.subscribe(MESSAGE_ADDED, variables).await;
-        while until.is_none() || self.seqs.last().copied() != until {
-            let Some(data) = feed.try_next().await else {
-                break;
-            };
-            let edge = &data["messageAdded"];
-            self.cursor = edge["cursor"].clone();
-            self.seqs.push(edge["node"]["seq"].as_i64().unwrap_or(-1));
-        }
-        self
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_at_any_moment_loses_nothing_that_was_acknowledged() {
     let data = data_dir();
     let mut server = ServerProcess::start(data.path(), &GENEROUS).await;
-    let ada = server.sign_in(data.path(), "ada").await;
-    let bob = server.sign_in(data.path(), "bob").await;
-    let chat = ada.start_chat(&bob).await;
-    // The beginning, from which the followers resume.
-    let first = try_send(&ada, &chat, "first").await;
-    assert_eq!(first, Some(1));
-    let newest = "query($id: ID!) { node(id: $id) { ... on Chat {
-        messages(last: 1) { pageInfo { endCursor } } } } }";
-    let newest = ada.client.data(newest, json!({ "id": chat })).await;
-    let cursor = newest["node"]["messages"]["pageInfo"]["endCursor"].clone();
-    let mut followers: Vec<_> = [&ada, &bob]
-        .map(|user| Follower {
-            user: user.clone(),
-            chat: chat.clone(),
-            cursor: cursor.clone(),
-            seqs: vec![1],
-        })
-        .into();
-    let mut acknowledged = BTreeMap::from([(1, "first".to_owned())]);
-
-    for round in 0..ROUNDS {
+    let mut people = Vec::new();
+    for name in ["ada", "bob", "cyd", "dan"] {
+        people.push(server.sign_in(data.path(), name).await);
+    }
+    let at = Addresses::new(&[server.address]);
+    let [ada, bob, cyd, dan] = people.iter().collect::<Vec<_>>().try_into().unwrap();
+    let mut scene = Scene::start([ada, bob, cyd, dan], &[&at]).await;
+    for round in 0..kill_rounds(4) {
+        let enough = 60 + 17 * (round % 10);
         let address = server.address;
-        let following: Vec<_> = followers
-            .drain(..)
-            .map(|follower| tokio::spawn(follower.follow(address, None)))
-            .collect();
-        let answers = Arc::new(AtomicUsize::new(0));
-        let sending: Vec<_> = (0..SENDERS)
-            .map(|sender| {
-                let user = at([&ada, &bob][sender % 2], address);
-                let (chat, answers) = (chat.clone(), Arc::clone(&answers));
-                tokio::spawn(async move {
-                    let mut done = Vec::new();
-                    for n in 0.. {
-                        let own_id = format!("{round}-{sender}-{n}");
-                        match try_send(&user, &chat, &own_id).await {
-                            Some(seq) => done.push((seq, own_id)),
-                            None => return (done, own_id),
-                        }
-                        answers.fetch_add(1, Ordering::SeqCst);
-                    }
-                    unreachable!("senders send until the server is killed")
-                })
-            })
-            .collect();
-        let enough = 40 + 17 * round;
-        eventually("answers before the kill", async || {
-            (answers.load(Ordering::SeqCst) >= enough).then_some(())
-        })
-        .await;
-        server.kill().await;
-
-        let mut unanswered = Vec::new();
-        for (sender, task) in sending.into_iter().enumerate() {
-            let (done, open) = task.await.unwrap();
-            for (seq, own_id) in done {
-                let twice = acknowledged.insert(seq, own_id);
-                assert_eq!(twice, None, "number {seq} was given twice");
-            }
-            unanswered.push((sender, open));
-        }
-        for task in following {
-            followers.push(task.await.unwrap());
-        }
+        scene.crowd.work(&[address], enough, server.kill()).await;
         server = ServerProcess::start(data.path(), &GENEROUS).await;
-        let ada = at(&ada, server.address);
-        let found = history(&ada, &chat).await;
-        for (seq, own_id) in &acknowledged {
-            assert_eq!(found.get(seq), Some(own_id), "acknowledged and not there");
-        }
-        // What was on its way may have arrived or not. Sent again, it is there once.
-        for (sender, own_id) in unanswered {
-            let user = at([&ada, &bob][sender % 2], server.address);
-            let seq = try_send(&user, &chat, &own_id).await.unwrap();
-            acknowledged.insert(seq, own_id);
-        }
-        let found = history(&ada, &chat).await;
-        assert_eq!(found, acknowledged, "after round {round}");
-        let dense: Vec<_> = (1..).take(found.len()).collect();
-        assert_eq!(found.into_keys().collect::<Vec<_>>(), dense);
+        at.set(&[server.address]);
+        scene.check(&[server.address]).await;
     }
-    let last = acknowledged.keys().last().copied();
-    for follower in followers {
-        let follower = soon("the rest", follower.follow(server.address, last)).await;
-        let all: Vec<_> = acknowledged.keys().copied().collect();
-        assert_eq!(follower.seqs, all, "{}'s feed", follower.user.name);
-    }
+    report(&scene);
+}
+
+/// For the record: what was done and counted.
+fn report(scene: &Scene) {
+    use std::io::Write as _;
+    let line = format!(
+        "{} things acknowledged or refused, {} cut off by a kill, none lost or half done; \
+         {} connections of replicas\n",
+        scene.crowd.answers,
+        scene.crowd.unknown,
+        scene.connections()
+    );
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
 /// A POST of which only the first half of the body has been sent; the server is reading it.

@@ -1,6 +1,6 @@
 //! Users and chats, made as anybody makes them: with codes from mails.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,12 @@ const START_CHAT: &str =
 pub(super) struct User {
     id: String,
     pub(super) token: String,
+}
+
+impl User {
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
 }
 
 /// A direct chat.
@@ -98,13 +104,18 @@ pub(super) fn text(value: &Value) -> Outcome<String> {
 /// Waits for the codes of all these addresses.
 async fn codes(outbox: &Path, addresses: &[String]) -> Outcome<HashMap<String, String>> {
     let started = Instant::now();
-    let mut codes = HashMap::new();
+    let (mut codes, mut read) = (HashMap::new(), HashSet::new());
     while started.elapsed() < PATIENCE {
         if outbox.exists() {
             for file in std::fs::read_dir(outbox).context("cannot read the outbox")? {
                 let path = file?.path();
-                if path.extension().is_some_and(|extension| extension == "eml") {
-                    codes.extend(code(&std::fs::read_to_string(path)?));
+                let is_mail = path.extension().is_some_and(|extension| extension == "eml");
+                if !is_mail || read.contains(&path) {
+                    continue;
+                }
+                if let Some((address, code)) = code(&std::fs::read_to_string(&path)?) {
+                    codes.insert(address, code);
+                    read.insert(path);
                 }
             }
         }

@@ -58,6 +58,14 @@ pub(super) fn of(figures: &Figures) -> Vec<Goal> {
         let ratio = percent(pairs.map(|(redis, embedded)| redis.rate / embedded.rate));
         goals.push(Goal::at_least(what, ratio, 70.0));
     }
+    if let Some(reconnects) = &figures.reconnects {
+        goals.push(Goal::at_most(
+            "all caught up, by accountEvents",
+            median(reconnects.by_account.iter().map(|round| round.seconds)),
+            10.0,
+            "s",
+        ));
+    }
     if !figures.memory.is_empty() {
         let idle = median(figures.memory.iter().map(|memory| memory.idle)) / 1024.0;
         goals.push(Goal::at_most(

@@ -23,6 +23,7 @@ mod options;
 mod outcome;
 mod process;
 mod readers;
+mod reconnects;
 mod report;
 mod run;
 mod sends;

@@ -18,6 +18,9 @@ pub(super) struct Options {
     /// Of the deliveries, measure only those to so many sockets: 1, 100 or 1000; repeatable
     #[arg(long, value_name = "COUNT")]
     sockets: Vec<usize>,
+    /// How many clients come back at once
+    #[arg(long, value_name = "COUNT", default_value_t = 1000)]
+    pub(super) clients: usize,
     /// Write the figures of every round to a file, too
     #[arg(long, value_name = "FILE")]
     pub(super) json: Option<PathBuf>,
@@ -38,6 +41,8 @@ pub(super) enum Part {
     Deliveries,
     /// Memory of idle sockets
     Memory,
+    /// 1,000 clients that have missed much and come back at once
+    Reconnects,
     /// Time to readiness, and the binary's size
     Startup,
     /// What Redis, `RabbitMQ` and a second server cost
@@ -106,6 +111,7 @@ pub(super) struct Plan {
     pub(super) calm: Duration,
     pub(super) idle_sockets: usize,
     pub(super) idle_rounds: usize,
+    pub(super) reconnect_rounds: usize,
     pub(super) starts: usize,
 }
 
@@ -133,6 +139,7 @@ impl Options {
                 calm: ms(200),
                 idle_sockets: 5000,
                 idle_rounds: 1,
+                reconnect_rounds: 1,
                 starts: 3,
             }
         } else {
@@ -144,6 +151,7 @@ impl Options {
                 calm: ms(700),
                 idle_sockets: 5000,
                 idle_rounds: 3,
+                reconnect_rounds: 3,
                 starts: 9,
             }
         }

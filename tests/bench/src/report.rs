@@ -9,6 +9,7 @@ use super::backends::Backends;
 use super::goals::{self, Goal};
 use super::memory::Memory;
 use super::outcome::{Context as _, Outcome};
+use super::reconnects::{Catch, Reconnects};
 use super::stats::{Latency, Round, largest, median};
 
 /// Everything that was measured. What was not is empty.
@@ -33,6 +34,7 @@ pub(super) struct Figures {
     pub(super) binary_bytes: f64,
     /// The size of the database that the server was started on.
     pub(super) database_bytes: f64,
+    pub(super) reconnects: Option<Reconnects>,
     pub(super) backends: Option<Backends>,
     goals: Vec<Goal>,
 }
@@ -55,6 +57,9 @@ impl Figures {
         let mut out = String::new();
         self.rates(&mut out)?;
         self.rest(&mut out)?;
+        if let Some(reconnects) = &self.reconnects {
+            returns(&mut out, reconnects)?;
+        }
         if let Some(backends) = &self.backends {
             prices(&mut out, backends)?;
         }
@@ -154,6 +159,48 @@ impl Figures {
         }
         Ok(())
     }
+}
+
+/// How clients that have missed much come back.
+fn returns(out: &mut String, reconnects: &Reconnects) -> Outcome<()> {
+    let clients = reconnects.clients;
+    writeln!(
+        out,
+        "\n{:<48}{:>10}{:>9}{:>9}{:>12}{:>14}",
+        format!("{clients} clients come back at once, each to"),
+        "all, s",
+        "p50 s",
+        "p99 s",
+        "CPU ms each",
+        "store calls"
+    )?;
+    let mut row = |name: &str, rounds: &[Catch]| {
+        let of = |part: fn(&Catch) -> f64| median(rounds.iter().map(part));
+        writeln!(
+            out,
+            "{name:<48}{:>10.2}{:>9.2}{:>9.2}{:>12.2}{:>14.1}",
+            of(|round| round.seconds),
+            of(|round| round.latency.p50 / 1e3),
+            of(|round| round.latency.p99 / 1e3),
+            of(|round| round.server_cpu),
+            of(|round| round.calls),
+        )
+    };
+    let missed = "200 messages and 50 changes in 20 chats";
+    row(missed, &reconnects.by_account)?;
+    row("  by two feeds of each chat", &reconnects.by_chats)?;
+    for (name, rounds) in [
+        ("accountEvents", &reconnects.by_account),
+        ("feeds", &reconnects.by_chats),
+    ] {
+        let Some(last) = rounds.last() else { continue };
+        let calls = last.methods.iter().filter(|(_, calls)| **calls >= 0.05);
+        let calls: Vec<_> = calls
+            .map(|(method, calls)| format!("{method} {calls:.1}"))
+            .collect();
+        writeln!(out, "  {name}: {}", calls.join(", "))?;
+    }
+    Ok(())
 }
 
 /// What each backend costs, beside the embedded one.

@@ -10,6 +10,7 @@ use super::memory;
 use super::options::{Options, Part, Plan};
 use super::outcome::{Context as _, Outcome};
 use super::process::{self, Home, Process};
+use super::reconnects;
 use super::report::{Deliveries, Figures};
 use super::sends::Load;
 use super::site::Site;
@@ -100,6 +101,11 @@ impl Bench {
             self.memory(figures).await?;
         }
         let home = self.site.stop().await?;
+        if options.wants(Part::Reconnects) {
+            let (clients, rounds) = (options.clients, self.plan.reconnect_rounds);
+            let measuring = reconnects::measure(&self.binary, clients, rounds);
+            figures.reconnects = Some(Box::pin(measuring).await?);
+        }
         if options.wants(Part::Backends) {
             figures.backends =
                 Some(Box::pin(backends::measure(&self.binary, &self.plan, self.clock)).await?);

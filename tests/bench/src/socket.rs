@@ -43,6 +43,15 @@ pub(super) struct Follow<'a> {
 impl Socket {
     /// Connects, signs in and subscribes. A server with as many sockets as it may have fails.
     pub(super) async fn open(address: SocketAddr, path: &str, follow: Follow<'_>) -> Outcome<Self> {
+        let mut socket = Self::connect(address, path, follow.token).await?;
+        let variables = json!({ "chatId": follow.chat, "after": follow.after });
+        socket.subscribe("1", SUBSCRIPTION, &variables).await?;
+        socket.rest.shrink_to_fit();
+        Ok(socket)
+    }
+
+    /// Connects and signs in.
+    pub(super) async fn connect(address: SocketAddr, path: &str, token: &str) -> Outcome<Self> {
         let stream = TcpStream::connect(address)
             .await
             .context("cannot connect")?;
@@ -69,20 +78,27 @@ impl Socket {
             return Err(format!("the server does not upgrade: {head}").into());
         }
         socket.rest.drain(..head + 4);
-        let authorization = format!("Bearer {}", follow.token);
+        let authorization = format!("Bearer {token}");
         let init = json!({
             "type": "connection_init", "payload": { "authorization": authorization },
         });
         socket.say(&init).await?;
         socket.acknowledged().await?;
-        let variables = json!({ "chatId": follow.chat, "after": follow.after });
-        let subscribe = json!({
-            "type": "subscribe", "id": "1",
-            "payload": { "query": SUBSCRIPTION, "variables": variables },
-        });
-        socket.say(&subscribe).await?;
-        socket.rest.shrink_to_fit();
         Ok(socket)
+    }
+
+    /// Starts an operation.
+    pub(super) async fn subscribe(
+        &mut self,
+        id: &str,
+        query: &str,
+        variables: &serde_json::Value,
+    ) -> Outcome<()> {
+        let subscribe = json!({
+            "type": "subscribe", "id": id,
+            "payload": { "query": query, "variables": variables },
+        });
+        self.say(&subscribe).await
     }
 
     /// A socket whose handshake is over.

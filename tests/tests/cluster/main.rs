@@ -5,6 +5,8 @@
 
 mod backends;
 mod costs;
+mod everyone;
+mod example;
 mod instances;
 mod mail;
 mod start;

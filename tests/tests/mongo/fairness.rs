@@ -6,7 +6,11 @@ use std::time::{Duration, Instant};
 
 use talksy_domain::clock::SystemClock;
 use talksy_domain::error::PortError;
-use talksy_domain::messages::MessageStore as _;
+use talksy_domain::id::{ChatId, UserId};
+use talksy_domain::messages::{
+    ChangeAction, Changed, Message, MessageChange, MessageStore as _, MessageText,
+};
+use talksy_domain::seq::Seq;
 use talksy_domain::turns::{Turn, Turns};
 use talksy_mongo::{MongoOptions, MongoStore};
 use talksy_redis::{RedisAdapters, RedisOptions};
@@ -15,18 +19,24 @@ use talksy_tests::servers::redis::RedisServer;
 use talksy_tests::{eventually, soon};
 
 use super::slow::SlowWay;
-use super::{Fixture, done, draft, with_own_id};
+use super::{Fixture, NOW, done, draft, forward, with_own_id};
 
 /// How many send at each instance at the same time.
 const SENDERS: usize = 16;
 
-/// How many messages each sends, and how long a send may take: for machines that have other work to
-/// do, or as a server has it where `TALKSY_FAIRNESS_MESSAGES=200 cargo test -p talksy-tests --test
-/// mongo with_redis -- --nocapture` asks for figures.
-fn load() -> (usize, Duration) {
-    match std::env::var("TALKSY_FAIRNESS_MESSAGES") {
-        Ok(count) => (count.parse().unwrap(), MongoOptions::default().timeout),
-        Err(_) => (8, Duration::from_secs(20)),
+/// How many messages each sends, how long that may take, and how many milliseconds are put before
+/// each: for machines that have other work to do, or as a server has it where
+/// `TALKSY_FAIRNESS_MESSAGES=200` asks for figures (`make soak`). Changes come one after the other,
+/// so that there are fewer.
+fn load(work: Work) -> (usize, Duration, &'static [u64]) {
+    let few = Duration::from_secs(20);
+    match (std::env::var("TALKSY_FAIRNESS_MESSAGES"), work) {
+        (Ok(count), _) => {
+            let timeout = MongoOptions::default().timeout;
+            (count.parse().unwrap(), timeout, &[0, 5, 15, 50])
+        }
+        (Err(_), Work::Send) => (8, few, &[0, 5, 15, 50]),
+        (Err(_), Work::Edit) => (1, few, &[0, 15]),
     }
 }
 
@@ -55,36 +65,52 @@ async fn store(
     store
 }
 
+/// What everybody does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Work {
+    Send,
+    /// Each a message of their own, again and again.
+    Edit,
+}
+
 /// How a rush went.
 struct Rush {
-    /// How many messages were sent in a second.
+    /// How many messages were sent or changed in a second.
     rate: f64,
     /// When the first instance had all its messages through, what share of theirs, in percent, the
     /// others had at least.
     least_share: usize,
 }
 
-/// Everybody sends at once. The order is dense, and each message is there once.
-async fn rush(fixture: &Fixture, instances: &[MongoStore], each: usize) -> Rush {
+/// Everybody sends, or edits, at once, and nobody is refused.
+async fn rush(fixture: &Fixture, instances: &[MongoStore], each: usize, work: Work) -> Rush {
     let before = fixture.seqs().await.len();
+    let mut own = Vec::new();
+    for _ in 0..instances.len() * SENDERS {
+        own.push(match work {
+            Work::Send => fixture.draft(),
+            Work::Edit => fixture.send().await,
+        });
+    }
     let started = Instant::now();
     let mut tasks = Vec::new();
-    for (n, store) in instances.iter().enumerate() {
-        for sender in 0..SENDERS {
-            let (store, chat, user) = (store.clone(), fixture.chat, fixture.users[sender % 2]);
-            tasks.push(tokio::spawn(async move {
-                let mut sent = Vec::new();
-                for _ in 0..each {
-                    let appended = store.append(&draft(chat, user)).await;
-                    let appended = appended.unwrap_or_else(|error| {
-                        panic!("sender {sender} at instance {n} was refused: {error:?}")
-                    });
-                    sent.push(done(appended).message.seq);
-                }
-                assert!(sent.is_sorted());
-                sent
-            }));
-        }
+    for (n, message) in own.into_iter().enumerate() {
+        let (store, user) = (instances[n / SENDERS].clone(), fixture.users[n % 2]);
+        tasks.push(tokio::spawn(async move {
+            let mut numbers = Vec::new();
+            for turn in 0..each {
+                let number = match work {
+                    Work::Send => send(&store, message.chat_id, user).await,
+                    Work::Edit => edit(&store, &message, &format!("edit {turn}")).await,
+                };
+                numbers.push(number.unwrap_or_else(|error| {
+                    let instance = n / SENDERS;
+                    panic!("{n} at instance {instance} was refused: {error:?}")
+                }));
+            }
+            assert!(numbers.is_sorted());
+            numbers
+        }));
     }
     let mut by_instance = vec![Vec::new(); instances.len()];
     for (n, task) in tasks.into_iter().enumerate() {
@@ -98,27 +124,75 @@ async fn rush(fixture: &Fixture, instances: &[MongoStore], each: usize) -> Rush 
     let least_share = fewest * 100 / (SENDERS * each);
     let mut numbers = by_instance.concat();
     numbers.sort_unstable();
-    let first = u32::try_from(before).unwrap() + 1;
-    let last = u32::try_from(before + numbers.len()).unwrap();
-    assert_eq!(numbers, (first..=last).collect::<Vec<_>>());
-    assert_eq!(fixture.seqs().await, (1..=last).collect::<Vec<_>>());
+    match work {
+        Work::Send => {
+            // Dense, and each message is there once.
+            let first = u32::try_from(before).unwrap() + 1;
+            let last = u32::try_from(before + numbers.len()).unwrap();
+            assert_eq!(numbers, (first..=last).collect::<Vec<_>>());
+            assert_eq!(fixture.seqs().await, (1..=last).collect::<Vec<_>>());
+        }
+        Work::Edit => each_is_changed(fixture, &numbers, each).await,
+    }
     let rate = f64::from(u32::try_from(numbers.len()).unwrap()) / took.as_secs_f64();
     Rush { rate, least_share }
 }
 
+/// Every change has a number of its own, and each message is as its last change left it.
+async fn each_is_changed(fixture: &Fixture, numbers: &[Seq], each: usize) {
+    assert!(
+        numbers.windows(2).all(|pair| pair[0] < pair[1]),
+        "{numbers:?}"
+    );
+    let heads = fixture.store.heads(&[fixture.chat]).await.unwrap();
+    assert_eq!(Some(&heads[0].last_change_seq), numbers.last());
+    let window = forward(None, 1_000);
+    let changed = fixture.store.changes(fixture.chat, 1, &window);
+    let changed = changed.await.unwrap().items;
+    assert_eq!(changed.len(), numbers.len() / each);
+    for message in changed {
+        let text = message.text.as_ref().map(MessageText::as_str);
+        assert_eq!(text, Some(format!("edit {}", each - 1).as_str()));
+        assert!(numbers.contains(&message.change_seq));
+    }
+}
+
+async fn send(store: &MongoStore, chat: ChatId, user: UserId) -> Result<Seq, PortError> {
+    let appended = store.append(&draft(chat, user)).await?;
+    Ok(done(appended).message.seq)
+}
+
+async fn edit(store: &MongoStore, message: &Message, text: &str) -> Result<Seq, PortError> {
+    let change = MessageChange {
+        message_id: message.id,
+        chat_id: message.chat_id,
+        actor_id: message.sender_id.unwrap(),
+        at: NOW,
+        action: ChangeAction::Edit {
+            text: MessageText::parse(text).unwrap(),
+            expected: None,
+        },
+    };
+    match store.change(&change).await? {
+        Changed::Done(changed) => Ok(changed.message.change_seq),
+        refused @ Changed::Refused(_) => panic!("{refused:?}"),
+    }
+}
+
 #[expect(clippy::print_stdout, reason = "figures, for who asks for them")]
-fn report(delay: u64, instances: usize, Rush { rate, least_share }: &Rush) {
+fn report(work: Work, delay: u64, instances: usize, alone: f64, rush: &Rush) {
+    let Rush { rate, least_share } = rush;
     println!(
-        "{delay:2} ms before an insert, instances: {instances}, messages/s: {rate:.0}, \
-         least share: {least_share} %"
+        "{work:?}, {delay:2} ms before each, instances: {instances}, a second: {rate:.0} \
+         (one instance: {alone:.0}), least share: {least_share} %"
     );
 }
 
 /// One, two and three instances with 16 senders each, and 0, 5, 15 and 50 ms put before each
-/// insert: nobody is refused. Returns the least shares of the rushes of several instances, on
-/// average.
-async fn all_are_served(server: Option<&RedisServer>) -> usize {
-    let (messages, timeout) = load();
+/// insert or change: nobody is refused. Returns the least shares of the rushes of several
+/// instances, on average.
+async fn all_are_served(server: Option<&RedisServer>, work: Work) -> usize {
+    let (messages, timeout, delays) = load(work);
     let mongo = Mongo::shared().await;
     let way = SlowWay::to(mongo).await;
     let mut turns = vec![None; 3];
@@ -128,8 +202,9 @@ async fn all_are_served(server: Option<&RedisServer>) -> usize {
         }
     }
     let mut shares = Vec::new();
-    for delay in [0, 5, 15, 50] {
+    for &delay in delays {
         way.delay(Duration::from_millis(delay));
+        let mut alone = 0.0;
         for count in 1..=3 {
             // A new database each time: the tests' server looks through all messages for the last.
             let fixture = Fixture::new(mongo).await;
@@ -137,11 +212,13 @@ async fn all_are_served(server: Option<&RedisServer>) -> usize {
             for turns in &turns[..count] {
                 instances.push(store(&way, &fixture.database, timeout, turns.clone()).await);
             }
-            let rush = rush(&fixture, &instances, messages).await;
-            report(delay, count, &rush);
-            if count > 1 {
+            let rush = rush(&fixture, &instances, messages, work).await;
+            if count == 1 {
+                alone = rush.rate;
+            } else {
                 shares.push(rush.least_share);
             }
+            report(work, delay, count, alone, &rush);
         }
     }
     shares.iter().sum::<usize>() / shares.len()
@@ -151,7 +228,7 @@ async fn all_are_served(server: Option<&RedisServer>) -> usize {
 async fn with_redis_nobody_starves() {
     let server = RedisServer::start().await;
     // Whoever starves is nearly refused: that is seen by the share sooner.
-    let share = all_are_served(Some(&server)).await;
+    let share = all_are_served(Some(&server), Work::Send).await;
     assert!(
         share >= 50,
         "{share} %: one instance was nearly done before another"
@@ -159,8 +236,19 @@ async fn with_redis_nobody_starves() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn with_redis_nobody_who_changes_starves() {
+    let server = RedisServer::start().await;
+    all_are_served(Some(&server), Work::Edit).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_redis_sends_succeed() {
-    all_are_served(None).await;
+    all_are_served(None, Work::Send).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_redis_changes_succeed() {
+    all_are_served(None, Work::Edit).await;
 }
 
 /// A Redis that stands still, or is gone, fails no send.
@@ -176,11 +264,11 @@ async fn sends_go_on_while_redis_is_away() {
         let turns = Some(redis(&server).await.turns());
         instances.push(store(&way, &fixture.database, Duration::from_secs(20), turns).await);
     }
-    rush(&fixture, &instances, 4).await;
+    rush(&fixture, &instances, 4, Work::Send).await;
     server.0.pause().await;
-    rush(&fixture, &instances, 4).await;
+    rush(&fixture, &instances, 4, Work::Send).await;
     server.0.kill().await;
-    rush(&fixture, &instances, 4).await;
+    rush(&fixture, &instances, 4, Work::Send).await;
 }
 
 /// An insert whose answer is lost is told as what it is: done, each message once.
@@ -207,7 +295,7 @@ async fn a_lost_answer_to_an_insert_is_settled() {
     way.delay(Duration::from_millis(5));
     for count in 1..=3 {
         way.lose_answers(count);
-        rush(&fixture, std::slice::from_ref(&store), 2).await;
+        rush(&fixture, std::slice::from_ref(&store), 2, Work::Send).await;
         assert_eq!(way.answers_to_lose(), 0);
     }
 }

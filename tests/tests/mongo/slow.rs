@@ -1,5 +1,5 @@
-//! A way to MongoDB on which inserts of messages take longer, may lose their answers, and which may
-//! end after a number of writes.
+//! A way to MongoDB on which inserts and changes of messages take longer, may lose their answers,
+//! and which may end after a number of writes.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,6 +12,9 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// What an insert of messages begins with: its first element, the command with its collection.
 const INSERT: &[u8] = b"\x02insert\0\x09\0\0\0messages\0";
+
+/// The same of a change of messages.
+const UPDATE: &[u8] = b"\x02update\0\x09\0\0\0messages\0";
 
 /// Where a message of the protocol has the name of its command: behind the header, the flags, the
 /// section's kind, the document's length and its first element's type.
@@ -80,7 +83,7 @@ impl SlowWay {
         format!("mongodb://127.0.0.1:{}/{database}", self.port).into()
     }
 
-    /// Puts this time before each insert of messages from now on.
+    /// Puts this time before each insert and each change of messages from now on.
     pub fn delay(&self, delay: Duration) {
         let delay = u64::try_from(delay.as_millis()).unwrap();
         self.state.delay_ms.store(delay, Ordering::SeqCst);
@@ -115,11 +118,14 @@ async fn connection(client: TcpStream, server: TcpStream, state: Arc<State>) {
             if !state.passes(&frame) {
                 break;
             }
-            if frame.windows(INSERT.len()).any(|part| part == INSERT) {
+            let is_insert = holds(&frame, INSERT);
+            if is_insert || holds(&frame, UPDATE) {
                 let delay = state.delay_ms.load(Ordering::SeqCst);
                 if delay > 0 {
                     tokio::time::sleep(Duration::from_millis(delay)).await;
                 }
+            }
+            if is_insert {
                 let take = |count: usize| count.checked_sub(1);
                 let left = &state.answers_to_lose;
                 let taken = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take);
@@ -138,6 +144,10 @@ async fn connection(client: TcpStream, server: TcpStream, state: Arc<State>) {
         }
     };
     tokio::select! { () = up => {} () = down => {} }
+}
+
+fn holds(frame: &[u8], command: &[u8]) -> bool {
+    frame.windows(command.len()).any(|part| part == command)
 }
 
 /// A message of MongoDB's protocol, whose first four bytes are its length.

@@ -210,7 +210,8 @@ impl ChatService {
         let receipt = mark.member.receipt().unwrap_or(ReadReceipt {
             chat_id: chat,
             user_id: viewer.user_id,
-            last_read_seq: 0,
+            // Who joined, and has not read on since, has read up to the message that says so.
+            last_read_seq: mark.member.last_read_seq,
             read_at: now,
         });
         if mark.moved {
