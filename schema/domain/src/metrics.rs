@@ -14,7 +14,7 @@ pub(crate) const MAILBOX_OVERFLOWS: &str = "talksy_feed_mailbox_overflows_total"
 /// Interruptions that a bus announced.
 pub(crate) const BUS_INTERRUPTIONS: &str = "talksy_bus_interruptions_total";
 
-/// Runs of jobs; `kind`, and `outcome`: done, put_off, retried, failed or lost.
+/// Runs of jobs; `kind`, and `outcome`: done, `put_off`, retried, failed or lost.
 pub(crate) const JOB_RUNS: &str = "talksy_job_runs_total";
 /// Jobs that failed for good and wait for an operator; as the store has them, the same on all
 /// instances.
