@@ -71,8 +71,8 @@ impl JobStore for MongoStore {
 
     async fn job(&self, job: JobId) -> Result<Option<Job>, PortError> {
         let filter = doc! { "_id": key(id::bytes(job)) };
-        let found = self.upkeep();
-        Ok(found
+        let call = self.upkeep();
+        Ok(call
             .find_one::<JobDocument>(filter, Shape::default())
             .await?)
     }
@@ -84,12 +84,12 @@ impl JobStore for MongoStore {
         change: &JobChange,
     ) -> Result<bool, PortError> {
         let filter = by_version(job, version);
-        let updated = self.upkeep().update_one(JOBS, filter, update_of(change));
-        Ok(updated.await?)
+        let call = self.upkeep();
+        Ok(call.update_one(JOBS, filter, update_of(change)).await?)
     }
 
     async fn delete(&self, job: JobId, version: u32) -> Result<bool, PortError> {
-        let deleted = self.upkeep().delete(JOBS, by_version(job, version));
-        Ok(deleted.await? > 0)
+        let call = self.upkeep();
+        Ok(call.delete(JOBS, by_version(job, version)).await? > 0)
     }
 }
