@@ -24,7 +24,8 @@ use tempfile::TempDir;
 
 use super::fault::Fault;
 use super::{
-    OpenError, SqliteOptions, SqliteStore, chats, groups, jobs, messages, sessions, users, writer,
+    OpenError, SqliteOptions, SqliteStore, chats, groups, incarnation, jobs, messages, sessions,
+    users, writer,
 };
 
 mod bench;
