@@ -197,12 +197,14 @@ where
     }
 }
 
-/// The jobs in the store that the configuration names, for a command beside the server, and the
-/// store itself, which is to be closed. Blocks.
+/// The jobs of a store, and the store itself, which is to be closed.
+type JobsBeside = (Arc<dyn JobStore>, Arc<dyn Backend>);
+
+/// The jobs in the store that the configuration names, for a command beside the server. Blocks.
 ///
 /// # Errors
 /// See [`StartError`].
-pub fn jobs_beside(config: &Config) -> Result<(Arc<dyn JobStore>, Arc<dyn Backend>), StartError> {
+pub fn jobs_beside(config: &Config) -> Result<JobsBeside, StartError> {
     Ok(match config.store_location()? {
         StoreLocation::Sqlite(path) => {
             let options = SqliteOptions::new(NonZeroUsize::MIN, config.store.checkpoint_pages);

@@ -31,7 +31,7 @@ async fn list(store: &dyn JobStore) -> Result<String, Box<dyn Error>> {
     let mut said = String::new();
     for state in [JobState::Failed, JobState::Running, JobState::Waiting] {
         let jobs = store.in_state(state, SHOWN).await?;
-        jobs.iter().for_each(|job| said.push_str(&describe(job)));
+        said.extend(jobs.iter().map(describe));
         if jobs.len() == SHOWN {
             writeln!(said, "… only the first {SHOWN} of this state are shown")?;
         }

@@ -123,8 +123,8 @@ pub async fn of_many_who_take_a_job_one_succeeds(stores: &Stores) {
     let taken = at_once((0..8).map(|_| {
         let (jobs, job) = (stores.jobs.clone(), job.clone());
         async move {
-            let taken = jobs.update(job.id, job.version, &job.begun());
-            taken.await.unwrap()
+            let begun = job.begun();
+            jobs.update(job.id, job.version, &begun).await.unwrap()
         }
     }))
     .await;
