@@ -82,8 +82,9 @@ async fn a_job_of_an_instance_that_has_died_is_done_by_another() {
     assert!(store.enqueue(&job).await.unwrap());
     // Begun by one of which nothing is heard any more.
     let found = store.job(job.id).await.unwrap().unwrap();
-    let begun = store.update(job.id, found.version, &found.begun());
-    assert!(begun.await.unwrap());
+    let begun = found.begun();
+    let taken = store.update(job.id, found.version, &begun).await;
+    assert!(taken.unwrap());
 
     let (work, stop) = (Arc::new(Counting::default()), CancellationToken::new());
     let policy = JobPolicy {

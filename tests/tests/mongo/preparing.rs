@@ -308,9 +308,9 @@ async fn expired_sessions_are_purged() {
         let token = TokenHash([7; 32]);
         store.create_session(session, token).await.unwrap();
     }
-    assert_eq!(store.purge_expired(NOW).await.unwrap(), 0);
+    assert_eq!(store.purge_expired(NOW, 10).await.unwrap(), 0);
     let minute = NOW + Duration::from_mins(1);
-    assert_eq!(store.purge_expired(minute).await.unwrap(), 1);
+    assert_eq!(store.purge_expired(minute, 10).await.unwrap(), 1);
     assert_eq!(store.session(early.id).await.unwrap(), None);
     assert_eq!(store.session(late.id).await.unwrap(), Some(late));
 }
