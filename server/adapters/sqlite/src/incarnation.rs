@@ -30,7 +30,7 @@ impl SqliteStore {
     /// Where the file cannot be written.
     pub async fn renew_incarnation(&self) -> Result<(), PortError> {
         let renew = |conn: &Connection| -> Result<(), Fault> { Ok(renew(conn)?) };
-        Ok(writer::write(&self.inner.writer, renew).await?)
+        self.upkeep(renew).await
     }
 }
 
