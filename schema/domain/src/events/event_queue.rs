@@ -148,7 +148,7 @@ impl Dispatcher {
         let mut state = self.shared.state.lock();
         let count = state.waiting.len().min(AT_ONCE);
         let events = state.waiting.drain(..count).collect();
-        if state.waiting.is_empty() && state.waiting.capacity() > AT_ONCE {
+        if state.waiting.is_empty() && state.waiting.capacity() > 16 * AT_ONCE {
             state.waiting = VecDeque::new();
         }
         (events, std::mem::take(&mut state.lost), state.is_closed)

@@ -194,19 +194,17 @@ async fn mark_read(
         0 => None,
         _ => update_member(call, behind, mark, || {}).await?,
     };
-    let (member, moved) = match before {
-        Some(before) => {
-            let member = Member {
-                last_read_seq: seq,
-                last_read_at: Some(now),
-                version: before.version.saturating_add(1),
-                ..before
-            };
-            (Some(member), true)
-        }
+    let moved = before.is_some();
+    let member = match before {
+        Some(before) => Some(Member {
+            last_read_seq: seq,
+            last_read_at: Some(now),
+            version: before.version.saturating_add(1),
+            ..before
+        }),
         None => {
-            let member = call.find_one::<MemberDocument>(who, Shape::default());
-            (member.await?, false)
+            call.find_one::<MemberDocument>(who, Shape::default())
+                .await?
         }
     };
     let Some(member) = member else {

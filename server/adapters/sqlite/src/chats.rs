@@ -114,9 +114,12 @@ impl ChatStore for SqliteStore {
         let mut pair = users.map(id::bytes);
         pair.sort_unstable();
         let work = move |conn: &Connection| open_direct(conn, &chat, pair);
-        self.write_announced(work, move |(chat, made)| match made {
-            true => Announcement::direct_chat(chat.id, users),
-            false => Vec::new(),
+        self.write_announced(work, move |(chat, made)| {
+            if *made {
+                Announcement::direct_chat(chat.id, users)
+            } else {
+                Vec::new()
+            }
         })
         .await
     }

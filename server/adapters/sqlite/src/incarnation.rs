@@ -6,7 +6,7 @@ use talksy_domain::incarnation::Incarnation;
 
 use super::fault::Fault;
 use super::rows::{one, statements};
-use super::{SqliteStore, readers, writer};
+use super::{SqliteStore, readers};
 
 statements! {
     INCARNATION = "SELECT incarnation FROM store WHERE id = 1";

@@ -107,9 +107,12 @@ impl SessionStore for SqliteStore {
     async fn delete_session(&self, id: SessionId, user: UserId) -> Result<bool, PortError> {
         let values = (id::bytes(id), id::bytes(user));
         let work = move |conn: &Connection| Ok(change(conn, DELETE_SESSION, values)? > 0);
-        self.write_announced(work, move |ended| match ended {
-            true => vec![Announcement::session_revoked(user, id)],
-            false => Vec::new(),
+        self.write_announced(work, move |ended| {
+            if *ended {
+                vec![Announcement::session_revoked(user, id)]
+            } else {
+                Vec::new()
+            }
         })
         .await
     }

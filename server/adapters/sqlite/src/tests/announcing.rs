@@ -78,27 +78,30 @@ async fn what_ran_twice_is_told_once_and_what_was_rolled_back_is_not() {
     assert_eq!(fixture.events.numbers(), [1, 2, 3]);
 }
 
-/// The caller's time is over while its write is being committed; the message is sent all the same.
+/// The caller goes while its write is being committed; the message is sent all the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_committed_is_told_though_its_caller_has_given_up() {
-    let options = SqliteOptions {
-        timeout: Duration::from_millis(20),
-        ..options()
-    };
-    let fixture = Fixture::with(&options).await;
+    let fixture = Fixture::new().await;
+    let (started, has_started) = tokio::sync::oneshot::channel();
     let (gate, gated) = mpsc::channel::<()>();
-    let draft = fixture.draft("hi");
-    let work = move |conn: &Connection| {
-        let appended = messages::append(conn, &draft);
-        let _ = gated.recv();
-        appended
-    };
-    let store = &fixture.store;
-    let outcome = store.write_announced(work, Append::announcements).await;
-    assert!(matches!(outcome, Err(PortError::Unavailable { .. })));
+    let (store, draft, mut started) = (fixture.store.clone(), fixture.draft("hi"), Some(started));
+    let calling = tokio::spawn(async move {
+        let work = move |conn: &Connection| {
+            let appended = messages::append(conn, &draft);
+            if let Some(started) = started.take() {
+                let _ = started.send(());
+            }
+            let _ = gated.recv();
+            appended
+        };
+        store.write_announced(work, Append::announcements).await
+    });
+    has_started.await.unwrap();
+    calling.abort();
+    assert!(calling.await.unwrap_err().is_cancelled());
     assert_eq!(fixture.events.numbers(), []);
     drop(gate);
-    // Whatever comes of this one, it comes behind the other.
+    // Ends behind what the writer does.
     fixture.store.close().await;
     assert_eq!(fixture.events.numbers(), [1]);
 }
