@@ -14,6 +14,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
 use talksy_domain::clock::{Clock, Entropy, SystemClock, SystemEntropy, Timestamp};
 use talksy_domain::error::{ApiError, ErrorCode};
+use talksy_domain::events::Bus;
 use talksy_domain::services::Services;
 use talksy_domain::viewer::Viewer;
 use talksy_schema::schema;
@@ -55,6 +56,7 @@ impl Default for Environment {
 pub struct Server {
     router: Router,
     adapters: Adapters,
+    bus: Arc<dyn Bus>,
     services: Services,
     shutdown: Shutdown,
     idle_timeout: Duration,
@@ -83,7 +85,9 @@ impl Server {
         environment: Environment,
         shutdown: Shutdown,
     ) -> Self {
-        let services = Services::new(observed(adapters.ports.clone()), config.into());
+        let ports = observed(adapters.ports.clone());
+        let bus = Arc::clone(&ports.bus);
+        let services = Services::new(ports, config.into());
         let schema = schema::schema(services.clone());
         let app = App {
             executor: Executor::new(schema, services.clone()),
@@ -101,6 +105,7 @@ impl Server {
         Self {
             router,
             adapters,
+            bus,
             services,
             shutdown,
             idle_timeout: config.http.idle_timeout,
@@ -116,6 +121,7 @@ impl Server {
     /// Where a backend refuses or is not there in time.
     pub async fn serve(self, listener: TcpListener) -> Result<(), StartFailure> {
         let starting = self.start();
+        let dispatching = self.adapters.dispatch(self.bus);
         let stop = self.shutdown.soft().clone();
         let presence = Arc::clone(&self.services.presence);
         let until = stop.clone();
@@ -134,7 +140,7 @@ impl Server {
         }
         let left = deadline.saturating_duration_since(Instant::now());
         self.shutdown.finish(left).await;
-        self.adapters.backends.close().await;
+        self.adapters.close(dispatching).await;
         // Where the task was cut off, no backend has failed.
         starting.await.unwrap_or(Ok(()))
     }

@@ -95,4 +95,8 @@ impl Bus for ChaosBus {
         receiver.follow(topic);
         Ok(())
     }
+    async fn interrupt(&self, topic: Topic) -> Result<(), PortError> {
+        self.hub.interrupt(topic);
+        Ok(())
+    }
 }

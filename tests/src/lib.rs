@@ -12,6 +12,7 @@ pub mod clock;
 pub mod cluster;
 pub mod contract;
 pub mod crowd;
+pub mod event_sinks;
 pub mod faulty_store;
 pub mod feeds;
 pub mod mailbox;

@@ -26,6 +26,7 @@ use talksy_tests::contract::bus::{Buses, every_event};
 use talksy_tests::contract::limits::Limits;
 use talksy_tests::contract::mail::{Mailing, Outbox, new_job};
 use talksy_tests::contract_suite;
+use talksy_tests::event_sinks::Recorder;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
@@ -55,9 +56,10 @@ fn sqlite_stores() -> SqliteStores {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("talksy.db");
     let options = SqliteOptions::new(NonZeroUsize::MIN.saturating_add(3), 4_096);
-    let store = SqliteStore::open(path, &options).unwrap();
+    let events = Recorder::default();
+    let store = SqliteStore::open(path, &options, Arc::new(events.clone())).unwrap();
     SqliteStores {
-        stores: Stores::of(store),
+        stores: Stores::of(store, events),
         _folder: folder,
     }
 }

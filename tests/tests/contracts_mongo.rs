@@ -7,5 +7,6 @@ use talksy_tests::servers::mongo::Mongo;
 contract_suite!(mongo: stores = mongo_stores().await);
 
 async fn mongo_stores() -> Stores {
-    Stores::of(Mongo::shared().await.store().await)
+    let (store, events) = Mongo::shared().await.store().await;
+    Stores::of(store, events)
 }

@@ -259,6 +259,7 @@ async fn call_all(ports: &Ports) {
     assert_down(ports.bus.publish(topic, event).await);
     assert_down(ports.bus.subscribe(Interest::MESSAGES, &[topic]).await);
     assert_down(ports.bus.follow(&mut receiver, topic).await);
+    assert_down(ports.bus.interrupt(topic).await);
 
     let job = MailJob {
         version: MAIL_JOB_VERSION,

@@ -13,6 +13,8 @@ pub(crate) const RESYNCS: &str = "talksy_feed_resyncs_total";
 pub(crate) const MAILBOX_OVERFLOWS: &str = "talksy_feed_mailbox_overflows_total";
 /// Interruptions that a bus announced.
 pub(crate) const BUS_INTERRUPTIONS: &str = "talksy_bus_interruptions_total";
+/// Events that found the queue to the bus full.
+pub(crate) const EVENTS_DROPPED: &str = "talksy_events_dropped_total";
 
 /// Runs of jobs; `kind`, and `outcome`: done, `put_off`, retried, failed or lost.
 pub(crate) const JOB_RUNS: &str = "talksy_job_runs_total";
@@ -39,6 +41,10 @@ pub fn describe() {
         (
             BUS_INTERRUPTIONS,
             "Interruptions of the event bus; every feed then compares with the store.",
+        ),
+        (
+            EVENTS_DROPPED,
+            "Events that were not published because too many waited; their feeds read the store.",
         ),
     ];
     for (name, meaning) in plain {

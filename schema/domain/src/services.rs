@@ -132,7 +132,6 @@ impl Services {
             codes: ports.codes,
             limiter: Arc::clone(&ports.limiter),
             mail: ports.mail,
-            bus: Arc::clone(&ports.bus),
             tokens: ports.tokens,
             clock: Arc::clone(&ports.clock),
             entropy: Arc::clone(&ports.entropy),
@@ -151,7 +150,6 @@ impl Services {
         let chats = ChatService {
             store: Arc::clone(&ports.chats),
             access: Arc::clone(&access),
-            bus: Arc::clone(&ports.bus),
             limiter: Arc::clone(&ports.limiter),
             start_rule: policies.start_chat,
             clock: Arc::clone(&ports.clock),
@@ -160,7 +158,6 @@ impl Services {
         let groups = GroupService {
             store: ports.groups,
             access: Arc::clone(&access),
-            bus: Arc::clone(&ports.bus),
             limiter: Arc::clone(&ports.limiter),
             start_rule: policies.start_chat,
             max_members: policies.max_members,
@@ -170,7 +167,6 @@ impl Services {
         let messages = MessageService {
             store: Arc::clone(&ports.messages),
             access: Arc::clone(&access),
-            bus: Arc::clone(&ports.bus),
             limiter: Arc::clone(&ports.limiter),
             send_rule: policies.send,
             clock: Arc::clone(&ports.clock),
@@ -190,10 +186,7 @@ impl Services {
             connections: Mutex::new(HashSet::new()),
         });
         let auth = Arc::new(auth);
-        let users = UserService {
-            store: ports.users,
-            bus: Arc::clone(&ports.bus),
-        };
+        let users = UserService { store: ports.users };
         let feeds = FeedService::new(
             Arc::clone(&access),
             ports.bus,

@@ -8,12 +8,13 @@ mod servers;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use talksy_domain::auth::CodeStore;
 use talksy_domain::auth::SessionStore;
 use talksy_domain::chats::ChatStore;
-use talksy_domain::events::{Bus, Hub, LocalBus};
+use talksy_domain::events::{Bus, Dispatcher, EventQueue, EventSink, Hub, LocalBus};
 use talksy_domain::groups::GroupStore;
 use talksy_domain::jobs::JobStore;
 use talksy_domain::limits::RateLimiter;
@@ -29,6 +30,8 @@ use talksy_mail_worker::{JobError, MailWorker};
 use talksy_mongo::{MongoOpenError, MongoOptions, MongoStore};
 use talksy_redis::{RedisAdapters, RedisOpenError, RedisOptions};
 use talksy_sqlite::{OpenError, SqliteOptions, SqliteStore};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::app::Environment;
 use crate::config::{Config, ConfigError, StoreLocation};
@@ -38,6 +41,9 @@ use backend::{Backend, Backends, Store};
 pub use observed::observed;
 
 use memory::{MemoryCodeStore, MemoryPresenceStore, MemoryRateLimiter};
+
+/// How long events that wait are published still when the process ends. They take milliseconds.
+const DISPATCH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The outbox folder's name in the data directory.
 const OUTBOX: &str = "outbox";
@@ -81,6 +87,10 @@ pub struct Adapters {
     pub keys: Arc<Keys>,
     /// Redis, which has tasks to start.
     redis: Option<RedisAdapters>,
+    /// What the store has committed, on its way to the bus.
+    events: EventQueue,
+    /// Its other end, until it is started.
+    dispatcher: Arc<Mutex<Option<Dispatcher>>>,
     /// The other end of a mail queue in this process, until it is started.
     mail: Arc<Mutex<Option<(QueueConsumer, MailWorker)>>>,
 }
@@ -92,10 +102,25 @@ impl Adapters {
     /// # Errors
     /// See [`StartError`].
     pub async fn open(config: &Config, environment: &Environment) -> Result<Self, StartError> {
+        Self::open_with(config, environment, None).await
+    }
+
+    /// The same, with a store whose events go into `events` and nowhere else: for a test that
+    /// publishes them itself.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn open_with(
+        config: &Config,
+        environment: &Environment,
+        events: Option<Arc<dyn EventSink>>,
+    ) -> Result<Self, StartError> {
+        let (queue, dispatcher) = EventQueue::new();
+        let events = events.unwrap_or_else(|| Arc::new(queue.clone()));
         let (clock, entropy) = (&environment.clock, &environment.entropy);
         let mut backends: Vec<Arc<dyn Backend>> = Vec::new();
         let (shared, redis) = shared(config, environment, &mut backends)?;
-        let stores = stores(config, redis.as_ref(), &mut backends)?;
+        let stores = stores(config, events, redis.as_ref(), &mut backends)?;
         let keys = KeyOptions::from(&config.auth);
         let keys = Keys::open(&config.keys_path(), keys, Arc::clone(clock), &**entropy)?;
         let keys = Arc::new(keys);
@@ -123,6 +148,8 @@ impl Adapters {
             backends: Backends::new(backends),
             keys,
             redis,
+            events: queue,
+            dispatcher: Arc::new(Mutex::new(Some(dispatcher))),
             mail: Arc::new(Mutex::new(consumer)),
         })
     }
@@ -137,6 +164,29 @@ impl Adapters {
             shutdown.spawn(consumer.run(Arc::new(worker), soft, hard));
         }
         shutdown.spawn(Arc::clone(&self.keys).watch(shutdown.soft().clone()));
+    }
+
+    /// Starts to publish on the bus what the store commits, until [`Adapters::close`]. Again is
+    /// harmless.
+    pub fn dispatch(&self, bus: Arc<dyn Bus>) -> JoinHandle<()> {
+        let dispatcher = self.dispatcher.lock().take();
+        tokio::spawn(async move {
+            if let Some(dispatcher) = dispatcher {
+                dispatcher.run(bus).await;
+            }
+        })
+    }
+
+    /// Lets go of the backends: first of the store, which finishes what waits; then what it has
+    /// committed is published by the task of [`Adapters::dispatch`]; then of the others, the bus
+    /// among them.
+    pub async fn close(&self, dispatching: JoinHandle<()>) {
+        self.store.close().await;
+        self.events.close();
+        if timeout(DISPATCH_TIMEOUT, dispatching).await.is_err() {
+            tracing::warn!("not all events were published; their followers find out by themselves");
+        }
+        self.backends.close().await;
     }
 }
 
@@ -153,6 +203,7 @@ struct Stores {
 
 fn stores(
     config: &Config,
+    events: Arc<dyn EventSink>,
     redis: Option<&RedisAdapters>,
     backends: &mut Vec<Arc<dyn Backend>>,
 ) -> Result<Stores, StartError> {
@@ -161,13 +212,13 @@ fn stores(
             let readers = NonZeroUsize::new(config.store.readers).unwrap_or(NonZeroUsize::MIN);
             let options = SqliteOptions::new(readers, config.store.checkpoint_pages);
             Ok(behind_its_ports(
-                SqliteStore::open(path, &options)?,
+                SqliteStore::open(path, &options, events)?,
                 backends,
             ))
         }
         StoreLocation::Mongo(url) => {
             let turns = redis.map(RedisAdapters::turns);
-            let store = MongoStore::open_with(&url, &MongoOptions::default(), turns)?;
+            let store = MongoStore::open_with(&url, &MongoOptions::default(), events, turns)?;
             Ok(behind_its_ports(store, backends))
         }
     }
@@ -212,7 +263,11 @@ pub fn jobs_beside(config: &Config) -> Result<JobsBeside, StartError> {
             (Arc::clone(&store) as _, store)
         }
         StoreLocation::Mongo(url) => {
-            let store = Arc::new(MongoStore::open(&url, &MongoOptions::default())?);
+            let store = Arc::new(MongoStore::open(
+                &url,
+                &MongoOptions::default(),
+                Arc::new(()),
+            )?);
             (Arc::clone(&store) as _, store)
         }
     })

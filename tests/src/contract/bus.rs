@@ -411,6 +411,27 @@ pub async fn an_event_reaches_the_publishers_own_followers(buses: &Buses) {
     }
 }
 
+/// Who follows the topic is told, on every instance, and nobody else.
+pub async fn an_interruption_reaches_who_follows_its_topic(buses: &Buses) {
+    let (chat, other) = (new_chat(), new_chat());
+    let topics = [Topic::Chat(chat), Topic::Chat(other)];
+    let mut own = buses
+        .here
+        .subscribe(EVERYTHING, &topics[..1])
+        .await
+        .unwrap();
+    let mut there = buses.follow(EVERYTHING, &topics[..1]).await;
+    let mut others = buses.follow(EVERYTHING, &topics[1..]).await;
+    buses.here.interrupt(topics[0]).await.unwrap();
+    for receiver in [&mut own, &mut there] {
+        let signal = crate::soon("an interruption", receiver.recv()).await;
+        assert!(!matches!(signal, Signal::Event(_)), "{signal:?}");
+    }
+    let event = typing(other);
+    buses.publish(topics[1], &event).await;
+    assert_eq!(next(&mut others).await, event);
+}
+
 super::suite::rules! {
     bus_rules:
     every_event_arrives_as_it_was,
@@ -424,4 +445,5 @@ super::suite::rules! {
     a_topic_can_be_followed_anew,
     many_come_and_go,
     an_event_reaches_the_publishers_own_followers,
+    an_interruption_reaches_who_follows_its_topic,
 }

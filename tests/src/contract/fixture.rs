@@ -18,6 +18,7 @@ use talksy_domain::users::UserStore;
 use talksy_domain::users::{DisplayName, User};
 
 use super::{ids, now, word};
+use crate::event_sinks::Recorder;
 
 /// Accounts, chats and messages over one backend.
 #[derive(Clone)]
@@ -34,11 +35,13 @@ pub struct Stores {
     pub groups: Arc<dyn GroupStore>,
     /// The jobs.
     pub jobs: Arc<dyn JobStore>,
+    /// What follows from commits, as the store hands it over.
+    pub events: Recorder,
 }
 
 impl Stores {
-    /// The ports of one store.
-    pub fn of<S>(store: S) -> Self
+    /// The ports of one store, which was opened with this recorder.
+    pub fn of<S>(store: S, events: Recorder) -> Self
     where
         S: UserStore + SessionStore + ChatStore + MessageStore + GroupStore + JobStore + 'static,
     {
@@ -50,6 +53,7 @@ impl Stores {
             messages: Arc::clone(&store) as _,
             groups: Arc::clone(&store) as _,
             jobs: store,
+            events,
         }
     }
 

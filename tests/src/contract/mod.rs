@@ -16,6 +16,7 @@
     reason = "a rule panics where an adapter breaks it"
 )]
 
+pub mod announcing;
 pub mod bus;
 pub mod changes;
 pub mod chat_list;

@@ -54,6 +54,7 @@ macro_rules! contract_suite {
         $crate::groups_rules!(@shared groups $meta $backend =>);
         $crate::changes_rules!(@shared changes $meta $backend =>);
         $crate::jobs_rules!(@shared jobs $meta $backend =>);
+        $crate::announcing_rules!(@shared announcing $meta $backend =>);
     };
     (@codes $meta:tt $backend:expr) => {
         $crate::codes_rules!(@shared codes $meta $backend =>);

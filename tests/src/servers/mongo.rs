@@ -3,8 +3,8 @@
 
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use secrecy::SecretString;
 use talksy_mongo::{MongoOptions, MongoStore};
@@ -13,6 +13,7 @@ use tokio::sync::OnceCell;
 
 use super::{Managed, Start, installed};
 use crate::app::must;
+use crate::event_sinks::Recorder;
 use crate::{DEADLINE, eventually};
 
 /// Ends `mongod` with its input.
@@ -116,18 +117,12 @@ impl Mongo {
         format!("test-{}", self.databases.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// A store on this database, prepared. It is patient: for tests that are not about outages, and
-    /// machines that have other work to do.
+    /// A store on this database, prepared. It is [`patient`].
     ///
     /// # Panics
     /// Where it cannot be.
     pub async fn store_on(&self, database: &str) -> MongoStore {
-        let options = MongoOptions {
-            timeout: DEADLINE / 2,
-            reach_timeout: DEADLINE / 3,
-            ..MongoOptions::default()
-        };
-        self.store_with(database, &options).await
+        self.store_with(database, &patient()).await
     }
 
     /// A store on this database that is run so, prepared.
@@ -135,7 +130,22 @@ impl Mongo {
     /// # Panics
     /// Where it cannot be.
     pub async fn store_with(&self, database: &str, options: &MongoOptions) -> MongoStore {
-        let store = must(MongoStore::open(&self.url(database), options));
+        self.store_announcing(database, options, Recorder::default())
+            .await
+    }
+
+    /// The same, which hands over what follows from its commits.
+    ///
+    /// # Panics
+    /// Where it cannot be.
+    pub async fn store_announcing(
+        &self,
+        database: &str,
+        options: &MongoOptions,
+        events: Recorder,
+    ) -> MongoStore {
+        let events = Arc::new(events);
+        let store = must(MongoStore::open(&self.url(database), options, events));
         eventually("a prepared database", async || {
             match store.prepare().await {
                 Ok(()) => Some(()),
@@ -147,9 +157,21 @@ impl Mongo {
         store
     }
 
-    /// A store on a new database, prepared.
-    pub async fn store(&self) -> MongoStore {
-        self.store_on(&self.new_database()).await
+    /// A store on a new database, prepared, and what it hands over.
+    pub async fn store(&self) -> (MongoStore, Recorder) {
+        let events = Recorder::default();
+        let database = self.new_database();
+        let store = self.store_announcing(&database, &patient(), events.clone());
+        (store.await, events)
+    }
+}
+
+/// For tests that are not about outages, and machines that have other work to do.
+pub fn patient() -> MongoOptions {
+    MongoOptions {
+        timeout: DEADLINE / 2,
+        reach_timeout: DEADLINE / 3,
+        ..MongoOptions::default()
     }
 }
 

@@ -21,6 +21,7 @@ use talksy_server::adapters::Adapters;
 use talksy_server::app::Environment;
 use talksy_server::config::Config;
 use talksy_tests::clock::TestClock;
+use talksy_tests::event_sinks::PromptSink;
 use tempfile::TempDir;
 
 /// A heartbeat that no test lives to feel.
@@ -50,6 +51,8 @@ pub fn quick() -> FeedPolicy {
 /// The adapters, which many worlds may share.
 pub struct Backend {
     adapters: Adapters,
+    /// Publishes what the store commits on the bus of the newest world.
+    events: PromptSink,
     clock: Arc<TestClock>,
     people: AtomicU32,
     _data: TempDir,
@@ -67,8 +70,12 @@ impl Backend {
             clock: Arc::clone(&clock) as _,
             entropy: Arc::new(SystemEntropy),
         };
+        let events = PromptSink::default();
+        let sink = Arc::new(events.clone());
+        let adapters = Adapters::open_with(&config, &environment, Some(sink)).await;
         Arc::new(Self {
-            adapters: Adapters::open(&config, &environment).await.unwrap(),
+            adapters: adapters.unwrap(),
+            events,
             clock,
             people: AtomicU32::new(0),
             _data: data,
@@ -94,6 +101,7 @@ pub struct World {
 
 impl World {
     pub async fn new(backend: Arc<Backend>, bus: Arc<dyn Bus>, live: FeedPolicy) -> Self {
+        backend.events.publish_on(Arc::clone(&bus));
         let ports = Ports {
             bus,
             ..backend.adapters.ports.clone()

@@ -37,8 +37,9 @@ impl Example {
         let mut child = command.spawn().unwrap();
         let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
         loop {
-            let line = output.next_line().await.unwrap();
-            if line.expect("the example ended early") == "the replica follows" {
+            // None where it has ended early.
+            let line = output.next_line().await.unwrap().unwrap();
+            if line == "the replica follows" {
                 return Self { child, output };
             }
         }

@@ -135,7 +135,6 @@ fn beating() -> FeedPolicy {
 async fn hold_to(house: &House, kind: &str, methods: &[&str]) {
     const BEATS: usize = 4;
     let calls = house.calls_within(BEATS).await;
-    println!("{kind}: {calls:?} within {BEATS} heartbeats of {FEEDS} feeds");
     for (method, count) in &calls {
         assert!(methods.contains(method), "{kind}: {calls:?}");
         // A heartbeat is begun and another one is ended.

@@ -113,4 +113,8 @@ impl Bus for ScriptBus {
         receiver.follow(topic);
         Ok(())
     }
+    async fn interrupt(&self, topic: Topic) -> Result<(), PortError> {
+        self.hub.interrupt(topic);
+        Ok(())
+    }
 }

@@ -27,6 +27,7 @@ use talksy_server::adapters::Adapters;
 use talksy_server::app::Environment;
 use talksy_server::config::Config;
 use talksy_tests::clock::TestClock;
+use talksy_tests::event_sinks::PromptSink;
 use talksy_tests::soon;
 use tempfile::TempDir;
 
@@ -65,6 +66,8 @@ pub fn quick_heartbeat() -> FeedPolicy {
 /// The adapters, which many worlds may share.
 pub struct Backend {
     adapters: Adapters,
+    /// Publishes what the store commits on the bus of the newest world.
+    events: PromptSink,
     pub clock: Arc<TestClock>,
     people: AtomicU32,
     _data: TempDir,
@@ -82,8 +85,12 @@ impl Backend {
             clock: Arc::clone(&clock) as _,
             entropy: Arc::new(SystemEntropy),
         };
+        let events = PromptSink::default();
+        let sink = Arc::new(events.clone());
+        let adapters = Adapters::open_with(&config, &environment, Some(sink)).await;
         Arc::new(Self {
-            adapters: Adapters::open(&config, &environment).await.unwrap(),
+            adapters: adapters.unwrap(),
+            events,
             clock,
             people: AtomicU32::new(0),
             _data: data,
@@ -116,6 +123,7 @@ pub struct World {
 impl World {
     /// A world on this bus.
     pub async fn new(backend: Arc<Backend>, bus: Arc<dyn Bus>, live: FeedPolicy) -> Self {
+        backend.events.publish_on(Arc::clone(&bus));
         let store = AlteredStore::new(&backend.adapters.ports);
         let ports = store.install(Ports {
             bus,

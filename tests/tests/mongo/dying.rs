@@ -21,7 +21,7 @@ use talksy_tests::servers::mongo::Mongo;
 use super::slow::SlowWay;
 use super::{
     Fixture, NOW, all_messages, ask, done, draft, forward, group, group_change, ids, members,
-    new_group, repaired,
+    new_group, nobody, repaired,
 };
 
 /// More writes than any change has.
@@ -35,7 +35,7 @@ async fn mortal(mongo: &Mongo, database: &str, writes: usize) -> MongoStore {
         reach_timeout: Duration::from_millis(300),
         ..MongoOptions::default()
     };
-    let store = MongoStore::open(&way.url(database), &options).unwrap();
+    let store = MongoStore::open(&way.url(database), &options, nobody()).unwrap();
     eventually("a prepared store", async || store.prepare().await.ok()).await;
     way.end_after(writes);
     store

@@ -19,7 +19,7 @@ use talksy_tests::servers::redis::RedisServer;
 use talksy_tests::{eventually, soon};
 
 use super::slow::SlowWay;
-use super::{Fixture, NOW, done, draft, forward, with_own_id};
+use super::{Fixture, NOW, done, draft, forward, nobody, with_own_id};
 
 /// How many send at each instance at the same time.
 const SENDERS: usize = 16;
@@ -60,7 +60,7 @@ async fn store(
         reach_timeout: timeout / 2,
         ..MongoOptions::default()
     };
-    let store = MongoStore::open_with(&way.url(database), &options, turns).unwrap();
+    let store = MongoStore::open_with(&way.url(database), &options, nobody(), turns).unwrap();
     eventually("a prepared store", async || store.prepare().await.ok()).await;
     store
 }

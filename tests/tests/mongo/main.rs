@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a step that fails ends the test")]
 
+mod announcing;
 mod changes;
 mod contention;
 mod crashes;
@@ -36,12 +37,18 @@ use talksy_domain::seq::Seq;
 use talksy_domain::users::UserStore as _;
 use talksy_domain::users::{DisplayName, User};
 use talksy_mongo::MongoStore;
+use talksy_tests::event_sinks::Recorder;
 use talksy_tests::servers::mongo::Mongo;
 
 const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 
 fn ids() -> IdGenerator {
     IdGenerator::new(Arc::new(SystemClock), Arc::new(SystemEntropy))
+}
+
+/// For stores whose events nobody follows.
+fn nobody() -> Arc<Recorder> {
+    Arc::default()
 }
 
 /// A store with two users and their chat.

@@ -11,7 +11,7 @@ use talksy_mongo::{MongoOptions, MongoStore};
 use talksy_tests::servers::mongo::Mongo;
 use talksy_tests::{eventually, soon};
 
-use super::{Fixture, all_messages, done, draft, is_unavailable, with_own_id};
+use super::{Fixture, all_messages, done, draft, is_unavailable, nobody, with_own_id};
 
 /// Another store on the fixture's database, as impatient as a server's: for what is asked while
 /// MongoDB is away. The fixture's own waits longer than a call may take on a busy machine.
@@ -135,7 +135,7 @@ async fn a_server_that_stands_still_is_unavailable_until_it_goes_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_may_come_later_than_the_store() {
     let mut mongo = Mongo::new();
-    let store = MongoStore::open(&mongo.url("late"), &MongoOptions::default()).unwrap();
+    let store = MongoStore::open(&mongo.url("late"), &MongoOptions::default(), nobody()).unwrap();
     let refused = soon("an answer", store.prepare()).await.unwrap_err();
     assert!(refused.is_transient(), "{refused}");
     assert!(store.ping().await.is_err());

@@ -13,10 +13,10 @@ use talksy_domain::messages::MessageStore as _;
 use talksy_mongo::{MongoOptions, MongoStore, PrepareError, index_specs};
 use talksy_tests::servers::mongo::Mongo;
 
-use super::{Fixture, NOW, ids, key, outside};
+use super::{Fixture, NOW, ids, key, nobody, outside};
 
 fn open(mongo: &Mongo, database: &str) -> MongoStore {
-    MongoStore::open(&mongo.url(database), &MongoOptions::default()).unwrap()
+    MongoStore::open(&mongo.url(database), &MongoOptions::default(), nobody()).unwrap()
 }
 
 /// Instances that prepare one database at the same time all succeed, again and again, and leave
@@ -250,7 +250,7 @@ async fn a_newer_database_is_refused_unchanged() {
 async fn wrong_credentials_are_told_without_them() {
     let mongo = Mongo::shared().await;
     let url = format!("mongodb://mallory:s3cret@127.0.0.1:{}/chat", mongo.port);
-    let store = MongoStore::open(&url.into(), &MongoOptions::default()).unwrap();
+    let store = MongoStore::open(&url.into(), &MongoOptions::default(), nobody()).unwrap();
     let refused = store.prepare().await.unwrap_err();
     assert!(matches!(refused, PrepareError::Credentials), "{refused:?}");
     assert!(!refused.is_transient());

@@ -13,9 +13,6 @@ use crate::clock::{Clock, Entropy, Timestamp, uniform};
 use crate::cursor::SessionCursor;
 use crate::error::service_error;
 use crate::error::{ApiError, ErrorCode, Invalid, PortError};
-use crate::events::bus::Bus;
-use crate::events::event::{Event, Topic};
-use crate::events::publish::announce;
 use crate::id::{IdGenerator, SessionId, UserId};
 use crate::keyed_hash::KeyedHash;
 use crate::limits::{Decision, RateLimiter, Rule};
@@ -154,7 +151,6 @@ pub struct AuthService {
     pub(crate) codes: Arc<dyn CodeStore>,
     pub(crate) limiter: Arc<dyn RateLimiter>,
     pub(crate) mail: Arc<dyn MailQueue>,
-    pub(crate) bus: Arc<dyn Bus>,
     pub(crate) tokens: Arc<dyn AccessTokens>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
@@ -398,12 +394,6 @@ impl AuthService {
     async fn end_session(&self, user: UserId, session: SessionId) -> Result<bool, PortError> {
         let ended = self.sessions.delete_session(session, user).await?;
         self.live_sessions.invalidate(&session).await;
-        if ended {
-            let event = Event::SessionRevoked {
-                session_id: session,
-            };
-            announce(&*self.bus, Topic::User(user), event).await;
-        }
         Ok(ended)
     }
 

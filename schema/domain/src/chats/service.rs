@@ -9,9 +9,6 @@ use crate::clock::Clock;
 use crate::cursor::{ChatCursor, MemberCursor};
 use crate::error::service_error;
 use crate::error::{ApiError, ErrorCode, Invalid, PortError};
-use crate::events::bus::Bus;
-use crate::events::event::{Event, Topic};
-use crate::events::publish::announce;
 use crate::id::{ChatId, IdGenerator, UserId};
 use crate::limits::{Decision, RateLimiter, Rule};
 use crate::page::{Page, Window};
@@ -57,8 +54,6 @@ pub struct ChatService {
     pub(crate) store: Arc<dyn ChatStore>,
     /// Who may do what.
     pub(crate) access: Arc<Access>,
-    /// Where changes are published.
-    pub(crate) bus: Arc<dyn Bus>,
     /// Holds back who starts chats too quickly.
     pub(crate) limiter: Arc<dyn RateLimiter>,
     /// How quickly one may start chats.
@@ -100,14 +95,7 @@ impl ChatService {
             applied_seq: 0,
         };
         let users = [viewer.user_id, other.user_id()];
-        let (chat, created) = self.store.open_direct(&candidate, users).await?;
-        if created {
-            for user in users {
-                let joined = Event::ChatJoined { chat_id: chat.id };
-                announce(&*self.bus, Topic::User(user), joined).await;
-            }
-        }
-        Ok((chat, created))
+        Ok(self.store.open_direct(&candidate, users).await?)
     }
 
     /// Those of these chats of which the viewer is a member.
@@ -183,8 +171,6 @@ impl ChatService {
         if member.is_none() {
             return Err(AccessError::from(Denied::NotMember).into());
         }
-        let changed = Event::ViewerChatChanged { chat_id: chat };
-        announce(&*self.bus, Topic::User(viewer.user_id), changed).await;
         Ok(found)
     }
 
@@ -199,14 +185,11 @@ impl ChatService {
         seq: Seq,
     ) -> Result<(Chat, ReadReceipt), ChatError> {
         let now = self.clock.now();
-        let mark = self.store.mark_read(chat, viewer.user_id, seq, now).await?;
-        let found = self
-            .store
-            .chats(&[chat])
-            .await?
-            .pop()
-            .ok_or(AccessError::from(Denied::NoChat))?;
-        let mark = mark.ok_or(AccessError::from(Denied::NotMember))?;
+        let Some(mark) = self.store.mark_read(chat, viewer.user_id, seq, now).await? else {
+            let found = self.store.chats(&[chat]).await?;
+            let denied = found.first().map_or(Denied::NoChat, |_| Denied::NotMember);
+            return Err(AccessError::from(denied).into());
+        };
         let receipt = mark.member.receipt().unwrap_or(ReadReceipt {
             chat_id: chat,
             user_id: viewer.user_id,
@@ -214,15 +197,7 @@ impl ChatService {
             last_read_seq: mark.member.last_read_seq,
             read_at: now,
         });
-        if mark.moved {
-            let event = Event::ReadReceipt {
-                receipt,
-                chat_kind: found.kind,
-                mseq: found.applied_seq,
-            };
-            announce(&*self.bus, Topic::Chat(chat), event).await;
-        }
-        Ok((found, receipt))
+        Ok((mark.chat, receipt))
     }
 
     /// These chats, for what refers to them.

@@ -4,6 +4,7 @@ use super::model::{Chat, Member};
 use crate::clock::Timestamp;
 use crate::cursor::{ChatCursor, MemberCursor};
 use crate::error::PortError;
+use crate::events::announcement::Announcement;
 use crate::id::{ChatId, UserId};
 use crate::page::{Page, Window};
 use crate::port::port;
@@ -14,8 +15,20 @@ use crate::seq::Seq;
 pub struct ReadMark {
     /// The member as it is now.
     pub member: Member,
+    /// The chat, read behind that.
+    pub chat: Chat,
     /// Whether the mark moved; false where it was there already, or further.
     pub moved: bool,
+}
+
+impl ReadMark {
+    /// What followers are told of it.
+    pub fn announcements(&self) -> Vec<Announcement> {
+        let receipt = self.member.receipt().filter(|_| self.moved);
+        let (kind, mseq) = (self.chat.kind, self.chat.applied_seq);
+        let moved = receipt.map(|receipt| Announcement::read_mark(receipt, kind, mseq));
+        moved.into_iter().collect()
+    }
 }
 
 /// Which members of a chat are wanted.

@@ -52,4 +52,9 @@ impl Bus for LocalBus {
         receiver.follow(topic);
         Ok(())
     }
+
+    async fn interrupt(&self, topic: Topic) -> Result<(), PortError> {
+        self.hub.interrupt(topic);
+        Ok(())
+    }
 }

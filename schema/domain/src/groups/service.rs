@@ -10,9 +10,6 @@ use crate::access::{Access, AccessError, Denied};
 use crate::chats::model::{Chat, ChatTitle, Member, MemberRole};
 use crate::clock::Clock;
 use crate::error::{ApiError, ErrorCode, Invalid, PortError, service_error};
-use crate::events::bus::Bus;
-use crate::events::event::{Event, Topic};
-use crate::events::publish::announce;
 use crate::id::{ChatId, IdGenerator, UserId};
 use crate::limits::{Decision, RateLimiter, Rule};
 use crate::messages::notice::HistoryFrom;
@@ -61,8 +58,6 @@ pub struct GroupService {
     pub(crate) store: Arc<dyn GroupStore>,
     /// Who may do what.
     pub(crate) access: Arc<Access>,
-    /// Where changes are published.
-    pub(crate) bus: Arc<dyn Bus>,
     /// Holds back who makes groups too quickly.
     pub(crate) limiter: Arc<dyn RateLimiter>,
     /// How quickly one may start chats.
@@ -108,8 +103,7 @@ impl GroupService {
             client_chat_id,
             at: self.clock.now(),
         };
-        let outcome = self.store.create_group(&group).await?;
-        self.conclude(outcome).await
+        done(self.store.create_group(&group).await?)
     }
 
     /// Gives the group another title.
@@ -216,35 +210,14 @@ impl GroupService {
             max_members: self.max_members,
             action,
         };
-        let outcome = self.store.change_group(&change).await?;
-        self.conclude(outcome).await
+        done(self.store.change_group(&change).await?)
     }
+}
 
-    /// Publishes what was committed.
-    async fn conclude(&self, outcome: GroupOutcome) -> Result<Chat, GroupError> {
-        let (chat, message) = match outcome {
-            GroupOutcome::Done { chat, message } => (*chat, message),
-            GroupOutcome::Refused(refusal) => return Err(refusal.into()),
-        };
-        let Some(message) = message else {
-            return Ok(chat);
-        };
-        if let Some(notice) = &message.notice {
-            for user in notice.joining() {
-                let joined = Event::ChatJoined { chat_id: chat.id };
-                announce(&*self.bus, Topic::User(user), joined).await;
-            }
-            for user in notice.leaving() {
-                let left = Event::ChatLeft {
-                    chat_id: chat.id,
-                    left_seq: message.seq,
-                };
-                announce(&*self.bus, Topic::User(user), left).await;
-            }
-        }
-        let event = Event::MessageAdded { message: *message };
-        announce(&*self.bus, Topic::Chat(chat.id), event).await;
-        Ok(chat)
+fn done(outcome: GroupOutcome) -> Result<Chat, GroupError> {
+    match outcome {
+        GroupOutcome::Done { chat, .. } => Ok(*chat),
+        GroupOutcome::Refused(refusal) => Err(refusal.into()),
     }
 }
 

@@ -4,6 +4,7 @@ use super::model::{GroupChange, NewGroup};
 use super::rules::GroupRefusal;
 use crate::chats::model::Chat;
 use crate::error::PortError;
+use crate::events::announcement::Announcement;
 use crate::id::{ChatId, MessageId};
 use crate::messages::model::Message;
 use crate::port::port;
@@ -20,6 +21,19 @@ pub enum GroupOutcome {
     },
     /// It was refused. Nothing was changed.
     Refused(GroupRefusal),
+}
+
+impl GroupOutcome {
+    /// What followers are told of it: nothing where it was so already.
+    pub fn announcements(&self) -> Vec<Announcement> {
+        match self {
+            Self::Done {
+                message: Some(message),
+                ..
+            } => Announcement::notice(message),
+            Self::Done { message: None, .. } | Self::Refused(_) => Vec::new(),
+        }
+    }
 }
 
 port! {

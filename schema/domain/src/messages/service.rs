@@ -11,9 +11,6 @@ use crate::access::{Access, AccessError, Membership};
 use crate::clock::Clock;
 use crate::error::service_error;
 use crate::error::{ApiError, ErrorCode, Invalid, PortError};
-use crate::events::bus::Bus;
-use crate::events::event::{Event, Topic};
-use crate::events::publish::announce;
 use crate::id::{self, ChatId, IdGenerator, MessageId};
 use crate::keyed_hash::KeyedHash;
 use crate::limits::{Decision, RateLimiter, Rule};
@@ -76,8 +73,6 @@ pub struct MessageService {
     pub(crate) store: Arc<dyn MessageStore>,
     /// Who may do what.
     pub(crate) access: Arc<Access>,
-    /// Where messages are published.
-    pub(crate) bus: Arc<dyn Bus>,
     /// Holds back who sends too quickly.
     pub(crate) limiter: Arc<dyn RateLimiter>,
     /// How quickly one may send.
@@ -91,10 +86,11 @@ pub struct MessageService {
 }
 
 impl MessageService {
-    /// Sends a text message. When it returns, the message is durable and published.
+    /// Sends a text message. When it returns, the message is durable; the store has handed it over
+    /// to be published.
     ///
     /// A retry with the same `client_message_id` returns the first message as it is now, also where
-    /// it was edited or deleted, and publishes it again: if the first publication was lost,
+    /// it was edited or deleted, and is published again: if the first publication was lost,
     /// subscribers need not wait for their heartbeat, and those who have it drop it.
     ///
     /// # Errors
@@ -135,10 +131,6 @@ impl MessageService {
             return Err(MessageError::OtherContent);
         }
         crate::metrics::message_sent(sent.is_duplicate);
-        let event = Event::MessageAdded {
-            message: sent.message.clone(),
-        };
-        announce(&*self.bus, Topic::Chat(chat), event).await;
         Ok(sent)
     }
 
@@ -186,19 +178,10 @@ impl MessageService {
             at: self.clock.now(),
             action,
         };
-        let changed = match self.store.change(&change).await? {
-            Changed::Done(changed) => *changed,
-            Changed::Refused(refusal) => return Err(refusal.into()),
-        };
-        // Told again by a retry, as a message that is sent.
-        if changed.message.change_seq > 0 {
-            let event = Event::MessageChanged {
-                message: changed.message.clone(),
-                mseq: changed.chat.applied_seq,
-            };
-            announce(&*self.bus, Topic::Chat(chat_id), event).await;
+        match self.store.change(&change).await? {
+            Changed::Done(changed) => Ok(changed.message),
+            Changed::Refused(refusal) => Err(refusal.into()),
         }
-        Ok(changed.message)
     }
 
     async fn admit(&self, viewer: &Viewer) -> Result<(), MessageError> {

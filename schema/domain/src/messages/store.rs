@@ -5,6 +5,7 @@ use super::rules::{ChangeRefusal, MessageChange};
 use crate::access::Denied;
 use crate::chats::model::Chat;
 use crate::error::PortError;
+use crate::events::announcement::Announcement;
 use crate::id::{ChatId, MessageId};
 use crate::incarnation::Incarnation;
 use crate::page::{Page, Window};
@@ -33,6 +34,17 @@ pub enum Append {
     Full,
 }
 
+impl Append {
+    /// What followers are told of it: a message that was sent before too, since what was told then
+    /// may be lost.
+    pub fn announcements(&self) -> Vec<Announcement> {
+        match self {
+            Self::Done(appended) => vec![Announcement::message_added(appended.message.clone())],
+            Self::Denied(_) | Self::Full => Vec::new(),
+        }
+    }
+}
+
 /// What came of changing a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Changed {
@@ -40,6 +52,21 @@ pub enum Changed {
     Done(Box<ChangedMessage>),
     /// It was refused. Nothing was changed.
     Refused(ChangeRefusal),
+}
+
+impl Changed {
+    /// What followers are told of it: a message that was so already too, as a message that was sent
+    /// before. One that was never changed is on no line of changes.
+    pub fn announcements(&self) -> Vec<Announcement> {
+        match self {
+            Self::Done(changed) if changed.message.change_seq > 0 => {
+                let mseq = changed.chat.applied_seq;
+                let message = changed.message.clone();
+                vec![Announcement::message_changed(message, mseq)]
+            }
+            Self::Done(_) | Self::Refused(_) => Vec::new(),
+        }
+    }
 }
 
 /// A message that is as it was asked for.

@@ -7,9 +7,6 @@ use super::store::UserStore;
 use crate::cursor::UserCursor;
 use crate::error::service_error;
 use crate::error::{ApiError, ErrorCode, Invalid, PortError};
-use crate::events::bus::Bus;
-use crate::events::event::{Event, Topic};
-use crate::events::publish::announce;
 use crate::id::UserId;
 use crate::page::{Page, Window};
 use crate::text::check_search;
@@ -45,8 +42,6 @@ service_error!(UserError);
 pub struct UserService {
     /// The users.
     pub(crate) store: Arc<dyn UserStore>,
-    /// Where changes are published.
-    pub(crate) bus: Arc<dyn Bus>,
 }
 
 impl UserService {
@@ -86,10 +81,7 @@ impl UserService {
         change: &ProfileChange,
     ) -> Result<User, UserError> {
         let user = self.store.update_profile(viewer.user_id, change).await?;
-        let user = user.ok_or(UserError::NoAccount)?;
-        let topic = Topic::User(viewer.user_id);
-        announce(&*self.bus, topic, Event::ViewerChanged).await;
-        Ok(user)
+        user.ok_or(UserError::NoAccount)
     }
 
     async fn user(&self, id: UserId) -> Result<User, UserError> {

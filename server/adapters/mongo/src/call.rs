@@ -5,7 +5,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use mongodb::Database;
+use talksy_domain::events::Announcement;
 use tokio::time::{Instant, sleep, timeout_at};
+use tracing::Span;
 
 use super::fault::Fault;
 use super::{Inner, connect};
@@ -19,6 +21,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(32);
 pub(super) struct Call {
     pub(super) inner: Arc<Inner>,
     deadline: Instant,
+    /// Within which it was made.
+    pub(super) span: Span,
     /// Whether its commands are part of the store's figures.
     is_counted: bool,
 }
@@ -29,6 +33,7 @@ impl Call {
         Self {
             inner: Arc::clone(inner),
             deadline: Instant::now() + timeout,
+            span: Span::current(),
             is_counted: true,
         }
     }
@@ -59,8 +64,39 @@ impl Call {
         Ok(())
     }
 
+    /// Hands over what follows from a commit.
+    pub(super) fn announce(&self, announcements: Vec<Announcement>) {
+        self.announcing(announcements)();
+    }
+
+    /// Hands over what follows from a commit as soon as it is called, whoever waits then.
+    pub(super) fn announcing(
+        &self,
+        announcements: Vec<Announcement>,
+    ) -> impl FnOnce() + Send + use<> {
+        let (events, span) = (Arc::clone(&self.inner.events), self.span.clone());
+        move || {
+            let caused = announcements.into_iter().map(|one| one.within(&span));
+            events.put(caused.collect());
+        }
+    }
+
     /// Runs commands of the driver to their end, and waits for it until the deadline.
     pub(super) async fn run<T, W>(&self, work: impl FnOnce(Database) -> W) -> Result<T, Fault>
+    where
+        T: Send + 'static,
+        W: Future<Output = mongodb::error::Result<T>> + Send + 'static,
+    {
+        self.run_then(work, |_| {}).await
+    }
+
+    /// The same, and has `then` see the outcome at its end: also where that comes behind the
+    /// deadline, or when nobody waits for it any more.
+    pub(super) async fn run_then<T, W>(
+        &self,
+        work: impl FnOnce(Database) -> W,
+        then: impl FnOnce(&mongodb::error::Result<T>) + Send + 'static,
+    ) -> Result<T, Fault>
     where
         T: Send + 'static,
         W: Future<Output = mongodb::error::Result<T>> + Send + 'static,
@@ -80,6 +116,7 @@ impl Call {
         let work = work(client.database_with_options(inner.location.database(), options));
         let task = tokio::spawn(async move {
             let outcome = work.await;
+            then(&outcome);
             drop(permit);
             outcome
         });

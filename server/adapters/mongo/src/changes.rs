@@ -38,6 +38,7 @@ use std::time::Duration;
 use mongodb::bson::{Bson, Document, doc};
 use talksy_domain::access::Denied;
 use talksy_domain::chats::Chat;
+use talksy_domain::events::Announcement;
 use talksy_domain::id::{self, ChatId, MessageId};
 use talksy_domain::messages::{
     ChangeRefusal, Changed, ChangedMessage, Message, MessageChange, MessageText,
@@ -71,14 +72,16 @@ pub(super) async fn change(call: &Call, change: &MessageChange) -> Result<Change
     };
     turn.pass().await;
     let outcome = outcome?;
-    if let Changed::Done(done) = &outcome
-        && done.is_new
-    {
-        let number = done.message.change_seq;
-        if let Err(fault) = heads::advance_changes(call, change.chat_id, number).await {
-            // The change is durable. Reads find it above the chat's head and repair that.
-            tracing::debug!(%fault, "the last change of a chat was not advanced");
+    match &outcome {
+        Changed::Done(done) if done.is_new => {
+            let number = done.message.change_seq;
+            if let Err(fault) = heads::advance_changes(call, change.chat_id, number).await {
+                // The change is durable. Reads find it above the chat's head and repair that.
+                tracing::debug!(%fault, "the last change of a chat was not advanced");
+            }
         }
+        // What is new was told with its write.
+        outcome => call.announce(outcome.announcements()),
     }
     Ok(outcome)
 }
@@ -132,7 +135,7 @@ async fn commit(
         let writing = async {
             Ok::<_, Fault>(
                 claim(call, &kept.chat, message.id, kept.claimed_seq).await?
-                    && write(call, &message, &changed).await?,
+                    && write(call, &message, &changed, kept.chat.applied_seq).await?,
             )
         };
         // Looks whether others stand in line.
@@ -202,8 +205,8 @@ async fn claim(call: &Call, chat: &Chat, message: MessageId, last: Seq) -> Resul
 }
 
 /// Writes the change, whose number is claimed. False where the message has changed meanwhile, or
-/// the claim was fenced off.
-async fn write(call: &Call, before: &Message, changed: &Message) -> Result<bool, Fault> {
+/// the claim was fenced off. System messages up to `mseq` are applied.
+async fn write(call: &Call, before: &Message, changed: &Message, mseq: Seq) -> Result<bool, Fault> {
     let mut filter = of(before.id, before.chat_id);
     let unchanged = match before.change_seq {
         0 => Bson::Null,
@@ -228,5 +231,12 @@ async fn write(call: &Call, before: &Message, changed: &Message) -> Result<bool,
         set.insert("knownTo", NOBODY);
     }
     let update = doc! { "$set": set, "$unset": unset };
-    call.update_one(MESSAGES, filter, update).await
+    let announce = vec![Announcement::message_changed(changed.clone(), mseq)];
+    let announce = call.announcing(announce);
+    let then = |written: Option<bool>| {
+        if written == Some(true) {
+            announce();
+        }
+    };
+    call.update_one_then(MESSAGES, filter, update, then).await
 }

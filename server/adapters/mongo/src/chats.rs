@@ -6,6 +6,7 @@ use talksy_domain::chats::{Chat, ChatStore, Member, MemberFilter, ReadMark};
 use talksy_domain::clock::Timestamp;
 use talksy_domain::cursor::{ChatCursor, MemberCursor};
 use talksy_domain::error::PortError;
+use talksy_domain::events::Announcement;
 use talksy_domain::id::{self, ChatId, UserId};
 use talksy_domain::page::{Page, Window};
 use talksy_domain::seq::Seq;
@@ -114,8 +115,8 @@ impl ChatStore for MongoStore {
         Ok(members::sharing(&self.call(), user, others).await?)
     }
 
-    /// Newest number, update; the member where it did not move: 2 to 3. The filter lets each place
-    /// be moved to once, whoever asks how often.
+    /// Newest number, update; the member where it did not move; chat, head above: 4 to 5. The filter
+    /// lets each place be moved to once, whoever asks how often.
     async fn mark_read(
         &self,
         chat: ChatId,
@@ -124,32 +125,9 @@ impl ChatStore for MongoStore {
         now: Timestamp,
     ) -> Result<Option<ReadMark>, PortError> {
         let call = self.call();
-        let seq = seq.min(heads::last_place(&call, chat).await?.seq);
-        let who = member(chat, user);
-        let mut behind = who.clone();
-        behind.insert("lastReadSeq", doc! { "$lt": i64::from(seq) });
-        let mark = doc! { "lastReadSeq": i64::from(seq), "lastReadAt": Bson::from(date(now)) };
-        let before = match seq {
-            0 => None,
-            _ => update_member(&call, behind, mark).await?,
-        };
-        if let Some(before) = before {
-            let member = Member {
-                last_read_seq: seq,
-                last_read_at: Some(now),
-                version: before.version.saturating_add(1),
-                ..before
-            };
-            return Ok(Some(ReadMark {
-                member,
-                moved: true,
-            }));
-        }
-        let member = call.find_one::<MemberDocument>(who, Shape::default());
-        Ok(member.await?.map(|member| ReadMark {
-            member,
-            moved: false,
-        }))
+        // Whoever waits for it may go away in the middle: what has moved is told.
+        let marking = tokio::spawn(async move { mark_read(&call, chat, user, seq, now).await });
+        Ok(marking.await.map_err(|_panic| Fault::Panicked)??)
     }
 
     /// Update; the member where nothing changed: 1 to 2.
@@ -160,10 +138,13 @@ impl ChatStore for MongoStore {
         is_muted: bool,
     ) -> Result<Option<Member>, PortError> {
         let call = self.call();
+        let changed = vec![Announcement::viewer_chat_changed(user, chat)];
         let who = member(chat, user);
         let mut other = who.clone();
         other.insert("muted", doc! { "$ne": is_muted });
-        if let Some(before) = update_member(&call, other, doc! { "muted": is_muted }).await? {
+        let announce = call.announcing(changed.clone());
+        let muted = update_member(&call, other, doc! { "muted": is_muted }, announce);
+        if let Some(before) = muted.await? {
             return Ok(Some(Member {
                 is_muted,
                 version: before.version.saturating_add(1),
@@ -171,7 +152,11 @@ impl ChatStore for MongoStore {
             }));
         }
         let member = call.find_one::<MemberDocument>(who, Shape::default());
-        Ok(member.await?)
+        let member = member.await?;
+        if member.is_some() {
+            call.announce(changed);
+        }
+        Ok(member)
     }
 
     /// \[members, chats\], heads above, what is not counted: 3.
@@ -193,13 +178,60 @@ fn member(chat: ChatId, user: UserId) -> Document {
     }
 }
 
+async fn mark_read(
+    call: &Call,
+    chat: ChatId,
+    user: UserId,
+    seq: Seq,
+    now: Timestamp,
+) -> Result<Option<ReadMark>, Fault> {
+    let seq = seq.min(heads::last_place(call, chat).await?.seq);
+    let who = member(chat, user);
+    let mut behind = who.clone();
+    behind.insert("lastReadSeq", doc! { "$lt": i64::from(seq) });
+    let mark = doc! { "lastReadSeq": i64::from(seq), "lastReadAt": Bson::from(date(now)) };
+    let before = match seq {
+        0 => None,
+        _ => update_member(call, behind, mark, || {}).await?,
+    };
+    let moved = before.is_some();
+    let member = match before {
+        Some(before) => Some(Member {
+            last_read_seq: seq,
+            last_read_at: Some(now),
+            version: before.version.saturating_add(1),
+            ..before
+        }),
+        None => {
+            call.find_one::<MemberDocument>(who, Shape::default())
+                .await?
+        }
+    };
+    let Some(member) = member else {
+        return Ok(None);
+    };
+    // Behind the mark: who is removed ahead of it is told of no such mark.
+    let Some(chat) = heads::chats(call, &[chat]).await?.pop() else {
+        return Ok(None);
+    };
+    let mark = ReadMark {
+        member,
+        chat,
+        moved,
+    };
+    call.announce(mark.announcements());
+    Ok(Some(mark))
+}
+
 /// Sets fields of a membership and raises its version. The member as it was before, where it
 /// matches.
 async fn update_member(
     call: &Call,
     filter: Document,
     set: Document,
+    announce: impl FnOnce() + Send + 'static,
 ) -> Result<Option<Member>, Fault> {
     let update = doc! { "$set": set, "$inc": { "v": 1_i64 } };
-    call.find_and_update::<MemberDocument>(filter, update).await
+    call.find_and_update::<MemberDocument>(filter, update, announce)
+        .await
 }

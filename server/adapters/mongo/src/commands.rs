@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
+use mongodb::Database;
 use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
 use serde::Serialize;
 
@@ -168,19 +169,28 @@ impl Call {
         }
     }
 
-    /// Inserts documents in their order, up to the first that is refused.
+    /// Inserts documents in their order, up to the first that is refused. `then` is told how many of
+    /// them are known to be durable, as [`Call::run_then`] tells it.
     pub(super) async fn insert_all<T>(
         &self,
         collection: &'static str,
         documents: Vec<T>,
+        then: impl FnOnce(usize) + Send + 'static,
     ) -> Result<Prefix, Fault>
     where
         T: Serialize + Send + Sync + 'static,
     {
         let all = documents.len();
-        let outcome = self.run(move |database| async move {
+        let work = move |database: Database| async move {
             let collection = database.collection::<T>(collection);
             collection.insert_many(&documents).ordered(true).await
+        };
+        let outcome = self.run_then(work, move |outcome| match outcome {
+            Ok(_) => then(all),
+            Err(error) => {
+                let refused = Fault::from(error.clone()).refused_at();
+                then(refused.map_or(0, |(count, _)| count));
+            }
         });
         match outcome.await {
             Ok(_) => Ok(Prefix {
@@ -204,11 +214,25 @@ impl Call {
         filter: Document,
         update: Document,
     ) -> Result<bool, Fault> {
-        self.run(move |database| async move {
+        self.update_one_then(collection, filter, update, |_| {})
+            .await
+    }
+
+    /// The same, and tells `then` whether the document was changed, or `None` where it failed, as
+    /// [`Call::run_then`] tells it.
+    pub(super) async fn update_one_then(
+        &self,
+        collection: &'static str,
+        filter: Document,
+        update: Document,
+        then: impl FnOnce(Option<bool>) + Send + 'static,
+    ) -> Result<bool, Fault> {
+        let work = move |database: Database| async move {
             let collection = database.collection::<RawDocumentBuf>(collection);
             Ok(collection.update_one(filter, update).await?.modified_count > 0)
-        })
-        .await
+        };
+        self.run_then(work, move |outcome| then(outcome.as_ref().ok().copied()))
+            .await
     }
 
     /// Updates one document, made from the filter and the update where there is none. Where
@@ -281,15 +305,22 @@ impl Call {
         Ok(())
     }
 
-    /// Updates one document and returns it as it was before, where there is one.
+    /// Updates one document and returns it as it was before, where there is one. Then `announce` is
+    /// called, as [`Call::run_then`] does.
     pub(super) async fn find_and_update<S: Stored>(
         &self,
         filter: Document,
         update: Document,
+        announce: impl FnOnce() + Send + 'static,
     ) -> Result<Option<S::Value>, Fault> {
-        let before = self.run(move |database| async move {
+        let work = move |database: Database| async move {
             let collection = database.collection::<RawDocumentBuf>(S::COLLECTION);
             collection.find_one_and_update(filter, update).await
+        };
+        let before = self.run_then(work, |outcome| {
+            if let Ok(Some(_)) = outcome {
+                announce();
+            }
         });
         let before = before.await?;
         before.map(|raw| documents::parse::<S>(&raw)).transpose()
@@ -301,9 +332,24 @@ impl Call {
         collection: &'static str,
         filter: Document,
     ) -> Result<u64, Fault> {
-        self.run(move |database| async move {
+        self.delete_then(collection, filter, || {}).await
+    }
+
+    /// The same. Where there were any, `announce` is called then, as [`Call::run_then`] does.
+    pub(super) async fn delete_then(
+        &self,
+        collection: &'static str,
+        filter: Document,
+        announce: impl FnOnce() + Send + 'static,
+    ) -> Result<u64, Fault> {
+        let work = move |database: Database| async move {
             let collection = database.collection::<RawDocumentBuf>(collection);
             Ok(collection.delete_many(filter).await?.deleted_count)
+        };
+        self.run_then(work, |outcome| {
+            if let Ok(1..) = outcome {
+                announce();
+            }
         })
         .await
     }

@@ -19,7 +19,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use talksy_domain::error::PortError;
+use talksy_domain::events::Announcement;
 use talksy_domain::id::{self, ChatId};
+use talksy_domain::messages::Message;
 use talksy_domain::seq;
 
 use super::Inner;
@@ -40,7 +42,7 @@ const BATCH: usize = 64;
 /// Gives a draft its number, or finds the message that it repeats; or changes the group.
 pub(super) async fn commit(call: &Call, chat: ChatId, work: Work) -> Result<Committed, Fault> {
     let queue = call.inner.queues.of(id::bytes(chat));
-    let (waiting, answer) = Waiting::new(work);
+    let (waiting, answer) = Waiting::new(work, call.span.clone());
     if queue.enqueue(waiting)? {
         let worker = ChatQueueWorker {
             inner: Arc::clone(&call.inner),
@@ -166,7 +168,22 @@ impl ChatQueueWorker {
             }
             return Ok(Attempt::Done);
         }
-        let inserting = settle::insert(call, numbered, is_unsure);
+        let announced = |from: usize| -> Vec<_> {
+            let drafts = batch.iter().map_while(|next| Some((next.draft()?, next)));
+            (last.seq + 1..)
+                .zip(drafts.take(room))
+                .skip(from)
+                .map(|(seq, (draft, next))| {
+                    let message = Message {
+                        seq,
+                        mseq: last.mseq,
+                        ..draft.clone()
+                    };
+                    Announcement::message_added(message).within(&next.span)
+                })
+                .collect()
+        };
+        let inserting = settle::insert(call, numbered, announced, is_unsure);
         let Prefix { count, refused } = turn.measured(count, inserting).await?;
         let reached = answer_all(last, batch.drain(..count));
         let Some(index) = refused else {
@@ -195,10 +212,14 @@ impl ChatQueueWorker {
         // A message that does not parse fails this draft alone.
         let outcome = match senders::repeated(call, first).await {
             Ok(None) => return Ok(false),
-            Ok(Some(message)) if is_unsure && message.id == first.id => Ok(Committed::Now(Place {
-                seq: message.seq,
-                mseq: message.mseq,
-            })),
+            Ok(Some(message)) if is_unsure && message.id == first.id => {
+                let place = Place {
+                    seq: message.seq,
+                    mseq: message.mseq,
+                };
+                call.announce(vec![Announcement::message_added(message)]);
+                Ok(Committed::Now(place))
+            }
             Ok(Some(message)) => Ok(Committed::Before(Box::new(message))),
             Err(fault @ Fault::Document { .. }) => Err(fault.into()),
             Err(fault) => return Err(fault),
@@ -246,7 +267,8 @@ impl ChatQueueWorker {
             document.into_iter().collect()
         };
         let mut is_unsure = false;
-        let inserting = settle::insert(call, numbered, &mut is_unsure);
+        // It is told when it is applied.
+        let inserting = settle::insert(call, numbered, |_| Vec::new(), &mut is_unsure);
         let inserted = turn.measured(1, inserting).await?;
         if inserted.refused.is_some() {
             return Ok(Attempt::Lost(0));

@@ -24,6 +24,12 @@
 //! It is marked ready once both members are in, and nobody is shown a chat that is not; whoever
 //! opens it next finishes what a crash has left.
 //!
+//! **Events.** What follows from a commit is handed over where the driver says that the write is
+//! durable, in a task that goes on also where nobody waits for it any more (`Call::run_then`): of a
+//! message behind its insert, of a change behind its write, of a group and of a new direct chat
+//! behind the write that shows them, whoever makes it. So of what a crash has left half done, those
+//! tell who complete it.
+//!
 //! **Failing.** Each call has a deadline. A driver's future is never dropped halfway, which the
 //! driver does not bear: it runs as a task, and the call stops waiting for it. How many run at
 //! once is bounded. A document that does not parse harms itself alone, and names itself in the log.
@@ -93,6 +99,7 @@ use mongodb::Client;
 use mongodb::bson::doc;
 use secrecy::SecretString;
 use talksy_domain::error::PortError;
+use talksy_domain::events::EventSink;
 use talksy_domain::turns::Turns;
 use tokio::sync::{OnceCell, Semaphore};
 
@@ -151,6 +158,8 @@ struct Inner {
     queues: ChatQueues,
     change_queues: ChatQueues,
     turns: TurnKeeper,
+    /// Takes what follows from commits.
+    events: Arc<dyn EventSink>,
     calls: AtomicU64,
     commands: AtomicU64,
     closed: AtomicBool,
@@ -165,13 +174,17 @@ impl fmt::Debug for MongoStore {
 }
 
 impl MongoStore {
-    /// A store at the URL, whose path names the database (`talksy` where it names none). Nothing
-    /// is connected yet.
+    /// A store at the URL, whose path names the database (`talksy` where it names none). What
+    /// follows from commits is handed over to `events`. Nothing is connected yet.
     ///
     /// # Errors
     /// [`MongoOpenError`] where the URL is no connection string of MongoDB.
-    pub fn open(url: &SecretString, options: &MongoOptions) -> Result<Self, MongoOpenError> {
-        Self::open_with(url, options, None)
+    pub fn open(
+        url: &SecretString,
+        options: &MongoOptions,
+        events: Arc<dyn EventSink>,
+    ) -> Result<Self, MongoOpenError> {
+        Self::open_with(url, options, events, None)
     }
 
     /// A store like that of [`Self::open`], whose instances take turns at a busy chat by `turns`,
@@ -182,6 +195,7 @@ impl MongoStore {
     pub fn open_with(
         url: &SecretString,
         options: &MongoOptions,
+        events: Arc<dyn EventSink>,
         turns: Option<Arc<dyn Turns>>,
     ) -> Result<Self, MongoOpenError> {
         let inner = Inner {
@@ -192,6 +206,7 @@ impl MongoStore {
             queues: ChatQueues::new(options.chat_queue.get()),
             change_queues: ChatQueues::new(options.chat_queue.get()),
             turns: TurnKeeper::new(turns),
+            events,
             calls: AtomicU64::new(0),
             commands: AtomicU64::new(0),
             closed: AtomicBool::new(false),

@@ -17,11 +17,14 @@
 //! `appliedSeq = k`, and a member's document behind that, has one that has all effects up to k.
 //! And as messages up to n are read from what the majority has, no effect can outlive its message.
 //!
+//! A system message is told to followers when it is applied: then all that it says is to be read.
+//!
 //! `lastSeq` of a chat never passes a system message that is not applied: a sender is let in only
 //! behind those that are (see `senders`), and a reader applies before they repair.
 
 use mongodb::bson::{Bson, Document, doc};
 use talksy_domain::chats::ChatTitle;
+use talksy_domain::events::Announcement;
 use talksy_domain::id::{self, ChatId};
 use talksy_domain::messages::{MemberEffect, Message};
 use talksy_domain::seq::Seq;
@@ -112,8 +115,15 @@ pub(super) async fn apply(call: &Call, message: &Message) -> Result<(), Fault> {
     }
     let chat = doc! { "_id": key(id::bytes(message.chat_id)), "appliedSeq": { "$lt": number } };
     let reached = doc! { "lastSeq": number, "activeAt": date(message.created_at) };
-    call.update_one(CHATS, chat, doc! { "$set": set, "$max": reached })
-        .await?;
+    let update = doc! { "$set": set, "$max": reached };
+    let announce = call.announcing(Announcement::notice(message));
+    // Of two who apply, the one whose update it was tells it; and whoever cannot know whether it was.
+    let then = move |changed: Option<bool>| {
+        if changed != Some(false) {
+            announce();
+        }
+    };
+    call.update_one_then(CHATS, chat, update, then).await?;
     let queue = call.inner.queues.of(id::bytes(message.chat_id));
     queue.note_applied(message.seq);
     Ok(())

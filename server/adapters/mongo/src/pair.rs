@@ -3,10 +3,12 @@
 //! The insert of the chat under the unique index on the pair decides whose it is. Then its members
 //! are inserted, each unique in the chat, and last it is marked ready, from when on it is shown.
 //! Whoever finds it before that does the rest too, which is harmless twice: so a crash, or a caller
-//! who gave up, leaves nothing that the next one does not repair.
+//! who gave up, leaves nothing that the next one does not repair. Its members are told by whoever
+//! marks it.
 
 use mongodb::bson::doc;
 use talksy_domain::chats::Chat;
+use talksy_domain::events::Announcement;
 use talksy_domain::id::{self, UserId};
 
 use super::call::Call;
@@ -50,7 +52,13 @@ async fn admit(call: &Call, chat: &Chat, users: [UserId; 2]) -> Result<(), Fault
     });
     tokio::try_join!(low, high)?;
     let filter = doc! { "_id": key(id::bytes(chat.id)) };
-    call.update_one(CHATS, filter, doc! { "$set": { "ready": true } })
-        .await?;
+    let update = doc! { "$set": { "ready": true } };
+    let announce = call.announcing(Announcement::direct_chat(chat.id, users));
+    let then = |changed: Option<bool>| {
+        if changed == Some(true) {
+            announce();
+        }
+    };
+    call.update_one_then(CHATS, filter, update, then).await?;
     Ok(())
 }

@@ -99,11 +99,13 @@ async fn appended(
 /// Answers a retry with the message that the first attempt has made, also where the sender is no
 /// member any more.
 async fn repeat(call: &Call, message: Message, chat: Chat) -> Result<Append, Fault> {
-    Ok(Append::Done(Box::new(Appended {
+    let outcome = Append::Done(Box::new(Appended {
         message,
         chat: heads::exact_one(call, chat).await?,
         is_duplicate: true,
-    })))
+    }));
+    call.announce(outcome.announcements());
+    Ok(outcome)
 }
 
 async fn sent_before(call: &Call, draft: &Message) -> Result<Option<Message>, Fault> {

@@ -7,6 +7,7 @@ use talksy_domain::auth::{Rotation, Session, SessionStore, TokenHash};
 use talksy_domain::clock::Timestamp;
 use talksy_domain::cursor::SessionCursor;
 use talksy_domain::error::PortError;
+use talksy_domain::events::Announcement;
 use talksy_domain::id::{self, SessionId, UserId};
 use talksy_domain::page::{Page, Window};
 
@@ -194,7 +195,8 @@ async fn rotate(
 async fn delete(call: &Call, id: SessionId, user: UserId) -> Result<bool, Fault> {
     let mut filter = by_id(id);
     filter.insert("userId", key(id::bytes(user)));
-    Ok(call.delete(SESSIONS, filter).await? > 0)
+    let announce = call.announcing(vec![Announcement::session_revoked(user, id)]);
+    Ok(call.delete_then(SESSIONS, filter, announce).await? > 0)
 }
 
 /// Deletes a part, as one command over all would not end in time where there are many. What was

@@ -12,9 +12,11 @@
 //! there: no hole comes of it.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use mongodb::bson::{Uuid, deserialize_from_slice, doc};
 use serde::Deserialize;
+use talksy_domain::events::Announcement;
 use talksy_domain::seq::Seq;
 
 use super::call::Call;
@@ -27,14 +29,15 @@ use super::fault::Fault;
 const TRIES: u32 = 4;
 
 /// Inserts what `numbered(0)` makes, in order, up to the first that is refused. `numbered(n)` makes
-/// the same without the first n. `is_unsure` is set from when on something of it may have been
-/// stored without this being told.
+/// the same without the first n, and `announced(n)` what followers are told of them, in their order.
+/// `is_unsure` is set from when on something of it may have been stored without this being told.
 ///
 /// # Errors
 /// The failure of the last try, where none of the documents is known to be durable.
 pub(super) async fn insert(
     call: &Call,
     numbered: impl Fn(usize) -> Vec<MessageDocument>,
+    announced: impl Fn(usize) -> Vec<Announcement>,
     is_unsure: &mut bool,
 ) -> Result<Prefix, Fault> {
     let mut durable = 0;
@@ -45,7 +48,8 @@ pub(super) async fn insert(
             let (count, refused) = (durable, None);
             return Ok(Prefix { count, refused });
         }
-        let fault = match call.insert_all(MESSAGES, documents).await {
+        let announce = announcing(call, announced(durable));
+        let fault = match call.insert_all(MESSAGES, documents, announce).await {
             Ok(Prefix { count, refused }) => {
                 durable += count;
                 let settled = match tries {
@@ -59,6 +63,7 @@ pub(super) async fn insert(
                         return Ok(Prefix { count, refused });
                     }
                     Ok(ours) => {
+                        announcing(call, announced(durable))(ours);
                         durable += ours;
                         continue;
                     }
@@ -81,6 +86,15 @@ pub(super) async fn insert(
         // The rest is tried anew, and fails there.
         let (count, refused) = (durable, Some(String::new()));
         return Ok(Prefix { count, refused });
+    }
+}
+
+/// Hands over the events of so many of the first documents.
+fn announcing(call: &Call, mut all: Vec<Announcement>) -> impl FnOnce(usize) + Send + use<> {
+    let events = Arc::clone(&call.inner.events);
+    move |count| {
+        all.truncate(count);
+        events.put(all);
     }
 }
 

@@ -5,6 +5,7 @@ use mongodb::bson::{Document, doc};
 use talksy_domain::clock::Timestamp;
 use talksy_domain::cursor::UserCursor;
 use talksy_domain::error::PortError;
+use talksy_domain::events::Announcement;
 use talksy_domain::id::{self, UserId};
 use talksy_domain::page::{Page, Window};
 use talksy_domain::users::{ProfileChange, User, UserStore};
@@ -129,11 +130,17 @@ async fn update_profile(
             update.insert(operator, fields);
         }
     }
+    let changed = vec![Announcement::viewer_changed(id)];
     if update.is_empty() {
-        return Ok(users(call, &[id]).await?.pop());
+        let user = users(call, &[id]).await?.pop();
+        if user.is_some() {
+            call.announce(changed);
+        }
+        return Ok(user);
     }
     let filter = doc! { "_id": key(id::bytes(id)) };
-    let before = call.find_and_update::<UserDocument>(filter, update).await?;
+    let before = call.find_and_update::<UserDocument>(filter, update, call.announcing(changed));
+    let before = before.await?;
     Ok(before.map(|mut user| {
         if let Some(name) = &change.name {
             user.name = name.clone();

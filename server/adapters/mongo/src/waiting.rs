@@ -7,6 +7,7 @@ use talksy_domain::id;
 use talksy_domain::messages::Message;
 use talksy_domain::seq::Seq;
 use tokio::sync::oneshot;
+use tracing::Span;
 
 use super::documents::Place;
 
@@ -47,14 +48,19 @@ pub(super) enum Work {
 pub(super) struct Waiting {
     /// What waits.
     pub(super) work: Work,
+    /// Of the call that waits.
+    pub(super) span: Span,
     reply: oneshot::Sender<Result<Committed, PortError>>,
 }
 
 impl Waiting {
     /// Lets something wait.
-    pub(super) fn new(work: Work) -> (Self, oneshot::Receiver<Result<Committed, PortError>>) {
+    pub(super) fn new(
+        work: Work,
+        span: Span,
+    ) -> (Self, oneshot::Receiver<Result<Committed, PortError>>) {
         let (reply, answer) = oneshot::channel();
-        (Self { work, reply }, answer)
+        (Self { work, span, reply }, answer)
     }
 
     /// The draft, where it is one.

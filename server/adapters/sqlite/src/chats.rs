@@ -6,6 +6,7 @@ use talksy_domain::chats::{Chat, ChatStore, Member, MemberFilter, MemberRole, Re
 use talksy_domain::clock::Timestamp;
 use talksy_domain::cursor::{ChatCursor, MemberCursor};
 use talksy_domain::error::PortError;
+use talksy_domain::events::Announcement;
 use talksy_domain::id::{self, ChatId, UserId};
 use talksy_domain::page::{Page, Window};
 use talksy_domain::seq::Seq;
@@ -22,6 +23,7 @@ const FIRST_KEY: [u8; 0] = [];
 statements! {
     CHATS = concat!("SELECT ", chat_columns!(), " FROM rarray(?1) AS wanted
         CROSS JOIN chats ON id = wanted.value");
+    CHAT = concat!("SELECT ", chat_columns!(), " FROM chats WHERE id = ?1");
     CHAT_OF_PAIR = concat!("SELECT ", chat_columns!(), " FROM chats WHERE id =
         (SELECT chat_id FROM direct_chats WHERE low_user_id = ?1 AND high_user_id = ?2)");
     INSERT_CHAT = concat!("INSERT INTO chats (", chat_columns!(), ")
@@ -111,7 +113,15 @@ impl ChatStore for SqliteStore {
         };
         let mut pair = users.map(id::bytes);
         pair.sort_unstable();
-        self.write(move |conn| open_direct(conn, &chat, pair)).await
+        let work = move |conn: &Connection| open_direct(conn, &chat, pair);
+        self.write_announced(work, move |(chat, made)| {
+            if *made {
+                Announcement::direct_chat(chat.id, users)
+            } else {
+                Vec::new()
+            }
+        })
+        .await
     }
 
     async fn chats_of(
@@ -245,19 +255,9 @@ impl ChatStore for SqliteStore {
         now: Timestamp,
     ) -> Result<Option<ReadMark>, PortError> {
         let (chat, user) = (id::bytes(chat), id::bytes(user));
-        self.write(move |conn| {
-            let values = (chat, user, seq, now.as_millis());
-            if let Some(member) = one(conn, MARK_READ, values, rows::member)? {
-                return Ok(Some(ReadMark {
-                    member,
-                    moved: true,
-                }));
-            }
-            let member = one(conn, MEMBER, (chat, user), rows::member)?;
-            Ok(member.map(|member| ReadMark {
-                member,
-                moved: false,
-            }))
+        let work = move |conn: &Connection| mark_read(conn, chat, user, seq, now);
+        self.write_announced(work, |mark| {
+            mark.as_ref().map_or_else(Vec::new, ReadMark::announcements)
         })
         .await
     }
@@ -269,8 +269,12 @@ impl ChatStore for SqliteStore {
         is_muted: bool,
     ) -> Result<Option<Member>, PortError> {
         let values = (id::bytes(chat), id::bytes(user), is_muted);
-        self.write(move |conn| one(conn, SET_MUTED, values, rows::member))
-            .await
+        let work = move |conn: &Connection| one(conn, SET_MUTED, values, rows::member);
+        self.write_announced(work, move |member| match member {
+            Some(_) => vec![Announcement::viewer_chat_changed(user, chat)],
+            None => Vec::new(),
+        })
+        .await
     }
 
     async fn unread_counts(
@@ -287,6 +291,26 @@ impl ChatStore for SqliteStore {
         })
         .await
     }
+}
+
+fn mark_read(
+    conn: &Connection,
+    chat: Key,
+    user: Key,
+    seq: Seq,
+    now: Timestamp,
+) -> Result<Option<ReadMark>, Fault> {
+    let values = (chat, user, seq, now.as_millis());
+    let (member, moved) = match one(conn, MARK_READ, values, rows::member)? {
+        Some(member) => (Some(member), true),
+        None => (one(conn, MEMBER, (chat, user), rows::member)?, false),
+    };
+    let chat = one(conn, CHAT, [chat], rows::chat)?;
+    Ok(member.zip(chat).map(|(member, chat)| ReadMark {
+        member,
+        chat,
+        moved,
+    }))
 }
 
 fn open_direct(conn: &Connection, chat: &Chat, pair: [Key; 2]) -> Result<(Chat, bool), Fault> {

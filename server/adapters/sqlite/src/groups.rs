@@ -52,12 +52,16 @@ statements! {
 impl GroupStore for SqliteStore {
     async fn create_group(&self, group: &NewGroup) -> Result<GroupOutcome, PortError> {
         let group = group.clone();
-        self.write(move |conn| create(conn, &group)).await
+        let work = move |conn: &Connection| create(conn, &group);
+        self.write_announced(work, GroupOutcome::announcements)
+            .await
     }
 
     async fn change_group(&self, change: &GroupChange) -> Result<GroupOutcome, PortError> {
         let change = change.clone();
-        self.write(move |conn| change_group(conn, &change)).await
+        let work = move |conn: &Connection| change_group(conn, &change);
+        self.write_announced(work, GroupOutcome::announcements)
+            .await
     }
 
     /// A change is one transaction here, so that whatever is there is complete.

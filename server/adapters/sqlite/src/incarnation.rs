@@ -6,7 +6,7 @@ use talksy_domain::incarnation::Incarnation;
 
 use super::fault::Fault;
 use super::rows::{one, statements};
-use super::{SqliteStore, readers, writer};
+use super::{SqliteStore, readers};
 
 statements! {
     INCARNATION = "SELECT incarnation FROM store WHERE id = 1";
@@ -30,7 +30,7 @@ impl SqliteStore {
     /// Where the file cannot be written.
     pub async fn renew_incarnation(&self) -> Result<(), PortError> {
         let renew = |conn: &Connection| -> Result<(), Fault> { Ok(renew(conn)?) };
-        Ok(writer::write(&self.inner.writer, renew).await?)
+        self.upkeep(renew).await
     }
 }
 

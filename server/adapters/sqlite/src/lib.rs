@@ -35,6 +35,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use talksy_domain::error::PortError;
+use talksy_domain::events::{Announcement, EventSink};
 
 use fault::Fault;
 use open::LockFile;
@@ -98,12 +99,17 @@ impl fmt::Debug for SqliteStore {
 
 impl SqliteStore {
     /// Opens the database at `path`, made with its folder where there is none, and brings its
-    /// schema up to date. Blocks: call it before the runtime serves, or on a blocking thread.
+    /// schema up to date. What follows from commits is handed over to `events`, in their order.
+    /// Blocks: call it before the runtime serves, or on a blocking thread.
     ///
     /// # Errors
     /// [`OpenError`] where another server has it open, where it is newer than this release or
     /// another program's, or where the disk or SQLite refuses.
-    pub fn open(path: impl AsRef<Path>, options: &SqliteOptions) -> Result<Self, OpenError> {
+    pub fn open(
+        path: impl AsRef<Path>,
+        options: &SqliteOptions,
+        events: Arc<dyn EventSink>,
+    ) -> Result<Self, OpenError> {
         let path = path.as_ref();
         open::create_parent(path)?;
         let lock = LockFile::acquire(path, options.lock_timeout)?;
@@ -112,7 +118,7 @@ impl SqliteStore {
         migrate::check(&conn)?;
         open::set_up_writer(&conn, options.checkpoint_pages)?;
         migrate::migrate(&mut conn)?;
-        Self::start(path, conn, Some(lock), options)
+        Self::start(path, conn, Some(lock), options, events)
     }
 
     /// Opens a database that a server may have open, for a command that looks after its jobs. No
@@ -126,7 +132,7 @@ impl SqliteStore {
         let conn = open::connect_writer(path, options.busy_timeout)?;
         migrate::check_current(&conn)?;
         open::set_up_writer(&conn, options.checkpoint_pages)?;
-        Self::start(path, conn, None, options)
+        Self::start(path, conn, None, options, Arc::new(()))
     }
 
     fn start(
@@ -134,6 +140,7 @@ impl SqliteStore {
         conn: Connection,
         lock: Option<LockFile>,
         options: &SqliteOptions,
+        events: Arc<dyn EventSink>,
     ) -> Result<Self, OpenError> {
         let (writer, write_jobs) = Queue::new(options.queue.get(), options.timeout);
         let (readers, read_jobs) = Queue::new(options.queue.get(), options.timeout);
@@ -149,7 +156,7 @@ impl SqliteStore {
         let max_batch = options.max_batch.get();
         writer
             .spawn("sqlite-write".to_owned(), move || {
-                writer::run(conn, &write_jobs, max_batch, lock);
+                writer::run(conn, &write_jobs, max_batch, &*events, lock);
             })
             .map_err(OpenError::Thread)?;
         let calls = AtomicU64::new(0);
@@ -174,7 +181,7 @@ impl SqliteStore {
             Ok(())
         };
         readers::read(&self.inner.readers, probe).await?;
-        Ok(writer::write(&self.inner.writer, probe).await?)
+        Ok(writer::write(&self.inner.writer, probe, |()| Vec::new()).await?)
     }
 
     /// Takes no more calls, finishes those that wait, moves the log into the database file and
@@ -214,15 +221,24 @@ impl SqliteStore {
         &self,
         work: impl FnMut(&Connection) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, PortError> {
-        Ok(writer::write(&self.inner.writer, work).await?)
+        Ok(writer::write(&self.inner.writer, work, |_| Vec::new()).await?)
     }
 
-    /// A port call that writes. The work may be run twice; see `writer`.
+    /// A port call that writes what nobody follows. The work may be run twice; see `writer`.
     async fn write<T: Send + 'static>(
         &self,
         work: impl FnMut(&Connection) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, PortError> {
+        self.write_announced(work, |_| Vec::new()).await
+    }
+
+    /// A port call that writes, and from whose outcome events follow. The work may be run twice.
+    async fn write_announced<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&Connection) -> Result<T, Fault> + Send + 'static,
+        announce: impl Fn(&T) -> Vec<Announcement> + Send + 'static,
+    ) -> Result<T, PortError> {
         self.inner.calls.fetch_add(1, Ordering::Relaxed);
-        Ok(writer::write(&self.inner.writer, work).await?)
+        Ok(writer::write(&self.inner.writer, work, announce).await?)
     }
 }

@@ -58,7 +58,8 @@ statements! {
 impl MessageStore for SqliteStore {
     async fn append(&self, draft: &Message) -> Result<Append, PortError> {
         let draft = draft.clone();
-        self.write(move |conn| append(conn, &draft)).await
+        let work = move |conn: &Connection| append(conn, &draft);
+        self.write_announced(work, Append::announcements).await
     }
 
     async fn messages(&self, ids: &[MessageId]) -> Result<Vec<Message>, PortError> {
@@ -85,7 +86,8 @@ impl MessageStore for SqliteStore {
 
     async fn change(&self, change: &MessageChange) -> Result<Changed, PortError> {
         let change = change.clone();
-        self.write(move |conn| change_message(conn, &change)).await
+        let work = move |conn: &Connection| change_message(conn, &change);
+        self.write_announced(work, Changed::announcements).await
     }
 
     async fn changes(
@@ -130,7 +132,7 @@ impl MessageStore for SqliteStore {
 }
 
 /// The hot path: up to three statements, each a descent of one or two B-trees.
-fn append(conn: &Connection, draft: &Message) -> Result<Append, Fault> {
+pub(super) fn append(conn: &Connection, draft: &Message) -> Result<Append, Fault> {
     let chat_key = id::bytes(draft.chat_id);
     // System messages are made where groups are changed.
     let Some(sender) = draft.sender_id.map(id::bytes) else {

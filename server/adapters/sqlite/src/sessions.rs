@@ -6,6 +6,7 @@ use talksy_domain::auth::{Rotation, Session, SessionStore, TokenHash};
 use talksy_domain::clock::Timestamp;
 use talksy_domain::cursor::SessionCursor;
 use talksy_domain::error::PortError;
+use talksy_domain::events::Announcement;
 use talksy_domain::id::{self, SessionId, UserId};
 use talksy_domain::page::{Page, Window};
 
@@ -105,8 +106,15 @@ impl SessionStore for SqliteStore {
 
     async fn delete_session(&self, id: SessionId, user: UserId) -> Result<bool, PortError> {
         let values = (id::bytes(id), id::bytes(user));
-        self.write(move |conn| Ok(change(conn, DELETE_SESSION, values)? > 0))
-            .await
+        let work = move |conn: &Connection| Ok(change(conn, DELETE_SESSION, values)? > 0);
+        self.write_announced(work, move |ended| {
+            if *ended {
+                vec![Announcement::session_revoked(user, id)]
+            } else {
+                Vec::new()
+            }
+        })
+        .await
     }
 
     async fn purge_expired(&self, now: Timestamp, limit: usize) -> Result<usize, PortError> {

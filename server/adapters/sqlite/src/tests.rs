@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rusqlite::Connection;
 use talksy_domain::auth::SessionStore as _;
 use talksy_domain::auth::{Rotation, Session, TokenHash};
 use talksy_domain::chats::{Chat, ChatKind, ChatStore as _};
 use talksy_domain::clock::{SystemClock, SystemEntropy, Timestamp};
 use talksy_domain::error::PortError;
+use talksy_domain::events::{Announcement, EventSink};
 use talksy_domain::id::{self, IdGenerator};
 use talksy_domain::mail::EmailAddress;
 use talksy_domain::messages::{
@@ -25,9 +27,10 @@ use tempfile::TempDir;
 use super::fault::Fault;
 use super::{
     OpenError, SqliteOptions, SqliteStore, chats, groups, incarnation, jobs, messages, sessions,
-    users, writer,
+    users,
 };
 
+mod announcing;
 mod bench;
 mod damage;
 mod job_rows;
@@ -39,10 +42,25 @@ fn ids() -> IdGenerator {
     IdGenerator::new(Arc::new(SystemClock), Arc::new(SystemEntropy))
 }
 
+/// Keeps what the store hands over.
+#[derive(Clone, Default)]
+struct Recorder(Arc<Mutex<Vec<Announcement>>>);
+
+impl EventSink for Recorder {
+    fn put(&self, announcements: Vec<Announcement>) {
+        self.0.lock().extend(announcements);
+    }
+}
+
+fn open(path: &Path, options: &SqliteOptions) -> Result<SqliteStore, OpenError> {
+    SqliteStore::open(path, options, Arc::new(Recorder::default()))
+}
+
 /// A store in a folder of its own, with two users and their chat.
 struct Fixture {
     folder: TempDir,
     store: SqliteStore,
+    events: Recorder,
     users: [User; 2],
     chat: Chat,
 }
@@ -58,7 +76,9 @@ impl Fixture {
 
     async fn with(options: &SqliteOptions) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(folder.path().join("data/talksy.db"), options).unwrap();
+        let path = folder.path().join("data/talksy.db");
+        let events = Recorder::default();
+        let store = SqliteStore::open(path, options, Arc::new(events.clone())).unwrap();
         let users = [user("ada@example.org"), user("bob@example.org")];
         for user in &users {
             assert!(store.find_or_create_user(user).await.unwrap().1);
@@ -80,6 +100,7 @@ impl Fixture {
         Self {
             folder,
             store,
+            events,
             users,
             chat,
         }
@@ -156,7 +177,7 @@ async fn acknowledged_messages_are_in_the_files_without_a_close() {
     }
     let copy = fixture.folder.path().join("copy.db");
     copy_as_after_a_crash(&fixture.path(), &copy);
-    let reopened = SqliteStore::open(&copy, &options()).unwrap();
+    let reopened = open(&copy, &options()).unwrap();
     let heads = reopened.heads(&[fixture.chat.id]).await.unwrap();
     let last = reopened.last_messages(&[fixture.chat.id]).await.unwrap();
     assert_eq!((heads[0].last_seq, last[0].seq), (2, 2));
@@ -176,7 +197,7 @@ async fn a_failing_write_harms_no_other_of_its_batch() {
             let _ = gated.recv();
             Ok(())
         };
-        writer::write(&store.inner.writer, hold).await
+        store.write(hold).await
     });
     has_started.recv().unwrap();
     let mut waiting = Vec::new();
@@ -186,19 +207,21 @@ async fn a_failing_write_harms_no_other_of_its_batch() {
         waiting.push(tokio::spawn(async move {
             match n {
                 // Fails after its first write.
-                2 => writer::write(&store.inner.writer, |conn| {
-                    conn.execute("UPDATE chats SET last_seq = last_seq + 1", [])?;
-                    conn.execute("INSERT INTO users SELECT * FROM users", [])?;
-                    Ok(0)
-                })
-                .await
-                .map_err(PortError::from),
-                4 => writer::write(&store.inner.writer, |conn| -> Result<u32, Fault> {
-                    conn.execute("UPDATE chats SET last_seq = last_seq + 1", [])?;
-                    panic!("a defect, for this test");
-                })
-                .await
-                .map_err(PortError::from),
+                2 => {
+                    let work = |conn: &Connection| {
+                        conn.execute("UPDATE chats SET last_seq = last_seq + 1", [])?;
+                        conn.execute("INSERT INTO users SELECT * FROM users", [])?;
+                        Ok(0)
+                    };
+                    store.write(work).await
+                }
+                4 => {
+                    let work = |conn: &Connection| -> Result<u32, Fault> {
+                        conn.execute("UPDATE chats SET last_seq = last_seq + 1", [])?;
+                        panic!("a defect, for this test");
+                    };
+                    store.write(work).await
+                }
                 _ => Ok(done(store.append(&draft).await?).message.seq),
             }
         }));
@@ -434,11 +457,11 @@ async fn a_second_server_is_refused_until_the_first_has_closed() {
         lock_timeout: Duration::ZERO,
         ..options()
     };
-    let refused = SqliteStore::open(fixture.path(), &options).unwrap_err();
+    let refused = open(&fixture.path(), &options).unwrap_err();
     assert!(matches!(refused, OpenError::InUse { .. }), "{refused}");
     fixture.store.close().await;
     assert!(fixture.store.ping().await.is_err());
-    let reopened = SqliteStore::open(fixture.path(), &options).unwrap();
+    let reopened = open(&fixture.path(), &options).unwrap();
     assert_eq!(reopened.chats(&[fixture.chat.id]).await.unwrap().len(), 1);
     assert_eq!(reopened.calls(), 1);
 }
@@ -447,13 +470,13 @@ async fn a_second_server_is_refused_until_the_first_has_closed() {
 async fn a_newer_or_foreign_file_is_refused_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("talksy.db");
-    let store = SqliteStore::open(&path, &options()).unwrap();
+    let store = open(&path, &options()).unwrap();
     store.close().await;
     let newer = Connection::open(&path).unwrap();
     newer.pragma_update(None, "user_version", 99).unwrap();
     newer.close().unwrap();
     let before = std::fs::read(&path).unwrap();
-    let refused = SqliteStore::open(&path, &options()).unwrap_err();
+    let refused = open(&path, &options()).unwrap_err();
     assert!(
         matches!(
             refused,
@@ -471,7 +494,7 @@ async fn a_newer_or_foreign_file_is_refused_unchanged() {
         .unwrap()
         .execute_batch("CREATE TABLE notes (text)")
         .unwrap();
-    let refused = SqliteStore::open(&other, &options()).unwrap_err();
+    let refused = open(&other, &options()).unwrap_err();
     assert!(matches!(refused, OpenError::Foreign), "{refused}");
 }
 

@@ -1,10 +1,12 @@
 //! Users, by id, address and name.
 
 use async_trait::async_trait;
+use rusqlite::Connection;
 use rusqlite::types::Value;
 use talksy_domain::clock::Timestamp;
 use talksy_domain::cursor::UserCursor;
 use talksy_domain::error::PortError;
+use talksy_domain::events::Announcement;
 use talksy_domain::id::{self, UserId};
 use talksy_domain::page::{Page, Window};
 use talksy_domain::users::{About, DisplayName, ProfileChange, User, UserStore};
@@ -63,7 +65,7 @@ impl UserStore for SqliteStore {
         change: &ProfileChange,
     ) -> Result<Option<User>, PortError> {
         let change = change.clone();
-        self.write(move |conn| {
+        let work = move |conn: &Connection| {
             let about = change.about.as_ref();
             let values = (
                 id::bytes(id),
@@ -73,6 +75,10 @@ impl UserStore for SqliteStore {
                 about.and_then(|about| about.as_ref()).map(About::as_str),
             );
             one(conn, UPDATE_PROFILE, values, rows::user)
+        };
+        self.write_announced(work, |user| {
+            let changed = |user: &User| vec![Announcement::viewer_changed(user.id)];
+            user.as_ref().map_or_else(Vec::new, changed)
         })
         .await
     }

@@ -1,5 +1,7 @@
 //! The one thread that writes. It commits all waiting jobs together, so that many sends share
-//! one fsync, and answers them only then.
+//! one fsync, and only then hands over the events that follow from them, and answers them. An event
+//! follows from the outcome that was committed, so that a job that ran twice is told of once, and
+//! one whose caller has given up meanwhile is told of too.
 //!
 //! Jobs of a batch run one after the other in one transaction, at first without savepoints: they
 //! rarely fail. When one does, perhaps halfway through its writes, the transaction is rolled back
@@ -9,7 +11,9 @@
 use crossbeam_channel::Receiver;
 use rusqlite::Connection;
 use talksy_domain::error::PortError;
+use talksy_domain::events::{Announcement, EventSink};
 use tokio::sync::oneshot;
+use tracing::Span;
 
 use super::LockFile;
 use super::fault::Fault;
@@ -24,21 +28,27 @@ pub(super) trait Write: Send {
     fn is_abandoned(&self) -> bool;
     /// Does the work and keeps its outcome. False where it failed.
     fn run(&mut self, conn: &Connection) -> bool;
+    /// The events that follow from its outcome, once that is committed.
+    fn announcements(&self) -> Vec<Announcement>;
     /// Tells the outcome, or that nothing was committed.
     fn answer(self: Box<Self>, committed: Result<(), PortError>);
 }
 
 /// The usual job: a function of the connection.
-struct Task<T, F> {
+struct Task<T, F, A> {
     work: F,
+    announce: A,
+    /// Of the call.
+    span: Span,
     outcome: Result<T, Fault>,
     reply: oneshot::Sender<Result<T, Fault>>,
 }
 
-impl<T, F> Write for Task<T, F>
+impl<T, F, A> Write for Task<T, F, A>
 where
     T: Send,
     F: FnMut(&Connection) -> Result<T, Fault> + Send,
+    A: Fn(&T) -> Vec<Announcement> + Send,
 {
     fn is_abandoned(&self) -> bool {
         self.reply.is_closed()
@@ -47,6 +57,14 @@ where
     fn run(&mut self, conn: &Connection) -> bool {
         self.outcome = queue::guard(|| (self.work)(conn));
         self.outcome.is_ok()
+    }
+
+    fn announcements(&self) -> Vec<Announcement> {
+        let Ok(outcome) = &self.outcome else {
+            return Vec::new();
+        };
+        let announcements = (self.announce)(outcome).into_iter();
+        announcements.map(|one| one.within(&self.span)).collect()
     }
 
     fn answer(self: Box<Self>, committed: Result<(), PortError>) {
@@ -59,15 +77,19 @@ where
     }
 }
 
-/// Runs `work` on the writer thread and waits until it is durable.
+/// Runs `work` on the writer thread and waits until it is durable. What `announce` makes of its
+/// outcome is handed over with the commit.
 pub(super) async fn write<T: Send + 'static>(
     queue: &Queue<Job>,
     work: impl FnMut(&Connection) -> Result<T, Fault> + Send + 'static,
+    announce: impl Fn(&T) -> Vec<Announcement> + Send + 'static,
 ) -> Result<T, Fault> {
     queue
         .call(|reply| -> Job {
             Box::new(Task {
                 work,
+                announce,
+                span: Span::current(),
                 outcome: Err(Fault::Closed),
                 reply,
             })
@@ -81,6 +103,7 @@ pub(super) fn run(
     conn: Connection,
     jobs: &Receiver<Job>,
     max_batch: usize,
+    events: &dyn EventSink,
     lock: Option<LockFile>,
 ) {
     let mut batch = Vec::with_capacity(max_batch);
@@ -92,6 +115,10 @@ pub(super) fn run(
             undo(&conn);
             PortError::from(fault)
         });
+        if committed.is_ok() {
+            let announcements = batch.iter().flat_map(|job| job.announcements());
+            events.put(announcements.collect());
+        }
         for job in batch.drain(..) {
             job.answer(committed.clone());
         }

@@ -156,4 +156,9 @@ impl Bus for RedisBus {
         }
         followed
     }
+    async fn interrupt(&self, topic: Topic) -> Result<(), PortError> {
+        self.hub.interrupt(topic);
+        self.publish_queue.announce_loss(topic);
+        Ok(())
+    }
 }

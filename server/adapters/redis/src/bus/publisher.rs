@@ -104,6 +104,11 @@ impl PublishQueue {
             Err(mpsc::error::TrySendError::Closed(_)) => Err(Fault::Closed),
         }
     }
+
+    /// Has the topic's followers on other instances told that they have missed something.
+    pub(super) fn announce_loss(&self, topic: Topic) {
+        self.lost.add(topic);
+    }
 }
 
 /// The queue's other end.

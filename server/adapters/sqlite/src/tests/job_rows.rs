@@ -22,7 +22,7 @@ async fn a_job_is_kept_with_its_cause_or_not_at_all() {
     for fails in [true, false] {
         let (caused, chat) = (job("test.1"), id::bytes(fixture.chat.id));
         let written = caused.clone();
-        let outcome = writer::write(&store.inner.writer, move |conn| {
+        let outcome = store.write(move |conn: &Connection| {
             assert!(jobs::insert(conn, &written)?);
             assert!(!jobs::insert(conn, &written)?, "the same id is one job");
             let cause = "UPDATE chats SET title = 'caused' WHERE id = ?1";

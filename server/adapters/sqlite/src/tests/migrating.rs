@@ -63,7 +63,7 @@ async fn a_database_of_version_1_is_as_it_was_and_takes_what_is_new() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("talksy.db");
     let (chat_id, [ada, bob], [first, second]) = version_1(&path);
-    let store = SqliteStore::open(&path, &options()).unwrap();
+    let store = super::open(&path, &options()).unwrap();
 
     let chat = store.chats(&[chat_id]).await.unwrap().remove(0);
     assert_eq!((chat.kind, chat.last_seq), (ChatKind::Direct, 2));
