@@ -94,7 +94,7 @@ impl Announcement {
         Self::new(Topic::User(user), Event::SessionRevoked { session_id })
     }
 
-    fn joined(user: UserId, chat_id: ChatId) -> Self {
+    pub(super) fn joined(user: UserId, chat_id: ChatId) -> Self {
         Self::new(Topic::User(user), Event::ChatJoined { chat_id })
     }
 }
