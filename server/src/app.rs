@@ -121,7 +121,7 @@ impl Server {
     /// Where a backend refuses or is not there in time.
     pub async fn serve(self, listener: TcpListener) -> Result<(), StartFailure> {
         let starting = self.start();
-        let dispatching = self.adapters.dispatch(self.bus);
+        let dispatching = self.adapters.dispatch(Arc::clone(&self.bus));
         let stop = self.shutdown.soft().clone();
         let presence = Arc::clone(&self.services.presence);
         let until = stop.clone();

@@ -1,6 +1,7 @@
 //! Backups, and what a restored store needs before it serves.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use talksy_domain::error::PortError;
 use talksy_sqlite::{OpenError, SqliteStore};
@@ -43,7 +44,7 @@ pub enum RestoreError {
 pub async fn renew_incarnation(config: &Config) -> Result<(), RestoreError> {
     embedded(config)?;
     let mut backends = Vec::new();
-    let store = stores(config, None, &mut backends)?.store;
+    let store = stores(config, Arc::new(()), None, &mut backends)?.store;
     let backends = Backends::new(backends);
     backends.prepare(config.start.timeout).await?;
     let renewed = store.renew_incarnation().await;

@@ -37,7 +37,6 @@ use talksy_domain::seq::Seq;
 use talksy_domain::users::UserStore as _;
 use talksy_domain::users::{DisplayName, User};
 use talksy_mongo::MongoStore;
-use talksy_tests::event_sinks::Recorder;
 use talksy_tests::servers::mongo::Mongo;
 
 const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
@@ -47,7 +46,7 @@ fn ids() -> IdGenerator {
 }
 
 /// For stores whose events nobody follows.
-fn nobody() -> Arc<Recorder> {
+fn nobody() -> Arc<()> {
     Arc::default()
 }
 
