@@ -161,7 +161,8 @@ impl Mongo {
     pub async fn store(&self) -> (MongoStore, Recorder) {
         let events = Recorder::default();
         let database = self.new_database();
-        let store = self.store_announcing(&database, &patient(), events.clone());
+        let options = patient();
+        let store = self.store_announcing(&database, &options, events.clone());
         (store.await, events)
     }
 }
