@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
-use futures_util::stream::FuturesUnordered;
+use futures_util::stream;
 use talksy_domain::feeds::{Feed, FeedPolicy, FeedService};
 use talksy_domain::id::ChatId;
 use talksy_domain::services::Services;
@@ -24,6 +24,8 @@ use super::world::{Backend, NEVER, World, no_heartbeat, policies};
 const FEEDS: usize = 400;
 /// How many keys a store call asks for.
 const KEYS: usize = 100;
+/// How many are made at once.
+const AT_ONCE: usize = 64;
 /// How many times within a heartbeat there are at which feeds look.
 const TIMES: usize = 16;
 
@@ -47,7 +49,7 @@ impl House {
             let (chat, _) = chats.start_direct(&world.ann, user.user_id).await.unwrap();
             (user, chat.id)
         });
-        let users = join_all(made).await;
+        let users = stream::iter(made).buffered(AT_ONCE).collect().await;
         let calls = FaultyStore::new();
         let ports = calls.in_front_of(world.ports.clone());
         let mut policies = policies();
@@ -199,7 +201,8 @@ async fn sessions() {
     hold_to(&house, "sessions", &["sessions"]).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+/// On one thread, so that all who watch have been told before the first has asked.
+#[tokio::test]
 async fn somebody_who_comes_costs_the_same_however_many_watch() {
     let house = House::open(&ScriptBus::new(64), FEEDS, no_heartbeat()).await;
     let (told, mut tells) = mpsc::unbounded_channel();
@@ -226,19 +229,20 @@ async fn somebody_who_comes_costs_the_same_however_many_watch() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn an_interruption_costs_a_sidebar_of_many_chats_few_store_calls() {
     const SIDEBARS: usize = 20;
     const CHATS: usize = 200;
     let bus = ScriptBus::new(64);
     let house = House::open(&bus, SIDEBARS, no_heartbeat()).await;
     let others = join_all((0..CHATS - 1).map(|_| house.world.person("other"))).await;
-    let mut starting: FuturesUnordered<_> = house
+    let pairs = house
         .users
         .iter()
-        .flat_map(|(user, _)| others.iter().map(move |other| (user, other)))
-        .map(|(user, other)| house.world.services.chats.start_direct(user, other.user_id))
-        .collect();
+        .flat_map(|(user, _)| others.iter().map(move |other| (user, other)));
+    let starting =
+        pairs.map(|(user, other)| house.world.services.chats.start_direct(user, other.user_id));
+    let mut starting = stream::iter(starting).buffer_unordered(AT_ONCE);
     while let Some(started) = starting.next().await {
         started.unwrap();
     }

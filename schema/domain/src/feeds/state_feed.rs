@@ -83,12 +83,14 @@ impl<S: MemberState> StateFeed<S> {
     /// most chats.
     async fn compare(&mut self) -> Result<VecDeque<S>, FeedError> {
         let mut states = retry_unavailable!(self.states())?;
-        // Behind the states: whoever was removed before a mark of them moved is known to be.
-        retry_unavailable!(self.subscription.membership())?;
         states.retain(|state| {
             let (user, seq) = state.place();
             self.delivered.is_ahead(user, seq)
         });
+        if !states.is_empty() {
+            // Behind the states: whoever was removed before a mark of them moved is known to be.
+            retry_unavailable!(self.subscription.membership())?;
+        }
         Ok(states)
     }
 
