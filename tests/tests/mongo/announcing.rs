@@ -97,7 +97,8 @@ async fn a_change_of_a_group_is_told_by_whoever_carries_it_out() {
     assert_eq!(its_events.on(Topic::User(bob)), []);
 
     let events = Recorder::default();
-    let other = mongo.store_announcing(&fixture.database, &patient(), events.clone());
+    let options = patient();
+    let other = mongo.store_announcing(&fixture.database, &options, events.clone());
     let other = other.await;
     let chat = eventually("the message", async || {
         let chat = other.chats(&[group]).await.unwrap().pop()?;
@@ -118,7 +119,8 @@ async fn a_change_that_nobody_waits_for_is_told() {
     let fixture = Fixture::new(mongo).await;
     let sent = fixture.send().await;
     let events = Recorder::default();
-    let store = mongo.store_announcing(&fixture.database, &patient(), events.clone());
+    let options = patient();
+    let store = mongo.store_announcing(&fixture.database, &options, events.clone());
     let store = store.await;
     let change = MessageChange {
         message_id: sent.id,
