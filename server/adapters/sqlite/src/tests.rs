@@ -478,13 +478,7 @@ async fn a_newer_or_foreign_file_is_refused_unchanged() {
     let before = std::fs::read(&path).unwrap();
     let refused = open(&path, &options()).unwrap_err();
     assert!(
-        matches!(
-            refused,
-            OpenError::Newer {
-                found: 99,
-                known: 3
-            }
-        ),
+        matches!(refused, OpenError::Newer { found: 99, .. }),
         "{refused}"
     );
     assert_eq!(std::fs::read(&path).unwrap(), before);
