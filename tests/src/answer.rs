@@ -127,7 +127,17 @@ pub async fn try_messages(client: &Client, chat: &str) -> Option<Option<Messages
     let mut found = Messages::new();
     let mut after = Value::Null;
     loop {
-        let data = try_data(client, &page, json!({ "id": chat, "after": after })).await?;
+        let variables = json!({ "id": chat, "after": after });
+        let reply = client.try_run(&page, variables).await.ok()?;
+        if reply.body.get("errors").is_some() {
+            match reply.code() {
+                "UNAVAILABLE" => return None,
+                // Removed between the chat and its messages.
+                "FORBIDDEN" => return Some(None),
+                _ => {}
+            }
+        }
+        let data = Reply::data(reply);
         if data["chat"].is_null() {
             return Some(None);
         }
