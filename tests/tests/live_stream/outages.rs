@@ -1,8 +1,8 @@
 //! The store is away for a while: feeds wait for it, and lose nothing.
 
 use talksy_domain::error::PortError;
-use talksy_domain::events::{Event, Topic};
 use talksy_domain::feeds::{Feed as _, FeedError};
+use talksy_domain::presence::PresenceStatus;
 use talksy_tests::soon;
 
 use super::script::Mode;
@@ -140,20 +140,19 @@ async fn the_sidebar_and_the_receipts_outlive_it_too() {
 
 #[tokio::test]
 async fn the_presence_feed_outlives_it_too() {
-    let (world, bus) = World::scripted(16, no_heartbeat()).await;
+    let (world, _bus) = World::scripted(16, no_heartbeat()).await;
     let feeds = &world.services.feeds;
     let feed = feeds.presence(&world.ben, vec![world.ann.user_id]).await;
     let mut feed = feed.unwrap();
     let offline = next(&mut feed).await;
+    assert_eq!(offline.status, PresenceStatus::Offline);
     world.store.go_down();
-    bus.deliver(
-        Topic::Presence(world.ann.user_id),
-        Event::PresenceChanged(offline),
-    );
+    let _phone = world.services.presence.connect(&world.ann);
     let end_of_outage = async {
         soon("the feed to try in vain", world.store.refused(2)).await;
         world.store.come_back();
     };
     let (seen, ()) = tokio::join!(soon("a state", feed.next()), end_of_outage);
-    assert_eq!(seen.ok(), Some(offline));
+    let seen = seen.ok().map(|state| (state.user_id, state.status));
+    assert_eq!(seen, Some((world.ann.user_id, PresenceStatus::Online)));
 }
