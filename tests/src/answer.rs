@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::client::{Client, Reply};
+use crate::client::Client;
 
 /// What is asked of each message.
 pub const MESSAGE: &str = "id seq changeSeq text clientMessageId editedAt deletedAt sender { id }
@@ -105,14 +105,21 @@ pub fn told<T: DeserializeOwned>(value: &Value) -> T {
     }
 }
 
-/// The data of an answer; none where the server, or one of its backends, is away.
+/// The data of an answer; none where the server, or one of its backends, is away. What belongs to a
+/// chat that the user lost while they were asking is null.
 ///
 /// # Panics
-/// Where the server refuses.
+/// Where the server refuses for another reason.
 pub async fn try_data(client: &Client, query: &str, variables: Value) -> Option<Value> {
-    let reply = client.try_run(query, variables).await.ok()?;
-    let is_away = reply.body.get("errors").is_some() && reply.code() == "UNAVAILABLE";
-    (!is_away).then(|| Reply::data(reply))
+    let mut reply = client.try_run(query, variables).await.ok()?;
+    if reply.body.get("errors").is_none() {
+        return Some(reply.data());
+    }
+    match reply.code() {
+        "UNAVAILABLE" => None,
+        "FORBIDDEN" => Some(reply.body["data"].take()),
+        _ => panic!("refused: {}", reply.body),
+    }
 }
 
 /// The messages of a chat that the user may read. Of who is no member, none.
@@ -156,7 +163,8 @@ pub async fn messages(client: &Client, chat: &str) -> Messages {
     }
 }
 
-/// All that the user may see. What is written meanwhile may be in it or not.
+/// All that the user may see. What is written meanwhile may be in it or not. None where the server
+/// is away, or a chat was lost while it was asked for.
 pub async fn try_account(client: &Client) -> Option<Account> {
     let page = format!(
         "query($after: String) {{ chats(first: 100, after: $after) {{
@@ -167,6 +175,9 @@ pub async fn try_account(client: &Client) -> Option<Account> {
     loop {
         let data = try_data(client, &page, json!({ "after": after })).await?;
         let chats = &data["chats"];
+        if chats.is_null() {
+            return None;
+        }
         for chat in chats["nodes"].as_array().into_iter().flatten() {
             let Ref { id } = told(chat);
             if let Some(messages) = try_messages(client, &id).await? {
