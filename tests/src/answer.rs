@@ -8,6 +8,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::client::Client;
+use crate::cluster::PAUSE;
+use crate::soon;
 
 /// What is asked of each message.
 pub const MESSAGE: &str = "id seq changeSeq text clientMessageId editedAt deletedAt sender { id }
@@ -122,6 +124,22 @@ pub async fn try_data(client: &Client, query: &str, variables: Value) -> Option<
     }
 }
 
+/// The data of an answer, asked for until it comes.
+///
+/// # Panics
+/// Where the server refuses, or does not come back.
+pub async fn data(client: &Client, query: &str, variables: Value) -> Value {
+    soon("an answer", async {
+        loop {
+            if let Some(data) = try_data(client, query, variables.clone()).await {
+                return data;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    })
+    .await
+}
+
 /// The messages of a chat that the user may read. Of who is no member, none.
 ///
 /// # Panics
@@ -155,12 +173,18 @@ pub async fn try_messages(client: &Client, chat: &str) -> Option<Option<Messages
 /// The messages of a chat whose member the user is.
 ///
 /// # Panics
-/// Where they are none, or the server is away.
+/// Where they are none, or the server does not come back.
 pub async fn messages(client: &Client, chat: &str) -> Messages {
-    match try_messages(client, chat).await {
-        Some(Some(messages)) => messages,
-        other => panic!("no messages: {other:?}"),
-    }
+    soon("the messages", async {
+        loop {
+            match try_messages(client, chat).await {
+                Some(Some(messages)) => return messages,
+                Some(None) => panic!("no member of {chat}"),
+                None => tokio::time::sleep(PAUSE).await,
+            }
+        }
+    })
+    .await
 }
 
 /// All that the user may see. What is written meanwhile may be in it or not. None where the server
