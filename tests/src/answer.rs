@@ -7,7 +7,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::client::{Client, Reply};
+use crate::client::Client;
+use crate::cluster::PAUSE;
+use crate::soon;
 
 /// What is asked of each message.
 pub const MESSAGE: &str = "id seq changeSeq text clientMessageId editedAt deletedAt sender { id }
@@ -105,14 +107,37 @@ pub fn told<T: DeserializeOwned>(value: &Value) -> T {
     }
 }
 
-/// The data of an answer; none where the server, or one of its backends, is away.
+/// The data of an answer; none where the server, or one of its backends, is away. What belongs to a
+/// chat that the user lost while they were asking is null.
 ///
 /// # Panics
-/// Where the server refuses.
+/// Where the server refuses for another reason.
 pub async fn try_data(client: &Client, query: &str, variables: Value) -> Option<Value> {
-    let reply = client.try_run(query, variables).await.ok()?;
-    let is_away = reply.body.get("errors").is_some() && reply.code() == "UNAVAILABLE";
-    (!is_away).then(|| Reply::data(reply))
+    let mut reply = client.try_run(query, variables).await.ok()?;
+    if reply.body.get("errors").is_none() {
+        return Some(reply.data());
+    }
+    match reply.code() {
+        "UNAVAILABLE" => None,
+        "FORBIDDEN" => Some(reply.body["data"].take()),
+        _ => panic!("refused: {}", reply.body),
+    }
+}
+
+/// The data of an answer, asked for until it comes.
+///
+/// # Panics
+/// Where the server refuses, or does not come back.
+pub async fn data(client: &Client, query: &str, variables: Value) -> Value {
+    soon("an answer", async {
+        loop {
+            if let Some(data) = try_data(client, query, variables.clone()).await {
+                return data;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    })
+    .await
 }
 
 /// The messages of a chat that the user may read. Of who is no member, none.
@@ -158,15 +183,22 @@ pub async fn try_messages(client: &Client, chat: &str) -> Option<Option<Messages
 /// The messages of a chat whose member the user is.
 ///
 /// # Panics
-/// Where they are none, or the server is away.
+/// Where they are none, or the server does not come back.
 pub async fn messages(client: &Client, chat: &str) -> Messages {
-    match try_messages(client, chat).await {
-        Some(Some(messages)) => messages,
-        other => panic!("no messages: {other:?}"),
-    }
+    soon("the messages", async {
+        loop {
+            match try_messages(client, chat).await {
+                Some(Some(messages)) => return messages,
+                Some(None) => panic!("no member of {chat}"),
+                None => tokio::time::sleep(PAUSE).await,
+            }
+        }
+    })
+    .await
 }
 
-/// All that the user may see. What is written meanwhile may be in it or not.
+/// All that the user may see. What is written meanwhile may be in it or not. None where the server
+/// is away, or a chat was lost while it was asked for.
 pub async fn try_account(client: &Client) -> Option<Account> {
     let page = format!(
         "query($after: String) {{ chats(first: 100, after: $after) {{
@@ -177,6 +209,9 @@ pub async fn try_account(client: &Client) -> Option<Account> {
     loop {
         let data = try_data(client, &page, json!({ "after": after })).await?;
         let chats = &data["chats"];
+        if chats.is_null() {
+            return None;
+        }
         for chat in chats["nodes"].as_array().into_iter().flatten() {
             let Ref { id } = told(chat);
             if let Some(messages) = try_messages(client, &id).await? {

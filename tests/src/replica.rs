@@ -320,6 +320,7 @@ impl Keeper for ByChat {
         let chat = of.chat.as_deref().unwrap_or_default();
         let is_loaded = state.lock().messages.is_some();
         if !is_loaded && Self::load(state, client, chat).await.is_none() {
+            tokio::time::sleep(PAUSE * 8).await;
             return;
         }
         let (added, changed) = {
@@ -359,6 +360,8 @@ impl Keeper for ByChat {
             };
             if !is_kept {
                 *state.lock() = Self::default();
+                // Who is no member asks seldom whether they are one again.
+                tokio::time::sleep(PAUSE * 8).await;
                 return;
             }
         }

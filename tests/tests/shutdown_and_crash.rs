@@ -56,8 +56,8 @@ async fn a_kill_at_any_moment_loses_nothing_that_was_acknowledged() {
     let at = Addresses::new(&[server.address]);
     let [ada, bob, cyd, dan] = people.iter().collect::<Vec<_>>().try_into().unwrap();
     let mut scene = Scene::start([ada, bob, cyd, dan], &[&at]).await;
-    for round in 0..kill_rounds(4) {
-        let enough = 60 + 17 * (round % 10);
+    for round in 0..kill_rounds(3) {
+        let enough = 40 + 17 * (round % 10);
         let address = server.address;
         scene.crowd.work(&[address], enough, server.kill()).await;
         server = ServerProcess::start(data.path(), &GENEROUS).await;

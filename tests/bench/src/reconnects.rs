@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::account::{self, User, text};
 use super::frames::{NumberAfter, position};
@@ -38,6 +38,9 @@ const SEEDS: usize = 3;
 const PREPARING: usize = 16;
 /// How long all may take.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_mins(2);
+/// How often a client tries to open its socket, and how much longer it waits each time.
+const TRIES: u64 = 20;
+const PAUSE: Duration = Duration::from_millis(100);
 /// The ports whose calls are calls of the store.
 const STORES: [&str; 5] = ["users", "sessions", "chats", "messages", "groups"];
 
@@ -87,6 +90,8 @@ pub(super) struct Catch {
     pub(super) seconds: f64,
     /// Until each had everything.
     pub(super) latency: Latency,
+    /// How often a socket was refused or closed before it was acknowledged, and opened again.
+    pub(super) refused: u64,
     /// The server's processor time for each client, in milliseconds.
     pub(super) server_cpu: f64,
     /// Calls of the store for each client.
@@ -250,18 +255,19 @@ async fn catch_up(
         tasks.spawn(async move {
             start.wait().await;
             let started = Instant::now();
-            let socket = come_back(address, &token, &operations, by).await?;
-            Outcome::Ok((socket, started.elapsed()))
+            let (socket, refused) = come_back(address, &token, &operations, by).await?;
+            Outcome::Ok((socket, refused, started.elapsed()))
         });
     }
     start.wait().await;
     let started = Instant::now();
     let mut latency = histogram()?;
-    let mut sockets = Vec::new();
+    let (mut sockets, mut refused) = (Vec::new(), 0);
     let all = async {
         while let Some(ended) = tasks.join_next().await {
             // The sockets stay until all are caught up, as those of users do.
-            let (socket, took) = ended??;
+            let (socket, tries, took) = ended??;
+            refused += tries;
             latency.record(u64::try_from(took.as_micros())?)?;
             sockets.push(socket);
         }
@@ -285,6 +291,7 @@ async fn catch_up(
     Ok(Catch {
         seconds,
         latency: Latency::from(&latency),
+        refused,
         server_cpu: (after.1.saturating_sub(before.1)).as_secs_f64() * 1e3 / count,
         calls: methods.values().sum(),
         methods,
@@ -309,14 +316,23 @@ fn operations(client: &Client, by: By) -> Vec<(&'static str, Value)> {
     }
 }
 
-/// Opens a socket, and reads until nothing is missing.
+/// Opens a socket, and reads until nothing is missing. Also tells how often it was opened in vain.
 async fn come_back(
     address: SocketAddr,
     token: &str,
     operations: &[(&str, Value)],
     by: By,
-) -> Outcome<Socket> {
-    let mut socket = Socket::connect(address, "/graphql", token).await?;
+) -> Outcome<(Socket, u64)> {
+    let mut refused = 0;
+    let mut socket = loop {
+        match Socket::connect(address, "/graphql", token).await {
+            Ok(socket) => break socket,
+            // As a client does, which waits a little longer each time.
+            Err(_) if refused < TRIES => refused += 1,
+            Err(error) => return Err(error),
+        }
+        sleep(PAUSE * u32::try_from(refused)?).await;
+    };
     for (number, (query, variables)) in operations.iter().enumerate() {
         socket
             .subscribe(&number.to_string(), query, variables)
@@ -327,7 +343,7 @@ async fn come_back(
         socket.take(|text| missed.take(text)).await?;
     }
     missed.check()?;
-    Ok(socket)
+    Ok((socket, refused))
 }
 
 /// What a client has received.

@@ -194,6 +194,13 @@ fn returns(out: &mut String, reconnects: &Reconnects) -> Outcome<()> {
         ("feeds", &reconnects.by_chats),
     ] {
         let Some(last) = rounds.last() else { continue };
+        let refused: u64 = rounds.iter().map(|round| round.refused).sum();
+        if refused > 0 {
+            writeln!(
+                out,
+                "  {name}: {refused} sockets were refused and opened again"
+            )?;
+        }
         let calls = last.methods.iter().filter(|(_, calls)| **calls >= 0.05);
         let calls: Vec<_> = calls
             .map(|(method, calls)| format!("{method} {calls:.1}"))

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use super::{Person, Told, Worker};
-use crate::answer::{CHAT, Messages, Ref, Shown, told, try_messages};
+use super::{Person, Request, Told, Worker};
+use crate::answer::{CHAT, Messages, Ref, Shown, data, messages, told};
 use crate::client::User;
 
 const OWNER: &str = "OWNER";
@@ -118,7 +118,8 @@ impl GroupWorker {
         format!("{} {}", self.name, self.count)
     }
 
-    async fn ask(&mut self, at: SocketAddr, step: Step) -> Told {
+    /// Who asks for the step, and what.
+    fn request(&self, step: Step) -> (Index, Request) {
         let chat = self.group.as_ref().map(|group| group.id.as_str());
         let id = |index: Index| self.people[index].user.id.as_str();
         let (by, field, mut input) = match step {
@@ -153,7 +154,7 @@ impl GroupWorker {
             Step::SetRole(..) => "member { role }",
             _ => "chat { id }",
         };
-        self.people[by].ask(at, field, input, selection).await
+        (by, Request::new(field, input, selection))
     }
 
     /// The group as the step leaves it. A step that finds it so already changes nothing.
@@ -207,7 +208,7 @@ impl GroupWorker {
         const CHATS: &str = "query($title: String) { chats(search: $title) { nodes { title } } }";
         let title = self.title();
         let client = self.people[1].at(at);
-        let data = client.data(CHATS, json!({ "title": title })).await;
+        let data = data(client, CHATS, json!({ "title": title })).await;
         let found = data["chats"]["nodes"].as_array().into_iter().flatten();
         let same = found.filter(|chat| chat["title"] == json!(title));
         assert_eq!(same.count(), 1, "{title}");
@@ -225,14 +226,14 @@ impl GroupWorker {
         let mut shown_to = Vec::new();
         for (index, person) in self.people.iter_mut().enumerate() {
             let client = person.at(at);
-            let data = client.data(&query, json!({ "id": id })).await;
+            let data = data(client, &query, json!({ "id": id })).await;
             let chat = &data["chat"];
             if chat.is_null() {
                 continue;
             }
             shown_to.push(index);
             let mut group = shown(id, chat, &users, index);
-            let messages = try_messages(client, id).await.flatten().unwrap_or_default();
+            let messages = messages(client, id).await;
             // Who may read from the first message on sees all that has happened.
             if messages.contains_key(&1) {
                 let (members, notices) = fold(&messages, &users);
@@ -308,7 +309,8 @@ fn fold(messages: &Messages, users: &[String]) -> (BTreeSet<Index>, usize) {
 impl Worker for GroupWorker {
     async fn work(&mut self, at: SocketAddr) -> bool {
         let (step, refusal) = self.next();
-        match (self.ask(at, step).await, refusal) {
+        let (by, request) = self.request(step);
+        match (self.people[by].ask(at, &request).await, refusal) {
             (Told::Done(payload), None) => self.done(step, &payload),
             (Told::Refused(code), Some(expected)) => assert_eq!(code, expected, "{step:?}"),
             (Told::Nothing, None) => {
@@ -340,7 +342,8 @@ impl Worker for GroupWorker {
 
     async fn settle(&mut self, at: SocketAddr) {
         let Some(step) = self.open.take() else { return };
-        match (self.ask(at, step).await, step) {
+        let (by, request) = self.request(step);
+        match (self.people[by].insist(at, &request).await, step) {
             (Told::Done(payload), _) => {
                 self.done(step, &payload);
                 if step == Step::Create {

@@ -23,8 +23,8 @@ pub use scene::{Scene, kill_rounds};
 pub use writer::Writer;
 
 use crate::client::{Client, User};
-use crate::cluster::client_at;
-use crate::eventually;
+use crate::cluster::{PAUSE, client_at};
+use crate::{eventually, soon};
 
 /// What somebody was told of what they asked for.
 #[derive(Debug)]
@@ -35,6 +35,23 @@ enum Told {
     Refused(String),
     /// Nothing, or that a backend is away: it was done or not.
     Nothing,
+}
+
+/// A mutation with one argument, `input`, of whose payload `selection` is told.
+struct Request {
+    field: &'static str,
+    input: Value,
+    selection: String,
+}
+
+impl Request {
+    fn new(field: &'static str, input: Value, selection: impl Into<String>) -> Self {
+        Self {
+            field,
+            input,
+            selection: selection.into(),
+        }
+    }
 }
 
 /// A person, with a client for the server that they talked to last.
@@ -60,8 +77,26 @@ impl Person {
         &self.client
     }
 
-    /// Asks for a mutation with one argument, `input`, of which `selection` is told.
-    async fn ask(&mut self, at: SocketAddr, field: &str, input: Value, selection: &str) -> Told {
+    /// Asks for a mutation until something is told of it.
+    async fn insist(&mut self, at: SocketAddr, request: &Request) -> Told {
+        soon("an answer", async {
+            loop {
+                match self.ask(at, request).await {
+                    Told::Nothing => tokio::time::sleep(PAUSE).await,
+                    told => return told,
+                }
+            }
+        })
+        .await
+    }
+
+    /// Asks for a mutation.
+    async fn ask(&mut self, at: SocketAddr, request: &Request) -> Told {
+        let Request {
+            field,
+            input,
+            selection,
+        } = request;
         let (first, rest) = field.split_at(1);
         let kind = format!("{}{rest}Input", first.to_uppercase());
         let mutation =
@@ -71,7 +106,7 @@ impl Person {
             return Told::Nothing;
         };
         if reply.body.get("errors").is_none() {
-            return Told::Done(reply.body["data"][field].clone());
+            return Told::Done(reply.body["data"][*field].clone());
         }
         match reply.code() {
             "UNAVAILABLE" => Told::Nothing,

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use super::{Person, Told, Worker};
-use crate::answer::{Own, messages, told};
+use super::{Person, Request, Told, Worker};
+use crate::answer::{Own, data, messages, told};
 use crate::client::User;
 
 /// Reads on and on, and changes their mind about notifications.
@@ -39,19 +39,18 @@ impl Reader {
         }
     }
 
-    async fn ask(&mut self, at: SocketAddr, open: Open) -> Told {
+    fn request(&self, open: Open) -> Request {
         let chat = &self.chat;
-        let (field, input, selection) = match open {
+        match open {
             Open::Read(seq) => {
                 let input = json!({ "chatId": chat, "seq": seq });
-                ("markRead", input, "receipt { lastReadSeq }")
+                Request::new("markRead", input, "receipt { lastReadSeq }")
             }
             Open::Mute(muted) => {
                 let input = json!({ "chatId": chat, "muted": muted });
-                ("muteChat", input, "chat { isMutedByViewer }")
+                Request::new("muteChat", input, "chat { isMutedByViewer }")
             }
-        };
-        self.person.ask(at, field, input, selection).await
+        }
     }
 
     fn done(&mut self, open: Open, payload: &Value) {
@@ -78,7 +77,8 @@ impl Worker for Reader {
             0 => Open::Mute(!self.is_muted),
             _ => Open::Read(self.read + 2),
         };
-        match self.ask(at, open).await {
+        let request = self.request(open);
+        match self.person.ask(at, &request).await {
             Told::Done(payload) => self.done(open, &payload),
             Told::Refused(code) => panic!("{open:?} was refused: {code}"),
             Told::Nothing => {
@@ -93,7 +93,7 @@ impl Worker for Reader {
         const CHAT: &str = "query($id: ID!) { chat(id: $id) {
             isMutedByViewer unreadCount viewerMember { role lastReadSeq } } }";
         let client = self.person.at(at);
-        let data = client.data(CHAT, json!({ "id": self.chat })).await;
+        let data = data(client, CHAT, json!({ "id": self.chat })).await;
         let chat = &data["chat"];
         let Own { last_read_seq, .. } = told(&chat["viewerMember"]);
         let open = self.open;
@@ -122,7 +122,8 @@ impl Worker for Reader {
 
     async fn settle(&mut self, at: SocketAddr) {
         let Some(open) = self.open.take() else { return };
-        match self.ask(at, open).await {
+        let request = self.request(open);
+        match self.person.insist(at, &request).await {
             Told::Done(payload) => self.done(open, &payload),
             other => panic!("{open:?} again: {other:?}"),
         }

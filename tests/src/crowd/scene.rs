@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 
 use serde_json::json;
 
-use super::{Crowd, GroupWorker, Reader, Writer};
+use super::{Crowd, GroupWorker, Person, Reader, Request, Told, Writer};
 use crate::client::{User, string};
-use crate::cluster::{Addresses, client_at};
+use crate::cluster::{Addresses, client_at, send};
 use crate::replica::{AccountReplica, ChatReplica};
 
 const TITLE: &str = "The room";
@@ -23,14 +23,15 @@ pub struct Scene {
 impl Scene {
     /// Four people, and replicas at each of these sets of servers.
     pub async fn start(people: [&User; 4], at: &[&Addresses]) -> Self {
-        const CREATE: &str = "mutation($input: CreateGroupInput!) {
-            createGroup(input: $input) { chat { id } } }";
         let [ada, bob, cyd, dan] = people;
-        let input = json!({ "title": TITLE, "memberIds": [bob.id, cyd.id] });
-        let data = ada.client.data(CREATE, json!({ "input": input })).await;
-        let room = string(&data["createGroup"]["chat"]["id"]);
-
-        ada.send(&room, "Welcome").await;
+        let address = ada.client.address();
+        let input = json!({ "title": TITLE, "memberIds": [bob.id, cyd.id], "clientChatId": TITLE });
+        let request = Request::new("createGroup", input, "chat { id }");
+        let Told::Done(made) = Person::new(ada).insist(address, &request).await else {
+            panic!("{TITLE} was not made")
+        };
+        let room = string(&made["chat"]["id"]);
+        send(ada, &Addresses::new(&[address]), &room, "Welcome").await;
 
         let mut crowd = Crowd::default();
         for (n, user) in [ada, bob, ada, bob].into_iter().enumerate() {

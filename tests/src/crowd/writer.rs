@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use super::{Person, Told, Worker};
+use super::{Person, Request, Told, Worker};
 use crate::answer::{MESSAGE, Message, Messages, messages, told};
 use crate::client::User;
 
@@ -65,12 +65,10 @@ impl Writer {
         }
     }
 
-    async fn ask(&mut self, at: SocketAddr, open: &Open, if_unchanged: bool) -> Told {
-        let selection = format!("message {{ {MESSAGE} }}");
+    fn request(&self, open: &Open, if_unchanged: bool) -> Request {
         let (field, input) = match open {
             Open::Send(own_id) => {
-                let text = own_id;
-                let chat = &self.chat;
+                let (chat, text) = (&self.chat, own_id);
                 let input = json!({ "chatId": chat, "text": text, "clientMessageId": own_id });
                 ("sendMessage", input)
             }
@@ -83,7 +81,7 @@ impl Writer {
             }
             Open::Delete(index) => ("deleteMessage", json!({ "messageId": self.own[*index].id })),
         };
-        self.person.ask(at, field, input, &selection).await
+        Request::new(field, input, format!("message {{ {MESSAGE} }}"))
     }
 
     fn done(&mut self, open: &Open, payload: &Value) {
@@ -137,7 +135,8 @@ impl Writer {
 impl Worker for Writer {
     async fn work(&mut self, at: SocketAddr) -> bool {
         let (open, if_unchanged) = self.next();
-        match self.ask(at, &open, if_unchanged).await {
+        let request = self.request(&open, if_unchanged);
+        match self.person.ask(at, &request).await {
             Told::Done(payload) => self.done(&open, &payload),
             Told::Refused(code) => {
                 assert!(REFUSALS.contains(&code.as_str()), "{code}: {open:?}");
@@ -165,7 +164,8 @@ impl Worker for Writer {
                 .find(|known| known.client_message_id.as_ref() == Some(id)),
             Open::Edit(index, _) | Open::Delete(index) => before.get(&self.own[*index].seq),
         };
-        match self.ask(at, &open, false).await {
+        let request = self.request(&open, false);
+        match self.person.insist(at, &request).await {
             Told::Done(payload) => {
                 self.done(&open, &payload);
                 let message: Message = told(&payload["message"]);
@@ -192,7 +192,7 @@ impl Worker for Writer {
                     (None, _) => panic!("{open:?} of a message that is not there"),
                 }
             }
-            Told::Nothing => panic!("nothing was told of {open:?}, and nothing again"),
+            Told::Nothing => unreachable!("it insists"),
         }
     }
 }

@@ -104,7 +104,7 @@ async fn all_that_was_acknowledged_is_there_and_every_follower_has_it_whatever_i
     let mut scene = Scene::start([ada, bob, cyd, dan], &at.each_ref()).await;
     for round in 0..kill_rounds(DISTURBANCES.len()) {
         let disturbance = DISTURBANCES[round % DISTURBANCES.len()];
-        let enough = 60 + 17 * (round % 10);
+        let enough = 40 + 10 * (round % 10);
         let addresses = world.addresses();
         let disturbing = world.disturb(disturbance);
         scene.crowd.work(&addresses, enough, disturbing).await;
