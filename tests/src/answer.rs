@@ -152,17 +152,7 @@ pub async fn try_messages(client: &Client, chat: &str) -> Option<Option<Messages
     let mut found = Messages::new();
     let mut after = Value::Null;
     loop {
-        let variables = json!({ "id": chat, "after": after });
-        let reply = client.try_run(&page, variables).await.ok()?;
-        if reply.body.get("errors").is_some() {
-            match reply.code() {
-                "UNAVAILABLE" => return None,
-                // Removed between the chat and its messages.
-                "FORBIDDEN" => return Some(None),
-                _ => {}
-            }
-        }
-        let data = Reply::data(reply);
+        let data = try_data(client, &page, json!({ "id": chat, "after": after })).await?;
         if data["chat"].is_null() {
             return Some(None);
         }
