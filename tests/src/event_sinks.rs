@@ -17,6 +17,11 @@ impl Recorder {
         let found = all.iter().filter(|(other, _)| *other == topic);
         found.map(|(_, event)| event.clone()).collect()
     }
+
+    /// What was handed over so far, which is kept no longer.
+    pub fn take(&self) -> Vec<(Topic, Event)> {
+        std::mem::take(&mut self.0.lock())
+    }
 }
 
 impl EventSink for Recorder {

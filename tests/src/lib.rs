@@ -6,6 +6,7 @@
 
 pub mod answer;
 pub mod app;
+pub mod backend;
 pub mod chaos;
 pub mod client;
 pub mod clock;

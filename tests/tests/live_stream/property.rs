@@ -6,14 +6,6 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use tokio::runtime::{Builder, Runtime};
 
-/// How many cases an environment variable asks for.
-pub fn cases(variable: &str, default: u32) -> u32 {
-    match std::env::var(variable) {
-        Ok(text) => text.parse().unwrap(),
-        Err(_) => default,
-    }
-}
-
 /// Runs a property over so many random cases. One that fails is shown, and made smaller a
 /// little: its threads never run the same way twice.
 pub fn check<C: Debug>(cases: u32, strategy: &impl Strategy<Value = C>, property: impl Fn(C)) {

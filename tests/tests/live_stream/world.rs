@@ -2,104 +2,35 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use talksy_domain::access::{AccessError, Denied};
-use talksy_domain::auth::{RefreshToken, Session};
 use talksy_domain::chats::{ChatTitle, Member};
-use talksy_domain::clock::{Clock as _, SystemEntropy};
 use talksy_domain::cursor::{Cursor as _, MessageCursor};
 use talksy_domain::events::{Bus, Published};
 use talksy_domain::feeds::{ChangeFeed, Feed, FeedError, FeedPolicy, MessageFeed};
-use talksy_domain::id::{ChatId, IdGenerator, UserId};
+use talksy_domain::id::ChatId;
 use talksy_domain::incarnation::Incarnation;
-use talksy_domain::limits::{Quota, Rule};
-use talksy_domain::mail::EmailAddress;
 use talksy_domain::messages::{ClientMessageId, Head, HistoryFrom, Message, MessageText};
-use talksy_domain::page::{MAX_PAGE, Window};
 use talksy_domain::seq::Seq;
-use talksy_domain::services::{Policies, Ports, Services};
-use talksy_domain::users::{DisplayName, User};
+use talksy_domain::services::{Ports, Services};
 use talksy_domain::viewer::Viewer;
-use talksy_server::adapters::Adapters;
-use talksy_server::app::Environment;
-use talksy_server::config::Config;
-use talksy_tests::clock::TestClock;
-use talksy_tests::event_sinks::PromptSink;
+pub use talksy_tests::backend::{Backend, NEVER, no_heartbeat, policies};
+use talksy_tests::backend::{instance, membership, messages_from};
 use talksy_tests::soon;
-use tempfile::TempDir;
 
 use super::altered_store::AlteredStore;
 use super::script::ScriptBus;
 
-/// A heartbeat that no test lives to feel: what arrives has arrived without it.
-pub const NEVER: Duration = Duration::from_hours(1);
-
 /// A heartbeat that comes soon.
 pub const SHORT: Duration = Duration::from_millis(50);
 
-/// The domain's tunables as they are without any configuration.
-pub fn policies() -> Policies {
-    Policies::from(&Config::default())
-}
-
-/// No help from the heartbeat, and a short wait for what is late.
-pub fn no_heartbeat() -> FeedPolicy {
-    FeedPolicy {
-        heartbeat: NEVER,
-        reorder_grace: Duration::from_millis(5),
-        ahead_grace: SHORT,
-        ..policies().feeds
-    }
-}
-
-/// The same with a heartbeat.
+/// No help from the heartbeat, but a quick one.
 pub fn quick_heartbeat() -> FeedPolicy {
     FeedPolicy {
         heartbeat: SHORT,
         ..no_heartbeat()
-    }
-}
-
-/// The adapters, which many worlds may share.
-pub struct Backend {
-    adapters: Adapters,
-    /// Publishes what the store commits on the bus of the newest world.
-    events: PromptSink,
-    pub clock: Arc<TestClock>,
-    people: AtomicU32,
-    _data: TempDir,
-}
-
-impl Backend {
-    pub async fn open() -> Arc<Self> {
-        let data = tempfile::tempdir().unwrap();
-        let config = Config {
-            data_dir: data.path().to_owned(),
-            ..Config::default()
-        };
-        let clock = Arc::new(TestClock::default());
-        let environment = Environment {
-            clock: Arc::clone(&clock) as _,
-            entropy: Arc::new(SystemEntropy),
-        };
-        let events = PromptSink::default();
-        let sink = Arc::new(events.clone());
-        let adapters = Adapters::open_with(&config, &environment, Some(sink)).await;
-        Arc::new(Self {
-            adapters: adapters.unwrap(),
-            events,
-            clock,
-            people: AtomicU32::new(0),
-            _data: data,
-        })
-    }
-
-    /// What an operator does who has restored the store from a backup.
-    pub async fn restore(&self) {
-        self.adapters.store.renew_incarnation().await.unwrap();
     }
 }
 
@@ -124,15 +55,15 @@ impl World {
     /// A world on this bus.
     pub async fn new(backend: Arc<Backend>, bus: Arc<dyn Bus>, live: FeedPolicy) -> Self {
         backend.events.publish_on(Arc::clone(&bus));
-        let store = AlteredStore::new(&backend.adapters.ports);
+        let store = AlteredStore::new(&backend.ports);
         let ports = store.install(Ports {
             bus,
-            ..backend.adapters.ports.clone()
+            ..backend.ports.clone()
         });
         let services = instance(ports.clone(), live);
         let others = others(&backend, &ports, live);
-        let ann = person(&backend, "ann").await;
-        let ben = person(&backend, "ben").await;
+        let ann = backend.person("ann").await;
+        let ben = backend.person("ben").await;
         let (chat, _) = services
             .chats
             .start_direct(&ann, ben.user_id)
@@ -233,12 +164,12 @@ impl World {
 
     /// Somebody else.
     pub async fn person(&self, name: &str) -> Viewer {
-        person(&self.backend, name).await
+        self.backend.person(name).await
     }
 
     /// The same user on another device.
     pub async fn other_device(&self, viewer: &Viewer) -> Viewer {
-        session(&self.backend, viewer.user_id).await
+        self.backend.session(viewer.user_id).await
     }
 
     /// Sends a message to the chat of the two.
@@ -317,34 +248,18 @@ impl World {
 
     /// Somebody's membership of the chat, asked of the embedded store itself.
     pub async fn membership(&self, whom: &Viewer) -> Option<Member> {
-        let store = &self.backend.adapters.ports.chats;
-        let found = store.memberships(whom.user_id, &[self.chat]).await;
-        found.unwrap().pop()
+        membership(&self.backend.ports, whom.user_id, self.chat).await
     }
 
     /// The ends of the chat's lines, asked of the embedded store itself.
     pub async fn head(&self) -> Head {
-        let store = &self.backend.adapters.ports.messages;
+        let store = &self.backend.ports.messages;
         store.heads(&[self.chat]).await.unwrap().pop().unwrap()
     }
 
     /// What the store holds of the chat, asked of the embedded store itself.
     pub async fn held(&self) -> Vec<Message> {
-        let store = &self.backend.adapters.ports.messages;
-        let mut held: Vec<Message> = Vec::new();
-        loop {
-            let window = Window {
-                after: held.last().map(|message| message.seq),
-                before: None,
-                limit: MAX_PAGE,
-                from_end: false,
-            };
-            let page = store.page(self.chat, &window).await.unwrap();
-            held.extend(page.items);
-            if !page.has_next {
-                return held;
-            }
-        }
+        messages_from(&self.backend.ports, self.chat, 1).await
     }
 }
 
@@ -352,70 +267,9 @@ impl World {
 fn others(backend: &Backend, ports: &Ports, live: FeedPolicy) -> Services {
     let ports = Ports {
         bus: Arc::clone(&ports.bus),
-        ..backend.adapters.ports.clone()
+        ..backend.ports.clone()
     };
     instance(ports, live)
-}
-
-/// The services as one process has them.
-fn instance(ports: Ports, feeds: FeedPolicy) -> Services {
-    let free = |rule: &mut Rule| {
-        rule.quota = Quota {
-            burst: 1_000_000,
-            period: Duration::from_secs(1),
-        };
-    };
-    let mut policies = policies();
-    free(&mut policies.send);
-    free(&mut policies.start_chat);
-    free(&mut policies.typing);
-    policies.feeds = feeds;
-    policies.presence.sweep = Duration::from_millis(10);
-    Services::new(ports, policies)
-}
-
-/// Signs up somebody whose address nobody else has.
-async fn person(backend: &Backend, name: &str) -> Viewer {
-    let users = &backend.adapters.ports.users;
-    let number = backend.people.fetch_add(1, Ordering::SeqCst);
-    let email = EmailAddress::parse(&format!("{name}.{number}@example.org")).unwrap();
-    let now = backend.clock.now();
-    let candidate = User {
-        id: ids(backend).next(),
-        name: DisplayName::of_address(&email),
-        email,
-        about: None,
-        created_at: now,
-        last_seen_at: None,
-    };
-    let (user, _) = users.find_or_create_user(&candidate).await.unwrap();
-    session(backend, user.id).await
-}
-
-/// Signs a user in.
-async fn session(backend: &Backend, user_id: UserId) -> Viewer {
-    let sessions = &backend.adapters.ports.sessions;
-    let now = backend.clock.now();
-    let session = Session {
-        id: ids(backend).next(),
-        user_id,
-        created_at: now,
-        last_used_at: now,
-        expires_at: now + Duration::from_hours(24),
-        user_agent: None,
-        ip_address: None,
-    };
-    let token = RefreshToken::generate(session.id, &SystemEntropy).hash();
-    sessions.create_session(&session, token).await.unwrap();
-    Viewer {
-        user_id,
-        session_id: session.id,
-        expires_at: session.expires_at,
-    }
-}
-
-fn ids(backend: &Backend) -> IdGenerator {
-    IdGenerator::new(Arc::clone(&backend.clock) as _, Arc::new(SystemEntropy))
 }
 
 /// The next item, which must come.

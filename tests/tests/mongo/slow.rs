@@ -100,6 +100,11 @@ impl SlowWay {
         *self.state.writes_left.lock().unwrap() = Some(writes);
     }
 
+    /// Whether it has ended.
+    pub fn is_over(&self) -> bool {
+        self.state.is_over.load(Ordering::SeqCst)
+    }
+
     /// How many answers are still to be lost.
     pub fn answers_to_lose(&self) -> usize {
         self.state.answers_to_lose.load(Ordering::SeqCst)

@@ -1,0 +1,210 @@
+//! A client that keeps the messages of a chat by following both of its lines.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use talksy_domain::access::{AccessError, Denied};
+use talksy_domain::chats::Member;
+use talksy_domain::cursor::{Cursor as _, MessageCursor};
+use talksy_domain::feeds::{ChangeFeed, Feed as _, FeedError, MessageFeed};
+use talksy_domain::id::ChatId;
+use talksy_domain::messages::Message;
+use talksy_domain::seq::Seq;
+use talksy_domain::viewer::Viewer;
+
+use super::super::truth::{Delivered, Truth};
+use super::Connection;
+
+/// How long a client waits that is no member, before it asks again.
+const RETRY: Duration = Duration::from_millis(20);
+
+/// What the client has of a membership.
+pub struct LinesReplica {
+    chat: ChatId,
+    /// The membership, by the message that it began with; `None` where the client has nothing.
+    joined_seq: Option<Seq>,
+    messages: BTreeMap<Seq, Message>,
+    /// The number of the last message that the feed of messages brought.
+    seq: Seq,
+    /// The number of the last change that the feed of changes brought.
+    place: Seq,
+    /// Whether both feeds have ended while they were open.
+    has_ended: bool,
+    delivered: Vec<Delivered>,
+}
+
+impl LinesReplica {
+    pub fn new(chat: ChatId) -> Self {
+        Self {
+            chat,
+            joined_seq: None,
+            messages: BTreeMap::new(),
+            seq: 0,
+            place: 0,
+            has_ended: false,
+            delivered: Vec::new(),
+        }
+    }
+
+    /// Of two states of a message the one with the higher change is the newer, wherever each came from.
+    fn apply(&mut self, message: Message) {
+        let known = self.messages.get(&message.seq);
+        if known.is_none_or(|known| known.change_seq <= message.change_seq) {
+            self.messages.insert(message.seq, message);
+        }
+    }
+
+    /// The feed of messages brings each once and in order, from the first that is visible.
+    fn add(&mut self, message: Message, visible_from: Seq) {
+        let expected = (self.seq + 1).max(visible_from);
+        assert_eq!(message.seq, expected, "the feed of messages");
+        self.seq = message.seq;
+        self.note(&message, None);
+        self.apply(message);
+    }
+
+    /// The feed of changes brings each once and in order.
+    fn change(&mut self, message: Message) {
+        let number = message.change_seq;
+        assert!(number > self.place, "change {number} behind {}", self.place);
+        self.place = number;
+        self.note(&message, Some(number));
+        self.apply(message);
+    }
+
+    fn note(&mut self, message: &Message, change_seq: Option<Seq>) {
+        self.delivered.push(Delivered {
+            chat: message.chat_id,
+            seq: message.seq,
+            change_seq,
+        });
+    }
+
+    /// Drops everything where it is of another membership.
+    fn begin(&mut self, member: &Member) {
+        if self.joined_seq != Some(member.joined_seq) {
+            self.joined_seq = Some(member.joined_seq);
+            self.messages.clear();
+            (self.seq, self.place) = (0, 0);
+        }
+        self.has_ended = false;
+    }
+
+    pub fn is_complete(&self, truth: &Truth, viewer: &Viewer) -> bool {
+        match truth.membership(viewer.user_id, self.chat) {
+            Some(member) => {
+                self.joined_seq == Some(member.joined_seq)
+                    && self.messages == truth.visible(&member)
+            }
+            None => self.joined_seq.is_none() || self.has_ended,
+        }
+    }
+
+    pub fn compare(&mut self, truth: &Truth, viewer: &Viewer) {
+        truth.check_deliveries(viewer.user_id, &std::mem::take(&mut self.delivered));
+        match truth.membership(viewer.user_id, self.chat) {
+            Some(member) => {
+                assert_eq!(self.joined_seq, Some(member.joined_seq), "the membership");
+                assert_eq!(self.messages, truth.visible(&member), "the replica");
+            }
+            // What ends a membership is the last that is told.
+            None if self.has_ended => {
+                let line = truth.line(self.chat);
+                let mut notices = line.iter().rev().filter_map(|message| {
+                    let notice = message.notice.as_ref()?;
+                    notice.removes(viewer.user_id).then_some(message.seq)
+                });
+                assert_eq!(Some(self.seq), notices.next(), "the end");
+            }
+            None => {}
+        }
+    }
+}
+
+/// Follows as long as the user is a member, and again when they are.
+pub async fn follow(connection: &Connection, replica: &Mutex<LinesReplica>) {
+    let (truth, viewer) = (&connection.truth, &connection.viewer);
+    let chat = replica.lock().chat;
+    loop {
+        let before = truth.membership(viewer.user_id, chat);
+        if let Some(member) = &before {
+            let feeds = &connection.services.feeds;
+            let incarnation = feeds.incarnation().await.unwrap();
+            let after = {
+                let mut replica = replica.lock();
+                replica.begin(member);
+                MessageCursor {
+                    chat_id: chat,
+                    incarnation,
+                    seq: replica.seq,
+                    change_seq: Some(replica.place),
+                }
+                .encode()
+            };
+            let messages = feeds.messages(viewer, chat, Some(&after)).await;
+            let changes = feeds.changes(viewer, chat, Some(&after)).await;
+            match (messages, changes) {
+                // The feeds are of this membership where it is there before and behind their opening.
+                (Ok(messages), Ok(changes))
+                    if joined(truth.membership(viewer.user_id, chat)) == joined(before.clone()) =>
+                {
+                    tokio::join!(
+                        follow_messages(connection, replica, messages, member.visible_from_seq),
+                        follow_changes(connection, replica, changes),
+                    );
+                    replica.lock().has_ended = true;
+                }
+                (messages, changes) => {
+                    let errors = [messages.err(), changes.err()];
+                    errors.into_iter().flatten().for_each(assert_no_member);
+                }
+            }
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+fn joined(member: Option<Member>) -> Option<Seq> {
+    member.map(|member| member.joined_seq)
+}
+
+async fn follow_messages(
+    connection: &Connection,
+    replica: &Mutex<LinesReplica>,
+    mut feed: MessageFeed,
+    visible_from: Seq,
+) {
+    loop {
+        match feed.next().await {
+            Ok(published) => {
+                let message = published.message().unwrap().clone();
+                replica.lock().add(message, visible_from);
+            }
+            Err(error) => return assert_no_member(error),
+        }
+        connection.stall().await;
+    }
+}
+
+async fn follow_changes(
+    connection: &Connection,
+    replica: &Mutex<LinesReplica>,
+    mut feed: ChangeFeed,
+) {
+    loop {
+        match feed.next().await {
+            Ok(item) => replica.lock().change(item.message),
+            Err(error) => return assert_no_member(error),
+        }
+        connection.stall().await;
+    }
+}
+
+fn assert_no_member(error: FeedError) {
+    let is_expected = matches!(
+        &error,
+        FeedError::Access(AccessError::Denied(Denied::NotMember))
+    );
+    assert!(is_expected, "{error:?}");
+}

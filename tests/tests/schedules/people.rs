@@ -1,0 +1,173 @@
+//! The people of a schedule, their chats, and what they ask for.
+
+use parking_lot::Mutex;
+use std::sync::Arc;
+
+use talksy_domain::chats::{ChatTitle, MemberRole};
+use talksy_domain::id::ChatId;
+use talksy_domain::messages::{ClientMessageId, HistoryFrom, Message, MessageKind, MessageText};
+use talksy_domain::seq::Seq;
+use talksy_domain::services::Services;
+use talksy_domain::viewer::Viewer;
+
+use super::case::Operation;
+use super::truth::Truth;
+
+/// The people, and the chats that are there from the start: the direct one of Ann and Ben, and two
+/// groups that Ann owns and Cleo is in. Ben is in the first of them.
+#[derive(Clone)]
+pub struct People {
+    pub ann: Viewer,
+    pub ben: Viewer,
+    pub cleo: Viewer,
+    /// Who writes to Ben for the first time.
+    pub dora: Viewer,
+    pub chats: Vec<ChatId>,
+    /// What was acknowledged: the senders' own ids of messages, and the messages' numbers.
+    pub sent: Arc<Mutex<Vec<(String, ChatId, Seq)>>>,
+}
+
+impl People {
+    pub fn follower(&self, who: usize) -> Viewer {
+        [self.ben, self.cleo][who % 2]
+    }
+
+    fn sender(&self, by: usize) -> Viewer {
+        [self.ann, self.ben, self.cleo][by % 3]
+    }
+
+    /// The message with this place from the chat's end, and who sent it.
+    fn message(&self, truth: &Truth, chat: ChatId, nth: usize) -> Option<(Message, Viewer)> {
+        let line = truth.line(chat);
+        let mut sent = line
+            .into_iter()
+            .rev()
+            .filter(|message| message.kind != MessageKind::System);
+        let message = sent.nth(nth)?;
+        let mut everybody = [self.ann, self.ben, self.cleo].into_iter();
+        let sender = everybody.find(|viewer| Some(viewer.user_id) == message.sender_id)?;
+        Some((message, sender))
+    }
+
+    /// Asks an instance for something, as the `number`th. What may not be done is refused: that is part
+    /// of the schedule.
+    pub async fn ask(&self, services: &Services, truth: &Truth, asked: Operation, number: usize) {
+        let Services {
+            chats,
+            groups,
+            messages,
+            ..
+        } = services;
+        let ann = &self.ann;
+        match asked {
+            Operation::Send { chat, by } => {
+                self.send(services, self.sender(by), self.chats[chat], number)
+                    .await;
+            }
+            Operation::Edit { chat, nth } => {
+                if let Some((message, by)) = self.message(truth, self.chats[chat], nth) {
+                    let _ = messages.edit(&by, message.id, text(number), None).await;
+                }
+            }
+            Operation::Delete { chat, nth } => {
+                if let Some((message, by)) = self.message(truth, self.chats[chat], nth) {
+                    let _ = messages.delete(&by, message.id).await;
+                }
+            }
+            Operation::Add { chat, who, all } => {
+                let history = if all {
+                    HistoryFrom::All
+                } else {
+                    HistoryFrom::Join
+                };
+                let users = vec![self.follower(who).user_id];
+                let _ = groups.add(ann, self.chats[chat], users, history).await;
+            }
+            Operation::Remove { chat, who } => {
+                let user = self.follower(who).user_id;
+                let _ = groups.remove(ann, self.chats[chat], user).await;
+            }
+            Operation::Leave { chat, who } => {
+                let _ = groups.leave(&self.follower(who), self.chats[chat]).await;
+            }
+            Operation::Rename { chat } => {
+                let title = ChatTitle::parse(&format!("title {number}")).unwrap();
+                let _ = groups.rename(ann, self.chats[chat], title).await;
+            }
+            Operation::SetRole { chat, who, admin } => {
+                let role = if admin {
+                    MemberRole::Admin
+                } else {
+                    MemberRole::Member
+                };
+                let user = self.follower(who).user_id;
+                let _ = groups.set_role(ann, self.chats[chat], user, role).await;
+            }
+            Operation::MarkRead { chat, by } => {
+                let seq = u32::try_from(number).unwrap();
+                let _ = chats
+                    .mark_read(&self.sender(by), self.chats[chat], seq)
+                    .await;
+            }
+            Operation::Mute { chat, who, muted } => {
+                let _ = chats
+                    .mute(&self.follower(who), self.chats[chat], muted)
+                    .await;
+            }
+            Operation::StartChat => {
+                let started = chats.start_direct(&self.dora, self.ben.user_id).await;
+                if let Ok((chat, _)) = started {
+                    self.send(services, self.dora, chat.id, number).await;
+                }
+            }
+        }
+    }
+
+    async fn send(&self, services: &Services, by: Viewer, chat: ChatId, number: usize) {
+        let own_id = format!("own {number}");
+        let id = ClientMessageId::parse(own_id.as_str()).unwrap();
+        let messages = &services.messages;
+        if let Ok(sent) = messages.send(&by, chat, text(number), Some(id)).await {
+            self.sent.lock().push((own_id, chat, sent.message.seq));
+        }
+    }
+
+    /// What was acknowledged is there once, and what was not is there at most once.
+    pub fn check_sent(&self, truth: &Truth) {
+        let mut lines = std::collections::HashMap::new();
+        let sent = self.sent.lock();
+        for chat in sent
+            .iter()
+            .map(|(_, chat, _)| *chat)
+            .chain(self.chats.iter().copied())
+        {
+            lines.entry(chat).or_insert_with(|| truth.line(chat));
+        }
+        for line in lines.values() {
+            let seqs: Vec<_> = line.iter().map(|message| message.seq).collect();
+            let dense: Vec<_> = (1..).take(seqs.len()).collect();
+            assert_eq!(seqs, dense, "the line");
+            let mut own_ids: Vec<_> = line.iter().filter_map(own_id).collect();
+            let count = own_ids.len();
+            own_ids.sort_unstable();
+            own_ids.dedup();
+            assert_eq!(own_ids.len(), count, "a message was sent twice");
+        }
+        for (id, chat, seq) in sent.iter() {
+            let mut line = lines[chat].iter();
+            let found = line.find(|message| own_id(message) == Some(id));
+            assert_eq!(found.map(|message| message.seq), Some(*seq), "{id} is lost");
+        }
+    }
+}
+
+fn own_id(message: &Message) -> Option<&str> {
+    message
+        .client_message_id
+        .as_ref()
+        .map(ClientMessageId::as_str)
+}
+
+fn text(number: usize) -> MessageText {
+    MessageText::parse(format!("text {number}")).unwrap()
+}
