@@ -18,7 +18,7 @@ use talksy_tests::soon;
 use super::script::{Mode, ScriptBus};
 use super::world::{Backend, World, no_heartbeat};
 
-async fn scripted(mailbox: usize, live: FeedPolicy) -> (World, Arc<ScriptBus>) {
+pub async fn scripted(mailbox: usize, live: FeedPolicy) -> (World, Arc<ScriptBus>) {
     let bus = ScriptBus::new(mailbox);
     let world = World::new(Backend::open().await, Arc::clone(&bus) as _, live).await;
     (world, bus)
@@ -50,12 +50,12 @@ fn says(event: &AccountEvent, names: &[(ChatId, &str)]) -> String {
     }
 }
 
-async fn next(feed: &mut AccountFeed) -> AccountEvent {
+pub async fn next(feed: &mut AccountFeed) -> AccountEvent {
     soon("the feed's next event", feed.next()).await.unwrap()
 }
 
 /// What comes up to where all was told; the last checkpoint.
-async fn until_caught_up(
+pub async fn until_caught_up(
     feed: &mut AccountFeed,
     names: &[(ChatId, &str)],
 ) -> (Vec<String>, String) {
@@ -69,7 +69,7 @@ async fn until_caught_up(
     }
 }
 
-async fn take(feed: &mut AccountFeed, names: &[(ChatId, &str)], count: usize) -> Vec<String> {
+pub async fn take(feed: &mut AccountFeed, names: &[(ChatId, &str)], count: usize) -> Vec<String> {
     let mut told = Vec::new();
     for _ in 0..count {
         told.push(says(&next(feed).await, names));

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `world` | people, groups, the services on the embedded store |
 //! | `feed` | single rules of the feed |
+//! | `missed` | what a client would miss that is cut off, or reads, at the wrong moment |
 //! | `positions` | cursors that are forged, torn or another's |
 //! | `restored` | a store that was restored or set back below the stream |
 //! | `socket` | the same over GraphQL and a socket |
@@ -15,6 +16,7 @@
 )]
 
 mod feed;
+mod missed;
 mod positions;
 mod restored;
 #[path = "../live_stream/script.rs"]

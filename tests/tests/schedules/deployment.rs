@@ -160,8 +160,11 @@ impl Deployment {
             clock.advance(Duration::from_hours(24 * 365 * 10));
             let clock: Arc<dyn Clock> = Arc::new(clock);
             let store = Arc::new(store.clone());
-            let (sessions, groups) = (Arc::clone(&store) as _, Arc::clone(&store) as _);
-            let work = JobService::new(sessions, groups, Arc::clone(&clock));
+            let work = JobService::new(
+                Arc::clone(&store) as _,
+                Arc::clone(&store) as _,
+                Arc::clone(&clock),
+            );
             let runner = JobRunner::new(store, Arc::new(work), clock, policies().jobs);
             let swept = async {
                 runner.run_due().await.unwrap();

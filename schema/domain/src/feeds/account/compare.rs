@@ -17,6 +17,7 @@ use crate::feeds::retry::retry_unavailable;
 use crate::id::ChatId;
 use crate::messages::store::Head;
 use crate::metrics::{GAP_REPAIRS, RESYNCS};
+use crate::seq::Seq;
 
 impl AccountFeed {
     /// Compares everything with the store, so that nothing that was missed stays so.
@@ -38,10 +39,39 @@ impl AccountFeed {
             let ids = retry_unavailable!(self.context.chat_ids_of(user))?;
             let chats: BTreeSet<_> = ids.into_iter().chain(known).collect();
             self.compare(chats.into_iter().collect()).await?;
+            self.compare_left().await?;
             self.version = version;
         }
         self.keep_to_limit();
         Ok(())
+    }
+
+    /// Tells of the chats that the user joined and left before the stream has looked. A client may have
+    /// read them in between.
+    async fn compare_left(&mut self) -> Result<(), FeedError> {
+        let user = self.viewer.user_id;
+        let left = retry_unavailable!(self.context.left_chats_of(user))?;
+        for (chat, seq) in left {
+            let is_told = self.left.get(&chat).is_some_and(|told| *told >= seq);
+            if !is_told && !self.lines.contains_key(&chat) {
+                self.left.insert(chat, seq);
+                self.tell_removal(chat, seq);
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells that the user is no member of a chat any more, which the stream does not follow.
+    pub(super) fn tell_removal(&mut self, chat: ChatId, seq: Seq) {
+        let place = ChatPlace {
+            chat_id: chat,
+            incarnation: self.incarnation,
+            seq,
+            change_seq: 0,
+            without_detail: false,
+        };
+        let cursor = AccountCursor::Chat(place);
+        self.put(AccountItem::ChatRemoved(chat), cursor);
     }
 
     /// Compares how far all others have read with what was told. Their receipts are on no line: this

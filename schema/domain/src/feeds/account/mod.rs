@@ -41,6 +41,7 @@ use super::feed::Feed;
 use crate::events::hub::Receiver;
 use crate::id::ChatId;
 use crate::incarnation::Incarnation;
+use crate::seq::Seq;
 use crate::users::model::{About, DisplayName};
 use crate::viewer::Viewer;
 
@@ -56,6 +57,9 @@ pub struct AccountFeed {
     detail: Option<HashSet<ChatId>>,
     /// The user's chats.
     lines: HashMap<ChatId, Line>,
+    /// The chats that the user had, as far as they had left them when the stream was opened, or it was
+    /// told since: each with the number of a message that is not before the one that says so.
+    left: HashMap<ChatId, Seq>,
     /// To be delivered next, in order.
     ready: VecDeque<AccountEvent>,
     /// Chats that look different, each told once however often.
@@ -270,6 +274,7 @@ impl AccountFeed {
     /// is asked.
     fn end(&mut self, chat: ChatId) {
         if let Some(line) = self.lines.remove(&chat) {
+            self.left.insert(chat, line.place.seq);
             self.ready
                 .push_back(line.event(AccountItem::ChatRemoved(chat)));
         }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::AccountFeed;
 use super::item::AccountItem;
 use super::line::Line;
-use super::position::{AccountCursor, AccountPosition, ChatPlace, Place};
+use super::position::{AccountPosition, Place};
 use crate::chats::model::Member;
 use crate::cursor::CursorError;
 use crate::error::Invalid;
@@ -55,12 +55,17 @@ impl AccountFeed {
         let compare_at = context.heartbeats.next();
         // Before the memberships: what changes meanwhile is found when all are compared.
         let version = context.version_of(user).await?;
+        let left = match &after {
+            None => context.left_chats_of(user).await?,
+            Some(_) => HashMap::new(),
+        };
         let mut feed = Self {
             context,
             receiver,
             viewer,
             detail,
             lines: HashMap::new(),
+            left,
             ready: VecDeque::new(),
             changed: BTreeSet::new(),
             stale: BTreeSet::new(),
@@ -131,19 +136,10 @@ impl AccountFeed {
             let place = places.remove(&member.chat_id);
             self.begin(&member, head, place);
         }
-        for chat_id in places.into_keys() {
-            let place = ChatPlace {
-                chat_id,
-                incarnation: self.incarnation,
-                seq: left.get(&chat_id).copied().unwrap_or(0),
-                change_seq: 0,
-                without_detail: false,
-            };
-            self.put(
-                AccountItem::ChatRemoved(chat_id),
-                AccountCursor::Chat(place),
-            );
+        for chat in places.into_keys() {
+            self.tell_removal(chat, left.get(&chat).copied().unwrap_or(0));
         }
+        self.left = left;
         self.keep_to_limit();
         Ok(())
     }

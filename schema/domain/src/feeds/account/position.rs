@@ -235,6 +235,9 @@ impl AccountPosition {
         }
         place.seq = place.seq.max(cursor.seq);
         place.change_seq = place.change_seq.max(cursor.change_seq);
+        // An event may have said more than itself, such as a notice that the title is another. What
+        // was to be told behind it may not have been: the chat is told as changed.
+        place.version = 0;
     }
 
     /// Takes out the places of these chats, which are all that the viewer has or had. Two of them

@@ -1,0 +1,61 @@
+//! What a client would never be told that was cut off, or read, at the wrong moment.
+
+use talksy_domain::feeds::AccountPosition;
+use talksy_domain::messages::HistoryFrom;
+
+use super::feed::{next, scripted, take, until_caught_up};
+use super::script::Mode;
+use super::world::no_heartbeat;
+
+/// The title is told behind the notice, and may not have been: the notice's cursor says nothing of it.
+#[tokio::test]
+async fn who_is_cut_off_behind_a_notice_is_told_that_the_chat_looks_different() {
+    let (world, _bus) = scripted(64, no_heartbeat()).await;
+    let group = world.group("old", &[&world.ben]).await;
+    let names = [(group, "group")];
+    let feeds = &world.services.feeds;
+    let mut feed = feeds.account(&world.ben, None, None).await.unwrap();
+    let (_, checkpoint) = until_caught_up(&mut feed, &names).await;
+    let title = talksy_domain::chats::ChatTitle::parse("new").unwrap();
+    let renamed = world.services.groups.rename(&world.ann, group, title).await;
+    let notice = renamed.unwrap().applied_seq;
+    let since = next(&mut feed).await.cursor.encode();
+    drop(feed);
+    let position = AccountPosition::parse(world.ben.user_id, &checkpoint, &[since]).unwrap();
+    let resumed = feeds.account(&world.ben, Some(position), None).await;
+    let (mut told, _) = until_caught_up(&mut resumed.unwrap(), &names).await;
+    told.sort();
+    assert_eq!(told, ["group changed", "viewer"], "behind {notice}");
+}
+
+/// The client reads its chats behind the first checkpoint: it may find one that it has joined since and
+/// leaves again before the stream looks.
+#[tokio::test]
+async fn the_end_of_a_membership_is_told_also_where_its_beginning_was_not_seen() {
+    let (world, bus) = scripted(64, no_heartbeat()).await;
+    let group = world.group("group", &[]).await;
+    let names = [(group, "group")];
+    let feeds = &world.services.feeds;
+    let mut feed = feeds.account(&world.ben, None, None).await.unwrap();
+    until_caught_up(&mut feed, &names).await;
+    bus.set(Mode::Lose);
+    for _ in 0..2 {
+        world.add(group, &world.ben, HistoryFrom::All).await;
+        world.remove(group, &world.ben).await;
+        bus.interrupt();
+        assert_eq!(take(&mut feed, &names, 1).await, ["group removed"]);
+    }
+    // Nothing is told twice.
+    world.add(group, &world.ben, HistoryFrom::All).await;
+    bus.interrupt();
+    let told = take(&mut feed, &names, 2).await;
+    assert_eq!(told, ["group changed", "group reset"]);
+    world.remove(group, &world.ben).await;
+    bus.interrupt();
+    let told = take(&mut feed, &names, 2).await;
+    assert_eq!(told, ["group +7", "group removed"]);
+    let other = world.direct(&world.cleo, &world.ben).await;
+    bus.interrupt();
+    let told = take(&mut feed, &[(other, "other")], 1).await;
+    assert_eq!(told, ["other changed"]);
+}
