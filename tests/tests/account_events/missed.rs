@@ -59,3 +59,34 @@ async fn the_end_of_a_membership_is_told_also_where_its_beginning_was_not_seen()
     let told = take(&mut feed, &[(other, "other")], 1).await;
     assert_eq!(told, ["other changed"]);
 }
+
+/// It is the same for one that is cut off before the stream looks: the checkpoint does not name the
+/// chat that was read behind it.
+#[tokio::test]
+async fn who_is_cut_off_behind_a_checkpoint_is_told_of_the_chats_that_were_left_since() {
+    let (world, bus) = scripted(64, no_heartbeat()).await;
+    let (group, former) = (
+        world.group("group", &[]).await,
+        world.group("former", &[&world.ben]).await,
+    );
+    world.remove(former, &world.ben).await;
+    let names = [(group, "group"), (former, "former")];
+    let feeds = &world.services.feeds;
+    let mut feed = feeds.account(&world.ben, None, None).await.unwrap();
+    let (_, checkpoint) = until_caught_up(&mut feed, &names).await;
+    bus.set(Mode::Lose);
+    world.add(group, &world.ben, HistoryFrom::All).await;
+    world.remove(group, &world.ben).await;
+    drop(feed);
+    let resume = async |checkpoint: &str| {
+        let position = AccountPosition::parse(world.ben.user_id, checkpoint, &[]).unwrap();
+        let resumed = feeds.account(&world.ben, Some(position), None).await;
+        let (mut told, checkpoint) = until_caught_up(&mut resumed.unwrap(), &names).await;
+        told.sort();
+        (told, checkpoint)
+    };
+    let (told, checkpoint) = resume(&checkpoint).await;
+    assert_eq!(told, ["former removed", "group removed", "viewer"]);
+    let (told, _) = resume(&checkpoint).await;
+    assert_eq!(told, ["viewer"]);
+}

@@ -112,23 +112,34 @@ async fn each_chat_that_one_leaves_is_told_once() {
     nothing_waits(&mut feed);
 }
 
+/// Also where it was not heard that it was there: whoever looks in between has it.
 #[tokio::test]
 async fn a_chat_whose_loss_was_not_heard_of_is_found_by_an_interruption_or_the_heartbeat() {
     for policy in [no_heartbeat(), quick_heartbeat()] {
-        let (world, bus) = World::scripted(64, policy).await;
-        let world = world.in_a_group().await;
-        let mut feed = removals(&world).await;
-        bus.set(Mode::Lose);
-        let left_seq = world.remove(&world.ben).await;
-        if policy == no_heartbeat() {
-            bus.interrupt();
+        for joins_unseen in [false, true] {
+            let (world, bus) = World::scripted(64, policy).await;
+            if joins_unseen {
+                bus.set(Mode::Lose);
+            }
+            let early = removals(&world).await;
+            let world = world.in_a_group().await;
+            let mut feed = if joins_unseen {
+                early
+            } else {
+                removals(&world).await
+            };
+            bus.set(Mode::Lose);
+            let left_seq = world.remove(&world.ben).await;
+            if policy == no_heartbeat() {
+                bus.interrupt();
+            }
+            let removal = Removal {
+                chat_id: world.chat,
+                left_seq,
+                incarnation: world.incarnation,
+            };
+            assert_eq!(next(&mut feed).await, removal);
         }
-        let removal = Removal {
-            chat_id: world.chat,
-            left_seq,
-            incarnation: world.incarnation,
-        };
-        assert_eq!(next(&mut feed).await, removal);
     }
 }
 

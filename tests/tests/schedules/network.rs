@@ -116,4 +116,11 @@ impl Bus for NetworkBus {
         receiver.follow(topic);
         Ok(())
     }
+
+    async fn interrupt(&self, topic: Topic) -> Result<(), PortError> {
+        for end in &self.network.state.lock().ends {
+            end.hub.interrupt(topic);
+        }
+        Ok(())
+    }
 }

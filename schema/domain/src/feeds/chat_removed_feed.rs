@@ -1,6 +1,6 @@
 //! The chats of which the user is no member any more.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tokio::time::{Instant, timeout_at};
@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout_at};
 use super::context::FeedContext;
 use super::error::FeedError;
 use super::feed::Feed;
+use super::left_chats::LeftChats;
 use super::retry::retry_unavailable;
 use crate::events::event::{Event, Interest, Topic};
 use crate::events::hub::{Receiver, Signal};
@@ -32,8 +33,7 @@ pub struct ChatRemovedFeed {
     receiver: Receiver,
     user: UserId,
     incarnation: Incarnation,
-    /// The user's chats, so far as known: what goes from them unseen is found by comparing.
-    chats: BTreeSet<ChatId>,
+    left: LeftChats,
     /// The version of all the user's memberships when they were last compared.
     version: u64,
     pending: VecDeque<Removal>,
@@ -51,17 +51,15 @@ impl Feed for ChatRemovedFeed {
                 return Ok(removal);
             }
             match timeout_at(self.heartbeat_at, self.receiver.recv()).await {
-                Ok(Signal::Event(event)) => match event.event {
-                    Event::ChatJoined { chat_id } => {
-                        self.chats.insert(chat_id);
-                    }
-                    // Told once, also where it comes twice. Whoever is back already has not lost
-                    // the chat, so the store is asked.
-                    Event::ChatLeft { chat_id, .. } if self.chats.contains(&chat_id) => {
+                // Told once, also where it comes twice. Whoever is back already has not lost the chat,
+                // so the store is asked.
+                Ok(Signal::Event(event)) => {
+                    if let Event::ChatLeft { chat_id, left_seq } = event.event
+                        && !self.left.knows(chat_id, left_seq)
+                    {
                         self.compare().await?;
                     }
-                    _ => {}
-                },
+                }
                 Ok(Signal::Missed(_) | Signal::Interrupted) | Err(_) => self.compare().await?,
             }
         }
@@ -74,38 +72,33 @@ impl ChatRemovedFeed {
         let topics = [Topic::User(user)];
         let receiver = context.bus.subscribe(Interest::MEMBERSHIP, &topics).await?;
         let version = context.version_of(user).await?;
-        let chats = context.chat_ids_of(user).await?;
+        let left = LeftChats::new(context.left_chats_of(user).await?);
         let heartbeat_at = context.heartbeats.next();
         Ok(Self {
             context,
             receiver,
             user,
             incarnation,
-            chats: chats.into_iter().collect(),
+            left,
             version,
             pending: VecDeque::new(),
             heartbeat_at,
         })
     }
 
-    /// Finds what has gone since the chats were last known.
+    /// Finds what was left that the client does not know of.
     async fn compare(&mut self) -> Result<(), FeedError> {
         let heartbeat_at = self.context.heartbeats.next();
         // Before the chats: what changes meanwhile is found the next time.
         let version = retry_unavailable!(self.context.version_of(self.user))?;
         if version != self.version {
-            let now = retry_unavailable!(self.context.chat_ids_of(self.user))?;
-            let now: BTreeSet<ChatId> = now.into_iter().collect();
-            let gone: Vec<_> = self.chats.difference(&now).copied().collect();
-            if !gone.is_empty() {
-                let left = retry_unavailable!(self.context.left_chats_of(self.user))?;
-                self.pending.extend(gone.into_iter().map(|chat_id| Removal {
-                    chat_id,
-                    left_seq: left.get(&chat_id).copied().unwrap_or(0),
-                    incarnation: self.incarnation,
-                }));
-            }
-            self.chats = now;
+            let left = retry_unavailable!(self.context.left_chats_of(self.user))?;
+            let left = self.left.note_all(left).into_iter();
+            self.pending.extend(left.map(|(chat_id, left_seq)| Removal {
+                chat_id,
+                left_seq,
+                incarnation: self.incarnation,
+            }));
             self.version = version;
         }
         self.heartbeat_at = heartbeat_at;

@@ -16,6 +16,7 @@ pub(crate) mod error;
 pub(crate) mod feed;
 pub(crate) mod heartbeats;
 pub(crate) mod incarnation;
+mod left_chats;
 pub(crate) mod message_feed;
 pub(crate) mod policy;
 pub(crate) mod presence_feed;

@@ -50,13 +50,11 @@ impl AccountFeed {
     /// read them in between.
     async fn compare_left(&mut self) -> Result<(), FeedError> {
         let user = self.viewer.user_id;
-        let left = retry_unavailable!(self.context.left_chats_of(user))?;
-        for (chat, seq) in left {
-            let is_told = self.left.get(&chat).is_some_and(|told| *told >= seq);
-            if !is_told && !self.lines.contains_key(&chat) {
-                self.left.insert(chat, seq);
-                self.tell_removal(chat, seq);
-            }
+        let mut left = retry_unavailable!(self.context.left_chats_of(user))?;
+        // What is followed says itself where it ends.
+        left.retain(|chat, _| !self.lines.contains_key(chat));
+        for (chat, seq) in self.left.note_all(left) {
+            self.tell_removal(chat, seq);
         }
         Ok(())
     }

@@ -38,10 +38,10 @@ use self::line::{Course, Line, Noticed};
 use super::context::FeedContext;
 use super::error::FeedError;
 use super::feed::Feed;
+use super::left_chats::LeftChats;
 use crate::events::hub::Receiver;
 use crate::id::ChatId;
 use crate::incarnation::Incarnation;
-use crate::seq::Seq;
 use crate::users::model::{About, DisplayName};
 use crate::viewer::Viewer;
 
@@ -57,9 +57,7 @@ pub struct AccountFeed {
     detail: Option<HashSet<ChatId>>,
     /// The user's chats.
     lines: HashMap<ChatId, Line>,
-    /// The chats that the user had, as far as they had left them when the stream was opened, or it was
-    /// told since: each with the number of a message that is not before the one that says so.
-    left: HashMap<ChatId, Seq>,
+    left: LeftChats,
     /// To be delivered next, in order.
     ready: VecDeque<AccountEvent>,
     /// Chats that look different, each told once however often.
@@ -164,7 +162,9 @@ impl AccountFeed {
         self.delivered_since = None;
         self.owes_caught_up &= !is_caught_up;
         let user = self.viewer.user_id;
-        let text = AccountPosition::encode(user, self.incarnation, &places);
+        let named = places.iter().map(|(_, place)| u64::from(place.version));
+        let others = self.version.saturating_sub(named.sum());
+        let text = AccountPosition::encode(user, self.incarnation, others, &places);
         AccountEvent {
             item: AccountItem::Checkpoint { is_caught_up },
             cursor: EventCursor::Checkpoint(text),
@@ -274,7 +274,7 @@ impl AccountFeed {
     /// is asked.
     fn end(&mut self, chat: ChatId) {
         if let Some(line) = self.lines.remove(&chat) {
-            self.left.insert(chat, line.place.seq);
+            self.left.note(chat, line.place.seq);
             self.ready
                 .push_back(line.event(AccountItem::ChatRemoved(chat)));
         }

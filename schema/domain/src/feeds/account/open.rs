@@ -17,6 +17,7 @@ use crate::error::Invalid;
 use crate::events::event::{Interest, Topic};
 use crate::feeds::context::FeedContext;
 use crate::feeds::error::FeedError;
+use crate::feeds::left_chats::LeftChats;
 use crate::id::ChatId;
 use crate::messages::store::Head;
 use crate::metrics::RESYNCS;
@@ -65,7 +66,7 @@ impl AccountFeed {
             viewer,
             detail,
             lines: HashMap::new(),
-            left,
+            left: LeftChats::new(left),
             ready: VecDeque::new(),
             changed: BTreeSet::new(),
             stale: BTreeSet::new(),
@@ -132,14 +133,22 @@ impl AccountFeed {
                 _ => tokio::time::sleep(Duration::from_millis(100)).await,
             }
         };
+        let mut others = self.version;
         for (member, head) in standing {
             let place = places.remove(&member.chat_id);
+            if place.is_some() {
+                others = others.saturating_sub(member.version.into());
+            }
             self.begin(&member, head, place);
         }
-        for chat in places.into_keys() {
-            self.tell_removal(chat, left.get(&chat).copied().unwrap_or(0));
+        // A client may have read a chat behind its checkpoint that it has left since. Which one is not
+        // known, only whether there can be one: then all are told that the user has left.
+        if !(places.is_empty() && position.has_others_at(others)) {
+            for (chat, seq) in &left {
+                self.tell_removal(*chat, *seq);
+            }
         }
-        self.left = left;
+        self.left = LeftChats::new(left);
         self.keep_to_limit();
         Ok(())
     }

@@ -10,6 +10,7 @@
 //! | 1, 1 | tag, version of the form |
 //! | 8 | the user: the last 8 bytes of their id |
 //! | 4 | the store's incarnation |
+//! | varint | the version of the memberships that have no place: of those that have ended |
 //! | varint | how many chats |
 //! | a chat: varint | its `seq`, shifted by 2; bit 0: without detail, bit 1: the whole id follows |
 //! | 8 or 16 | the last 8 bytes of its id, or all |
@@ -71,6 +72,8 @@ pub(super) fn key(chat: ChatId) -> Key {
 pub struct AccountPosition {
     /// The store's when it gave the places.
     incarnations: BTreeSet<Incarnation>,
+    /// The version of all memberships together that the checkpoint did not name.
+    others: u64,
     /// By a part of the id.
     short: BTreeMap<Key, Place>,
     /// By the whole id, with the number of the cursor in `since` that named it, where one did.
@@ -120,10 +123,11 @@ impl AccountPosition {
     }
 
     /// The vector of these places. Of more chats than a checkpoint may name, some are left out: they
-    /// are reset at a resume.
+    /// are reset at a resume. `others` is the version of all other memberships together.
     pub(super) fn encode(
         user: UserId,
         incarnation: Incarnation,
+        others: u64,
         places: &[(ChatId, Place)],
     ) -> String {
         let mut named = HashMap::<Key, u32>::with_capacity(places.len());
@@ -150,6 +154,7 @@ impl AccountPosition {
         bytes.extend([CHECKPOINT, VERSION]);
         bytes.extend(tail(id::bytes(user)));
         bytes.extend(incarnation.to_bytes());
+        varint::write(&mut bytes, others);
         varint::write(&mut bytes, u64::from(count));
         bytes.extend(entries);
         BASE64_URL_SAFE_NO_PAD.encode(bytes)
@@ -183,6 +188,7 @@ impl AccountPosition {
         bytes = rest;
         let incarnation = Incarnation::from_bytes(*incarnation);
         position.incarnations.insert(incarnation);
+        position.others = varint::read(&mut bytes)?;
         let count = varint::read(&mut bytes)?;
         for _ in 0..count {
             let first = varint::read(&mut bytes)?;
@@ -258,6 +264,14 @@ impl AccountPosition {
             }
         }
         places
+    }
+
+    /// Whether the memberships that the checkpoint did not name have stayed as they were, if their
+    /// version is this one now. Where a cursor since then names a chat that the checkpoint did not,
+    /// they have not. To be asked before places are taken.
+    pub(super) fn has_others_at(&self, version: u64) -> bool {
+        let mut full = self.full.values();
+        self.others == version && full.all(|(_, number)| number.is_none())
     }
 
     /// Whether places are left that were not taken.
@@ -434,15 +448,25 @@ mod tests {
             ),
         ];
         let chats = places.map(|(chat, _)| chat);
-        let mut position = parse(&AccountPosition::encode(user(), NOW, &places), &[]);
+        let mut position = parse(&AccountPosition::encode(user(), NOW, 40, &places), &[]);
         assert_eq!(position.take(&chats), places.into_iter().collect());
         assert!(position.is_empty());
     }
 
     #[test]
+    fn memberships_that_are_not_named_have_a_version_together() {
+        let (one, new) = (chat(1, 1), chat(2, 2));
+        let text = AccountPosition::encode(user(), NOW, 40, &[(one, place(5, 2))]);
+        assert!(parse(&text, &[]).has_others_at(40));
+        assert!(!parse(&text, &[]).has_others_at(41));
+        assert!(parse(&text, &[since(one, 6, 2, false)]).has_others_at(40));
+        assert!(!parse(&text, &[since(new, 6, 2, false)]).has_others_at(40));
+    }
+
+    #[test]
     fn it_is_known_where_a_part_is_from_before_a_restore() {
         let one = chat(1, 1);
-        let text = AccountPosition::encode(user(), NOW, &[(one, place(5, 2))]);
+        let text = AccountPosition::encode(user(), NOW, 40, &[(one, place(5, 2))]);
         let of = |incarnation| ChatPlace {
             chat_id: one,
             incarnation,
@@ -460,7 +484,7 @@ mod tests {
 
     #[test]
     fn a_short_name_that_two_chats_have_is_the_name_of_neither() {
-        let text = AccountPosition::encode(user(), NOW, &[(chat(1, 1), place(5, 2))]);
+        let text = AccountPosition::encode(user(), NOW, 40, &[(chat(1, 1), place(5, 2))]);
         let mut position = parse(&text, &[]);
         let found = position.take(&[chat(1, 1), chat(2, 1)]);
         assert_eq!((found.len(), position.is_empty()), (0, true));
@@ -474,9 +498,9 @@ mod tests {
                 .map(|n| (chat(1, n << 32), place(8_000, 1_500)))
                 .collect()
         };
-        let size = |count| AccountPosition::encode(user(), NOW, &places(count)).len();
+        let size = |count| AccountPosition::encode(user(), NOW, 40, &places(count)).len();
         assert!(size(1_000) <= 1_000 * 16 * 4 / 3 + 32, "{}", size(1_000));
-        let most = AccountPosition::encode(user(), NOW, &places(20_000));
+        let most = AccountPosition::encode(user(), NOW, 40, &places(20_000));
         assert!(most.len() < MAX_POSITION - 40_000, "{}", most.len());
         assert!(!parse(&most, &[]).is_empty());
     }
@@ -484,7 +508,7 @@ mod tests {
     #[test]
     fn cursors_move_a_place_forward_and_never_back() {
         let (one, new) = (chat(1, 1), chat(2, 2));
-        let text = AccountPosition::encode(user(), NOW, &[(one, place(5, 2))]);
+        let text = AccountPosition::encode(user(), NOW, 40, &[(one, place(5, 2))]);
         let merged = |since: &[String]| parse(&text, since).take(&[one, new]);
         let cursors = [since(one, 7, 1, false), since(one, 6, 4, false)];
         assert_eq!(merged(&cursors)[&one], place(7, 4));
