@@ -329,6 +329,43 @@ async fn a_connection_that_is_not_initialised_in_time_closes_with_4408() {
     );
 }
 
+/// The server and the client share the thread, which has no time for either while it sleeps.
+#[tokio::test]
+async fn a_connection_that_the_server_is_too_slow_to_read_is_in_time() {
+    let timeout = Duration::from_millis(200);
+    let app = TestApp::builder()
+        .config(move |config| config.http.websocket.init_timeout = timeout)
+        .start()
+        .await;
+    let mut socket = Socket::connect(app.address, PROTOCOL).await;
+    socket.send(json!({ "type": "connection_init" })).await;
+    std::thread::sleep(2 * timeout);
+    assert_eq!(socket.message().await, json!({ "type": "connection_ack" }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_says_other_things_all_the_time_is_not_initialised_by_them() {
+    let app = TestApp::builder()
+        .config(|config| config.http.websocket.init_timeout = Duration::from_millis(50))
+        .start()
+        .await;
+    let mut socket = Socket::connect(app.address, PROTOCOL).await;
+    let ping = json!({ "type": "ping" });
+    loop {
+        for _ in 0..2 {
+            socket.send(ping.clone()).await;
+        }
+        match socket.next().await {
+            Received::Message(message) => assert_eq!(message["type"], "pong"),
+            end => {
+                let reason = "Connection initialisation timeout";
+                assert_eq!(end, Received::Closed(4408, reason.into()));
+                break;
+            }
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_id_in_use_closes_with_4409_and_a_reason_that_fits() {
     let app = TestApp::start().await;

@@ -98,6 +98,11 @@ impl Connection {
         &self.send_queue
     }
 
+    /// Whether the client's `connection_init` has not come yet.
+    pub(super) const fn awaits_init(&self) -> bool {
+        matches!(self.phase, Phase::Waiting(_))
+    }
+
     /// Whether the connection is acknowledged.
     pub(super) const fn is_open(&self) -> bool {
         matches!(self.phase, Phase::Open)

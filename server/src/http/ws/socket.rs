@@ -26,6 +26,9 @@ const KEPT_BATCH: usize = 16;
 /// Longest pause between looks at the application's clock, for tokens that hold longer.
 const EXPIRY_CHECK: Duration = Duration::from_hours(1);
 
+/// So many frames that have come are still read when the time for `connection_init` is over.
+const LATE_FRAMES: u8 = 8;
+
 /// How a socket ends: with a close of ours, or because the peer went.
 type End = Option<Close>;
 
@@ -44,6 +47,9 @@ pub(super) struct Socket {
     /// not take, without a bound. (Its own bound is no use: it counts frames of ours too, and
     /// these may be of any size.)
     pong: bool,
+    /// The time for `connection_init` is over. It may have come, and wait to be read because the server
+    /// is slow: so many frames more are read.
+    late: Option<u8>,
     deadlines: Deadlines,
     peer: Peer,
 }
@@ -91,6 +97,7 @@ impl Socket {
             writing: false,
             ping: false,
             pong: false,
+            late: None,
             deadlines,
             peer: Peer::default(),
         }
@@ -129,8 +136,8 @@ impl Socket {
             if let Poll::Ready(end) = self.poll_write(cx) {
                 return Poll::Ready(end);
             }
-            if self.connection.is_open() {
-                self.deadlines.init = None;
+            if !self.connection.awaits_init() {
+                (self.deadlines.init, self.late) = (None, None);
             }
             let next = self.deadlines.next();
             if next < timer.deadline() {
@@ -142,7 +149,14 @@ impl Socket {
                 Ok(room) if !room || self.pong || !self.connection.reads() => return Poll::Pending,
                 Ok(_) => {}
             }
-            match ready!(self.stream.poll_next_unpin(cx)) {
+            let read = self.stream.poll_next_unpin(cx);
+            if let Some(left) = &mut self.late {
+                if read.is_pending() || *left == 0 {
+                    return Poll::Ready(Some(Close::INIT_TIMEOUT));
+                }
+                *left -= 1;
+            }
+            match ready!(read) {
                 None => return Poll::Ready(None),
                 Some(Err(error)) => return Poll::Ready(read_failure(&error)),
                 Some(Ok(message)) => {
@@ -224,8 +238,8 @@ impl Socket {
     /// Acts on the deadlines that have passed.
     fn due(&mut self, now: Instant) -> Result<(), Close> {
         let passed = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
-        if passed(self.deadlines.init) && !self.connection.is_open() {
-            return Err(Close::INIT_TIMEOUT);
+        if passed(self.deadlines.init) {
+            (self.deadlines.init, self.late) = (None, Some(LATE_FRAMES));
         }
         if passed(self.deadlines.write) {
             return Err(Close::SLOW);
