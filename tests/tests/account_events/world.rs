@@ -61,10 +61,6 @@ impl World {
         instance(ports, self.live)
     }
 
-    pub async fn person(&self, name: &str) -> Viewer {
-        self.backend.person(name).await
-    }
-
     pub async fn direct(&self, one: &Viewer, other: &Viewer) -> ChatId {
         let chats = &self.services.chats;
         chats.start_direct(one, other.user_id).await.unwrap().0.id

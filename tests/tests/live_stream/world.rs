@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use talksy_domain::access::{AccessError, Denied};
-use talksy_domain::chats::{ChatTitle, Member};
+use talksy_domain::chats::ChatTitle;
 use talksy_domain::cursor::{Cursor as _, MessageCursor};
 use talksy_domain::events::{Bus, Published};
 use talksy_domain::feeds::{ChangeFeed, Feed, FeedError, FeedPolicy, MessageFeed};
 use talksy_domain::id::ChatId;
 use talksy_domain::incarnation::Incarnation;
-use talksy_domain::messages::{ClientMessageId, Head, HistoryFrom, Message, MessageText};
+use talksy_domain::messages::{ClientMessageId, HistoryFrom, Message, MessageText};
 use talksy_domain::seq::Seq;
 use talksy_domain::services::{Ports, Services};
 use talksy_domain::viewer::Viewer;
 pub use talksy_tests::backend::{Backend, NEVER, no_heartbeat, policies};
-use talksy_tests::backend::{instance, membership, messages_from};
+use talksy_tests::backend::{instance, messages_from};
 use talksy_tests::soon;
 
 use super::altered_store::AlteredStore;
@@ -244,17 +244,6 @@ impl World {
             change_seq,
         }
         .encode()
-    }
-
-    /// Somebody's membership of the chat, asked of the embedded store itself.
-    pub async fn membership(&self, whom: &Viewer) -> Option<Member> {
-        membership(&self.backend.ports, whom.user_id, self.chat).await
-    }
-
-    /// The ends of the chat's lines, asked of the embedded store itself.
-    pub async fn head(&self) -> Head {
-        let store = &self.backend.ports.messages;
-        store.heads(&[self.chat]).await.unwrap().pop().unwrap()
     }
 
     /// What the store holds of the chat, asked of the embedded store itself.

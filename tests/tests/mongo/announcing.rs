@@ -12,8 +12,8 @@ use talksy_mongo::{MongoOptions, MongoStore};
 use talksy_tests::event_sinks::Recorder;
 use talksy_tests::eventually;
 use talksy_tests::servers::mongo::{Mongo, patient};
+use talksy_tests::slow_way::SlowWay;
 
-use super::slow::SlowWay;
 use super::{Fixture, NOW, draft, group, group_change};
 
 /// A store behind a slow way, whose calls wait so long for their answers.

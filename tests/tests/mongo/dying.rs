@@ -17,8 +17,8 @@ use talksy_domain::messages::{
 use talksy_mongo::{MongoOptions, MongoStore};
 use talksy_tests::eventually;
 use talksy_tests::servers::mongo::Mongo;
+use talksy_tests::slow_way::SlowWay;
 
-use super::slow::SlowWay;
 use super::{
     Fixture, NOW, all_messages, ask, done, draft, forward, group, group_change, ids, members,
     new_group, nobody, repaired,

@@ -16,9 +16,9 @@ use talksy_mongo::{MongoOptions, MongoStore};
 use talksy_redis::{RedisAdapters, RedisOptions};
 use talksy_tests::servers::mongo::Mongo;
 use talksy_tests::servers::redis::RedisServer;
+use talksy_tests::slow_way::SlowWay;
 use talksy_tests::{eventually, soon};
 
-use super::slow::SlowWay;
 use super::{Fixture, NOW, done, draft, forward, nobody, with_own_id};
 
 /// How many send at each instance at the same time.

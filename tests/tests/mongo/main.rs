@@ -16,7 +16,6 @@ mod jobs;
 mod migrating;
 mod outages;
 mod preparing;
-mod slow;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -18,10 +18,10 @@ use talksy_tests::clock::TestClock;
 use talksy_tests::contract::Stores;
 use talksy_tests::event_sinks::Recorder;
 use talksy_tests::servers::mongo::{Mongo, patient};
+use talksy_tests::slow_way::SlowWay;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use super::process::wait;
-use super::slow::SlowWay;
 
 /// The store that a schedule's instances share.
 pub enum Store {

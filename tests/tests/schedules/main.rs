@@ -44,9 +44,6 @@ mod people;
 mod process;
 mod run;
 mod runner;
-#[path = "../mongo/slow.rs"]
-#[expect(dead_code, reason = "shared with the tests of MongoDB")]
-mod slow;
 mod truth;
 
 use deployment::Deployment;

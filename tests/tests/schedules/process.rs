@@ -26,9 +26,8 @@ use talksy_domain::port::{Call, Layer, Layered};
 use talksy_domain::services::Ports;
 use talksy_domain::users::{UserStore, UserStoreLayer};
 use talksy_tests::event_sinks::Recorder;
+use talksy_tests::slow_way::SlowWay;
 use tokio::runtime::Handle;
-
-use super::slow::SlowWay;
 
 /// The methods that write. An instance dies at one of these, or as it publishes what follows from it.
 const WRITES: [&str; 7] = [

@@ -258,11 +258,15 @@ mod tests {
             }
             self.0.publish(topic, event).await
         }
-        async fn subscribe(&self, _: Interest, _: &[Topic]) -> Result<Receiver, PortError> {
-            unimplemented!()
+        async fn subscribe(
+            &self,
+            interest: Interest,
+            topics: &[Topic],
+        ) -> Result<Receiver, PortError> {
+            self.0.subscribe(interest, topics).await
         }
-        async fn follow(&self, _: &mut Receiver, _: Topic) -> Result<(), PortError> {
-            unimplemented!()
+        async fn follow(&self, receiver: &mut Receiver, topic: Topic) -> Result<(), PortError> {
+            self.0.follow(receiver, topic).await
         }
         async fn interrupt(&self, topic: Topic) -> Result<(), PortError> {
             self.0.interrupt(topic).await

@@ -1,14 +1,21 @@
 //! A way to MongoDB on which inserts and changes of messages take longer, may lose their answers,
 //! and which may end after a number of writes.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "what is not as a test expects ends the test"
+)]
+
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use talksy_tests::servers::mongo::Mongo;
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
+
+use crate::servers::mongo::Mongo;
 
 /// What an insert of messages begins with: its first element, the command with its collection.
 const INSERT: &[u8] = b"\x02insert\0\x09\0\0\0messages\0";
@@ -44,7 +51,7 @@ impl State {
     fn passes(&self, frame: &[u8]) -> bool {
         let command = frame.get(COMMAND..).unwrap_or_default();
         if WRITES.iter().any(|write| command.starts_with(write)) {
-            let mut left = self.writes_left.lock().unwrap();
+            let mut left = self.writes_left.lock();
             match *left {
                 Some(0) => self.is_over.store(true, Ordering::SeqCst),
                 Some(count) => *left = Some(count - 1),
@@ -97,7 +104,7 @@ impl SlowWay {
     /// Lets so many writes pass from now on. The next one finds the way's end, as does all that
     /// comes then: to the server it is as if the instance had died there.
     pub fn end_after(&self, writes: usize) {
-        *self.state.writes_left.lock().unwrap() = Some(writes);
+        *self.state.writes_left.lock() = Some(writes);
     }
 
     /// Whether it has ended.
