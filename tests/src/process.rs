@@ -37,7 +37,10 @@ pub fn binary(name: &str) -> PathBuf {
 
 /// `talksy` with arguments, cut off from the environment's settings.
 pub fn talksy(data: &Path) -> Command {
-    let mut command = Command::new(binary("talksy"));
+    cut_off(Command::new(binary("talksy")), data)
+}
+
+fn cut_off(mut command: Command, data: &Path) -> Command {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("TALKSY_") {
             command.env_remove(name);
@@ -81,7 +84,28 @@ impl ServerProcess {
     /// # Panics
     /// Where it ends instead.
     pub async fn start_at(address: SocketAddr, data: &Path, arguments: &[&str]) -> Self {
-        let mut command = talksy(data);
+        Self::run(talksy(data), address, arguments).await
+    }
+
+    /// The same of a server whose files may be limited in size by [`ServerProcess::limit_files`]:
+    /// it gets an error, as of a full disk, and no signal.
+    pub async fn start_limitable(data: &Path, arguments: &[&str]) -> Self {
+        let mut command = Command::new("sh");
+        let script = "trap '' XFSZ; exec \"$0\" \"$@\"";
+        command.arg("-c").arg(script).arg(binary("talksy"));
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self::run(cut_off(command, data), address, arguments).await
+    }
+
+    /// Lets the process write no file beyond so many bytes, or `unlimited`.
+    pub async fn limit_files(&self, bytes: &str) {
+        let Some(id) = self.id() else { return };
+        let mut limit = Command::new("prlimit");
+        limit.args(["--pid", &id.to_string(), &format!("--fsize={bytes}:")]);
+        assert!(must(limit.status().await).success(), "prlimit");
+    }
+
+    async fn run(mut command: Command, address: SocketAddr, arguments: &[&str]) -> Self {
         command
             .args(["--listen", &address.to_string()])
             .args(arguments)

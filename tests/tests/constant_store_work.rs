@@ -95,6 +95,14 @@ async fn a_page_costs_the_store_the_same_whatever_its_size() {
     let cost = calls(&app, &ada, "chats", page_of_chats, first).await;
     println!("chats: {cost} store calls for {SIZES:?}");
 
+    let lists_within = "query($first: Int) { chats(first: $first) { nodes {
+        messages(last: 1) { nodes { text sender { name } } }
+        before: messages(last: 1, before: null) { nodes { text } }
+        changes(first: 1) { nodes { changeSeq } }
+        members(first: 1, search: \"user\") { nodes { user { name } } } } } }";
+    let cost = calls(&app, &ada, "lists within chats", lists_within, first).await;
+    println!("lists within chats: {cost} store calls for {SIZES:?}");
+
     let page_of_messages = "query($id: ID!, $last: Int) { node(id: $id) { ... on Chat {
         messages(last: $last) { nodes { seq text isReadByAll
             sender { name presence { status } } chat { title unreadCount lastMessage { seq } }
@@ -122,6 +130,34 @@ async fn a_page_costs_the_store_the_same_whatever_its_size() {
     ada.client.data(nodes, both).await;
     let cost = app.adapters.store.calls() - before;
     assert!(cost <= apart + 4, "{cost} for both, {apart} apart");
+}
+
+/// A group of more members than a page holds: its readers are not told from the list of members.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_readers_of_many_messages_cost_what_those_of_one_do() {
+    let app = TestApp::start().await;
+    let (ada, _, _) = full_house(&app).await;
+    let names: Vec<_> = (50..100).map(|n| format!("user{n}")).collect();
+    join_all(names.iter().map(|name| app.sign_in(name))).await;
+    let users = "{ users(first: 100) { nodes { id } } }";
+    let users = ada.client.data(users, json!({})).await;
+    let users: Vec<_> = users["users"]["nodes"].as_array().unwrap().iter().collect();
+    let ids: Vec<_> = users.iter().map(|user| string(&user["id"])).collect();
+    assert_eq!(ids.len(), 100);
+    let create = "mutation($ids: [ID!]!) {
+        createGroup(input: { title: \"All\", memberIds: $ids }) { chat { id memberCount } } }";
+    let made = ada.client.data(create, json!({ "ids": ids })).await;
+    let chat = &made["createGroup"]["chat"];
+    assert_eq!(chat["memberCount"], 101);
+    let chat = string(&chat["id"]);
+    for n in 0..50 {
+        ada.send(&chat, &n.to_string()).await;
+    }
+    let readers = "query($id: ID!, $last: Int) { chat(id: $id) {
+        messages(last: $last) { nodes { readBy(first: 5) { nodes { user { name } } } } } } }";
+    let last = |size| json!({ "id": chat, "last": size });
+    let cost = calls(&app, &ada, "readers", readers, last).await;
+    println!("readers: {cost} store calls for {SIZES:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 use talksy_domain::auth::{CodeDigest, CodeKey, IssuedCode, Session, TokenHash};
-use talksy_domain::chats::{Chat, ChatKind, ChatTitle, MemberFilter};
+use talksy_domain::chats::{Chat, ChatKind, ChatTitle, MemberFilter, MemberPage};
 use talksy_domain::clock::{Clock as _, SystemClock, SystemEntropy};
 use talksy_domain::error::PortError;
 use talksy_domain::events::{Event, Hub, Interest, Topic};
@@ -166,6 +166,12 @@ async fn call_all(ports: &Ports) {
             .members(chat_id, &MemberFilter::default(), &window)
             .await,
     );
+    let members = MemberPage {
+        chat: chat_id,
+        filter: MemberFilter::default(),
+        window,
+    };
+    assert_down(chats.member_pages(&[members]).await);
     assert_down(chats.first_members(&[chat_id], 1).await);
     assert_down(chats.lowest_read_marks(&[chat_id]).await);
     assert_down(chats.sharing(user, &[user]).await);
@@ -180,6 +186,7 @@ async fn call_all(ports: &Ports) {
     assert_down(messages.messages(&[draft.id]).await);
     let window = Window::forward(None, None).unwrap();
     assert_down(messages.page(chat_id, &window).await);
+    assert_down(messages.pages(&[(chat_id, window.clone())]).await);
     let change = MessageChange {
         message_id: draft.id,
         chat_id,
@@ -189,6 +196,8 @@ async fn call_all(ports: &Ports) {
     };
     assert_down(messages.change(&change).await);
     assert_down(messages.changes(chat_id, 1, &window).await);
+    let changes = messages.change_pages(&[(chat_id, 1, window.clone())]);
+    assert_down(changes.await);
     assert_down(messages.last_messages(&[chat_id]).await);
     assert_down(messages.heads(&[chat_id]).await);
 

@@ -236,3 +236,30 @@ async fn a_second_server_on_the_same_data_or_port_says_what_is_in_its_way() {
     let me = ada.client.data("{ me { name } }", json!({})).await;
     assert_eq!(me["me"]["name"], json!("ada"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_told_by_the_check_of_readiness_and_may_pass() {
+    let data = data_dir();
+    let server = ServerProcess::start_limitable(data.path(), &GENEROUS).await;
+    let ada = server.sign_in(data.path(), "ada").await;
+    let bob = server.sign_in(data.path(), "bob").await;
+    let chat = ada.start_chat(&bob).await;
+    let ready = async || {
+        let url = format!("http://{}/readyz", server.address);
+        let response = talksy_tests::http_client().get(url).send().await;
+        response.unwrap().status().as_u16()
+    };
+    assert_eq!(ready().await, 200);
+    assert_eq!(try_send(&ada, &chat, "first").await, Some(1));
+
+    server.limit_files("4096").await;
+    assert_eq!(ready().await, 503);
+    let input = json!({ "chatId": chat, "text": "second", "clientMessageId": "second" });
+    let refused = ada.client.run(SEND, json!({ "input": input })).await;
+    assert_eq!(refused.error()["extensions"]["code"], "UNAVAILABLE");
+    assert_eq!(history(&ada, &chat).await.len(), 1, "it can still be read");
+
+    server.limit_files("unlimited").await;
+    eventually("readiness", async || (ready().await == 200).then_some(())).await;
+    assert_eq!(try_send(&ada, &chat, "second").await, Some(2));
+}

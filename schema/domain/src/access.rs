@@ -7,7 +7,7 @@
 //! What lies below an object that has been let through (a chat's members, a message's sender) is
 //! reached by the object, without asking again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::chats::model::Member;
@@ -165,6 +165,23 @@ impl Access {
     ) -> Result<Vec<Membership>, PortError> {
         let members = self.chats.memberships(viewer.user_id, chats).await?;
         Ok(members.into_iter().map(Membership).collect())
+    }
+
+    /// The same by chat; one may be named several times.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn memberships_by_chat(
+        &self,
+        viewer: &Viewer,
+        chats: impl IntoIterator<Item = ChatId>,
+    ) -> Result<HashMap<ChatId, Membership>, PortError> {
+        let chats: HashSet<_> = chats.into_iter().collect();
+        let chats: Vec<_> = chats.into_iter().collect();
+        let memberships = self.memberships(viewer, &chats).await?.into_iter();
+        Ok(memberships
+            .map(|membership| (membership.chat_id(), membership))
+            .collect())
     }
 
     /// The membership of somebody in a chat that the viewer has been let into.

@@ -227,7 +227,7 @@ impl Cursor for UserCursor {
 }
 
 /// The place of a member in a chat, ordered by user id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MemberCursor {
     /// The chat.
     pub chat_id: ChatId,

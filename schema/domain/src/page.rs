@@ -9,7 +9,7 @@ pub const MAX_PAGE: usize = 100;
 pub const DEFAULT_PAGE: usize = 50;
 
 /// Which part of a list is wanted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Window<C> {
     /// Only what lies behind this position in the list's order.
     pub after: Option<C>,

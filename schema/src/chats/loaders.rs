@@ -2,13 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
+use std::sync::Arc;
 
-use async_graphql::dataloader::Loader;
-use talksy_domain::chats::{Chat, Member};
+use talksy_domain::chats::{Chat, Member, MemberPage};
 use talksy_domain::error::PortError;
 use talksy_domain::id::ChatId;
+use talksy_domain::page::Page;
 
-use crate::loaders::{LoaderContext, by_key};
+use crate::loaders::{Loader, LoaderContext, by_key};
 
 /// The viewer's membership of a chat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,20 +32,26 @@ pub struct FirstMembersOf {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LowestReadMarksOf(pub ChatId);
 
+/// A page of a chat's members.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct MembersOf(pub MemberPage);
+
 fn grouped<K: Eq + Hash>(
     members: Vec<Member>,
     key: impl Fn(ChatId) -> K,
-) -> HashMap<K, Vec<Member>> {
-    let mut groups = HashMap::<K, Vec<Member>>::new();
+) -> HashMap<K, Arc<[Member]>> {
+    let mut groups = HashMap::<ChatId, Vec<Member>>::new();
     for member in members {
-        groups.entry(key(member.chat_id)).or_default().push(member);
+        groups.entry(member.chat_id).or_default().push(member);
     }
     groups
+        .into_iter()
+        .map(|(chat, members)| (key(chat), members.into()))
+        .collect()
 }
 
 impl Loader<ChatId> for LoaderContext {
     type Value = Chat;
-    type Error = PortError;
 
     async fn load(&self, keys: &[ChatId]) -> Result<HashMap<ChatId, Chat>, PortError> {
         Ok(by_key(
@@ -56,7 +63,6 @@ impl Loader<ChatId> for LoaderContext {
 
 impl Loader<ViewerMemberOf> for LoaderContext {
     type Value = Member;
-    type Error = PortError;
 
     async fn load(
         &self,
@@ -73,7 +79,6 @@ impl Loader<ViewerMemberOf> for LoaderContext {
 
 impl Loader<UnreadOf> for LoaderContext {
     type Value = u32;
-    type Error = PortError;
 
     async fn load(&self, keys: &[UnreadOf]) -> Result<HashMap<UnreadOf, u32>, PortError> {
         let Some(viewer) = self.viewer() else {
@@ -89,13 +94,12 @@ impl Loader<UnreadOf> for LoaderContext {
 }
 
 impl Loader<FirstMembersOf> for LoaderContext {
-    type Value = Vec<Member>;
-    type Error = PortError;
+    type Value = Arc<[Member]>;
 
     async fn load(
         &self,
         keys: &[FirstMembersOf],
-    ) -> Result<HashMap<FirstMembersOf, Vec<Member>>, PortError> {
+    ) -> Result<HashMap<FirstMembersOf, Arc<[Member]>>, PortError> {
         let mut found = HashMap::new();
         // One call for each page size that the query names.
         let limits: HashSet<_> = keys.iter().map(|key| key.limit).collect();
@@ -113,15 +117,33 @@ impl Loader<FirstMembersOf> for LoaderContext {
 }
 
 impl Loader<LowestReadMarksOf> for LoaderContext {
-    type Value = Vec<Member>;
-    type Error = PortError;
+    type Value = Arc<[Member]>;
 
     async fn load(
         &self,
         keys: &[LowestReadMarksOf],
-    ) -> Result<HashMap<LowestReadMarksOf, Vec<Member>>, PortError> {
+    ) -> Result<HashMap<LowestReadMarksOf, Arc<[Member]>>, PortError> {
         let chats: Vec<_> = keys.iter().map(|key| key.0).collect();
         let members = self.services.chats.lowest_read_marks(&chats).await?;
         Ok(grouped(members, LowestReadMarksOf))
+    }
+}
+
+impl Loader<MembersOf> for LoaderContext {
+    type Value = Page<Member>;
+
+    async fn load(
+        &self,
+        keys: &[MembersOf],
+    ) -> Result<HashMap<MembersOf, Page<Member>>, PortError> {
+        let Some(viewer) = self.viewer() else {
+            return Ok(HashMap::new());
+        };
+        let wanted: Vec<_> = keys.iter().map(|key| key.0.clone()).collect();
+        let pages = self.services.chats.member_pages(viewer, &wanted).await?;
+        let found = keys.iter().zip(pages);
+        Ok(found
+            .filter_map(|(key, page)| Some((key.clone(), page?)))
+            .collect())
     }
 }

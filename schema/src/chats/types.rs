@@ -1,18 +1,20 @@
 //! `Chat`, `Member` and `ReadReceipt`.
 
 use async_graphql::{Context, Enum, ID, Object};
-use talksy_domain::chats::{Chat, ChatKind, Member, ReadReceipt};
+use talksy_domain::access::Denied;
+use talksy_domain::chats::{Chat, ChatKind, ChatService, Member, MemberPage, ReadReceipt};
 use talksy_domain::cursor::{ChatCursor, Cursor as _, MemberCursor, MessageCursor};
 use talksy_domain::error::Invalid;
 use talksy_domain::id::ChatId;
 use talksy_domain::page::{Page, Window};
 
-use super::loaders::{FirstMembersOf, LowestReadMarksOf, UnreadOf, ViewerMemberOf};
+use super::loaders::{FirstMembersOf, LowestReadMarksOf, MembersOf, UnreadOf, ViewerMemberOf};
 use crate::connection::{connection, cursor, page_cost};
 use crate::context::ContextExt as _;
-use crate::error::{Result, dangling};
+use crate::error::{ResolverError, Result, dangling};
 use crate::messages::{
-    LastMessageOf, MessageChangeConnection, MessageChangeObject, MessageConnection, MessageNode,
+    ChangesOf, LastMessageOf, MessageChangeConnection, MessageChangeObject, MessageConnection,
+    MessageNode, PageOf,
 };
 use crate::scalars::{DateTime, compound_id, global_id, int};
 use crate::users::{UserNode, load_user};
@@ -62,7 +64,7 @@ impl ChatNode {
             return Ok(title.as_str().to_owned());
         }
         let peer = self.other_member(ctx).await?;
-        Ok(peer.map(UserNode::into_name).unwrap_or_default())
+        Ok(peer.as_ref().map(UserNode::name_text).unwrap_or_default())
     }
 
     /// The members, ordered by the age of their accounts.
@@ -77,19 +79,21 @@ impl ChatNode {
     ) -> Result<MemberConnection> {
         let window = Window::forward(first, member_cursor(after.as_deref(), self.0.id)?)?;
         let page = if window.after.is_some() || search.is_some() {
-            let services = ctx.services();
-            let membership = services.access.membership(ctx.viewer()?, self.0.id).await?;
-            let members = services
-                .chats
-                .members(&membership, search.as_deref(), &window);
-            members.await?
+            let filter = ChatService::member_filter(search.as_deref())?;
+            let chat = self.0.id;
+            let wanted = MemberPage {
+                chat,
+                filter,
+                window,
+            };
+            load_members(ctx, wanted).await?
         } else {
             let key = FirstMembersOf {
                 chat: self.0.id,
                 limit: window.limit + 1,
             };
             let members = ctx.loaders().load_one(key).await?.unwrap_or_default();
-            Page::from_overread(members, &window)
+            Page::from_overread(members.to_vec(), &window)
         };
         Ok(MemberConnection::new(page.map(MemberObject), |member| {
             member_place(&member.0)
@@ -149,7 +153,8 @@ impl ChatNode {
         let viewer = ctx.viewer()?;
         // Least first.
         let lowest = ctx.loaders().load_one(LowestReadMarksOf(self.0.id)).await?;
-        let mut lowest = lowest.unwrap_or_default().into_iter();
+        let lowest = lowest.unwrap_or_default();
+        let mut lowest = lowest.iter();
         let other = lowest.find(|member| member.user_id != viewer.user_id);
         Ok(other.map(|member| int(member.last_read_seq)))
     }
@@ -207,11 +212,13 @@ impl ChatNode {
             last,
             place(before, "before")?,
         )?;
-        let services = ctx.services();
-        let membership = services.access.membership(ctx.viewer()?, self.0.id).await?;
+        let chat = self.0.id;
+        let key = PageOf { chat, window };
+        let Some(page) = ctx.loaders().load_one(key).await? else {
+            return Err(no_member(ctx, chat).await);
+        };
         // The changes up to here were read with the chat, and so before the messages.
         let changes = self.0.last_change_seq;
-        let page = services.messages.page(&membership, &window).await?;
         Ok(MessageConnection::new(
             page.map(|message| MessageNode::of_page(message, incarnation, changes)),
             MessageNode::place_in_page,
@@ -236,9 +243,11 @@ impl ChatNode {
             .transpose()?;
         let seq = after.map_or(0, |cursor| cursor.seq);
         let window = Window::forward(first, after.map(|cursor| cursor.change_seq.unwrap_or(0)))?;
-        let services = ctx.services();
-        let membership = services.access.membership(ctx.viewer()?, self.0.id).await?;
-        let page = services.messages.changes(&membership, &window).await?;
+        let chat = self.0.id;
+        let key = ChangesOf { chat, window };
+        let Some(page) = ctx.loaders().load_one(key).await? else {
+            return Err(no_member(ctx, chat).await);
+        };
         Ok(MessageChangeConnection::new(
             page.map(|message| MessageChangeObject::new(message, incarnation, seq)),
             MessageChangeObject::place,
@@ -277,7 +286,7 @@ impl ChatNode {
         };
         let members = ctx.loaders().load_one(key).await?.unwrap_or_default();
         match members
-            .into_iter()
+            .iter()
             .find(|member| member.user_id != viewer.user_id)
         {
             Some(member) => Ok(Some(load_user(ctx, member.user_id).await?)),
@@ -415,6 +424,28 @@ pub(crate) fn member_cursor(
             "must be a cursor of this chat, but is one of another",
         )),
         place => Ok(place),
+    }
+}
+
+/// A page of members of a chat of the viewer.
+pub(crate) async fn load_members(ctx: &Context<'_>, wanted: MemberPage) -> Result<Page<Member>> {
+    let chat = wanted.chat;
+    match ctx.loaders().load_one(MembersOf(wanted)).await? {
+        Some(page) => Ok(page),
+        None => Err(no_member(ctx, chat).await),
+    }
+}
+
+/// Why nothing was loaded of a chat: the viewer is no member, or no longer.
+pub(crate) async fn no_member(ctx: &Context<'_>, chat: ChatId) -> ResolverError {
+    let membership = async {
+        let access = &ctx.services().access;
+        Ok::<_, ResolverError>(access.membership(ctx.viewer()?, chat).await?)
+    };
+    match membership.await {
+        // They have become one in between.
+        Ok(_) => Denied::NotMember.into(),
+        Err(error) => error,
     }
 }
 

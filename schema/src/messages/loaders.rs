@@ -1,28 +1,88 @@
 //! Loads messages.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use async_graphql::dataloader::Loader;
 use talksy_domain::error::PortError;
 use talksy_domain::id::ChatId;
 use talksy_domain::messages::Message;
+use talksy_domain::page::{Page, Window};
+use talksy_domain::seq::Seq;
 
-use crate::loaders::{LoaderContext, by_key};
+use crate::loaders::{Loader, LoaderContext, by_key};
+
+/// A page of a chat's messages.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PageOf {
+    /// The chat.
+    pub chat: ChatId,
+    /// Which part of its messages.
+    pub window: Window<Seq>,
+}
+
+/// A page of a chat's changed messages, by change.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ChangesOf {
+    /// The chat.
+    pub chat: ChatId,
+    /// Which part of its changes.
+    pub window: Window<Seq>,
+}
 
 /// The newest message of a chat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LastMessageOf(pub ChatId);
 
 impl Loader<LastMessageOf> for LoaderContext {
-    type Value = Message;
-    type Error = PortError;
+    type Value = Arc<Message>;
 
     async fn load(
         &self,
         keys: &[LastMessageOf],
-    ) -> Result<HashMap<LastMessageOf, Message>, PortError> {
+    ) -> Result<HashMap<LastMessageOf, Arc<Message>>, PortError> {
         let chats: Vec<_> = keys.iter().map(|key| key.0).collect();
         let messages = self.services.messages.last_messages(&chats).await?;
-        Ok(by_key(messages, |message| LastMessageOf(message.chat_id)))
+        Ok(by_key(messages.into_iter().map(Arc::new), |message| {
+            LastMessageOf(message.chat_id)
+        }))
+    }
+}
+
+impl Loader<PageOf> for LoaderContext {
+    type Value = Page<Arc<Message>>;
+
+    async fn load(&self, keys: &[PageOf]) -> Result<HashMap<PageOf, Self::Value>, PortError> {
+        let Some(viewer) = self.viewer() else {
+            return Ok(HashMap::new());
+        };
+        let wanted: Vec<_> = keys
+            .iter()
+            .map(|key| (key.chat, key.window.clone()))
+            .collect();
+        let pages = self.services.messages.pages(viewer, &wanted).await?;
+        let found = keys.iter().zip(pages);
+        Ok(found
+            .filter_map(|(key, page)| Some((key.clone(), page?.map(Arc::new))))
+            .collect())
+    }
+}
+
+impl Loader<ChangesOf> for LoaderContext {
+    type Value = Page<Arc<Message>>;
+
+    async fn load(&self, keys: &[ChangesOf]) -> Result<HashMap<ChangesOf, Self::Value>, PortError> {
+        let Some(viewer) = self.viewer() else {
+            return Ok(HashMap::new());
+        };
+        let wanted: Vec<_> = keys
+            .iter()
+            .map(|key| (key.chat, key.window.clone()))
+            .collect();
+        let messages = &self.services.messages;
+        let pages = messages.change_pages(viewer, &wanted).await?;
+        let found = keys.iter().zip(pages);
+        Ok(found
+            .filter_map(|(key, page)| Some((key.clone(), page?.map(Arc::new))))
+            .collect())
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_graphql::{Context, Enum, ID, Object};
-use talksy_domain::chats::Member;
+use talksy_domain::chats::{Member, MemberFilter, MemberPage};
 use talksy_domain::cursor::{Cursor as _, MemberCursor, MessageCursor};
 use talksy_domain::incarnation::Incarnation;
 use talksy_domain::messages::{ClientMessageId, Message, MessageText};
@@ -13,7 +13,7 @@ use talksy_domain::seq::Seq;
 use super::notice::SystemNoticeObject;
 use crate::chats::{
     ChatNode, FirstMembersOf, LowestReadMarksOf, ReadReceiptConnection, ReadReceiptObject,
-    load_chat, member_cursor,
+    load_chat, load_members, member_cursor,
 };
 use crate::connection::{connection, page_cost};
 use crate::context::ContextExt as _;
@@ -170,17 +170,21 @@ impl MessageNode {
 
 impl MessageNode {
     /// The node of a message.
-    pub(crate) fn new(message: Message) -> Self {
+    pub(crate) fn new(message: impl Into<Arc<Message>>) -> Self {
         Self {
-            message: Arc::new(message),
+            message: message.into(),
             page: None,
         }
     }
 
     /// The node of a message in a page that was read when the chat's changes had reached `changes`.
-    pub(crate) fn of_page(message: Message, incarnation: Incarnation, changes: Seq) -> Self {
+    pub(crate) fn of_page(
+        message: impl Into<Arc<Message>>,
+        incarnation: Incarnation,
+        changes: Seq,
+    ) -> Self {
         Self {
-            message: Arc::new(message),
+            message: message.into(),
             page: Some((incarnation, changes)),
         }
     }
@@ -217,22 +221,29 @@ impl MessageNode {
             chat,
             limit: MAX_PAGE + 1,
         };
-        let mut members = ctx.loaders().load_one(key).await?.unwrap_or_default();
+        let members = ctx.loaders().load_one(key).await?.unwrap_or_default();
         if members.len() <= MAX_PAGE {
-            members.retain(is_reader);
-            if let Some(after) = window.after {
-                members.retain(|member| member.user_id > after.user_id);
-            }
-            return Ok(Page::from_overread(members, window));
+            let after = window.after.map(|after| after.user_id);
+            let readers = members
+                .iter()
+                .filter(|member| is_reader(member) && Some(member.user_id) > after);
+            return Ok(Page::from_overread(readers.cloned().collect(), window));
         }
         // The sender may be among those read, so one more is asked for.
         let wider = Window {
             limit: window.limit + 1,
             ..window.clone()
         };
-        let services = ctx.services();
-        let membership = services.access.membership(ctx.viewer()?, chat).await?;
-        let page = services.chats.readers(&membership, seq, &wider).await?;
+        let filter = MemberFilter {
+            has_read: Some(seq),
+            name: None,
+        };
+        let wanted = MemberPage {
+            chat,
+            filter,
+            window: wider,
+        };
+        let page = load_members(ctx, wanted).await?;
         let more = page.has_next;
         let mut members = page.items;
         members.retain(is_reader);
@@ -300,14 +311,17 @@ impl MessageChangeObject {
 
 impl MessageChangeObject {
     /// The change of a message, for who has the chat's messages up to `seq`.
-    pub(crate) fn new(message: Message, incarnation: Incarnation, seq: Seq) -> Self {
+    pub(crate) fn new(message: Arc<Message>, incarnation: Incarnation, seq: Seq) -> Self {
         let cursor = MessageCursor {
             chat_id: message.chat_id,
             incarnation,
             seq,
             change_seq: Some(message.change_seq),
         };
-        Self::at(message, cursor)
+        Self {
+            message: MessageNode::new(message),
+            cursor: cursor.encode(),
+        }
     }
 
     /// The change of a message at a place.

@@ -2,12 +2,11 @@
 
 use std::collections::HashMap;
 
-use async_graphql::dataloader::Loader;
 use talksy_domain::error::PortError;
 use talksy_domain::id::UserId;
 use talksy_domain::presence::Presence;
 
-use crate::loaders::{LoaderContext, by_key};
+use crate::loaders::{Loader, LoaderContext, by_key};
 
 /// The presence of a user, where the viewer may see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -15,7 +14,6 @@ pub struct PresenceOf(pub UserId);
 
 impl Loader<PresenceOf> for LoaderContext {
     type Value = Presence;
-    type Error = PortError;
 
     async fn load(&self, keys: &[PresenceOf]) -> Result<HashMap<PresenceOf, Presence>, PortError> {
         let Some(viewer) = self.viewer() else {

@@ -1,21 +1,25 @@
 //! Loads users.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use async_graphql::dataloader::Loader;
 use talksy_domain::error::PortError;
 use talksy_domain::id::UserId;
 use talksy_domain::users::User;
 
-use crate::loaders::{LoaderContext, by_key};
+use crate::loaders::{Loader, LoaderContext, by_key};
 
 impl Loader<UserId> for LoaderContext {
-    type Value = User;
-    type Error = PortError;
+    type Value = Arc<User>;
 
-    async fn load(&self, keys: &[UserId]) -> Result<HashMap<UserId, User>, PortError> {
+    async fn load(&self, keys: &[UserId]) -> Result<HashMap<UserId, Arc<User>>, PortError> {
         Ok(by_key(
-            self.services.users.referenced(keys).await?,
+            self.services
+                .users
+                .referenced(keys)
+                .await?
+                .into_iter()
+                .map(Arc::new),
             |user| user.id,
         ))
     }

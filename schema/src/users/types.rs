@@ -1,5 +1,7 @@
 //! `User`.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, ID, Object};
 use talksy_domain::cursor::{Cursor as _, UserCursor};
 use talksy_domain::id::UserId;
@@ -14,29 +16,29 @@ use crate::scalars::{DateTime, global_id};
 /// A user.
 #[derive(Clone)]
 pub struct UserNode {
-    user: User,
+    user: Arc<User>,
     signs_in: bool,
 }
 
 impl UserNode {
     /// A user as the viewer sees them.
-    pub fn new(user: User) -> Self {
+    pub fn new(user: impl Into<Arc<User>>) -> Self {
         Self {
-            user,
+            user: user.into(),
             signs_in: false,
         }
     }
 
     /// The user's display name.
-    pub(crate) fn into_name(self) -> String {
-        self.user.name.into()
+    pub(crate) fn name_text(&self) -> String {
+        self.user.name.as_str().to_owned()
     }
 
     /// The user to whom the response gives tokens: the viewer from now on, though the request
     /// has none.
     pub(crate) fn signing_in(user: User) -> Self {
         Self {
-            user,
+            user: user.into(),
             signs_in: true,
         }
     }

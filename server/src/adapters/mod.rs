@@ -209,7 +209,7 @@ fn stores(
 ) -> Result<Stores, StartError> {
     match config.store_location()? {
         StoreLocation::Sqlite(path) => {
-            let readers = NonZeroUsize::new(config.store.readers).unwrap_or(NonZeroUsize::MIN);
+            let readers = NonZeroUsize::new(config.store.readers).unwrap_or_else(readers_by_cores);
             let options = SqliteOptions::new(readers, config.store.checkpoint_pages);
             Ok(behind_its_ports(
                 SqliteStore::open(path, &options, events)?,
@@ -222,6 +222,15 @@ fn stores(
             Ok(behind_its_ports(store, backends))
         }
     }
+}
+
+/// How many connections read where no number is set: reads from memory take a core each.
+fn readers_by_cores() -> NonZeroUsize {
+    let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    cores.clamp(
+        const { NonZeroUsize::new(2).unwrap() },
+        const { NonZeroUsize::new(16).unwrap() },
+    )
 }
 
 fn behind_its_ports<S>(store: S, backends: &mut Vec<Arc<dyn Backend>>) -> Stores

@@ -186,7 +186,7 @@ impl Renderer {
         if let Some(sender) = message.message().and_then(|message| message.sender_id)
             && let Some(user) = self.executor.senders.get(services, sender).await
         {
-            loaders.feed_one(sender, user).await;
+            loaders.feed_one(sender, user);
         }
         let request = self
             .operation

@@ -22,7 +22,7 @@ const CAPACITY: u64 = 10_000;
 
 /// Senders of a moment ago.
 #[derive(Clone)]
-pub(super) struct SenderCache(Cache<UserId, Option<User>>);
+pub(super) struct SenderCache(Cache<UserId, Option<Arc<User>>>);
 
 impl SenderCache {
     pub(super) fn new() -> Self {
@@ -34,7 +34,7 @@ impl SenderCache {
     }
 
     /// The user; `None` where there is none, or the store does not say.
-    pub(super) async fn get(&self, services: &Services, user: UserId) -> Option<User> {
+    pub(super) async fn get(&self, services: &Services, user: UserId) -> Option<Arc<User>> {
         let read = async {
             let (loaders, batches) = loaders(services.clone(), None, false);
             batches.run(loaders.load_one(user)).await

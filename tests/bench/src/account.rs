@@ -23,7 +23,7 @@ const START_CHAT: &str =
 /// A user who is signed in.
 #[derive(Clone, Debug)]
 pub(super) struct User {
-    id: String,
+    pub(super) id: String,
     pub(super) token: String,
 }
 
@@ -83,12 +83,8 @@ pub(super) async fn ring(server: &Process, users: &[User], next: usize) -> Outco
     for distance in 1..=next {
         for (one, user) in users.iter().enumerate() {
             let other = (one + distance) % users.len();
-            let values = json!({ "user": users[other].id });
-            let data = connection
-                .graphql(Some(&user.token), START_CHAT, values)
-                .await?;
             chats.push(Chat {
-                id: text(&data["startChat"]["chat"]["id"])?,
+                id: start_chat(&mut connection, user, &users[other]).await?,
                 members: [one, other],
             });
         }
@@ -96,8 +92,21 @@ pub(super) async fn ring(server: &Process, users: &[User], next: usize) -> Outco
     Ok(chats)
 }
 
+/// Starts the direct chat of two users. Tells its id.
+pub(super) async fn start_chat(
+    connection: &mut Connection,
+    user: &User,
+    other: &User,
+) -> Outcome<String> {
+    let values = json!({ "user": other.id });
+    let data = connection
+        .graphql(Some(&user.token), START_CHAT, values)
+        .await?;
+    text(&data["startChat"]["chat"]["id"])
+}
+
 /// A string of an answer.
-pub(super) fn text(value: &Value) -> Outcome<String> {
+fn text(value: &Value) -> Outcome<String> {
     Ok(value.as_str().context("a field is missing")?.to_owned())
 }
 

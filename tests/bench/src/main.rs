@@ -17,6 +17,7 @@ mod deliveries;
 mod frames;
 mod goals;
 mod http;
+mod inbox;
 mod inserts;
 mod memory;
 mod options;

@@ -39,6 +39,8 @@ pub(super) enum Part {
     Sends,
     /// `messageAdded`, and a bare broadcast
     Deliveries,
+    /// Lists of chats
+    Inbox,
     /// Memory of idle sockets
     Memory,
     /// 1,000 clients that have missed much and come back at once

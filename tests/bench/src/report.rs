@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::backends::Backends;
 use super::goals::{self, Goal};
+use super::inbox::Query;
 use super::memory::Memory;
 use super::outcome::{Context as _, Outcome};
 use super::reconnects::{Catch, Reconnects};
@@ -25,6 +26,7 @@ pub(super) struct Figures {
     pub(super) bare_inserts: Vec<f64>,
     pub(super) syncs: Vec<f64>,
     pub(super) deliveries: Vec<Deliveries>,
+    pub(super) inbox: Vec<Query>,
     pub(super) idle_sockets: usize,
     pub(super) memory: Vec<Memory>,
     pub(super) bare_memory: Vec<Memory>,
@@ -83,7 +85,7 @@ impl Figures {
     }
 
     fn rates(&self, out: &mut String) -> Outcome<()> {
-        if self.sends.is_empty() && self.deliveries.is_empty() {
+        if self.sends.is_empty() && self.deliveries.is_empty() && self.inbox.is_empty() {
             return Ok(());
         }
         writeln!(
@@ -94,7 +96,8 @@ impl Figures {
             self.load_before,
             self.sends
                 .len()
-                .max(self.deliveries.first().map_or(0, |of| of.real.len())),
+                .max(self.deliveries.first().map_or(0, |of| of.real.len()))
+                .max(self.inbox.first().map_or(0, |of| of.rounds.len())),
             super::template::TEXT_LENGTH,
             self.answer_bytes,
             self.frame_bytes,
@@ -122,6 +125,9 @@ impl Figures {
             row(out, "  bare axum broadcast", &of.bare)?;
             calm(out, "    one at a time", &of.bare)?;
             row(out, "  the same, gathering frames", &of.gathered)?;
+        }
+        for query in &self.inbox {
+            row(out, &format!("50 chats: {}", query.name), &query.rounds)?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::backends;
 use super::deliveries::{Paths, Room};
+use super::inbox;
 use super::inserts::Inserts;
 use super::memory;
 use super::options::{Options, Part, Plan};
@@ -97,6 +98,9 @@ impl Bench {
             }
         }
         drop(inserts);
+        if options.wants(Part::Inbox) {
+            figures.inbox = inbox::measure(&self.binary, &self.plan, self.clock).await?;
+        }
         if options.wants(Part::Memory) {
             self.memory(figures).await?;
         }

@@ -246,6 +246,14 @@ pub async fn changes_are_read_in_pages(stores: &Stores) {
         let window = forward(after, size);
         let page = stores.messages.changes(chat.id, from, &window);
         let page = page.await.unwrap();
+        let among_others = [
+            (chat.id, 9, window.clone()),
+            (ids().next(), 1, window.clone()),
+            (chat.id, from, window),
+        ];
+        let pages = stores.messages.change_pages(&among_others).await.unwrap();
+        assert_eq!((pages.len(), &pages[1].items[..]), (3, &[][..]));
+        assert_eq!(pages[2], page, "the same among others");
         let numbers = page.items.iter();
         let numbers: Vec<_> = numbers.map(|one| (one.change_seq, one.seq)).collect();
         (numbers, page.has_next)

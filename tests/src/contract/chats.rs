@@ -1,6 +1,6 @@
 //! Chats and who is in them.
 
-use talksy_domain::chats::{Chat, Member, MemberFilter, MemberRole};
+use talksy_domain::chats::{Chat, Member, MemberFilter, MemberPage, MemberRole};
 use talksy_domain::cursor::MemberCursor;
 use talksy_domain::id::ChatId;
 
@@ -200,6 +200,15 @@ pub async fn members_are_told_by_how_far_they_have_read(stores: &Stores) {
             };
             let members = stores.chats.members(chat.id, &filter, &window);
             let page = members.await.unwrap();
+            let wanted = |chat| MemberPage {
+                chat,
+                filter: filter.clone(),
+                window: window.clone(),
+            };
+            let among_others = [ids().next(), chat.id, ids().next()].map(wanted);
+            let pages = stores.chats.member_pages(&among_others).await.unwrap();
+            assert_eq!((pages.len(), &pages[1]), (3, &page));
+            assert_eq!(pages[2].items, []);
             let found: Vec<_> = page.items.iter().map(|member| member.user_id).collect();
             let cut = expected.len().min(limit);
             assert_eq!(found, expected[..cut], "who have read {has_read:?}");

@@ -13,6 +13,9 @@ type Read = (Vec<Seq>, bool, bool);
 
 async fn read(stores: &Stores, chat: ChatId, window: Window<Seq>) -> Read {
     let page = stores.messages.page(chat, &window).await.unwrap();
+    let asked = [(chat, window)];
+    let pages = stores.messages.pages(&asked).await.unwrap();
+    assert_eq!(pages, [page.clone()], "the same among many");
     assert!(page.items.iter().all(|message| message.chat_id == chat));
     (seqs(&page.items), page.has_previous, page.has_next)
 }
@@ -48,6 +51,40 @@ pub async fn a_page_behind_a_message(stores: &Stores) {
     assert_eq!(ask(6, 3).await, (vec![7, 8, 9], true, true));
     assert_eq!(ask(7, 3).await, (vec![8, 9, 10], true, false));
     assert_eq!(ask(9, 3).await, (vec![10], true, false));
+}
+
+/// Pages of many chats are told in the order in which they were asked for, one of each.
+pub async fn pages_of_many_chats(stores: &Stores) {
+    let (ten, _) = ten(stores).await;
+    let (ada, _, two) = stores.pair().await;
+    stores.send(two.id, ada.id, 2).await;
+    let (_, _, empty) = stores.pair().await;
+    let asked = [
+        (two.id, backward(None, 1)),
+        (ten, forward(Some(3), 2)),
+        (ids().next(), backward(None, 3)),
+        (ten, backward(None, 2)),
+        (empty.id, backward(None, 2)),
+        (ten, backward(Some(3), 50)),
+        (two.id, backward(None, 1)),
+    ];
+    let pages = stores.messages.pages(&asked).await.unwrap();
+    let numbers: Vec<_> = pages.iter().map(|page| seqs(&page.items)).collect();
+    let expected = [
+        vec![2],
+        vec![4, 5],
+        vec![],
+        vec![9, 10],
+        vec![],
+        vec![1, 2],
+        vec![2],
+    ];
+    assert_eq!(numbers, expected);
+    for ((chat, window), page) in asked.iter().zip(pages) {
+        let alone = stores.messages.page(*chat, window).await.unwrap();
+        assert_eq!(page, alone);
+    }
+    assert_eq!(stores.messages.pages(&[]).await.unwrap(), []);
 }
 
 /// The newest messages, in the order in which they were sent.
@@ -226,6 +263,7 @@ super::suite::rules! {
     a_page_of_no_size,
     a_position_may_lie_outside_the_chat,
     pages_make_up_the_chat,
+    pages_of_many_chats,
     unknown_messages_are_left_out,
     the_newest_message_of_each_chat,
     the_ends_of_chats,

@@ -35,6 +35,7 @@ pub mod retries;
 pub mod sending;
 pub mod sessions;
 mod suite;
+pub mod unread;
 pub mod users;
 
 use std::pin::Pin;

@@ -1,18 +1,22 @@
-//! What members have read, and how much they have not.
+//! What members have read.
 
 use std::time::Duration;
 
-use talksy_domain::chats::{ChatTitle, Member, ReadMark};
+use talksy_domain::chats::{Member, ReadMark};
 use talksy_domain::clock::Timestamp;
-use talksy_domain::groups::GroupAction;
 use talksy_domain::id::{ChatId, UserId};
-use talksy_domain::messages::ChangeAction;
 use talksy_domain::seq::Seq;
 
 use super::fixture::{Stores, sorted};
 use super::{at_once, ids, now};
 
-async fn mark(stores: &Stores, chat: ChatId, user: UserId, seq: Seq, at: Timestamp) -> ReadMark {
+pub(super) async fn mark(
+    stores: &Stores,
+    chat: ChatId,
+    user: UserId,
+    seq: Seq,
+    at: Timestamp,
+) -> ReadMark {
     let marked = stores.chats.mark_read(chat, user, seq, at).await.unwrap();
     let mark = marked.unwrap();
     assert_eq!((mark.member.chat_id, mark.member.user_id), (chat, user));
@@ -20,13 +24,13 @@ async fn mark(stores: &Stores, chat: ChatId, user: UserId, seq: Seq, at: Timesta
     mark
 }
 
-async fn membership(stores: &Stores, chat: ChatId, user: UserId) -> Member {
+pub(super) async fn membership(stores: &Stores, chat: ChatId, user: UserId) -> Member {
     let mut found = stores.chats.memberships(user, &[chat]).await.unwrap();
     assert_eq!(found.len(), 1);
     found.remove(0)
 }
 
-async fn unread(stores: &Stores, chat: ChatId, user: UserId) -> u32 {
+pub(super) async fn unread(stores: &Stores, chat: ChatId, user: UserId) -> u32 {
     let counts = stores.chats.unread_counts(user, &[chat]).await.unwrap();
     assert_eq!(counts.len(), 1, "a member has a count, also of nothing");
     assert_eq!(counts[0].0, chat);
@@ -137,54 +141,6 @@ pub async fn marks_and_messages_at_once_agree(stores: &Stores) {
     assert_eq!(unread(stores, chat.id, ada.id).await, 0);
 }
 
-/// What others sent above one's mark is unread, and nothing else is.
-pub async fn unread_is_what_others_sent_above_the_mark(stores: &Stores) {
-    let (ada, bob, chat) = stores.pair().await;
-    assert_eq!(unread(stores, chat.id, ada.id).await, 0);
-    stores.send(chat.id, bob.id, 3).await;
-    stores.send(chat.id, ada.id, 2).await;
-    stores.send(chat.id, bob.id, 4).await;
-    stores.send(chat.id, ada.id, 1).await;
-    assert_eq!(unread(stores, chat.id, ada.id).await, 7);
-    assert_eq!(unread(stores, chat.id, bob.id).await, 3);
-    for (seq, for_ada) in [(1, 6), (2, 5), (3, 4), (4, 4), (5, 4), (6, 3), (9, 0)] {
-        mark(stores, chat.id, ada.id, seq, now()).await;
-        assert_eq!(unread(stores, chat.id, ada.id).await, for_ada, "from {seq}");
-    }
-    assert_eq!(unread(stores, chat.id, bob.id).await, 3, "bob's own mark");
-}
-
-/// Messages that were deleted, and those that nobody sent, are not waiting to be read.
-pub async fn deleted_and_system_messages_are_not_unread(stores: &Stores) {
-    let [ada, bob] = stores.users().await;
-    let chat = stores.group(&[&ada, &bob]).await;
-    let sent = stores.send(chat.id, bob.id, 2).await;
-    let title = ChatTitle::parse("Another title").unwrap();
-    let rename = GroupAction::Rename(title);
-    stores.notice(chat.id, ada.id, rename).await;
-    assert_eq!(unread(stores, chat.id, ada.id).await, 2);
-    assert_eq!(unread(stores, chat.id, bob.id).await, 0);
-    stores.change(&sent[0], bob.id, ChangeAction::Delete).await;
-    assert_eq!(unread(stores, chat.id, ada.id).await, 1);
-    assert_eq!(unread(stores, chat.id, bob.id).await, 0);
-}
-
-/// There is a count of each chat that is asked for and of which the user is a member.
-pub async fn unread_counts_are_of_the_users_chats(stores: &Stores) {
-    let [ada, bob, eve] = stores.users().await;
-    let with_bob = stores.direct(&ada, &bob).await.id;
-    let with_eve = stores.direct(&ada, &eve).await.id;
-    let without = stores.direct(&bob, &eve).await.id;
-    stores.send(with_bob, bob.id, 2).await;
-    stores.send(without, bob.id, 5).await;
-    let asked = [with_eve, without, ids().next(), with_bob];
-    let counts = stores.chats.unread_counts(ada.id, &asked).await.unwrap();
-    assert_eq!(sorted(counts), sorted([(with_bob, 2), (with_eve, 0)]));
-    let counts = stores.chats.unread_counts(ada.id, &asked[..1]).await;
-    assert_eq!(counts.unwrap(), [(with_eve, 0)]);
-    assert_eq!(stores.chats.unread_counts(ada.id, &[]).await.unwrap(), []);
-}
-
 /// The two members of each chat who have read least, least first.
 pub async fn the_slowest_readers_of_each_chat(stores: &Stores) {
     let [ada, bob, eve] = stores.users().await;
@@ -224,8 +180,5 @@ super::suite::rules! {
     a_stranger_has_no_read_mark,
     concurrent_marks_leave_the_furthest,
     marks_and_messages_at_once_agree,
-    unread_is_what_others_sent_above_the_mark,
-    deleted_and_system_messages_are_not_unread,
-    unread_counts_are_of_the_users_chats,
     the_slowest_readers_of_each_chat,
 }

@@ -48,6 +48,7 @@ macro_rules! contract_suite {
         $crate::chats_rules!(@shared chats $meta $backend =>);
         $crate::chat_list_rules!(@shared chat_list $meta $backend =>);
         $crate::reading_rules!(@shared reading $meta $backend =>);
+        $crate::unread_rules!(@shared unread $meta $backend =>);
         $crate::sending_rules!(@shared sending $meta $backend =>);
         $crate::retries_rules!(@shared retries $meta $backend =>);
         $crate::history_rules!(@shared history $meta $backend =>);

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::model::{Chat, ChatKind, Member, ReadReceipt};
-use super::store::{ChatStore, MemberFilter};
+use super::store::{ChatStore, MemberFilter, MemberPage};
 use crate::access::{Access, AccessError, Denied, Membership};
 use crate::clock::Clock;
-use crate::cursor::{ChatCursor, MemberCursor};
+use crate::cursor::ChatCursor;
 use crate::error::service_error;
 use crate::error::{ApiError, ErrorCode, Invalid, PortError};
 use crate::id::{ChatId, IdGenerator, UserId};
@@ -117,42 +117,36 @@ impl ChatService {
         Ok(self.store.chats_of(viewer.user_id, search, window).await?)
     }
 
-    /// The members of a chat; with `search` those whose name contains the text, in any case.
+    /// Members by name: all, or with `search` those whose name contains the text, in any case.
     ///
     /// # Errors
     /// Where the text is too long.
-    pub async fn members(
-        &self,
-        membership: &Membership,
-        search: Option<&str>,
-        window: &Window<MemberCursor>,
-    ) -> Result<Page<Member>, ChatError> {
+    pub fn member_filter(search: Option<&str>) -> Result<MemberFilter, ChatError> {
         let search = search.map(str::trim).filter(|text| !text.is_empty());
         check_search(search)?;
-        let filter = MemberFilter {
+        Ok(MemberFilter {
             has_read: None,
             name: search.map(str::to_owned),
-        };
-        let chat = membership.chat_id();
-        Ok(self.store.members(chat, &filter, window).await?)
+        })
     }
 
-    /// The members of a chat who have read this message.
+    /// These pages of members, each for its place in `wanted`. Of chats of which the viewer is no
+    /// member there is none.
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn readers(
+    pub async fn member_pages(
         &self,
-        membership: &Membership,
-        seq: Seq,
-        window: &Window<MemberCursor>,
-    ) -> Result<Page<Member>, PortError> {
-        let filter = MemberFilter {
-            has_read: Some(seq),
-            name: None,
-        };
-        let chat = membership.chat_id();
-        self.store.members(chat, &filter, window).await
+        viewer: &Viewer,
+        wanted: &[MemberPage],
+    ) -> Result<Vec<Option<Page<Member>>>, PortError> {
+        let chats = wanted.iter().map(|wanted| wanted.chat);
+        let memberships = self.access.memberships_by_chat(viewer, chats).await?;
+        let is_member = |wanted: &&MemberPage| memberships.contains_key(&wanted.chat);
+        let parts: Vec<_> = wanted.iter().filter(is_member).cloned().collect();
+        let mut pages = self.store.member_pages(&parts).await?.into_iter();
+        let page = |wanted: &MemberPage| is_member(&wanted).then(|| pages.next())?;
+        Ok(wanted.iter().map(page).collect())
     }
 
     /// Says whether the viewer wants no notifications of the chat, and tells their other devices.

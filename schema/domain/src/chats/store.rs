@@ -32,12 +32,23 @@ impl ReadMark {
 }
 
 /// Which members of a chat are wanted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct MemberFilter {
     /// Only those who have read this message ([`Member::has_read`]).
     pub has_read: Option<Seq>,
     /// Only those whose name contains the text, case-insensitively.
     pub name: Option<String>,
+}
+
+/// Which part of which chat's members is wanted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct MemberPage {
+    /// The chat.
+    pub chat: ChatId,
+    /// Which of its members.
+    pub filter: MemberFilter,
+    /// Which part of those.
+    pub window: Window<MemberCursor>,
 }
 
 port! {
@@ -89,6 +100,10 @@ port! {
             filter: &MemberFilter,
             window: &Window<MemberCursor>,
         ) -> Result<Page<Member>, PortError>;
+
+        /// Each of these pages, in their order, as [`ChatStore::members`].
+        async fn member_pages(&self, wanted: &[MemberPage])
+        -> Result<Vec<Page<Member>>, PortError>;
 
         /// The first `limit` members of each of these chats, ordered by user id.
         async fn first_members(&self, chats: &[ChatId], limit: usize)

@@ -1,6 +1,5 @@
 //! Who may send and read messages.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -206,12 +205,10 @@ impl MessageService {
         ids: &[MessageId],
     ) -> Result<Vec<Message>, MessageError> {
         let mut messages = self.store.messages(ids).await?;
-        let chats: HashSet<_> = messages.iter().map(|message| message.chat_id).collect();
-        let chats: Vec<_> = chats.into_iter().collect();
-        let memberships = self.access.memberships(viewer, &chats).await?;
+        let chats = messages.iter().map(|message| message.chat_id);
+        let memberships = self.access.memberships_by_chat(viewer, chats).await?;
         messages.retain(|message| {
-            let mut memberships = memberships.iter();
-            let membership = memberships.find(|known| known.chat_id() == message.chat_id);
+            let membership = memberships.get(&message.chat_id);
             membership.is_some_and(|membership| membership.may_read(message.seq))
         });
         Ok(messages)
@@ -226,17 +223,37 @@ impl MessageService {
         membership: &Membership,
         window: &Window<Seq>,
     ) -> Result<Page<Message>, PortError> {
-        let floor = membership.before_visible();
-        let wanted = Window {
-            after: Some(window.after.unwrap_or(0).max(floor)),
-            ..window.clone()
-        };
-        let mut page = self.store.page(membership.chat_id(), &wanted).await?;
-        // Forwards it goes by whether there is a cursor, which the member may not have given.
-        if !window.from_end {
-            page.has_previous = window.after.is_some_and(|after| after > floor);
-        }
-        Ok(page)
+        let wanted = visible_part(membership, window);
+        let page = self.store.page(membership.chat_id(), &wanted).await?;
+        Ok(as_asked(membership, window, page))
+    }
+
+    /// The same of many chats, each for its place in `wanted`. Of chats of which the viewer is no
+    /// member there is none.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn pages(
+        &self,
+        viewer: &Viewer,
+        wanted: &[(ChatId, Window<Seq>)],
+    ) -> Result<Vec<Option<Page<Message>>>, PortError> {
+        let chats = wanted.iter().map(|(chat, _)| *chat);
+        let memberships = self.access.memberships_by_chat(viewer, chats).await?;
+        let parts: Vec<_> = wanted
+            .iter()
+            .filter_map(|(chat, window)| {
+                Some((*chat, visible_part(memberships.get(chat)?, window)))
+            })
+            .collect();
+        let mut pages = self.store.pages(&parts).await?.into_iter();
+        Ok(wanted
+            .iter()
+            .map(|(chat, window)| {
+                let membership = memberships.get(chat)?;
+                Some(as_asked(membership, window, pages.next()?))
+            })
+            .collect())
     }
 
     /// A page of a chat's changed messages as they are now, by change, of what the member may read.
@@ -252,6 +269,30 @@ impl MessageService {
         self.store.changes(membership.chat_id(), from, window).await
     }
 
+    /// The same of many chats, each for its place in `wanted`. Of chats of which the viewer is no
+    /// member there is none.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn change_pages(
+        &self,
+        viewer: &Viewer,
+        wanted: &[(ChatId, Window<Seq>)],
+    ) -> Result<Vec<Option<Page<Message>>>, PortError> {
+        let chats = wanted.iter().map(|(chat, _)| *chat);
+        let memberships = self.access.memberships_by_chat(viewer, chats).await?;
+        let parts: Vec<_> = wanted
+            .iter()
+            .filter_map(|(chat, window)| {
+                let from = memberships.get(chat)?.before_visible() + 1;
+                Some((*chat, from, window.clone()))
+            })
+            .collect();
+        let mut pages = self.store.change_pages(&parts).await?.into_iter();
+        let page = |(chat, _): &(ChatId, _)| memberships.get(chat).and_then(|_| pages.next());
+        Ok(wanted.iter().map(page).collect())
+    }
+
     /// The newest message of each of these chats, which the viewer has been let into.
     ///
     /// # Errors
@@ -259,4 +300,27 @@ impl MessageService {
     pub async fn last_messages(&self, chats: &[ChatId]) -> Result<Vec<Message>, PortError> {
         self.store.last_messages(chats).await
     }
+}
+
+/// The part of the window that the member may read.
+fn visible_part(membership: &Membership, window: &Window<Seq>) -> Window<Seq> {
+    let floor = membership.before_visible();
+    Window {
+        after: Some(window.after.unwrap_or(0).max(floor)),
+        ..window.clone()
+    }
+}
+
+/// A page of that part as one of the whole window.
+fn as_asked(
+    membership: &Membership,
+    window: &Window<Seq>,
+    mut page: Page<Message>,
+) -> Page<Message> {
+    // Forwards it goes by whether there is a cursor, which the member may not have given.
+    if !window.from_end {
+        let floor = membership.before_visible();
+        page.has_previous = window.after.is_some_and(|after| after > floor);
+    }
+    page
 }

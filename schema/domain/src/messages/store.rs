@@ -111,6 +111,12 @@ port! {
         /// Messages of a chat by number, oldest first.
         async fn page(&self, chat: ChatId, window: &Window<Seq>) -> Result<Page<Message>, PortError>;
 
+        /// A page of each of these chats, in their order, as [`MessageStore::page`].
+        async fn pages(
+            &self,
+            wanted: &[(ChatId, Window<Seq>)],
+        ) -> Result<Vec<Page<Message>>, PortError>;
+
         /// Changes a message by [`MessageChange::apply`], judged in the same commit, and gives it
         /// the chat's next change number. What the deletion takes away is gone from the store. The
         /// actor must be a member.
@@ -126,6 +132,13 @@ port! {
             from: Seq,
             window: &Window<Seq>,
         ) -> Result<Page<Message>, PortError>;
+
+        /// The changes of each of these chats, in their order, as [`MessageStore::changes`]: the
+        /// number from which on messages are among them stands in the middle.
+        async fn change_pages(
+            &self,
+            wanted: &[(ChatId, Seq, Window<Seq>)],
+        ) -> Result<Vec<Page<Message>>, PortError>;
 
         /// The newest message of each of these chats.
         async fn last_messages(&self, chats: &[ChatId]) -> Result<Vec<Message>, PortError>;

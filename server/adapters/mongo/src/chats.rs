@@ -1,8 +1,9 @@
 //! Chats and members: the port.
 
 use async_trait::async_trait;
+use futures_util::future::try_join_all;
 use mongodb::bson::{Bson, Document, doc};
-use talksy_domain::chats::{Chat, ChatStore, Member, MemberFilter, ReadMark};
+use talksy_domain::chats::{Chat, ChatStore, Member, MemberFilter, MemberPage, ReadMark};
 use talksy_domain::clock::Timestamp;
 use talksy_domain::cursor::{ChatCursor, MemberCursor};
 use talksy_domain::error::PortError;
@@ -92,6 +93,15 @@ impl ChatStore for MongoStore {
         window: &Window<MemberCursor>,
     ) -> Result<Page<Member>, PortError> {
         Ok(members::page(&self.call(), chat, filter, window).await?)
+    }
+
+    /// As [`ChatStore::members`] for each, side by side.
+    async fn member_pages(&self, wanted: &[MemberPage]) -> Result<Vec<Page<Member>>, PortError> {
+        let call = self.call();
+        let pages = wanted
+            .iter()
+            .map(|wanted| members::page(&call, wanted.chat, &wanted.filter, &wanted.window));
+        Ok(try_join_all(pages).await?)
     }
 
     /// Sizes, \[members, those of each chat of more than 100\]: 2.

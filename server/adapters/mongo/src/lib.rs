@@ -78,6 +78,7 @@ mod messages;
 mod migrations;
 mod names;
 mod notices;
+mod pages;
 mod pair;
 mod repair;
 mod send;

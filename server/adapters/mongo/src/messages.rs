@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
+use futures_util::future::try_join_all;
 use mongodb::bson::doc;
 use talksy_domain::error::PortError;
 use talksy_domain::id::{self, ChatId, MessageId};
@@ -15,7 +16,7 @@ use super::call::Call;
 use super::commands::Shape;
 use super::documents::{ChatDocument, MessageDocument, key, keys, overread};
 use super::fault::Fault;
-use super::{MongoStore, changes, heads, incarnation, send};
+use super::{MongoStore, changes, heads, incarnation, pages, send};
 
 #[async_trait]
 impl MessageStore for MongoStore {
@@ -60,6 +61,14 @@ impl MessageStore for MongoStore {
         Ok(Page::from_overread(messages, window))
     }
 
+    /// Chats, heads above, messages: 3.
+    async fn pages(
+        &self,
+        wanted: &[(ChatId, Window<Seq>)],
+    ) -> Result<Vec<Page<Message>>, PortError> {
+        Ok(pages::of_chats(&self.call(), wanted).await?)
+    }
+
     /// \[chat, member, message\], claim, message, chat's head: 4. Each lost race adds all but the last.
     async fn change(&self, change: &MessageChange) -> Result<Changed, PortError> {
         let (call, change) = (self.call(), change.clone());
@@ -75,20 +84,19 @@ impl MessageStore for MongoStore {
         from: Seq,
         window: &Window<Seq>,
     ) -> Result<Page<Message>, PortError> {
-        let after = i64::from(window.after.unwrap_or(0));
-        let filter = doc! {
-            "chatId": key(id::bytes(chat)),
-            "changeSeq": { "$gt": after },
-            "seq": { "$gte": i64::from(from) },
-        };
-        let shape = Shape {
-            sort: Some(doc! { "changeSeq": 1 }),
-            ..Shape::default()
-        };
+        Ok(changed(&self.call(), chat, from, window).await?)
+    }
+
+    /// 1 command each, side by side.
+    async fn change_pages(
+        &self,
+        wanted: &[(ChatId, Seq, Window<Seq>)],
+    ) -> Result<Vec<Page<Message>>, PortError> {
         let call = self.call();
-        let messages = call.find_first::<MessageDocument>(filter, shape, overread(window));
-        let messages = messages.await?;
-        Ok(Page::from_overread(messages, window))
+        let pages = wanted
+            .iter()
+            .map(|(chat, from, window)| changed(&call, *chat, *from, window));
+        Ok(try_join_all(pages).await?)
     }
 
     /// Reads the message at each chat's end and what lies above it, which is nearly always one
@@ -139,4 +147,26 @@ impl MessageStore for MongoStore {
         };
         Ok(chats.iter().map(head).collect())
     }
+}
+
+/// The changed messages of a chat from a number on, by change.
+async fn changed(
+    call: &Call,
+    chat: ChatId,
+    from: Seq,
+    window: &Window<Seq>,
+) -> Result<Page<Message>, Fault> {
+    let after = i64::from(window.after.unwrap_or(0));
+    let filter = doc! {
+        "chatId": key(id::bytes(chat)),
+        "changeSeq": { "$gt": after },
+        "seq": { "$gte": i64::from(from) },
+    };
+    let shape = Shape {
+        sort: Some(doc! { "changeSeq": 1 }),
+        ..Shape::default()
+    };
+    let messages = call.find_first::<MessageDocument>(filter, shape, overread(window));
+    let messages = messages.await?;
+    Ok(Page::from_overread(messages, window))
 }

@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 use rusqlite::Connection;
-use talksy_domain::chats::{Chat, ChatStore, Member, MemberFilter, MemberRole, ReadMark};
+use talksy_domain::chats::{
+    Chat, ChatStore, Member, MemberFilter, MemberPage, MemberRole, ReadMark,
+};
 use talksy_domain::clock::Timestamp;
 use talksy_domain::cursor::{ChatCursor, MemberCursor};
 use talksy_domain::error::PortError;
@@ -14,15 +16,14 @@ use talksy_domain::seq::Seq;
 use super::SqliteStore;
 use super::fault::Fault;
 use super::rows::{
-    self, Key, LAST_KEY, all, change, chat_columns, filled, member_columns, one, statements,
+    self, Key, LAST_KEY, all, change, chat_columns, each, filled, member_columns, one, statements,
 };
+use super::unread;
 
 /// Sorts ahead of every id.
 const FIRST_KEY: [u8; 0] = [];
 
 statements! {
-    CHATS = concat!("SELECT ", chat_columns!(), " FROM rarray(?1) AS wanted
-        CROSS JOIN chats ON id = wanted.value");
     CHAT = concat!("SELECT ", chat_columns!(), " FROM chats WHERE id = ?1");
     CHAT_OF_PAIR = concat!("SELECT ", chat_columns!(), " FROM chats WHERE id =
         (SELECT chat_id FROM direct_chats WHERE low_user_id = ?1 AND high_user_id = ?2)");
@@ -48,10 +49,8 @@ statements! {
     CHAT_IDS_OF = "SELECT chat_id FROM members WHERE user_id = ?1 AND left_seq IS NULL";
     LEFT_CHATS_OF = "SELECT chat_id, left_seq FROM members
         WHERE user_id = ?1 AND left_seq IS NOT NULL";
-    MEMBERSHIP_VERSIONS = "SELECT user_id, sum(version) FROM rarray(?1) AS wanted
-        CROSS JOIN members ON user_id = wanted.value GROUP BY user_id";
-    MEMBERSHIPS = concat!("SELECT ", member_columns!(), " FROM rarray(?2) AS wanted
-        CROSS JOIN members ON chat_id = wanted.value AND user_id = ?1 AND left_seq IS NULL");
+    MEMBERSHIP_VERSION = "SELECT user_id, sum(version) FROM members WHERE user_id = ?1
+        GROUP BY user_id";
     MEMBER = concat!("SELECT ", member_columns!(), " FROM members
         WHERE chat_id = ?1 AND user_id = ?2 AND left_seq IS NULL");
     MEMBERS = concat!("SELECT ", member_columns!(), " FROM members
@@ -60,16 +59,11 @@ statements! {
         AND (?5 IS NULL OR EXISTS (SELECT 1 FROM users
             WHERE users.id = members.user_id AND instr(name_key, ?5) > 0))
         ORDER BY user_id LIMIT ?4");
-    FIRST_MEMBERS = concat!("SELECT ", member_columns!(), " FROM rarray(?1) AS wanted
-        CROSS JOIN members AS m ON m.chat_id = wanted.value AND m.user_id IN
-            (SELECT f.user_id FROM members AS f WHERE f.chat_id = wanted.value AND f.left_seq IS NULL
-            ORDER BY f.user_id LIMIT ?2)
-        ORDER BY m.chat_id, m.user_id");
-    SLOWEST_READERS = concat!("SELECT ", member_columns!(), " FROM rarray(?1) AS wanted
-        CROSS JOIN members AS m ON m.chat_id = wanted.value AND m.user_id IN
-            (SELECT s.user_id FROM members AS s WHERE s.chat_id = wanted.value AND s.left_seq IS NULL
-            ORDER BY s.last_read_seq, s.user_id LIMIT 2)
-        ORDER BY m.chat_id, m.last_read_seq, m.user_id");
+    FIRST_MEMBERS = concat!("SELECT ", member_columns!(), " FROM members
+        WHERE chat_id = ?1 AND left_seq IS NULL ORDER BY user_id LIMIT ?2");
+    LOWEST_READ_MARKS = concat!("SELECT ", member_columns!(), " FROM members
+        INDEXED BY members_by_read
+        WHERE chat_id = ?1 AND left_seq IS NULL ORDER BY last_read_seq, user_id LIMIT 2");
     SHARING = "SELECT wanted.value FROM rarray(?2) AS wanted
         WHERE EXISTS (SELECT 1 FROM members AS theirs
             CROSS JOIN members AS mine ON mine.chat_id = theirs.chat_id AND mine.user_id = ?1
@@ -84,21 +78,13 @@ statements! {
         SET version = version + (is_muted <> ?3), is_muted = ?3
         WHERE chat_id = ?1 AND user_id = ?2 AND left_seq IS NULL
         RETURNING ", member_columns!());
-    /// Reads no more than the messages above the mark. Comparing with the sender leaves out
-    /// system messages, which have none.
-    UNREAD_COUNTS = "SELECT m.chat_id, (SELECT count(*) FROM messages AS x
-            WHERE x.chat_id = m.chat_id AND x.seq > m.last_read_seq
-            AND x.sender_id <> m.user_id AND x.deleted_at IS NULL)
-        FROM rarray(?2) AS wanted
-        CROSS JOIN members AS m ON m.chat_id = wanted.value AND m.user_id = ?1
-        AND m.left_seq IS NULL";
 }
 
 #[async_trait]
 impl ChatStore for SqliteStore {
     async fn chats(&self, ids: &[ChatId]) -> Result<Vec<Chat>, PortError> {
         let keys = rows::keys(ids, id::bytes);
-        self.read(move |conn| all(conn, CHATS, [rows::list(&keys)], rows::chat))
+        self.read(move |conn| each(conn, CHAT, &keys, |key| [key], rows::chat))
             .await
     }
 
@@ -175,21 +161,25 @@ impl ChatStore for SqliteStore {
     async fn membership_versions(&self, users: &[UserId]) -> Result<Vec<(UserId, u64)>, PortError> {
         let keys = rows::keys(users, id::bytes);
         self.read(move |conn| {
-            all(conn, MEMBERSHIP_VERSIONS, [rows::list(&keys)], |row| {
-                let sum: i64 = row.get(1)?;
-                Ok((id::from_bytes(row.get(0)?), sum.unsigned_abs()))
-            })
+            each(
+                conn,
+                MEMBERSHIP_VERSION,
+                &keys,
+                |key| [key],
+                |row| {
+                    let sum: i64 = row.get(1)?;
+                    Ok((id::from_bytes(row.get(0)?), sum.unsigned_abs()))
+                },
+            )
         })
         .await
     }
 
     async fn memberships(&self, user: UserId, chats: &[ChatId]) -> Result<Vec<Member>, PortError> {
         let keys = rows::keys(chats, id::bytes);
-        self.read(move |conn| {
-            let values = (id::bytes(user), rows::list(&keys));
-            all(conn, MEMBERSHIPS, values, rows::member)
-        })
-        .await
+        let user = id::bytes(user);
+        self.read(move |conn| each(conn, MEMBER, &keys, |chat| (chat, user), rows::member))
+            .await
     }
 
     async fn members(
@@ -198,21 +188,21 @@ impl ChatStore for SqliteStore {
         filter: &MemberFilter,
         window: &Window<MemberCursor>,
     ) -> Result<Page<Member>, PortError> {
-        let after = match &window.after {
-            Some(after) => id::bytes(after.user_id).to_vec(),
-            None => FIRST_KEY.to_vec(),
+        let wanted = MemberPage {
+            chat,
+            filter: filter.clone(),
+            window: window.clone(),
         };
-        let has_read = filter.has_read;
-        let name = filter.name.as_deref().map(str::to_lowercase);
-        let wanted = rows::overread(window);
-        let members = self
-            .read(move |conn| {
-                let chat = id::bytes(chat);
-                let values = |limit| (chat, &after, has_read, limit, &name);
-                filled(conn, MEMBERS, wanted, values, rows::member)
-            })
-            .await?;
-        Ok(Page::from_overread(members, window))
+        self.read(move |conn| members(conn, &wanted)).await
+    }
+
+    async fn member_pages(&self, wanted: &[MemberPage]) -> Result<Vec<Page<Member>>, PortError> {
+        let wanted = wanted.to_vec();
+        self.read(move |conn| {
+            let page = |wanted| members(conn, wanted);
+            rows::snapshot(conn, || wanted.iter().map(page).collect())
+        })
+        .await
     }
 
     async fn first_members(
@@ -221,11 +211,13 @@ impl ChatStore for SqliteStore {
         limit: usize,
     ) -> Result<Vec<Member>, PortError> {
         let keys = rows::keys(chats, id::bytes);
+        let limit = rows::limit(limit);
         self.read(move |conn| {
-            all(
+            each(
                 conn,
                 FIRST_MEMBERS,
-                (rows::list(&keys), rows::limit(limit)),
+                &keys,
+                |chat| (chat, limit),
                 rows::member,
             )
         })
@@ -234,7 +226,7 @@ impl ChatStore for SqliteStore {
 
     async fn lowest_read_marks(&self, chats: &[ChatId]) -> Result<Vec<Member>, PortError> {
         let keys = rows::keys(chats, id::bytes);
-        self.read(move |conn| all(conn, SLOWEST_READERS, [rows::list(&keys)], rows::member))
+        self.read(move |conn| each(conn, LOWEST_READ_MARKS, &keys, |key| [key], rows::member))
             .await
     }
 
@@ -283,13 +275,8 @@ impl ChatStore for SqliteStore {
         chats: &[ChatId],
     ) -> Result<Vec<(ChatId, u32)>, PortError> {
         let keys = rows::keys(chats, id::bytes);
-        self.read(move |conn| {
-            let values = (id::bytes(user), rows::list(&keys));
-            all(conn, UNREAD_COUNTS, values, |row| {
-                Ok((id::from_bytes(row.get(0)?), row.get(1)?))
-            })
-        })
-        .await
+        self.read(move |conn| unread::counts(conn, id::bytes(user), &keys))
+            .await
     }
 }
 
@@ -311,6 +298,23 @@ fn mark_read(
         chat,
         moved,
     }))
+}
+
+fn members(conn: &Connection, wanted: &MemberPage) -> Result<Page<Member>, Fault> {
+    let MemberPage {
+        chat,
+        filter,
+        window,
+    } = wanted;
+    let after = match &window.after {
+        Some(after) => id::bytes(after.user_id).to_vec(),
+        None => FIRST_KEY.to_vec(),
+    };
+    let name = filter.name.as_deref().map(str::to_lowercase);
+    let chat = id::bytes(*chat);
+    let values = |limit| (chat, &after, filter.has_read, limit, &name);
+    let members = filled(conn, MEMBERS, rows::overread(window), values, rows::member)?;
+    Ok(Page::from_overread(members, window))
 }
 
 fn open_direct(conn: &Connection, chat: &Chat, pair: [Key; 2]) -> Result<(Chat, bool), Fault> {

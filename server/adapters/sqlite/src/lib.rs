@@ -10,6 +10,7 @@
 
 mod backup;
 mod chats;
+mod checkpoint;
 mod fault;
 mod groups;
 mod incarnation;
@@ -23,6 +24,7 @@ mod rows;
 mod sessions;
 #[cfg(test)]
 mod tests;
+mod unread;
 mod users;
 mod writer;
 
@@ -37,6 +39,7 @@ use rusqlite::Connection;
 use talksy_domain::error::PortError;
 use talksy_domain::events::{Announcement, EventSink};
 
+use checkpoint::LogLength;
 use fault::Fault;
 use open::LockFile;
 pub use open::OpenError;
@@ -149,14 +152,19 @@ impl SqliteStore {
             let read_jobs = read_jobs.clone();
             readers
                 .spawn(format!("sqlite-read-{number}"), move || {
-                    readers::run(&conn, &read_jobs);
+                    readers::run(conn, &read_jobs);
                 })
                 .map_err(OpenError::Thread)?;
         }
         let max_batch = options.max_batch.get();
+        let log = LogLength::new(
+            path,
+            checkpoint::usual(options.checkpoint_pages),
+            options.busy_timeout,
+        );
         writer
             .spawn("sqlite-write".to_owned(), move || {
-                writer::run(conn, &write_jobs, max_batch, &*events, lock);
+                writer::run(conn, &write_jobs, max_batch, &*events, log, lock);
             })
             .map_err(OpenError::Thread)?;
         let calls = AtomicU64::new(0);
@@ -174,14 +182,20 @@ impl SqliteStore {
         self.inner.calls.load(Ordering::Relaxed)
     }
 
-    /// Whether the store reads and writes at present.
+    /// Whether the store reads and writes at present. It writes a row, so that a full disk is
+    /// noticed.
     pub async fn ping(&self) -> Result<(), PortError> {
-        let probe = |conn: &Connection| -> Result<(), Fault> {
+        let read = |conn: &Connection| -> Result<(), Fault> {
             conn.prepare_cached("SELECT 1")?.query_row([], |_| Ok(()))?;
             Ok(())
         };
-        readers::read(&self.inner.readers, probe).await?;
-        Ok(writer::write(&self.inner.writer, probe, |()| Vec::new()).await?)
+        readers::read(&self.inner.readers, read).await?;
+        let write = |conn: &Connection| -> Result<(), Fault> {
+            conn.prepare_cached("UPDATE probe SET writes = writes + 1")?
+                .execute([])?;
+            Ok(())
+        };
+        Ok(writer::write(&self.inner.writer, write, |()| Vec::new()).await?)
     }
 
     /// Takes no more calls, finishes those that wait, moves the log into the database file and

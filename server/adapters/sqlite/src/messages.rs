@@ -18,7 +18,7 @@ use talksy_domain::seq::Seq;
 use super::SqliteStore;
 use super::fault::Fault;
 use super::rows::{
-    self, Key, all, chat_columns, filled, member_columns, message_columns, one, statements,
+    self, Key, chat_columns, each, filled, member_columns, message_columns, one, statements,
 };
 
 statements! {
@@ -41,17 +41,13 @@ statements! {
     CHANGES = concat!("SELECT ", message_columns!(), " FROM messages
         WHERE chat_id = ?1 AND change_seq > 0 AND change_seq > ?2 AND seq >= ?3
         ORDER BY change_seq LIMIT ?4");
-    MESSAGES = concat!("SELECT ", message_columns!(), " FROM rarray(?1) AS wanted
-        CROSS JOIN messages ON id = wanted.value");
     PAGE_FROM_START = concat!("SELECT ", message_columns!(), " FROM messages
         WHERE chat_id = ?1 AND seq > ?2 AND seq < ?3 ORDER BY seq LIMIT ?4");
     PAGE_FROM_END = concat!("SELECT ", message_columns!(), " FROM messages
         WHERE chat_id = ?1 AND seq > ?2 AND seq < ?3 ORDER BY seq DESC LIMIT ?4");
-    LAST_MESSAGES = concat!("SELECT ", message_columns!(), " FROM rarray(?1) AS wanted
-        CROSS JOIN messages ON chat_id = wanted.value
-        AND seq = (SELECT last_seq FROM chats WHERE chats.id = wanted.value)");
-    HEADS = "SELECT id, last_seq, last_change_seq, applied_seq FROM rarray(?1) AS wanted
-        CROSS JOIN chats ON id = wanted.value";
+    LAST_MESSAGE = concat!("SELECT ", message_columns!(), " FROM messages
+        WHERE chat_id = ?1 ORDER BY seq DESC LIMIT 1");
+    HEAD = "SELECT id, last_seq, last_change_seq, applied_seq FROM chats WHERE id = ?1";
 }
 
 #[async_trait]
@@ -64,24 +60,25 @@ impl MessageStore for SqliteStore {
 
     async fn messages(&self, ids: &[MessageId]) -> Result<Vec<Message>, PortError> {
         let keys = rows::keys(ids, id::bytes);
-        self.read(move |conn| all(conn, MESSAGES, [rows::list(&keys)], rows::message))
+        self.read(move |conn| each(conn, MESSAGE, &keys, |key| [key], rows::message))
             .await
     }
 
     async fn page(&self, chat: ChatId, window: &Window<Seq>) -> Result<Page<Message>, PortError> {
-        let sql = if window.from_end {
-            PAGE_FROM_END
-        } else {
-            PAGE_FROM_START
-        };
-        let (chat, wanted) = (id::bytes(chat), rows::overread(window));
-        let after = window.after.unwrap_or(0);
-        let before = window.before.map_or(i64::MAX, i64::from);
-        let values = move |limit| (chat, after, before, limit);
-        let messages = self
-            .read(move |conn| filled(conn, sql, wanted, values, rows::message))
-            .await?;
-        Ok(Page::from_overread(messages, window))
+        let window = window.clone();
+        self.read(move |conn| page(conn, chat, &window)).await
+    }
+
+    async fn pages(
+        &self,
+        wanted: &[(ChatId, Window<Seq>)],
+    ) -> Result<Vec<Page<Message>>, PortError> {
+        let wanted = wanted.to_vec();
+        self.read(move |conn| {
+            let page = |(chat, window): &(_, _)| page(conn, *chat, window);
+            rows::snapshot(conn, || wanted.iter().map(page).collect())
+        })
+        .await
     }
 
     async fn change(&self, change: &MessageChange) -> Result<Changed, PortError> {
@@ -96,18 +93,26 @@ impl MessageStore for SqliteStore {
         from: Seq,
         window: &Window<Seq>,
     ) -> Result<Page<Message>, PortError> {
-        let (chat, wanted) = (id::bytes(chat), rows::overread(window));
-        let after = window.after.unwrap_or(0);
-        let values = move |limit| (chat, after, from, limit);
-        let messages = self
-            .read(move |conn| filled(conn, CHANGES, wanted, values, rows::message))
-            .await?;
-        Ok(Page::from_overread(messages, window))
+        let window = window.clone();
+        self.read(move |conn| changes(conn, chat, from, &window))
+            .await
+    }
+
+    async fn change_pages(
+        &self,
+        wanted: &[(ChatId, Seq, Window<Seq>)],
+    ) -> Result<Vec<Page<Message>>, PortError> {
+        let wanted = wanted.to_vec();
+        self.read(move |conn| {
+            let page = |(chat, from, window): &(_, _, _)| changes(conn, *chat, *from, window);
+            rows::snapshot(conn, || wanted.iter().map(page).collect())
+        })
+        .await
     }
 
     async fn last_messages(&self, chats: &[ChatId]) -> Result<Vec<Message>, PortError> {
         let keys = rows::keys(chats, id::bytes);
-        self.read(move |conn| all(conn, LAST_MESSAGES, [rows::list(&keys)], rows::message))
+        self.read(move |conn| each(conn, LAST_MESSAGE, &keys, |key| [key], rows::message))
             .await
     }
 
@@ -118,17 +123,49 @@ impl MessageStore for SqliteStore {
     async fn heads(&self, chats: &[ChatId]) -> Result<Vec<Head>, PortError> {
         let keys = rows::keys(chats, id::bytes);
         self.read(move |conn| {
-            all(conn, HEADS, [rows::list(&keys)], |row| {
-                Ok(Head {
-                    chat_id: id::from_bytes(row.get(0)?),
-                    last_seq: row.get(1)?,
-                    last_change_seq: row.get(2)?,
-                    applied_seq: row.get(3)?,
-                })
-            })
+            each(
+                conn,
+                HEAD,
+                &keys,
+                |key| [key],
+                |row| {
+                    Ok(Head {
+                        chat_id: id::from_bytes(row.get(0)?),
+                        last_seq: row.get(1)?,
+                        last_change_seq: row.get(2)?,
+                        applied_seq: row.get(3)?,
+                    })
+                },
+            )
         })
         .await
     }
+}
+
+fn page(conn: &Connection, chat: ChatId, window: &Window<Seq>) -> Result<Page<Message>, Fault> {
+    let sql = if window.from_end {
+        PAGE_FROM_END
+    } else {
+        PAGE_FROM_START
+    };
+    let chat = id::bytes(chat);
+    let after = window.after.unwrap_or(0);
+    let before = window.before.map_or(i64::MAX, i64::from);
+    let values = |limit| (chat, after, before, limit);
+    let messages = filled(conn, sql, rows::overread(window), values, rows::message)?;
+    Ok(Page::from_overread(messages, window))
+}
+
+fn changes(
+    conn: &Connection,
+    chat: ChatId,
+    from: Seq,
+    window: &Window<Seq>,
+) -> Result<Page<Message>, Fault> {
+    let (chat, after) = (id::bytes(chat), window.after.unwrap_or(0));
+    let values = |limit| (chat, after, from, limit);
+    let messages = filled(conn, CHANGES, rows::overread(window), values, rows::message)?;
+    Ok(Page::from_overread(messages, window))
 }
 
 /// The hot path: up to three statements, each a descent of one or two B-trees.

@@ -14,6 +14,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_lines.sql"),
     include_str!("migrations/0003_jobs.sql"),
     include_str!("migrations/0004_incarnation.sql"),
+    include_str!("migrations/0005_reading.sql"),
 ];
 
 /// Checks that this binary may use the file. Changes nothing.

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::checkpoint::KEPT_BYTES;
+
 /// How often a lock that is held is tried again.
 const LOCK_RETRY: Duration = Duration::from_millis(20);
 
@@ -147,9 +149,9 @@ pub(super) fn set_up_writer(conn: &Connection, checkpoint_pages: u32) -> rusqlit
          PRAGMA foreign_keys = ON;
          PRAGMA trusted_schema = OFF;
          PRAGMA temp_store = MEMORY;
-         PRAGMA cache_size = -32768;
-         PRAGMA journal_size_limit = 67108864;",
+         PRAGMA cache_size = -32768;",
     )?;
+    conn.pragma_update(None, "journal_size_limit", KEPT_BYTES)?;
     conn.pragma_update(None, "wal_autocheckpoint", checkpoint_pages)
 }
 

@@ -5,7 +5,7 @@
 use std::rc::Rc;
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Params, Row, Rows, params};
 use talksy_domain::auth::Session;
 use talksy_domain::chats::{Chat, ChatKind, ChatTitle, Member, MemberRole};
 use talksy_domain::clock::Timestamp;
@@ -18,6 +18,7 @@ use talksy_domain::seq::Seq;
 use talksy_domain::users::{About, DisplayName, User};
 
 use super::fault::{Fault, Why};
+use super::unread;
 
 /// An id's bytes.
 pub(super) type Key = [u8; 16];
@@ -117,8 +118,18 @@ fn readable<T>(
     parse: impl Fn(&Row<'_>) -> Result<T, Fault>,
 ) -> Result<(Vec<T>, usize), Fault> {
     let mut statement = conn.prepare_cached(sql)?;
-    let mut rows = statement.query(params)?;
-    let (mut items, mut count) = (Vec::new(), 0);
+    let mut items = Vec::new();
+    let count = collect(statement.query(params)?, parse, &mut items)?;
+    Ok((items, count))
+}
+
+/// Adds the rows that parse to `items`. Tells how many there are in all.
+fn collect<T>(
+    mut rows: Rows<'_>,
+    parse: impl Fn(&Row<'_>) -> Result<T, Fault>,
+    items: &mut Vec<T>,
+) -> Result<usize, Fault> {
+    let mut count = 0;
     while let Some(row) = rows.next()? {
         count += 1;
         match parse(row) {
@@ -128,7 +139,7 @@ fn readable<T>(
             Err(_) => damage::left_out("a row without a readable id"),
         }
     }
-    Ok((items, count))
+    Ok(count)
 }
 
 /// The first `wanted` rows that parse. `params` makes the statement's parameters for a limit: rows
@@ -150,6 +161,43 @@ pub(super) fn filled<T, P: Params>(
         // Grows each time, since more rows were left out than were read beyond the wanted ones.
         most = wanted + 2 * (count - items.len());
     }
+}
+
+/// What a statement finds for each of these keys, in the keys' order, all as of one moment. A row
+/// that does not parse is left out.
+///
+/// The statement is run for one key at a time: to join the keys as a virtual table (`rarray`) costs
+/// about twice as much a key, and a list within a list (the first members of each chat) five times.
+pub(super) fn each<T, P: Params>(
+    conn: &Connection,
+    sql: &str,
+    keys: &[Key],
+    params: impl Fn(Key) -> P,
+    parse: impl Fn(&Row<'_>) -> Result<T, Fault>,
+) -> Result<Vec<T>, Fault> {
+    snapshot(conn, || {
+        let mut statement = conn.prepare_cached(sql)?;
+        let mut items = Vec::with_capacity(keys.len());
+        for key in keys {
+            collect(statement.query(params(*key))?, &parse, &mut items)?;
+        }
+        Ok(items)
+    })
+}
+
+/// Runs statements that all see the database as of one moment.
+pub(super) fn snapshot<T>(
+    conn: &Connection,
+    read: impl FnOnce() -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    if !conn.is_autocommit() {
+        return read();
+    }
+    conn.prepare_cached("BEGIN")?.execute([])?;
+    // Where this fails, whoever runs the job ends the transaction.
+    let outcome = read()?;
+    conn.prepare_cached("COMMIT")?.execute([])?;
+    Ok(outcome)
 }
 
 /// The first row, where there is one.
@@ -316,7 +364,7 @@ pub(super) fn insert_message(conn: &Connection, message: &Message) -> Result<(),
         message.fingerprint.map(|print| print.0),
     ];
     change(conn, INSERT, values)?;
-    Ok(())
+    unread::message_inserted(conn, id::bytes(message.chat_id), message.seq)
 }
 
 /// A message. Its place in the chat is all that it needs: a hole in the numbers would hold up

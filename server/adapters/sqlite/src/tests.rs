@@ -27,7 +27,7 @@ use tempfile::TempDir;
 use super::fault::Fault;
 use super::{
     OpenError, SqliteOptions, SqliteStore, chats, groups, incarnation, jobs, messages, sessions,
-    users,
+    unread, users,
 };
 
 mod announcing;
@@ -35,6 +35,7 @@ mod bench;
 mod damage;
 mod job_rows;
 mod migrating;
+mod reading;
 
 const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 
@@ -438,6 +439,7 @@ async fn no_statement_scans_a_table() {
         groups::STATEMENTS,
         jobs::STATEMENTS,
         incarnation::STATEMENTS,
+        unread::STATEMENTS,
     ];
     for (name, sql) in modules.concat() {
         let mut explain = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();

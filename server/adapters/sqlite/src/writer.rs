@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use tracing::Span;
 
 use super::LockFile;
+use super::checkpoint::LogLength;
 use super::fault::Fault;
 use super::queue::{self, Queue};
 
@@ -104,6 +105,7 @@ pub(super) fn run(
     jobs: &Receiver<Job>,
     max_batch: usize,
     events: &dyn EventSink,
+    mut log: LogLength,
     lock: Option<LockFile>,
 ) {
     let mut batch = Vec::with_capacity(max_batch);
@@ -121,6 +123,9 @@ pub(super) fn run(
         }
         for job in batch.drain(..) {
             job.answer(committed.clone());
+        }
+        if lock.is_some() {
+            log.check(&conn);
         }
     }
     let checkpoint = match &lock {

@@ -23,8 +23,9 @@ section! {
 section! {
     /// The embedded SQLite store.
     pub struct StoreConfig {
-        /// How many connections read beside the one that writes.
-        readers: usize = 2, in 1..=64;
+        /// How many connections read beside the one that writes. 0 for as many as there are
+        /// cores, but at least 2 and at most 16.
+        readers: usize = 0, in 0..=64;
         /// After how many pages of 4 KiB the write-ahead log is moved into the database.
         checkpoint_pages: u32 = 4_096, in 100..=1_000_000;
     }

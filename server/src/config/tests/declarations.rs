@@ -136,7 +136,7 @@ fn bounds_are_held_at_both_ends() {
         ("limits.send.burst", "0", "1", "1000000", "1000001"),
         ("limits.send.period", "999ms", "1s", "1day", "1day 1ms"),
         ("auth.session_ttl", "23h", "1day", "365days", "365days 1ms"),
-        ("store.readers", "0", "1", "64", "65"),
+        ("store.checkpoint_pages", "99", "100", "1000000", "1000001"),
     ] {
         for fits in [least, most] {
             load("", &[], &[(setting, fits)]).unwrap();
