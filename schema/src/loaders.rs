@@ -5,7 +5,7 @@
 //! They remember what they loaded for queries alone: after a mutation, or at the next event of a
 //! subscription, things have changed.
 //!
-//! This is written by hand because of what a key costs; see `docs/adr/0010-own-loaders.md`.
+//! This is written by hand because of what a key costs; see `docs/adr/0015-own-loaders.md`.
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
