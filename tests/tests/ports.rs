@@ -196,8 +196,7 @@ async fn call_all(ports: &Ports) {
     };
     assert_down(messages.change(&change).await);
     assert_down(messages.changes(chat_id, 1, &window).await);
-    let changes = messages.change_pages(&[(chat_id, 1, window.clone())]);
-    assert_down(changes.await);
+    assert_down(messages.change_pages(&[(chat_id, 1, window)]).await);
     assert_down(messages.last_messages(&[chat_id]).await);
     assert_down(messages.heads(&[chat_id]).await);
 

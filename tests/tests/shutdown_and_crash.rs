@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 use talksy_tests::client::{Client, SEND, User, string};
-use talksy_tests::cluster::Addresses;
+use talksy_tests::cluster::{Addresses, history};
 use talksy_tests::crowd::{Scene, kill_rounds};
 use talksy_tests::process::{ServerProcess, run_talksy};
-use talksy_tests::soon;
+use talksy_tests::{eventually, soon};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -257,7 +257,7 @@ async fn a_full_disk_is_told_by_the_check_of_readiness_and_may_pass() {
     let input = json!({ "chatId": chat, "text": "second", "clientMessageId": "second" });
     let refused = ada.client.run(SEND, json!({ "input": input })).await;
     assert_eq!(refused.error()["extensions"]["code"], "UNAVAILABLE");
-    assert_eq!(history(&ada, &chat).await.len(), 1, "it can still be read");
+    assert_eq!(history(&ada.client, &chat).await.len(), 1, "it can still be read");
 
     server.limit_files("unlimited").await;
     eventually("readiness", async || (ready().await == 200).then_some(())).await;

@@ -106,7 +106,7 @@ pub(super) async fn start_chat(
 }
 
 /// A string of an answer.
-fn text(value: &Value) -> Outcome<String> {
+pub(super) fn text(value: &Value) -> Outcome<String> {
     Ok(value.as_str().context("a field is missing")?.to_owned())
 }
 

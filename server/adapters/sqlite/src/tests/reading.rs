@@ -64,7 +64,7 @@ fn the_log_stays_short_where_somebody_always_reads() {
 
     let readers = [(); 2].map(|()| crate::open::connect_reader(&path, busy).unwrap());
     let (committed, commits) = channel();
-    let (begun, reads) = channel();
+    let (has_read, reads) = channel();
     let reading = thread::spawn(move || {
         let [mut older, mut newer] = readers;
         let begin = "BEGIN; SELECT count(*) FROM rows";
@@ -79,7 +79,7 @@ fn the_log_stays_short_where_somebody_always_reads() {
             older.execute_batch("COMMIT").unwrap();
             std::mem::swap(&mut older, &mut newer);
             if commit.is_ok() {
-                begun.send(()).unwrap();
+                has_read.send(()).unwrap();
             }
         }
     });
