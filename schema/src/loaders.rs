@@ -29,7 +29,7 @@ pub trait Key: Clone + Eq + Hash + Send + Sync + 'static {}
 impl<K: Clone + Eq + Hash + Send + Sync + 'static> Key for K {}
 
 /// Loads what keys of one kind name.
-pub trait Loader<K: Key>: Sized {
+pub trait Loader<K: Key>: Send + Sync + 'static {
     /// What a key names. It is cloned for each field that asks for it.
     type Value: Clone + Send + Sync + 'static;
 
@@ -54,8 +54,8 @@ impl LoaderContext {
 }
 
 /// The loaders of one request.
-pub struct Loaders {
-    context: Arc<LoaderContext>,
+pub struct Loaders<C = LoaderContext> {
+    context: Arc<C>,
     /// Of each type of key its [`Kind`].
     kinds: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
     started: Started,
@@ -69,15 +69,7 @@ pub fn loaders(
     viewer: Option<Viewer>,
     remember: bool,
 ) -> (Loaders, BatchScheduler) {
-    let started = Started::default();
-    let scheduler = BatchScheduler::new(Arc::clone(&started));
-    let loaders = Loaders {
-        context: Arc::new(LoaderContext { services, viewer }),
-        kinds: Mutex::default(),
-        started,
-        remember,
-    };
-    (loaders, scheduler)
+    Loaders::new(LoaderContext { services, viewer }, remember)
 }
 
 /// The batches of one kind of key.
@@ -97,17 +89,26 @@ struct Batch<K, V> {
     waiting: Mutex<Vec<Waker>>,
 }
 
-impl Loaders {
+impl<C> Loaders<C> {
+    fn new(context: C, remember: bool) -> (Self, BatchScheduler) {
+        let started = Started::default();
+        let scheduler = BatchScheduler::new(Arc::clone(&started));
+        let loaders = Self {
+            context: Arc::new(context),
+            kinds: Mutex::default(),
+            started,
+            remember,
+        };
+        (loaders, scheduler)
+    }
+
     /// What the key names.
     ///
     /// # Errors
     /// Where the batch of the key cannot be loaded.
-    pub async fn load_one<K: Key>(
-        &self,
-        key: K,
-    ) -> Result<Option<<LoaderContext as Loader<K>>::Value>, PortError>
+    pub async fn load_one<K: Key>(&self, key: K) -> Result<Option<C::Value>, PortError>
     where
-        LoaderContext: Loader<K>,
+        C: Loader<K>,
     {
         let batch = self.join(&key);
         batch.loaded(&key).await
@@ -120,9 +121,9 @@ impl Loaders {
     pub async fn load_many<K: Key>(
         &self,
         keys: impl IntoIterator<Item = K>,
-    ) -> Result<HashMap<K, <LoaderContext as Loader<K>>::Value>, PortError>
+    ) -> Result<HashMap<K, C::Value>, PortError>
     where
-        LoaderContext: Loader<K>,
+        C: Loader<K>,
     {
         let joined: Vec<_> = keys.into_iter().map(|key| (self.join(&key), key)).collect();
         let mut found = HashMap::with_capacity(joined.len());
@@ -133,9 +134,9 @@ impl Loaders {
     }
 
     /// Gives what a key names, so that it need not be loaded.
-    pub fn feed_one<K: Key>(&self, key: K, value: <LoaderContext as Loader<K>>::Value)
+    pub fn feed_one<K: Key>(&self, key: K, value: C::Value)
     where
-        LoaderContext: Loader<K>,
+        C: Loader<K>,
     {
         let batch = Batch::new();
         // A new batch has no outcome yet.
@@ -144,9 +145,9 @@ impl Loaders {
     }
 
     /// The batch of the key. A new one is loaded once all resolvers wait.
-    fn join<K: Key>(&self, key: &K) -> Arc<Batch<K, <LoaderContext as Loader<K>>::Value>>
+    fn join<K: Key>(&self, key: &K) -> Arc<Batch<K, C::Value>>
     where
-        LoaderContext: Loader<K>,
+        C: Loader<K>,
     {
         let kind = self.kind::<K>();
         let mut batches = kind.0.lock();
@@ -171,12 +172,9 @@ impl Loaders {
         batch
     }
 
-    fn start<K: Key>(
-        &self,
-        kind: Arc<Kind<K, <LoaderContext as Loader<K>>::Value>>,
-        batch: Arc<Batch<K, <LoaderContext as Loader<K>>::Value>>,
-    ) where
-        LoaderContext: Loader<K>,
+    fn start<K: Key>(&self, kind: Arc<Kind<K, C::Value>>, batch: Arc<Batch<K, C::Value>>)
+    where
+        C: Loader<K>,
     {
         let (context, remember) = (Arc::clone(&self.context), self.remember);
         self.started.lock().push(Box::pin(async move {
@@ -185,11 +183,11 @@ impl Loaders {
         }));
     }
 
-    fn kind<K: Key>(&self) -> Arc<Kind<K, <LoaderContext as Loader<K>>::Value>>
+    fn kind<K: Key>(&self) -> Arc<Kind<K, C::Value>>
     where
-        LoaderContext: Loader<K>,
+        C: Loader<K>,
     {
-        let new = || Arc::new(Kind::<K, <LoaderContext as Loader<K>>::Value>::new());
+        let new = || Arc::new(Kind::<K, C::Value>::new());
         let mut kinds = self.kinds.lock();
         let kind = kinds.entry(TypeId::of::<K>()).or_insert_with(|| new());
         // A type of key has one type of value, so that this is the kind.
@@ -274,3 +272,18 @@ pub(crate) fn by_key<K: Eq + Hash, V>(
 ) -> HashMap<K, V> {
     items.into_iter().map(|item| (key(&item), item)).collect()
 }
+
+/// What was found for each key at its place.
+pub(crate) fn by_place<K: Key, P, V>(
+    keys: &[K],
+    found: Vec<Option<P>>,
+    value: impl Fn(P) -> V,
+) -> HashMap<K, V> {
+    let found = keys.iter().zip(found);
+    found
+        .filter_map(|(key, found)| Some((key.clone(), value(found?))))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -257,7 +257,11 @@ async fn a_full_disk_is_told_by_the_check_of_readiness_and_may_pass() {
     let input = json!({ "chatId": chat, "text": "second", "clientMessageId": "second" });
     let refused = ada.client.run(SEND, json!({ "input": input })).await;
     assert_eq!(refused.error()["extensions"]["code"], "UNAVAILABLE");
-    assert_eq!(history(&ada.client, &chat).await.len(), 1, "it can still be read");
+    assert_eq!(
+        history(&ada.client, &chat).await.len(),
+        1,
+        "it can still be read"
+    );
 
     server.limit_files("unlimited").await;
     eventually("readiness", async || (ready().await == 200).then_some(())).await;

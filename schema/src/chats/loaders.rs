@@ -9,7 +9,7 @@ use talksy_domain::error::PortError;
 use talksy_domain::id::ChatId;
 use talksy_domain::page::Page;
 
-use crate::loaders::{Loader, LoaderContext, by_key};
+use crate::loaders::{Loader, LoaderContext, by_key, by_place};
 
 /// The viewer's membership of a chat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -141,9 +141,6 @@ impl Loader<MembersOf> for LoaderContext {
         };
         let wanted: Vec<_> = keys.iter().map(|key| key.0.clone()).collect();
         let pages = self.services.chats.member_pages(viewer, &wanted).await?;
-        let found = keys.iter().zip(pages);
-        Ok(found
-            .filter_map(|(key, page)| Some((key.clone(), page?)))
-            .collect())
+        Ok(by_place(keys, pages, |page| page))
     }
 }

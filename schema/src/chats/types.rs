@@ -212,13 +212,15 @@ impl ChatNode {
             last,
             place(before, "before")?,
         )?;
-        let chat = self.0.id;
-        let key = PageOf { chat, window };
+        let (chat, changes) = (self.0.id, self.0.last_change_seq);
+        let key = PageOf {
+            chat,
+            window,
+            changes,
+        };
         let Some(page) = ctx.loaders().load_one(key).await? else {
             return Err(no_member(ctx, chat).await);
         };
-        // The changes up to here were read with the chat, and so before the messages.
-        let changes = self.0.last_change_seq;
         Ok(MessageConnection::new(
             page.map(|message| MessageNode::of_page(message, incarnation, changes)),
             MessageNode::place_in_page,

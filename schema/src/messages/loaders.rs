@@ -9,7 +9,7 @@ use talksy_domain::messages::Message;
 use talksy_domain::page::{Page, Window};
 use talksy_domain::seq::Seq;
 
-use crate::loaders::{Loader, LoaderContext, by_key};
+use crate::loaders::{Loader, LoaderContext, by_key, by_place};
 
 /// A page of a chat's messages.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -18,6 +18,9 @@ pub struct PageOf {
     pub chat: ChatId,
     /// Which part of its messages.
     pub window: Window<Seq>,
+    /// What the chat's changes had reached when it was read. The page is read behind that: one that
+    /// was loaded before is not told together with later changes.
+    pub changes: Seq,
 }
 
 /// A page of a chat's changed messages, by change.
@@ -60,10 +63,7 @@ impl Loader<PageOf> for LoaderContext {
             .map(|key| (key.chat, key.window.clone()))
             .collect();
         let pages = self.services.messages.pages(viewer, &wanted).await?;
-        let found = keys.iter().zip(pages);
-        Ok(found
-            .filter_map(|(key, page)| Some((key.clone(), page?.map(Arc::new))))
-            .collect())
+        Ok(by_place(keys, pages, |page| page.map(Arc::new)))
     }
 }
 
@@ -80,9 +80,6 @@ impl Loader<ChangesOf> for LoaderContext {
             .collect();
         let messages = &self.services.messages;
         let pages = messages.change_pages(viewer, &wanted).await?;
-        let found = keys.iter().zip(pages);
-        Ok(found
-            .filter_map(|(key, page)| Some((key.clone(), page?.map(Arc::new))))
-            .collect())
+        Ok(by_place(keys, pages, |page| page.map(Arc::new)))
     }
 }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::inbox;
 use super::report::{Figures, MIB};
 use super::stats::median;
 
@@ -16,13 +17,13 @@ pub(super) struct Goal {
 }
 
 impl Goal {
-    fn at_least(what: &'static str, percent: f64, wanted: f64) -> Self {
+    fn at_least(what: &'static str, measured: f64, wanted: f64, unit: &'static str) -> Self {
         Self {
             what,
-            measured: percent,
+            measured,
             wanted,
-            unit: "%",
-            met: percent >= wanted,
+            unit,
+            met: measured >= wanted,
         }
     }
 
@@ -44,19 +45,26 @@ pub(super) fn of(figures: &Figures) -> Vec<Goal> {
         let what = "deliveries to 1,000 subscribers, of a bare broadcast";
         let pairs = deliveries.real.iter().zip(&deliveries.bare);
         let ratio = percent(pairs.map(|(real, bare)| real.rate / bare.rate));
-        goals.push(Goal::at_least(what, ratio, 50.0));
+        goals.push(Goal::at_least(what, ratio, 50.0, "%"));
     }
     if !figures.sends.is_empty() {
         let what = "durable sends, of bare batched inserts";
         let pairs = figures.sends.iter().zip(&figures.bare_inserts);
         let ratio = percent(pairs.map(|(send, bare)| send.rate / bare));
-        goals.push(Goal::at_least(what, ratio, 40.0));
+        goals.push(Goal::at_least(what, ratio, 40.0, "%"));
     }
     if let Some(backends) = &figures.backends {
         let what = "deliveries to 1,000 through Redis, of in-process";
         let pairs = (backends.redis.deliveries.iter()).zip(&backends.embedded.deliveries);
         let ratio = percent(pairs.map(|(redis, embedded)| redis.rate / embedded.rate));
-        goals.push(Goal::at_least(what, ratio, 70.0));
+        goals.push(Goal::at_least(what, ratio, 70.0, "%"));
+    }
+    if let Some([one_page, few, many]) = inbox::sidebars(&figures.inbox) {
+        let rate = median(one_page.iter().map(|round| round.rate));
+        goals.push(Goal::at_least("inbox of 50 chats", rate, 2500.0, "/s"));
+        let what = "inbox of who has 2,000 chats, of one with 100";
+        let ratio = percent(many.iter().zip(few).map(|(many, few)| many.rate / few.rate));
+        goals.push(Goal::at_least(what, ratio, 33.0, "%"));
     }
     if let Some(reconnects) = &figures.reconnects {
         goals.push(Goal::at_most(

@@ -214,22 +214,8 @@ impl MessageService {
         Ok(messages)
     }
 
-    /// A page of a chat, oldest first, of what the member may read.
-    ///
-    /// # Errors
-    /// Where the store fails.
-    pub async fn page(
-        &self,
-        membership: &Membership,
-        window: &Window<Seq>,
-    ) -> Result<Page<Message>, PortError> {
-        let wanted = visible_part(membership, window);
-        let page = self.store.page(membership.chat_id(), &wanted).await?;
-        Ok(as_asked(membership, window, page))
-    }
-
-    /// The same of many chats, each for its place in `wanted`. Of chats of which the viewer is no
-    /// member there is none.
+    /// These pages of chats, oldest first, of what the viewer may read, each for its place in
+    /// `wanted`. Of chats of which the viewer is no member there is none.
     ///
     /// # Errors
     /// Where the store fails.
@@ -256,21 +242,7 @@ impl MessageService {
             .collect())
     }
 
-    /// A page of a chat's changed messages as they are now, by change, of what the member may read.
-    ///
-    /// # Errors
-    /// Where the store fails.
-    pub async fn changes(
-        &self,
-        membership: &Membership,
-        window: &Window<Seq>,
-    ) -> Result<Page<Message>, PortError> {
-        let from = membership.before_visible() + 1;
-        self.store.changes(membership.chat_id(), from, window).await
-    }
-
-    /// The same of many chats, each for its place in `wanted`. Of chats of which the viewer is no
-    /// member there is none.
+    /// The same of changed messages as they are now, by change.
     ///
     /// # Errors
     /// Where the store fails.

@@ -10,14 +10,17 @@ CREATE TABLE sent_counts (
     PRIMARY KEY (chat_id, sender_id, through_seq)
 ) STRICT, WITHOUT ROWID;
 
-INSERT INTO sent_counts (chat_id, sender_id, through_seq, count)
-SELECT chat_id, sender, through,
-    sum(sent) OVER (PARTITION BY chat_id, sender ORDER BY through)
-FROM (SELECT chat_id, coalesce(sender_id, x'') AS sender, (seq + 31) / 32 * 32 AS through,
-        count(*) AS sent
-    FROM messages
-    WHERE seq <= (SELECT last_seq / 32 * 32 FROM chats WHERE chats.id = messages.chat_id)
-    GROUP BY chat_id, through, sender);
+-- Chat by chat, for which a trigger is SQL's loop: what is sorted is held in memory.
+CREATE TRIGGER fill_sent_counts AFTER UPDATE OF last_seq ON chats BEGIN
+    INSERT INTO sent_counts (chat_id, sender_id, through_seq, count)
+    SELECT new.id, sender, through, sum(sent) OVER (PARTITION BY sender ORDER BY through)
+    FROM (SELECT coalesce(sender_id, x'') AS sender, (seq + 31) / 32 * 32 AS through,
+            count(*) AS sent
+        FROM messages WHERE chat_id = new.id AND seq <= new.last_seq / 32 * 32
+        GROUP BY sender, through);
+END;
+UPDATE chats SET last_seq = last_seq;
+DROP TRIGGER fill_sent_counts;
 
 -- Deleted messages, which nobody has to read.
 CREATE INDEX messages_deleted ON messages (chat_id, seq, sender_id, deleted_at)

@@ -113,3 +113,77 @@ async fn a_database_of_version_1_is_as_it_was_and_takes_what_is_new() {
     let heads = store.heads(&[chat_id]).await.unwrap();
     assert_eq!((heads[0].last_seq, heads[0].last_change_seq), (2, 1));
 }
+
+/// The chat of version 1 with so many messages as version 4 left them: Ada's and Bob's in turns of
+/// five, each seventh of nobody, each eleventh deleted.
+fn version_4(path: &Path, last: u32) -> (ChatId, [UserId; 2]) {
+    let (chat, users, _) = version_1(path);
+    let conn = Connection::open(path).unwrap();
+    conn.execute_batch(concat!(
+        include_str!("../migrations/0002_lines.sql"),
+        include_str!("../migrations/0003_jobs.sql"),
+        include_str!("../migrations/0004_incarnation.sql"),
+    ))
+    .unwrap();
+    conn.pragma_update(None, "user_version", 4).unwrap();
+    let key = id::bytes(chat);
+    for seq in 3..=last {
+        let sender = users[seq as usize / 5 % 2];
+        let sender = (seq % 7 > 0).then(|| id::bytes(sender));
+        let deleted = (seq % 11 == 0 && sender.is_some()).then_some(NOW.as_millis());
+        let message: MessageId = ids().next();
+        let insert = "INSERT INTO messages (chat_id, seq, id, kind, sender_id, created_at,
+            deleted_at, text) VALUES (?1, ?2, ?3, iif(?4 IS NULL, 3, 0), ?4, ?5, ?6,
+            iif(?6 IS NULL, 'hello', NULL))";
+        let values = (
+            key,
+            seq,
+            id::bytes(message),
+            sender,
+            NOW.as_millis(),
+            deleted,
+        );
+        conn.execute(insert, values).unwrap();
+    }
+    let update = "UPDATE chats SET last_seq = ?2 WHERE id = ?1";
+    conn.execute(update, (key, last)).unwrap();
+    (chat, users)
+}
+
+#[tokio::test]
+async fn messages_of_version_4_are_counted_exactly_together_with_new_ones() {
+    // In the middle of a block, which new messages then fill.
+    const OLD: u32 = 150;
+    const ALL: u32 = OLD + 60;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("talksy.db");
+    let (chat, [ada, bob]) = version_4(&path, OLD);
+    let store = super::open(&path, &options()).unwrap();
+    let text = MessageText::parse("new").unwrap();
+    for seq in OLD + 1..=ALL {
+        let sender = [ada, bob][seq as usize % 2];
+        let draft = Message::draft(ids().next(), chat, sender, text.clone(), NOW);
+        assert_eq!(done(store.append(&draft).await.unwrap()).message.seq, seq);
+    }
+    let window = Window {
+        limit: ALL as usize,
+        ..Window::forward(None, None).unwrap()
+    };
+    let messages = store.page(chat, &window).await.unwrap().items;
+    assert_eq!(messages.len(), ALL as usize);
+    for user in [ada, bob] {
+        let is_news = |message: &&Message| {
+            let of_others = message.sender_id.is_some_and(|sender| sender != user);
+            of_others && message.deleted_at.is_none()
+        };
+        for read in 0..=ALL {
+            store.mark_read(chat, user, read, NOW).await.unwrap();
+            // Bob has read the first message in version 1.
+            let base = if user == bob { read.max(1) } else { read };
+            let expected = messages[base as usize..].iter().filter(is_news).count();
+            let counts = store.unread_counts(user, &[chat]).await.unwrap();
+            assert_eq!(counts.len(), 1);
+            assert_eq!(counts[0].1 as usize, expected, "of {user:?} behind {base}");
+        }
+    }
+}
