@@ -1,7 +1,7 @@
 //! Pages of many chats at once.
 //!
 //! Numbers are dense, so that a page is a range of them wherever it is cut: one command reads the
-//! ranges of all chats. Only the end of a chat has to be known for a page that is cut from there.
+//! ranges of all chats. Only for a page that is cut from behind its chat's end has to be known.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -64,14 +64,12 @@ pub(super) async fn of_chats(
     Ok(pages.collect())
 }
 
-/// The newest numbers of the chats of which a page is cut from their end.
+/// The newest numbers of the chats of which a page is cut from behind.
 async fn ends(
     call: &Call,
     wanted: &[(ChatId, Window<Seq>)],
 ) -> Result<HashMap<ChatId, Seq>, Fault> {
-    let from_end = wanted
-        .iter()
-        .filter(|(_, window)| window.from_end && window.before.is_none());
+    let from_end = wanted.iter().filter(|(_, window)| window.from_end);
     let chats: Vec<_> = from_end.map(|(chat, _)| *chat).collect();
     let chats = heads::chats(call, &chats).await?;
     Ok(chats
@@ -91,7 +89,8 @@ fn range(window: &Window<Seq>, last: Seq) -> Range {
     let after = i64::from(window.after.unwrap_or(0));
     let size = i64::try_from(overread(window)).unwrap_or(i64::MAX);
     if window.from_end {
-        let ahead = window.before.map_or(i64::from(last) + 1, i64::from);
+        let end = i64::from(last) + 1;
+        let ahead = window.before.map_or(end, |before| end.min(before.into()));
         let behind = after.max(ahead.saturating_sub(size + 1));
         Range { behind, ahead }
     } else {
