@@ -24,6 +24,8 @@ use super::unread;
 const FIRST_KEY: [u8; 0] = [];
 
 statements! {
+    CHATS = concat!("SELECT ", chat_columns!(), " FROM rarray(?1) AS wanted
+        CROSS JOIN chats ON id = wanted.value");
     CHAT = concat!("SELECT ", chat_columns!(), " FROM chats WHERE id = ?1");
     CHAT_OF_PAIR = concat!("SELECT ", chat_columns!(), " FROM chats WHERE id =
         (SELECT chat_id FROM direct_chats WHERE low_user_id = ?1 AND high_user_id = ?2)");
@@ -49,8 +51,10 @@ statements! {
     CHAT_IDS_OF = "SELECT chat_id FROM members WHERE user_id = ?1 AND left_seq IS NULL";
     LEFT_CHATS_OF = "SELECT chat_id, left_seq FROM members
         WHERE user_id = ?1 AND left_seq IS NOT NULL";
-    MEMBERSHIP_VERSION = "SELECT user_id, sum(version) FROM members WHERE user_id = ?1
-        GROUP BY user_id";
+    MEMBERSHIP_VERSIONS = "SELECT user_id, sum(version) FROM rarray(?1) AS wanted
+        CROSS JOIN members ON user_id = wanted.value GROUP BY user_id";
+    MEMBERSHIPS = concat!("SELECT ", member_columns!(), " FROM rarray(?2) AS wanted
+        CROSS JOIN members ON chat_id = wanted.value AND user_id = ?1 AND left_seq IS NULL");
     MEMBER = concat!("SELECT ", member_columns!(), " FROM members
         WHERE chat_id = ?1 AND user_id = ?2 AND left_seq IS NULL");
     MEMBERS = concat!("SELECT ", member_columns!(), " FROM members
@@ -84,7 +88,7 @@ statements! {
 impl ChatStore for SqliteStore {
     async fn chats(&self, ids: &[ChatId]) -> Result<Vec<Chat>, PortError> {
         let keys = rows::keys(ids, id::bytes);
-        self.read(move |conn| each(conn, CHAT, &keys, |key| [key], rows::chat))
+        self.read(move |conn| all(conn, CHATS, [rows::list(&keys)], rows::chat))
             .await
     }
 
@@ -161,25 +165,21 @@ impl ChatStore for SqliteStore {
     async fn membership_versions(&self, users: &[UserId]) -> Result<Vec<(UserId, u64)>, PortError> {
         let keys = rows::keys(users, id::bytes);
         self.read(move |conn| {
-            each(
-                conn,
-                MEMBERSHIP_VERSION,
-                &keys,
-                |key| [key],
-                |row| {
-                    let sum: i64 = row.get(1)?;
-                    Ok((id::from_bytes(row.get(0)?), sum.unsigned_abs()))
-                },
-            )
+            all(conn, MEMBERSHIP_VERSIONS, [rows::list(&keys)], |row| {
+                let sum: i64 = row.get(1)?;
+                Ok((id::from_bytes(row.get(0)?), sum.unsigned_abs()))
+            })
         })
         .await
     }
 
     async fn memberships(&self, user: UserId, chats: &[ChatId]) -> Result<Vec<Member>, PortError> {
         let keys = rows::keys(chats, id::bytes);
-        let user = id::bytes(user);
-        self.read(move |conn| each(conn, MEMBER, &keys, |chat| (chat, user), rows::member))
-            .await
+        self.read(move |conn| {
+            let values = (id::bytes(user), rows::list(&keys));
+            all(conn, MEMBERSHIPS, values, rows::member)
+        })
+        .await
     }
 
     async fn members(

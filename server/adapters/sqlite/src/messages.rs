@@ -18,7 +18,7 @@ use talksy_domain::seq::Seq;
 use super::SqliteStore;
 use super::fault::Fault;
 use super::rows::{
-    self, Key, chat_columns, each, filled, member_columns, message_columns, one, statements,
+    self, Key, all, chat_columns, each, filled, member_columns, message_columns, one, statements,
 };
 
 statements! {
@@ -41,13 +41,16 @@ statements! {
     CHANGES = concat!("SELECT ", message_columns!(), " FROM messages
         WHERE chat_id = ?1 AND change_seq > 0 AND change_seq > ?2 AND seq >= ?3
         ORDER BY change_seq LIMIT ?4");
+    MESSAGES = concat!("SELECT ", message_columns!(), " FROM rarray(?1) AS wanted
+        CROSS JOIN messages ON id = wanted.value");
     PAGE_FROM_START = concat!("SELECT ", message_columns!(), " FROM messages
         WHERE chat_id = ?1 AND seq > ?2 AND seq < ?3 ORDER BY seq LIMIT ?4");
     PAGE_FROM_END = concat!("SELECT ", message_columns!(), " FROM messages
         WHERE chat_id = ?1 AND seq > ?2 AND seq < ?3 ORDER BY seq DESC LIMIT ?4");
     LAST_MESSAGE = concat!("SELECT ", message_columns!(), " FROM messages
         WHERE chat_id = ?1 ORDER BY seq DESC LIMIT 1");
-    HEAD = "SELECT id, last_seq, last_change_seq, applied_seq FROM chats WHERE id = ?1";
+    HEADS = "SELECT id, last_seq, last_change_seq, applied_seq FROM rarray(?1) AS wanted
+        CROSS JOIN chats ON id = wanted.value";
 }
 
 #[async_trait]
@@ -60,7 +63,7 @@ impl MessageStore for SqliteStore {
 
     async fn messages(&self, ids: &[MessageId]) -> Result<Vec<Message>, PortError> {
         let keys = rows::keys(ids, id::bytes);
-        self.read(move |conn| each(conn, MESSAGE, &keys, |key| [key], rows::message))
+        self.read(move |conn| all(conn, MESSAGES, [rows::list(&keys)], rows::message))
             .await
     }
 
@@ -123,20 +126,14 @@ impl MessageStore for SqliteStore {
     async fn heads(&self, chats: &[ChatId]) -> Result<Vec<Head>, PortError> {
         let keys = rows::keys(chats, id::bytes);
         self.read(move |conn| {
-            each(
-                conn,
-                HEAD,
-                &keys,
-                |key| [key],
-                |row| {
-                    Ok(Head {
-                        chat_id: id::from_bytes(row.get(0)?),
-                        last_seq: row.get(1)?,
-                        last_change_seq: row.get(2)?,
-                        applied_seq: row.get(3)?,
-                    })
-                },
-            )
+            all(conn, HEADS, [rows::list(&keys)], |row| {
+                Ok(Head {
+                    chat_id: id::from_bytes(row.get(0)?),
+                    last_seq: row.get(1)?,
+                    last_change_seq: row.get(2)?,
+                    applied_seq: row.get(3)?,
+                })
+            })
         })
         .await
     }

@@ -166,8 +166,9 @@ pub(super) fn filled<T, P: Params>(
 /// What a statement finds for each of these keys, in the keys' order, all as of one moment. A row
 /// that does not parse is left out.
 ///
-/// The statement is run for one key at a time: to join the keys as a virtual table (`rarray`) costs
-/// about twice as much a key, and a list within a list (the first members of each chat) five times.
+/// The statement is run for one key at a time. That is for what has an order and a limit of its own
+/// for each key: joined to the keys it would be a list within a list, for which SQLite makes a
+/// temporary table a key. What is only looked up is joined (`rarray`), which costs no more.
 pub(super) fn each<T, P: Params>(
     conn: &Connection,
     sql: &str,

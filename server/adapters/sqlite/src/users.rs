@@ -12,10 +12,11 @@ use talksy_domain::page::{Page, Window};
 use talksy_domain::users::{About, DisplayName, ProfileChange, User, UserStore};
 
 use super::SqliteStore;
-use super::rows::{self, change, each, filled, one, statements, user_columns};
+use super::rows::{self, all, change, filled, one, statements, user_columns};
 
 statements! {
-    USER = concat!("SELECT ", user_columns!(), " FROM users WHERE id = ?1");
+    USERS = concat!("SELECT ", user_columns!(), " FROM rarray(?1) AS wanted
+        CROSS JOIN users ON id = wanted.value");
     USER_OF_EMAIL = concat!("SELECT ", user_columns!(), " FROM users WHERE email = ?1");
     INSERT_USER = "INSERT INTO users (id, email, name, name_key, about, created_at, last_seen_at)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
@@ -33,7 +34,7 @@ statements! {
 impl UserStore for SqliteStore {
     async fn users(&self, ids: &[UserId]) -> Result<Vec<User>, PortError> {
         let keys = rows::keys(ids, id::bytes);
-        self.read(move |conn| each(conn, USER, &keys, |key| [key], rows::user))
+        self.read(move |conn| all(conn, USERS, [rows::list(&keys)], rows::user))
             .await
     }
 
