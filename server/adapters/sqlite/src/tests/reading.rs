@@ -1,5 +1,6 @@
 //! Reads that nobody waits for, the log behind reads that overlap, and what counts cost.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 
@@ -114,28 +115,24 @@ async fn the_check_of_readiness_writes() {
 }
 
 /// How many instructions of SQLite's machine Bob's unread count takes.
-fn instructions(conn: &Connection, fixture: &Fixture) -> (u32, u64) {
-    let counter = Arc::new(std::sync::atomic::AtomicU64::new(0));
-    let mut watched = Connection::open(conn.path().unwrap()).unwrap();
+fn instructions(fixture: &Fixture) -> (u32, u64) {
+    let counter = Arc::new(AtomicU64::new(0));
+    let mut watched = fixture.outside();
     let ticks = Arc::clone(&counter);
     let tick = move || {
-        ticks.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        ticks.fetch_add(1, Ordering::Relaxed);
         false
     };
     watched.progress_handler(1, Some(tick)).unwrap();
     let (chat, bob) = (id::bytes(fixture.chat.id), id::bytes(fixture.users[1].id));
     let counts = unread::counts(&watched, bob, &[chat]).unwrap();
-    (
-        counts[0].1,
-        counter.load(std::sync::atomic::Ordering::Relaxed),
-    )
+    (counts[0].1, counter.load(Ordering::Relaxed))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_count_costs_the_same_however_much_is_unread_or_was_sent() {
     let fixture = Fixture::new().await;
     let [ada, bob] = &fixture.users;
-    let outside = fixture.outside();
     let mut costs = Vec::new();
     let mut expected = 0;
     for (sender, count) in [(ada, 70), (ada, 3_000), (bob, 3_000)] {
@@ -152,7 +149,7 @@ async fn a_count_costs_the_same_however_much_is_unread_or_was_sent() {
             done(sent.await.unwrap().unwrap());
         }
         expected += if sender.id == bob.id { 0 } else { count };
-        let (unread, cost) = instructions(&outside, &fixture);
+        let (unread, cost) = instructions(&fixture);
         assert_eq!(unread, expected);
         costs.push(cost);
     }
