@@ -13,9 +13,10 @@ use std::time::Duration;
 use async_graphql::dataloader::{DataLoader, HashMapCache};
 use parking_lot::Mutex;
 use talksy_domain::services::Services;
-use talksy_domain::viewer::Viewer;
+use talksy_domain::viewer::{Authentication, Viewer};
 
 use crate::batch_scheduler::BatchScheduler;
+use crate::sharing::Recorder;
 
 /// The loaders of one request.
 pub type Loaders = DataLoader<LoaderContext, HashMapCache>;
@@ -23,17 +24,31 @@ pub type Loaders = DataLoader<LoaderContext, HashMapCache>;
 /// Loads batches of keys for one viewer.
 pub struct LoaderContext {
     pub(crate) services: Services,
-    viewer: Option<Viewer>,
+    asker: Asker,
+}
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub enum Asker {
+    /// Somebody who is signed in.
+    Viewer(Viewer),
+    /// Somebody who is not.
+    Anonymous,
+    /// All viewers of an event.
+    All(Recorder),
+}
+
+impl From<&Authentication> for Asker {
+    fn from(authentication: &Authentication) -> Self {
+        let viewer = authentication.viewer();
+        viewer.map_or(Self::Anonymous, |viewer| Self::Viewer(*viewer))
+    }
 }
 
 /// The loaders of a request, and what runs their batches: nothing is loaded but under it.
 /// `remember` where nothing changes during the request.
-pub fn loaders(
-    services: Services,
-    viewer: Option<Viewer>,
-    remember: bool,
-) -> (Loaders, BatchScheduler) {
-    let context = LoaderContext { services, viewer };
+pub fn loaders(services: Services, asker: Asker, remember: bool) -> (Loaders, BatchScheduler) {
+    let context = LoaderContext { services, asker };
     let started = Arc::<Mutex<Vec<_>>>::default();
     let scheduler = BatchScheduler::new(Arc::clone(&started));
     let start = move |batch| started.lock().push(batch);
@@ -44,8 +59,15 @@ pub fn loaders(
 
 impl LoaderContext {
     /// The viewer, where somebody is signed in.
-    pub(crate) const fn viewer(&self) -> Option<&Viewer> {
-        self.viewer.as_ref()
+    pub(crate) fn viewer(&self) -> Option<&Viewer> {
+        match &self.asker {
+            Asker::Viewer(viewer) => Some(viewer),
+            Asker::Anonymous => None,
+            Asker::All(recorder) => {
+                recorder.give_up();
+                None
+            }
+        }
     }
 }
 

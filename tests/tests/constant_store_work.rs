@@ -153,3 +153,66 @@ async fn a_live_message_costs_the_store_the_same_however_many_follow() {
         "one follower and twenty: {costs:?}"
     );
 }
+
+/// Who watches a group as itself, each a member of their own.
+const WATCHERS: [usize; 3] = [1, 10, 60];
+
+/// The store calls of a message in a group, by how many members are told of it.
+async fn calls_by_watchers(query: &str, is_told: impl Fn(&Value, &Value) -> bool) {
+    const CREATE: &str = "mutation($input: CreateGroupInput!) {
+        createGroup(input: $input) { chat { id } } }";
+    let app = TestApp::start().await;
+    let ada = app.sign_in("ada").await;
+    let app_ref = &app;
+    let most = WATCHERS[WATCHERS.len() - 1];
+    let names: Vec<_> = (0..most).map(|n| format!("user{n}")).collect();
+    let members = join_all(names.iter().map(|name| app_ref.sign_in(name))).await;
+    let ids: Vec<_> = members.iter().map(|member| &member.id).collect();
+    let input = json!({ "input": { "title": "all", "memberIds": ids } });
+    let made = ada.client.data(CREATE, input).await;
+    let chat = string(&made["createGroup"]["chat"]["id"]);
+    let mut feeds = Vec::new();
+    let mut costs = Vec::new();
+    for watchers in WATCHERS {
+        while feeds.len() < watchers {
+            let member = &members[feeds.len()];
+            feeds.push(member.client.subscribe(query, json!({})).await);
+        }
+        let mut least = u64::MAX;
+        // The first time each count is read, which then follows the events.
+        for _ in 0..TRIES {
+            ada.client.data("{ __typename }", json!({})).await;
+            let before = app.adapters.store.calls();
+            let sent = ada.send(&chat, "hi").await;
+            for feed in &mut feeds {
+                while !is_told(&feed.next().await, &sent["message"]["seq"]) {}
+            }
+            least = least.min(app.adapters.store.calls() - before);
+        }
+        costs.push(least);
+    }
+    println!("a message to {WATCHERS:?} members: {costs:?} store calls");
+    let (most, least) = (costs.iter().max(), costs.iter().min());
+    // One more where the session is looked up, and one where the sender is.
+    assert!(
+        most.zip(least)
+            .is_some_and(|(most, least)| most - least <= 2),
+        "{costs:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sidebar_costs_the_store_the_same_however_many_watch() {
+    let query = "subscription { chatUpdated { id title unreadCount isMutedByViewer lastSeq
+        viewerMember { role lastReadSeq } lastMessage { text sender { name } } } }";
+    let is_told = |data: &Value, seq: &Value| data["chatUpdated"]["lastSeq"] == *seq;
+    calls_by_watchers(query, is_told).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_costs_the_store_the_same_however_many_watch() {
+    let query = "subscription { accountEvents { cursor
+        ... on MessageAdded { message { seq text sender { name } chat { title } } } } }";
+    let is_told = |data: &Value, seq: &Value| data["accountEvents"]["message"]["seq"] == *seq;
+    calls_by_watchers(query, is_told).await;
+}

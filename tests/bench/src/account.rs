@@ -23,7 +23,7 @@ const START_CHAT: &str =
 /// A user who is signed in.
 #[derive(Clone, Debug)]
 pub(super) struct User {
-    id: String,
+    pub(super) id: String,
     pub(super) token: String,
 }
 

@@ -21,6 +21,7 @@ mod inserts;
 mod memory;
 mod options;
 mod outcome;
+mod personal;
 mod process;
 mod readers;
 mod reconnects;

@@ -39,6 +39,8 @@ pub(super) enum Part {
     Sends,
     /// `messageAdded`, and a bare broadcast
     Deliveries,
+    /// `chatUpdated` and `accountEvents`, to the members of one group
+    Personal,
     /// Memory of idle sockets
     Memory,
     /// 1,000 clients that have missed much and come back at once

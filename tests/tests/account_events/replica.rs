@@ -178,9 +178,10 @@ impl Replica {
                 self.note("MessageAdded", Some(message.chat_id), &text);
                 self.add(message);
             }
-            AccountItem::MessageChanged(message) => {
+            AccountItem::MessageChanged(change) => {
+                let message = change.message().unwrap().clone();
                 self.note("MessageChange", Some(message.chat_id), &text);
-                self.change(*message);
+                self.change(message);
             }
             AccountItem::ChatChanged(chat) => {
                 // The server reads the state when it tells the event.
@@ -192,7 +193,7 @@ impl Replica {
                 self.chats.remove(&chat);
                 self.orders.remove(&chat);
             }
-            AccountItem::ReceiptChanged(receipt) => {
+            AccountItem::ReceiptChanged(receipt, _) => {
                 self.note("ReceiptChanged", Some(receipt.chat_id), &text);
             }
             AccountItem::ViewerChanged => self.note("ViewerChanged", None, &text),

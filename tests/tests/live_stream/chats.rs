@@ -6,10 +6,10 @@ use talksy_domain::id::ChatId;
 use talksy_domain::messages::HistoryFrom;
 
 use super::script::Mode;
-use super::world::{World, next, no_heartbeat, nothing_waits, take};
+use super::world::{Seen, World, chats_in, next, no_heartbeat, nothing_waits, take};
 
-async fn sidebar(world: &World) -> ChatFeed {
-    world.services.feeds.chats(&world.ben).await.unwrap()
+async fn sidebar(world: &World) -> Seen<ChatFeed, ChatId> {
+    chats_in(world.services.feeds.chats(&world.ben).await.unwrap())
 }
 
 /// A chat of Ben with somebody new.

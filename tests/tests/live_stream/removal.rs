@@ -135,7 +135,7 @@ async fn somebody_else_s_removal_ends_nothing() {
     assert_eq!(sent.seq, 6);
     assert_eq!(seqs(&mut messages, 1).await, [7]);
     assert_eq!(next(&mut beside.changes).await.message.seq, 7);
-    assert_eq!(next(&mut beside.receipts).await.last_read_seq, 7);
+    assert_eq!(next(&mut beside.receipts).await.state.last_read_seq, 7);
     next(&mut beside.typing).await;
 }
 

@@ -1,28 +1,34 @@
-//! Which of a user's chats changed: what a sidebar needs. It names the chat; the state is read
-//! when it is delivered, so that a burst of changes of one chat is delivered as one.
+//! Which of a user's chats changed, and how each is now: what a sidebar needs. A burst of changes of
+//! one chat is delivered as one. The chat is loaded once for all its viewers in the process (see
+//! [`super::chat_states`]); what is the user's own is kept here (see [`super::viewer_chat`]).
 //!
-//! The feed remembers of each chat the ends and the version of the membership that were told last.
-//! After an interruption and on every heartbeat it compares all chats with the store, so that none
-//! stays as it was because an event was lost.
+//! The feed remembers of each chat the ends and the membership that were told last. After an
+//! interruption and on every heartbeat it compares all chats with the store, so that none stays as
+//! it was because an event was lost.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
-use metrics::counter;
 use tokio::time::Instant;
 
+use super::chat_states::{ChatState, Ends, Run};
 use super::context::FeedContext;
 use super::error::FeedError;
 use super::feed::Feed;
 use super::retry::retry_unavailable;
+use super::viewer_chat::UnreadCount;
 use crate::chats::model::Member;
-use crate::events::event::{Event, Interest, Topic};
+use crate::events::event::{Event, Interest, Published, Topic};
 use crate::events::hub::{Receiver, Signal};
 use crate::id::{ChatId, UserId};
-use crate::incarnation::Incarnation;
+use crate::messages::model::Message;
 use crate::messages::store::Head;
-use crate::metrics::RESYNCS;
 use crate::seq::Seq;
+
+/// How soon a store is asked again that is behind what it has told.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// The changing chats of one subscriber.
 pub struct ChatFeed {
@@ -35,62 +41,94 @@ pub struct ChatFeed {
     changed: VecDeque<ChatId>,
     /// To be compared with the store before anything is delivered.
     stale: BTreeSet<ChatId>,
-    /// Of which chats more was told than the store has, and since when.
-    ahead: HashMap<ChatId, Instant>,
-    /// The version of all the user's memberships together, as they were told; `None` where all are to
-    /// be compared. Each only rises, so that none has changed while the sum has not.
+    /// The version of all the user's memberships when all were last compared.
     version: Option<u64>,
-    /// The store's when the feed was opened.
-    incarnation: Incarnation,
     /// All chats are to be compared at this time at the latest.
     compare_at: Instant,
+    /// Since when the first of the changed chats waits for the store or the bus, of which one is
+    /// ahead of the other.
+    waits_since: Option<Instant>,
 }
 
-/// What was told of a chat.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A chat that looks different, or is new to the user.
+#[derive(Clone, Debug)]
+pub struct ChatItem {
+    /// The chat, as all its viewers share it.
+    pub state: Arc<ChatState>,
+    /// The user's membership.
+    pub member: Member,
+}
+
+/// What was told of a chat, and what is known of it.
+#[derive(Clone, Debug)]
 struct Told {
-    last_seq: Seq,
-    last_change_seq: Seq,
-    joined_seq: Seq,
-    version: u32,
+    ends: Ends,
+    member: Member,
+    /// The user is known to be a member behind this system message.
+    confirmed: Seq,
+    unread: UnreadCount,
+    run: Option<Run>,
 }
 
 impl Told {
-    fn new(head: &Head, member: &Member) -> Self {
+    fn new(head: &Head, member: Member) -> Self {
+        let ends = Ends {
+            // The ends may have been read before the membership.
+            seq: head.last_seq.max(member.joined_seq),
+            change_seq: head.last_change_seq,
+        };
         Self {
-            last_seq: head.last_seq,
-            last_change_seq: head.last_change_seq,
-            joined_seq: member.joined_seq,
-            version: member.version,
+            ends,
+            member,
+            confirmed: head.applied_seq,
+            unread: UnreadCount::default(),
+            run: None,
         }
     }
 
-    /// The same with these ends.
-    const fn at(self, head: &Head) -> Self {
-        Self {
-            last_seq: head.last_seq,
-            last_change_seq: head.last_change_seq,
-            ..self
-        }
+    /// Moves to the ends where they are further; whether they are.
+    fn reaches(&mut self, ends: Ends) -> bool {
+        let before = self.ends;
+        self.ends = before.max(ends);
+        self.ends != before
     }
 
-    /// What is newer of both, part by part.
-    fn max(self, other: Self) -> Self {
-        Self {
-            last_seq: self.last_seq.max(other.last_seq),
-            last_change_seq: self.last_change_seq.max(other.last_change_seq),
-            joined_seq: self.joined_seq.max(other.joined_seq),
-            version: self.version.max(other.version),
+    /// Takes what the store says; whether anything was not told.
+    fn update(&mut self, head: &Head, member: Member) -> bool {
+        let now = Self::new(head, member);
+        // A store that has failed over may tell of an older state for a moment.
+        let is_new = now.member.version > self.member.version
+            || now.member.joined_seq > self.member.joined_seq;
+        if is_new {
+            self.unread.set_member(&now.member);
+            self.member = now.member;
         }
+        self.confirmed = self.confirmed.max(now.confirmed);
+        self.reaches(now.ends) || is_new
+    }
+
+    /// What a system message says of who is a member; whether it says that the user still is.
+    fn admit(&mut self, message: &Message, user: UserId) -> bool {
+        let is_confirmed = match &message.notice {
+            _ if message.mseq <= self.confirmed => true,
+            Some(notice) => {
+                let mut effects = notice.effects.iter();
+                notice.previous <= self.confirmed && !effects.any(|one| one.user_id == user)
+            }
+            None => false,
+        };
+        if is_confirmed {
+            self.confirmed = self.confirmed.max(message.seq);
+        }
+        is_confirmed
     }
 }
 
 impl Feed for ChatFeed {
-    type Item = ChatId;
+    type Item = ChatItem;
 
-    async fn next(&mut self) -> Result<ChatId, FeedError> {
+    async fn next(&mut self) -> Result<ChatItem, FeedError> {
         loop {
-            self.context.check(self.incarnation)?;
             // First all that waits, so that changes of one chat meet.
             while let Some(signal) = self.receiver.try_recv() {
                 self.take(&signal);
@@ -101,14 +139,90 @@ impl Feed for ChatFeed {
             if !self.stale.is_empty() {
                 self.compare(self.stale.iter().copied().collect()).await?;
             }
-            if let Some(chat) = self.changed.pop_front() {
-                return Ok(chat);
-            }
-            if let Ok(signal) = tokio::time::timeout_at(self.compare_at, self.receiver.recv()).await
+            if let Some(chat) = self.changed.front().copied() {
+                if let Some(item) = self.deliver(chat).await? {
+                    return Ok(item);
+                }
+            } else if let Ok(signal) =
+                tokio::time::timeout_at(self.compare_at, self.receiver.recv()).await
             {
                 self.take(&signal);
             }
         }
+    }
+}
+
+impl ChatFeed {
+    /// How much of a delivered chat is unread; `None` where that is known for another place of the
+    /// chat only.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn unread(&mut self, item: &ChatItem) -> Result<Option<u32>, FeedError> {
+        let Some(told) = self.told.get_mut(&item.member.chat_id) else {
+            return Ok(None);
+        };
+        let context = &self.context;
+        Ok(told
+            .unread
+            .at(item.state.ends(), &item.member, context)
+            .await?)
+    }
+
+    /// The first of the changed chats; `None` where it has to wait, or there is nothing to tell.
+    async fn deliver(&mut self, chat: ChatId) -> Result<Option<ChatItem>, FeedError> {
+        let state = match self.told.get(&chat) {
+            Some(told) => {
+                let states = &self.context.states;
+                retry_unavailable!(states.at(chat, told.ends, told.run.as_ref()))?
+            }
+            None => None,
+        };
+        let (Some(state), Some(told)) = (state, self.told.get_mut(&chat)) else {
+            self.drop_first();
+            return Ok(None);
+        };
+        let since = *self.waits_since.get_or_insert_with(Instant::now);
+        if !state.ends().reaches(told.ends) {
+            // The store is behind what it has told: it is given a moment. What it tells later is
+            // found by comparing.
+            if since.elapsed() > self.context.policy.ahead_grace {
+                self.drop_first();
+            } else {
+                tokio::time::sleep(PAUSE).await;
+            }
+            return Ok(None);
+        }
+        let grace = self.context.policy.reorder_grace;
+        let left = grace.saturating_sub(since.elapsed());
+        if state.ends() != told.ends && !left.is_zero() {
+            // The store is ahead of the bus, whose events say what is the user's own.
+            if let Ok(signal) = tokio::time::timeout(left, self.receiver.recv()).await {
+                self.take(&signal);
+            }
+            return Ok(None);
+        }
+        if state.mseq() > told.confirmed {
+            self.compare(vec![chat]).await?;
+            if self
+                .told
+                .get(&chat)
+                .is_some_and(|told| state.mseq() > told.confirmed)
+            {
+                tokio::time::sleep(PAUSE).await;
+            }
+            return Ok(None);
+        }
+        told.ends = state.ends();
+        told.run = None;
+        let member = told.member.clone();
+        self.drop_first();
+        Ok(Some(ChatItem { state, member }))
+    }
+
+    fn drop_first(&mut self) {
+        self.changed.pop_front();
+        self.waits_since = None;
     }
 }
 
@@ -118,15 +232,12 @@ impl ChatFeed {
             .and(Interest::CHANGES)
             .and(Interest::RECEIPTS)
             .and(Interest::MEMBERSHIP);
-        let incarnation = context.incarnation.current().await?;
-        let ids = context.chat_ids_of(user).await?;
+        let ids = context.chats.chat_ids_of(user).await?;
         // All with one round trip.
         let chats = ids.iter().map(|chat| Topic::Chat(*chat));
         let topics: Vec<_> = chats.chain([Topic::User(user)]).collect();
         let receiver = context.bus.subscribe(interest, &topics).await?;
-        let compare_at = context.heartbeats.next();
-        // Before the memberships: what changes meanwhile is found when all are compared.
-        let version = context.version_of(user).await?;
+        let compare_at = Instant::now() + context.policy.heartbeat;
         let mut feed = Self {
             context,
             receiver,
@@ -134,13 +245,12 @@ impl ChatFeed {
             told: HashMap::new(),
             changed: VecDeque::new(),
             stale: BTreeSet::new(),
-            ahead: HashMap::new(),
-            version: Some(version),
-            incarnation,
+            version: None,
             compare_at,
+            waits_since: None,
         };
         // The client asks for its chats behind this: it has all of them as they are now.
-        let ids = feed.context.chat_ids_of(user).await?;
+        let ids = feed.context.chats.chat_ids_of(user).await?;
         for chat in &ids {
             let topic = Topic::Chat(*chat);
             feed.context.bus.follow(&mut feed.receiver, topic).await?;
@@ -148,25 +258,21 @@ impl ChatFeed {
         let (heads, members) = feed.context.standing(user, &ids).await?;
         for (chat, member) in members {
             if let Some(head) = heads.get(&chat) {
-                feed.told.insert(chat, Told::new(head, &member));
+                feed.told.insert(chat, Told::new(head, member));
             }
         }
         Ok(feed)
     }
 
     fn take(&mut self, signal: &Signal) {
-        let event = match signal {
+        let published = match signal {
             Signal::Event(event) => event,
-            Signal::Missed(Topic::Chat(chat)) => {
-                self.stale.insert(*chat);
-                return;
-            }
-            Signal::Missed(_) | Signal::Interrupted => {
+            Signal::Interrupted => {
                 self.compare_at = Instant::now();
                 return;
             }
         };
-        match &event.event {
+        match &published.event {
             // The state of the user's own, whose version the event does not carry.
             Event::ChatJoined { chat_id }
             | Event::ViewerChatChanged { chat_id }
@@ -178,37 +284,39 @@ impl ChatFeed {
             }
             event => {
                 if let Some(chat) = event.chat_changed_for(self.user) {
-                    self.note(chat, event);
+                    self.note(chat, published);
                 }
             }
         }
     }
 
     /// Notes that an event changes a chat.
-    fn note(&mut self, chat: ChatId, event: &Event) {
+    fn note(&mut self, chat: ChatId, published: &Arc<Published>) {
         let Some(told) = self.told.get_mut(&chat) else {
             return;
         };
+        let event = &published.event;
+        told.unread.take(event, self.user);
         match event {
             // Late: what it says is in what was told.
-            Event::MessageAdded { message } if message.seq <= told.last_seq => return,
-            Event::MessageChanged { message, .. } if message.change_seq <= told.last_change_seq => {
+            Event::MessageAdded { message } if message.seq <= told.ends.seq => return,
+            Event::MessageChanged { message, .. } if message.change_seq <= told.ends.change_seq => {
                 return;
             }
             Event::MessageAdded { message } => {
-                // It may say something of the user, and so change the version.
-                if let Some(notice) = &message.notice
-                    && notice
-                        .effects
-                        .iter()
-                        .any(|effect| effect.user_id == self.user)
-                {
+                // It may say something of the user, or a message before it may.
+                if !told.admit(message, self.user) {
                     self.stale.insert(chat);
                 }
-                told.last_seq = told.last_seq.max(message.seq);
+                Run::add(&mut told.run, message, published);
+                told.ends.seq = message.seq;
             }
-            Event::MessageChanged { message, .. } => {
-                told.last_change_seq = told.last_change_seq.max(message.change_seq);
+            Event::MessageChanged { message, mseq } => {
+                if *mseq > told.confirmed {
+                    self.stale.insert(chat);
+                }
+                Run::change(&mut told.run, message, published);
+                told.ends.change_seq = message.change_seq;
             }
             _ => {}
         }
@@ -223,7 +331,7 @@ impl ChatFeed {
 
     /// Compares all chats with the store.
     async fn compare_all(&mut self) -> Result<(), FeedError> {
-        self.compare_at = self.context.heartbeats.next();
+        let compare_at = Instant::now() + self.context.policy.heartbeat;
         // Before the memberships: what changes meanwhile is found the next time.
         let version = retry_unavailable!(self.context.version_of(self.user))?;
         let known = self.told.keys().copied();
@@ -232,19 +340,18 @@ impl ChatFeed {
             let chats: Vec<_> = known.collect();
             let heads = retry_unavailable!(self.context.heads(&chats))?;
             for (chat, head) in heads {
-                if let Some(told) = self.told.get(&chat).copied() {
-                    self.tell(chat, told.at(&head));
+                let told = self.told.get_mut(&chat);
+                if told.is_some_and(|told| told.reaches(head.into())) {
+                    self.mark(chat);
                 }
             }
         } else {
-            let ids = retry_unavailable!(self.context.chat_ids_of(self.user))?;
+            let ids = retry_unavailable!(self.context.chats.chat_ids_of(self.user))?;
             let chats: BTreeSet<_> = ids.into_iter().chain(known).collect();
-            self.version = None;
             self.compare(chats.into_iter().collect()).await?;
-            if self.ahead.is_empty() {
-                self.version = Some(version);
-            }
+            self.version = Some(version);
         }
+        self.compare_at = compare_at;
         Ok(())
     }
 
@@ -256,48 +363,26 @@ impl ChatFeed {
                 retry_unavailable!(bus.follow(&mut self.receiver, topic))?;
             }
         }
-        let (heads, members) = retry_unavailable!(self.context.standing(self.user, &chats))?;
+        let (heads, mut members) = retry_unavailable!(self.context.standing(self.user, &chats))?;
         for chat in chats {
             self.stale.remove(&chat);
-            let (Some(head), Some(member)) = (heads.get(&chat), members.get(&chat)) else {
+            let (Some(head), Some(member)) = (heads.get(&chat), members.remove(&chat)) else {
                 self.told.remove(&chat);
-                self.ahead.remove(&chat);
                 self.changed.retain(|changed| *changed != chat);
                 self.receiver.unfollow(Topic::Chat(chat));
                 continue;
             };
-            self.tell(chat, Told::new(head, member));
-        }
-        Ok(())
-    }
-
-    /// Has a chat told that does not stand any more as it was told.
-    fn tell(&mut self, chat: ChatId, now: Told) {
-        let before = self.told.get(&chat).copied();
-        let mut newest = before.map_or(now, |before| before.max(now));
-        if newest == now {
-            self.ahead.remove(&chat);
-        } else {
-            // A store that has failed over may tell of an older state for a moment. What stays
-            // older was set back.
-            let grace = self.context.policy.ahead_grace;
-            let since = *self.ahead.entry(chat).or_insert_with(Instant::now);
-            if since.elapsed() < grace {
-                self.compare_at = self.compare_at.min(since + grace);
-                self.version = None;
-            } else {
-                counter!(RESYNCS).increment(1);
-                self.ahead.remove(&chat);
-                newest = now;
+            let is_new = match self.told.entry(chat) {
+                Entry::Occupied(mut told) => told.get_mut().update(head, member),
+                Entry::Vacant(place) => {
+                    place.insert(Told::new(head, member));
+                    true
+                }
+            };
+            if is_new {
+                self.mark(chat);
             }
         }
-        if let (Some(before), Some(version)) = (before, &mut self.version) {
-            let risen = newest.version.saturating_sub(before.version);
-            *version = version.saturating_add(risen.into());
-        }
-        if before != Some(newest) {
-            self.told.insert(chat, newest);
-            self.mark(chat);
-        }
+        Ok(())
     }
 }

@@ -9,6 +9,7 @@ use metrics::counter;
 use moka::future::Cache;
 use tokio::sync::Semaphore;
 
+use super::chat_states::ChatStates;
 use super::error::FeedError;
 use super::heartbeats::Heartbeats;
 use super::incarnation::KnownIncarnation;
@@ -66,6 +67,8 @@ pub(super) struct FeedContext {
     /// was asked for is a part of the key, and so a page is never from before a change that was
     /// acknowledged.
     backlog: Cache<(ChatId, Seq, Seq), Backlog>,
+    /// How chats look to all their viewers.
+    pub(super) states: ChatStates,
     reads: Semaphore,
 }
 
@@ -84,6 +87,7 @@ impl FeedContext {
             .max_capacity(256)
             .time_to_live(Duration::from_secs(1))
             .build();
+        let states = ChatStates::new(Arc::clone(&chats), Arc::clone(&messages));
         Arc::new(Self {
             incarnation: KnownIncarnation::watch(Arc::clone(&messages), policy.heartbeat),
             heartbeats: Heartbeats::new(policy.heartbeat),
@@ -125,6 +129,7 @@ impl FeedContext {
             chats,
             messages,
             backlog,
+            states,
             reads: Semaphore::new(READS),
         })
     }

@@ -1,0 +1,256 @@
+//! How a chat looks to all its viewers of this process at one place of its lines: loaded once, however
+//! many viewers there are, and mostly not at all. An event carries the message that it is about, so
+//! that with the state before it the state behind it is known.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use moka::future::Cache;
+
+use crate::chats::model::Chat;
+use crate::chats::store::ChatStore;
+use crate::clock::Timestamp;
+use crate::error::PortError;
+use crate::events::event::Published;
+use crate::events::rendering::Renderings;
+use crate::id::ChatId;
+use crate::messages::model::Message;
+use crate::messages::store::{Head, MessageStore};
+use crate::seq::Seq;
+
+/// How many states are kept, and newest ones of chats.
+const CAPACITY: u64 = 10_000;
+/// For how long a state serves. What it was rendered to holds names, which may change meanwhile.
+const SERVES: Duration = Duration::from_secs(1);
+/// For how long the newest state of a chat serves to make later ones of.
+const IS_BASE: Duration = Duration::from_secs(600);
+
+/// A place on both lines of a chat.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Ends {
+    /// The number of the newest message, 0 for none.
+    pub seq: Seq,
+    /// The number of the newest change, 0 for none.
+    pub change_seq: Seq,
+}
+
+impl From<Head> for Ends {
+    fn from(head: Head) -> Self {
+        Self {
+            seq: head.last_seq,
+            change_seq: head.last_change_seq,
+        }
+    }
+}
+
+impl Ends {
+    /// Whether it lies as far as the other on both lines, or further.
+    pub(super) const fn reaches(self, other: Self) -> bool {
+        self.seq >= other.seq && self.change_seq >= other.change_seq
+    }
+
+    /// The furthest of both on each line.
+    pub(super) fn max(self, other: Self) -> Self {
+        Self {
+            seq: self.seq.max(other.seq),
+            change_seq: self.change_seq.max(other.change_seq),
+        }
+    }
+}
+
+/// A chat at a place of its lines.
+#[derive(Debug)]
+pub struct ChatState {
+    /// The chat.
+    pub chat: Chat,
+    /// The message with the number `chat.last_seq`, as it was at this place.
+    pub last_message: Option<Message>,
+    /// What it looks like.
+    pub renderings: Renderings,
+}
+
+impl ChatState {
+    fn new(chat: Chat, last_message: Option<Message>) -> Arc<Self> {
+        Arc::new(Self {
+            chat,
+            last_message,
+            renderings: Renderings::default(),
+        })
+    }
+
+    /// The place.
+    pub fn ends(&self) -> Ends {
+        Ends {
+            seq: self.chat.last_seq,
+            change_seq: self.chat.last_change_seq,
+        }
+    }
+
+    /// The number of the newest system message that a viewer must be known to have stayed behind,
+    /// to see this.
+    pub(super) fn mseq(&self) -> Seq {
+        let of_message = self.last_message.as_ref().map_or(0, |message| {
+            // Who is removed by a system message sees that one still.
+            let notice = message.notice.as_ref();
+            notice.map_or(message.mseq, |notice| notice.previous)
+        });
+        self.chat.applied_seq.max(of_message)
+    }
+}
+
+/// The messages that a feed has seen since it told of the chat, without a gap.
+#[derive(Clone, Debug)]
+pub(super) struct Run {
+    /// The number of the first.
+    from: Seq,
+    /// When the latest was sent.
+    active_at: Timestamp,
+    /// The last one's newest event: that it was added, or changed.
+    newest: Arc<Published>,
+}
+
+impl Run {
+    /// A message that was added goes on with the run, or begins one. A system message ends it: it
+    /// changes more of a chat than the run knows.
+    pub(super) fn add(run: &mut Option<Self>, message: &Message, event: &Arc<Published>) {
+        let newest = Arc::clone(event);
+        let before = run.take().filter(|run| run.last() + 1 == message.seq);
+        if message.mseq != message.seq {
+            *run = Some(Self {
+                from: before.as_ref().map_or(message.seq, |run| run.from),
+                active_at: before.map_or(message.created_at, |run| {
+                    run.active_at.max(message.created_at)
+                }),
+                newest,
+            });
+        }
+    }
+
+    /// A change of the last message is its newest event.
+    pub(super) fn change(run: &mut Option<Self>, message: &Message, event: &Arc<Published>) {
+        if let Some(run) = run
+            && run.last() == message.seq
+        {
+            run.newest = Arc::clone(event);
+        }
+    }
+
+    fn last(&self) -> Seq {
+        self.newest.message().map_or(0, |message| message.seq)
+    }
+
+    /// The state at `ends`, made of an earlier one; `None` where they have a gap between them, or
+    /// a system message.
+    fn state(&self, base: &ChatState, ends: Ends) -> Option<Arc<ChatState>> {
+        let message = self.newest.message()?;
+        let fits = message.seq == ends.seq
+            && base.chat.applied_seq == message.mseq
+            && base.chat.last_seq + 1 >= self.from
+            && base.chat.last_seq <= message.seq
+            && base.chat.last_change_seq <= ends.change_seq;
+        let chat = Chat {
+            active_at: base.chat.active_at.max(self.active_at),
+            last_seq: ends.seq,
+            last_change_seq: ends.change_seq,
+            ..base.chat.clone()
+        };
+        fits.then(|| ChatState::new(chat, Some(message.clone())))
+    }
+}
+
+/// The states of chats that this process has told of a moment ago.
+pub(super) struct ChatStates {
+    chats: Arc<dyn ChatStore>,
+    messages: Arc<dyn MessageStore>,
+    states: Cache<(ChatId, Ends), Option<Arc<ChatState>>>,
+    newest: Cache<ChatId, Arc<ChatState>>,
+}
+
+impl ChatStates {
+    pub(super) fn new(chats: Arc<dyn ChatStore>, messages: Arc<dyn MessageStore>) -> Self {
+        Self {
+            chats,
+            messages,
+            states: Cache::builder()
+                .max_capacity(CAPACITY)
+                .time_to_live(SERVES)
+                .build(),
+            newest: Cache::builder()
+                .max_capacity(CAPACITY)
+                .time_to_idle(IS_BASE)
+                .build(),
+        }
+    }
+
+    /// The chat at `ends`, which a feed knows that it has reached; the state may be further. `None`
+    /// where there is no such chat. All who ask for one place share one look at the store.
+    pub(super) async fn at(
+        &self,
+        chat: ChatId,
+        ends: Ends,
+        run: Option<&Run>,
+    ) -> Result<Option<Arc<ChatState>>, PortError> {
+        let key = (chat, ends);
+        let state = self.states.try_get_with(key, self.make(chat, ends, run));
+        let state = state
+            .await
+            .map_err(|error: Arc<PortError>| (*error).clone())?;
+        if !state
+            .as_ref()
+            .is_some_and(|state| state.ends().reaches(ends))
+        {
+            // The store is behind what it has told, or has no such chat: it is asked again.
+            self.states.invalidate(&key).await;
+        }
+        Ok(state)
+    }
+
+    async fn make(
+        &self,
+        chat: ChatId,
+        ends: Ends,
+        run: Option<&Run>,
+    ) -> Result<Option<Arc<ChatState>>, PortError> {
+        let state = match (run, self.newest.get(&chat).await) {
+            (Some(run), Some(base)) => run.state(&base, ends),
+            _ => None,
+        };
+        let state = match state {
+            Some(state) => Some(state),
+            None => self.load(chat).await?,
+        };
+        if let Some(state) = &state {
+            let known = self.newest.get(&chat).await;
+            if known.is_none_or(|known| state.ends().reaches(known.ends())) {
+                self.newest.insert(chat, Arc::clone(state)).await;
+            }
+            if state.ends() != ends {
+                let further = (chat, state.ends());
+                self.states.insert(further, Some(Arc::clone(state))).await;
+            }
+        }
+        Ok(state)
+    }
+
+    /// Reads the chat and its last message: both of one moment, where nothing happens to the chat
+    /// meanwhile.
+    async fn load(&self, chat: ChatId) -> Result<Option<Arc<ChatState>>, PortError> {
+        let mut tries = 0;
+        loop {
+            let Some(found) = self.chats.chats(&[chat]).await?.pop() else {
+                return Ok(None);
+            };
+            let last = self.messages.last_messages(&[chat]).await?.pop();
+            let seq = last.as_ref().map_or(0, |message| message.seq);
+            let change_seq = last.as_ref().map_or(0, |message| message.change_seq);
+            tries += 1;
+            if seq == found.last_seq && change_seq <= found.last_change_seq || tries == TRIES {
+                return Ok(Some(ChatState::new(found, last)));
+            }
+        }
+    }
+}
+
+/// How often a chat is read in which messages come all the time. Then the last message may be one
+/// that the chat does not count yet; the event about it follows.
+const TRIES: u32 = 3;

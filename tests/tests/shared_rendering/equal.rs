@@ -1,0 +1,234 @@
+//! Every viewer gets from a shared rendering, byte for byte, what an execution of their own gives.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use talksy_tests::client::{User, start_of};
+use talksy_tests::soon;
+use talksy_tests::websocket::Socket;
+use tokio_tungstenite::tungstenite::Message as Frame;
+
+use super::people::Group;
+use super::selections::{Draw, FORMS, Form, Pair, draw, everything};
+
+/// Payloads as text, as they came.
+struct Raw(Socket);
+
+impl Raw {
+    async fn open(viewer: &User, query: &str, variables: &Value) -> Self {
+        let mut socket = viewer.client.socket().await;
+        socket.subscribe("1", query, variables.clone()).await;
+        Self(socket)
+    }
+
+    async fn next(&mut self) -> String {
+        loop {
+            match self.0.next_frame().await {
+                Some(Frame::Text(text)) => {
+                    assert!(text.contains(r#""type":"next""#), "{text}");
+                    return text.to_string();
+                }
+                Some(Frame::Ping(_) | Frame::Pong(_)) => {}
+                end => panic!("the socket ended: {end:?}"),
+            }
+        }
+    }
+}
+
+/// The event of a payload.
+fn event(text: &str, form: &Form) -> Value {
+    let message: Value = serde_json::from_str(text).unwrap();
+    message["payload"]["data"][form.name].clone()
+}
+
+/// One viewer's subscription, shared and alone.
+struct Follower {
+    name: String,
+    form: &'static Form,
+    shared: Raw,
+    alone: Raw,
+    text: String,
+}
+
+impl Follower {
+    async fn open(group: &Group, viewer: &User, form: &'static Form, pair: &Pair) -> Self {
+        let mut variables = pair.variables.clone();
+        if !form.arguments.is_empty() {
+            variables["chat"] = json!(group.chat);
+        }
+        if form.arguments.contains("after") {
+            variables["after"] = json!(start_of(&group.chat));
+        }
+        Self {
+            name: viewer.name.clone(),
+            form,
+            shared: Raw::open(viewer, &pair.shared, &variables).await,
+            alone: Raw::open(viewer, &pair.alone, &variables).await,
+            text: pair.shared.clone(),
+        }
+    }
+
+    /// Waits until both feeds are open: until then they tell of nothing.
+    async fn opened(&mut self, group: &Group) {
+        for raw in [&mut self.shared, &mut self.alone] {
+            loop {
+                group.mute(&group.ben, true).await;
+                group.send(&group.ada, "anybody there?").await;
+                group.dora.mark_read(&group.chat, 1_000_000).await;
+                let waited = Duration::from_millis(200);
+                if tokio::time::timeout(waited, raw.next()).await.is_ok() {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// The payloads up to an event, by what they are of.
+    async fn up_to(
+        raw: &mut Raw,
+        form: &Form,
+        is_last: impl Fn(&Value) -> bool,
+    ) -> BTreeMap<String, String> {
+        let mut seen = BTreeMap::new();
+        loop {
+            let text = raw.next().await;
+            let event = event(&text, form);
+            let key = match form.name {
+                "accountEvents" => text.clone(),
+                _ => format!("{} {} {}", event["sync"], event["changes"], event["who"]),
+            };
+            seen.insert(key, text);
+            if is_last(&event) {
+                return seen;
+            }
+        }
+    }
+
+    /// Compares what came up to an event; of chats only the last, which tells of what is at rest.
+    /// What only one of them was told, because it opened earlier or was told of two events as one,
+    /// is not compared where `is_first`.
+    async fn compare(&mut self, is_first: bool, is_last: impl Fn(&Value) -> bool) {
+        let form = self.form;
+        let shared = Self::up_to(&mut self.shared, form, &is_last).await;
+        let alone = Self::up_to(&mut self.alone, form, &is_last).await;
+        if form.name == "accountEvents" && !is_first {
+            assert_eq!(shared, alone, "of {}: {}", self.name, self.text);
+        }
+        let mut compared = 0;
+        for (key, text) in &shared {
+            let event = event(text, form);
+            if form.name == "chatUpdated" && !is_last(&event) {
+                continue;
+            }
+            if let Some(other) = alone.get(key) {
+                assert_eq!(text, other, "of {}: {}", self.name, self.text);
+                compared += 1;
+            }
+        }
+        assert!(compared > 0, "of {}: {shared:?} {alone:?}", self.name);
+    }
+}
+
+/// What was last done in a group.
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    seq: i64,
+    change_seq: i64,
+    /// Ben's mark.
+    read: i64,
+}
+
+/// Things happen in a group. What they end with tells all of them.
+async fn happen(group: &Group, round: usize) -> Last {
+    let (_, old) = group.send(&group.ada, "soon deleted").await;
+    let (_, kept) = group.send(&group.ben, "soon edited").await;
+    group.mute(&group.cleo, round == 0).await;
+    group.cleo.mark_read(&group.chat, 8).await;
+    let (read, _) = group.send(&group.dora, "to be read \u{1F600} \"\\").await;
+    group.alter(&group.ada, &old, None).await;
+    let change_seq = group.alter(&group.ben, &kept, Some("edited")).await;
+    group.ben.mark_read(&group.chat, read).await;
+    let (seq, _) = group.send(&group.ada, "last").await;
+    Last {
+        seq,
+        change_seq,
+        read,
+    }
+}
+
+async fn check(form: &'static Form, pair: &Pair) {
+    let group = Group::start().await;
+    let mut followers = Vec::new();
+    for viewer in group.viewers() {
+        followers.push(Follower::open(&group, viewer, form, pair).await);
+    }
+    for follower in &mut followers {
+        follower.opened(&group).await;
+    }
+    for round in 0..2 {
+        let last = happen(&group, round).await;
+        for follower in &mut followers {
+            let compared = follower.compare(round == 0, |event| match form.name {
+                "messageUpdated" => event["sync"]["changeSeq"] == last.change_seq,
+                "readReceiptUpdated" => {
+                    event["sync"] == last.read && event["who"]["id"] == *group.ben.id
+                }
+                "chatUpdated" => event["sync"] == last.seq && event["changes"] == last.change_seq,
+                _ => event["sync"]["seq"] == last.seq,
+            });
+            soon("both to tell the same", compared).await;
+        }
+        // Apart from the others, as those may show the title of before or behind it.
+        let input = json!({ "chatId": group.chat, "title": format!("title {round}") });
+        group.change("updateGroup", "UpdateGroupInput", input).await;
+        if ["messageUpdated", "readReceiptUpdated"].contains(&form.name) {
+            continue;
+        }
+        for follower in &mut followers {
+            let seq = last.seq + 1;
+            let compared = follower.compare(round == 0, |event| match form.name {
+                "chatUpdated" => event["sync"] == seq,
+                _ => event["sync"]["seq"] == seq,
+            });
+            soon("both to tell the same", compared).await;
+        }
+    }
+    group.app.stop().await;
+}
+
+async fn check_form(name: &str) {
+    let form = FORMS.iter().find(|form| form.name == name).unwrap();
+    check(form, &everything(form)).await;
+    let cases = std::env::var("TALKSY_TEST_SCHEDULES");
+    let cases = cases.ok().and_then(|text| text.parse().ok()).unwrap_or(3);
+    for seed in 1..=cases {
+        println!("seed {seed}");
+        check(form, &draw(form, &mut Draw::new(seed))).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_message_added() {
+    check_form("messageAdded").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_message_updated() {
+    check_form("messageUpdated").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_read_receipt_updated() {
+    check_form("readReceiptUpdated").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_chat_updated() {
+    check_form("chatUpdated").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_account_events() {
+    check_form("accountEvents").await;
+}
