@@ -6,12 +6,12 @@
 //! the document is valid is for the schema to say, before anything is rendered.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 
 use async_graphql::parser::types::{
-    Directive, ExecutableDocument, Field, OperationDefinition, OperationType, Selection,
-    SelectionSet,
+    ExecutableDocument, Field, OperationDefinition, OperationType, Selection, SelectionSet,
 };
-use async_graphql::{Name, Positioned, Value, Variables};
+use async_graphql::{Name, Value, Variables};
 use sha2::{Digest as _, Sha256};
 use talksy_domain::events::RenderKey;
 
@@ -138,7 +138,8 @@ fn is_shared(
     scope: Scope,
     depth: usize,
 ) -> bool {
-    let is_shared = |selection, scope| is_shared(document, selection, scope, depth + 1);
+    let is_shared =
+        |selection: &SelectionSet, scope| is_shared(document, selection, scope, depth + 1);
     depth < MAX_DEPTH
         && selection.items.iter().all(|item| match &item.node {
             Selection::Field(field) => match scope.field(&field.node.name.node) {
@@ -163,57 +164,44 @@ fn is_shared(
 }
 
 /// Collects the variables that a selection depends on.
-fn variables_of<'a>(
-    document: &'a ExecutableDocument,
-    selection: &'a SelectionSet,
+fn variables_of(
+    document: &ExecutableDocument,
+    selection: &SelectionSet,
     depth: usize,
-    used: &mut BTreeSet<&'a Name>,
+    used: &mut BTreeSet<Name>,
 ) -> Option<()> {
     if depth >= MAX_DEPTH {
         return None;
     }
     for item in &selection.items {
-        let (directives, below) = match &item.node {
+        let (arguments, directives, below) = match &item.node {
             Selection::Field(field) => {
-                let arguments = field.node.arguments.iter();
-                arguments.for_each(|(_, value)| variables_in(&value.node, used));
-                (&field.node.directives, Some(&field.node.selection_set.node))
+                let field = &field.node;
+                let arguments = field.arguments.as_slice();
+                (arguments, &field.directives, &field.selection_set.node)
             }
             Selection::FragmentSpread(spread) => {
                 let fragment = document.fragments.get(&spread.node.fragment_name.node)?;
-                variables_beside(&fragment.node.directives, used);
                 let below = &fragment.node.selection_set.node;
-                (&spread.node.directives, Some(below))
+                (&[][..], &spread.node.directives, below)
             }
-            Selection::InlineFragment(fragment) => (
-                &fragment.node.directives,
-                Some(&fragment.node.selection_set.node),
-            ),
+            Selection::InlineFragment(fragment) => {
+                let below = &fragment.node.selection_set.node;
+                (&[][..], &fragment.node.directives, below)
+            }
         };
-        variables_beside(directives, used);
-        if let Some(below) = below {
-            variables_of(document, below, depth + 1, used)?;
+        let beside = directives.iter().flat_map(|one| &one.node.arguments);
+        for (_, value) in arguments.iter().chain(beside) {
+            // Nothing but the names is of interest.
+            let noted = value.node.clone().into_const_with(|name| {
+                used.insert(name);
+                Ok::<_, Infallible>(Value::Null)
+            });
+            drop(noted);
         }
+        variables_of(document, below, depth + 1, used)?;
     }
     Some(())
-}
-
-fn variables_beside<'a>(directives: &'a [Positioned<Directive>], used: &mut BTreeSet<&'a Name>) {
-    let arguments = directives.iter().flat_map(|one| &one.node.arguments);
-    for (_, value) in arguments {
-        variables_in(&value.node, used);
-    }
-}
-
-fn variables_in<'a>(value: &'a Value, used: &mut BTreeSet<&'a Name>) {
-    match value {
-        Value::Variable(name) => {
-            used.insert(name);
-        }
-        Value::List(items) => items.iter().for_each(|item| variables_in(item, used)),
-        Value::Object(fields) => fields.values().for_each(|field| variables_in(field, used)),
-        _ => {}
-    }
 }
 
 /// A hash of all that a rendering depends on. With the text the values say what they are coerced
@@ -221,7 +209,7 @@ fn variables_in<'a>(value: &'a Value, used: &mut BTreeSet<&'a Name>) {
 fn key(
     text: &str,
     operation_name: Option<&str>,
-    used: &BTreeSet<&Name>,
+    used: &BTreeSet<Name>,
     variables: &Variables,
 ) -> RenderKey {
     let mut hash = Sha256::new();
@@ -234,7 +222,7 @@ fn key(
     for name in used {
         add(name.as_bytes());
         // Absent is not null: a default may stand in for what is absent.
-        let value = variables.get(*name).map(ToString::to_string);
+        let value = variables.get(name).map(ToString::to_string);
         add(value.unwrap_or_default().as_bytes());
     }
     let digest: [u8; 32] = hash.finalize().into();

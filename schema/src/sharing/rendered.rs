@@ -171,11 +171,11 @@ impl SharedFeed {
 }
 
 /// The items of a feed; none where the feed is driven by who opened the subscription.
-pub(crate) fn items<F: Feed>(
+pub(crate) fn items<F: Feed, O: FnOnce(F) -> OpenedFeed>(
     ctx: &Context<'_>,
     feed: F,
-    opened: impl FnOnce(F) -> OpenedFeed,
-) -> impl Stream<Item = Result<F::Item, FeedError>> + Send + use<F> {
+    opened: O,
+) -> impl Stream<Item = Result<F::Item, FeedError>> + Send + use<F, O> {
     match ctx.data_opt::<SharedFeed>() {
         Some(shared) => {
             *shared.0.lock() = Some(opened(feed));

@@ -12,7 +12,7 @@ use futures_util::stream::{self, BoxStream};
 use talksy_domain::events::Template;
 use talksy_domain::viewer::{Authentication, ClientInfo};
 use talksy_schema::loaders::Asker;
-use talksy_schema::sharing::{OpenedFeed, Recorder, Rendered, SharedFeed, SharedOperation, fill};
+use talksy_schema::sharing::{OpenedFeed, Recorder, Rendered, SharedFeed, SharedOperation};
 use tracing::{Instrument as _, trace_span};
 
 use super::executor::Executor;
@@ -96,7 +96,10 @@ impl SharedExecution {
                 return Some(Payload::Next(bytes));
             }
             let filling = Box::pin(feed.filling(event, &template)).await;
-            if let Some(bytes) = template.filled(|hole, bytes| fill(hole, &filling, bytes)) {
+            let fill = |hole, bytes: &mut Vec<u8>| {
+                serde_json::to_writer(bytes, &filling.value(hole)?).ok()
+            };
+            if let Some(bytes) = template.filled(fill) {
                 return Some(Payload::Next(bytes));
             }
         }

@@ -74,7 +74,8 @@ impl Follower {
         for raw in [&mut self.shared, &mut self.alone] {
             loop {
                 group.mute(&group.ben, true).await;
-                group.send(&group.ada, "anybody there?").await;
+                let (_, sent) = group.send(&group.ada, "anybody there?").await;
+                group.alter(&group.ada, &sent, Some("hello?")).await;
                 group.dora.mark_read(&group.chat, 1_000_000).await;
                 let waited = Duration::from_millis(200);
                 if tokio::time::timeout(waited, raw.next()).await.is_ok() {

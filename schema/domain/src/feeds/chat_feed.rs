@@ -183,7 +183,7 @@ impl ChatFeed {
             return Ok(None);
         };
         let since = *self.waits_since.get_or_insert_with(Instant::now);
-        if !state.ends().reaches(told.ends) {
+        if !state.is_settled() || !state.ends().reaches(told.ends) {
             // The store is behind what it has told: it is given a moment. What it tells later is
             // found by comparing.
             if since.elapsed() > self.context.policy.ahead_grace {
@@ -369,6 +369,7 @@ impl ChatFeed {
             let (Some(head), Some(member)) = (heads.get(&chat), members.remove(&chat)) else {
                 self.told.remove(&chat);
                 self.changed.retain(|changed| *changed != chat);
+                self.waits_since = None;
                 self.receiver.unfollow(Topic::Chat(chat));
                 continue;
             };

@@ -16,6 +16,7 @@ use crate::events::rendering::Renderings;
 use crate::id::ChatId;
 use crate::messages::model::Message;
 use crate::messages::store::{Head, MessageStore};
+use crate::page::Window;
 use crate::seq::Seq;
 
 /// How many states are kept, and newest ones of chats.
@@ -84,6 +85,15 @@ impl ChatState {
             seq: self.chat.last_seq,
             change_seq: self.chat.last_change_seq,
         }
+    }
+
+    /// Whether the chat and its message are of one place: neither was the message changed between
+    /// two looks at the store, nor is it one whose effect on the chat is not in the store yet.
+    pub(super) fn is_settled(&self) -> bool {
+        let message = self.last_message.as_ref();
+        message.is_none_or(|message| {
+            message.change_seq <= self.chat.last_change_seq && message.mseq <= self.chat.applied_seq
+        })
     }
 
     /// The number of the newest system message that a viewer must be known to have stayed behind,
@@ -219,7 +229,7 @@ impl ChatStates {
             Some(state) => Some(state),
             None => self.load(chat).await?,
         };
-        if let Some(state) = &state {
+        if let Some(state) = state.as_ref().filter(|state| state.is_settled()) {
             let known = self.newest.get(&chat).await;
             if known.is_none_or(|known| state.ends().reaches(known.ends())) {
                 self.newest.insert(chat, Arc::clone(state)).await;
@@ -232,25 +242,25 @@ impl ChatStates {
         Ok(state)
     }
 
-    /// Reads the chat and its last message: both of one moment, where nothing happens to the chat
-    /// meanwhile.
+    /// Reads the chat, then the message that it counts as its last.
     async fn load(&self, chat: ChatId) -> Result<Option<Arc<ChatState>>, PortError> {
-        let mut tries = 0;
-        loop {
-            let Some(found) = self.chats.chats(&[chat]).await?.pop() else {
-                return Ok(None);
-            };
-            let last = self.messages.last_messages(&[chat]).await?.pop();
-            let seq = last.as_ref().map_or(0, |message| message.seq);
-            let change_seq = last.as_ref().map_or(0, |message| message.change_seq);
-            tries += 1;
-            if seq == found.last_seq && change_seq <= found.last_change_seq || tries == TRIES {
-                return Ok(Some(ChatState::new(found, last)));
+        let Some(found) = self.chats.chats(&[chat]).await?.pop() else {
+            return Ok(None);
+        };
+        let last = match found.last_seq.checked_sub(1) {
+            Some(before) => {
+                let window = Window {
+                    after: Some(before),
+                    before: None,
+                    limit: 1,
+                    from_end: false,
+                };
+                let last = self.messages.page(chat, &window).await?.items.pop();
+                // One that cannot be read is left out.
+                last.filter(|message| message.seq == found.last_seq)
             }
-        }
+            None => None,
+        };
+        Ok(Some(ChatState::new(found, last)))
     }
 }
-
-/// How often a chat is read in which messages come all the time. Then the last message may be one
-/// that the chat does not count yet; the event about it follows.
-const TRIES: u32 = 3;
