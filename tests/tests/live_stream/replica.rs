@@ -209,12 +209,10 @@ async fn follow_changes(mut feed: ChangeFeed, replica: Arc<watch::Sender<Replica
     loop {
         match feed.next().await {
             Ok(item) => replica.send_modify(|replica| {
-                assert!(
-                    item.message.change_seq > replica.place,
-                    "once each and in order"
-                );
-                replica.place = item.message.change_seq;
-                replica.apply(item.message);
+                let changed = message(&item.change);
+                assert!(changed.change_seq > replica.place, "once each and in order");
+                replica.place = changed.change_seq;
+                replica.apply(changed);
             }),
             Err(error) => {
                 assert_ended(error);
