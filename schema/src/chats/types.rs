@@ -7,6 +7,7 @@ use talksy_domain::cursor::{ChatCursor, Cursor as _, MemberCursor, MessageCursor
 use talksy_domain::error::Invalid;
 use talksy_domain::events::{Hole, MemberHole};
 use talksy_domain::id::{self, ChatId, UserId};
+use talksy_domain::incarnation::Incarnation;
 use talksy_domain::page::{Page, Window};
 
 use super::loaders::{FirstMembersOf, LowestReadMarksOf, UnreadOf, ViewerMemberOf};
@@ -223,7 +224,8 @@ impl ChatNode {
             return Ok(String::new());
         }
         let member = ctx.loaders().load_one(ViewerMemberOf(self.0.id)).await?;
-        Ok(read_cursor(self.0.id, member.as_ref()))
+        let incarnation = ctx.services().feeds.incarnation().await?;
+        Ok(read_cursor(self.0.id, incarnation, member.as_ref()))
     }
 
     /// The viewer's own membership; null only for who sees the chat without being a member.
@@ -426,9 +428,14 @@ pub(crate) fn member_id(member: &Member) -> ID {
 }
 
 /// The place behind the read mark of the viewer, who may be no member.
-pub(crate) fn read_cursor(chat_id: ChatId, member: Option<&Member>) -> String {
+pub(crate) fn read_cursor(
+    chat_id: ChatId,
+    incarnation: Incarnation,
+    member: Option<&Member>,
+) -> String {
     MessageCursor {
         chat_id,
+        incarnation,
         seq: member.map_or(0, |member| member.last_read_seq),
         change_seq: None,
     }

@@ -4,6 +4,7 @@ use async_graphql::resolver_utils::enum_value;
 use async_graphql::{ScalarType as _, Value};
 use talksy_domain::chats::Member;
 use talksy_domain::events::{Hole, MemberHole};
+use talksy_domain::incarnation::Incarnation;
 
 use crate::chats::{MemberRoleEnum, member_id, read_cursor};
 use crate::scalars::{DateTime, int};
@@ -15,6 +16,8 @@ pub struct Filling {
     pub cursor: Option<String>,
     /// Their membership of the chat.
     pub member: Option<Member>,
+    /// The store's incarnation, which is a part of cursors.
+    pub incarnation: Option<Incarnation>,
     /// How much of the chat they have not read, at the template's own numbers.
     pub unread: Option<u32>,
 }
@@ -29,7 +32,7 @@ impl Filling {
             Hole::IsMuted => self.member.as_ref()?.is_muted.into(),
             Hole::ReadCursor => {
                 let member = self.member.as_ref()?;
-                read_cursor(member.chat_id, Some(member)).into()
+                read_cursor(member.chat_id, self.incarnation?, Some(member)).into()
             }
             Hole::Member(hole) => member_value(hole, self.member.as_ref()?),
         })

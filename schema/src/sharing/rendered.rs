@@ -150,7 +150,10 @@ impl OpenedFeed {
                         filling.unread = feed.unread(item).await.ok().flatten();
                     }
                 }
-                (_, Rendered::Chat(item)) => filling.member = Some(item.member.clone()),
+                (_, Rendered::Chat(item)) => {
+                    filling.member = Some(item.member.clone());
+                    filling.incarnation = Some(item.incarnation);
+                }
                 _ => {}
             }
         }

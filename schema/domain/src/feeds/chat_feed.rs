@@ -6,14 +6,15 @@
 //! interruption and on every heartbeat it compares all chats with the store, so that none stays as
 //! it was because an event was lost.
 
-use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use metrics::counter;
 use tokio::time::Instant;
 
-use super::chat_states::{ChatState, Ends, Run};
+use super::chat_states::{ChatState, Run};
+use super::chat_subscription::Ends;
 use super::context::FeedContext;
 use super::error::FeedError;
 use super::feed::Feed;
@@ -23,8 +24,10 @@ use crate::chats::model::Member;
 use crate::events::event::{Event, Interest, Published, Topic};
 use crate::events::hub::{Receiver, Signal};
 use crate::id::{ChatId, UserId};
+use crate::incarnation::Incarnation;
 use crate::messages::model::Message;
 use crate::messages::store::Head;
+use crate::metrics::RESYNCS;
 use crate::seq::Seq;
 
 /// How soon a store is asked again that is behind what it has told.
@@ -41,8 +44,13 @@ pub struct ChatFeed {
     changed: VecDeque<ChatId>,
     /// To be compared with the store before anything is delivered.
     stale: BTreeSet<ChatId>,
-    /// The version of all the user's memberships when all were last compared.
+    /// Of which chats more was told than the store has, and since when.
+    ahead: HashMap<ChatId, Instant>,
+    /// The version of all the user's memberships together, as they were told; `None` where all are to
+    /// be compared. Each only rises, so that none has changed while the sum has not.
     version: Option<u64>,
+    /// The store's when the feed was opened.
+    incarnation: Incarnation,
     /// All chats are to be compared at this time at the latest.
     compare_at: Instant,
     /// Since when the first of the changed chats waits for the store or the bus, of which one is
@@ -57,6 +65,8 @@ pub struct ChatItem {
     pub state: Arc<ChatState>,
     /// The user's membership.
     pub member: Member,
+    /// The store's incarnation.
+    pub incarnation: Incarnation,
 }
 
 /// What was told of a chat, and what is known of it.
@@ -70,6 +80,25 @@ struct Told {
     run: Option<Run>,
 }
 
+/// How far a chat was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    ends: Ends,
+    joined_seq: Seq,
+    version: u32,
+}
+
+impl Place {
+    /// What is newer of both, part by part.
+    fn max(self, other: Self) -> Self {
+        Self {
+            ends: self.ends.max(other.ends),
+            joined_seq: self.joined_seq.max(other.joined_seq),
+            version: self.version.max(other.version),
+        }
+    }
+}
+
 impl Told {
     fn new(head: &Head, member: Member) -> Self {
         let ends = Ends {
@@ -80,31 +109,28 @@ impl Told {
         Self {
             ends,
             member,
-            confirmed: head.applied_seq,
+            confirmed: 0,
             unread: UnreadCount::default(),
             run: None,
         }
     }
 
-    /// Moves to the ends where they are further; whether they are.
-    fn reaches(&mut self, ends: Ends) -> bool {
-        let before = self.ends;
-        self.ends = before.max(ends);
-        self.ends != before
+    fn place(&self) -> Place {
+        Place {
+            ends: self.ends,
+            joined_seq: self.member.joined_seq,
+            version: self.member.version,
+        }
     }
 
-    /// Takes what the store says; whether anything was not told.
-    fn update(&mut self, head: &Head, member: Member) -> bool {
-        let now = Self::new(head, member);
-        // A store that has failed over may tell of an older state for a moment.
-        let is_new = now.member.version > self.member.version
-            || now.member.joined_seq > self.member.joined_seq;
-        if is_new {
+    /// Takes what is newer of what the store says.
+    fn update(&mut self, now: Self) {
+        if now.member.version > self.member.version {
             self.unread.set_member(&now.member);
             self.member = now.member;
         }
+        self.ends = self.ends.max(now.ends);
         self.confirmed = self.confirmed.max(now.confirmed);
-        self.reaches(now.ends) || is_new
     }
 
     /// What a system message says of who is a member; whether it says that the user still is.
@@ -129,6 +155,7 @@ impl Feed for ChatFeed {
 
     async fn next(&mut self) -> Result<ChatItem, FeedError> {
         loop {
+            self.context.check(self.incarnation)?;
             // First all that waits, so that changes of one chat meet.
             while let Some(signal) = self.receiver.try_recv() {
                 self.take(&signal);
@@ -183,7 +210,7 @@ impl ChatFeed {
             return Ok(None);
         };
         let since = *self.waits_since.get_or_insert_with(Instant::now);
-        if !state.is_settled() || !state.ends().reaches(told.ends) {
+        if !state.is_settled() || !state.ends().reach(told.ends) {
             // The store is behind what it has told: it is given a moment. What it tells later is
             // found by comparing.
             if since.elapsed() > self.context.policy.ahead_grace {
@@ -217,7 +244,12 @@ impl ChatFeed {
         told.run = None;
         let member = told.member.clone();
         self.drop_first();
-        Ok(Some(ChatItem { state, member }))
+        let incarnation = self.incarnation;
+        Ok(Some(ChatItem {
+            state,
+            member,
+            incarnation,
+        }))
     }
 
     fn drop_first(&mut self) {
@@ -232,12 +264,15 @@ impl ChatFeed {
             .and(Interest::CHANGES)
             .and(Interest::RECEIPTS)
             .and(Interest::MEMBERSHIP);
-        let ids = context.chats.chat_ids_of(user).await?;
+        let incarnation = context.incarnation.current().await?;
+        let ids = context.chat_ids_of(user).await?;
         // All with one round trip.
         let chats = ids.iter().map(|chat| Topic::Chat(*chat));
         let topics: Vec<_> = chats.chain([Topic::User(user)]).collect();
         let receiver = context.bus.subscribe(interest, &topics).await?;
-        let compare_at = Instant::now() + context.policy.heartbeat;
+        let compare_at = context.heartbeats.next();
+        // Before the memberships: what changes meanwhile is found when all are compared.
+        let version = context.version_of(user).await?;
         let mut feed = Self {
             context,
             receiver,
@@ -245,12 +280,14 @@ impl ChatFeed {
             told: HashMap::new(),
             changed: VecDeque::new(),
             stale: BTreeSet::new(),
-            version: None,
+            ahead: HashMap::new(),
+            version: Some(version),
+            incarnation,
             compare_at,
             waits_since: None,
         };
         // The client asks for its chats behind this: it has all of them as they are now.
-        let ids = feed.context.chats.chat_ids_of(user).await?;
+        let ids = feed.context.chat_ids_of(user).await?;
         for chat in &ids {
             let topic = Topic::Chat(*chat);
             feed.context.bus.follow(&mut feed.receiver, topic).await?;
@@ -258,7 +295,9 @@ impl ChatFeed {
         let (heads, members) = feed.context.standing(user, &ids).await?;
         for (chat, member) in members {
             if let Some(head) = heads.get(&chat) {
-                feed.told.insert(chat, Told::new(head, member));
+                let mut told = Told::new(head, member);
+                told.confirmed = head.applied_seq;
+                feed.told.insert(chat, told);
             }
         }
         Ok(feed)
@@ -267,7 +306,11 @@ impl ChatFeed {
     fn take(&mut self, signal: &Signal) {
         let published = match signal {
             Signal::Event(event) => event,
-            Signal::Interrupted => {
+            Signal::Missed(Topic::Chat(chat)) => {
+                self.stale.insert(*chat);
+                return;
+            }
+            Signal::Missed(_) | Signal::Interrupted => {
                 self.compare_at = Instant::now();
                 return;
             }
@@ -331,7 +374,7 @@ impl ChatFeed {
 
     /// Compares all chats with the store.
     async fn compare_all(&mut self) -> Result<(), FeedError> {
-        let compare_at = Instant::now() + self.context.policy.heartbeat;
+        self.compare_at = self.context.heartbeats.next();
         // Before the memberships: what changes meanwhile is found the next time.
         let version = retry_unavailable!(self.context.version_of(self.user))?;
         let known = self.told.keys().copied();
@@ -340,18 +383,20 @@ impl ChatFeed {
             let chats: Vec<_> = known.collect();
             let heads = retry_unavailable!(self.context.heads(&chats))?;
             for (chat, head) in heads {
-                let told = self.told.get_mut(&chat);
-                if told.is_some_and(|told| told.reaches(head.into())) {
-                    self.mark(chat);
+                if let Some(told) = self.told.get(&chat) {
+                    let now = Told::new(&head, told.member.clone());
+                    self.tell(chat, now);
                 }
             }
         } else {
-            let ids = retry_unavailable!(self.context.chats.chat_ids_of(self.user))?;
+            let ids = retry_unavailable!(self.context.chat_ids_of(self.user))?;
             let chats: BTreeSet<_> = ids.into_iter().chain(known).collect();
+            self.version = None;
             self.compare(chats.into_iter().collect()).await?;
-            self.version = Some(version);
+            if self.ahead.is_empty() {
+                self.version = Some(version);
+            }
         }
-        self.compare_at = compare_at;
         Ok(())
     }
 
@@ -368,22 +413,54 @@ impl ChatFeed {
             self.stale.remove(&chat);
             let (Some(head), Some(member)) = (heads.get(&chat), members.remove(&chat)) else {
                 self.told.remove(&chat);
+                self.ahead.remove(&chat);
                 self.changed.retain(|changed| *changed != chat);
                 self.waits_since = None;
                 self.receiver.unfollow(Topic::Chat(chat));
                 continue;
             };
-            let is_new = match self.told.entry(chat) {
-                Entry::Occupied(mut told) => told.get_mut().update(head, member),
-                Entry::Vacant(place) => {
-                    place.insert(Told::new(head, member));
-                    true
-                }
-            };
-            if is_new {
-                self.mark(chat);
-            }
+            // Behind the ends: the user was a member when these were reached.
+            let mut now = Told::new(head, member);
+            now.confirmed = head.applied_seq;
+            self.tell(chat, now);
         }
         Ok(())
+    }
+
+    /// Has a chat told that does not stand any more as it was told.
+    fn tell(&mut self, chat: ChatId, now: Told) {
+        let Some(told) = self.told.get_mut(&chat) else {
+            self.told.insert(chat, now);
+            self.mark(chat);
+            return;
+        };
+        let before = told.place();
+        let mut newest = before.max(now.place());
+        if newest == now.place() {
+            self.ahead.remove(&chat);
+            told.update(now);
+        } else {
+            // A store that has failed over may tell of an older state for a moment. What stays
+            // older was set back.
+            let grace = self.context.policy.ahead_grace;
+            let since = *self.ahead.entry(chat).or_insert_with(Instant::now);
+            if since.elapsed() < grace {
+                self.compare_at = self.compare_at.min(since + grace);
+                self.version = None;
+                told.update(now);
+            } else {
+                counter!(RESYNCS).increment(1);
+                self.ahead.remove(&chat);
+                newest = now.place();
+                *told = now;
+            }
+        }
+        if let Some(version) = &mut self.version {
+            let risen = newest.version.saturating_sub(before.version);
+            *version = version.saturating_add(risen.into());
+        }
+        if before != newest {
+            self.mark(chat);
+        }
     }
 }

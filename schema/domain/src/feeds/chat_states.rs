@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use moka::future::Cache;
 
+use super::chat_subscription::Ends;
 use crate::chats::model::Chat;
 use crate::chats::store::ChatStore;
 use crate::clock::Timestamp;
@@ -15,7 +16,7 @@ use crate::events::event::Published;
 use crate::events::rendering::Renderings;
 use crate::id::ChatId;
 use crate::messages::model::Message;
-use crate::messages::store::{Head, MessageStore};
+use crate::messages::store::MessageStore;
 use crate::page::Window;
 use crate::seq::Seq;
 
@@ -25,39 +26,6 @@ const CAPACITY: u64 = 10_000;
 const SERVES: Duration = Duration::from_secs(1);
 /// For how long the newest state of a chat serves to make later ones of.
 const IS_BASE: Duration = Duration::from_secs(600);
-
-/// A place on both lines of a chat.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Ends {
-    /// The number of the newest message, 0 for none.
-    pub seq: Seq,
-    /// The number of the newest change, 0 for none.
-    pub change_seq: Seq,
-}
-
-impl From<Head> for Ends {
-    fn from(head: Head) -> Self {
-        Self {
-            seq: head.last_seq,
-            change_seq: head.last_change_seq,
-        }
-    }
-}
-
-impl Ends {
-    /// Whether it lies as far as the other on both lines, or further.
-    pub(super) const fn reaches(self, other: Self) -> bool {
-        self.seq >= other.seq && self.change_seq >= other.change_seq
-    }
-
-    /// The furthest of both on each line.
-    pub(super) fn max(self, other: Self) -> Self {
-        Self {
-            seq: self.seq.max(other.seq),
-            change_seq: self.change_seq.max(other.change_seq),
-        }
-    }
-}
 
 /// A chat at a place of its lines.
 #[derive(Debug)]
@@ -80,7 +48,7 @@ impl ChatState {
     }
 
     /// The place.
-    pub fn ends(&self) -> Ends {
+    pub(super) fn ends(&self) -> Ends {
         Ends {
             seq: self.chat.last_seq,
             change_seq: self.chat.last_change_seq,
@@ -205,10 +173,7 @@ impl ChatStates {
         let state = state
             .await
             .map_err(|error: Arc<PortError>| (*error).clone())?;
-        if !state
-            .as_ref()
-            .is_some_and(|state| state.ends().reaches(ends))
-        {
+        if !state.as_ref().is_some_and(|state| state.ends().reach(ends)) {
             // The store is behind what it has told, or has no such chat: it is asked again.
             self.states.invalidate(&key).await;
         }
@@ -231,7 +196,7 @@ impl ChatStates {
         };
         if let Some(state) = state.as_ref().filter(|state| state.is_settled()) {
             let known = self.newest.get(&chat).await;
-            if known.is_none_or(|known| state.ends().reaches(known.ends())) {
+            if known.is_none_or(|known| state.ends().reach(known.ends())) {
                 self.newest.insert(chat, Arc::clone(state)).await;
             }
             if state.ends() != ends {

@@ -45,7 +45,7 @@ pub(super) struct ChatSubscription {
 }
 
 /// Ends of both lines of a chat.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Ends {
     pub seq: Seq,
     pub change_seq: Seq,

@@ -227,6 +227,17 @@ impl FeedContext {
         Ok(found.into_iter().next())
     }
 
+    /// How much of a chat the user has not read; `None` where they are no member.
+    pub(super) async fn unread_count(
+        &self,
+        user: UserId,
+        chat: ChatId,
+    ) -> Result<Option<u32>, PortError> {
+        let chats = [chat];
+        let counts = self.alone(self.chats.unread_counts(user, &chats)).await?;
+        Ok(counts.first().map(|(_, count)| *count))
+    }
+
     /// How these chats stand for the user: their ends, and the memberships of those of which the user
     /// is a member. The ends are read first, so that what ends a membership that was read has a
     /// number above them, or above the membership's own.

@@ -35,7 +35,7 @@ pub use account::{
 pub use change_feed::{ChangeFeed, ChangeItem};
 pub use chat_feed::{ChatFeed, ChatItem};
 pub use chat_removed_feed::{ChatRemovedFeed, Removal};
-pub use chat_states::{ChatState, Ends};
+pub use chat_states::ChatState;
 pub use error::FeedError;
 pub use feed::Feed;
 pub use message_feed::MessageFeed;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::chat_states::Ends;
+use super::chat_subscription::Ends;
 use super::context::FeedContext;
 use crate::chats::model::Member;
 use crate::error::PortError;
@@ -75,7 +75,7 @@ impl UnreadCount {
         member: &Member,
         context: &Arc<FeedContext>,
     ) -> Result<Option<u32>, PortError> {
-        if !self.0.is_some_and(|unread| unread.at.reaches(ends)) {
+        if !self.0.is_some_and(|unread| unread.at.reach(ends)) {
             self.0 = read(member, context).await?;
         }
         let unread = self.0.filter(|unread| unread.at == ends);
@@ -118,13 +118,13 @@ async fn read(member: &Member, context: &Arc<FeedContext>) -> Result<Option<Unre
     let (chat, user) = (member.chat_id, member.user_id);
     for _ in 0..TRIES {
         let before = context.head(chat).await?;
-        let counts = context.chats.unread_counts(user, &[chat]).await?;
-        let members = context.chats.memberships(user, &[chat]).await?;
+        let count = context.unread_count(user, chat).await?;
+        let now = context.member(user, chat).await?;
         let behind = context.head(chat).await?;
-        let (Some(head), Some((_, count))) = (behind, counts.first()) else {
+        let (Some(head), Some(count)) = (behind, count) else {
             return Ok(None);
         };
-        if members.first().map(|now| now.version) != Some(member.version) {
+        if now.map(|now| now.version) != Some(member.version) {
             // The event about it follows.
             return Ok(None);
         }
@@ -132,7 +132,7 @@ async fn read(member: &Member, context: &Arc<FeedContext>) -> Result<Option<Unre
             return Ok(Some(Unread {
                 at: head.into(),
                 base: base(member),
-                count: *count,
+                count,
             }));
         }
     }
