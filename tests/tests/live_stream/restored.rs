@@ -8,7 +8,7 @@ use talksy_domain::presence::PresenceStatus;
 use talksy_tests::soon;
 
 use super::script::Mode;
-use super::world::{World, end, next, no_heartbeat, quick_heartbeat, seqs};
+use super::world::{World, chats_in, end, message, next, no_heartbeat, quick_heartbeat, seqs};
 
 fn code(error: FeedError) -> ErrorCode {
     ApiError::from(error).code
@@ -99,15 +99,15 @@ async fn feeds_notice_a_store_that_was_set_back_while_they_are_open() {
     let (world, _bus) = World::scripted(16, set_back()).await;
     let feeds = &world.services.feeds;
     world.send_many(3).await;
-    let message = world.send(&world.ann, "to be edited").await;
+    let sent = world.send(&world.ann, "to be edited").await;
     let mut messages = world.follow().await;
     let mut changes = world.changes(None).await;
     let mut receipts = feeds.receipts(&world.ben, world.chat).await.unwrap();
     let mut typing = feeds.typing(&world.ben, world.chat).await.unwrap();
     let last = world.send(&world.ann, "seen").await;
     assert_eq!(seqs(&mut messages, 1).await, [last.seq]);
-    world.edit(&world.ann, &message, "edited").await;
-    assert_eq!(next(&mut changes).await.message.change_seq, 1);
+    world.edit(&world.ann, &sent, "edited").await;
+    assert_eq!(message(&next(&mut changes).await.change).change_seq, 1);
     // These see the ends on their heartbeat.
     let heads = world.store.heads_so_far();
     let waiting = async {
@@ -135,7 +135,7 @@ async fn feeds_notice_a_store_that_was_set_back_while_they_are_open() {
 #[tokio::test]
 async fn a_sidebar_tells_a_chat_that_was_set_back() {
     let (world, _bus) = World::scripted(16, set_back()).await;
-    let mut sidebar = world.services.feeds.chats(&world.ben).await.unwrap();
+    let mut sidebar = chats_in(world.services.feeds.chats(&world.ben).await.unwrap());
     world.send_many(3).await;
     assert_eq!(next(&mut sidebar).await, world.chat);
     world.store.show_up_to(world.chat, 1);
