@@ -97,7 +97,9 @@ pub const FORMS: [Form; 5] = [
 pub fn draw(form: &Form, draw: &mut Draw) -> Pair {
     let mut writer = Writer { draw, aliases: 0 };
     let scopes = shared_scopes(form.name);
-    let mut selection = form.sync.to_owned();
+    // Whatever is drawn, both variables are used.
+    let used = "used: __typename @include(if: $yes) @skip(if: $no)";
+    let mut selection = format!("{} {used}", form.sync);
     let is_interface = form.name == "accountEvents";
     for scope in scopes {
         let fields = writer.selection(scope, DEPTH);
