@@ -14,8 +14,8 @@ use metrics::counter;
 use tokio::time::Instant;
 
 use super::chat_states::{ChatState, Run};
-use super::chat_subscription::Ends;
 use super::context::FeedContext;
+use super::ends::Ends;
 use super::error::FeedError;
 use super::feed::Feed;
 use super::retry::retry_unavailable;

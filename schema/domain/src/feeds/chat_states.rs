@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use moka::future::Cache;
 
-use super::chat_subscription::Ends;
+use super::ends::Ends;
 use crate::chats::model::Chat;
 use crate::chats::store::ChatStore;
 use crate::clock::Timestamp;

@@ -13,6 +13,7 @@ pub(crate) mod chat_removed_feed;
 pub(crate) mod chat_states;
 pub(crate) mod chat_subscription;
 pub(crate) mod context;
+pub(crate) mod ends;
 pub(crate) mod error;
 pub(crate) mod feed;
 pub(crate) mod heartbeats;

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use super::chat_subscription::Ends;
 use super::context::FeedContext;
+use super::ends::Ends;
 use crate::chats::model::Member;
 use crate::error::PortError;
 use crate::events::event::Event;

@@ -14,7 +14,7 @@ use super::item::{AccountEvent, AccountItem, EventCursor};
 use super::position::{AccountCursor, ChatPlace, Place};
 use crate::chats::model::{Member, ReadReceipt};
 use crate::events::event::{Event, Published};
-use crate::feeds::chat_subscription::Ends;
+use crate::feeds::ends::Ends;
 use crate::feeds::state_feed::{Age, Delivered};
 use crate::id::{ChatId, UserId};
 use crate::incarnation::Incarnation;

@@ -8,7 +8,7 @@ use super::AccountFeed;
 use crate::chats::model::ChatKind;
 use crate::events::event::{Event, Published, Topic};
 use crate::events::hub::Signal;
-use crate::feeds::chat_subscription::Ends;
+use crate::feeds::ends::Ends;
 use crate::feeds::error::FeedError;
 use crate::id::ChatId;
 use crate::messages::model::Message;
