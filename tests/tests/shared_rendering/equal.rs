@@ -6,33 +6,37 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use talksy_tests::client::{User, start_of};
 use talksy_tests::soon;
-use talksy_tests::websocket::Socket;
+use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message as Frame;
 
 use super::people::Group;
 use super::selections::{Draw, FORMS, Form, Pair, draw, everything};
 
-/// Payloads as text, as they came.
-struct Raw(Socket);
+/// Payloads as text, as they came. A task reads them, so that the server finds its socket alive also
+/// while the test looks at others.
+struct Raw(mpsc::UnboundedReceiver<String>);
 
 impl Raw {
     async fn open(viewer: &User, query: &str, variables: &Value) -> Self {
         let mut socket = viewer.client.socket().await;
         socket.subscribe("1", query, variables.clone()).await;
-        Self(socket)
+        let (came, payloads) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Some(frame) = socket.any_frame().await {
+                if let Frame::Text(text) = frame
+                    && came.send(text.to_string()).is_err()
+                {
+                    break;
+                }
+            }
+        });
+        Self(payloads)
     }
 
     async fn next(&mut self) -> String {
-        loop {
-            match self.0.next_frame().await {
-                Some(Frame::Text(text)) => {
-                    assert!(text.contains(r#""type":"next""#), "{text}");
-                    return text.to_string();
-                }
-                Some(Frame::Ping(_) | Frame::Pong(_)) => {}
-                end => panic!("the socket ended: {end:?}"),
-            }
-        }
+        let text = self.0.recv().await.unwrap();
+        assert!(text.contains(r#""type":"next""#), "{text}");
+        text
     }
 }
 
@@ -66,22 +70,6 @@ impl Follower {
             shared: Raw::open(viewer, &pair.shared, &variables).await,
             alone: Raw::open(viewer, &pair.alone, &variables).await,
             text: pair.shared.clone(),
-        }
-    }
-
-    /// Waits until both feeds are open: until then they tell of nothing.
-    async fn opened(&mut self, group: &Group) {
-        for raw in [&mut self.shared, &mut self.alone] {
-            loop {
-                group.mute(&group.ben, true).await;
-                let (_, sent) = group.send(&group.ada, "anybody there?").await;
-                group.alter(&group.ada, &sent, Some("hello?")).await;
-                group.dora.mark_read(&group.chat, 1_000_000).await;
-                let waited = Duration::from_millis(200);
-                if tokio::time::timeout(waited, raw.next()).await.is_ok() {
-                    break;
-                }
-            }
         }
     }
 
@@ -131,6 +119,28 @@ impl Follower {
     }
 }
 
+/// Has things happen until all feeds are open: before that they tell of nothing.
+async fn opened(group: &Group, followers: &mut [Follower]) {
+    let mut closed: Vec<&mut Raw> = followers
+        .iter_mut()
+        .flat_map(|one| [&mut one.shared, &mut one.alone])
+        .collect();
+    while !closed.is_empty() {
+        group.mute(&group.ben, true).await;
+        let (_, sent) = group.send(&group.ada, "anybody there?").await;
+        group.alter(&group.ada, &sent, Some("hello?")).await;
+        group.dora.mark_read(&group.chat, 1_000_000).await;
+        let mut still = Vec::new();
+        for raw in closed {
+            let waited = Duration::from_millis(200);
+            if tokio::time::timeout(waited, raw.next()).await.is_err() {
+                still.push(raw);
+            }
+        }
+        closed = still;
+    }
+}
+
 /// What was last done in a group.
 #[derive(Clone, Copy, Debug)]
 struct Last {
@@ -164,9 +174,7 @@ async fn check(form: &'static Form, pair: &Pair) {
     for viewer in group.viewers() {
         followers.push(Follower::open(&group, viewer, form, pair).await);
     }
-    for follower in &mut followers {
-        follower.opened(&group).await;
-    }
+    opened(&group, &mut followers).await;
     for round in 0..2 {
         let last = happen(&group, round).await;
         for follower in &mut followers {
