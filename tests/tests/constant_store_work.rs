@@ -191,7 +191,6 @@ async fn calls_by_watchers(query: &str, is_told: impl Fn(&Value, &Value) -> bool
         }
         costs.push(least);
     }
-    println!("a message to {WATCHERS:?} members: {costs:?} store calls");
     let (most, least) = (costs.iter().max(), costs.iter().min());
     // One more where the session is looked up, and one where the sender is.
     assert!(

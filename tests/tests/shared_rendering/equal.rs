@@ -212,7 +212,6 @@ async fn check_form(name: &str) {
     let cases = std::env::var("TALKSY_TEST_SCHEDULES");
     let cases = cases.ok().and_then(|text| text.parse().ok()).unwrap_or(3);
     for seed in 1..=cases {
-        println!("seed {seed}");
         check(form, &draw(form, &mut Draw::new(seed))).await;
     }
 }
