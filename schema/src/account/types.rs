@@ -114,7 +114,7 @@ impl ChatChangedObject {
 
     /// The chat.
     async fn chat(&self) -> ChatNode {
-        ChatNode(self.chat.clone())
+        ChatNode::new(self.chat.clone())
     }
 }
 

@@ -54,13 +54,13 @@ impl ChatSubscription {
         ctx: &Context<'_>,
     ) -> Result<impl Stream<Item = Result<ChatNode>> + use<>> {
         if let Some(Rendered::Chat(item)) = ctx.data_opt() {
-            let chat = Ok(ChatNode(item.state.chat.clone()));
+            let chat = Ok(ChatNode::at(&item.state));
             return Ok(stream::iter([chat]).left_stream());
         }
         let viewer = ctx.viewer()?;
         let chats = ctx.services().feeds.chats(viewer).await?;
         let chats = items(ctx, chats, |feed| OpenedFeed::Chats(Box::new(feed)));
-        let chats = chats.map(|item| Ok(ChatNode(item?.state.chat.clone())));
+        let chats = chats.map(|item| Ok(ChatNode::at(&item?.state)));
         Ok(chats.right_stream())
     }
 

@@ -1,11 +1,14 @@
 //! `Chat`, `Member` and `ReadReceipt`.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, Enum, ID, Object};
 use talksy_domain::chats::{Chat, ChatKind, Member, ReadReceipt};
 use talksy_domain::clock::Timestamp;
 use talksy_domain::cursor::{ChatCursor, Cursor as _, MemberCursor, MessageCursor};
 use talksy_domain::error::Invalid;
 use talksy_domain::events::{Hole, MemberHole};
+use talksy_domain::feeds::ChatState;
 use talksy_domain::id::{self, ChatId, UserId};
 use talksy_domain::incarnation::Incarnation;
 use talksy_domain::page::{Page, Window};
@@ -91,9 +94,9 @@ pub(crate) const SHARED: &[SharedType] = &[
     },
 ];
 
-/// A conversation.
+/// A conversation; where a feed tells of it, as it was at a place of its lines.
 #[derive(Clone)]
-pub struct ChatNode(pub Chat);
+pub struct ChatNode(Chat, Option<Arc<ChatState>>);
 
 /// A conversation.
 #[Object(name = "Chat")]
@@ -160,11 +163,12 @@ impl ChatNode {
 
     /// The newest message; null where there is none.
     async fn last_message(&self, ctx: &Context<'_>) -> Result<Option<MessageNode>> {
-        Ok(ctx
-            .loaders()
-            .load_one(LastMessageOf(self.0.id))
-            .await?
-            .map(MessageNode::new))
+        let last = match &self.1 {
+            // A newer one may not be the viewer's to read.
+            Some(state) => state.last_message.clone(),
+            None => ctx.loaders().load_one(LastMessageOf(self.0.id)).await?,
+        };
+        Ok(last.map(MessageNode::new))
     }
 
     /// The sequence number of the newest message, 0 where there is none.
@@ -316,6 +320,16 @@ impl ChatNode {
 }
 
 impl ChatNode {
+    /// A chat as it is now.
+    pub(crate) const fn new(chat: Chat) -> Self {
+        Self(chat, None)
+    }
+
+    /// A chat at a place of its lines.
+    pub(crate) fn at(state: &Arc<ChatState>) -> Self {
+        Self(state.chat.clone(), Some(Arc::clone(state)))
+    }
+
     /// The chat's place in its member's list.
     pub(crate) fn cursor(&self) -> String {
         ChatCursor {
@@ -525,6 +539,6 @@ pub(crate) fn member_cursor(
 pub(crate) async fn load_chat(ctx: &Context<'_>, chat: ChatId) -> Result<ChatNode> {
     let found = ctx.loaders().load_one(chat).await?;
     Ok(found
-        .map(ChatNode)
+        .map(ChatNode::new)
         .ok_or_else(|| dangling(chat.to_string()))?)
 }

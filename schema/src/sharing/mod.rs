@@ -23,7 +23,7 @@ mod rendered;
 
 pub(crate) use declaration::{SharedField, SharedType};
 pub use filling::Filling;
-pub use operation::{Scope, SharedOperation, shared_scopes};
+pub use operation::{Holds, Scope, SharedOperation, shared_scopes};
 pub use recorder::{RecordedHole, Recorder};
 pub(crate) use rendered::items;
 pub use rendered::{OpenedFeed, Rendered, SharedFeed};

@@ -94,23 +94,32 @@ pub struct Scope {
     is_state: bool,
 }
 
+/// What a shared field holds.
+#[derive(Clone, Copy, Debug)]
+pub enum Holds {
+    /// A leaf.
+    Leaf,
+    /// An object, or a list of them, with a selection of its own.
+    Object(Scope),
+}
+
 impl Scope {
     /// The type.
     pub fn type_name(self) -> &'static str {
         self.of.name
     }
 
-    /// The fields that are shared, each with the scope of its own selection, where it has one.
-    pub fn fields(self) -> Vec<(&'static str, Option<Self>)> {
+    /// The fields that are shared, each with what it holds.
+    pub fn fields(self) -> Vec<(&'static str, Holds)> {
         let names = self.of.fields.iter().map(|field| field.name);
         let shared = names.filter_map(|name| Some((name, self.field(name)?)));
         shared.collect()
     }
 
-    /// Whether the field is shared; with the scope of its own selection, where it holds objects.
-    fn field(self, name: &str) -> Option<Option<Self>> {
+    /// What the field holds; `None` where it is not shared.
+    fn field(self, name: &str) -> Option<Holds> {
         if name == "__typename" {
-            return Some(None);
+            return Some(Holds::Leaf);
         }
         let field = self.of.fields.iter().find(|field| field.name == name)?;
         let is_of_event = field.sharing == Sharing::Event;
@@ -118,12 +127,12 @@ impl Scope {
             return None;
         }
         let Some(object) = field.object else {
-            return Some(None);
+            return Some(Holds::Leaf);
         };
         let of = shared_type(object)?;
         // Behind a field of the event the numbers of a chat are not the rendering's.
         let is_state = self.is_state && !is_of_event;
-        Some(Some(Self { of, is_state }))
+        Some(Holds::Object(Self { of, is_state }))
     }
 
     /// Whether a fragment on this type applies.
@@ -143,8 +152,8 @@ fn is_shared(
     depth < MAX_DEPTH
         && selection.items.iter().all(|item| match &item.node {
             Selection::Field(field) => match scope.field(&field.node.name.node) {
-                Some(Some(below)) => is_shared(&field.node.selection_set.node, below),
-                Some(None) => true,
+                Some(Holds::Object(below)) => is_shared(&field.node.selection_set.node, below),
+                Some(Holds::Leaf) => true,
                 None => false,
             },
             Selection::FragmentSpread(spread) => {

@@ -14,8 +14,6 @@ use talksy_domain::feeds::{
 use talksy_domain::id::UserId;
 
 use super::filling::Filling;
-use crate::loaders::Loaders;
-use crate::messages::LastMessageOf;
 
 /// Put beside a subscription's request, it makes the subscription yield just this event: the one
 /// place where an event becomes bytes, whoever drives the feed.
@@ -94,16 +92,6 @@ impl Rendered {
             Self::Change(item) => Some(talksy_domain::cursor::Cursor::encode(&item.cursor)),
             Self::Account(event) => Some(event.cursor.encode()),
             Self::Message(_) | Self::Receipt(_) | Self::Chat(_) => None,
-        }
-    }
-
-    /// Gives the loaders of an execution what comes with the event.
-    pub async fn feed(&self, loaders: &Loaders) {
-        if let Self::Chat(item) = self
-            && let Some(message) = &item.state.last_message
-        {
-            let key = LastMessageOf(message.chat_id);
-            loaders.feed_one(key, message.clone()).await;
         }
     }
 }

@@ -9,7 +9,7 @@ use futures_util::stream::BoxStream;
 use talksy_domain::services::Services;
 use talksy_schema::loaders::{Asker, loaders};
 use talksy_schema::schema::{TalksySchema, sdl};
-use talksy_schema::sharing::{Recorder, Rendered, SharedOperation};
+use talksy_schema::sharing::{Rendered, SharedOperation};
 
 use super::field_order::Order;
 use super::guard::OperationType;
@@ -94,23 +94,23 @@ impl Executor {
         batches.run_stream(responses).boxed()
     }
 
-    /// The response of a subscription to one event, for all its viewers.
-    pub(super) async fn response_for_all(
+    /// The response of a subscription to one event, for one viewer or for all.
+    pub(super) async fn response_to(
         &self,
+        event: &Rendered,
         mut request: Request,
         operation: &Operation,
-        recorder: Recorder,
-        event: &Rendered,
+        asker: Asker,
     ) -> Option<Response> {
         add_defaults(&mut request, operation.definition());
-        let (loaders, batches) = loaders(self.services.clone(), Asker::All(recorder), true);
-        event.feed(&loaders).await;
+        let (loaders, batches) = loaders(self.services.clone(), asker, true);
         if let Some(person) = event.person()
             && let Some(user) = self.senders.get(&self.services, person).await
         {
             loaders.feed_one(person, user).await;
         }
-        let mut responses = self.schema.execute_stream(request.data(loaders));
+        let request = request.data(event.clone()).data(loaders);
+        let mut responses = self.schema.execute_stream(request);
         batches.run(responses.next()).await
     }
 

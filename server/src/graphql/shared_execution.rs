@@ -121,7 +121,7 @@ impl SharedExecution {
     async fn render(&self, event: &Rendered) -> Option<Template> {
         let recorder = Recorder::default();
         let request = self
-            .request(event)
+            .request()
             .data(recorder.clone())
             .data(Authentication::Anonymous)
             .data(ClientInfo::default());
@@ -131,7 +131,8 @@ impl SharedExecution {
         let trace = published.and_then(|published| published.trace.as_deref());
         talksy_telemetry::continue_trace(&span, trace);
         let (executor, operation) = (&self.executor, &self.operation);
-        let response = executor.response_for_all(request, operation, recorder.clone(), event);
+        let all = Asker::All(recorder.clone());
+        let response = executor.response_to(event, request, operation, all);
         let response = response.instrument(span).await?;
         let holes = recorder.into_holes()?;
         // Where it has failed, each one's own execution says how, and logs it.
@@ -143,21 +144,19 @@ impl SharedExecution {
 
     /// Executes the operation's selection on the event for this subscriber alone.
     async fn execute(&self, event: &Rendered) -> Option<Payload> {
-        let request = self.request_of_viewer().data(event.clone());
-        let asker = Asker::from(&self.authentication);
-        let mut responses = self.executor.responses(request, &self.operation, asker);
-        let response = responses.next().await?;
-        Some(self.executor.payload(&self.operation, response))
+        let (request, asker) = (self.request_of_viewer(), Asker::from(&self.authentication));
+        let response = self
+            .executor
+            .response_to(event, request, &self.operation, asker);
+        Some(self.executor.payload(&self.operation, response.await?))
     }
 
     fn request_of_viewer(&self) -> Request {
-        let request = self.operation.request().variables(self.variables.clone());
-        let request = request.data(self.authentication.clone());
+        let request = self.request().data(self.authentication.clone());
         request.data(self.client.clone())
     }
 
-    fn request(&self, event: &Rendered) -> Request {
-        let request = self.operation.request().variables(self.variables.clone());
-        request.data(event.clone())
+    fn request(&self) -> Request {
+        self.operation.request().variables(self.variables.clone())
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message as Frame;
 
 use super::people::Group;
-use super::selections::{Draw, FORMS, Form, Pair, draw, everything};
+use super::selections::{Draw, FORMS, Form, Pair, draw, everything, variables};
 
 /// Payloads as text, as they came. A task reads them, so that the server finds its socket alive also
 /// while the test looks at others.
@@ -56,8 +56,13 @@ struct Follower {
 }
 
 impl Follower {
-    async fn open(group: &Group, viewer: &User, form: &'static Form, pair: &Pair) -> Self {
-        let mut variables = pair.variables.clone();
+    async fn open(
+        group: &Group,
+        viewer: &User,
+        form: &'static Form,
+        pair: &Pair,
+        mut variables: Value,
+    ) -> Self {
         if !form.arguments.is_empty() {
             variables["chat"] = json!(group.chat);
         }
@@ -168,11 +173,13 @@ async fn happen(group: &Group, round: usize) -> Last {
     }
 }
 
-async fn check(form: &'static Form, pair: &Pair) {
+/// Checks a subscription for all viewers, whose variables `variables_of` tells apart.
+async fn check(form: &'static Form, pair: &Pair, variables_of: impl Fn(usize) -> Value) {
     let group = Group::start().await;
     let mut followers = Vec::new();
-    for viewer in group.viewers() {
-        followers.push(Follower::open(&group, viewer, form, pair).await);
+    for (n, viewer) in group.viewers().into_iter().enumerate() {
+        let follower = Follower::open(&group, viewer, form, pair, variables_of(n));
+        followers.push(follower.await);
     }
     opened(&group, &mut followers).await;
     for round in 0..2 {
@@ -208,11 +215,13 @@ async fn check(form: &'static Form, pair: &Pair) {
 
 async fn check_form(name: &str) {
     let form = FORMS.iter().find(|form| form.name == name).unwrap();
-    check(form, &everything(form)).await;
+    check(form, &everything(form), |_| variables(0)).await;
     let cases = std::env::var("TALKSY_TEST_SCHEDULES");
     let cases = cases.ok().and_then(|text| text.parse().ok()).unwrap_or(3);
     for seed in 1..=cases {
-        check(form, &draw(form, &mut Draw::new(seed))).await;
+        let skew = usize::try_from(seed).unwrap();
+        let pair = draw(form, Draw::new(seed));
+        check(form, &pair, |n| variables(n + skew)).await;
     }
 }
 

@@ -15,18 +15,21 @@ pub struct Group {
     pub cleo: User,
     /// An admin who has read nothing.
     pub dora: User,
+    /// Was removed, and came back.
+    pub emil: User,
     pub chat: String,
 }
 
 impl Group {
     pub async fn start() -> Self {
         let app = TestApp::start().await;
-        let [ada, ben, cleo, dora] = ["ada", "ben", "cleo", "dora"];
-        let ada = app.sign_in(ada).await;
-        let ben = app.sign_in(ben).await;
-        let cleo = app.sign_in(cleo).await;
-        let dora = app.sign_in(dora).await;
-        let input = json!({ "title": "{\"n\":0}", "memberIds": [ben.id, dora.id] });
+        let ada = app.sign_in("ada").await;
+        let ben = app.sign_in("ben").await;
+        let cleo = app.sign_in("cleo").await;
+        let dora = app.sign_in("dora").await;
+        let emil = app.sign_in("emil").await;
+        let members = [&ben.id, &dora.id, &emil.id];
+        let input = json!({ "title": "{\"n\":0}", "memberIds": members });
         let made = ask(
             &ada,
             "createGroup",
@@ -46,9 +49,13 @@ impl Group {
             ben,
             cleo,
             dora,
+            emil,
             chat,
         };
-        let input = json!({ "chatId": group.chat, "userIds": [group.cleo.id] });
+        let input = json!({ "chatId": group.chat, "userId": group.emil.id });
+        let removed = group.change("removeMember", "RemoveMemberInput", input);
+        removed.await;
+        let input = json!({ "chatId": group.chat, "userIds": [group.cleo.id, group.emil.id] });
         group.change("addMembers", "AddMembersInput", input).await;
         let input = json!({ "chatId": group.chat, "userId": group.dora.id, "role": "ADMIN" });
         group
@@ -59,8 +66,8 @@ impl Group {
         group
     }
 
-    pub fn viewers(&self) -> [&User; 4] {
-        [&self.ada, &self.ben, &self.cleo, &self.dora]
+    pub fn viewers(&self) -> [&User; 5] {
+        [&self.ada, &self.ben, &self.cleo, &self.dora, &self.emil]
     }
 
     /// Runs a mutation of the group as its owner.

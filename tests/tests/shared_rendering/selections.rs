@@ -1,8 +1,10 @@
 //! Draws selections of fields that are shared: with aliases, arguments, directives, fragments and
 //! variables.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
-use talksy_schema::sharing::{Scope, shared_scopes};
+use talksy_schema::sharing::{Holds, Scope, shared_scopes};
 
 /// Draws numbers from a seed.
 pub struct Draw(u64);
@@ -21,10 +23,6 @@ impl Draw {
         let number = usize::try_from((mixed ^ (mixed >> 31)) & 0xFFFF_FFFF);
         number.unwrap_or(0) % end
     }
-
-    fn one_in(&mut self, many: usize) -> bool {
-        self.below(many) == 0
-    }
 }
 
 /// How deep objects are followed.
@@ -36,8 +34,15 @@ pub struct Pair {
     pub shared: String,
     /// Executed for each subscriber: it names a field that is not shared, and skips it.
     pub alone: String,
-    /// The variables of both.
-    pub variables: Value,
+}
+
+/// Variables of both forms. Who gives others is told something else by the same text.
+pub fn variables(n: usize) -> Value {
+    match n % 3 {
+        0 => json!({ "yes": true }),
+        1 => json!({ "yes": false }),
+        _ => json!({ "yes": true, "no": true }),
+    }
 }
 
 /// How a subscription is drawn.
@@ -94,78 +99,128 @@ pub const FORMS: [Form; 5] = [
 ];
 
 /// Draws a selection for a subscription.
-pub fn draw(form: &Form, draw: &mut Draw) -> Pair {
-    let mut writer = Writer { draw, aliases: 0 };
-    let scopes = shared_scopes(form.name);
+pub fn draw(form: &Form, draw: Draw) -> Pair {
+    write(form, Some(draw))
+}
+
+/// Every field that is shared.
+pub fn everything(form: &Form) -> Pair {
+    write(form, None)
+}
+
+fn write(form: &Form, draw: Option<Draw>) -> Pair {
+    let mut writer = Writer {
+        draw,
+        names: 0,
+        fragments: String::new(),
+    };
     // Whatever is drawn, both variables are used.
     let used = "used: __typename @include(if: $yes) @skip(if: $no)";
     let mut selection = format!("{} {used}", form.sync);
-    let is_interface = form.name == "accountEvents";
-    for scope in scopes {
+    for scope in shared_scopes(form.name) {
         let fields = writer.selection(scope, DEPTH);
-        selection += &if is_interface {
-            format!(" ... on {} {{ {fields} }}", scope.type_name())
-        } else {
-            format!(" {fields}")
-        };
+        // Of an interface, or of the type itself.
+        let _ = write!(selection, " ... on {} {{ {fields} }}", scope.type_name());
     }
     let on = |more: &str| {
         format!(
             "subscription Drawn({}$yes: Boolean!, $no: Boolean = false) {{
-                {}{} {{ {selection} {more} }} }}",
-            form.definitions, form.name, form.arguments
+                {}{} {{ {selection} {more} }} }} {}",
+            form.definitions, form.name, form.arguments, writer.fragments
         )
     };
     Pair {
         shared: on(""),
         alone: on(&format!("... @skip(if: true) {{ {} }}", form.denied)),
-        variables: json!({ "yes": true }),
     }
 }
 
-/// Every field that is shared, each once.
-pub fn everything(form: &Form) -> Pair {
-    // A draw that never says no.
-    draw(form, &mut Draw::new(0))
+/// How a field is written.
+enum Style {
+    Plain,
+    Inline,
+    OnType,
+    Spread,
 }
 
-struct Writer<'a> {
-    draw: &'a mut Draw,
-    aliases: usize,
+struct Writer {
+    /// Without it, every field is written.
+    draw: Option<Draw>,
+    /// Aliases and fragments so far.
+    names: usize,
+    fragments: String,
 }
 
-impl Writer<'_> {
+impl Writer {
     fn selection(&mut self, scope: Scope, depth: usize) -> String {
         let mut text = "__typename".to_owned();
-        for (name, below) in scope.fields() {
-            if (below.is_some() && depth == 0) || self.draw.one_in(4) {
+        for (name, holds) in scope.fields() {
+            let is_too_deep = depth == 0 && matches!(holds, Holds::Object(_));
+            if is_too_deep || self.draws_one_in(4, false) {
                 continue;
             }
-            let alias = if self.draw.one_in(3) {
-                self.aliases += 1;
-                format!("a{}: ", self.aliases)
-            } else {
-                String::new()
-            };
-            let directive = match self.draw.below(8) {
-                0 => " @include(if: $yes)",
-                1 => " @skip(if: $yes)",
-                2 => " @skip(if: $no)",
-                _ => "",
-            };
-            let below = below.map_or(String::new(), |below| {
-                format!(" {{ {} }}", self.selection(below, depth - 1))
-            });
-            let field = format!("{alias}{name}{directive}{below}");
-            text += &match self.draw.below(6) {
-                0 => format!(" ... {{ {field} }}"),
-                1 => format!(
-                    " ... on {} @include(if: $yes) {{ {field} }}",
-                    scope.type_name()
-                ),
-                _ => format!(" {field}"),
-            };
+            text += &self.field(scope, name, holds, depth);
+            // Once more, under another name or as the same field.
+            if matches!(holds, Holds::Leaf) && self.draws_one_in(4, true) {
+                text += &self.field(scope, name, holds, depth);
+            }
         }
         text
+    }
+
+    fn field(&mut self, scope: Scope, name: &str, holds: Holds, depth: usize) -> String {
+        // An object that is selected twice under one name could have one alias for two fields.
+        let is_object = matches!(holds, Holds::Object(_));
+        let alias = if self.draws_one_in(3, is_object) {
+            format!("{}: ", self.name())
+        } else {
+            String::new()
+        };
+        let below = match holds {
+            Holds::Object(below) => format!(" {{ {} }}", self.selection(below, depth - 1)),
+            Holds::Leaf => String::new(),
+        };
+        let directive = match self.number(8) {
+            Some(0) => " @include(if: $yes)",
+            Some(1) => " @skip(if: $yes)",
+            Some(2) => " @skip(if: $no)",
+            _ => "",
+        };
+        let field = format!("{alias}{name}{directive}{below}");
+        let on = scope.type_name();
+        match self.style() {
+            Style::Plain => format!(" {field}"),
+            Style::Inline => format!(" ... {{ {field} }}"),
+            Style::OnType => format!(" ... on {on} @include(if: $yes) {{ {field} }}"),
+            Style::Spread => {
+                let fragment = self.name();
+                let _ = write!(self.fragments, " fragment {fragment} on {on} {{ {field} }}");
+                format!(" ...{fragment} @skip(if: $no)")
+            }
+        }
+    }
+
+    fn style(&mut self) -> Style {
+        match self.number(8) {
+            Some(0) => Style::Inline,
+            Some(1) => Style::OnType,
+            Some(2) => Style::Spread,
+            _ => Style::Plain,
+        }
+    }
+
+    fn name(&mut self) -> String {
+        self.names += 1;
+        format!("a{}", self.names)
+    }
+
+    /// A number below `end`, where something is drawn.
+    fn number(&mut self, end: usize) -> Option<usize> {
+        self.draw.as_mut().map(|draw| draw.below(end))
+    }
+
+    /// What is drawn in one of so many cases; where nothing is drawn, `else_is`.
+    fn draws_one_in(&mut self, many: usize, else_is: bool) -> bool {
+        self.number(many).map_or(else_is, |number| number == 0)
     }
 }

@@ -200,8 +200,8 @@ impl ChatFeed {
     async fn deliver(&mut self, chat: ChatId) -> Result<Option<ChatItem>, FeedError> {
         let state = match self.told.get(&chat) {
             Some(told) => {
-                let states = &self.context.states;
-                retry_unavailable!(states.at(chat, told.ends, told.run.as_ref()))?
+                let (states, line) = (&self.context.states, (self.incarnation, chat));
+                retry_unavailable!(states.at(line, told.ends, told.run.as_ref()))?
             }
             None => None,
         };

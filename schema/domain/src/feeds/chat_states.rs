@@ -15,6 +15,7 @@ use crate::error::PortError;
 use crate::events::event::Published;
 use crate::events::rendering::Renderings;
 use crate::id::ChatId;
+use crate::incarnation::Incarnation;
 use crate::messages::model::Message;
 use crate::messages::store::MessageStore;
 use crate::page::Window;
@@ -25,7 +26,7 @@ const CAPACITY: u64 = 10_000;
 /// For how long a state serves. What it was rendered to holds names, which may change meanwhile.
 const SERVES: Duration = Duration::from_secs(1);
 /// For how long the newest state of a chat serves to make later ones of.
-const IS_BASE: Duration = Duration::from_secs(600);
+const IS_BASE: Duration = Duration::from_mins(10);
 
 /// A chat at a place of its lines.
 #[derive(Debug)]
@@ -136,12 +137,15 @@ impl Run {
     }
 }
 
+/// A chat in one past of the store: a restored one gives the same numbers to other messages.
+pub(super) type Line = (Incarnation, ChatId);
+
 /// The states of chats that this process has told of a moment ago.
 pub(super) struct ChatStates {
     chats: Arc<dyn ChatStore>,
     messages: Arc<dyn MessageStore>,
-    states: Cache<(ChatId, Ends), Option<Arc<ChatState>>>,
-    newest: Cache<ChatId, Arc<ChatState>>,
+    states: Cache<(Line, Ends), Option<Arc<ChatState>>>,
+    newest: Cache<Line, Arc<ChatState>>,
 }
 
 impl ChatStates {
@@ -164,12 +168,12 @@ impl ChatStates {
     /// where there is no such chat. All who ask for one place share one look at the store.
     pub(super) async fn at(
         &self,
-        chat: ChatId,
+        line: Line,
         ends: Ends,
         run: Option<&Run>,
     ) -> Result<Option<Arc<ChatState>>, PortError> {
-        let key = (chat, ends);
-        let state = self.states.try_get_with(key, self.make(chat, ends, run));
+        let key = (line, ends);
+        let state = self.states.try_get_with(key, self.make(line, ends, run));
         let state = state
             .await
             .map_err(|error: Arc<PortError>| (*error).clone())?;
@@ -182,25 +186,25 @@ impl ChatStates {
 
     async fn make(
         &self,
-        chat: ChatId,
+        line: Line,
         ends: Ends,
         run: Option<&Run>,
     ) -> Result<Option<Arc<ChatState>>, PortError> {
-        let state = match (run, self.newest.get(&chat).await) {
+        let state = match (run, self.newest.get(&line).await) {
             (Some(run), Some(base)) => run.state(&base, ends),
             _ => None,
         };
         let state = match state {
             Some(state) => Some(state),
-            None => self.load(chat).await?,
+            None => self.load(line.1).await?,
         };
         if let Some(state) = state.as_ref().filter(|state| state.is_settled()) {
-            let known = self.newest.get(&chat).await;
+            let known = self.newest.get(&line).await;
             if known.is_none_or(|known| state.ends().reach(known.ends())) {
-                self.newest.insert(chat, Arc::clone(state)).await;
+                self.newest.insert(line, Arc::clone(state)).await;
             }
             if state.ends() != ends {
-                let further = (chat, state.ends());
+                let further = (line, state.ends());
                 self.states.insert(further, Some(Arc::clone(state))).await;
             }
         }
