@@ -115,7 +115,7 @@ fn write(form: &Form, draw: Option<Draw>) -> Pair {
         fragments: String::new(),
     };
     // Whatever is drawn, both variables are used.
-    let used = "used: __typename @include(if: $yes) @skip(if: $no)";
+    let used = "... @include(if: $yes) @skip(if: $no) { used: __typename }";
     let mut selection = format!("{} {used}", form.sync);
     for scope in shared_scopes(form.name) {
         let fields = writer.selection(scope, DEPTH);
