@@ -25,12 +25,10 @@ const MAX_DEPTH: usize = 64;
 /// A subscription whose events are rendered once for all subscribers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SharedOperation {
-    /// Names the rendering: the same for all operations that have the same text, name and variables
-    /// below the subscription's own arguments.
-    pub key: RenderKey,
-    /// The types of events that are shared; each subscriber has an execution of their own for
-    /// others.
-    types: Vec<&'static str>,
+    /// The types of events that are shared, each with the name of its rendering: the same for all
+    /// operations that have the same text, name and variables below the subscription's own
+    /// arguments. Of other types each subscriber has an execution of their own.
+    types: Vec<(&'static str, RenderKey)>,
 }
 
 impl SharedOperation {
@@ -45,25 +43,24 @@ impl SharedOperation {
     ) -> Option<Self> {
         let root = root(operation)?;
         let selection = &root.selection_set.node;
-        let mut types = event_types(&root.name.node).to_vec();
-        types.retain(|name| {
-            let scope = shared_type(name).map(|of| Scope { of, is_state: true });
-            scope.is_some_and(|scope| is_shared(document, selection, scope, 0))
-        });
-        if types.is_empty() {
-            return None;
-        }
         let mut used = BTreeSet::new();
         variables_of(document, selection, 0, &mut used)?;
-        Some(Self {
-            key: key(text, operation_name, &used, variables),
-            types,
-        })
+        let scopes = shared_scopes(&root.name.node).into_iter();
+        let shared = scopes.filter(|scope| is_shared(document, selection, *scope, 0));
+        let types: Vec<_> = shared
+            .map(|scope| {
+                let name = scope.type_name();
+                (name, key(text, operation_name, name, &used, variables))
+            })
+            .collect();
+        (!types.is_empty()).then_some(Self { types })
     }
 
-    /// Whether events of this type are shared.
-    pub fn shares(&self, type_name: &str) -> bool {
-        self.types.contains(&type_name)
+    /// Names the rendering of events of this type; `None` where they are not shared.
+    pub fn key(&self, type_name: &str) -> Option<RenderKey> {
+        let mut types = self.types.iter();
+        let (_, key) = types.find(|(name, _)| *name == type_name)?;
+        Some(*key)
     }
 }
 
@@ -218,6 +215,7 @@ fn variables_of(
 fn key(
     text: &str,
     operation_name: Option<&str>,
+    type_name: &str,
     used: &BTreeSet<Name>,
     variables: &Variables,
 ) -> RenderKey {
@@ -228,6 +226,7 @@ fn key(
     };
     add(text.as_bytes());
     add(operation_name.unwrap_or_default().as_bytes());
+    add(type_name.as_bytes());
     for name in used {
         add(name.as_bytes());
         // Absent is not null: a default may stand in for what is absent.
@@ -272,7 +271,7 @@ mod tests {
             fragment M on Message { id seq words: text sender { id name } chat { title }
                 system { kind title role actor { id } subjects { name } } }";
         let one = look_at(text, None, json!({ "chatId": "cht_1", "after": "x" })).unwrap();
-        assert!(one.shares("MessageEdge"));
+        assert!(one.key("MessageEdge").is_some());
         let two = look_at(text, None, json!({ "chatId": "cht_2" })).unwrap();
         assert_eq!(one, two);
         for text in [
@@ -295,8 +294,10 @@ mod tests {
                 ... on ViewerChanged { viewer { email } } } }",
         );
         let shared = shared.unwrap();
-        assert_eq!(shared.types, ["MessageAdded", "ReceiptChanged"]);
-        assert!(!shared.shares("ViewerChanged"));
+        let types: Vec<_> = shared.types.iter().map(|(name, _)| *name).collect();
+        assert_eq!(types, ["MessageAdded", "ReceiptChanged"]);
+        assert_ne!(shared.key("MessageAdded"), shared.key("ReceiptChanged"));
+        assert_eq!(shared.key("ViewerChanged"), None);
     }
 
     #[test]
@@ -344,7 +345,10 @@ mod tests {
         let text = "subscription A($c: ID!, $b: Boolean = true) {
                 messageAdded(chatId: $c) { node { id text @skip(if: $b) } } }
             subscription B($c: ID!) { messageAdded(chatId: $c) { node { seq } } }";
-        let key = |name, variables| look_at(text, Some(name), variables).unwrap().key;
+        let key = |name, variables| {
+            let shared = look_at(text, Some(name), variables).unwrap();
+            shared.key("MessageEdge").unwrap()
+        };
         let a = |b: serde_json::Value| key("A", json!({ "c": "1", "b": b }));
         let keys = [
             a(json!(true)),
@@ -361,6 +365,6 @@ mod tests {
         assert_eq!(key("A", json!({ "c": "2", "b": true, "x": 1 })), keys[0]);
         let spaced = text.replace("seq", " seq");
         let other = look_at(&spaced, Some("A"), json!({ "c": "1", "b": true }));
-        assert_ne!(other.unwrap().key, keys[0]);
+        assert_ne!(other.unwrap().key("MessageEdge"), Some(keys[0]));
     }
 }

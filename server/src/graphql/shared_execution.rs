@@ -109,12 +109,9 @@ impl SharedExecution {
 
     /// What all subscribers share of the event: made by the first who comes to it.
     async fn template_of(&self, event: &Rendered) -> Option<Arc<Template>> {
-        let is_shared = event
-            .type_name()
-            .is_some_and(|name| self.shared.shares(name));
-        let renderings = event.renderings().filter(|_| is_shared)?;
+        let key = self.shared.key(event.type_name()?)?;
         let make = async { Box::pin(self.render(event)).await };
-        renderings.template(self.shared.key, make).await
+        event.renderings()?.template(key, make).await
     }
 
     /// Executes the operation's selection on the event for no viewer in particular.

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use talksy_tests::client::{User, start_of};
+use talksy_tests::client::User;
 use talksy_tests::soon;
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message as Frame;
 
 use super::people::Group;
-use super::selections::{Draw, FORMS, Form, Pair, draw, everything, variables};
+use super::selections::{Draw, FORMS, Form, Last, Pair, draw, everything};
 
 /// Payloads as text, as they came. A task reads them, so that the server finds its socket alive also
 /// while the test looks at others.
@@ -61,14 +61,9 @@ impl Follower {
         viewer: &User,
         form: &'static Form,
         pair: &Pair,
-        mut variables: Value,
+        kind: usize,
     ) -> Self {
-        if !form.arguments.is_empty() {
-            variables["chat"] = json!(group.chat);
-        }
-        if form.arguments.contains("after") {
-            variables["after"] = json!(start_of(&group.chat));
-        }
+        let variables = form.variables(&group.chat, kind);
         Self {
             name: viewer.name.clone(),
             form,
@@ -146,17 +141,8 @@ async fn opened(group: &Group, followers: &mut [Follower]) {
     }
 }
 
-/// What was last done in a group.
-#[derive(Clone, Copy, Debug)]
-struct Last {
-    seq: i64,
-    change_seq: i64,
-    /// Ben's mark.
-    read: i64,
-}
-
 /// Things happen in a group. What they end with tells all of them.
-async fn happen(group: &Group, round: usize) -> Last {
+async fn happen(group: &Group, round: usize) -> Last<'_> {
     let (_, old) = group.send(&group.ada, "soon deleted").await;
     let (_, kept) = group.send(&group.ben, "soon edited").await;
     group.mute(&group.cleo, round == 0).await;
@@ -170,58 +156,50 @@ async fn happen(group: &Group, round: usize) -> Last {
         seq,
         change_seq,
         read,
+        reader: &group.ben.id,
     }
 }
 
-/// Checks a subscription for all viewers, whose variables `variables_of` tells apart.
-async fn check(form: &'static Form, pair: &Pair, variables_of: impl Fn(usize) -> Value) {
+/// Checks a subscription for all viewers, each with variables of a kind.
+async fn check(form: &'static Form, pair: &Pair, kind_of: impl Fn(usize) -> usize) {
     let group = Group::start().await;
     let mut followers = Vec::new();
     for (n, viewer) in group.viewers().into_iter().enumerate() {
-        let follower = Follower::open(&group, viewer, form, pair, variables_of(n));
+        let follower = Follower::open(&group, viewer, form, pair, kind_of(n));
         followers.push(follower.await);
     }
     opened(&group, &mut followers).await;
     for round in 0..2 {
-        let last = happen(&group, round).await;
-        for follower in &mut followers {
-            let compared = follower.compare(round == 0, |event| match form.name {
-                "messageUpdated" => event["sync"]["changeSeq"] == last.change_seq,
-                "readReceiptUpdated" => {
-                    event["sync"] == last.read && event["who"]["id"] == *group.ben.id
-                }
-                "chatUpdated" => event["sync"] == last.seq && event["changes"] == last.change_seq,
-                _ => event["sync"]["seq"] == last.seq,
-            });
-            soon("both to tell the same", compared).await;
-        }
+        let mut last = happen(&group, round).await;
+        all_told_the_same(&mut followers, round == 0, last).await;
         // Apart from the others, as those may show the title of before or behind it.
         let input = json!({ "chatId": group.chat, "title": format!("title {round}") });
         group.change("updateGroup", "UpdateGroupInput", input).await;
-        if ["messageUpdated", "readReceiptUpdated"].contains(&form.name) {
-            continue;
-        }
-        for follower in &mut followers {
-            let seq = last.seq + 1;
-            let compared = follower.compare(round == 0, |event| match form.name {
-                "chatUpdated" => event["sync"] == seq,
-                _ => event["sync"]["seq"] == seq,
-            });
-            soon("both to tell the same", compared).await;
+        last.seq += 1;
+        if !["messageUpdated", "readReceiptUpdated"].contains(&form.name) {
+            all_told_the_same(&mut followers, round == 0, last).await;
         }
     }
     group.app.stop().await;
 }
 
+async fn all_told_the_same(followers: &mut [Follower], is_first: bool, last: Last<'_>) {
+    for follower in followers {
+        let form = follower.form;
+        let compared = follower.compare(is_first, |event| form.tells(event, last));
+        soon("both to tell the same", compared).await;
+    }
+}
+
 async fn check_form(name: &str) {
     let form = FORMS.iter().find(|form| form.name == name).unwrap();
-    check(form, &everything(form), |_| variables(0)).await;
+    check(form, &everything(form), |_| 0).await;
     let cases = std::env::var("TALKSY_TEST_SCHEDULES");
     let cases = cases.ok().and_then(|text| text.parse().ok()).unwrap_or(3);
     for seed in 1..=cases {
         let skew = usize::try_from(seed).unwrap();
         let pair = draw(form, Draw::new(seed));
-        check(form, &pair, |n| variables(n + skew)).await;
+        check(form, &pair, |n| n + skew).await;
     }
 }
 

@@ -7,6 +7,7 @@
 )]
 
 mod equal;
+mod once;
 mod people;
 mod removal;
 mod selections;

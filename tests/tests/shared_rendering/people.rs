@@ -1,5 +1,6 @@
 //! Viewers of one group who differ in every way that a viewer can.
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use talksy_tests::app::TestApp;
 use talksy_tests::client::{User, string};
@@ -68,6 +69,16 @@ impl Group {
 
     pub fn viewers(&self) -> [&User; 5] {
         [&self.ada, &self.ben, &self.cleo, &self.dora, &self.emil]
+    }
+
+    /// Adds this many members.
+    pub async fn join(&self, count: usize) -> Vec<User> {
+        let names: Vec<_> = (0..count).map(|n| format!("member{n}")).collect();
+        let members = join_all(names.iter().map(|name| self.app.sign_in(name))).await;
+        let ids: Vec<_> = members.iter().map(|member| &member.id).collect();
+        let input = json!({ "chatId": self.chat, "userIds": ids });
+        self.change("addMembers", "AddMembersInput", input).await;
+        members
     }
 
     /// Runs a mutation of the group as its owner.

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 use talksy_schema::sharing::{Holds, Scope, shared_scopes};
+use talksy_tests::client::start_of;
 
 /// Draws numbers from a seed.
 pub struct Draw(u64);
@@ -36,15 +37,6 @@ pub struct Pair {
     pub alone: String,
 }
 
-/// Variables of both forms. Who gives others is told something else by the same text.
-pub fn variables(n: usize) -> Value {
-    match n % 3 {
-        0 => json!({ "yes": true }),
-        1 => json!({ "yes": false }),
-        _ => json!({ "yes": true, "no": true }),
-    }
-}
-
 /// How a subscription is drawn.
 pub struct Form {
     pub name: &'static str,
@@ -54,6 +46,45 @@ pub struct Form {
     pub sync: &'static str,
     /// What is not shared.
     pub denied: &'static str,
+}
+
+/// What was last done in a group.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Last<'a> {
+    pub seq: i64,
+    pub change_seq: i64,
+    /// The newest mark, and whose it is.
+    pub read: i64,
+    pub reader: &'a str,
+}
+
+impl Form {
+    /// Whether an event tells of what was last done.
+    pub fn tells(&self, event: &Value, last: Last<'_>) -> bool {
+        let sync = &event["sync"];
+        match self.name {
+            "messageUpdated" => sync["changeSeq"] == last.change_seq,
+            "readReceiptUpdated" => *sync == last.read && event["who"]["id"] == *last.reader,
+            "chatUpdated" => *sync == last.seq && event["changes"] == last.change_seq,
+            _ => sync["seq"] == last.seq,
+        }
+    }
+
+    /// Variables for a chat. Who gives others is told something else by the same text.
+    pub fn variables(&self, chat: &str, kind: usize) -> Value {
+        let mut variables = match kind % 3 {
+            0 => json!({ "yes": true }),
+            1 => json!({ "yes": false }),
+            _ => json!({ "yes": true, "no": true }),
+        };
+        if !self.arguments.is_empty() {
+            variables["chat"] = json!(chat);
+        }
+        if self.arguments.contains("after") {
+            variables["after"] = json!(start_of(chat));
+        }
+        variables
+    }
 }
 
 /// All subscriptions that are shared.

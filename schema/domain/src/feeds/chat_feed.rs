@@ -13,7 +13,8 @@ use std::time::Duration;
 use metrics::counter;
 use tokio::time::Instant;
 
-use super::chat_states::{ChatState, Run};
+use super::chat_run::Run;
+use super::chat_state::ChatState;
 use super::context::FeedContext;
 use super::ends::Ends;
 use super::error::FeedError;
@@ -77,7 +78,7 @@ struct Told {
     /// The user is known to be a member behind this system message.
     confirmed: Seq,
     unread: UnreadCount,
-    run: Option<Run>,
+    run: Run,
 }
 
 /// How far a chat was told.
@@ -111,7 +112,7 @@ impl Told {
             member,
             confirmed: 0,
             unread: UnreadCount::default(),
-            run: None,
+            run: Run::at(ends),
         }
     }
 
@@ -201,7 +202,7 @@ impl ChatFeed {
         let state = match self.told.get(&chat) {
             Some(told) => {
                 let (states, line) = (&self.context.states, (self.incarnation, chat));
-                retry_unavailable!(states.at(line, told.ends, told.run.as_ref()))?
+                retry_unavailable!(states.at(line, told.ends, &told.run))?
             }
             None => None,
         };
@@ -241,7 +242,7 @@ impl ChatFeed {
             return Ok(None);
         }
         told.ends = state.ends();
-        told.run = None;
+        told.run = Run::at(told.ends);
         let member = told.member.clone();
         self.drop_first();
         let incarnation = self.incarnation;
@@ -340,6 +341,7 @@ impl ChatFeed {
         };
         let event = &published.event;
         told.unread.take(event, self.user);
+        told.run.take(published);
         match event {
             // Late: what it says is in what was told.
             Event::MessageAdded { message } if message.seq <= told.ends.seq => return,
@@ -351,14 +353,12 @@ impl ChatFeed {
                 if !told.admit(message, self.user) {
                     self.stale.insert(chat);
                 }
-                Run::add(&mut told.run, message, published);
                 told.ends.seq = message.seq;
             }
             Event::MessageChanged { message, mseq } => {
                 if *mseq > told.confirmed {
                     self.stale.insert(chat);
                 }
-                Run::change(&mut told.run, message, published);
                 told.ends.change_seq = message.change_seq;
             }
             _ => {}

@@ -10,6 +10,8 @@ pub(crate) mod account;
 pub(crate) mod change_feed;
 pub(crate) mod chat_feed;
 pub(crate) mod chat_removed_feed;
+pub(crate) mod chat_run;
+pub(crate) mod chat_state;
 pub(crate) mod chat_states;
 pub(crate) mod chat_subscription;
 pub(crate) mod context;
@@ -36,7 +38,7 @@ pub use account::{
 pub use change_feed::{ChangeFeed, ChangeItem};
 pub use chat_feed::{ChatFeed, ChatItem};
 pub use chat_removed_feed::{ChatRemovedFeed, Removal};
-pub use chat_states::ChatState;
+pub use chat_state::ChatState;
 pub use error::FeedError;
 pub use feed::Feed;
 pub use message_feed::MessageFeed;
