@@ -13,23 +13,19 @@ use std::time::Duration;
 use metrics::counter;
 use tokio::time::Instant;
 
-use super::chat_run::Run;
 use super::chat_state::ChatState;
 use super::context::FeedContext;
 use super::ends::Ends;
 use super::error::FeedError;
 use super::feed::Feed;
 use super::retry::retry_unavailable;
-use super::viewer_chat::UnreadCount;
+use super::told_chat::{News, Told};
 use crate::chats::model::Member;
 use crate::events::event::{Event, Interest, Published, Topic};
 use crate::events::hub::{Receiver, Signal};
 use crate::id::{ChatId, UserId};
 use crate::incarnation::Incarnation;
-use crate::messages::model::Message;
-use crate::messages::store::Head;
 use crate::metrics::RESYNCS;
-use crate::seq::Seq;
 
 /// How soon a store is asked again that is behind what it has told.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -68,87 +64,6 @@ pub struct ChatItem {
     pub member: Member,
     /// The store's incarnation.
     pub incarnation: Incarnation,
-}
-
-/// What was told of a chat, and what is known of it.
-#[derive(Clone, Debug)]
-struct Told {
-    ends: Ends,
-    member: Member,
-    /// The user is known to be a member behind this system message.
-    confirmed: Seq,
-    unread: UnreadCount,
-    run: Run,
-}
-
-/// How far a chat was told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place {
-    ends: Ends,
-    joined_seq: Seq,
-    version: u32,
-}
-
-impl Place {
-    /// What is newer of both, part by part.
-    fn max(self, other: Self) -> Self {
-        Self {
-            ends: self.ends.max(other.ends),
-            joined_seq: self.joined_seq.max(other.joined_seq),
-            version: self.version.max(other.version),
-        }
-    }
-}
-
-impl Told {
-    fn new(head: &Head, member: Member) -> Self {
-        let ends = Ends {
-            // The ends may have been read before the membership.
-            seq: head.last_seq.max(member.joined_seq),
-            change_seq: head.last_change_seq,
-        };
-        Self {
-            ends,
-            member,
-            confirmed: 0,
-            unread: UnreadCount::default(),
-            run: Run::at(ends),
-        }
-    }
-
-    fn place(&self) -> Place {
-        Place {
-            ends: self.ends,
-            joined_seq: self.member.joined_seq,
-            version: self.member.version,
-        }
-    }
-
-    /// Takes what is newer of what the store says.
-    fn update(&mut self, now: Self) {
-        if now.member.version > self.member.version {
-            self.unread.set_member(&now.member);
-            self.member = now.member;
-        }
-        self.ends = self.ends.max(now.ends);
-        self.confirmed = self.confirmed.max(now.confirmed);
-    }
-
-    /// What a system message says of who is a member; whether it says that the user still is.
-    fn admit(&mut self, message: &Message, user: UserId) -> bool {
-        let is_confirmed = match &message.notice {
-            _ if message.mseq <= self.confirmed => true,
-            Some(notice) => {
-                let mut effects = notice.effects.iter();
-                notice.previous <= self.confirmed && !effects.any(|one| one.user_id == user)
-            }
-            None => false,
-        };
-        if is_confirmed {
-            self.confirmed = self.confirmed.max(message.seq);
-        }
-        is_confirmed
-    }
 }
 
 impl Feed for ChatFeed {
@@ -241,8 +156,7 @@ impl ChatFeed {
             }
             return Ok(None);
         }
-        told.ends = state.ends();
-        told.run = Run::at(told.ends);
+        told.tell(state.ends());
         let member = told.member.clone();
         self.drop_first();
         let incarnation = self.incarnation;
@@ -339,29 +253,12 @@ impl ChatFeed {
         let Some(told) = self.told.get_mut(&chat) else {
             return;
         };
-        let event = &published.event;
-        told.unread.take(event, self.user);
-        told.run.take(published);
-        match event {
-            // Late: what it says is in what was told.
-            Event::MessageAdded { message } if message.seq <= told.ends.seq => return,
-            Event::MessageChanged { message, .. } if message.change_seq <= told.ends.change_seq => {
-                return;
+        match told.take(published, self.user) {
+            News::Old => return,
+            News::Known => {}
+            News::OfMembership => {
+                self.stale.insert(chat);
             }
-            Event::MessageAdded { message } => {
-                // It may say something of the user, or a message before it may.
-                if !told.admit(message, self.user) {
-                    self.stale.insert(chat);
-                }
-                told.ends.seq = message.seq;
-            }
-            Event::MessageChanged { message, mseq } => {
-                if *mseq > told.confirmed {
-                    self.stale.insert(chat);
-                }
-                told.ends.change_seq = message.change_seq;
-            }
-            _ => {}
         }
         self.mark(chat);
     }
