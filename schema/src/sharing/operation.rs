@@ -363,8 +363,11 @@ mod tests {
         let unique: std::collections::HashSet<_> = keys.iter().collect();
         assert_eq!(unique.len(), keys.len());
         assert_eq!(key("A", json!({ "c": "2", "b": true, "x": 1 })), keys[0]);
-        let spaced = text.replace("seq", " seq");
-        let other = look_at(&spaced, Some("A"), json!({ "c": "1", "b": true }));
-        assert_ne!(other.unwrap().key("MessageEdge"), Some(keys[0]));
+        for other in [" seq", "n: seq", "seq @skip(if: false)"] {
+            let other = text.replace("seq", other);
+            let variables = json!({ "c": "1" });
+            let other = look_at(&other, Some("B"), variables).unwrap();
+            assert_ne!(other.key("MessageEdge"), Some(keys[7]));
+        }
     }
 }

@@ -15,7 +15,6 @@ use tokio::time::Instant;
 
 use super::chat_state::ChatState;
 use super::context::FeedContext;
-use super::ends::Ends;
 use super::error::FeedError;
 use super::feed::Feed;
 use super::retry::retry_unavailable;
