@@ -18,4 +18,5 @@ pub mod presence;
 pub mod scalars;
 pub mod schema;
 pub mod server;
+pub mod sharing;
 pub mod users;

@@ -16,9 +16,10 @@ use std::task::{Context, Poll, Waker};
 use parking_lot::Mutex;
 use talksy_domain::error::PortError;
 use talksy_domain::services::Services;
-use talksy_domain::viewer::Viewer;
+use talksy_domain::viewer::{Authentication, Viewer};
 
 use crate::batch_scheduler::{BatchScheduler, Started};
+use crate::sharing::Recorder;
 
 /// The most keys that are loaded by one call.
 const MAX_BATCH: usize = 1000;
@@ -43,13 +44,38 @@ pub trait Loader<K: Key>: Send + Sync + 'static {
 /// Loads batches of keys for one viewer.
 pub struct LoaderContext {
     pub(crate) services: Services,
-    viewer: Option<Viewer>,
+    asker: Asker,
+}
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub enum Asker {
+    /// Somebody who is signed in.
+    Viewer(Viewer),
+    /// Somebody who is not.
+    Anonymous,
+    /// All viewers of an event.
+    All(Recorder),
+}
+
+impl From<&Authentication> for Asker {
+    fn from(authentication: &Authentication) -> Self {
+        let viewer = authentication.viewer();
+        viewer.map_or(Self::Anonymous, |viewer| Self::Viewer(*viewer))
+    }
 }
 
 impl LoaderContext {
     /// The viewer, where somebody is signed in.
-    pub(crate) const fn viewer(&self) -> Option<&Viewer> {
-        self.viewer.as_ref()
+    pub(crate) fn viewer(&self) -> Option<&Viewer> {
+        match &self.asker {
+            Asker::Viewer(viewer) => Some(viewer),
+            Asker::Anonymous => None,
+            Asker::All(recorder) => {
+                recorder.give_up();
+                None
+            }
+        }
     }
 }
 
@@ -64,12 +90,8 @@ pub struct Loaders<C = LoaderContext> {
 
 /// The loaders of a request, and what runs their batches: nothing is loaded but under it.
 /// `remember` where nothing changes during the request.
-pub fn loaders(
-    services: Services,
-    viewer: Option<Viewer>,
-    remember: bool,
-) -> (Loaders, BatchScheduler) {
-    Loaders::new(LoaderContext { services, viewer }, remember)
+pub fn loaders(services: Services, asker: Asker, remember: bool) -> (Loaders, BatchScheduler) {
+    Loaders::new(LoaderContext { services, asker }, remember)
 }
 
 /// The batches of one kind of key.

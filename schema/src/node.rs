@@ -103,7 +103,7 @@ async fn fetch(ctx: &Context<'_>, ids: &[ID]) -> Result<Vec<Option<Node>>> {
     }
     if !chats.is_empty() {
         for chat in services.chats.visible(viewer, &chats).await? {
-            found.push((NodeId::Chat(chat.id), Node::Chat(ChatNode(chat))));
+            found.push((NodeId::Chat(chat.id), Node::Chat(ChatNode::new(chat))));
         }
     }
     if !messages.is_empty() {

@@ -144,6 +144,11 @@ impl Socket {
             .and_then(Result::ok)
     }
 
+    /// The next raw frame, however long it takes to come; `None` at the end.
+    pub async fn any_frame(&mut self) -> Option<Message> {
+        self.stream.next().await.and_then(Result::ok)
+    }
+
     /// The next message.
     ///
     /// # Panics

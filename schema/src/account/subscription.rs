@@ -3,15 +3,15 @@
 use std::collections::HashSet;
 
 use async_graphql::{Context, ID, Subscription};
-use futures_util::{Stream, StreamExt as _};
+use futures_util::{Stream, StreamExt as _, stream};
 use talksy_domain::error::Invalid;
 use talksy_domain::events::Published;
 use talksy_domain::feeds::{
-    AccountEvent, AccountItem, AccountPosition as Position, Feed as _, FeedError, MAX_SINCE,
+    AccountEvent, AccountItem, AccountPosition as Position, FeedError, MAX_SINCE,
 };
 use talksy_domain::id;
 use talksy_domain::services::Services;
-use talksy_domain::viewer::Viewer;
+use talksy_domain::viewer::{Authentication, Viewer};
 
 use super::types::{
     AccountCheckpointObject, AccountEventInterface, AccountPosition, ChatChangedObject,
@@ -21,6 +21,7 @@ use crate::chats::ChatRemovedObject;
 use crate::context::ContextExt as _;
 use crate::error::Result;
 use crate::messages::MessageChangeObject;
+use crate::sharing::{OpenedFeed, Rendered, items};
 
 /// The viewer's account as one stream.
 #[derive(Default)]
@@ -48,6 +49,11 @@ impl AccountSubscription {
         )]
         detail_of: Option<Vec<ID>>,
     ) -> Result<impl Stream<Item = Result<AccountEventInterface>> + use<>> {
+        if let Some(Rendered::Account(event)) = ctx.data_opt() {
+            let viewer = ctx.data_unchecked::<Authentication>().viewer().ok();
+            let event = told(ctx.services(), viewer, Ok(event.clone())).await;
+            return Ok(stream::iter(event.transpose()).left_stream());
+        }
         let viewer = *ctx.viewer()?;
         let after = after
             .map(|after| Position::parse(viewer.user_id, &after.checkpoint, &after.since))
@@ -65,17 +71,20 @@ impl AccountSubscription {
         };
         let services = ctx.services().clone();
         let feed = services.feeds.account(&viewer, after, detail).await?;
-        Ok(feed.into_stream().filter_map(move |event| {
+        let events = items(ctx, feed, |feed| OpenedFeed::Account(Box::new(feed)));
+        let events = events.filter_map(move |event| {
             let services = services.clone();
-            async move { told(&services, &viewer, event).await.transpose() }
-        }))
+            async move { told(&services, Some(&viewer), event).await.transpose() }
+        });
+        Ok(events.right_stream())
     }
 }
 
-/// The event as the viewer is told of it; `None` where there is nothing to tell any more.
+/// The event as the viewer is told of it; `None` where there is nothing to tell any more. Only
+/// events that are not shared need a viewer.
 async fn told(
     services: &Services,
-    viewer: &Viewer,
+    viewer: Option<&Viewer>,
     event: Result<AccountEvent, FeedError>,
 ) -> Result<Option<AccountEventInterface>> {
     let AccountEvent { item, cursor } = event?;
@@ -88,11 +97,17 @@ async fn told(
             }),
             None => return Ok(None),
         },
-        AccountItem::MessageChanged(message) => {
-            let change = MessageChangeObject::told(*message, cursor);
-            AccountEventInterface::MessageChange(change)
-        }
+        AccountItem::MessageChanged(change) => match change.message() {
+            Some(message) => AccountEventInterface::MessageChange(MessageChangeObject::told(
+                message.clone(),
+                cursor,
+            )),
+            None => return Ok(None),
+        },
         AccountItem::ChatChanged(chat) => {
+            let Some(viewer) = viewer else {
+                return Ok(None);
+            };
             // A chat that the viewer has left meanwhile is passed over.
             match services.chats.visible(viewer, &[chat]).await?.pop() {
                 Some(chat) => {
@@ -104,10 +119,13 @@ async fn told(
         AccountItem::ChatRemoved(chat) => {
             AccountEventInterface::ChatRemoved(ChatRemovedObject::told(chat, cursor))
         }
-        AccountItem::ReceiptChanged(receipt) => {
+        AccountItem::ReceiptChanged(receipt, _) => {
             AccountEventInterface::ReceiptChanged(ReceiptChangedObject { cursor, receipt })
         }
         AccountItem::ViewerChanged => {
+            let Some(viewer) = viewer else {
+                return Ok(None);
+            };
             let viewer = services.users.me(viewer).await?;
             AccountEventInterface::ViewerChanged(ViewerChangedObject { cursor, viewer })
         }

@@ -1,15 +1,38 @@
 //! `AccountEvent` and its kinds.
 
-use async_graphql::{ID, InputObject, Interface, Object};
+use async_graphql::{Context, ID, InputObject, Interface, Object};
 use talksy_domain::chats::{Chat, ReadReceipt};
+use talksy_domain::events::Hole;
 use talksy_domain::id::ChatId;
 use talksy_domain::messages::Message;
 use talksy_domain::users::User;
 
 use crate::chats::{ChatNode, ChatRemovedObject, ReadReceiptObject};
+use crate::context::ContextExt as _;
 use crate::messages::{MessageChangeObject, MessageNode};
 use crate::scalars::global_id;
+use crate::sharing::{SharedField, SharedType};
 use crate::users::UserNode;
+
+/// What viewers share of the events of accounts.
+pub(crate) const SHARED: &[SharedType] = &[
+    SharedType {
+        name: "MessageAdded",
+        interfaces: &["AccountEvent"],
+        fields: &[
+            SharedField::hole("cursor"),
+            SharedField::event("message").of("Message"),
+        ],
+    },
+    SharedType {
+        name: "ReceiptChanged",
+        interfaces: &["AccountEvent"],
+        fields: &[
+            SharedField::hole("cursor"),
+            SharedField::event("receipt").of("ReadReceipt"),
+        ],
+    },
+];
 
 /// Where a client stands: its last checkpoint, and the newest cursor of each chat since, at most
 /// 1,000. Together at most 256 KiB.
@@ -62,7 +85,10 @@ pub struct MessageAddedObject {
 #[Object(name = "MessageAdded")]
 impl MessageAddedObject {
     /// The place behind the message.
-    async fn cursor(&self) -> String {
+    async fn cursor(&self, ctx: &Context<'_>) -> String {
+        if ctx.is_hole(Hole::Cursor) {
+            return String::new();
+        }
         self.cursor.clone()
     }
 
@@ -88,7 +114,7 @@ impl ChatChangedObject {
 
     /// The chat.
     async fn chat(&self) -> ChatNode {
-        ChatNode(self.chat.clone())
+        ChatNode::new(self.chat.clone())
     }
 }
 
@@ -103,7 +129,10 @@ pub struct ReceiptChangedObject {
 #[Object(name = "ReceiptChanged")]
 impl ReceiptChangedObject {
     /// The place in the chat.
-    async fn cursor(&self) -> String {
+    async fn cursor(&self, ctx: &Context<'_>) -> String {
+        if ctx.is_hole(Hole::Cursor) {
+            return String::new();
+        }
         self.cursor.clone()
     }
 

@@ -75,7 +75,7 @@ impl ChatMutation {
         let user = id::parse(&input.user_id, "userId")?;
         let (chat, created) = ctx.services().chats.start_direct(viewer, user).await?;
         Ok(Some(StartChatPayload {
-            chat: ChatNode(chat),
+            chat: ChatNode::new(chat),
             created,
         }))
     }
@@ -93,7 +93,7 @@ impl ChatMutation {
             u32::try_from(input.seq).map_err(|_| Invalid::new("seq", "must not be negative"))?;
         let (chat, receipt) = ctx.services().chats.mark_read(viewer, chat, seq).await?;
         Ok(Some(MarkReadPayload {
-            chat: ChatNode(chat),
+            chat: ChatNode::new(chat),
             receipt: ReadReceiptObject(receipt),
         }))
     }
@@ -109,7 +109,7 @@ impl ChatMutation {
         let chat = id::parse(&input.chat_id, "chatId")?;
         let chat = ctx.services().chats.mute(viewer, chat, input.muted).await?;
         Ok(Some(MuteChatPayload {
-            chat: ChatNode(chat),
+            chat: ChatNode::new(chat),
         }))
     }
 }

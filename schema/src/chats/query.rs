@@ -26,7 +26,7 @@ impl ChatQuery {
             return Ok(None);
         };
         let mut found = ctx.services().chats.visible(viewer, &[chat]).await?;
-        Ok(found.pop().map(ChatNode))
+        Ok(found.pop().map(ChatNode::new))
     }
 
     /// The viewer's chats, most recently active first.
@@ -46,7 +46,7 @@ impl ChatQuery {
         let chats = &ctx.services().chats;
         let page = chats.list(viewer, search.as_deref(), &window).await?;
         Ok(Some(ChatConnection::new(
-            page.map(ChatNode),
+            page.map(ChatNode::new),
             ChatNode::cursor,
         )))
     }

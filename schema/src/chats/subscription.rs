@@ -1,7 +1,7 @@
 //! `chatUpdated`, `chatRemoved` and `readReceiptUpdated`.
 
 use async_graphql::{Context, ID, Object, Subscription};
-use futures_util::{Stream, StreamExt as _};
+use futures_util::{Stream, StreamExt as _, stream};
 use talksy_domain::cursor::{Cursor as _, MessageCursor};
 use talksy_domain::feeds::{Feed as _, Removal};
 use talksy_domain::id::{self, ChatId};
@@ -10,6 +10,7 @@ use super::types::{ChatNode, ReadReceiptObject};
 use crate::context::ContextExt as _;
 use crate::error::Result;
 use crate::scalars::global_id;
+use crate::sharing::{OpenedFeed, Rendered, items};
 
 /// The viewer is no longer in this chat.
 pub struct ChatRemovedObject {
@@ -52,23 +53,15 @@ impl ChatSubscription {
         &self,
         ctx: &Context<'_>,
     ) -> Result<impl Stream<Item = Result<ChatNode>> + use<>> {
-        let viewer = *ctx.viewer()?;
-        let services = ctx.services().clone();
-        let changed = services.feeds.chats(&viewer).await?.into_stream();
-        Ok(changed.filter_map(move |chat| {
-            let chats = std::sync::Arc::clone(&services.chats);
-            async move {
-                let chat = match chat {
-                    Ok(chat) => chat,
-                    Err(error) => return Some(Err(error.into())),
-                };
-                // A chat that the viewer has left meanwhile is passed over.
-                match chats.visible(&viewer, &[chat]).await {
-                    Ok(mut found) => found.pop().map(|chat| Ok(ChatNode(chat))),
-                    Err(error) => Some(Err(error.into())),
-                }
-            }
-        }))
+        if let Some(Rendered::Chat(item)) = ctx.data_opt() {
+            let chat = Ok(ChatNode::at(&item.state));
+            return Ok(stream::iter([chat]).left_stream());
+        }
+        let viewer = ctx.viewer()?;
+        let chats = ctx.services().feeds.chats(viewer).await?;
+        let chats = items(ctx, chats, |feed| OpenedFeed::Chats(Box::new(feed)));
+        let chats = chats.map(|item| Ok(ChatNode::at(&item?.state)));
+        Ok(chats.right_stream())
     }
 
     /// The viewer is no longer in this chat: they left it, or were removed.
@@ -100,10 +93,16 @@ impl ChatSubscription {
         ctx: &Context<'_>,
         #[graphql(desc = "A chat of the viewer.")] chat_id: ID,
     ) -> Result<impl Stream<Item = Result<ReadReceiptObject>> + use<>> {
+        if let Some(Rendered::Receipt(item)) = ctx.data_opt() {
+            let receipt = Ok(ReadReceiptObject(item.state));
+            return Ok(stream::iter([receipt]).left_stream());
+        }
         let viewer = ctx.viewer()?;
         let chat = id::parse(&chat_id, "chatId")?;
         let feeds = &ctx.services().feeds;
-        let receipts = feeds.receipts(viewer, chat).await?.into_stream();
-        Ok(receipts.map(|receipt| Ok(ReadReceiptObject(receipt?))))
+        let receipts = feeds.receipts(viewer, chat).await?;
+        let receipts = items(ctx, receipts, OpenedFeed::Receipts);
+        let receipts = receipts.map(|item| Ok(ReadReceiptObject(item?.state)));
+        Ok(receipts.right_stream())
     }
 }

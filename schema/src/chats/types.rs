@@ -1,11 +1,17 @@
 //! `Chat`, `Member` and `ReadReceipt`.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, Enum, ID, Object};
 use talksy_domain::access::Denied;
 use talksy_domain::chats::{Chat, ChatKind, ChatService, Member, MemberPage, ReadReceipt};
+use talksy_domain::clock::Timestamp;
 use talksy_domain::cursor::{ChatCursor, Cursor as _, MemberCursor, MessageCursor};
 use talksy_domain::error::Invalid;
-use talksy_domain::id::ChatId;
+use talksy_domain::events::{Hole, MemberHole};
+use talksy_domain::feeds::ChatState;
+use talksy_domain::id::{self, ChatId, UserId};
+use talksy_domain::incarnation::Incarnation;
 use talksy_domain::page::{Page, Window};
 
 use super::loaders::{FirstMembersOf, LowestReadMarksOf, MembersOf, UnreadOf, ViewerMemberOf};
@@ -17,6 +23,7 @@ use crate::messages::{
     MessageNode, PageOf,
 };
 use crate::scalars::{DateTime, compound_id, global_id, int};
+use crate::sharing::{SharedField, SharedType};
 use crate::users::{UserNode, load_user};
 
 /// What kind of chat it is.
@@ -41,9 +48,57 @@ pub enum MemberRoleEnum {
     Member,
 }
 
-/// A conversation.
+/// What viewers share of chats. What belongs to a state of a chat is shared where the chat is the
+/// event, and not where a message or a receipt refers to it.
+pub(crate) const SHARED: &[SharedType] = &[
+    SharedType {
+        name: "Chat",
+        interfaces: &["Node"],
+        fields: &[
+            SharedField::event("id"),
+            SharedField::event("kind"),
+            SharedField::event("title"),
+            SharedField::state("memberCount"),
+            SharedField::state("lastMessage").of("Message"),
+            SharedField::state("lastSeq"),
+            SharedField::state("lastChangeSeq"),
+            SharedField::state("headCursor"),
+            SharedField::hole("unreadCount"),
+            SharedField::hole("isMutedByViewer"),
+            SharedField::hole("readCursor"),
+            SharedField::hole("viewerMember").of("Member"),
+            SharedField::event("createdAt"),
+            SharedField::state("activeAt"),
+        ],
+    },
+    SharedType {
+        name: "Member",
+        interfaces: &[],
+        fields: &[
+            SharedField::hole("id"),
+            SharedField::hole("role"),
+            SharedField::hole("joinedAt"),
+            SharedField::hole("visibleFromSeq"),
+            SharedField::hole("lastReadSeq"),
+            SharedField::hole("lastReadAt"),
+        ],
+    },
+    SharedType {
+        name: "ReadReceipt",
+        interfaces: &[],
+        fields: &[
+            SharedField::event("id"),
+            SharedField::event("chat").of("Chat"),
+            SharedField::event("user").of("User"),
+            SharedField::event("lastReadSeq"),
+            SharedField::event("readAt"),
+        ],
+    },
+];
+
+/// A conversation; where a feed tells of it, as it was at a place of its lines.
 #[derive(Clone)]
-pub struct ChatNode(pub Chat);
+pub struct ChatNode(Chat, Option<Arc<ChatState>>);
 
 /// A conversation.
 #[Object(name = "Chat")]
@@ -112,11 +167,12 @@ impl ChatNode {
 
     /// The newest message; null where there is none.
     async fn last_message(&self, ctx: &Context<'_>) -> Result<Option<MessageNode>> {
-        Ok(ctx
-            .loaders()
-            .load_one(LastMessageOf(self.0.id))
-            .await?
-            .map(MessageNode::new))
+        let last = match &self.1 {
+            // A newer one may not be the viewer's to read.
+            Some(state) => state.last_message.clone().map(Arc::new),
+            None => ctx.loaders().load_one(LastMessageOf(self.0.id)).await?,
+        };
+        Ok(last.map(MessageNode::new))
     }
 
     /// The sequence number of the newest message, 0 where there is none.
@@ -144,6 +200,9 @@ impl ChatNode {
 
     /// Exact: messages of others above the viewer's read mark, deleted ones left out.
     async fn unread_count(&self, ctx: &Context<'_>) -> Result<i32> {
+        if ctx.is_hole(Hole::UnreadCount) {
+            return Ok(0);
+        }
         let count = ctx.loaders().load_one(UnreadOf(self.0.id)).await?;
         Ok(int(count.unwrap_or_default()))
     }
@@ -161,24 +220,28 @@ impl ChatNode {
 
     /// Whether the viewer wants no notifications of the chat.
     async fn is_muted_by_viewer(&self, ctx: &Context<'_>) -> Result<bool> {
+        if ctx.is_hole(Hole::IsMuted) {
+            return Ok(false);
+        }
         let member = ctx.loaders().load_one(ViewerMemberOf(self.0.id)).await?;
         Ok(member.is_some_and(|member| member.is_muted))
     }
 
     /// The place behind the viewer's read mark: `messages(after:)` it starts at the first unread.
     async fn read_cursor(&self, ctx: &Context<'_>) -> Result<String> {
-        let member = ctx.loaders().load_one(ViewerMemberOf(self.0.id)).await?;
-        Ok(MessageCursor {
-            chat_id: self.0.id,
-            incarnation: ctx.services().feeds.incarnation().await?,
-            seq: member.map_or(0, |member| member.last_read_seq),
-            change_seq: None,
+        if ctx.is_hole(Hole::ReadCursor) {
+            return Ok(String::new());
         }
-        .encode())
+        let member = ctx.loaders().load_one(ViewerMemberOf(self.0.id)).await?;
+        let incarnation = ctx.services().feeds.incarnation().await?;
+        Ok(read_cursor(self.0.id, incarnation, member.as_ref()))
     }
 
     /// The viewer's own membership; null only for who sees the chat without being a member.
     async fn viewer_member(&self, ctx: &Context<'_>) -> Result<Option<MemberObject>> {
+        if ctx.is_for_all() {
+            return Ok(Some(MemberObject(placeholder(self.0.id))));
+        }
         let member = ctx.loaders().load_one(ViewerMemberOf(self.0.id)).await?;
         Ok(member.map(MemberObject))
     }
@@ -268,6 +331,16 @@ impl ChatNode {
 }
 
 impl ChatNode {
+    /// A chat as it is now.
+    pub(crate) const fn new(chat: Chat) -> Self {
+        Self(chat, None)
+    }
+
+    /// A chat at a place of its lines.
+    pub(crate) fn at(state: &Arc<ChatState>) -> Self {
+        Self(state.chat.clone(), Some(Arc::clone(state)))
+    }
+
     /// The chat's place in its member's list.
     pub(crate) fn cursor(&self) -> String {
         ChatCursor {
@@ -315,8 +388,9 @@ pub struct MemberObject(pub Member);
 impl MemberObject {
     /// The membership's own id: the same whenever the user is a member of this chat, and no other
     /// object's. For caches; `node` does not know it.
-    async fn id(&self) -> ID {
-        compound_id("member", &[&self.0.chat_id, &self.0.user_id])
+    async fn id(&self, ctx: &Context<'_>) -> ID {
+        self.member(ctx, MemberHole::Id);
+        member_id(&self.0)
     }
 
     /// The user.
@@ -325,29 +399,72 @@ impl MemberObject {
     }
 
     /// What the member may do.
-    async fn role(&self) -> MemberRoleEnum {
-        self.0.role.into()
+    async fn role(&self, ctx: &Context<'_>) -> MemberRoleEnum {
+        self.member(ctx, MemberHole::Role).role.into()
     }
 
     /// Since when the user is a member.
-    async fn joined_at(&self) -> DateTime {
-        self.0.joined_at.into()
+    async fn joined_at(&self, ctx: &Context<'_>) -> DateTime {
+        self.member(ctx, MemberHole::JoinedAt).joined_at.into()
     }
 
     /// Messages below this one are not shown to the member.
-    async fn visible_from_seq(&self) -> i32 {
-        int(self.0.visible_from_seq)
+    async fn visible_from_seq(&self, ctx: &Context<'_>) -> i32 {
+        let member = self.member(ctx, MemberHole::VisibleFromSeq);
+        int(member.visible_from_seq)
     }
 
     /// The member has read up to and including this message; 0 for none.
-    async fn last_read_seq(&self) -> i32 {
-        int(self.0.last_read_seq)
+    async fn last_read_seq(&self, ctx: &Context<'_>) -> i32 {
+        int(self.member(ctx, MemberHole::LastReadSeq).last_read_seq)
     }
 
     /// When the read mark was last moved.
-    async fn last_read_at(&self) -> Option<DateTime> {
-        self.0.last_read_at.map(DateTime)
+    async fn last_read_at(&self, ctx: &Context<'_>) -> Option<DateTime> {
+        let member = self.member(ctx, MemberHole::LastReadAt);
+        member.last_read_at.map(DateTime)
     }
+}
+
+impl MemberObject {
+    /// The member; noted as a hole where it stands in for the viewer's own.
+    fn member(&self, ctx: &Context<'_>, hole: MemberHole) -> &Member {
+        if self.0.user_id == nobody() {
+            ctx.is_hole(Hole::Member(hole));
+        }
+        &self.0
+    }
+}
+
+/// Stands in for the viewer's membership in an execution for all viewers: each of its fields is a
+/// hole.
+fn placeholder(chat: ChatId) -> Member {
+    Member::of_direct(chat, nobody(), Timestamp::from_millis(0))
+}
+
+/// Who no user is.
+fn nobody() -> UserId {
+    id::from_bytes([0; 16])
+}
+
+/// A membership's own id.
+pub(crate) fn member_id(member: &Member) -> ID {
+    compound_id("member", &[&member.chat_id, &member.user_id])
+}
+
+/// The place behind the read mark of the viewer, who may be no member.
+pub(crate) fn read_cursor(
+    chat_id: ChatId,
+    incarnation: Incarnation,
+    member: Option<&Member>,
+) -> String {
+    MessageCursor {
+        chat_id,
+        incarnation,
+        seq: member.map_or(0, |member| member.last_read_seq),
+        change_seq: None,
+    }
+    .encode()
 }
 
 connection!(
@@ -455,6 +572,6 @@ pub(crate) async fn no_member(ctx: &Context<'_>, chat: ChatId) -> ResolverError 
 pub(crate) async fn load_chat(ctx: &Context<'_>, chat: ChatId) -> Result<ChatNode> {
     let found = ctx.loaders().load_one(chat).await?;
     Ok(found
-        .map(ChatNode)
+        .map(ChatNode::new)
         .ok_or_else(|| dangling(chat.to_string()))?)
 }

@@ -143,7 +143,7 @@ impl GroupMutation {
         let groups = &ctx.services().groups;
         let chat = groups.create(viewer, title, members, own_id).await?;
         Ok(Some(CreateGroupPayload {
-            chat: ChatNode(chat),
+            chat: ChatNode::new(chat),
         }))
     }
 
@@ -171,7 +171,7 @@ impl GroupMutation {
             }
         };
         Ok(Some(UpdateGroupPayload {
-            chat: ChatNode(chat),
+            chat: ChatNode::new(chat),
         }))
     }
 
@@ -188,7 +188,7 @@ impl GroupMutation {
         let groups = &ctx.services().groups;
         let chat = groups.add(viewer, chat, users, history).await?;
         Ok(Some(AddMembersPayload {
-            chat: ChatNode(chat),
+            chat: ChatNode::new(chat),
         }))
     }
 
@@ -204,7 +204,7 @@ impl GroupMutation {
         let user = id::parse(&input.user_id, "userId")?;
         let chat = ctx.services().groups.remove(viewer, chat, user).await?;
         Ok(Some(RemoveMemberPayload {
-            chat: ChatNode(chat),
+            chat: ChatNode::new(chat),
         }))
     }
 

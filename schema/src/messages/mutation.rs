@@ -98,7 +98,7 @@ impl MessageMutation {
                 node: message.clone(),
             },
             message,
-            chat: ChatNode(sent.chat),
+            chat: ChatNode::new(sent.chat),
         }))
     }
 

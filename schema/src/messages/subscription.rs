@@ -5,18 +5,14 @@ use std::sync::Arc;
 use async_graphql::{Context, ID, Subscription};
 use futures_util::{Stream, StreamExt as _, stream};
 use talksy_domain::events::Published;
-use talksy_domain::feeds::{Feed as _, FeedError};
+use talksy_domain::feeds::{ChangeItem, FeedError};
 use talksy_domain::id;
 use talksy_domain::incarnation::Incarnation;
 
 use super::types::{MessageChangeObject, MessageEdge};
 use crate::context::ContextExt as _;
 use crate::error::Result;
-
-/// Put beside a `messageAdded` request, it makes the subscription yield just this message: the
-/// one place where an added message becomes bytes, whoever drives the feed.
-#[derive(Clone, Debug)]
-pub struct Rendered(pub Arc<Published>);
+use crate::sharing::{OpenedFeed, Rendered, items};
 
 /// Live feeds of messages.
 #[derive(Default)]
@@ -38,7 +34,7 @@ impl MessageSubscription {
     ) -> Result<impl Stream<Item = Result<MessageEdge>> + use<>> {
         let incarnation = ctx.services().feeds.incarnation().await?;
         let edge = move |message| async move { edge(message, incarnation) };
-        if let Some(Rendered(message)) = ctx.data_opt() {
+        if let Some(Rendered::Message(message)) = ctx.data_opt() {
             let once: Result<_, FeedError> = Ok(Arc::clone(message));
             return Ok(stream::iter([once]).filter_map(edge).left_stream());
         }
@@ -46,7 +42,8 @@ impl MessageSubscription {
         let chat = id::parse(&chat_id, "chatId")?;
         let feeds = &ctx.services().feeds;
         let feed = feeds.messages(viewer, chat, after.as_deref()).await?;
-        Ok(feed.into_stream().filter_map(edge).right_stream())
+        let messages = items(ctx, feed, OpenedFeed::Messages);
+        Ok(messages.filter_map(edge).right_stream())
     }
 
     /// Every changed message of the chat (edited, deleted) as it is now, in the order of the
@@ -62,14 +59,26 @@ impl MessageSubscription {
         #[graphql(desc = "The cursor of the last change known, from here, or `headCursor`.")]
         after: Option<String>,
     ) -> Result<impl Stream<Item = Result<MessageChangeObject>> + use<>> {
+        if let Some(Rendered::Change(item)) = ctx.data_opt() {
+            let once: Result<_, FeedError> = Ok(item.clone());
+            return Ok(stream::iter([once]).filter_map(change).left_stream());
+        }
         let viewer = ctx.viewer()?;
         let chat = id::parse(&chat_id, "chatId")?;
         let feeds = &ctx.services().feeds;
         let feed = feeds.changes(viewer, chat, after.as_deref()).await?;
-        Ok(feed.into_stream().map(|change| {
-            let change = change?;
-            Ok(MessageChangeObject::at(change.message, change.cursor))
-        }))
+        let changes = items(ctx, feed, OpenedFeed::Changes);
+        Ok(changes.filter_map(change).right_stream())
+    }
+}
+
+async fn change(item: Result<ChangeItem, FeedError>) -> Option<Result<MessageChangeObject>> {
+    match item {
+        Ok(ChangeItem { change, cursor }) => {
+            let message = change.message()?.clone();
+            Some(Ok(MessageChangeObject::at(message, cursor)))
+        }
+        Err(error) => Some(Err(error.into())),
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_graphql::{Context, Enum, ID, Object};
 use talksy_domain::chats::{Member, MemberFilter, MemberPage};
 use talksy_domain::cursor::{Cursor as _, MemberCursor, MessageCursor};
+use talksy_domain::events::Hole;
 use talksy_domain::incarnation::Incarnation;
 use talksy_domain::messages::{ClientMessageId, Message, MessageText};
 use talksy_domain::page::{MAX_PAGE, Page, Window};
@@ -19,6 +20,7 @@ use crate::connection::{connection, page_cost};
 use crate::context::ContextExt as _;
 use crate::error::Result;
 use crate::scalars::{DateTime, global_id, int};
+use crate::sharing::{SharedField, SharedType};
 use crate::users::{UserNode, load_user};
 
 /// What kind of message it is.
@@ -34,6 +36,57 @@ pub enum MessageKindEnum {
     /// Says what happened in the chat; has no sender.
     System,
 }
+
+/// What viewers share of messages.
+pub(crate) const SHARED: &[SharedType] = &[
+    SharedType {
+        name: "MessageEdge",
+        interfaces: &[],
+        fields: &[
+            SharedField::event("cursor"),
+            SharedField::event("node").of("Message"),
+        ],
+    },
+    SharedType {
+        name: "Message",
+        interfaces: &["Node"],
+        fields: &[
+            SharedField::event("id"),
+            SharedField::event("chat").of("Chat"),
+            SharedField::event("cursor"),
+            SharedField::event("seq"),
+            SharedField::event("changeSeq"),
+            SharedField::event("kind"),
+            SharedField::event("sender").of("User"),
+            SharedField::event("text"),
+            SharedField::event("system").of("SystemNotice"),
+            SharedField::event("clientMessageId"),
+            SharedField::event("createdAt"),
+            SharedField::event("editedAt"),
+            SharedField::event("deletedAt"),
+        ],
+    },
+    SharedType {
+        name: "MessageChange",
+        interfaces: &["AccountEvent"],
+        fields: &[
+            SharedField::hole("cursor"),
+            SharedField::event("changeSeq"),
+            SharedField::event("message").of("Message"),
+        ],
+    },
+    SharedType {
+        name: "SystemNotice",
+        interfaces: &[],
+        fields: &[
+            SharedField::event("kind"),
+            SharedField::event("actor").of("User"),
+            SharedField::event("subjects").of("User"),
+            SharedField::event("title"),
+            SharedField::event("role"),
+        ],
+    },
+];
 
 /// A message.
 #[derive(Clone)]
@@ -294,7 +347,10 @@ pub struct MessageChangeObject {
 #[Object(name = "MessageChange")]
 impl MessageChangeObject {
     /// The place: give it as `after` to `changes` or `messageUpdated`.
-    pub(crate) async fn cursor(&self) -> String {
+    pub(crate) async fn cursor(&self, ctx: &Context<'_>) -> String {
+        if ctx.is_hole(Hole::Cursor) {
+            return String::new();
+        }
         self.place()
     }
 

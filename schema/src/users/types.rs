@@ -12,6 +12,19 @@ use crate::context::ContextExt as _;
 use crate::error::{Result, dangling};
 use crate::presence::{PresenceObject, PresenceOf};
 use crate::scalars::{DateTime, global_id};
+use crate::sharing::{SharedField, SharedType};
+
+/// What viewers share of users.
+pub(crate) const SHARED: &[SharedType] = &[SharedType {
+    name: "User",
+    interfaces: &["Node"],
+    fields: &[
+        SharedField::event("id"),
+        SharedField::event("name"),
+        SharedField::event("about"),
+        SharedField::event("createdAt"),
+    ],
+}];
 
 /// A user.
 #[derive(Clone)]

@@ -15,6 +15,8 @@ pub mod operation;
 pub mod request_id;
 pub mod response;
 mod sender_cache;
+mod shared_execution;
+mod template;
 
 pub use executor::Executor;
 pub use guard::{CheckedDocument, Guard, OperationType};

@@ -95,6 +95,17 @@ impl Answer {
         }
     }
 
+    /// What was answered, where it is data alone.
+    pub(super) fn into_data(self) -> Option<Value> {
+        let Response {
+            data,
+            errors,
+            extensions,
+            ..
+        } = self.0;
+        (errors.is_empty() && extensions.is_empty()).then_some(data)
+    }
+
     /// Serializes it as one payload of an operation: errors before execution end the operation,
     /// anything else is a `next`.
     pub fn payload(mut self) -> Payload {

@@ -12,7 +12,7 @@ use talksy_domain::error::PortError;
 use talksy_domain::id::UserId;
 use talksy_domain::services::Services;
 use talksy_domain::users::User;
-use talksy_schema::loaders::loaders;
+use talksy_schema::loaders::{Asker, loaders};
 
 /// For how long a sender is not read again.
 const REMEMBER: Duration = Duration::from_secs(1);
@@ -36,7 +36,7 @@ impl SenderCache {
     /// The user; `None` where there is none, or the store does not say.
     pub(super) async fn get(&self, services: &Services, user: UserId) -> Option<Arc<User>> {
         let read = async {
-            let (loaders, batches) = loaders(services.clone(), None, false);
+            let (loaders, batches) = loaders(services.clone(), Asker::Anonymous, false);
             batches.run(loaders.load_one(user)).await
         };
         let found: Result<_, Arc<PortError>> = self.0.try_get_with(user, read).await;

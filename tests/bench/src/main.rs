@@ -22,6 +22,7 @@ mod inserts;
 mod memory;
 mod options;
 mod outcome;
+mod personal;
 mod process;
 mod readers;
 mod reconnects;

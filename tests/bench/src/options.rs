@@ -41,6 +41,8 @@ pub(super) enum Part {
     Deliveries,
     /// Lists of chats
     Inbox,
+    /// `chatUpdated` and `accountEvents`, to the members of one group
+    Personal,
     /// Memory of idle sockets
     Memory,
     /// 1,000 clients that have missed much and come back at once

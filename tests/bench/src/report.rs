@@ -10,6 +10,7 @@ use super::goals::{self, Goal};
 use super::inbox::Query;
 use super::memory::Memory;
 use super::outcome::{Context as _, Outcome};
+use super::personal::Personal;
 use super::reconnects::{Catch, Reconnects};
 use super::stats::{Latency, Round, largest, median};
 
@@ -27,6 +28,7 @@ pub(super) struct Figures {
     pub(super) syncs: Vec<f64>,
     pub(super) deliveries: Vec<Deliveries>,
     pub(super) inbox: Vec<Query>,
+    pub(super) personal: Vec<Personal>,
     pub(super) idle_sockets: usize,
     pub(super) memory: Vec<Memory>,
     pub(super) bare_memory: Vec<Memory>,
@@ -58,6 +60,7 @@ impl Figures {
         self.goals = goals::of(self);
         let mut out = String::new();
         self.rates(&mut out)?;
+        personal_feeds(&mut out, &self.personal)?;
         self.rest(&mut out)?;
         if let Some(reconnects) = &self.reconnects {
             returns(&mut out, reconnects)?;
@@ -212,6 +215,38 @@ fn returns(out: &mut String, reconnects: &Reconnects) -> Outcome<()> {
             .map(|(method, calls)| format!("{method} {calls:.1}"))
             .collect();
         writeln!(out, "  {name}: {}", calls.join(", "))?;
+    }
+    Ok(())
+}
+
+/// The feeds that are each member's own.
+fn personal_feeds(out: &mut String, all: &[Personal]) -> Outcome<()> {
+    if all.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "\n{:<42}{:>10}{:>9}{:>22}",
+        "to the members of one group", "a second", "CPU µs", "store calls a message"
+    )?;
+    let mut kinds: Vec<_> = all.iter().map(|one| (one.feed, one.viewers)).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    for (feed, viewers) in kinds {
+        let of = |part: fn(&Personal) -> f64| {
+            let rounds = all
+                .iter()
+                .filter(|one| (one.feed, one.viewers) == (feed, viewers));
+            median(rounds.map(part))
+        };
+        writeln!(
+            out,
+            "{:<42}{:>10.0}{:>9.1}{:>22.1}",
+            format!("{feed} to {viewers}, one at a time"),
+            of(|one| one.rate),
+            of(|one| one.server_cpu),
+            of(|one| one.store_calls),
+        )?;
     }
     Ok(())
 }

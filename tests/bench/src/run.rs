@@ -10,6 +10,7 @@ use super::inserts::Inserts;
 use super::memory;
 use super::options::{Options, Part, Plan};
 use super::outcome::{Context as _, Outcome};
+use super::personal;
 use super::process::{self, Home, Process};
 use super::reconnects;
 use super::report::{Deliveries, Figures};
@@ -100,6 +101,16 @@ impl Bench {
         drop(inserts);
         if options.wants(Part::Inbox) {
             figures.inbox = inbox::measure(&self.binary, &self.plan, self.clock).await?;
+        }
+        if options.wants(Part::Personal) {
+            for round in 1..=self.plan.rounds {
+                say(&format!(
+                    "personal feeds, round {round} of {}",
+                    self.plan.rounds
+                ));
+                let measured = personal::measure(&self.binary, self.clock).await?;
+                figures.personal.extend(measured);
+            }
         }
         if options.wants(Part::Memory) {
             self.memory(figures).await?;

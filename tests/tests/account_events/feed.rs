@@ -35,13 +35,14 @@ fn says(event: &AccountEvent, names: &[(ChatId, &str)]) -> String {
             let message = published.message().unwrap();
             format!("{} +{}", name(&message.chat_id), message.seq)
         }
-        AccountItem::MessageChanged(message) => {
+        AccountItem::MessageChanged(change) => {
+            let message = change.message().unwrap();
             let (seq, change) = (message.seq, message.change_seq);
             format!("{} {seq}~{change}", name(&message.chat_id))
         }
         AccountItem::ChatChanged(chat) => format!("{} changed", name(chat)),
         AccountItem::ChatRemoved(chat) => format!("{} removed", name(chat)),
-        AccountItem::ReceiptChanged(receipt) => {
+        AccountItem::ReceiptChanged(receipt, _) => {
             format!("{} read {}", name(&receipt.chat_id), receipt.last_read_seq)
         }
         AccountItem::ViewerChanged => "viewer".to_owned(),
@@ -378,8 +379,8 @@ async fn after_an_overflow_no_chat_of_a_sidebar_stays_as_it_was() {
     }
     let mut told = HashSet::new();
     for _ in 0..MANY {
-        let chat = soon("a chat that changed", sidebar.next()).await.unwrap();
-        assert!(told.insert(chat), "told twice");
+        let item = soon("a chat that changed", sidebar.next()).await.unwrap();
+        assert!(told.insert(item.state.chat.id), "told twice");
     }
     assert_eq!(told, chats.into_iter().collect());
     assert!(sidebar.next().now_or_never().is_none());
@@ -429,7 +430,8 @@ async fn a_sidebar_finds_on_its_heartbeat_what_no_event_told() {
     let joined = world.group("joined", &[&world.ben]).await;
     let mut told = HashSet::new();
     while told.len() < 3 {
-        told.insert(soon("a chat that changed", sidebar.next()).await.unwrap());
+        let item = soon("a chat that changed", sidebar.next()).await.unwrap();
+        told.insert(item.state.chat.id);
     }
     assert_eq!(told, HashSet::from([chat, muted, joined]));
 }

@@ -146,6 +146,11 @@ impl AlteredStore {
         eventually("changes to be asked for", asked).await;
     }
 
+    /// How often chats were read so far.
+    pub fn chats_read(&self) -> usize {
+        self.faults.calls("chats.chats")
+    }
+
     /// How many pages of messages were read so far.
     pub fn pages_read(&self) -> usize {
         self.faults.calls("messages.page")

@@ -13,8 +13,8 @@ use talksy_domain::seq::{self, Seq};
 
 use super::script::{Mode, ScriptBus};
 use super::world::{
-    NEVER, World, assert_no_member, end, ends_for_no_member, next, no_heartbeat, nothing_waits,
-    quick_heartbeat, take,
+    NEVER, World, assert_no_member, end, ends_for_no_member, message, next, no_heartbeat,
+    nothing_waits, quick_heartbeat, take,
 };
 
 const LIMIT: u32 = 5;
@@ -55,8 +55,9 @@ async fn withheld(world: &World, bus: &ScriptBus, messages: &[Message]) -> Vec<(
 async fn numbers(feed: &mut ChangeFeed, count: usize) -> Vec<(Seq, Seq)> {
     let items = take(feed, count).await;
     let numbers = |item: &talksy_domain::feeds::ChangeItem| {
-        assert_eq!(item.cursor.change_seq, Some(item.message.change_seq));
-        (item.message.seq, item.message.change_seq)
+        let message = item.change.message().unwrap();
+        assert_eq!(item.cursor.change_seq, Some(message.change_seq));
+        (message.seq, message.change_seq)
     };
     items.iter().map(numbers).collect()
 }
@@ -74,7 +75,7 @@ async fn what_is_delivered_is_the_message_as_the_change_left_it() {
     );
     assert_eq!((edited.change_seq, deleted.change_seq), (1, 2));
     let seen = take(&mut feed, 2).await;
-    let seen: Vec<_> = seen.into_iter().map(|item| item.message).collect();
+    let seen: Vec<_> = seen.iter().map(|item| message(&item.change)).collect();
     assert_eq!(seen, [edited, deleted]);
     // What changes nothing is told again, and dropped.
     world.delete(&world.ann, &sent[0]).await;
@@ -409,6 +410,6 @@ async fn changes_wait_for_a_store_that_is_away() {
         world.store.come_back();
     };
     let (item, ()) = tokio::join!(next(&mut feed), end_of_outage);
-    assert_eq!(item.message.seq, 1);
+    assert_eq!(message(&item.change).seq, 1);
     assert_eq!(numbers(&mut feed, 1).await, [(2, 2)]);
 }

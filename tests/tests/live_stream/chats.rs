@@ -4,12 +4,13 @@ use talksy_domain::events::Event;
 use talksy_domain::feeds::ChatFeed;
 use talksy_domain::id::ChatId;
 use talksy_domain::messages::HistoryFrom;
+use talksy_domain::seq::Seq;
 
 use super::script::Mode;
-use super::world::{World, next, no_heartbeat, nothing_waits, take};
+use super::world::{Seen, World, chats_in, next, no_heartbeat, nothing_waits, take};
 
-async fn sidebar(world: &World) -> ChatFeed {
-    world.services.feeds.chats(&world.ben).await.unwrap()
+async fn sidebar(world: &World) -> Seen<ChatFeed, ChatId> {
+    chats_in(world.services.feeds.chats(&world.ben).await.unwrap())
 }
 
 /// A chat of Ben with somebody new.
@@ -154,5 +155,48 @@ async fn a_chat_that_was_left_changes_no_more() {
     bus.interrupt();
     let other = another_chat(&world).await;
     assert_eq!(next(&mut feed).await, other);
+    nothing_waits(&mut feed);
+}
+
+/// What a sidebar shows of a chat last: the number of a message, that of the chat's newest change,
+/// and what the message says.
+async fn shows(feed: &mut ChatFeed) -> (Seq, Seq, String) {
+    let state = next(feed).await.state;
+    let last = state.last_message.as_ref().unwrap();
+    assert_eq!(last.seq, state.chat.last_seq);
+    let text = last.text.as_ref().unwrap().as_str().to_owned();
+    (last.seq, state.chat.last_change_seq, text)
+}
+
+#[tokio::test]
+async fn a_sidebar_shows_the_last_message_as_it_is_whatever_becomes_of_its_changes() {
+    let (world, bus) = World::scripted(64, no_heartbeat()).await;
+    let mut feed = world.services.feeds.chats(&world.ben).await.unwrap();
+    let first = world.send(&world.ann, "one").await;
+    assert_eq!(shows(&mut feed).await, (1, 0, "one".into()));
+    // The change comes ahead of the message.
+    bus.set(Mode::Keep);
+    let second = world.send(&world.ann, "two").await;
+    world.edit(&world.ann, &second, "two, changed").await;
+    bus.set(Mode::Deliver);
+    for (topic, event) in bus.kept().into_iter().rev() {
+        bus.deliver(topic, event);
+    }
+    assert_eq!(shows(&mut feed).await, (2, 1, "two, changed".into()));
+    // A change is lost, and one of another message comes.
+    let third = world.send(&world.ann, "three").await;
+    assert_eq!(shows(&mut feed).await, (3, 1, "three".into()));
+    bus.set(Mode::Lose);
+    world.edit(&world.ann, &third, "three, changed").await;
+    bus.set(Mode::Deliver);
+    world.edit(&world.ann, &first, "one, changed").await;
+    assert_eq!(shows(&mut feed).await, (3, 3, "three, changed".into()));
+    // The message and its change are at once found by comparing.
+    let fourth = world.send(&world.ann, "four").await;
+    bus.set(Mode::Lose);
+    world.edit(&world.ann, &fourth, "four, changed").await;
+    bus.set(Mode::Deliver);
+    bus.interrupt();
+    assert_eq!(shows(&mut feed).await, (4, 4, "four, changed".into()));
     nothing_waits(&mut feed);
 }

@@ -7,8 +7,8 @@ use talksy_tests::soon;
 
 use super::script::Mode;
 use super::world::{
-    World, assert_no_member, end, ends_for_no_member, message, next, no_heartbeat, quick_heartbeat,
-    seqs,
+    World, assert_no_member, chats_in, end, ends_for_no_member, message, next, no_heartbeat,
+    quick_heartbeat, receipts_in, seqs,
 };
 
 /// Lets the feed run into the outage, ends that, and returns what came then.
@@ -118,8 +118,8 @@ async fn to_open_a_feed_the_store_must_be_there() {
 async fn the_sidebar_and_the_receipts_outlive_it_too() {
     let (world, bus) = World::scripted(16, no_heartbeat()).await;
     let feeds = &world.services.feeds;
-    let mut chats = feeds.chats(&world.ben).await.unwrap();
-    let mut receipts = feeds.receipts(&world.ben, world.chat).await.unwrap();
+    let mut chats = chats_in(feeds.chats(&world.ben).await.unwrap());
+    let mut receipts = receipts_in(feeds.receipts(&world.ben, world.chat).await.unwrap());
     bus.set(Mode::Lose);
     world.send(&world.ann, "unheard").await;
     let read = world

@@ -17,11 +17,13 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::property::{check, runtime};
 use super::script::{Mode, ScriptBus};
-use super::world::{Backend, World, next, no_heartbeat, nothing_waits, quick_heartbeat, take};
+use super::world::{
+    Backend, Seen, World, next, no_heartbeat, nothing_waits, quick_heartbeat, receipts_in, take,
+};
 
-async fn receipts(world: &World) -> StateFeed<ReadReceipt> {
+async fn receipts(world: &World) -> Seen<StateFeed<ReadReceipt>, ReadReceipt> {
     let feeds = &world.services.feeds;
-    feeds.receipts(&world.ben, world.chat).await.unwrap()
+    receipts_in(feeds.receipts(&world.ben, world.chat).await.unwrap())
 }
 
 async fn read(world: &World, who: &Viewer, seq: Seq) -> ReadReceipt {
@@ -206,7 +208,7 @@ async fn read_and_tell(backend: Arc<Backend>, mailbox: usize, readings: Vec<Read
     let world = World::new(backend, Arc::clone(&bus) as _, no_heartbeat()).await;
     world.send_many(10).await;
     let feeds = &world.services.feeds;
-    let mut feed = feeds.receipts(&world.ben, world.chat).await.unwrap();
+    let mut feed = receipts_in(feeds.receipts(&world.ben, world.chat).await.unwrap());
     let (told, mut hears) = mpsc::unbounded_channel();
     let may_hear = Arc::new(Semaphore::new(0));
     let permits = Arc::clone(&may_hear);

@@ -6,7 +6,8 @@ use talksy_domain::seq::Seq;
 
 use super::script::Mode;
 use super::world::{
-    World, ends_for_no_member, next, no_heartbeat, nothing_waits, quick_heartbeat, seqs, take,
+    World, ends_for_no_member, message, next, no_heartbeat, nothing_waits, quick_heartbeat, seqs,
+    take,
 };
 
 /// A group that Ben was removed from by its fourth message and is back in by its sixth. Each of
@@ -30,7 +31,7 @@ async fn changed(world: &World, count: usize) -> Vec<Seq> {
     let mut feed = world.changes(Some(0)).await;
     let seen = take(&mut feed, count).await;
     nothing_waits(&mut feed);
-    seen.iter().map(|item| item.message.seq).collect()
+    seen.iter().map(|item| message(&item.change).seq).collect()
 }
 
 #[tokio::test]

@@ -73,7 +73,7 @@ async fn a_feed_of_messages_ends_behind_the_notice_and_every_other_at_once() {
     something_of_each_kind(&world, &second).await;
     next(&mut beside.receipts).await;
     next(&mut beside.typing).await;
-    assert_eq!(next(&mut beside.changes).await.message.seq, 2);
+    assert_eq!(message(&next(&mut beside.changes).await.change).seq, 2);
     let still = world.send(&world.ann, "still for ben").await;
     // Who has sent a message types no longer.
     next(&mut beside.typing).await;
@@ -134,8 +134,8 @@ async fn somebody_else_s_removal_ends_nothing() {
     something_of_each_kind(&world, &world.send(&world.ann, "on").await).await;
     assert_eq!(sent.seq, 6);
     assert_eq!(seqs(&mut messages, 1).await, [7]);
-    assert_eq!(next(&mut beside.changes).await.message.seq, 7);
-    assert_eq!(next(&mut beside.receipts).await.last_read_seq, 7);
+    assert_eq!(message(&next(&mut beside.changes).await.change).seq, 7);
+    assert_eq!(next(&mut beside.receipts).await.state.last_read_seq, 7);
     next(&mut beside.typing).await;
 }
 
@@ -273,7 +273,10 @@ async fn a_feed_of_changes_that_reads_its_backlog_delivers_none_from_behind_the_
     }
     let mut changes = world.changes(Some(0)).await;
     let seen = take(&mut changes, 10).await;
-    assert!(seen.iter().all(|item| item.message.change_seq <= 10));
+    assert!(
+        seen.iter()
+            .all(|item| message(&item.change).change_seq <= 10)
+    );
     bus.set(Mode::Lose);
     world.remove(&world.ben).await;
     for message in &sent {
@@ -281,7 +284,10 @@ async fn a_feed_of_changes_that_reads_its_backlog_delivers_none_from_behind_the_
     }
     // The first page was read before the removal, and the second comes too late.
     let seen = take(&mut changes, 90).await;
-    assert!(seen.iter().all(|item| item.message.change_seq <= 100));
+    assert!(
+        seen.iter()
+            .all(|item| message(&item.change).change_seq <= 100)
+    );
     ends_for_no_member(&mut changes).await;
 }
 

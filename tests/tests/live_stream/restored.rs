@@ -3,12 +3,15 @@
 use std::fmt::Debug;
 
 use talksy_domain::error::{ApiError, ErrorCode};
-use talksy_domain::feeds::{Feed, FeedError, FeedPolicy};
+use talksy_domain::feeds::{ChatFeed, Feed, FeedError, FeedPolicy};
+use talksy_domain::id::ChatId;
 use talksy_domain::presence::PresenceStatus;
 use talksy_tests::soon;
 
 use super::script::Mode;
-use super::world::{World, end, next, no_heartbeat, quick_heartbeat, seqs};
+use super::world::{
+    Seen, World, chats_in, end, message, next, no_heartbeat, quick_heartbeat, seqs,
+};
 
 fn code(error: FeedError) -> ErrorCode {
     ApiError::from(error).code
@@ -51,18 +54,45 @@ async fn feeds_that_are_open_end_on_all_instances() {
     assert_eq!(seqs(&mut messages, 1).await, [sent.seq]);
 }
 
-#[tokio::test]
-async fn a_message_that_waits_for_a_slow_client_is_not_delivered_any_more() {
-    let (world, _bus) = World::scripted(16, quick_heartbeat()).await;
-    let mut messages = world.follow().await;
-    world.send_many(2).await;
+/// Restores the store, and waits until that is known.
+async fn restore(world: &World) {
     world.backend.restore().await;
     let known = async || {
         let known = world.services.feeds.incarnation().await.unwrap();
         (known != world.incarnation).then_some(())
     };
     talksy_tests::eventually("the restore to be known", known).await;
+}
+
+#[tokio::test]
+async fn a_message_that_waits_for_a_slow_client_is_not_delivered_any_more() {
+    let (world, _bus) = World::scripted(16, quick_heartbeat()).await;
+    let mut messages = world.follow().await;
+    world.send_many(2).await;
+    restore(&world).await;
     ends_restored(&mut messages).await;
+}
+
+#[tokio::test]
+async fn how_a_chat_looked_in_another_past_is_not_gone_on_from() {
+    let (world, _bus) = World::scripted(16, quick_heartbeat()).await;
+    let sidebar = async || chats_in(world.services.feeds.chats(&world.ben).await.unwrap());
+    // How often chats are read for a message, until a sidebar tells of it.
+    let reads = async |feed: &mut Seen<ChatFeed, ChatId>| {
+        let before = world.store.chats_read();
+        world.send(&world.ann, "hello").await;
+        assert_eq!(next(feed).await, world.chat);
+        world.store.chats_read() - before
+    };
+    let mut feed = sidebar().await;
+    let first = reads(&mut feed).await;
+    let second = reads(&mut feed).await;
+    assert_eq!(second + 1, first, "the second goes on from the first");
+    let mut another = sidebar().await;
+    assert_eq!(reads(&mut another).await, second);
+    restore(&world).await;
+    let mut feed = sidebar().await;
+    assert_eq!(reads(&mut feed).await, first);
 }
 
 #[tokio::test]
@@ -99,15 +129,15 @@ async fn feeds_notice_a_store_that_was_set_back_while_they_are_open() {
     let (world, _bus) = World::scripted(16, set_back()).await;
     let feeds = &world.services.feeds;
     world.send_many(3).await;
-    let message = world.send(&world.ann, "to be edited").await;
+    let sent = world.send(&world.ann, "to be edited").await;
     let mut messages = world.follow().await;
     let mut changes = world.changes(None).await;
     let mut receipts = feeds.receipts(&world.ben, world.chat).await.unwrap();
     let mut typing = feeds.typing(&world.ben, world.chat).await.unwrap();
     let last = world.send(&world.ann, "seen").await;
     assert_eq!(seqs(&mut messages, 1).await, [last.seq]);
-    world.edit(&world.ann, &message, "edited").await;
-    assert_eq!(next(&mut changes).await.message.change_seq, 1);
+    world.edit(&world.ann, &sent, "edited").await;
+    assert_eq!(message(&next(&mut changes).await.change).change_seq, 1);
     // These see the ends on their heartbeat.
     let heads = world.store.heads_so_far();
     let waiting = async {
@@ -135,7 +165,7 @@ async fn feeds_notice_a_store_that_was_set_back_while_they_are_open() {
 #[tokio::test]
 async fn a_sidebar_tells_a_chat_that_was_set_back() {
     let (world, _bus) = World::scripted(16, set_back()).await;
-    let mut sidebar = world.services.feeds.chats(&world.ben).await.unwrap();
+    let mut sidebar = chats_in(world.services.feeds.chats(&world.ben).await.unwrap());
     world.send_many(3).await;
     assert_eq!(next(&mut sidebar).await, world.chat);
     world.store.show_up_to(world.chat, 1);

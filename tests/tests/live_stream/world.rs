@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use talksy_domain::access::{AccessError, Denied};
-use talksy_domain::chats::ChatTitle;
+use talksy_domain::chats::{ChatTitle, ReadReceipt};
 use talksy_domain::cursor::{Cursor as _, MessageCursor};
 use talksy_domain::events::{Bus, Published};
-use talksy_domain::feeds::{ChangeFeed, Feed, FeedError, FeedPolicy, MessageFeed};
+use talksy_domain::feeds::{
+    ChangeFeed, ChatFeed, ChatItem, Feed, FeedError, FeedPolicy, MessageFeed, StateFeed, StateItem,
+};
 use talksy_domain::id::ChatId;
 use talksy_domain::incarnation::Incarnation;
 use talksy_domain::messages::{ClientMessageId, HistoryFrom, Message, MessageText};
@@ -284,6 +286,32 @@ pub async fn end<F: Feed<Item: Debug>>(feed: &mut F) -> FeedError {
         Ok(item) => panic!("the feed goes on with {item:?}"),
         Err(error) => error,
     }
+}
+
+/// A feed of which a test looks at a part of each item.
+pub struct Seen<F: Feed, T> {
+    feed: F,
+    part: fn(F::Item) -> T,
+}
+
+impl<F: Feed, T: Send + 'static> Feed for Seen<F, T> {
+    type Item = T;
+
+    async fn next(&mut self) -> Result<T, FeedError> {
+        Ok((self.part)(self.feed.next().await?))
+    }
+}
+
+/// The chats that a sidebar is told of.
+pub fn chats_in(feed: ChatFeed) -> Seen<ChatFeed, ChatId> {
+    let part = |item: ChatItem| item.state.chat.id;
+    Seen { feed, part }
+}
+
+/// The receipts of a feed.
+pub fn receipts_in(feed: StateFeed<ReadReceipt>) -> Seen<StateFeed<ReadReceipt>, ReadReceipt> {
+    let part = |item: StateItem<ReadReceipt>| item.state;
+    Seen { feed, part }
 }
 
 /// Nothing waits in the feed. What needs another step to come is not found by this.

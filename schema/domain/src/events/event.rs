@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use tokio::sync::OnceCell;
 
+use super::rendering::Renderings;
 use crate::chats::model::{ChatKind, ReadReceipt};
 use crate::id::{ChatId, SessionId, UserId};
 use crate::messages::model::Message;
@@ -182,15 +180,7 @@ impl Event {
     }
 }
 
-/// Names a way of rendering an event to bytes: a hash of the operation that selects the fields.
-/// Only operations whose result does not depend on the viewer may have one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct RenderKey(pub u128);
-
-/// How many renderings an event keeps; further ones are made for each subscriber anew.
-const MAX_RENDERINGS: usize = 16;
-
-/// An event as all subscribers of this process share it, with the bytes it was rendered to. The
+/// An event as all subscribers of this process share it, with what it was rendered to. The
 /// renderings go when the last subscriber has let go of the event.
 #[derive(Debug)]
 pub struct Published {
@@ -198,7 +188,8 @@ pub struct Published {
     pub event: Event,
     /// The span that published it, as a W3C `traceparent`; `None` where nothing is traced.
     pub trace: Option<Box<str>>,
-    renderings: Mutex<Vec<(RenderKey, Arc<OnceCell<Bytes>>)>>,
+    /// What it looks like.
+    pub renderings: Renderings,
 }
 
 impl Published {
@@ -212,7 +203,7 @@ impl Published {
         Arc::new(Self {
             event,
             trace: trace.map(String::into_boxed_str),
-            renderings: Mutex::new(Vec::new()),
+            renderings: Renderings::default(),
         })
     }
 
@@ -224,27 +215,5 @@ impl Published {
             }
             _ => None,
         }
-    }
-
-    /// The event's bytes under `key`: rendered by the first who asks, shared by the others. A
-    /// failed rendering is not kept.
-    pub async fn rendered<E>(
-        &self,
-        key: RenderKey,
-        render: impl Future<Output = Result<Bytes, E>>,
-    ) -> Result<Bytes, E> {
-        let cell = {
-            let mut renderings = self.renderings.lock();
-            if let Some((_, cell)) = renderings.iter().find(|(known, _)| *known == key) {
-                Arc::clone(cell)
-            } else {
-                let cell = Arc::new(OnceCell::new());
-                if renderings.len() < MAX_RENDERINGS {
-                    renderings.push((key, Arc::clone(&cell)));
-                }
-                cell
-            }
-        };
-        cell.get_or_try_init(|| render).await.cloned()
     }
 }

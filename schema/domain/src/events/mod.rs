@@ -13,10 +13,12 @@ pub(crate) mod event_queue;
 pub(crate) mod hub;
 pub(crate) mod local_bus;
 pub(crate) mod publish;
+pub(crate) mod rendering;
 
 pub use announcement::{Announcement, EventSink};
 pub use bus::{Bus, BusLayer};
-pub use event::{Event, Interest, Published, RenderKey, Topic};
+pub use event::{Event, Interest, Published, Topic};
 pub use event_queue::{Dispatcher, EventQueue};
 pub use hub::{Hub, Receiver, Signal, TopicWatcher};
 pub use local_bus::LocalBus;
+pub use rendering::{Hole, MemberHole, RenderKey, Renderings, Template};

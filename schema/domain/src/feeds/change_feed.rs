@@ -8,19 +8,20 @@
 //! that it has received, and never a head that it read elsewhere.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::counter;
 use tokio::time::Instant;
 
-use super::chat_subscription::{ChatSubscription, Ends};
+use super::chat_subscription::ChatSubscription;
+use super::ends::Ends;
 use super::error::FeedError;
 use super::feed::Feed;
 use super::retry::retry_unavailable;
 use crate::cursor::MessageCursor;
 use crate::events::event::{Event, Published};
 use crate::events::hub::Signal;
-use crate::messages::model::Message;
 use crate::metrics::{GAP_REPAIRS, RESYNCS};
 use crate::seq::Seq;
 
@@ -35,9 +36,9 @@ pub struct ChangeFeed {
     /// Up to here the line is known to go; what was not received of it is in the store.
     known_head: Seq,
     /// Received, in order, and not delivered yet.
-    ready: VecDeque<Message>,
+    ready: VecDeque<Arc<Published>>,
     /// Came early.
-    early: BTreeMap<Seq, Message>,
+    early: BTreeMap<Seq, Arc<Published>>,
     /// Since when an early change waits.
     gap_since: Option<Instant>,
     /// Since when the store does not have what it should.
@@ -49,10 +50,10 @@ pub struct ChangeFeed {
 }
 
 /// A changed message and the place behind its change.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct ChangeItem {
-    /// The message now.
-    pub message: Message,
+    /// The change, with the message now.
+    pub change: Arc<Published>,
     /// The place.
     pub cursor: MessageCursor,
 }
@@ -62,8 +63,11 @@ impl Feed for ChangeFeed {
 
     async fn next(&mut self) -> Result<ChangeItem, FeedError> {
         loop {
-            if let Some(message) = self.ready.pop_front() {
+            if let Some(change) = self.ready.pop_front() {
                 self.subscription.check_incarnation()?;
+                let Some(message) = change.message() else {
+                    continue;
+                };
                 if message.seq < self.visible_from {
                     continue;
                 }
@@ -73,7 +77,7 @@ impl Feed for ChangeFeed {
                     seq: self.seq,
                     change_seq: Some(message.change_seq),
                 };
-                return Ok(ChangeItem { message, cursor });
+                return Ok(ChangeItem { change, cursor });
             }
             if self.place < self.known_head {
                 self.read_on().await?;
@@ -143,12 +147,12 @@ impl ChangeFeed {
     }
 
     /// Takes an event from the bus.
-    fn take(&mut self, event: &Published) {
+    fn take(&mut self, event: &Arc<Published>) {
         let Event::MessageChanged { message, .. } = &event.event else {
             return;
         };
         if message.change_seq > self.place {
-            self.early.insert(message.change_seq, message.clone());
+            self.early.insert(message.change_seq, Arc::clone(event));
         }
         self.take_due();
         match self.early.last_key_value() {
@@ -165,10 +169,10 @@ impl ChangeFeed {
         while let Some(entry) = self.early.first_entry()
             && *entry.key() <= self.place.saturating_add(1)
         {
-            let (number, message) = entry.remove_entry();
+            let (number, change) = entry.remove_entry();
             if number > self.place {
                 self.place = number;
-                self.ready.push_back(message);
+                self.ready.push_back(change);
             }
         }
     }
@@ -220,7 +224,9 @@ impl ChangeFeed {
         for message in page.items {
             if message.change_seq > self.place {
                 self.place = message.change_seq;
-                self.ready.push_back(message);
+                let mseq = head.applied_seq;
+                let change = Published::new(Event::MessageChanged { message, mseq });
+                self.ready.push_back(change);
             }
         }
         self.take_due();

@@ -1,28 +1,33 @@
-//! Which of a user's chats changed: what a sidebar needs. It names the chat; the state is read
-//! when it is delivered, so that a burst of changes of one chat is delivered as one.
+//! Which of a user's chats changed, and how each is now: what a sidebar needs. A burst of changes of
+//! one chat is delivered as one. The chat is loaded once for all its viewers in the process (see
+//! [`super::chat_states`]); what is the user's own is kept here (see [`super::viewer_chat`]).
 //!
-//! The feed remembers of each chat the ends and the version of the membership that were told last.
-//! After an interruption and on every heartbeat it compares all chats with the store, so that none
-//! stays as it was because an event was lost.
+//! The feed remembers of each chat the ends and the membership that were told last. After an
+//! interruption and on every heartbeat it compares all chats with the store, so that none stays as
+//! it was because an event was lost.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use metrics::counter;
 use tokio::time::Instant;
 
+use super::chat_state::ChatState;
 use super::context::FeedContext;
 use super::error::FeedError;
 use super::feed::Feed;
 use super::retry::retry_unavailable;
+use super::told_chat::{News, Told};
 use crate::chats::model::Member;
-use crate::events::event::{Event, Interest, Topic};
+use crate::events::event::{Event, Interest, Published, Topic};
 use crate::events::hub::{Receiver, Signal};
 use crate::id::{ChatId, UserId};
 use crate::incarnation::Incarnation;
-use crate::messages::store::Head;
 use crate::metrics::RESYNCS;
-use crate::seq::Seq;
+
+/// How soon a store is asked again that is behind what it has told.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// The changing chats of one subscriber.
 pub struct ChatFeed {
@@ -44,51 +49,26 @@ pub struct ChatFeed {
     incarnation: Incarnation,
     /// All chats are to be compared at this time at the latest.
     compare_at: Instant,
+    /// Since when the first of the changed chats waits for the store or the bus, of which one is
+    /// ahead of the other.
+    waits_since: Option<Instant>,
 }
 
-/// What was told of a chat.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Told {
-    last_seq: Seq,
-    last_change_seq: Seq,
-    joined_seq: Seq,
-    version: u32,
-}
-
-impl Told {
-    fn new(head: &Head, member: &Member) -> Self {
-        Self {
-            last_seq: head.last_seq,
-            last_change_seq: head.last_change_seq,
-            joined_seq: member.joined_seq,
-            version: member.version,
-        }
-    }
-
-    /// The same with these ends.
-    const fn at(self, head: &Head) -> Self {
-        Self {
-            last_seq: head.last_seq,
-            last_change_seq: head.last_change_seq,
-            ..self
-        }
-    }
-
-    /// What is newer of both, part by part.
-    fn max(self, other: Self) -> Self {
-        Self {
-            last_seq: self.last_seq.max(other.last_seq),
-            last_change_seq: self.last_change_seq.max(other.last_change_seq),
-            joined_seq: self.joined_seq.max(other.joined_seq),
-            version: self.version.max(other.version),
-        }
-    }
+/// A chat that looks different, or is new to the user.
+#[derive(Clone, Debug)]
+pub struct ChatItem {
+    /// The chat, as all its viewers share it.
+    pub state: Arc<ChatState>,
+    /// The user's membership.
+    pub member: Member,
+    /// The store's incarnation.
+    pub incarnation: Incarnation,
 }
 
 impl Feed for ChatFeed {
-    type Item = ChatId;
+    type Item = ChatItem;
 
-    async fn next(&mut self) -> Result<ChatId, FeedError> {
+    async fn next(&mut self) -> Result<ChatItem, FeedError> {
         loop {
             self.context.check(self.incarnation)?;
             // First all that waits, so that changes of one chat meet.
@@ -101,14 +81,94 @@ impl Feed for ChatFeed {
             if !self.stale.is_empty() {
                 self.compare(self.stale.iter().copied().collect()).await?;
             }
-            if let Some(chat) = self.changed.pop_front() {
-                return Ok(chat);
-            }
-            if let Ok(signal) = tokio::time::timeout_at(self.compare_at, self.receiver.recv()).await
+            if let Some(chat) = self.changed.front().copied() {
+                if let Some(item) = self.deliver(chat).await? {
+                    return Ok(item);
+                }
+            } else if let Ok(signal) =
+                tokio::time::timeout_at(self.compare_at, self.receiver.recv()).await
             {
                 self.take(&signal);
             }
         }
+    }
+}
+
+impl ChatFeed {
+    /// How much of a delivered chat is unread; `None` where that is known for another place of the
+    /// chat only.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn unread(&mut self, item: &ChatItem) -> Result<Option<u32>, FeedError> {
+        let Some(told) = self.told.get_mut(&item.member.chat_id) else {
+            return Ok(None);
+        };
+        let context = &self.context;
+        Ok(told
+            .unread
+            .at(item.state.ends(), &item.member, context)
+            .await?)
+    }
+
+    /// The first of the changed chats; `None` where it has to wait, or there is nothing to tell.
+    async fn deliver(&mut self, chat: ChatId) -> Result<Option<ChatItem>, FeedError> {
+        let state = match self.told.get(&chat) {
+            Some(told) => {
+                let (states, line) = (&self.context.states, (self.incarnation, chat));
+                retry_unavailable!(states.at(line, told.ends, &told.run))?
+            }
+            None => None,
+        };
+        let (Some(state), Some(told)) = (state, self.told.get_mut(&chat)) else {
+            self.drop_first();
+            return Ok(None);
+        };
+        let since = *self.waits_since.get_or_insert_with(Instant::now);
+        if !state.is_settled() || !state.ends().reach(told.ends) {
+            // The store is behind what it has told: it is given a moment. What it tells later is
+            // found by comparing.
+            if since.elapsed() > self.context.policy.ahead_grace {
+                self.drop_first();
+            } else {
+                tokio::time::sleep(PAUSE).await;
+            }
+            return Ok(None);
+        }
+        let grace = self.context.policy.reorder_grace;
+        let left = grace.saturating_sub(since.elapsed());
+        if state.ends() != told.ends && !left.is_zero() {
+            // The store is ahead of the bus, whose events say what is the user's own.
+            if let Ok(signal) = tokio::time::timeout(left, self.receiver.recv()).await {
+                self.take(&signal);
+            }
+            return Ok(None);
+        }
+        if state.mseq() > told.confirmed {
+            self.compare(vec![chat]).await?;
+            if self
+                .told
+                .get(&chat)
+                .is_some_and(|told| state.mseq() > told.confirmed)
+            {
+                tokio::time::sleep(PAUSE).await;
+            }
+            return Ok(None);
+        }
+        told.tell(state.ends());
+        let member = told.member.clone();
+        self.drop_first();
+        let incarnation = self.incarnation;
+        Ok(Some(ChatItem {
+            state,
+            member,
+            incarnation,
+        }))
+    }
+
+    fn drop_first(&mut self) {
+        self.changed.pop_front();
+        self.waits_since = None;
     }
 }
 
@@ -138,6 +198,7 @@ impl ChatFeed {
             version: Some(version),
             incarnation,
             compare_at,
+            waits_since: None,
         };
         // The client asks for its chats behind this: it has all of them as they are now.
         let ids = feed.context.chat_ids_of(user).await?;
@@ -148,14 +209,16 @@ impl ChatFeed {
         let (heads, members) = feed.context.standing(user, &ids).await?;
         for (chat, member) in members {
             if let Some(head) = heads.get(&chat) {
-                feed.told.insert(chat, Told::new(head, &member));
+                let mut told = Told::new(head, member);
+                told.confirmed = head.applied_seq;
+                feed.told.insert(chat, told);
             }
         }
         Ok(feed)
     }
 
     fn take(&mut self, signal: &Signal) {
-        let event = match signal {
+        let published = match signal {
             Signal::Event(event) => event,
             Signal::Missed(Topic::Chat(chat)) => {
                 self.stale.insert(*chat);
@@ -166,7 +229,7 @@ impl ChatFeed {
                 return;
             }
         };
-        match &event.event {
+        match &published.event {
             // The state of the user's own, whose version the event does not carry.
             Event::ChatJoined { chat_id }
             | Event::ViewerChatChanged { chat_id }
@@ -178,39 +241,23 @@ impl ChatFeed {
             }
             event => {
                 if let Some(chat) = event.chat_changed_for(self.user) {
-                    self.note(chat, event);
+                    self.note(chat, published);
                 }
             }
         }
     }
 
     /// Notes that an event changes a chat.
-    fn note(&mut self, chat: ChatId, event: &Event) {
+    fn note(&mut self, chat: ChatId, published: &Arc<Published>) {
         let Some(told) = self.told.get_mut(&chat) else {
             return;
         };
-        match event {
-            // Late: what it says is in what was told.
-            Event::MessageAdded { message } if message.seq <= told.last_seq => return,
-            Event::MessageChanged { message, .. } if message.change_seq <= told.last_change_seq => {
-                return;
+        match told.take(published, self.user) {
+            News::Old => return,
+            News::Known => {}
+            News::OfMembership => {
+                self.stale.insert(chat);
             }
-            Event::MessageAdded { message } => {
-                // It may say something of the user, and so change the version.
-                if let Some(notice) = &message.notice
-                    && notice
-                        .effects
-                        .iter()
-                        .any(|effect| effect.user_id == self.user)
-                {
-                    self.stale.insert(chat);
-                }
-                told.last_seq = told.last_seq.max(message.seq);
-            }
-            Event::MessageChanged { message, .. } => {
-                told.last_change_seq = told.last_change_seq.max(message.change_seq);
-            }
-            _ => {}
         }
         self.mark(chat);
     }
@@ -232,8 +279,9 @@ impl ChatFeed {
             let chats: Vec<_> = known.collect();
             let heads = retry_unavailable!(self.context.heads(&chats))?;
             for (chat, head) in heads {
-                if let Some(told) = self.told.get(&chat).copied() {
-                    self.tell(chat, told.at(&head));
+                if let Some(told) = self.told.get(&chat) {
+                    let now = Told::new(&head, told.member.clone());
+                    self.tell(chat, now);
                 }
             }
         } else {
@@ -256,27 +304,37 @@ impl ChatFeed {
                 retry_unavailable!(bus.follow(&mut self.receiver, topic))?;
             }
         }
-        let (heads, members) = retry_unavailable!(self.context.standing(self.user, &chats))?;
+        let (heads, mut members) = retry_unavailable!(self.context.standing(self.user, &chats))?;
         for chat in chats {
             self.stale.remove(&chat);
-            let (Some(head), Some(member)) = (heads.get(&chat), members.get(&chat)) else {
+            let (Some(head), Some(member)) = (heads.get(&chat), members.remove(&chat)) else {
                 self.told.remove(&chat);
                 self.ahead.remove(&chat);
                 self.changed.retain(|changed| *changed != chat);
+                self.waits_since = None;
                 self.receiver.unfollow(Topic::Chat(chat));
                 continue;
             };
-            self.tell(chat, Told::new(head, member));
+            // Behind the ends: the user was a member when these were reached.
+            let mut now = Told::new(head, member);
+            now.confirmed = head.applied_seq;
+            self.tell(chat, now);
         }
         Ok(())
     }
 
     /// Has a chat told that does not stand any more as it was told.
     fn tell(&mut self, chat: ChatId, now: Told) {
-        let before = self.told.get(&chat).copied();
-        let mut newest = before.map_or(now, |before| before.max(now));
-        if newest == now {
+        let Some(told) = self.told.get_mut(&chat) else {
+            self.told.insert(chat, now);
+            self.mark(chat);
+            return;
+        };
+        let before = told.place();
+        let mut newest = before.max(now.place());
+        if newest == now.place() {
             self.ahead.remove(&chat);
+            told.update(now);
         } else {
             // A store that has failed over may tell of an older state for a moment. What stays
             // older was set back.
@@ -285,18 +343,19 @@ impl ChatFeed {
             if since.elapsed() < grace {
                 self.compare_at = self.compare_at.min(since + grace);
                 self.version = None;
+                told.update(now);
             } else {
                 counter!(RESYNCS).increment(1);
                 self.ahead.remove(&chat);
-                newest = now;
+                newest = now.place();
+                *told = now;
             }
         }
-        if let (Some(before), Some(version)) = (before, &mut self.version) {
+        if let Some(version) = &mut self.version {
             let risen = newest.version.saturating_sub(before.version);
             *version = version.saturating_add(risen.into());
         }
-        if before != Some(newest) {
-            self.told.insert(chat, newest);
+        if before != newest {
             self.mark(chat);
         }
     }

@@ -7,6 +7,7 @@ use metrics::counter;
 use tokio::time::Instant;
 
 use super::context::{Backlog, FeedContext};
+use super::ends::Ends;
 use super::error::FeedError;
 use super::retry::retry_unavailable;
 use crate::access::{AccessError, Denied, Membership};
@@ -42,37 +43,6 @@ pub(super) struct ChatSubscription {
     received: Option<Signal>,
     /// The store is to be looked at before anything else.
     owes_look: bool,
-}
-
-/// Ends of both lines of a chat.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Ends {
-    pub seq: Seq,
-    pub change_seq: Seq,
-}
-
-impl From<Head> for Ends {
-    fn from(head: Head) -> Self {
-        Self {
-            seq: head.last_seq,
-            change_seq: head.last_change_seq,
-        }
-    }
-}
-
-impl Ends {
-    /// The further of both, of each line.
-    pub(super) fn max(self, other: Self) -> Self {
-        Self {
-            seq: self.seq.max(other.seq),
-            change_seq: self.change_seq.max(other.change_seq),
-        }
-    }
-
-    /// Whether both lines go as far as there.
-    pub(super) const fn reach(self, other: Self) -> bool {
-        self.seq >= other.seq && self.change_seq >= other.change_seq
-    }
 }
 
 impl ChatSubscription {

@@ -9,6 +9,7 @@ use metrics::counter;
 use moka::future::Cache;
 use tokio::sync::Semaphore;
 
+use super::chat_states::ChatStates;
 use super::error::FeedError;
 use super::heartbeats::Heartbeats;
 use super::incarnation::KnownIncarnation;
@@ -66,6 +67,8 @@ pub(super) struct FeedContext {
     /// was asked for is a part of the key, and so a page is never from before a change that was
     /// acknowledged.
     backlog: Cache<(ChatId, Seq, Seq), Backlog>,
+    /// How chats look to all their viewers.
+    pub(super) states: ChatStates,
     reads: Semaphore,
 }
 
@@ -84,6 +87,7 @@ impl FeedContext {
             .max_capacity(256)
             .time_to_live(Duration::from_secs(1))
             .build();
+        let states = ChatStates::new(Arc::clone(&chats), Arc::clone(&messages));
         Arc::new(Self {
             incarnation: KnownIncarnation::watch(Arc::clone(&messages), policy.heartbeat),
             heartbeats: Heartbeats::new(policy.heartbeat),
@@ -125,6 +129,7 @@ impl FeedContext {
             chats,
             messages,
             backlog,
+            states,
             reads: Semaphore::new(READS),
         })
     }
@@ -220,6 +225,17 @@ impl FeedContext {
         let chats = [chat];
         let found = self.alone(self.chats.memberships(user, &chats)).await?;
         Ok(found.into_iter().next())
+    }
+
+    /// How much of a chat the user has not read; `None` where they are no member.
+    pub(super) async fn unread_count(
+        &self,
+        user: UserId,
+        chat: ChatId,
+    ) -> Result<Option<u32>, PortError> {
+        let chats = [chat];
+        let counts = self.alone(self.chats.unread_counts(user, &chats)).await?;
+        Ok(counts.first().map(|(_, count)| *count))
     }
 
     /// How these chats stand for the user: their ends, and the memberships of those of which the user

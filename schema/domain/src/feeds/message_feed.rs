@@ -14,7 +14,8 @@ use std::time::Duration;
 use metrics::counter;
 use tokio::time::Instant;
 
-use super::chat_subscription::{ChatSubscription, Ends};
+use super::chat_subscription::ChatSubscription;
+use super::ends::Ends;
 use super::error::FeedError;
 use super::feed::Feed;
 use super::retry::retry_unavailable;

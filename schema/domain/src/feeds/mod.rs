@@ -10,8 +10,12 @@ pub(crate) mod account;
 pub(crate) mod change_feed;
 pub(crate) mod chat_feed;
 pub(crate) mod chat_removed_feed;
+pub(crate) mod chat_run;
+pub(crate) mod chat_state;
+pub(crate) mod chat_states;
 pub(crate) mod chat_subscription;
 pub(crate) mod context;
+pub(crate) mod ends;
 pub(crate) mod error;
 pub(crate) mod feed;
 pub(crate) mod heartbeats;
@@ -25,15 +29,18 @@ pub(crate) mod sequencer;
 pub(crate) mod service;
 pub(crate) mod shared_reader;
 pub(crate) mod state_feed;
+pub(crate) mod told_chat;
 pub(crate) mod typing_feed;
+pub(crate) mod viewer_chat;
 
 pub use account::{
     AccountCursor, AccountEvent, AccountFeed, AccountItem, AccountPosition, ChatPlace, EventCursor,
     MAX_POSITION, MAX_SINCE,
 };
 pub use change_feed::{ChangeFeed, ChangeItem};
-pub use chat_feed::ChatFeed;
+pub use chat_feed::{ChatFeed, ChatItem};
 pub use chat_removed_feed::{ChatRemovedFeed, Removal};
+pub use chat_state::ChatState;
 pub use error::FeedError;
 pub use feed::Feed;
 pub use message_feed::MessageFeed;
@@ -41,5 +48,5 @@ pub use policy::FeedPolicy;
 pub use presence_feed::PresenceFeed;
 pub use sequencer::Sequencer;
 pub use service::FeedService;
-pub use state_feed::{MemberState, StateFeed};
+pub use state_feed::{MemberState, StateFeed, StateItem};
 pub use typing_feed::{TypingFeed, TypingState};

@@ -2,13 +2,14 @@
 //! absolute state. What it is, is a declaration: a [`MemberState`].
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use super::chat_subscription::ChatSubscription;
 use super::error::FeedError;
 use super::feed::Feed;
 use super::retry::retry_unavailable;
 use crate::chats::model::Member;
-use crate::events::event::{Event, Interest};
+use crate::events::event::{Event, Interest, Published};
 use crate::id::UserId;
 use crate::seq::Seq;
 
@@ -28,23 +29,38 @@ pub trait MemberState: Sized + Send + Sync + 'static {
     fn place(&self) -> (UserId, Seq);
 }
 
+/// The state of one member, and the event that said so, where one did.
+#[derive(Clone, Debug)]
+pub struct StateItem<S> {
+    /// The state.
+    pub state: S,
+    /// The event.
+    pub event: Option<Arc<Published>>,
+}
+
+impl<S> From<S> for StateItem<S> {
+    fn from(state: S) -> Self {
+        Self { state, event: None }
+    }
+}
+
 /// The states of one chat's members for one subscriber. Of each member none is delivered after a
 /// newer one, whatever the bus does to their order.
 pub struct StateFeed<S> {
     subscription: ChatSubscription,
-    pending: VecDeque<S>,
+    pending: VecDeque<StateItem<S>>,
     delivered: Delivered,
 }
 
 impl<S: MemberState> Feed for StateFeed<S> {
-    type Item = S;
+    type Item = StateItem<S>;
 
-    async fn next(&mut self) -> Result<S, FeedError> {
+    async fn next(&mut self) -> Result<StateItem<S>, FeedError> {
         loop {
-            if let Some(state) = self.pending.pop_front() {
-                let (user, seq) = state.place();
+            if let Some(item) = self.pending.pop_front() {
+                let (user, seq) = item.state.place();
                 self.delivered.note(user, seq);
-                return Ok(state);
+                return Ok(item);
             }
             let Some(event) = self.subscription.event().await? else {
                 self.pending = self.compare().await?;
@@ -55,7 +71,10 @@ impl<S: MemberState> Feed for StateFeed<S> {
             };
             let (user, seq) = state.place();
             match self.delivered.age(user, seq) {
-                Age::New => self.pending.push_back(state),
+                Age::New => self.pending.push_back(StateItem {
+                    state,
+                    event: Some(event),
+                }),
                 Age::Old => {}
                 Age::Forgotten => self.pending = retry_unavailable!(self.of(user))?,
             }
@@ -81,7 +100,7 @@ impl<S: MemberState> StateFeed<S> {
 
     /// The states that were not delivered: of the first page of members, which is all of them in
     /// most chats.
-    async fn compare(&mut self) -> Result<VecDeque<S>, FeedError> {
+    async fn compare(&mut self) -> Result<VecDeque<StateItem<S>>, FeedError> {
         let mut states = retry_unavailable!(self.states())?;
         states.retain(|state| {
             let (user, seq) = state.place();
@@ -91,7 +110,7 @@ impl<S: MemberState> StateFeed<S> {
             // Behind the states: whoever was removed before a mark of them moved is known to be.
             retry_unavailable!(self.subscription.membership())?;
         }
-        Ok(states)
+        Ok(states.into_iter().map(Into::into).collect())
     }
 
     async fn states(&self) -> Result<VecDeque<S>, FeedError> {
@@ -104,12 +123,13 @@ impl<S: MemberState> StateFeed<S> {
     }
 
     /// The state of one member now.
-    async fn of(&mut self, user: UserId) -> Result<VecDeque<S>, FeedError> {
+    async fn of(&mut self, user: UserId) -> Result<VecDeque<StateItem<S>>, FeedError> {
         let subscription = &mut self.subscription;
         let member = subscription.context.member(user, subscription.chat).await?;
         // As behind the states.
         subscription.membership().await?;
-        Ok(member.iter().filter_map(S::of_member).collect())
+        let states = member.iter().filter_map(S::of_member);
+        Ok(states.map(Into::into).collect())
     }
 }
 

@@ -128,9 +128,10 @@ impl AccountReplica {
                 self.note(message.chat_id, cursor);
                 self.add(message);
             }
-            AccountItem::MessageChanged(message) => {
+            AccountItem::MessageChanged(published) => {
+                let message = published.message().unwrap().clone();
                 self.note(message.chat_id, cursor);
-                self.change(*message);
+                self.change(message);
             }
             AccountItem::ChatChanged(chat) => {
                 // The server reads the state when it tells the event.
@@ -142,7 +143,7 @@ impl AccountReplica {
                 self.chats.remove(&chat);
                 self.orders.remove(&chat);
             }
-            AccountItem::ReceiptChanged(receipt) => self.note(receipt.chat_id, cursor),
+            AccountItem::ReceiptChanged(receipt, _) => self.note(receipt.chat_id, cursor),
             AccountItem::ViewerChanged => {}
             AccountItem::ChatReset(chat) => {
                 self.note(chat, cursor);

@@ -90,7 +90,7 @@ async fn follow_changes(
     mut feed: ChatFeed,
 ) {
     loop {
-        let chat = feed.next().await.unwrap();
+        let chat = feed.next().await.unwrap().state.chat.id;
         replica.lock().read(connection, chat);
         connection.stall().await;
     }

@@ -194,7 +194,10 @@ async fn follow_changes(
 ) {
     loop {
         match feed.next().await {
-            Ok(item) => replica.lock().change(item.message),
+            Ok(item) => {
+                let message = item.change.message().unwrap().clone();
+                replica.lock().change(message);
+            }
             Err(error) => return assert_no_member(error),
         }
         connection.stall().await;

@@ -11,7 +11,7 @@ use super::line::Line;
 use super::position::{AccountCursor, ChatPlace};
 use crate::chats::model::Member;
 use crate::events::event::Topic;
-use crate::feeds::chat_subscription::Ends;
+use crate::feeds::ends::Ends;
 use crate::feeds::error::FeedError;
 use crate::feeds::retry::retry_unavailable;
 use crate::id::ChatId;

@@ -6,7 +6,6 @@ use super::position::AccountCursor;
 use crate::chats::model::ReadReceipt;
 use crate::events::event::Published;
 use crate::id::ChatId;
-use crate::messages::model::Message;
 
 /// Something that concerns the user.
 #[derive(Clone, Debug)]
@@ -14,13 +13,14 @@ pub enum AccountItem {
     /// A message was added to a chat that is told in detail.
     MessageAdded(Arc<Published>),
     /// A message of a chat that is told in detail was changed: it now.
-    MessageChanged(Box<Message>),
+    MessageChanged(Arc<Published>),
     /// A chat looks different to the user, or is new: its state is to be read.
     ChatChanged(ChatId),
     /// The user is no member of the chat any more.
     ChatRemoved(ChatId),
-    /// A member of a chat that is told in detail has read further.
-    ReceiptChanged(ReadReceipt),
+    /// A member of a chat that is told in detail has read further; with the event that said so,
+    /// where one did.
+    ReceiptChanged(ReadReceipt, Option<Arc<Published>>),
     /// The user's own profile changed: it is to be read.
     ViewerChanged,
     /// What the client knows of the chat is to be dropped and read anew.

@@ -13,8 +13,8 @@ use tokio::time::Instant;
 use super::item::{AccountEvent, AccountItem, EventCursor};
 use super::position::{AccountCursor, ChatPlace, Place};
 use crate::chats::model::{Member, ReadReceipt};
-use crate::events::event::Published;
-use crate::feeds::chat_subscription::Ends;
+use crate::events::event::{Event, Published};
+use crate::feeds::ends::Ends;
 use crate::feeds::state_feed::{Age, Delivered};
 use crate::id::{ChatId, UserId};
 use crate::incarnation::Incarnation;
@@ -76,10 +76,10 @@ pub(super) struct Line {
     /// Up to here the lines are known to go; what was not put out of them is in the store.
     known: Ends,
     messages: BTreeMap<Seq, Arc<Published>>,
-    changes: BTreeMap<Seq, Waiting<Message>>,
-    receipts: Vec<Waiting<ReadReceipt>>,
+    changes: BTreeMap<Seq, Waiting<Arc<Published>>>,
+    receipts: Vec<Waiting<(ReadReceipt, Arc<Published>)>>,
     /// Changes that were read from the store, in order.
-    rows: VecDeque<Waiting<Message>>,
+    rows: VecDeque<Waiting<Arc<Published>>>,
     /// Changes ahead of the place that a message has told already, as it came later than they.
     told: BTreeSet<Seq>,
     /// The read marks that were put out.
@@ -234,7 +234,7 @@ impl Line {
     }
 
     /// Takes a change from the bus, made when `mseq` was the newest system message.
-    pub(super) fn take_change(&mut self, message: &Message, mseq: Seq) {
+    pub(super) fn take_change(&mut self, message: &Message, mseq: Seq, published: &Arc<Published>) {
         if message.change_seq <= self.place.change_seq {
             return;
         }
@@ -244,15 +244,20 @@ impl Line {
         }
         let waiting = Waiting {
             behind: mseq.max(message.seq),
-            item: message.clone(),
+            item: Arc::clone(published),
         };
         self.changes.entry(message.change_seq).or_insert(waiting);
     }
 
     /// Takes another member's receipt from the bus. One that finds too many waiting is dropped.
-    pub(super) fn take_receipt(&mut self, receipt: ReadReceipt, mseq: Seq) {
+    pub(super) fn take_receipt(
+        &mut self,
+        receipt: ReadReceipt,
+        mseq: Seq,
+        published: &Arc<Published>,
+    ) {
         if self.receipts.len() < MAX_EARLY {
-            let (behind, item) = (mseq, receipt);
+            let (behind, item) = (mseq, (receipt, Arc::clone(published)));
             self.receipts.push(Waiting { behind, item });
         }
     }
@@ -278,9 +283,11 @@ impl Line {
     /// Takes changes that were read from the store, before `head`: whoever was removed before one of
     /// them was made is known to be at the messages up to its newest system message.
     pub(super) fn take_rows(&mut self, rows: Vec<Message>, head: Head) {
-        for item in rows {
-            let behind = head.applied_seq.max(item.seq);
+        for message in rows {
+            let mseq = head.applied_seq;
+            let behind = mseq.max(message.seq);
             self.known.seq = self.known.seq.max(behind);
+            let item = Published::new(Event::MessageChanged { message, mseq });
             self.rows.push_back(Waiting { behind, item });
         }
     }
@@ -405,16 +412,19 @@ impl Line {
         }
     }
 
-    fn change(&mut self, message: Message, out: &mut VecDeque<AccountEvent>) {
-        let number = message.change_seq;
+    fn change(&mut self, change: Arc<Published>, out: &mut VecDeque<AccountEvent>) {
+        let Some(message) = change.message() else {
+            return;
+        };
+        let (number, seq) = (message.change_seq, message.seq);
         if number <= self.place.change_seq {
             return;
         }
         self.place.change_seq = number;
         let is_told = self.told.remove(&number);
         self.told = self.told.split_off(&number);
-        if !is_told && message.seq >= self.visible_from {
-            out.push_back(self.event(AccountItem::MessageChanged(Box::new(message))));
+        if !is_told && seq >= self.visible_from {
+            out.push_back(self.event(AccountItem::MessageChanged(change)));
         }
     }
 
@@ -426,10 +436,10 @@ impl Line {
                 index += 1;
                 continue;
             }
-            let receipt = self.receipts.remove(index).item;
+            let (receipt, published) = self.receipts.remove(index).item;
             let marks = self.marks.get_or_insert_default();
             match marks.age(receipt.user_id, receipt.last_read_seq) {
-                Age::New => self.receipt(receipt, out),
+                Age::New => self.receipt(receipt, Some(published), out),
                 Age::Old => {}
                 Age::Forgotten => self.uncertain.push(receipt.user_id),
             }
@@ -439,10 +449,15 @@ impl Line {
 
 impl Line {
     /// Puts out a receipt that is not older than what was put out of the same member.
-    pub(super) fn receipt(&mut self, receipt: ReadReceipt, out: &mut VecDeque<AccountEvent>) {
+    pub(super) fn receipt(
+        &mut self,
+        receipt: ReadReceipt,
+        published: Option<Arc<Published>>,
+        out: &mut VecDeque<AccountEvent>,
+    ) {
         let marks = self.marks.get_or_insert_default();
         marks.note(receipt.user_id, receipt.last_read_seq);
-        out.push_back(self.event(AccountItem::ReceiptChanged(receipt)));
+        out.push_back(self.event(AccountItem::ReceiptChanged(receipt, published)));
     }
 }
 

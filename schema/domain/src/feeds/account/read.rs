@@ -107,7 +107,7 @@ impl AccountFeed {
         for user in std::mem::take(&mut line.uncertain) {
             let member = retry_unavailable!(self.context.member(user, chat))?;
             if let Some(receipt) = member.as_ref().and_then(Member::receipt) {
-                line.receipt(receipt, &mut self.ready);
+                line.receipt(receipt, None, &mut self.ready);
             }
         }
         Ok(())

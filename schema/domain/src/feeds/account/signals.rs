@@ -8,7 +8,7 @@ use super::AccountFeed;
 use crate::chats::model::ChatKind;
 use crate::events::event::{Event, Published, Topic};
 use crate::events::hub::Signal;
-use crate::feeds::chat_subscription::Ends;
+use crate::feeds::ends::Ends;
 use crate::feeds::error::FeedError;
 use crate::id::ChatId;
 use crate::messages::model::Message;
@@ -34,7 +34,9 @@ impl AccountFeed {
     async fn take_event(&mut self, published: &Arc<Published>) -> Result<(), FeedError> {
         match &published.event {
             Event::MessageAdded { message } => self.take_message(message, published).await,
-            Event::MessageChanged { message, mseq } => self.take_change(message, *mseq).await,
+            Event::MessageChanged { message, mseq } => {
+                self.take_change(message, *mseq, published).await
+            }
             Event::ReadReceipt {
                 receipt,
                 chat_kind,
@@ -48,7 +50,7 @@ impl AccountFeed {
                     // The version of the membership has changed with it.
                     self.stale.insert(chat);
                 } else if line.is_detailed {
-                    line.take_receipt(*receipt, *mseq);
+                    line.take_receipt(*receipt, *mseq, published);
                     return self.release(chat).await;
                 } else if *chat_kind == ChatKind::Direct {
                     self.changed.insert(chat);
@@ -100,7 +102,12 @@ impl AccountFeed {
         self.release(message.chat_id).await
     }
 
-    async fn take_change(&mut self, message: &Message, mseq: Seq) -> Result<(), FeedError> {
+    async fn take_change(
+        &mut self,
+        message: &Message,
+        mseq: Seq,
+        published: &Arc<Published>,
+    ) -> Result<(), FeedError> {
         let ends = Ends {
             seq: 0,
             change_seq: message.change_seq,
@@ -109,7 +116,7 @@ impl AccountFeed {
             return Ok(());
         }
         if let Some(line) = self.lines.get_mut(&message.chat_id) {
-            line.take_change(message, mseq);
+            line.take_change(message, mseq, published);
         }
         self.release(message.chat_id).await
     }

@@ -1,0 +1,119 @@
+//! How a chat looks to all its viewers of this process at one place of its lines: loaded once, however
+//! many viewers there are, and mostly not at all. An event carries the message that it is about, so
+//! that with the state before it the state behind it is known.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use moka::future::Cache;
+
+use super::chat_run::Run;
+use super::chat_state::ChatState;
+use super::ends::Ends;
+use crate::chats::store::ChatStore;
+use crate::error::PortError;
+use crate::id::ChatId;
+use crate::incarnation::Incarnation;
+use crate::messages::store::MessageStore;
+use crate::page::Window;
+
+/// How many states are kept, and newest ones of chats.
+const CAPACITY: u64 = 10_000;
+/// For how long a state serves. What it was rendered to holds names, which may change meanwhile.
+const SERVES: Duration = Duration::from_secs(1);
+/// For how long the newest state of a chat serves to make later ones of.
+const IS_BASE: Duration = Duration::from_mins(10);
+
+/// A chat in one past of the store: a restored one gives the same numbers to other messages.
+pub(super) type Line = (Incarnation, ChatId);
+
+/// The states of chats that this process has told of a moment ago.
+pub(super) struct ChatStates {
+    chats: Arc<dyn ChatStore>,
+    messages: Arc<dyn MessageStore>,
+    states: Cache<(Line, Ends), Option<Arc<ChatState>>>,
+    newest: Cache<Line, Arc<ChatState>>,
+}
+
+impl ChatStates {
+    pub(super) fn new(chats: Arc<dyn ChatStore>, messages: Arc<dyn MessageStore>) -> Self {
+        Self {
+            chats,
+            messages,
+            states: Cache::builder()
+                .max_capacity(CAPACITY)
+                .time_to_live(SERVES)
+                .build(),
+            newest: Cache::builder()
+                .max_capacity(CAPACITY)
+                .time_to_idle(IS_BASE)
+                .build(),
+        }
+    }
+
+    /// The chat at `ends`, which a feed knows that it has reached; the state may be further. `None`
+    /// where there is no such chat. All who ask for one place share one look at the store.
+    pub(super) async fn at(
+        &self,
+        line: Line,
+        ends: Ends,
+        run: &Run,
+    ) -> Result<Option<Arc<ChatState>>, PortError> {
+        let key = (line, ends);
+        let state = self.states.try_get_with(key, self.make(line, ends, run));
+        let state = state
+            .await
+            .map_err(|error: Arc<PortError>| (*error).clone())?;
+        if !state.as_ref().is_some_and(|state| state.ends().reach(ends)) {
+            // The store is behind what it has told, or has no such chat: it is asked again.
+            self.states.invalidate(&key).await;
+        }
+        Ok(state)
+    }
+
+    async fn make(
+        &self,
+        line: Line,
+        ends: Ends,
+        run: &Run,
+    ) -> Result<Option<Arc<ChatState>>, PortError> {
+        let base = self.newest.get(&line).await;
+        let state = match base.and_then(|base| run.state(&base, ends)) {
+            Some(state) => Some(state),
+            None => self.load(line.1).await?,
+        };
+        if let Some(state) = state.as_ref().filter(|state| state.is_settled()) {
+            let known = self.newest.get(&line).await;
+            if known.is_none_or(|known| state.ends().reach(known.ends())) {
+                self.newest.insert(line, Arc::clone(state)).await;
+            }
+            if state.ends() != ends {
+                let further = (line, state.ends());
+                self.states.insert(further, Some(Arc::clone(state))).await;
+            }
+        }
+        Ok(state)
+    }
+
+    /// Reads the chat, then the message that it counts as its last.
+    async fn load(&self, chat: ChatId) -> Result<Option<Arc<ChatState>>, PortError> {
+        let Some(found) = self.chats.chats(&[chat]).await?.pop() else {
+            return Ok(None);
+        };
+        let last = match found.last_seq.checked_sub(1) {
+            Some(before) => {
+                let window = Window {
+                    after: Some(before),
+                    before: None,
+                    limit: 1,
+                    from_end: false,
+                };
+                let last = self.messages.page(chat, &window).await?.items.pop();
+                // One that cannot be read is left out.
+                last.filter(|message| message.seq == found.last_seq)
+            }
+            None => None,
+        };
+        Ok(Some(ChatState::new(found, last)))
+    }
+}

@@ -1,0 +1,241 @@
+//! What one viewer has of a chat for themself, kept in memory by a feed: the membership, and how much
+//! is unread.
+
+use std::sync::Arc;
+
+use super::context::FeedContext;
+use super::ends::Ends;
+use crate::chats::model::Member;
+use crate::error::PortError;
+use crate::events::event::Event;
+use crate::id::UserId;
+use crate::messages::model::{Message, MessageKind};
+use crate::seq::Seq;
+
+/// What is not read of a chat, at a place of its lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Unread {
+    at: Ends,
+    /// What lies above counts.
+    base: Seq,
+    count: u32,
+}
+
+/// How often a count is taken again because the chat has moved meanwhile.
+const TRIES: u32 = 3;
+
+/// How much of a chat is unread, once that was asked for. Then it follows the events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct UnreadCount(Option<Unread>);
+
+fn base(member: &Member) -> Seq {
+    member.last_read_seq.max(member.joined_seq)
+}
+
+fn is_news(message: &Message, user: UserId) -> bool {
+    message.kind != MessageKind::System && message.sender_id != Some(user)
+}
+
+impl UnreadCount {
+    /// Follows an event of the chat. One that is not the next of its line makes the count unknown;
+    /// one that is in the count already does nothing.
+    pub(super) fn take(&mut self, event: &Event, user: UserId) {
+        let Some(unread) = &mut self.0 else {
+            return;
+        };
+        let goes_on = match event {
+            Event::MessageAdded { message } => unread.add(message, user),
+            Event::MessageChanged { message, .. } => unread.change(message, user),
+            _ => true,
+        };
+        if !goes_on {
+            self.0 = None;
+        }
+    }
+
+    /// The membership is now this.
+    pub(super) fn set_member(&mut self, member: &Member) {
+        let base = base(member);
+        self.0 = self.0.filter(|unread| unread.base == base).or_else(|| {
+            // All is read: there is nothing to count.
+            let unread = self.0.filter(|unread| base >= unread.at.seq)?;
+            Some(Unread {
+                base,
+                count: 0,
+                ..unread
+            })
+        });
+    }
+
+    /// The count at `ends`; read from the store where it is not known. `None` where the chat moves
+    /// too fast for that.
+    pub(super) async fn at(
+        &mut self,
+        ends: Ends,
+        member: &Member,
+        context: &Arc<FeedContext>,
+    ) -> Result<Option<u32>, PortError> {
+        if !self.0.is_some_and(|unread| unread.at.reach(ends)) {
+            self.0 = read(member, context).await?;
+        }
+        let unread = self.0.filter(|unread| unread.at == ends);
+        Ok(unread.map(|unread| unread.count))
+    }
+}
+
+impl Unread {
+    fn add(&mut self, message: &Message, user: UserId) -> bool {
+        if message.seq <= self.at.seq {
+            return true;
+        }
+        let is_next = message.seq == self.at.seq + 1;
+        self.at.seq = message.seq;
+        if message.seq > self.base && is_news(message, user) {
+            self.count += 1;
+        }
+        is_next
+    }
+
+    fn change(&mut self, message: &Message, user: UserId) -> bool {
+        if message.change_seq <= self.at.change_seq {
+            return true;
+        }
+        let is_next = message.change_seq == self.at.change_seq + 1;
+        self.at.change_seq = message.change_seq;
+        if message.deleted_at.is_some() && message.seq > self.base && is_news(message, user) {
+            // A message is deleted once.
+            let (count, is_less) = self.count.overflowing_sub(1);
+            self.count = count;
+            return is_next && !is_less && message.seq <= self.at.seq;
+        }
+        is_next
+    }
+}
+
+/// Counts between two equal heads, and for the membership that is known: what was counted belongs to
+/// their place.
+async fn read(member: &Member, context: &Arc<FeedContext>) -> Result<Option<Unread>, PortError> {
+    let (chat, user) = (member.chat_id, member.user_id);
+    for _ in 0..TRIES {
+        let before = context.head(chat).await?;
+        let count = context.unread_count(user, chat).await?;
+        let now = context.member(user, chat).await?;
+        let behind = context.head(chat).await?;
+        let (Some(head), Some(count)) = (behind, count) else {
+            return Ok(None);
+        };
+        if now.map(|now| now.version) != Some(member.version) {
+            // The event about it follows.
+            return Ok(None);
+        }
+        if before == behind {
+            return Ok(Some(Unread {
+                at: head.into(),
+                base: base(member),
+                count,
+            }));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::id;
+    use crate::messages::model::MessageText;
+
+    const NOW: Timestamp = Timestamp::from_millis(0);
+
+    fn user(n: u8) -> UserId {
+        id::from_bytes([n; 16])
+    }
+
+    fn message(seq: Seq, sender: u8) -> Message {
+        let text = MessageText::parse("hi").unwrap();
+        let mut message = Message::draft(
+            id::from_bytes([9; 16]),
+            id::from_bytes([8; 16]),
+            user(sender),
+            text,
+            NOW,
+        );
+        message.seq = seq;
+        message
+    }
+
+    fn added(seq: Seq, sender: u8) -> Event {
+        Event::MessageAdded {
+            message: message(seq, sender),
+        }
+    }
+
+    fn deleted(seq: Seq, sender: u8, change_seq: Seq) -> Event {
+        let mut message = message(seq, sender);
+        message.change_seq = change_seq;
+        message.deleted_at = Some(NOW);
+        Event::MessageChanged { message, mseq: 0 }
+    }
+
+    fn count(seq: Seq, change_seq: Seq, base: Seq, count: u32) -> UnreadCount {
+        let at = Ends { seq, change_seq };
+        UnreadCount(Some(Unread { at, base, count }))
+    }
+
+    #[test]
+    fn a_count_follows_what_is_said_and_deleted() {
+        let mut unread = count(5, 2, 3, 2);
+        for event in [
+            added(6, 2),
+            added(7, 1),
+            // Doubled, and late.
+            added(6, 2),
+            // Another's, one's own, one that was read.
+            deleted(5, 2, 3),
+            deleted(5, 2, 3),
+            deleted(7, 1, 4),
+            deleted(3, 2, 5),
+        ] {
+            unread.take(&event, user(1));
+        }
+        assert_eq!(unread, count(7, 5, 3, 2));
+    }
+
+    #[test]
+    fn what_is_missing_makes_it_unknown() {
+        for event in [
+            added(7, 2),
+            added(7, 1),
+            deleted(5, 2, 4),
+            // Deleted before it was told.
+            deleted(6, 2, 3),
+        ] {
+            let mut unread = count(5, 2, 3, 2);
+            unread.take(&event, user(1));
+            assert_eq!(unread, UnreadCount(None), "{event:?}");
+        }
+    }
+
+    #[test]
+    fn a_mark_at_the_end_leaves_nothing_to_count() {
+        let mut member = Member::of_direct(id::from_bytes([8; 16]), user(1), NOW);
+        member.last_read_seq = 3;
+        let mut unread = count(5, 2, 3, 2);
+        unread.set_member(&member);
+        assert_eq!(unread, count(5, 2, 3, 2));
+        member.last_read_seq = 6;
+        unread.set_member(&member);
+        assert_eq!(unread, count(5, 2, 6, 0));
+        unread.take(&added(6, 2), user(1));
+        unread.take(&added(7, 2), user(1));
+        assert_eq!(unread, count(7, 2, 6, 1));
+        member.last_read_seq = 6;
+        member.joined_seq = 5;
+        unread.set_member(&member);
+        assert_eq!(unread, count(7, 2, 6, 1));
+        member.last_read_seq = 4;
+        unread.set_member(&member);
+        assert_eq!(unread, UnreadCount(None));
+    }
+}

@@ -1,0 +1,159 @@
+//! Runs a subscription that many share. Here an event becomes the bytes that its subscribers
+//! receive: it is executed once for all of them, and what is each one's own is filled in.
+//!
+//! Whatever does not come out as bytes that all may have (an error, a field that needs a viewer, a
+//! number that is not in memory) is executed for each subscriber on the same event.
+
+use std::sync::Arc;
+
+use async_graphql::{Request, Variables};
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, BoxStream};
+use talksy_domain::events::Template;
+use talksy_domain::viewer::{Authentication, ClientInfo};
+use talksy_schema::loaders::Asker;
+use talksy_schema::sharing::{OpenedFeed, Recorder, Rendered, SharedFeed, SharedOperation};
+use tracing::{Instrument as _, trace_span};
+
+use super::executor::Executor;
+use super::operation::{Operation, Prepared};
+use super::response::{Payload, error_payload};
+use super::template::template;
+
+/// A subscription that many share, for one of them.
+pub(super) struct SharedExecution {
+    executor: Executor,
+    shared: SharedOperation,
+    operation: Operation,
+    variables: Variables,
+    authentication: Authentication,
+    client: ClientInfo,
+}
+
+impl SharedExecution {
+    pub(super) fn new(executor: Executor, shared: SharedOperation, prepared: Prepared) -> Self {
+        Self {
+            executor,
+            shared,
+            operation: prepared.operation,
+            variables: prepared.variables,
+            authentication: prepared.authentication,
+            client: prepared.client,
+        }
+    }
+
+    /// The payloads.
+    pub(super) fn run(self) -> BoxStream<'static, Payload> {
+        let opened = async move {
+            match Box::pin(self.open()).await {
+                Ok(Some(feed)) => self.payloads(feed).left_stream(),
+                Ok(None) => stream::iter(None).right_stream(),
+                Err(refused) => stream::iter(Some(refused)).right_stream(),
+            }
+        };
+        stream::once(opened).flatten().boxed()
+    }
+
+    /// Has the subscription check its document and arguments and open its feed, as for one
+    /// subscriber alone.
+    async fn open(&self) -> Result<Option<OpenedFeed>, Payload> {
+        let feed = SharedFeed::default();
+        let request = self.request_of_viewer().data(feed.clone());
+        let asker = Asker::from(&self.authentication);
+        let mut responses = self.executor.responses(request, &self.operation, asker);
+        match responses.next().await {
+            Some(refused) => Err(self.executor.payload(&self.operation, refused)),
+            None => Ok(feed.take()),
+        }
+    }
+
+    fn payloads(self, feed: OpenedFeed) -> BoxStream<'static, Payload> {
+        let state = Box::new((self, feed));
+        stream::unfold(state, |mut state| async {
+            let (execution, feed) = &mut *state;
+            let payload = execution.next(feed).await;
+            Some((payload, state))
+        })
+        .boxed()
+    }
+
+    async fn next(&self, feed: &mut OpenedFeed) -> Payload {
+        loop {
+            let event = match feed.next().await {
+                Ok(event) => event,
+                Err(error) => return error_payload(&error.into()),
+            };
+            if let Some(payload) = self.payload(feed, &event).await {
+                return payload;
+            }
+        }
+    }
+
+    /// The event's payload; `None` where there is nothing to tell any more.
+    async fn payload(&self, feed: &mut OpenedFeed, event: &Rendered) -> Option<Payload> {
+        if let Some(template) = self.template_of(event).await {
+            if let Some(bytes) = template.whole() {
+                return Some(Payload::Next(bytes));
+            }
+            let filling = Box::pin(feed.filling(event, &template)).await;
+            let fill = |hole, bytes: &mut Vec<u8>| {
+                serde_json::to_writer(bytes, &filling.value(hole)?).ok()
+            };
+            if let Some(bytes) = template.filled(fill) {
+                return Some(Payload::Next(bytes));
+            }
+        }
+        // In a box, so that who gets what is shared needs no room for it.
+        Box::pin(self.execute(event)).await
+    }
+
+    /// What all subscribers share of the event: made by the first who comes to it.
+    async fn template_of(&self, event: &Rendered) -> Option<Arc<Template>> {
+        let key = self.shared.key(event.type_name()?)?;
+        let make = async { Box::pin(self.render(event)).await };
+        event.renderings()?.template(key, make).await
+    }
+
+    /// Executes the operation's selection on the event for no viewer in particular.
+    async fn render(&self, event: &Rendered) -> Option<Template> {
+        let recorder = Recorder::default();
+        let request = self
+            .request()
+            .data(recorder.clone())
+            .data(Authentication::Anonymous)
+            .data(ClientInfo::default());
+        // One span an event, not one a subscriber.
+        let span = trace_span!("deliver", otel.kind = "consumer");
+        let published = event.published();
+        let trace = published.and_then(|published| published.trace.as_deref());
+        talksy_telemetry::continue_trace(&span, trace);
+        let (executor, operation) = (&self.executor, &self.operation);
+        let all = Asker::All(recorder.clone());
+        let response = executor.response_to(event, request, operation, all);
+        let response = response.instrument(span).await?;
+        let holes = recorder.into_holes()?;
+        // Where it has failed, each one's own execution says how, and logs it.
+        if !response.errors.is_empty() {
+            return None;
+        }
+        template(&executor.answer(operation, response).into_data()?, &holes)
+    }
+
+    /// Executes the operation's selection on the event for this subscriber alone.
+    async fn execute(&self, event: &Rendered) -> Option<Payload> {
+        let (request, asker) = (self.request_of_viewer(), Asker::from(&self.authentication));
+        let response = self
+            .executor
+            .response_to(event, request, &self.operation, asker);
+        Some(self.executor.payload(&self.operation, response.await?))
+    }
+
+    fn request_of_viewer(&self) -> Request {
+        let request = self.request().data(self.authentication.clone());
+        request.data(self.client.clone())
+    }
+
+    fn request(&self) -> Request {
+        self.operation.request().variables(self.variables.clone())
+    }
+}

@@ -1,0 +1,194 @@
+//! What a delivery costs on feeds that are each member's own: the sidebar (`chatUpdated`) and the
+//! whole account (`accountEvents`), and how often a message asks the store.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep};
+
+use super::account::{self, User, text};
+use super::deliveries::{Paths, Room};
+use super::http::Connection;
+use super::outcome::{Context as _, Outcome};
+use super::process::{self, Home, Process, between};
+use super::readers::{Readers, open_all};
+use super::socket::Socket;
+use super::stats::{Clock, float};
+
+/// Members of the one group, and how many of them are online at a time.
+const MEMBERS: usize = 1000;
+const ONLINE: [usize; 3] = [1, 100, MEMBERS];
+/// Members that one request adds.
+const ADDED: usize = 100;
+/// Messages of one measurement: fewer than are told before the next checkpoint.
+const MESSAGES: u64 = 200;
+/// Messages before it. The first has each viewer's count read.
+const WARM_UP: u64 = 20;
+/// How long feeds may take to open: no frame says that they have.
+const OPENING: Duration = Duration::from_secs(3);
+
+/// A feed, with what a usual client selects.
+#[derive(Clone, Copy, Debug)]
+struct Feed {
+    name: &'static str,
+    query: &'static str,
+    /// Frames that come before the first message.
+    greets: bool,
+}
+
+const FEEDS: [Feed; 2] = [
+    Feed {
+        name: "chatUpdated",
+        query: "subscription { chatUpdated { id title unreadCount isMutedByViewer \
+            lastMessage { id seq text createdAt sender { id name } } } }",
+        greets: false,
+    },
+    Feed {
+        name: "accountEvents",
+        query: "subscription { accountEvents { __typename cursor \
+            ... on MessageAdded { message { id seq text createdAt sender { id name } } } \
+            ... on AccountCheckpoint { isCaughtUp } } }",
+        greets: true,
+    },
+];
+
+/// One measurement.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Personal {
+    pub(super) feed: &'static str,
+    pub(super) viewers: usize,
+    /// Microseconds of the server's processors for each delivery, the sends among them.
+    pub(super) server_cpu: f64,
+    /// Deliveries a second, with one message at a time.
+    pub(super) rate: f64,
+    /// Calls of the store for each message.
+    pub(super) store_calls: f64,
+}
+
+/// Measures both feeds on a fresh server.
+pub(super) async fn measure(binary: &Path, clock: Clock) -> Outcome<Vec<Personal>> {
+    let port = std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
+    let settings = vec![format!("metrics.listen=\"{port}\"")];
+    let home = Home::with(binary, settings)?;
+    let (server, _) = home.start().await?;
+    let members = account::sign_in(&home, &server, "member", MEMBERS).await?;
+    let room = group(&server, &members).await?;
+    let servers = [server];
+    let mut found = Vec::new();
+    for feed in FEEDS {
+        for viewers in ONLINE {
+            let online = &members[..viewers];
+            let measured = round(&servers, &room, feed, online, port, clock).await;
+            found.push(measured.context(format_args!("{} to {viewers}", feed.name))?);
+        }
+    }
+    let [server] = servers;
+    server.stop().await?;
+    Ok(found)
+}
+
+/// A group of all members, in which the first one writes.
+async fn group(server: &Process, members: &[User]) -> Outcome<Room> {
+    const CREATE: &str = "mutation($input: CreateGroupInput!) { \
+        createGroup(input: $input) { chat { id } } }";
+    const ADD: &str = "mutation($input: AddMembersInput!) { \
+        addMembers(input: $input) { chat { id } } }";
+    let (owner, others) = members.split_first().context("nobody is there")?;
+    let mut connection = Connection::open(server.address).await?;
+    let input = json!({ "input": { "title": "Everybody", "memberIds": [] } });
+    let made = connection
+        .graphql(Some(&owner.token), CREATE, input)
+        .await?;
+    let chat = text(&made["createGroup"]["chat"]["id"])?;
+    for some in others.chunks(ADDED) {
+        let ids: Vec<_> = some.iter().map(|member| &member.id).collect();
+        let input = json!({ "input": { "chatId": chat, "userIds": ids } });
+        connection.graphql(Some(&owner.token), ADD, input).await?;
+    }
+    let tokens = [owner.token.clone(), owner.token.clone()];
+    Ok(Room::new(Paths::SERVER, chat, tokens))
+}
+
+async fn round(
+    servers: &[Process],
+    room: &Room,
+    feed: Feed,
+    online: &[User],
+    metrics: SocketAddr,
+    clock: Clock,
+) -> Outcome<Personal> {
+    let server = servers.first().context("no server")?;
+    let open = online.iter().map(|member| async {
+        let mut socket = Socket::connect(server.address, "/graphql", &member.token).await?;
+        socket.subscribe("1", feed.query, &json!({})).await?;
+        if feed.greets {
+            socket.text().await?;
+        }
+        Ok(socket)
+    });
+    let sockets = open_all(open).await?;
+    if !feed.greets {
+        sleep(OPENING).await;
+    }
+    let anchor = room.anchor(server, clock).await?;
+    // What was sent to find the place is told as well.
+    let mut readers = Readers::start(sockets, anchor.seq - 1, clock)?;
+    readers.all_received(1).await?;
+    let mut sent = 1;
+    for _ in 0..WARM_UP {
+        room.anchor(server, clock).await?;
+        sent += 1;
+        readers.all_received(sent).await?;
+    }
+    let calls = store_calls(metrics).await?;
+    let (cpu, started) = (process::cpu(servers)?, Instant::now());
+    for _ in 0..MESSAGES {
+        room.anchor(server, clock).await?;
+        sent += 1;
+        readers.all_received(sent).await?;
+    }
+    let took = started.elapsed();
+    let [server_cpu, _] = between(cpu, process::cpu(servers)?);
+    let calls = store_calls(metrics).await? - calls;
+    let deliveries = float(MESSAGES) * float(u64::try_from(online.len())?);
+    Ok(Personal {
+        feed: feed.name,
+        viewers: online.len(),
+        server_cpu: server_cpu.as_secs_f64() * 1e6 / deliveries,
+        rate: deliveries / took.as_secs_f64(),
+        store_calls: calls / float(MESSAGES),
+    })
+}
+
+/// How often the store was called so far.
+async fn store_calls(metrics: SocketAddr) -> Outcome<f64> {
+    let mut stream = TcpStream::connect(metrics).await?;
+    let request = format!("GET /metrics HTTP/1.1\r\nHost: {metrics}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut page = String::new();
+    stream.read_to_string(&mut page).await?;
+    Ok(sum_of(&page, "talksy_store_call_duration_seconds_count"))
+}
+
+/// The sum of a metric over all its labels.
+fn sum_of(page: &str, metric: &str) -> f64 {
+    let lines = page.lines().filter(|line| line.starts_with(metric));
+    let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+    values.sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_values_of_a_metric_are_summed() {
+        let page = "# TYPE a_count counter\na_count{m=\"x\"} 2\na_count{m=\"y\"} 3\nb_count 7\n";
+        assert!((sum_of(page, "a_count") - 5.0).abs() < f64::EPSILON);
+    }
+}

@@ -1,0 +1,13 @@
+//! What is rendered once for all viewers of an event is, byte for byte, what an execution for each
+//! one alone gives.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "what is not as a test expects ends the test"
+)]
+
+mod equal;
+mod once;
+mod people;
+mod removal;
+mod selections;

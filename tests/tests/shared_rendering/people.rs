@@ -1,0 +1,120 @@
+//! Viewers of one group who differ in every way that a viewer can.
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use talksy_tests::app::TestApp;
+use talksy_tests::client::{User, string};
+
+/// A group, and who is in it.
+pub struct Group {
+    pub app: TestApp,
+    /// Who has made it, and sends.
+    pub ada: User,
+    /// Has read some, and has muted it.
+    pub ben: User,
+    /// Joined later, and may not read what was before.
+    pub cleo: User,
+    /// An admin who has read nothing.
+    pub dora: User,
+    /// Was removed, and came back.
+    pub emil: User,
+    pub chat: String,
+}
+
+impl Group {
+    pub async fn start() -> Self {
+        let app = TestApp::start().await;
+        let ada = app.sign_in("ada").await;
+        let ben = app.sign_in("ben").await;
+        let cleo = app.sign_in("cleo").await;
+        let dora = app.sign_in("dora").await;
+        let emil = app.sign_in("emil").await;
+        let members = [&ben.id, &dora.id, &emil.id];
+        let input = json!({ "title": "{\"n\":0}", "memberIds": members });
+        let made = ask(
+            &ada,
+            "createGroup",
+            "CreateGroupInput",
+            "chat { id }",
+            input,
+        )
+        .await;
+        let chat = string(&made["chat"]["id"]);
+        for text in ["one", "two \"unreadCount\":0"] {
+            ada.send(&chat, text).await;
+        }
+        ben.send(&chat, "of Ben").await;
+        let group = Self {
+            app,
+            ada,
+            ben,
+            cleo,
+            dora,
+            emil,
+            chat,
+        };
+        let input = json!({ "chatId": group.chat, "userId": group.emil.id });
+        let removed = group.change("removeMember", "RemoveMemberInput", input);
+        removed.await;
+        let input = json!({ "chatId": group.chat, "userIds": [group.cleo.id, group.emil.id] });
+        group.change("addMembers", "AddMembersInput", input).await;
+        let input = json!({ "chatId": group.chat, "userId": group.dora.id, "role": "ADMIN" });
+        group
+            .change("setMemberRole", "SetMemberRoleInput", input)
+            .await;
+        group.ben.mark_read(&group.chat, 3).await;
+        group.mute(&group.ben, true).await;
+        group
+    }
+
+    pub fn viewers(&self) -> [&User; 5] {
+        [&self.ada, &self.ben, &self.cleo, &self.dora, &self.emil]
+    }
+
+    /// Adds this many members.
+    pub async fn join(&self, count: usize) -> Vec<User> {
+        let names: Vec<_> = (0..count).map(|n| format!("member{n}")).collect();
+        let members = join_all(names.iter().map(|name| self.app.sign_in(name))).await;
+        let ids: Vec<_> = members.iter().map(|member| &member.id).collect();
+        let input = json!({ "chatId": self.chat, "userIds": ids });
+        self.change("addMembers", "AddMembersInput", input).await;
+        members
+    }
+
+    /// Runs a mutation of the group as its owner.
+    pub async fn change(&self, mutation: &str, input_type: &str, input: Value) -> Value {
+        ask(&self.ada, mutation, input_type, "__typename", input).await
+    }
+
+    pub async fn mute(&self, who: &User, muted: bool) {
+        let input = json!({ "chatId": self.chat, "muted": muted });
+        ask(who, "muteChat", "MuteChatInput", "__typename", input).await;
+    }
+
+    /// Sends a message; its number and id.
+    pub async fn send(&self, who: &User, text: &str) -> (i64, String) {
+        let sent = who.send(&self.chat, text).await;
+        let message = &sent["message"];
+        (message["seq"].as_i64().unwrap(), string(&message["id"]))
+    }
+
+    /// Edits a message, or deletes it; the number of the change.
+    pub async fn alter(&self, who: &User, message: &str, text: Option<&str>) -> i64 {
+        let changed = "message { changeSeq }";
+        let done = if let Some(text) = text {
+            let input = json!({ "messageId": message, "text": text });
+            ask(who, "editMessage", "EditMessageInput", changed, input).await
+        } else {
+            let input = json!({ "messageId": message });
+            ask(who, "deleteMessage", "DeleteMessageInput", changed, input).await
+        };
+        done["message"]["changeSeq"].as_i64().unwrap()
+    }
+}
+
+async fn ask(who: &User, mutation: &str, input_type: &str, selects: &str, input: Value) -> Value {
+    let query =
+        format!("mutation($input: {input_type}!) {{ {mutation}(input: $input) {{ {selects} }} }}");
+    let data = who.client.data(&query, json!({ "input": input })).await;
+    data[mutation].clone()
+}
