@@ -30,7 +30,6 @@
 //! nor the bus hears of the commit; and now and then all instances die, and the next ones have a copy of
 //! the files as they are on the disk. On MongoDB a call is many writes, and an instance dies at any of
 //! them: its way to the server ends there.
-#![doc = include_str!("mutants.md")]
 #![expect(
     clippy::unwrap_used,
     reason = "what is not as a test expects ends the test"
