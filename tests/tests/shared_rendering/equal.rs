@@ -194,7 +194,7 @@ async fn all_told_the_same(followers: &mut [Follower], is_first: bool, last: Las
 async fn check_form(name: &str) {
     let form = FORMS.iter().find(|form| form.name == name).unwrap();
     check(form, &everything(form), |_| 0).await;
-    let cases = std::env::var("TALKSY_TEST_SCHEDULES");
+    let cases = std::env::var("TALKSY_TEST_SELECTIONS");
     let cases = cases.ok().and_then(|text| text.parse().ok()).unwrap_or(3);
     for seed in 1..=cases {
         let skew = usize::try_from(seed).unwrap();
