@@ -234,6 +234,9 @@ impl Application for App {
         let (services, viewer) = (self.services.clone(), *viewer);
         Box::pin(async move {
             let end = services.feeds.session_end(&viewer).await;
+            // Whoever is told so is known to be signed out: the commit says it, ahead of the answer to
+            // the request that ended the session.
+            services.auth.forget(viewer.session_id).await;
             end.map_err(|error| ApiError::from(&error))
         })
     }

@@ -1,12 +1,14 @@
 //! Chats in GraphQL.
 
 mod loaders;
+mod members;
 mod mutation;
 mod query;
 mod subscription;
 mod types;
 
 pub(crate) use loaders::*;
+pub use members::*;
 pub use mutation::*;
 pub use query::*;
 pub use subscription::*;

@@ -334,6 +334,11 @@ impl AuthService {
         live.map_err(|error: Arc<PortError>| (*error).clone())
     }
 
+    /// Forgets what is known of a session whose end was heard of, so that its next use looks it up.
+    pub async fn forget(&self, session: SessionId) {
+        self.live_sessions.invalidate(&session).await;
+    }
+
     /// Whether the session has not been ended, as the store knows it at this moment.
     ///
     /// # Errors
@@ -393,7 +398,7 @@ impl AuthService {
 
     async fn end_session(&self, user: UserId, session: SessionId) -> Result<bool, PortError> {
         let ended = self.sessions.delete_session(session, user).await?;
-        self.live_sessions.invalidate(&session).await;
+        self.forget(session).await;
         Ok(ended)
     }
 
