@@ -96,7 +96,7 @@ impl SlowWay {
         self.state.delay_ms.store(delay, Ordering::SeqCst);
     }
 
-    /// Carries out the next `count` inserts, and breaks the connection instead of answering.
+    /// Carries out the next `count` inserts and changes of messages, and breaks the connection instead of answering.
     pub fn lose_answers(&self, count: usize) {
         self.state.answers_to_lose.store(count, Ordering::SeqCst);
     }
@@ -130,14 +130,11 @@ async fn connection(client: TcpStream, server: TcpStream, state: Arc<State>) {
             if !state.passes(&frame) {
                 break;
             }
-            let is_insert = holds(&frame, INSERT);
-            if is_insert || holds(&frame, UPDATE) {
+            if holds(&frame, INSERT) || holds(&frame, UPDATE) {
                 let delay = state.delay_ms.load(Ordering::SeqCst);
                 if delay > 0 {
                     tokio::time::sleep(Duration::from_millis(delay)).await;
                 }
-            }
-            if is_insert {
                 let take = |count: usize| count.checked_sub(1);
                 let left = &state.answers_to_lose;
                 let taken = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take);

@@ -58,6 +58,7 @@
 //! unique, so it says nothing of speed.
 
 mod call;
+mod change_writes;
 mod changes;
 mod chat_list;
 mod chat_queue;
