@@ -213,7 +213,9 @@ mod tests {
     async fn who_missed_events_of_few_chats_looks_at_once_and_takes_nobodys_turn() {
         let recovery = Arc::new(Recovery::default());
         let others: Vec<_> = (0..100).map(|_| interrupted(&recovery)).collect();
-        let turns = others[..AT_ONCE].iter().map(|feed| feed.turn().now_or_never().unwrap());
+        let turns = others[..AT_ONCE]
+            .iter()
+            .map(|feed| feed.turn().now_or_never().unwrap());
         let _held: Vec<_> = turns.collect();
         let mut feed = recovery.join();
         assert_eq!(feed.at(), None);
@@ -223,7 +225,10 @@ mod tests {
         feed.note(Some(Topic::User(id::from_bytes([1; 16]))));
         assert_eq!(feed.at(), Some(Instant::now()));
         let (_, missed) = feed.turn().now_or_never().unwrap();
-        assert_eq!((missed.all, missed.own, missed.chats.len()), (false, true, FEW));
+        assert_eq!(
+            (missed.all, missed.own, missed.chats.len()),
+            (false, true, FEW)
+        );
         feed.note(Some(Topic::Chat(id::from_bytes([9; 16]))));
         assert!(feed.turn().now_or_never().is_none(), "these are many");
         feed.done();

@@ -10,10 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::error::PortError;
 
 /// The keys that one feed asks for, and where the answer goes.
-type Question<K, V> = (
-    Vec<K>,
-    oneshot::Sender<Result<HashMap<K, V>, PortError>>,
-);
+type Question<K, V> = (Vec<K>, oneshot::Sender<Result<HashMap<K, V>, PortError>>);
 
 /// How many questions wait at most.
 const WAITING: usize = 1_000;

@@ -47,7 +47,8 @@ impl AccountFeed {
             self.stale.extend(&missed.chats);
             self.compare(self.stale.iter().copied().collect()).await?;
         }
-        self.compare_marks(missed.chats.into_iter().collect()).await?;
+        self.compare_marks(missed.chats.into_iter().collect())
+            .await?;
         self.keep_to_limit();
         self.recoverer.done();
         Ok(())

@@ -24,8 +24,10 @@ use crate::fault::Fault;
 use crate::map::Map;
 use crate::node::Node;
 
-/// A connection that held for so long was a good one.
-const SETTLED: Duration = Duration::from_secs(5);
+/// After so long without a failure the first wait is a short one again.
+const SETTLED: Duration = Duration::from_secs(15);
+/// How soon a Cluster is asked where it has moved a slot.
+const MOVED: Duration = Duration::from_millis(100);
 
 /// The task's state.
 pub(super) struct Subscriber {
@@ -45,7 +47,6 @@ struct Asked {
 struct Ended {
     address: Address,
     id: LinkId,
-    began: Instant,
     fault: Fault,
 }
 
@@ -60,12 +61,17 @@ struct Links {
     /// When servers are looked for that carry channels, where some are missing.
     set_up_at: Option<Instant>,
     backoff: Backoff,
+    last_failure: Instant,
 }
 
 impl Links {
     fn retry(&mut self) {
         if self.set_up_at.is_none() {
-            self.set_up_at = Some(Instant::now() + self.backoff.next_wait());
+            if self.last_failure.elapsed() >= SETTLED {
+                self.backoff.reset();
+            }
+            self.last_failure = Instant::now();
+            self.set_up_at = Some(self.last_failure + self.backoff.next_wait());
         }
     }
 }
@@ -88,6 +94,7 @@ impl Subscriber {
             lost_any: false,
             set_up_at: Some(Instant::now()),
             backoff: reconnect_backoff(),
+            last_failure: Instant::now(),
         };
         let channels = &self.shared.channels;
         let linger = sleep(self.linger);
@@ -103,14 +110,14 @@ impl Subscriber {
             };
             tokio::select! {
                 () = set_up => self.set_up(&mut links).await,
-                Some(ended) = links.tasks.join_next() => {
-                    // A task that was broken off has left its topics behind as one that has ended.
-                    if let Ok(ended) = ended {
-                        self.note(&mut links, ended);
-                    }
-                }
+                Some(ended) = links.tasks.join_next() => match ended {
+                    Ok(ended) => self.note(&mut links, ended),
+                    Err(_panic) => self.note_closed(&mut links),
+                },
                 () = channels.any_wanted() => self.ask_for_wanted(&mut links),
-                () = channels.any_moved() => links.retry(),
+                () = channels.any_moved() => {
+                    links.set_up_at.get_or_insert_with(|| Instant::now() + MOVED);
+                }
                 () = self.unfollowed.any(), if !lingers => {
                     linger.as_mut().reset(Instant::now() + self.linger);
                     lingers = true;
@@ -165,14 +172,8 @@ impl Subscriber {
             .by_address
             .insert(address.clone(), Asked { id, commands });
         links.tasks.spawn(async move {
-            let began = Instant::now();
             let fault = link.run(asked).await;
-            Ended {
-                address,
-                id,
-                began,
-                fault,
-            }
+            Ended { address, id, fault }
         });
     }
 
@@ -223,12 +224,7 @@ impl Subscriber {
 
     /// A connection has ended.
     fn note(&self, links: &mut Links, ended: Ended) {
-        let Ended {
-            address,
-            id,
-            began,
-            fault,
-        } = ended;
+        let Ended { address, id, fault } = ended;
         if links.by_address.get(&address).is_none_or(|it| it.id != id) {
             // It was given up before.
             return;
@@ -237,10 +233,22 @@ impl Subscriber {
         self.shared.channels.lost(id);
         // Those that nobody follows any more need not be asked for again.
         self.unsubscribe(links);
-        if began.elapsed() >= SETTLED {
-            links.backoff.reset();
-        }
         self.fail(links, &fault);
+    }
+
+    /// A connection's task has ended without a word.
+    fn note_closed(&self, links: &mut Links) {
+        let closed = links
+            .by_address
+            .iter()
+            .filter(|(_, it)| it.commands.is_closed());
+        let closed: Vec<_> = closed
+            .map(|(address, it)| (address.clone(), it.id))
+            .collect();
+        for (address, id) in closed {
+            let fault = Fault::Closed;
+            self.note(links, Ended { address, id, fault });
+        }
     }
 
     fn fail(&self, links: &mut Links, fault: &Fault) {
