@@ -14,7 +14,7 @@ use talksy_domain::auth::{RefreshToken, Session};
 use talksy_domain::chats::ChatTitle;
 use talksy_domain::clock::SystemEntropy;
 use talksy_domain::events::{Hub, LocalBus};
-use talksy_domain::feeds::{AccountItem, Feed, FeedError, FeedPolicy};
+use talksy_domain::feeds::{AccountEvent, AccountItem, Feed, FeedError, FeedPolicy};
 use talksy_domain::id::{ChatId, IdGenerator};
 use talksy_domain::mail::EmailAddress;
 use talksy_domain::messages::{HistoryFrom, MessageText};
@@ -67,6 +67,8 @@ pub struct Sidebars {
     pub calls: FaultyStore,
     /// What its bus is made of.
     pub hub: Arc<Hub>,
+    /// The store calls before the interruption.
+    before: usize,
     told: mpsc::UnboundedSender<usize>,
     tells: mpsc::UnboundedReceiver<usize>,
     stop: CancellationToken,
@@ -102,6 +104,7 @@ impl Sidebars {
             counted,
             calls,
             hub,
+            before: 0,
             told,
             tells,
             stop: CancellationToken::new(),
@@ -126,8 +129,9 @@ impl Sidebars {
                     let is_present =
                         |item| matches!(item, AccountItem::Checkpoint { is_caught_up: true });
                     while !is_present(soon("the present", feed.next()).await.unwrap().item) {}
-                    let is_message = |item| matches!(item, AccountItem::MessageAdded(_));
-                    self.drive(number, feed, move |event| is_message(event.item));
+                    self.drive(number, feed, |event: &AccountEvent| {
+                        matches!(event.item, AccountItem::MessageAdded(_))
+                    });
                 }
             }
         }
@@ -138,7 +142,7 @@ impl Sidebars {
         &self,
         number: usize,
         mut feed: F,
-        counts: impl Fn(F::Item) -> bool + Send + 'static,
+        counts: impl Fn(&F::Item) -> bool + Send + 'static,
     ) {
         let (stop, told) = (self.stop.clone(), self.told.clone());
         tokio::spawn(async move {
@@ -148,7 +152,7 @@ impl Sidebars {
                     item = feed.next() => item,
                 };
                 match item {
-                    Ok(item) if counts(item) => drop(told.send(number)),
+                    Ok(item) if counts(&item) => drop(told.send(number)),
                     Ok(_) => {}
                     Err(error) => panic!("the feed has ended: {error}"),
                 }
@@ -156,36 +160,45 @@ impl Sidebars {
         });
     }
 
-    /// The writer says something in a chat of each, which nobody hears.
-    ///
-    /// # Panics
-    /// Where the store fails.
-    pub async fn write(&self) {
-        for chat in &self.chats {
-            let text = MessageText::parse("unheard").unwrap();
-            let messages = &self.services.messages;
-            messages
-                .send(&self.writer, *chat, text, None)
-                .await
-                .unwrap();
-        }
-    }
-
-    /// Waits until so many feeds have told something.
+    /// The writer says something in a chat of each, which nobody hears, and everybody is told that they may
+    /// have missed something. Waits until so many feeds of each kind, of the first people each, have told of
+    /// it once.
     ///
     /// # Panics
     /// Where they do not.
-    pub async fn told(&mut self, count: usize) -> Vec<usize> {
-        let mut who = Vec::with_capacity(count);
-        while who.len() < count {
+    pub async fn miss_a_message(&mut self, feeds: &[usize]) {
+        for chat in &self.chats {
+            let text = MessageText::parse("unheard").unwrap();
+            let messages = &self.services.messages;
+            let sent = messages.send(&self.writer, *chat, text, None);
+            sent.await.unwrap();
+        }
+        self.before = self.store_calls();
+        self.hub.interrupt_all();
+        self.told(feeds).await;
+    }
+
+    /// Waits until so many feeds of each kind, of the first people each, have told something.
+    ///
+    /// # Panics
+    /// Where they do not.
+    pub async fn told(&mut self, feeds: &[usize]) {
+        let mut expected: Vec<usize> = feeds.iter().flat_map(|count| 0..*count).collect();
+        expected.sort_unstable();
+        let mut who = Vec::with_capacity(expected.len());
+        while who.len() < expected.len() {
             who.push(soon("what was missed", self.tells.recv()).await.unwrap());
         }
         who.sort_unstable();
-        who
+        assert_eq!(who, expected);
     }
 
-    /// How many calls of the stores the server has made.
-    pub fn store_calls(&self) -> usize {
+    /// How many calls of the stores the server has made since the interruption.
+    pub fn cost(&self) -> usize {
+        self.store_calls() - self.before
+    }
+
+    fn store_calls(&self) -> usize {
         let stores = ["users", "sessions", "chats", "messages", "groups"];
         stores.iter().map(|port| self.calls.calls(port)).sum()
     }

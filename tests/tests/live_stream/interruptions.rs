@@ -19,11 +19,6 @@ use talksy_tests::sidebars::{Chats, Kind, Sidebars};
 
 use super::world::{Backend, next, no_heartbeat, nothing_waits};
 
-/// The most store calls that an interruption costs each sidebar.
-const EACH: usize = 5;
-/// How many chats a sidebar has.
-const CHATS: usize = 200;
-
 /// Notes of which chats the ends are read.
 #[derive(Clone)]
 struct Reads {
@@ -193,38 +188,31 @@ async fn of_the_users_own_topic_only_a_version_is_read_where_nothing_happened() 
     );
 }
 
-/// What an interruption costs so many sidebars of 200 chats, in which each has missed a message.
-async fn cost(sidebars: &mut Sidebars, kind: Kind, feeds: usize) -> usize {
-    sidebars.write().await;
-    let before = sidebars.store_calls();
-    sidebars.hub.interrupt_all();
-    assert_eq!(sidebars.told(feeds).await, (0..feeds).collect::<Vec<_>>());
-    let cost = sidebars.store_calls() - before;
-    println!("{kind:?}: {cost} store calls of {feeds} sidebars");
-    cost
-}
-
-async fn hold_to_five(kind: Kind) {
-    let backend = Backend::open().await;
-    let ports = backend.ports.clone();
+/// Each has missed a message in a chat of their own.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interruption_costs_each_feed_of_200_chats_five_store_calls() {
+    const EACH: usize = 5;
+    const CHATS: usize = 200;
+    let ports = Backend::open().await.ports.clone();
     let mut sidebars = Sidebars::new(ports, CHATS, Chats::Direct, no_heartbeat()).await;
-    sidebars.open(kind, 0..50).await;
-    let few = cost(&mut sidebars, kind, 50).await;
-    sidebars.open(kind, 50..CHATS).await;
-    let many = cost(&mut sidebars, kind, CHATS).await;
-    for (cost, feeds) in [(few, 50), (many, CHATS)] {
-        assert!(cost <= EACH * feeds, "{cost} of {feeds}");
+    let mut before = 0;
+    for chats in [50, CHATS] {
+        sidebars.open(Kind::Chats, before..chats).await;
+        before = chats;
+        sidebars.miss_a_message(&[chats]).await;
+        let cost = sidebars.cost();
+        println!("{chats} of `chatUpdated`: {cost} store calls");
+        assert!(cost <= EACH * chats, "{cost}");
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_interruption_costs_each_sidebar_of_200_chats_five_store_calls() {
-    hold_to_five(Kind::Chats).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_interruption_costs_each_account_of_200_chats_five_store_calls() {
-    hold_to_five(Kind::Account).await;
+    before = 0;
+    for accounts in [50, CHATS] {
+        sidebars.open(Kind::Account, before..accounts).await;
+        before = accounts;
+        sidebars.miss_a_message(&[CHATS, accounts]).await;
+        let cost = sidebars.cost();
+        println!("{accounts} of `accountEvents` besides: {cost} store calls");
+        assert!(cost <= EACH * (CHATS + accounts), "{cost}");
+    }
 }
 
 /// All have joined a chat that they have not heard of, so each has to be asked for their chats.
@@ -257,9 +245,5 @@ async fn few_sidebars_recover_at_a_time_and_whoever_comes_does_not_wait_for_them
     sidebars.calls.set(asked, Fault::None);
     sidebars.calls.release(asked, AT_ONCE + 1);
     opened.await.unwrap().unwrap();
-    assert_eq!(
-        sidebars.told(FEEDS).await,
-        (0..FEEDS).collect::<Vec<_>>(),
-        "in the end all are told"
-    );
+    sidebars.told(&[FEEDS]).await;
 }

@@ -12,11 +12,10 @@ use talksy_tests::sidebars::{Chats, Kind, Sidebars};
 
 use super::nobody;
 
-/// The most commands that an interruption costs each sidebar.
-const EACH: u64 = 5;
-
-/// Sidebars of 200 chats each, all of which have missed a message.
-async fn hold_to_five(kind: Kind) {
+/// All have missed a message.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interruption_costs_each_feed_of_200_chats_five_commands() {
+    const EACH: usize = 5;
     const CHATS: usize = 200;
     let mongo = Mongo::shared().await;
     let counted = CountedMongo::start(mongo.port).await;
@@ -35,31 +34,23 @@ async fn hold_to_five(kind: Kind) {
         jobs: store,
         ..backend.ports.clone()
     };
-    let chats = Chats::Groups(CHATS);
-    let mut sidebars = Sidebars::new(ports, 200, chats, no_heartbeat()).await;
-    let mut opened = 0;
-    for count in [50, 200] {
-        sidebars.open(kind, opened..count).await;
-        opened = count;
-        sidebars.write().await;
+    let groups = Chats::Groups(CHATS);
+    let mut sidebars = Sidebars::new(ports, 200, groups, no_heartbeat()).await;
+    let mut opened = [0, 0];
+    for feeds in [[50, 0], [200, 0], [200, 50], [200, 200]] {
+        for (kind, index) in [(Kind::Chats, 0), (Kind::Account, 1)] {
+            sidebars.open(kind, opened[index]..feeds[index]).await;
+        }
+        opened = feeds;
         counted.take();
-        sidebars.hub.interrupt_all();
-        let told = sidebars.told(count).await;
+        sidebars.miss_a_message(&feeds).await;
         let commands = counted.take();
-        println!("{kind:?} of {count} sidebars: {commands:?}");
-        assert_eq!(told, (0..count).collect::<Vec<_>>());
+        println!("{feeds:?} of `chatUpdated` and `accountEvents`: {commands:?}");
         let sum: u64 = commands.values().sum();
-        let most = EACH * u64::try_from(count).unwrap();
-        assert!(sum <= most, "{commands:?}, at most {most}");
+        let most = EACH * feeds.iter().sum::<usize>();
+        assert!(
+            sum <= u64::try_from(most).unwrap(),
+            "{commands:?}, at most {most}"
+        );
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_interruption_costs_each_sidebar_five_commands() {
-    hold_to_five(Kind::Chats).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_interruption_costs_each_account_five_commands() {
-    hold_to_five(Kind::Account).await;
 }

@@ -315,7 +315,8 @@ impl ChatFeed {
         let known = self.told.keys().copied();
         if self.version == Some(version) {
             // The chats are the same ones, and so is what the user has of them.
-            self.compare_ends(known.collect()).await?;
+            let chats = known.collect();
+            self.compare_ends(chats).await?;
         } else {
             let ids = retry_unavailable!(self.context.chat_ids_of(self.user))?;
             let chats: BTreeSet<_> = ids.into_iter().chain(known).collect();

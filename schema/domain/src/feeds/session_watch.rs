@@ -118,7 +118,7 @@ impl Shared {
             match auth.live_now(some).await {
                 Ok(live) => {
                     let state = self.state.lock();
-                    for session in some.iter().filter(|session| !live.contains(session)) {
+                    for session in some.iter().filter(|session| !live.contains(*session)) {
                         if let Some(entry) = state.watched.get(session) {
                             entry.ended.close();
                         }
