@@ -40,10 +40,11 @@ pub fn policies() -> Policies {
     Policies::from(&Config::default())
 }
 
-/// Feeds without help from the heartbeat, and with a short wait for what is late.
+/// Feeds without help from the heartbeat or regular looks at sessions, and with a short wait for what is late.
 pub fn no_heartbeat() -> FeedPolicy {
     FeedPolicy {
         heartbeat: NEVER,
+        session_check: NEVER,
         reorder_grace: Duration::from_millis(5),
         ahead_grace: Duration::from_millis(50),
         checkpoint_after: NEVER,

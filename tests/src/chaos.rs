@@ -59,9 +59,13 @@ impl Bus for ChaosBus {
         let [lost, doubled, held, interrupted] =
             [faults.lose, faults.double, faults.hold, faults.interrupt]
                 .map(|percent| state.random.random_range(0..100) < percent);
-        if interrupted {
+        // Of all topics, or of the event's alone.
+        if interrupted && state.random.random_range(0..2) == 0 {
             state.held.clear();
             self.hub.interrupt_all();
+        } else if interrupted {
+            state.held.retain(|(held, _)| *held != topic);
+            self.hub.interrupt(topic);
         }
         if lost {
             return Ok(());

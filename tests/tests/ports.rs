@@ -131,6 +131,7 @@ async fn call_all(ports: &Ports) {
     assert_down(sessions.create_session(&session, token).await);
     assert_down(sessions.session(session_id).await);
     assert_down(sessions.sessions(&[session_id]).await);
+    assert_down(sessions.existing_sessions(&[session_id]).await);
     assert_down(
         sessions
             .sessions_of(user, now, &Window::forward(None, None).unwrap())

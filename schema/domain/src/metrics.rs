@@ -36,11 +36,11 @@ pub fn describe() {
         ),
         (
             MAILBOX_OVERFLOWS,
-            "Feeds that fell so far behind that their mailbox was emptied; they read on from the store.",
+            "Feeds that fell so far behind that their mailbox was emptied; they read on from the store what was in it.",
         ),
         (
             BUS_INTERRUPTIONS,
-            "Interruptions of the event bus; every feed then compares with the store.",
+            "Interruptions of the event bus; the feeds that each concerns then compare with the store.",
         ),
         (
             EVENTS_DROPPED,

@@ -29,6 +29,7 @@ impl From<&Config> for Policies {
             feeds: FeedPolicy {
                 replay_limit: config.live.replay_limit,
                 heartbeat: config.live.heartbeat,
+                session_check: config.live.session_check,
                 reorder_grace: config.live.reorder_grace,
                 ahead_grace: AHEAD_GRACE,
                 typing_timeout: config.live.typing_timeout,

@@ -17,6 +17,7 @@ mod chaos;
 mod chats;
 mod deletions;
 mod heartbeats;
+mod interruptions;
 mod messages;
 mod orders;
 mod outages;

@@ -12,6 +12,7 @@ mod dying;
 mod fairness;
 mod groups;
 mod half_done;
+mod interruptions;
 mod jobs;
 mod migrating;
 mod outages;

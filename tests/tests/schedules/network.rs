@@ -68,9 +68,13 @@ impl Network {
             let percents = [faults.lose, faults.double, faults.hold, faults.interrupt];
             let [lost, doubled, held, interrupted] =
                 percents.map(|percent| random.random_range(0..100) < percent);
-            if interrupted {
+            // Of all topics, or of the event's alone.
+            if interrupted && random.random_range(0..2) == 0 {
                 end.held.clear();
                 end.hub.interrupt_all();
+            } else if interrupted {
+                end.held.retain(|(held, _)| *held != topic);
+                end.hub.interrupt(topic);
             }
             if lost {
                 continue;

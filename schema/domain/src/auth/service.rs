@@ -1,5 +1,6 @@
 //! Signing in by mailed code, and keeping sessions.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -351,9 +352,9 @@ impl AuthService {
     pub(crate) async fn live_now(
         &self,
         sessions: &[SessionId],
-    ) -> Result<Vec<SessionId>, PortError> {
-        let live = self.sessions.sessions(sessions).await?;
-        Ok(live.into_iter().map(|session| session.id).collect())
+    ) -> Result<HashSet<SessionId>, PortError> {
+        let live = self.sessions.existing_sessions(sessions).await?;
+        Ok(live.into_iter().collect())
     }
 
     /// Ends one of the viewer's sessions, on all instances at once.

@@ -12,7 +12,7 @@ use crate::presence::model::Presence;
 use crate::seq::Seq;
 
 /// A channel of the bus.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Topic {
     /// What happens in a chat.
     Chat(ChatId),

@@ -2,9 +2,9 @@
 //! one chat is delivered as one. The chat is loaded once for all its viewers in the process (see
 //! [`super::chat_states`]); what is the user's own is kept here (see [`super::viewer_chat`]).
 //!
-//! The feed remembers of each chat the ends and the membership that were told last. After an
-//! interruption and on every heartbeat it compares all chats with the store, so that none stays as
-//! it was because an event was lost.
+//! The feed remembers of each chat the ends and the membership that were told last. On every heartbeat
+//! it compares all chats with the store, and after an interruption those that it concerns (see
+//! [`super::recovery`]), so that none stays as it was because an event was lost.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use super::chat_state::ChatState;
 use super::context::FeedContext;
 use super::error::FeedError;
 use super::feed::Feed;
+use super::recovery::Recoverer;
 use super::retry::retry_unavailable;
 use super::told_chat::{News, Told};
 use crate::chats::model::Member;
@@ -40,6 +41,8 @@ pub struct ChatFeed {
     changed: VecDeque<ChatId>,
     /// To be compared with the store before anything is delivered.
     stale: BTreeSet<ChatId>,
+    /// What the bus may not have brought.
+    recoverer: Recoverer,
     /// Of which chats more was told than the store has, and since when.
     ahead: HashMap<ChatId, Instant>,
     /// The version of all the user's memberships together, as they were told; `None` where all are to
@@ -75,6 +78,10 @@ impl Feed for ChatFeed {
             while let Some(signal) = self.receiver.try_recv() {
                 self.take(&signal);
             }
+            let recover_at = self.recoverer.at();
+            if recover_at.is_some_and(|at| at <= Instant::now()) {
+                self.recover().await?;
+            }
             if self.compare_at <= Instant::now() {
                 self.compare_all().await?;
             }
@@ -85,10 +92,11 @@ impl Feed for ChatFeed {
                 if let Some(item) = self.deliver(chat).await? {
                     return Ok(item);
                 }
-            } else if let Ok(signal) =
-                tokio::time::timeout_at(self.compare_at, self.receiver.recv()).await
-            {
-                self.take(&signal);
+            } else {
+                let until = recover_at.map_or(self.compare_at, |at| at.min(self.compare_at));
+                if let Ok(signal) = tokio::time::timeout_at(until, self.receiver.recv()).await {
+                    self.take(&signal);
+                }
             }
         }
     }
@@ -188,6 +196,7 @@ impl ChatFeed {
         // Before the memberships: what changes meanwhile is found when all are compared.
         let version = context.version_of(user).await?;
         let mut feed = Self {
+            recoverer: context.recovery.join(),
             context,
             receiver,
             user,
@@ -220,14 +229,8 @@ impl ChatFeed {
     fn take(&mut self, signal: &Signal) {
         let published = match signal {
             Signal::Event(event) => event,
-            Signal::Missed(Topic::Chat(chat)) => {
-                self.stale.insert(*chat);
-                return;
-            }
-            Signal::Missed(_) | Signal::Interrupted => {
-                self.compare_at = Instant::now();
-                return;
-            }
+            Signal::Missed(topic) => return self.recoverer.note(Some(*topic)),
+            Signal::Interrupted => return self.recoverer.note(None),
         };
         match &published.event {
             // The state of the user's own, whose version the event does not carry.
@@ -268,6 +271,42 @@ impl ChatFeed {
         }
     }
 
+    /// Compares with the store what the bus may not have brought.
+    async fn recover(&mut self) -> Result<(), FeedError> {
+        let (_turn, missed) = self.recoverer.turn().await;
+        let is_same = if missed.all {
+            false
+        } else {
+            let version = retry_unavailable!(self.context.version_of(self.user))?;
+            self.version == Some(version)
+        };
+        if missed.all || (missed.own && !is_same) {
+            self.compare_all().await?;
+        } else if is_same {
+            let known = |chat: &ChatId| self.told.contains_key(chat);
+            let (known, others): (Vec<_>, Vec<_>) = missed.chats.into_iter().partition(known);
+            self.stale.extend(others);
+            self.compare_ends(known).await?;
+        } else {
+            self.stale.extend(missed.chats);
+            self.compare(self.stale.iter().copied().collect()).await?;
+        }
+        self.recoverer.done();
+        Ok(())
+    }
+
+    /// Compares the ends of these chats with what was told of them.
+    async fn compare_ends(&mut self, chats: Vec<ChatId>) -> Result<(), FeedError> {
+        let heads = retry_unavailable!(self.context.heads(&chats))?;
+        for (chat, head) in heads {
+            if let Some(told) = self.told.get(&chat) {
+                let now = Told::new(&head, told.member.clone());
+                self.tell(chat, now);
+            }
+        }
+        Ok(())
+    }
+
     /// Compares all chats with the store.
     async fn compare_all(&mut self) -> Result<(), FeedError> {
         self.compare_at = self.context.heartbeats.next();
@@ -276,14 +315,8 @@ impl ChatFeed {
         let known = self.told.keys().copied();
         if self.version == Some(version) {
             // The chats are the same ones, and so is what the user has of them.
-            let chats: Vec<_> = known.collect();
-            let heads = retry_unavailable!(self.context.heads(&chats))?;
-            for (chat, head) in heads {
-                if let Some(told) = self.told.get(&chat) {
-                    let now = Told::new(&head, told.member.clone());
-                    self.tell(chat, now);
-                }
-            }
+            let chats = known.collect();
+            self.compare_ends(chats).await?;
         } else {
             let ids = retry_unavailable!(self.context.chat_ids_of(self.user))?;
             let chats: BTreeSet<_> = ids.into_iter().chain(known).collect();

@@ -10,6 +10,9 @@ pub struct FeedPolicy {
     pub replay_limit: u32,
     /// How often a silent chat's end is compared with the store.
     pub heartbeat: Duration,
+    /// How often the sessions of open connections are looked up, all together: how late it is noticed
+    /// that one has ended, where the bus has lost the word of it.
+    pub session_check: Duration,
     /// How long a message that came too early waits for those before it, until they are read
     /// from the store. Concurrent senders overtake each other by microseconds.
     pub reorder_grace: Duration,

@@ -13,6 +13,9 @@ section! {
         replay_limit: u32 = 1_000, in 1..=100_000;
         /// How often the head of each followed chat is compared with the store.
         heartbeat: Duration = 30 * SECOND, in SECOND..=10 * MINUTE;
+        /// How often the sessions of all open connections are looked up, 1,000 in one store call. Where
+        /// the bus has lost the word that a session was revoked, its connections end within this time.
+        session_check: Duration = SECOND, in SECOND / 10..=MINUTE;
         /// How long a message that came too early waits for those before it, until they are read
         /// from the store.
         reorder_grace: Duration = Duration::from_millis(25), in Duration::ZERO..=SECOND;

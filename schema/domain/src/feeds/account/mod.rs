@@ -13,8 +13,8 @@
 //!
 //! The feed delivers once and in order: the messages of a chat by number, its changes by theirs, each
 //! change behind its message. What the bus does not bring is found by comparing the ends of all
-//! chats and the versions of the memberships with what was told: after an interruption, on every
-//! heartbeat, and before it is told that nothing is left to be told.
+//! chats and the versions of the memberships with what was told: on every heartbeat, and before it is told
+//! that nothing is left to be told; after an interruption those of the chats that it concerns.
 
 mod compare;
 mod item;
@@ -39,6 +39,7 @@ use super::context::FeedContext;
 use super::error::FeedError;
 use super::feed::Feed;
 use super::left_chats::LeftChats;
+use super::recovery::Recoverer;
 use crate::events::hub::Receiver;
 use crate::id::ChatId;
 use crate::incarnation::Incarnation;
@@ -79,8 +80,8 @@ pub struct AccountFeed {
     version: u64,
     /// The store's when the feed was opened.
     incarnation: Incarnation,
-    /// How far others have read is to be compared too.
-    marks_are_stale: bool,
+    /// What the bus may not have brought.
+    recoverer: Recoverer,
     /// It is to be told that nothing is left, once that is so.
     owes_caught_up: bool,
     /// How many events were delivered since the last checkpoint.
@@ -121,8 +122,8 @@ impl Feed for AccountFeed {
                 self.compare_all().await?;
             } else if self.compare_at <= Instant::now() {
                 self.compare_all().await?;
-            } else if self.marks_are_stale {
-                self.compare_marks().await?;
+            } else if self.recoverer.at().is_some_and(|at| at <= Instant::now()) {
+                self.recover().await?;
             } else {
                 self.wait().await?;
             }
@@ -177,7 +178,8 @@ impl AccountFeed {
         let lines = &self.lines;
         let since = |chat: &ChatId| lines.get(chat).and_then(|line| line.gap_since);
         let gap = self.gaps.iter().filter_map(since).min();
-        let times = [gap.map(|since| since + grace), self.checkpoint_at()];
+        let gap = gap.map(|since| since + grace);
+        let times = [gap, self.checkpoint_at(), self.recoverer.at()];
         let until = times
             .into_iter()
             .flatten()

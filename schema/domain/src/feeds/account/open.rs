@@ -61,6 +61,7 @@ impl AccountFeed {
             Some(_) => HashMap::new(),
         };
         let mut feed = Self {
+            recoverer: context.recovery.join(),
             context,
             receiver,
             viewer,
@@ -77,7 +78,6 @@ impl AccountFeed {
             compare_at,
             version,
             incarnation,
-            marks_are_stale: false,
             owes_caught_up: true,
             delivered: 0,
             delivered_since: None,
@@ -94,7 +94,8 @@ impl AccountFeed {
             }
             Some(position) => feed.resume(position).await?,
         }
-        feed.compare_marks().await?;
+        let chats = feed.lines.keys().copied().collect();
+        feed.compare_marks(chats).await?;
         Ok(feed)
     }
 

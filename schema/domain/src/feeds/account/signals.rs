@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use tokio::time::Instant;
-
 use super::AccountFeed;
 use crate::chats::model::ChatKind;
-use crate::events::event::{Event, Published, Topic};
+use crate::events::event::{Event, Published};
 use crate::events::hub::Signal;
 use crate::feeds::ends::Ends;
 use crate::feeds::error::FeedError;
@@ -17,14 +15,12 @@ use crate::seq::Seq;
 impl AccountFeed {
     pub(super) async fn take(&mut self, signal: Signal) -> Result<(), FeedError> {
         match signal {
-            Signal::Missed(Topic::Chat(chat)) => {
-                self.stale.insert(chat);
-                self.marks_are_stale = true;
+            Signal::Missed(topic) => {
+                self.recoverer.note(Some(topic));
                 Ok(())
             }
-            Signal::Missed(_) | Signal::Interrupted => {
-                self.compare_at = Instant::now();
-                self.marks_are_stale = true;
+            Signal::Interrupted => {
+                self.recoverer.note(None);
                 Ok(())
             }
             Signal::Event(event) => self.take_event(&event).await,
