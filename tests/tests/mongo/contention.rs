@@ -93,53 +93,6 @@ async fn senders_who_go_away_make_no_hole() {
     assert!(last <= count);
 }
 
-/// A page of chats costs as many commands as one chat, whatever is asked of it.
-#[tokio::test(flavor = "multi_thread")]
-async fn pages_cost_a_fixed_number_of_commands() {
-    let fixture = Fixture::new(Mongo::shared().await).await;
-    let store = &fixture.store;
-    let [ada, _] = fixture.users;
-    let mut chats: Vec<ChatId> = vec![fixture.chat];
-    let mut others = vec![fixture.users[1]];
-    for n in 0..30 {
-        let other = user(store, &format!("Eve {n}")).await.id;
-        let (chat, _) = store.open_direct(&candidate(), [ada, other]).await.unwrap();
-        done(store.append(&draft(chat.id, other)).await.unwrap());
-        chats.push(chat.id);
-        others.push(other);
-    }
-    let cost = async |count: usize| {
-        let (some, peers) = (&chats[..count], &others[..count]);
-        let window = forward(None, count);
-        let before = store.commands();
-        let steps = [
-            store
-                .chats_of(ada, None, &window)
-                .await
-                .unwrap()
-                .items
-                .len(),
-            store
-                .chats_of(ada, Some("e"), &window)
-                .await
-                .unwrap()
-                .items
-                .len(),
-            store.chats(some).await.unwrap().len(),
-            store.memberships(ada, some).await.unwrap().len(),
-            store.first_members(some, 10).await.unwrap().len() / 2,
-            store.lowest_read_marks(some).await.unwrap().len() / 2,
-            store.unread_counts(ada, some).await.unwrap().len(),
-            store.sharing(ada, peers).await.unwrap().len(),
-            store.heads(some).await.unwrap().len(),
-        ];
-        assert_eq!(steps, [count; 9]);
-        store.last_messages(some).await.unwrap();
-        store.commands() - before
-    };
-    assert_eq!(cost(30).await, cost(2).await);
-}
-
 /// What a send costs: the chat and the member, the insert, the chat's end; every now and then the
 /// newest number besides.
 #[tokio::test(flavor = "multi_thread")]

@@ -140,7 +140,7 @@ impl Default for MongoOptions {
         Self {
             timeout: Duration::from_millis(2_500),
             reach_timeout: Duration::from_secs(2),
-            prepare_timeout: Duration::from_secs(10),
+            prepare_timeout: Duration::from_secs(2),
             connections: 64,
             in_flight: const { NonZeroUsize::new(4_096).unwrap() },
             chat_queue: const { NonZeroUsize::new(1_024).unwrap() },

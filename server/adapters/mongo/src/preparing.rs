@@ -49,6 +49,7 @@ pub(super) async fn prepare(inner: &Arc<Inner>) -> Result<(), PrepareError> {
     let mut task = inner.preparing.task.lock().await;
     let work = task.get_or_insert_with(|| {
         let call = Call::of_store_within(inner, FOR_EVER);
+        inner.preparing.note("indexes");
         tokio::spawn(async move {
             migrations::bring_up_to_date(&call, found).await?;
             call.inner.preparing.note("repair notes");
