@@ -128,9 +128,10 @@ impl Backends {
     /// [`StartFailure`] where one refuses, or is not there after `timeout`. The time in which a
     /// backend is there and at work does not count.
     pub async fn prepare(&self, timeout: Duration) -> Result<(), StartFailure> {
-        let preparing = self.all.iter().map(|backend| async move {
-            prepare(&**backend, timeout, &self.waiting).await
-        });
+        let preparing = self
+            .all
+            .iter()
+            .map(|backend| async move { prepare(&**backend, timeout, &self.waiting).await });
         futures_util::future::try_join_all(preparing).await?;
         self.waiting.send_replace(None);
         Ok(())

@@ -259,7 +259,11 @@ pub async fn pages_of_changes_of_many_chats_are_those_of_each(stores: &Stores) {
         let alone = stores.messages.changes(*chat, *from, window).await;
         assert_eq!(page, &alone.unwrap(), "{chat} {from} {window:?}");
     }
-    assert!(pages.iter().any(|page| page.items.len() == 2 && page.has_next));
+    assert!(
+        pages
+            .iter()
+            .any(|page| page.items.len() == 2 && page.has_next)
+    );
     assert_eq!(stores.messages.change_pages(&[]).await.unwrap(), []);
 }
 

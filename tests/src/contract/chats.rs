@@ -256,9 +256,10 @@ pub async fn pages_of_members_of_many_chats_are_those_of_each(stores: &Stores) {
         assert_eq!(page, &alone.await, "{wanted:?}");
     }
     let found = |page: &&Page<Member>| page.items.len() == 1 && !page.has_next;
-    let named = wanted.iter().zip(&pages).filter(|(wanted, page)| {
-        wanted.filter.name.as_deref() == Some("$NAME") && found(page)
-    });
+    let named = wanted
+        .iter()
+        .zip(&pages)
+        .filter(|(wanted, page)| wanted.filter.name.as_deref() == Some("$NAME") && found(page));
     assert!(named.count() > 0, "a name is found, and is taken as it is");
     assert_eq!(stores.chats.member_pages(&[]).await.unwrap(), []);
 }

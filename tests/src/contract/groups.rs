@@ -76,7 +76,12 @@ async fn ask_within(
 }
 
 /// Makes a change that must be made, and gives its message.
-pub(super) async fn change(stores: &Stores, chat: ChatId, actor: &User, action: GroupAction) -> Message {
+pub(super) async fn change(
+    stores: &Stores,
+    chat: ChatId,
+    actor: &User,
+    action: GroupAction,
+) -> Message {
     match ask(stores, chat, actor, action).await {
         GroupOutcome::Done {
             message: Some(message),

@@ -72,13 +72,22 @@ fn queries_of(collection: &str, pipeline: &[Bson]) -> Vec<(String, Document, Doc
     let first = stages.first().unwrap();
     let mut queries = Vec::new();
     if let Ok(filter) = first.get_document("$match") {
-        let sort = stages.get(1).and_then(|stage| stage.get_document("$sort").ok());
+        let sort = stages
+            .get(1)
+            .and_then(|stage| stage.get_document("$sort").ok());
         let sort = sort.cloned().unwrap_or_default();
         queries.push((collection.to_owned(), filter.clone(), sort));
     } else {
-        assert_eq!(first.get("$limit").and_then(Bson::as_i32), Some(1), "{first}");
+        assert_eq!(
+            first.get("$limit").and_then(Bson::as_i32),
+            Some(1),
+            "{first}"
+        );
     }
-    for lookup in stages.iter().filter_map(|stage| stage.get_document("$lookup").ok()) {
+    for lookup in stages
+        .iter()
+        .filter_map(|stage| stage.get_document("$lookup").ok())
+    {
         let from = lookup.get_str("from").unwrap();
         match lookup.get_array("pipeline") {
             Ok(pipeline) => queries.extend(queries_of(from, pipeline)),
@@ -124,7 +133,9 @@ fn is_indexed(collection: &str, filter: &Document, sort: &Document) -> bool {
         let mut ordered = spec.fields.iter().skip_while(|field| is_equal(field));
         spec.collection == collection
             && compares(spec.fields[0])
-            && sort.keys().all(|field| Some(&field.as_str()) == ordered.next())
+            && sort
+                .keys()
+                .all(|field| Some(&field.as_str()) == ordered.next())
     })
 }
 
@@ -132,7 +143,11 @@ fn is_indexed(collection: &str, filter: &Document, sort: &Document) -> bool {
 fn a_filter_without_an_index_is_noticed() {
     let chat = doc! { "chatId": 1, "active": true };
     assert!(is_indexed("members", &chat, &doc! { "userId": 1 }));
-    assert!(is_indexed("members", &chat, &doc! { "lastReadSeq": 1, "userId": 1 }));
+    assert!(is_indexed(
+        "members",
+        &chat,
+        &doc! { "lastReadSeq": 1, "userId": 1 }
+    ));
     assert!(!is_indexed("members", &chat, &doc! { "joinedAt": 1 }));
     assert!(!is_indexed("members", &doc! { "role": 1 }, &doc! {}));
     assert!(!is_indexed("messages", &doc! { "text": "x" }, &doc! {}));
@@ -371,7 +386,10 @@ async fn an_inbox_costs_a_fixed_number_of_commands() {
     }
     println!("{:?}", costs[1]);
     let commands = |costs: &[(&'static str, Cost)]| -> Vec<_> {
-        costs.iter().map(|(what, (commands, _))| (*what, *commands)).collect()
+        costs
+            .iter()
+            .map(|(what, (commands, _))| (*what, *commands))
+            .collect()
     };
     assert_eq!(commands(&costs[0]), commands(&costs[1]));
     for ((what, (_, few)), (_, (_, many))) in costs[0].iter().zip(&costs[1]) {

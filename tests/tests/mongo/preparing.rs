@@ -91,10 +91,7 @@ async fn a_build_that_breaks_off_is_begun_again() {
     let store = MongoStore::open(&way.url(&database), &patient(), nobody()).unwrap();
     for _ in 0..2 {
         let failed = store.prepare().await.unwrap_err();
-        assert!(
-            matches!(failed, PrepareError::Unavailable(_)),
-            "{failed:?}"
-        );
+        assert!(matches!(failed, PrepareError::Unavailable(_)), "{failed:?}");
         assert!(failed.is_transient());
     }
     store.prepare().await.unwrap();

@@ -2,9 +2,7 @@
 
 use async_trait::async_trait;
 use rusqlite::Connection;
-use talksy_domain::chats::{
-    Chat, ChatStore, Member, MemberPage, MemberRole, ReadMark,
-};
+use talksy_domain::chats::{Chat, ChatStore, Member, MemberPage, MemberRole, ReadMark};
 use talksy_domain::clock::Timestamp;
 use talksy_domain::cursor::ChatCursor;
 use talksy_domain::error::PortError;
