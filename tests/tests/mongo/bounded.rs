@@ -243,7 +243,7 @@ async fn a_group_of_thousands_costs_what_a_small_one_does() {
     assert_eq!(costs[0], costs[1]);
 }
 
-/// Chats of the user with as many new ones.
+/// Chats of the user with as many new ones, who are made fifty at a time.
 async fn chats_with(store: &MongoStore, ada: UserId, count: usize) -> Vec<(ChatId, UserId)> {
     let mut chats = Vec::new();
     for _ in 0..count.div_ceil(50) {
@@ -257,7 +257,7 @@ async fn chats_with(store: &MongoStore, ada: UserId, count: usize) -> Vec<(ChatI
     chats
 }
 
-/// A list of chats costs what is shown of it, whether the user has 60 or 500.
+/// A list of chats costs what is shown of it, whether the user has 51 or 501.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_of_chats_costs_what_it_shows() {
     let mongo = Mongo::shared().await;
@@ -267,7 +267,7 @@ async fn a_list_of_chats_costs_what_it_shows() {
     let store = &at.0;
     let mut costs: Vec<Vec<(&str, Cost)>> = Vec::new();
     let mut chats = vec![(fixture.chat, bob)];
-    for size in [60, 500] {
+    for size in [51, 501] {
         let more = chats_with(&fixture.store, ada, size - chats.len()).await;
         chats.extend(more);
         at.1.reads();

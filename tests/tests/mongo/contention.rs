@@ -2,14 +2,11 @@
 
 use talksy_domain::chats::{ChatStore as _, ChatTitle};
 use talksy_domain::groups::GroupAction;
-use talksy_domain::id::{self, ChatId};
+use talksy_domain::id;
 use talksy_domain::messages::MessageStore as _;
 use talksy_tests::servers::mongo::Mongo;
 
-use super::{
-    Fixture, NOW, all_messages, ask, candidate, done, draft, forward, group, ids, made, user,
-    with_own_id,
-};
+use super::{Fixture, NOW, all_messages, ask, done, draft, group, ids, made, with_own_id};
 
 /// Two instances, each with 16 who send 200 messages to one chat: no hole, no double, nobody is
 /// turned away, and everybody's own are in order.

@@ -14,6 +14,7 @@ use talksy_domain::seq::Seq;
 use super::call::Call;
 use super::commands::Shape;
 use super::documents::{ChatDocument, MessageDocument, key, keys, overread};
+use super::fault::Fault;
 use super::{MongoStore, changes, heads, incarnation, pages, send};
 
 #[async_trait]
