@@ -76,7 +76,12 @@ async fn ask_within(
 }
 
 /// Makes a change that must be made, and gives its message.
-async fn change(stores: &Stores, chat: ChatId, actor: &User, action: GroupAction) -> Message {
+pub(super) async fn change(
+    stores: &Stores,
+    chat: ChatId,
+    actor: &User,
+    action: GroupAction,
+) -> Message {
     match ask(stores, chat, actor, action).await {
         GroupOutcome::Done {
             message: Some(message),
@@ -109,8 +114,8 @@ fn set_role(user: &User, role: MemberRole) -> GroupAction {
 
 async fn members(stores: &Stores, chat: ChatId) -> Vec<Member> {
     let all = MemberFilter::default();
-    let page = stores.chats.members(chat, &all, &forward(None, 100)).await;
-    page.unwrap().items
+    let page = stores.members(chat, &all, &forward(None, 100)).await;
+    page.items
 }
 
 async fn membership(stores: &Stores, chat: ChatId, user: &User) -> Option<Member> {
@@ -338,15 +343,15 @@ pub async fn a_new_member_has_a_range(stores: &Stores) {
         name: None,
     };
     let window = forward(None, 10);
-    let readers = stores.chats.members(chat.id, &has_read(2), &window).await;
-    assert_eq!(readers.unwrap().items, []);
+    let readers = stores.members(chat.id, &has_read(2), &window).await;
+    assert_eq!(readers.items, []);
     stores
         .chats
         .mark_read(chat.id, bob.id, 7, now())
         .await
         .unwrap();
-    let readers = stores.chats.members(chat.id, &has_read(7), &window).await;
-    assert_eq!(readers.unwrap().items[0].user_id, bob.id);
+    let readers = stores.members(chat.id, &has_read(7), &window).await;
+    assert_eq!(readers.items[0].user_id, bob.id);
 }
 
 /// Who was removed has nothing of the chat any more.
@@ -581,8 +586,7 @@ pub async fn members_are_found_by_name(stores: &Stores) {
             name: Some(text.to_owned()),
         };
         let window = forward(None, 10);
-        let page = stores.chats.members(chat.id, &filter, &window);
-        let found = page.await.unwrap().items;
+        let found = stores.members(chat.id, &filter, &window).await.items;
         found.iter().map(|one| one.user_id).collect::<Vec<_>>()
     };
     assert_eq!(find("hOP").await, [people[0].id]);

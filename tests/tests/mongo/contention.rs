@@ -2,14 +2,11 @@
 
 use talksy_domain::chats::{ChatStore as _, ChatTitle};
 use talksy_domain::groups::GroupAction;
-use talksy_domain::id::{self, ChatId};
+use talksy_domain::id;
 use talksy_domain::messages::MessageStore as _;
 use talksy_tests::servers::mongo::Mongo;
 
-use super::{
-    Fixture, NOW, all_messages, ask, candidate, done, draft, forward, group, ids, made, user,
-    with_own_id,
-};
+use super::{Fixture, NOW, all_messages, ask, done, draft, group, ids, made, with_own_id};
 
 /// Two instances, each with 16 who send 200 messages to one chat: no hole, no double, nobody is
 /// turned away, and everybody's own are in order.
@@ -91,53 +88,6 @@ async fn senders_who_go_away_make_no_hole() {
     let count = u32::try_from(seqs.len()).unwrap();
     assert_eq!(seqs, (1..=count).collect::<Vec<_>>());
     assert!(last <= count);
-}
-
-/// A page of chats costs as many commands as one chat, whatever is asked of it.
-#[tokio::test(flavor = "multi_thread")]
-async fn pages_cost_a_fixed_number_of_commands() {
-    let fixture = Fixture::new(Mongo::shared().await).await;
-    let store = &fixture.store;
-    let [ada, _] = fixture.users;
-    let mut chats: Vec<ChatId> = vec![fixture.chat];
-    let mut others = vec![fixture.users[1]];
-    for n in 0..30 {
-        let other = user(store, &format!("Eve {n}")).await.id;
-        let (chat, _) = store.open_direct(&candidate(), [ada, other]).await.unwrap();
-        done(store.append(&draft(chat.id, other)).await.unwrap());
-        chats.push(chat.id);
-        others.push(other);
-    }
-    let cost = async |count: usize| {
-        let (some, peers) = (&chats[..count], &others[..count]);
-        let window = forward(None, count);
-        let before = store.commands();
-        let steps = [
-            store
-                .chats_of(ada, None, &window)
-                .await
-                .unwrap()
-                .items
-                .len(),
-            store
-                .chats_of(ada, Some("e"), &window)
-                .await
-                .unwrap()
-                .items
-                .len(),
-            store.chats(some).await.unwrap().len(),
-            store.memberships(ada, some).await.unwrap().len(),
-            store.first_members(some, 10).await.unwrap().len() / 2,
-            store.lowest_read_marks(some).await.unwrap().len() / 2,
-            store.unread_counts(ada, some).await.unwrap().len(),
-            store.sharing(ada, peers).await.unwrap().len(),
-            store.heads(some).await.unwrap().len(),
-        ];
-        assert_eq!(steps, [count; 9]);
-        store.last_messages(some).await.unwrap();
-        store.commands() - before
-    };
-    assert_eq!(cost(30).await, cost(2).await);
 }
 
 /// What a send costs: the chat and the member, the insert, the chat's end; every now and then the

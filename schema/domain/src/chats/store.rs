@@ -93,15 +93,8 @@ port! {
         /// The user's membership of these chats.
         async fn memberships(&self, user: UserId, chats: &[ChatId]) -> Result<Vec<Member>, PortError>;
 
-        /// Members of a chat, ordered by user id. Forward windows only.
-        async fn members(
-            &self,
-            chat: ChatId,
-            filter: &MemberFilter,
-            window: &Window<MemberCursor>,
-        ) -> Result<Page<Member>, PortError>;
-
-        /// Each of these pages, in their order, as [`ChatStore::members`].
+        /// Each of these pages, in their order: members of a chat, ordered by user id. Forward
+        /// windows only.
         async fn member_pages(&self, wanted: &[MemberPage])
         -> Result<Vec<Page<Member>>, PortError>;
 

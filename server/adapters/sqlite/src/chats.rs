@@ -2,11 +2,9 @@
 
 use async_trait::async_trait;
 use rusqlite::Connection;
-use talksy_domain::chats::{
-    Chat, ChatStore, Member, MemberFilter, MemberPage, MemberRole, ReadMark,
-};
+use talksy_domain::chats::{Chat, ChatStore, Member, MemberPage, MemberRole, ReadMark};
 use talksy_domain::clock::Timestamp;
-use talksy_domain::cursor::{ChatCursor, MemberCursor};
+use talksy_domain::cursor::ChatCursor;
 use talksy_domain::error::PortError;
 use talksy_domain::events::Announcement;
 use talksy_domain::id::{self, ChatId, UserId};
@@ -180,20 +178,6 @@ impl ChatStore for SqliteStore {
             all(conn, MEMBERSHIPS, values, rows::member)
         })
         .await
-    }
-
-    async fn members(
-        &self,
-        chat: ChatId,
-        filter: &MemberFilter,
-        window: &Window<MemberCursor>,
-    ) -> Result<Page<Member>, PortError> {
-        let wanted = MemberPage {
-            chat,
-            filter: filter.clone(),
-            window: window.clone(),
-        };
-        self.read(move |conn| members(conn, &wanted)).await
     }
 
     async fn member_pages(&self, wanted: &[MemberPage]) -> Result<Vec<Page<Member>>, PortError> {

@@ -233,25 +233,3 @@ impl Stored for TitleDocument {
         })
     }
 }
-
-/// Of a chat, how many members it has.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct SizeDocument {
-    #[serde(rename = "_id")]
-    id: Uuid,
-    member_count: u32,
-}
-
-impl Stored for SizeDocument {
-    type Value = (ChatId, u32);
-    const COLLECTION: &'static str = CHATS;
-
-    fn name(raw: &RawDocument) -> String {
-        chat_name(raw)
-    }
-
-    fn value(self) -> Result<(ChatId, u32), Why> {
-        Ok((id::from_bytes(self.id.bytes()), self.member_count))
-    }
-}

@@ -1,6 +1,6 @@
 //! A database that an earlier version has written.
 
-use talksy_domain::chats::{MemberFilter, ReadMark};
+use talksy_domain::chats::{MemberFilter, MemberPage, ReadMark};
 use talksy_domain::id::{ChatId, MessageId, UserId};
 use talksy_domain::messages::{ChangeAction, Changed, MessageChange};
 
@@ -70,10 +70,14 @@ async fn a_database_of_version_1_is_as_it_was_and_takes_what_is_new() {
     assert_eq!((chat.title.as_ref(), chat.member_count), (None, 2));
     assert_eq!((chat.last_change_seq, chat.applied_seq), (0, 0));
     let window = Window::forward(None, None).unwrap();
-    let all = MemberFilter::default();
-    let members = store.members(chat_id, &all, &window).await.unwrap().items;
-    assert_eq!(members.len(), 2);
-    for member in members {
+    let wanted = MemberPage {
+        chat: chat_id,
+        filter: MemberFilter::default(),
+        window,
+    };
+    let members = store.member_pages(&[wanted]).await.unwrap().remove(0);
+    assert_eq!(members.items.len(), 2);
+    for member in members.items {
         assert_eq!((member.joined_seq, member.visible_from_seq), (0, 1));
         assert_eq!((member.is_muted, member.version), (false, 1));
     }
