@@ -46,6 +46,7 @@ pub fn no_heartbeat() -> FeedPolicy {
         heartbeat: NEVER,
         reorder_grace: Duration::from_millis(5),
         ahead_grace: Duration::from_millis(50),
+        absence_grace: Duration::from_millis(50),
         checkpoint_after: NEVER,
         ..policies().feeds
     }

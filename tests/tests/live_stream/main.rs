@@ -17,6 +17,8 @@ mod chaos;
 mod chats;
 mod deletions;
 mod heartbeats;
+mod large_groups;
+mod leases;
 mod messages;
 mod orders;
 mod outages;

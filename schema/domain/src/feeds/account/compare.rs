@@ -73,10 +73,14 @@ impl AccountFeed {
     }
 
     /// Compares how far all others have read with what was told. Their receipts are on no line: this
-    /// finds those that were missed while the stream was away or interrupted.
+    /// finds those that were missed while the stream was away or interrupted. Of large groups it is not
+    /// told.
     pub(super) async fn compare_marks(&mut self) -> Result<(), FeedError> {
         let (user, context) = (self.viewer.user_id, &self.context);
-        let chats: Vec<_> = self.lines.keys().copied().collect();
+        let large = context.policy.large_groups;
+        let told = self.lines.values();
+        let told = told.filter(|line| !large.contains(line.member_count));
+        let chats: Vec<_> = told.map(|line| line.chat).collect();
         let marks = retry_unavailable!(context.read_by_all(user, &chats))?;
         self.marks_are_stale = false;
         for line in self.lines.values_mut() {
@@ -141,6 +145,7 @@ impl AccountFeed {
     fn compare_head(&mut self, head: Head) {
         let chat = head.chat_id;
         if let Some(line) = self.lines.get_mut(&chat) {
+            line.member_count = head.member_count;
             let (before, ends) = (line.place, Ends::from(head));
             if !before.reach(ends) {
                 counter!(GAP_REPAIRS, "found_by" => "head").increment(1);
