@@ -66,6 +66,7 @@ pub fn instance(ports: Ports, feeds: FeedPolicy) -> Services {
     free(&mut policies.typing);
     policies.feeds = feeds;
     policies.presence.sweep = Duration::from_millis(10);
+    policies.presence.doubt = Duration::ZERO;
     Services::new(ports, policies)
 }
 

@@ -22,7 +22,7 @@ use talksy_domain::messages::{ChangeAction, Message, MessageChange, MessageText}
 use talksy_domain::page::Window;
 use talksy_domain::port::{Call, Layer, Layered};
 use talksy_domain::presence::{
-    Departure, ConnectionId, Presence, PresenceStatus, PresenceStore, PresenceStoreLayer,
+    ConnectionId, Departure, Presence, PresenceStatus, PresenceStore, PresenceStoreLayer,
 };
 use talksy_domain::services::Ports;
 use talksy_domain::users::{DisplayName, ProfileChange, User};
@@ -175,7 +175,11 @@ async fn call_all(ports: &Ports) {
     assert_down(chats.first_members(&[chat_id], 1).await);
     assert_down(chats.lowest_read_marks(&[chat_id]).await);
     assert_down(chats.sharing(user, &[user]).await);
-    assert_down(chats.mark_read(chat_id, user, 1, now, LargeGroups::NONE).await);
+    assert_down(
+        chats
+            .mark_read(chat_id, user, 1, now, LargeGroups::NONE)
+            .await,
+    );
     assert_down(chats.set_muted(chat_id, user, true).await);
     assert_down(chats.unread_counts(user, &[chat_id]).await);
 

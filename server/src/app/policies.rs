@@ -33,7 +33,7 @@ impl From<&Config> for Policies {
                 reorder_grace: config.live.reorder_grace,
                 ahead_grace: AHEAD_GRACE,
                 typing_timeout: config.live.typing_timeout,
-                absence_grace: config.presence.sweep * ABSENCE_LOOKS,
+                absence_grace: LEAST_DOUBT.max(config.presence.sweep * DOUBT_LOOKS),
                 large_groups: LargeGroups {
                     above: config.chats.large_group_members,
                 },
@@ -45,6 +45,7 @@ impl From<&Config> for Policies {
                 lease: config.presence.lease,
                 grace: config.presence.grace,
                 sweep: config.presence.sweep,
+                doubt: LEAST_DOUBT.max(config.presence.sweep * DOUBT_LOOKS),
                 last_seen_interval: config.presence.last_seen_interval,
             },
             jobs: JobPolicy {
@@ -66,9 +67,10 @@ impl From<&Config> for Policies {
 /// How long a feed waits for a store that is behind what it has told.
 const AHEAD_GRACE: Duration = Duration::from_secs(5);
 
-/// For how many of presence's looks a feed doubts an absence that it has found by itself. Instances
-/// whose Redis was away or empty have their leases back within one or two.
-const ABSENCE_LOOKS: u32 = 3;
+/// For how long, and for how many of presence's looks at least, an absence is doubted. Instances whose
+/// Redis was away or is empty try to renew at each look, and connect within a second.
+const LEAST_DOUBT: Duration = Duration::from_secs(2);
+const DOUBT_LOOKS: u32 = 2;
 
 /// How many messages and changes `accountEvents` replays at a resume: about what 50 pages hold.
 const ACCOUNT_REPLAY_LIMIT: u32 = 5_000;

@@ -140,7 +140,9 @@ pub async fn what_was_refused_is_not_told(stores: &Stores) {
     let refused = stores.change_group(chat.id, ada.id, GroupAction::Leave);
     assert!(matches!(refused.await, GroupOutcome::Refused(_)));
     let chats = &stores.chats;
-    let refused = chats.mark_read(chat.id, stranger.id, 1, now(), LargeGroups::NONE).await;
+    let refused = chats
+        .mark_read(chat.id, stranger.id, 1, now(), LargeGroups::NONE)
+        .await;
     assert_eq!(refused.unwrap(), None);
     let refused = chats.set_muted(chat.id, stranger.id, true).await;
     assert_eq!(refused.unwrap(), None);
@@ -226,7 +228,10 @@ pub async fn a_read_mark_is_told_where_it_moved(stores: &Stores) {
     stores.send(chat.id, ada.id, 2).await;
     let mut receipts = Vec::new();
     for seq in [2, 2, 1, 3] {
-        let marked = stores.chats.mark_read(chat.id, bob.id, seq, now(), LargeGroups::NONE).await;
+        let marked = stores
+            .chats
+            .mark_read(chat.id, bob.id, seq, now(), LargeGroups::NONE)
+            .await;
         let mark = marked.unwrap().unwrap();
         assert_eq!((mark.chat.id, mark.chat.last_seq), (chat.id, 3));
         if mark.moved {
@@ -261,7 +266,9 @@ pub async fn a_read_mark_in_a_large_group_is_told_to_its_owner(stores: &Stores) 
     let own = read(2, 2).await;
     let of_all = read(3, 3).await;
     read(3, 2).await;
-    stores.notice(chat.id, ada.id, GroupAction::Remove(cyd.id)).await;
+    stores
+        .notice(chat.id, ada.id, GroupAction::Remove(cyd.id))
+        .await;
     let head = stores.messages.heads(&[chat.id]).await.unwrap();
     assert_eq!(head[0].member_count, 2);
     let large = LargeGroups { above: 2 };

@@ -179,7 +179,10 @@ pub async fn members_are_told_by_how_far_they_have_read(stores: &Stores) {
     let (ada, bob, chat) = stores.pair().await;
     stores.send(chat.id, ada.id, 5).await;
     for (user, seq) in [(&ada, 5), (&bob, 3)] {
-        let marked = stores.chats.mark_read(chat.id, user.id, seq, now(), LargeGroups::NONE).await;
+        let marked = stores
+            .chats
+            .mark_read(chat.id, user.id, seq, now(), LargeGroups::NONE)
+            .await;
         assert!(marked.unwrap().unwrap().moved);
     }
     let both = sorted([ada.id, bob.id]);

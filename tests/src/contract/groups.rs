@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use talksy_domain::access::Denied;
-use talksy_domain::chats::{Chat, ChatKind, ChatTitle, LargeGroups, Member, MemberFilter, MemberRole};
+use talksy_domain::chats::{
+    Chat, ChatKind, ChatTitle, LargeGroups, Member, MemberFilter, MemberRole,
+};
 use talksy_domain::groups::{
     ClientChatId, GroupAction, GroupChange, GroupOutcome, GroupRefusal, NewGroup,
 };
@@ -374,7 +376,10 @@ pub async fn a_removed_member_is_none(stores: &Stores) {
     assert_eq!(others.unwrap(), [cyd.id]);
     let unread = stores.chats.unread_counts(bob.id, &[chat.id]).await;
     assert_eq!(unread.unwrap(), []);
-    let mark = stores.chats.mark_read(chat.id, bob.id, 2, now(), LargeGroups::NONE).await;
+    let mark = stores
+        .chats
+        .mark_read(chat.id, bob.id, 2, now(), LargeGroups::NONE)
+        .await;
     assert_eq!(mark.unwrap(), None);
     let muted = stores.chats.set_muted(chat.id, bob.id, true).await;
     assert_eq!(muted.unwrap(), None);
@@ -638,7 +643,10 @@ pub async fn versions_rise_with_every_change(stores: &Stores) {
     change(stores, chat.id, &ada, set_role(&bob, MemberRole::Admin)).await;
     rises("another role").await;
     let chats = &stores.chats;
-    chats.mark_read(chat.id, bob.id, 2, now(), LargeGroups::NONE).await.unwrap();
+    chats
+        .mark_read(chat.id, bob.id, 2, now(), LargeGroups::NONE)
+        .await
+        .unwrap();
     rises("reading").await;
     chats.set_muted(chat.id, bob.id, true).await.unwrap();
     rises("muting").await;

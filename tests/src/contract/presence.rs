@@ -335,7 +335,11 @@ pub async fn a_return_among_looks_is_not_lost(store: &Store) {
     let mut left = left.concat();
     left.retain(|departure| departure.user_id == ada);
     assert!(left.len() <= 1, "{left:?}");
-    assert_eq!(came.concat().len(), left.len(), "told of as left, then as come");
+    assert_eq!(
+        came.concat().len(),
+        left.len(),
+        "told of as left, then as come"
+    );
     assert_eq!(users.online(end).await, [ada]);
     assert_eq!(users.leave(end + LEASE).await, [ada]);
 }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use talksy_domain::clock::{Clock as _, Timestamp};
+use talksy_domain::error::PortError;
 use talksy_domain::events::Event;
 use talksy_domain::id::UserId;
 use talksy_domain::port::{Layer, Layered};
 use talksy_domain::presence::{ConnectionId, PresenceStatus, PresenceStore, PresenceStoreLayer};
-use talksy_domain::error::PortError;
 use talksy_domain::services::{Ports, Services};
 use talksy_domain::viewer::Viewer;
 use talksy_tests::backend::instance;
@@ -64,7 +64,7 @@ async fn last_seen(world: &World, who: &Viewer) -> Option<Timestamp> {
 }
 
 /// An instance whose calls fail as the test says.
-fn failing(world: &World) -> (Arc<FaultyStore>, Services) {
+fn failing(world: &World) -> (FaultyStore, Services) {
     let faults = FaultyStore::new();
     let ports = faults.in_front_of(world.ports.clone());
     (faults, instance(ports, no_heartbeat()))
@@ -81,25 +81,24 @@ async fn who_is_renewed_a_moment_after_the_lease_has_ended_has_never_left() {
     comes(&world, &world.ann).await;
     let _here = run(&here);
     faults.set("presence.renew", Fault::Unavailable("it is down"));
-    let looks = || faults.calls("presence.ended");
     // Somebody who fails to come makes it known that leases are not renewed.
     let _other = here.presence.connect(&world.ben);
-    let failures = faults.calls("presence.renew");
-    eventually("tries to renew at each look", async || {
-        (faults.calls("presence.renew") >= failures + 3).then_some(())
-    })
-    .await;
+    faults.refused(2).await;
+    faults.set("presence.ended", Fault::Held);
+    let look = async || {
+        faults.arrived("presence.ended").await;
+        faults.release("presence.ended", 1);
+    };
+    look().await;
     world.backend.clock.advance(policies().presence.lease);
-    // The own look sees it end. Before it is told the backend takes renewals again.
-    let before = looks();
-    eventually("a look", async || (looks() > before).then_some(())).await;
+    // One look that had begun before, and one that sees the lease ended. Before the second one that
+    // does, the backend takes renewals again.
+    look().await;
+    look().await;
     faults.set("presence.renew", Fault::None);
-    comes(&world, &world.ben).await;
-    let before = looks();
-    eventually("more looks than are doubted", async || {
-        (looks() > before + 4).then_some(())
-    })
-    .await;
+    for _ in 0..5 {
+        look().await;
+    }
     assert!(is_online(&world, &world.ann).await);
     let come = |who: &Viewer| (who.user_id, PresenceStatus::Online);
     assert_eq!(told(&bus), [come(&world.ann), come(&world.ben)]);
@@ -151,7 +150,7 @@ async fn what_an_instance_dies_over_another_one_does() {
     let (faults, dying) = failing(&world);
     faults.set("presence.expire", Fault::Unavailable("it is down"));
     let running = run(&dying);
-    faults.arrived("presence.expire").await;
+    faults.refused(1).await;
     drop(running);
     // When they were last seen is known already.
     assert_eq!(last_seen(&world, &world.ann).await, Some(end));
@@ -175,7 +174,7 @@ async fn nobody_leaves_without_a_time_though_the_store_is_down() {
     let lease = policies().presence.lease;
     let end = world.backend.clock.now() + lease;
     world.backend.clock.advance(lease);
-    faults.arrived("users.set_last_seen").await;
+    faults.refused(1).await;
     assert!(is_online(&world, &world.ann).await);
     faults.set("users.set_last_seen", Fault::None);
     // The clock stands still, and with it the claim: it is moved until that is over.
@@ -216,10 +215,15 @@ async fn leases_that_were_lost_are_back_at_once() {
         })),
         ..world.ports.clone()
     };
-    let here = instance(ports, no_heartbeat());
+    let faults = FaultyStore::new();
+    let here = instance(faults.in_front_of(ports), no_heartbeat());
     let _socket = here.presence.connect(&world.ann);
     comes(&world, &world.ann).await;
     let _running = run(&here);
+    eventually("the renewal that is due", async || {
+        (faults.calls("presence.renew") >= 2).then_some(())
+    })
+    .await;
     let end = world.backend.clock.now() + policies().presence.lease;
     let ended = world.ports.presence.ended(end, Duration::ZERO).await;
     let taken = world.ports.presence.expire(&ended.unwrap()).await;

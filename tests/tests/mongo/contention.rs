@@ -203,7 +203,11 @@ async fn of_concurrent_marks_to_one_place_one_has_moved() {
     for _ in 0..16 {
         let (store, chat, bob) = (fixture.store.clone(), fixture.chat, fixture.users[1]);
         tasks.push(tokio::spawn(async move {
-            let mark = store.mark_read(chat, bob, 1, NOW, LargeGroups::NONE).await.unwrap().unwrap();
+            let mark = store
+                .mark_read(chat, bob, 1, NOW, LargeGroups::NONE)
+                .await
+                .unwrap()
+                .unwrap();
             assert_eq!(mark.member.last_read_seq, 1);
             assert_eq!(id::bytes(mark.member.user_id), id::bytes(bob));
             mark.moved

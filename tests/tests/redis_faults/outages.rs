@@ -193,7 +193,11 @@ async fn who_was_on_an_instance_that_died_leaves_once() {
     let (one, other) = (one.presence(), other.presence());
     let seen = tokio::join!(one.ended(end, LEASE), other.ended(end, LEASE));
     let seen = [seen.0.unwrap(), seen.1.unwrap()].concat();
-    assert_eq!(one.online(&users, end).await.unwrap(), users, "as nobody was told");
+    assert_eq!(
+        one.online(&users, end).await.unwrap(),
+        users,
+        "as nobody was told"
+    );
     let told = tokio::join!(one.expire(&seen), other.expire(&seen));
     let left = [told.0.unwrap(), told.1.unwrap()].concat();
     let mut left: Vec<_> = left.iter().map(|departure| departure.user_id).collect();

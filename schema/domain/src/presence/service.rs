@@ -59,9 +59,11 @@ pub struct PresencePolicy {
     pub lease: Duration,
     /// How long a user stays online after the last socket closed, so that a reload shows no gap.
     pub grace: Duration,
-    /// How often ended leases are looked for. A user is told offline at the third look that finds
-    /// theirs ended.
+    /// How often ended leases are looked for.
     pub sweep: Duration,
+    /// For how long, and [`DOUBTING_LOOKS`] at least, an ended lease is doubted: the user is told
+    /// offline where it is not renewed meanwhile.
+    pub doubt: Duration,
     /// How often it is kept in the store that users are here.
     pub last_seen_interval: Duration,
 }
@@ -69,11 +71,14 @@ pub struct PresencePolicy {
 /// For how many looks a user whose leases have ended is not told offline yet. An instance that could
 /// not renew tries again at each of its own looks.
 const DOUBTING_LOOKS: usize = 2;
-/// How many looks a user belongs to the instance that has seen their leases end. Where it dies over it,
-/// another one goes on.
-const CLAIM_LOOKS: u32 = 6;
+/// For how many doubts and looks a user belongs to the instance that has seen their leases end. Where it
+/// dies over it, another one goes on.
+const CLAIM: u32 = 3;
 /// Of how many users one write keeps when they were last seen.
 const KEPT_AT_ONCE: usize = 500;
+
+/// What one look has found, and when.
+type Doubted = (Instant, Vec<Departure>);
 
 /// Rules of presence and typing.
 pub struct PresenceService {
@@ -148,7 +153,7 @@ impl PresenceService {
             }
         }
         // Leases in the memory of this process end with it, and nobody looks at them any more.
-        for departures in &doubted {
+        for (_, departures) in &doubted {
             self.keep_departures(departures).await;
         }
         self.keep_last_seen().await;
@@ -253,18 +258,19 @@ impl PresenceService {
         }
     }
 
-    /// Looks for users whose leases have ended. Whom a look before had found, and who have renewed
+    /// Looks for users whose leases have ended. Whom an earlier look had found, and who have renewed
     /// none since, are told offline: not at the first sight of it, as their instance may have been kept
     /// from renewing, and does so now.
-    async fn look(&self, doubted: &mut VecDeque<Vec<Departure>>) {
-        if doubted.len() >= DOUBTING_LOOKS
-            && let Some(due) = doubted.pop_front()
+    async fn look(&self, doubted: &mut VecDeque<Doubted>) {
+        let PresencePolicy { sweep, doubt, .. } = self.policy;
+        while doubted.len() >= DOUBTING_LOOKS
+            && let Some((_, due)) = doubted.pop_front_if(|(since, _)| since.elapsed() >= doubt)
         {
             self.part(&due).await;
         }
-        let claim = self.policy.sweep * CLAIM_LOOKS;
+        let claim = (sweep + doubt) * CLAIM;
         match self.store.ended(self.clock.now(), claim).await {
-            Ok(found) => doubted.push_back(found),
+            Ok(found) => doubted.push_back((Instant::now(), found)),
             Err(error) => {
                 tracing::warn!(error = %chain(&error), "presence was not swept");
                 // Others could not renew either. Whoever looks when the claim is over finds them.

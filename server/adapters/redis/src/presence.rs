@@ -116,7 +116,9 @@ impl RedisPresenceStore {
         now: Timestamp,
         lease: Duration,
     ) -> Result<Vec<UserId>, Fault> {
-        let mut keys = ["ends", "claims", "epoch"].map(|name| self.key(bucket, name)).to_vec();
+        let mut keys = ["ends", "claims", "epoch"]
+            .map(|name| self.key(bucket, name))
+            .to_vec();
         let mut arguments = vec![
             now.as_millis().to_string(),
             (now + lease).as_millis().to_string(),
@@ -130,9 +132,14 @@ impl RedisPresenceStore {
             arguments.push(connections.len().to_string());
             arguments.extend(connections.iter().map(name));
         }
-        let mut words = self.words(&self.renew, &keys, &arguments).await?.into_iter();
+        let mut words = self
+            .words(&self.renew, &keys, &arguments)
+            .await?
+            .into_iter();
         self.note_epoch(bucket, words.next().ok_or(STRANGE)?);
-        words.map(|user| user.parse().map_err(|_| STRANGE)).collect()
+        words
+            .map(|user| user.parse().map_err(|_| STRANGE))
+            .collect()
     }
 
     /// Looks at all users of a bucket whose leases have ended, some at a time.

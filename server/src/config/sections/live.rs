@@ -46,8 +46,8 @@ section! {
         /// does not flicker.
         grace: Duration = 3 * SECOND, in Duration::ZERO..=MINUTE,
             must "be shorter than `presence.lease`" => |presence| presence.grace < presence.lease;
-        /// How often ended leases are looked for. Who is found so three times in a row is told
-        /// offline, so that an instance or a Redis that was away for a moment makes nobody flicker.
+        /// How often ended leases are looked for. Who has renewed none two looks later, and 2 seconds
+        /// at least, is told offline: a Redis that was away for a moment makes nobody flicker.
         sweep: Duration = SECOND, in SECOND / 10..=30 * SECOND;
         /// How often the store is told that those who are online are: how far `lastSeenAt` may be
         /// wrong where a server dies together with its leases.
