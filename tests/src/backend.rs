@@ -47,6 +47,7 @@ pub fn no_heartbeat() -> FeedPolicy {
         session_check: NEVER,
         reorder_grace: Duration::from_millis(5),
         ahead_grace: Duration::from_millis(50),
+        absence_grace: Duration::from_millis(50),
         checkpoint_after: NEVER,
         ..policies().feeds
     }
@@ -66,6 +67,7 @@ pub fn instance(ports: Ports, feeds: FeedPolicy) -> Services {
     free(&mut policies.typing);
     policies.feeds = feeds;
     policies.presence.sweep = Duration::from_millis(10);
+    policies.presence.doubt = Duration::ZERO;
     Services::new(ports, policies)
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 use talksy_domain::auth::{CodeDigest, CodeKey, IssuedCode, Session, TokenHash};
-use talksy_domain::chats::{Chat, ChatKind, ChatTitle, MemberFilter, MemberPage};
+use talksy_domain::chats::{Chat, ChatKind, ChatTitle, LargeGroups, MemberFilter, MemberPage};
 use talksy_domain::clock::{Clock as _, SystemClock, SystemEntropy};
 use talksy_domain::error::PortError;
 use talksy_domain::events::{Event, Hub, Interest, Topic};
@@ -22,7 +22,7 @@ use talksy_domain::messages::{ChangeAction, Message, MessageChange, MessageText}
 use talksy_domain::page::Window;
 use talksy_domain::port::{Call, Layer, Layered};
 use talksy_domain::presence::{
-    ConnectionId, Presence, PresenceStatus, PresenceStore, PresenceStoreLayer,
+    ConnectionId, Departure, Presence, PresenceStatus, PresenceStore, PresenceStoreLayer,
 };
 use talksy_domain::services::Ports;
 use talksy_domain::users::{DisplayName, ProfileChange, User};
@@ -171,7 +171,11 @@ async fn call_all(ports: &Ports) {
     assert_down(chats.first_members(&[chat_id], 1).await);
     assert_down(chats.lowest_read_marks(&[chat_id]).await);
     assert_down(chats.sharing(user, &[user]).await);
-    assert_down(chats.mark_read(chat_id, user, 1, now).await);
+    assert_down(
+        chats
+            .mark_read(chat_id, user, 1, now, LargeGroups::NONE)
+            .await,
+    );
     assert_down(chats.set_muted(chat_id, user, true).await);
     assert_down(chats.unread_counts(user, &[chat_id]).await);
 
@@ -249,7 +253,12 @@ async fn call_all(ports: &Ports) {
     let presence = &ports.presence;
     assert_down(presence.renew(&[(user, connection)], now, second).await);
     assert_down(presence.release(user, connection, now, second).await);
-    assert_down(presence.expire(now).await);
+    assert_down(presence.ended(now, second).await);
+    let departure = Departure {
+        user_id: user,
+        ended_at: now,
+    };
+    assert_down(presence.expire(&[departure]).await);
     assert_down(presence.online(&[user], now).await);
     soon("word of lost leases", presence.lost()).await;
 

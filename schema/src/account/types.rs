@@ -125,7 +125,7 @@ pub struct ReceiptChangedObject {
 }
 
 /// Another member of a chat has read further. For what was missed while the stream was away
-/// `ChatChanged` follows: see `Chat.readByAllSeq`.
+/// `ChatChanged` follows: see `Chat.readByAllSeq`. Not told in a large group.
 #[Object(name = "ReceiptChanged")]
 impl ReceiptChangedObject {
     /// The place in the chat.

@@ -196,9 +196,13 @@ impl ChatNode {
         Ok(int(count.unwrap_or_default()))
     }
 
-    /// Every other member has read up to here; null where there is none.
+    /// Every other member has read up to here; null where there is none, and in a large group, where
+    /// it is not told: one with more members than the server's setting, 100 where it says nothing else.
     async fn read_by_all_seq(&self, ctx: &Context<'_>) -> Result<Option<i32>> {
         let viewer = ctx.viewer()?;
+        if ctx.services().chats.is_large(&self.0) {
+            return Ok(None);
+        }
         // Least first.
         let lowest = ctx.loaders().load_one(LowestReadMarksOf(self.0.id)).await?;
         let lowest = lowest.unwrap_or_default();
@@ -430,4 +434,10 @@ pub(crate) async fn load_chat(ctx: &Context<'_>, chat: ChatId) -> Result<ChatNod
     Ok(found
         .map(ChatNode::new)
         .ok_or_else(|| dangling(chat.to_string()))?)
+}
+
+/// Whether how far all members of the chat have read is not told, as it is a large group.
+pub(crate) async fn is_large(ctx: &Context<'_>, chat: ChatId) -> Result<bool> {
+    let chat = load_chat(ctx, chat).await?;
+    Ok(ctx.services().chats.is_large(&chat.0))
 }

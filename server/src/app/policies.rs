@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use talksy_domain::auth::AuthPolicy;
+use talksy_domain::chats::LargeGroups;
 use talksy_domain::feeds::FeedPolicy;
 use talksy_domain::jobs::JobPolicy;
 use talksy_domain::limits::{self, Rule};
@@ -33,6 +34,10 @@ impl From<&Config> for Policies {
                 reorder_grace: config.live.reorder_grace,
                 ahead_grace: AHEAD_GRACE,
                 typing_timeout: config.live.typing_timeout,
+                absence_grace: LEAST_DOUBT.max(config.presence.sweep * DOUBT_LOOKS),
+                large_groups: LargeGroups {
+                    above: config.chats.large_group_members,
+                },
                 account_replay_limit: ACCOUNT_REPLAY_LIMIT,
                 checkpoint_events: CHECKPOINT_EVENTS,
                 checkpoint_after: CHECKPOINT_AFTER,
@@ -41,6 +46,8 @@ impl From<&Config> for Policies {
                 lease: config.presence.lease,
                 grace: config.presence.grace,
                 sweep: config.presence.sweep,
+                doubt: LEAST_DOUBT.max(config.presence.sweep * DOUBT_LOOKS),
+                last_seen_interval: config.presence.last_seen_interval,
             },
             jobs: JobPolicy {
                 poll: config.jobs.poll,
@@ -60,6 +67,11 @@ impl From<&Config> for Policies {
 
 /// How long a feed waits for a store that is behind what it has told.
 const AHEAD_GRACE: Duration = Duration::from_secs(5);
+
+/// For how long, and for how many of presence's looks at least, an absence is doubted. Instances whose
+/// Redis was away or is empty try to renew at each look, and connect within a second.
+const LEAST_DOUBT: Duration = Duration::from_secs(2);
+const DOUBT_LOOKS: u32 = 2;
 
 /// How many messages and changes `accountEvents` replays at a resume: about what 50 pages hold.
 const ACCOUNT_REPLAY_LIMIT: u32 = 5_000;

@@ -1,6 +1,6 @@
 //! Chats and who is in them.
 
-use talksy_domain::chats::{Chat, Member, MemberFilter, MemberPage, MemberRole};
+use talksy_domain::chats::{Chat, LargeGroups, Member, MemberFilter, MemberPage, MemberRole};
 use talksy_domain::cursor::MemberCursor;
 use talksy_domain::groups::GroupAction;
 use talksy_domain::id::ChatId;
@@ -178,7 +178,10 @@ pub async fn members_are_told_by_how_far_they_have_read(stores: &Stores) {
     let (ada, bob, chat) = stores.pair().await;
     stores.send(chat.id, ada.id, 5).await;
     for (user, seq) in [(&ada, 5), (&bob, 3)] {
-        let marked = stores.chats.mark_read(chat.id, user.id, seq, now()).await;
+        let marked = stores
+            .chats
+            .mark_read(chat.id, user.id, seq, now(), LargeGroups::NONE)
+            .await;
         assert!(marked.unwrap().unwrap().moved);
     }
     let both = sorted([ada.id, bob.id]);

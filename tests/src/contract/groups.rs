@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use talksy_domain::access::Denied;
-use talksy_domain::chats::{Chat, ChatKind, ChatTitle, Member, MemberFilter, MemberRole};
+use talksy_domain::chats::{
+    Chat, ChatKind, ChatTitle, LargeGroups, Member, MemberFilter, MemberRole,
+};
 use talksy_domain::groups::{
     ClientChatId, GroupAction, GroupChange, GroupOutcome, GroupRefusal, NewGroup,
 };
@@ -347,7 +349,7 @@ pub async fn a_new_member_has_a_range(stores: &Stores) {
     assert_eq!(readers.items, []);
     stores
         .chats
-        .mark_read(chat.id, bob.id, 7, now())
+        .mark_read(chat.id, bob.id, 7, now(), LargeGroups::NONE)
         .await
         .unwrap();
     let readers = stores.members(chat.id, &has_read(7), &window).await;
@@ -379,7 +381,10 @@ pub async fn a_removed_member_is_none(stores: &Stores) {
     assert_eq!(others.unwrap(), [cyd.id]);
     let unread = stores.chats.unread_counts(bob.id, &[chat.id]).await;
     assert_eq!(unread.unwrap(), []);
-    let mark = stores.chats.mark_read(chat.id, bob.id, 2, now()).await;
+    let mark = stores
+        .chats
+        .mark_read(chat.id, bob.id, 2, now(), LargeGroups::NONE)
+        .await;
     assert_eq!(mark.unwrap(), None);
     let muted = stores.chats.set_muted(chat.id, bob.id, true).await;
     assert_eq!(muted.unwrap(), None);
@@ -642,7 +647,10 @@ pub async fn versions_rise_with_every_change(stores: &Stores) {
     change(stores, chat.id, &ada, set_role(&bob, MemberRole::Admin)).await;
     rises("another role").await;
     let chats = &stores.chats;
-    chats.mark_read(chat.id, bob.id, 2, now()).await.unwrap();
+    chats
+        .mark_read(chat.id, bob.id, 2, now(), LargeGroups::NONE)
+        .await
+        .unwrap();
     rises("reading").await;
     chats.set_muted(chat.id, bob.id, true).await.unwrap();
     rises("muting").await;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
-use talksy_domain::chats::ChatTitle;
+use talksy_domain::chats::{ChatTitle, LargeGroups};
 use talksy_domain::events::Event;
 use talksy_domain::feeds::{
     AccountEvent, AccountFeed, AccountItem, AccountPosition, Feed as _, FeedPolicy,
@@ -351,6 +351,47 @@ async fn a_mark_that_all_others_have_passed_is_told_at_a_resume_and_after_an_int
     assert_eq!(told, ["viewer", "chat changed"]);
     let mut feed = open(&world, &world.ben, Some(&checkpoint), None).await;
     assert_eq!(until_caught_up(&mut feed, &names).await.0, ["viewer"]);
+}
+
+/// A group is large from three members on.
+#[tokio::test]
+async fn in_a_large_group_own_marks_are_told_and_others_are_not_however_one_returns() {
+    let policy = FeedPolicy {
+        large_groups: LargeGroups { above: 2 },
+        ..no_heartbeat()
+    };
+    let (world, bus) = scripted(64, policy).await;
+    let group = world.group("group", &[&world.ben]).await;
+    for _ in 0..3 {
+        world.send(group, &world.ben, "to be read").await;
+    }
+    let names = [(group, "group")];
+    let mut feed = open(&world, &world.ben, None, None).await;
+    let (_, checkpoint) = until_caught_up(&mut feed, &names).await;
+    let chats = &world.services.chats;
+    chats.mark_read(&world.ann, group, 3).await.unwrap();
+    chats.mark_read(&world.cleo, group, 3).await.unwrap();
+    chats.mark_read(&world.ben, group, 2).await.unwrap();
+    assert_eq!(take(&mut feed, &names, 1).await, ["group changed"]);
+    nothing_waits(&mut feed);
+    bus.interrupt();
+    nothing_waits(&mut feed);
+    // Behind the checkpoint lies the own mark; how far all others have read is no part of it.
+    let mut feed = open(&world, &world.ben, Some(&checkpoint), None).await;
+    let (told, checkpoint) = until_caught_up(&mut feed, &names).await;
+    assert_eq!(told, ["viewer", "group changed"]);
+    chats.mark_read(&world.ann, group, 4).await.unwrap();
+    chats.mark_read(&world.cleo, group, 4).await.unwrap();
+    let mut feed = open(&world, &world.ben, Some(&checkpoint), None).await;
+    let (told, checkpoint) = until_caught_up(&mut feed, &names).await;
+    assert_eq!(told, ["viewer"]);
+    // The group shrinks: the ticks are told as they are.
+    world.remove(group, &world.cleo).await;
+    let mut feed = open(&world, &world.ben, Some(&checkpoint), None).await;
+    let (told, _) = until_caught_up(&mut feed, &names).await;
+    assert_eq!(told, ["viewer", "group +5", "group changed"]);
+    chats.mark_read(&world.ann, group, 5).await.unwrap();
+    assert_eq!(take(&mut feed, &names, 1).await, ["group read 5"]);
 }
 
 /// More chats than a page, and than a mailbox holds events.

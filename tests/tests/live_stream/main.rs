@@ -18,6 +18,8 @@ mod chats;
 mod deletions;
 mod heartbeats;
 mod interruptions;
+mod large_groups;
+mod leases;
 mod messages;
 mod orders;
 mod outages;

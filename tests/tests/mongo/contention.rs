@@ -1,6 +1,6 @@
 //! Several instances at once, and senders who go away.
 
-use talksy_domain::chats::{ChatStore as _, ChatTitle};
+use talksy_domain::chats::{ChatStore as _, ChatTitle, LargeGroups};
 use talksy_domain::groups::GroupAction;
 use talksy_domain::id;
 use talksy_domain::messages::MessageStore as _;
@@ -153,7 +153,11 @@ async fn of_concurrent_marks_to_one_place_one_has_moved() {
     for _ in 0..16 {
         let (store, chat, bob) = (fixture.store.clone(), fixture.chat, fixture.users[1]);
         tasks.push(tokio::spawn(async move {
-            let mark = store.mark_read(chat, bob, 1, NOW).await.unwrap().unwrap();
+            let mark = store
+                .mark_read(chat, bob, 1, NOW, LargeGroups::NONE)
+                .await
+                .unwrap()
+                .unwrap();
             assert_eq!(mark.member.last_read_seq, 1);
             assert_eq!(id::bytes(mark.member.user_id), id::bytes(bob));
             mark.moved

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mongodb::bson::{DateTime, Document, doc};
 use talksy_domain::access::Denied;
-use talksy_domain::chats::ChatStore as _;
+use talksy_domain::chats::{ChatStore as _, LargeGroups};
 use talksy_domain::id;
 use talksy_domain::messages::MessageStore as _;
 use talksy_tests::eventually;
@@ -57,7 +57,11 @@ async fn a_message_above_its_chats_end_is_seen_by_every_read() {
     );
     let page = store.chats_of(bob, None, &forward(None, 10)).await.unwrap();
     assert_eq!(page.items[0].last_seq, 3);
-    let mark = store.mark_read(chat, bob, 99, NOW).await.unwrap().unwrap();
+    let mark = store
+        .mark_read(chat, bob, 99, NOW, LargeGroups::NONE)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(mark.member.last_read_seq, 3);
     let (same, made) = store.open_direct(&candidate(), [ada, bob]).await.unwrap();
     assert_eq!((same.last_seq, made), (3, false));

@@ -96,8 +96,14 @@ async fn each_step_costs_a_fixed_number_of_commands() {
         assert_eq!(online.len(), 100);
     })
     .await;
-    costs(&server, "sweep", 1, async || {
-        assert_eq!(presence.expire(start).await.unwrap(), []);
+    costs(&server, "look for leases that have ended", 1, async || {
+        assert_eq!(presence.ended(start, LEASE).await.unwrap(), []);
+    })
+    .await;
+    let ended = presence.ended(start + LEASE, LEASE).await.unwrap();
+    assert_eq!(ended.len(), 100);
+    costs(&server, "take 100 users out", 1, async || {
+        presence.expire(&ended).await.unwrap();
     })
     .await;
 }
@@ -128,9 +134,11 @@ async fn nothing_stays_in_redis_for_ever() {
         .release(user, connection, start, Duration::ZERO)
         .await
         .unwrap();
+    let ended = presence.ended(start, LEASE).await.unwrap();
+    assert_eq!(ended.len(), 1);
     let keys = server.run(&["KEYS", "*"]).await;
     let keys: Vec<_> = keys.lines().collect();
-    assert_eq!(keys.len(), 5, "{keys:?}");
+    assert_eq!(keys.len(), 7, "{keys:?}");
     for key in keys {
         assert!(key.starts_with("talksy:"), "{key}");
         let expiry = server.run(&["PTTL", key]).await;

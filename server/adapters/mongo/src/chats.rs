@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use mongodb::bson::{Bson, Document, doc};
-use talksy_domain::chats::{Chat, ChatStore, Member, MemberPage, ReadMark};
+use talksy_domain::chats::{Chat, ChatStore, LargeGroups, Member, MemberPage, ReadMark};
 use talksy_domain::clock::Timestamp;
 use talksy_domain::cursor::ChatCursor;
 use talksy_domain::error::PortError;
@@ -118,10 +118,12 @@ impl ChatStore for MongoStore {
         user: UserId,
         seq: Seq,
         now: Timestamp,
+        large: LargeGroups,
     ) -> Result<Option<ReadMark>, PortError> {
         let call = self.call();
         // Whoever waits for it may go away in the middle: what has moved is told.
-        let marking = tokio::spawn(async move { mark_read(&call, chat, user, seq, now).await });
+        let marking =
+            tokio::spawn(async move { mark_read(&call, chat, user, seq, now, large).await });
         Ok(marking.await.map_err(|_panic| Fault::Panicked)??)
     }
 
@@ -179,6 +181,7 @@ async fn mark_read(
     user: UserId,
     seq: Seq,
     now: Timestamp,
+    large: LargeGroups,
 ) -> Result<Option<ReadMark>, Fault> {
     let seq = seq.min(heads::last_place(call, chat).await?.seq);
     let who = member(chat, user);
@@ -209,11 +212,7 @@ async fn mark_read(
     let Some(chat) = heads::chats(call, &[chat]).await?.pop() else {
         return Ok(None);
     };
-    let mark = ReadMark {
-        member,
-        chat,
-        moved,
-    };
+    let mark = ReadMark::new(member, chat, moved, large);
     call.announce(mark.announcements());
     Ok(Some(mark))
 }

@@ -143,6 +143,7 @@ impl MessageStore for MongoStore {
             last_seq: chat.last_seq,
             last_change_seq: chat.last_change_seq,
             applied_seq: chat.applied_seq,
+            member_count: chat.member_count,
         };
         Ok(chats.iter().map(head).collect())
     }

@@ -32,6 +32,10 @@ section! {
     pub struct ChatsConfig {
         /// The most members that a group may have.
         max_members: u32 = 1_000, in 2..=100_000;
+        /// Groups with more members than this are large: read receipts and typing are not told to
+        /// their other members, as each one's would go to all. Own devices are told of own receipts,
+        /// and who has read a message can still be asked. The same on all instances.
+        large_group_members: u32 = 100, in 2..=100_000;
     }
 }
 
@@ -45,7 +49,11 @@ section! {
         /// does not flicker.
         grace: Duration = 3 * SECOND, in Duration::ZERO..=MINUTE,
             must "be shorter than `presence.lease`" => |presence| presence.grace < presence.lease;
-        /// How often ended leases are looked for: how late an offline user is seen as such.
+        /// How often ended leases are looked for. Who has renewed none two looks later, and 2 seconds
+        /// at least, is told offline: a Redis that was away for a moment makes nobody flicker.
         sweep: Duration = SECOND, in SECOND / 10..=30 * SECOND;
+        /// How often the store is told that those who are online are: how far `lastSeenAt` may be
+        /// wrong where a server dies together with its leases.
+        last_seen_interval: Duration = MINUTE, in SECOND..=60 * MINUTE;
     }
 }

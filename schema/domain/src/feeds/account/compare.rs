@@ -117,10 +117,17 @@ impl AccountFeed {
         self.put(AccountItem::ChatRemoved(chat), cursor);
     }
 
-    /// Compares how far all others have read of these chats with what was told. Their receipts are on no line: this
-    /// finds those that were missed while the stream was away or interrupted.
+    /// Compares how far all others have read of these chats with what was told. Their receipts are on
+    /// no line: this finds those that were missed while the stream was away or interrupted. Of large
+    /// groups it is not told.
     pub(super) async fn compare_marks(&mut self, chats: Vec<ChatId>) -> Result<(), FeedError> {
         let (user, context) = (self.viewer.user_id, &self.context);
+        let large = context.policy.large_groups;
+        let is_told = |line: &Line| !large.contains(line.member_count);
+        let told = chats.into_iter();
+        let chats: Vec<_> = told
+            .filter(|chat| self.lines.get(chat).is_some_and(is_told))
+            .collect();
         let marks = retry_unavailable!(context.read_by_all(user, &chats))?;
         for chat in chats {
             let Some(line) = self.lines.get_mut(&chat) else {
@@ -187,6 +194,7 @@ impl AccountFeed {
     fn compare_head(&mut self, head: Head) {
         let chat = head.chat_id;
         if let Some(line) = self.lines.get_mut(&chat) {
+            line.member_count = head.member_count;
             let (before, ends) = (line.place, Ends::from(head));
             if !before.reach(ends) {
                 counter!(GAP_REPAIRS, "found_by" => "head").increment(1);

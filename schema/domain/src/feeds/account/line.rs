@@ -67,6 +67,8 @@ pub(super) struct Line {
     visible_from: Seq,
     /// The version of the membership that was told.
     pub version: u32,
+    /// How many members the chat had when the store was asked last.
+    pub member_count: u32,
     /// How far all others had read when it was told; `None` where it was not.
     pub read_by_all: Option<Seq>,
     /// Whether messages and changes are told, or only that there are some.
@@ -113,6 +115,7 @@ impl Line {
             joined_seq: member.joined_seq,
             visible_from: member.visible_from_seq,
             version: member.version,
+            member_count: head.member_count,
             read_by_all: None,
             is_detailed,
             place: Ends::default(),

@@ -112,7 +112,10 @@ async fn a_database_of_version_1_is_as_it_was_and_takes_what_is_new() {
     };
     let changed = store.change(&edit).await.unwrap();
     assert!(matches!(changed, Changed::Done(_)), "{changed:?}");
-    let mark = store.mark_read(chat_id, bob, 2, NOW).await.unwrap();
+    let mark = store
+        .mark_read(chat_id, bob, 2, NOW, LargeGroups::NONE)
+        .await
+        .unwrap();
     assert!(matches!(mark, Some(ReadMark { moved: true, .. })));
     let heads = store.heads(&[chat_id]).await.unwrap();
     assert_eq!((heads[0].last_seq, heads[0].last_change_seq), (2, 1));
@@ -181,7 +184,10 @@ async fn messages_of_version_4_are_counted_exactly_together_with_new_ones() {
             of_others && message.deleted_at.is_none()
         };
         for read in 0..=ALL {
-            store.mark_read(chat, user, read, NOW).await.unwrap();
+            store
+                .mark_read(chat, user, read, NOW, LargeGroups::NONE)
+                .await
+                .unwrap();
             // Bob has read the first message in version 1.
             let base = if user == bob { read.max(1) } else { read };
             let expected = messages[base as usize..].iter().filter(is_news).count();
