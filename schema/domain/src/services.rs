@@ -186,7 +186,7 @@ impl Services {
             connections: Mutex::new(HashSet::new()),
         });
         let auth = Arc::new(auth);
-        let users = UserService { store: ports.users };
+        let users = UserService::new(ports.users);
         let feeds = FeedService::new(
             Arc::clone(&access),
             ports.bus,

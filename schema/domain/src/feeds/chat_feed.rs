@@ -8,7 +8,6 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 use metrics::counter;
 use tokio::time::Instant;
@@ -17,6 +16,7 @@ use super::chat_state::ChatState;
 use super::context::FeedContext;
 use super::error::FeedError;
 use super::feed::Feed;
+use super::readiness::{PAUSE, Readiness, readiness};
 use super::retry::retry_unavailable;
 use super::told_chat::{News, Told};
 use crate::chats::model::Member;
@@ -25,9 +25,7 @@ use crate::events::hub::{Receiver, Signal};
 use crate::id::{ChatId, UserId};
 use crate::incarnation::Incarnation;
 use crate::metrics::RESYNCS;
-
-/// How soon a store is asked again that is behind what it has told.
-const PAUSE: Duration = Duration::from_millis(50);
+use crate::seq::Seq;
 
 /// The changing chats of one subscriber.
 pub struct ChatFeed {
@@ -113,57 +111,38 @@ impl ChatFeed {
 
     /// The first of the changed chats; `None` where it has to wait, or there is nothing to tell.
     async fn deliver(&mut self, chat: ChatId) -> Result<Option<ChatItem>, FeedError> {
-        let state = match self.told.get(&chat) {
-            Some(told) => {
-                let (states, line) = (&self.context.states, (self.incarnation, chat));
-                retry_unavailable!(states.at(line, told.ends, &told.run))?
-            }
-            None => None,
-        };
-        let (Some(state), Some(told)) = (state, self.told.get_mut(&chat)) else {
+        let Some(told) = self.told.get_mut(&chat) else {
             self.drop_first();
             return Ok(None);
         };
-        let since = *self.waits_since.get_or_insert_with(Instant::now);
-        if !state.is_settled() || !state.ends().reach(told.ends) {
-            // The store is behind what it has told: it is given a moment. What it tells later is
-            // found by comparing.
-            if since.elapsed() > self.context.policy.ahead_grace {
+        let (context, incarnation) = (&self.context, self.incarnation);
+        match readiness(context, incarnation, told, &mut self.waits_since).await? {
+            Readiness::Ready(state) => {
+                told.tell(state.ends());
+                let member = told.member.clone();
                 self.drop_first();
-            } else {
-                tokio::time::sleep(PAUSE).await;
+                return Ok(Some(ChatItem {
+                    state,
+                    member,
+                    incarnation,
+                }));
             }
-            return Ok(None);
-        }
-        let grace = self.context.policy.reorder_grace;
-        let left = grace.saturating_sub(since.elapsed());
-        if state.ends() != told.ends && !left.is_zero() {
-            // The store is ahead of the bus, whose events say what is the user's own.
-            if let Ok(signal) = tokio::time::timeout(left, self.receiver.recv()).await {
-                self.take(&signal);
+            Readiness::Gone => self.drop_first(),
+            Readiness::StoreIsBehind => tokio::time::sleep(PAUSE).await,
+            Readiness::BusIsBehind(left) => {
+                if let Ok(signal) = tokio::time::timeout(left, self.receiver.recv()).await {
+                    self.take(&signal);
+                }
             }
-            return Ok(None);
-        }
-        if state.mseq() > told.confirmed {
-            self.compare(vec![chat]).await?;
-            if self
-                .told
-                .get(&chat)
-                .is_some_and(|told| state.mseq() > told.confirmed)
-            {
-                tokio::time::sleep(PAUSE).await;
+            Readiness::Unconfirmed => {
+                let confirmed = told.confirmed;
+                self.compare(vec![chat]).await?;
+                if self.told.get(&chat).map(|told| told.confirmed) == Some(confirmed) {
+                    tokio::time::sleep(PAUSE).await;
+                }
             }
-            return Ok(None);
         }
-        told.tell(state.ends());
-        let member = told.member.clone();
-        self.drop_first();
-        let incarnation = self.incarnation;
-        Ok(Some(ChatItem {
-            state,
-            member,
-            incarnation,
-        }))
+        Ok(None)
     }
 
     fn drop_first(&mut self) {
@@ -212,6 +191,11 @@ impl ChatFeed {
                 let mut told = Told::new(head, member);
                 told.confirmed = head.applied_seq;
                 feed.told.insert(chat, told);
+            }
+        }
+        for (chat, seq) in feed.marks().await? {
+            if let Some(told) = feed.told.get_mut(&chat) {
+                told.see_mark(seq);
             }
         }
         Ok(feed)
@@ -293,7 +277,23 @@ impl ChatFeed {
                 self.version = Some(version);
             }
         }
+        for (chat, seq) in self.marks().await? {
+            if self.told.get_mut(&chat).is_some_and(|told| told.see_mark(seq)) {
+                self.mark(chat);
+            }
+        }
         Ok(())
+    }
+
+    /// How far the other side of each direct chat has read: that is on no line, and changes no version
+    /// of the user's own.
+    async fn marks(&self) -> Result<HashMap<ChatId, Seq>, FeedError> {
+        let direct = self.told.iter().filter(|(_, told)| told.is_direct());
+        let direct: Vec<_> = direct.map(|(chat, _)| *chat).collect();
+        if direct.is_empty() {
+            return Ok(HashMap::new());
+        }
+        retry_unavailable!(self.context.read_by_all(self.user, &direct))
     }
 
     /// Compares these chats with what was told of them, and marks those that differ.

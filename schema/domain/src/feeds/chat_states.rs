@@ -10,9 +10,10 @@ use moka::future::Cache;
 use super::chat_run::Run;
 use super::chat_state::ChatState;
 use super::ends::Ends;
+use crate::chats::model::ChatKind;
 use crate::chats::store::ChatStore;
 use crate::error::PortError;
-use crate::id::ChatId;
+use crate::id::{ChatId, UserId};
 use crate::incarnation::Incarnation;
 use crate::messages::store::MessageStore;
 use crate::page::Window;
@@ -78,7 +79,14 @@ impl ChatStates {
         run: &Run,
     ) -> Result<Option<Arc<ChatState>>, PortError> {
         let base = self.newest.get(&line).await;
-        let state = match base.and_then(|base| run.state(&base, ends)) {
+        let made = base.and_then(|base| {
+            if base.ends() == ends {
+                base.again()
+            } else {
+                run.state(&base, ends)
+            }
+        });
+        let state = match made {
             Some(state) => Some(state),
             None => self.load(line.1).await?,
         };
@@ -114,6 +122,17 @@ impl ChatStates {
             }
             None => None,
         };
-        Ok(Some(ChatState::new(found, last)))
+        let sides = match found.kind {
+            ChatKind::Direct => self.sides(chat).await?,
+            ChatKind::Group => None,
+        };
+        Ok(Some(ChatState::new(found, last, sides)))
+    }
+
+    /// The two members of a direct chat, where there are two.
+    async fn sides(&self, chat: ChatId) -> Result<Option<[UserId; 2]>, PortError> {
+        let members = self.chats.first_members(&[chat], 2).await?;
+        let users: Vec<_> = members.iter().map(|member| member.user_id).collect();
+        Ok(users.try_into().ok())
     }
 }

@@ -24,6 +24,7 @@ mod left_chats;
 pub(crate) mod message_feed;
 pub(crate) mod policy;
 pub(crate) mod presence_feed;
+mod readiness;
 pub(crate) mod retry;
 pub(crate) mod sequencer;
 pub(crate) mod service;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use metrics::counter;
 use tokio::time::Instant;
 
-use super::AccountFeed;
+use super::{AccountFeed, Marks};
 use super::item::{AccountEvent, AccountItem, EventCursor};
 use super::line::Line;
 use super::position::{AccountCursor, ChatPlace};
@@ -42,6 +42,7 @@ impl AccountFeed {
             self.compare_left().await?;
             self.version = version;
         }
+        self.stale_marks = self.stale_marks.max(Some(Marks::OfDirect));
         self.keep_to_limit();
         Ok(())
     }
@@ -72,14 +73,22 @@ impl AccountFeed {
         self.put(AccountItem::ChatRemoved(chat), cursor);
     }
 
-    /// Compares how far all others have read with what was told. Their receipts are on no line: this
-    /// finds those that were missed while the stream was away or interrupted.
-    pub(super) async fn compare_marks(&mut self) -> Result<(), FeedError> {
+    /// Compares how far all others have read with what was told: after an interruption in all chats, on
+    /// a heartbeat in direct ones, whose ticks show it. Their receipts are on no line: this finds those
+    /// that were missed.
+    pub(super) async fn compare_marks(&mut self, of: Marks) -> Result<(), FeedError> {
         let (user, context) = (self.viewer.user_id, &self.context);
-        let chats: Vec<_> = self.lines.keys().copied().collect();
+        let concerned = self
+            .lines
+            .values()
+            .filter(|line| of == Marks::All || line.is_direct());
+        let chats: Vec<_> = concerned.map(|line| line.chat).collect();
         let marks = retry_unavailable!(context.read_by_all(user, &chats))?;
-        self.marks_are_stale = false;
-        for line in self.lines.values_mut() {
+        self.stale_marks = None;
+        for chat in &chats {
+            let Some(line) = self.lines.get_mut(chat) else {
+                continue;
+            };
             let now = marks.get(&line.chat).copied().unwrap_or(0);
             if line
                 .read_by_all
@@ -117,7 +126,9 @@ impl AccountFeed {
         let chat = member.chat_id;
         let is_detailed = self.is_detailed(chat);
         let Some(line) = self.lines.get_mut(&chat) else {
-            let line = Line::new(member, head, self.incarnation, is_detailed);
+            let mut line = Line::new(member, head, self.incarnation, is_detailed);
+            // What the other side has read since it is told is found in any case.
+            line.see_mark(0);
             self.lines.insert(chat, line);
             self.begin_anew(chat);
             return;
@@ -130,6 +141,10 @@ impl AccountFeed {
         line.is_gone = false;
         // A store that has failed over may tell of an older state for a moment.
         let risen = member.version.saturating_sub(line.version);
+        if let Some(told) = &mut line.chat_told {
+            // Behind the ends: the user was a member when these were reached.
+            told.confirm(head.applied_seq, member);
+        }
         if risen > 0 {
             line.version = member.version;
             self.version = self.version.saturating_add(risen.into());

@@ -10,12 +10,14 @@
 //! | `signals` | what the bus brings |
 //! | `compare` | what the store says of all chats, or of some |
 //! | `read` | what is read of a chat's lines |
+//! | `chat` | a chat as it is told as a whole |
 //!
 //! The feed delivers once and in order: the messages of a chat by number, its changes by theirs, each
 //! change behind its message. What the bus does not bring is found by comparing the ends of all
 //! chats and the versions of the memberships with what was told: after an interruption, on every
 //! heartbeat, and before it is told that nothing is left to be told.
 
+mod chat;
 mod compare;
 mod item;
 mod line;
@@ -48,6 +50,15 @@ use crate::viewer::Viewer;
 /// How many signals are taken before what they bring is delivered.
 const SIGNALS: usize = 256;
 
+/// Of which chats it is compared how far others have read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Marks {
+    /// Of direct ones.
+    OfDirect,
+    /// Of all.
+    All,
+}
+
 /// Everything that concerns one user.
 pub struct AccountFeed {
     context: Arc<FeedContext>,
@@ -79,8 +90,8 @@ pub struct AccountFeed {
     version: u64,
     /// The store's when the feed was opened.
     incarnation: Incarnation,
-    /// How far others have read is to be compared too.
-    marks_are_stale: bool,
+    /// In which chats it is to be compared too how far others have read.
+    stale_marks: Option<Marks>,
     /// It is to be told that nothing is left, once that is so.
     owes_caught_up: bool,
     /// How many events were delivered since the last checkpoint.
@@ -121,8 +132,8 @@ impl Feed for AccountFeed {
                 self.compare_all().await?;
             } else if self.compare_at <= Instant::now() {
                 self.compare_all().await?;
-            } else if self.marks_are_stale {
-                self.compare_marks().await?;
+            } else if let Some(of) = self.stale_marks {
+                self.compare_marks(of).await?;
             } else {
                 self.wait().await?;
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use metrics::counter;
 use tokio::time::Instant;
 
-use super::AccountFeed;
+use super::{AccountFeed, Marks};
 use super::item::AccountItem;
 use super::line::Line;
 use super::position::{AccountPosition, Place};
@@ -77,7 +77,7 @@ impl AccountFeed {
             compare_at,
             version,
             incarnation,
-            marks_are_stale: false,
+            stale_marks: None,
             owes_caught_up: true,
             delivered: 0,
             delivered_since: None,
@@ -94,7 +94,7 @@ impl AccountFeed {
             }
             Some(position) => feed.resume(position).await?,
         }
-        feed.compare_marks().await?;
+        feed.compare_marks(Marks::All).await?;
         Ok(feed)
     }
 
