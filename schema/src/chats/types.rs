@@ -351,6 +351,10 @@ impl ChatNode {
             return Ok(Some(load_user(ctx, side.peer).await?));
         }
         let viewer = ctx.viewer()?;
+        let state = self.1.as_ref();
+        if let Some(peer) = state.and_then(|state| state.peer_of(viewer.user_id)) {
+            return Ok(Some(load_user(ctx, peer).await?));
+        }
         let key = FirstMembersOf {
             chat: self.0.id,
             limit: 2,

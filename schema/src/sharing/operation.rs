@@ -295,7 +295,7 @@ mod tests {
         );
         let shared = shared.unwrap();
         let types: Vec<_> = shared.types.iter().map(|(name, _)| *name).collect();
-        assert_eq!(types, ["MessageAdded", "ReceiptChanged"]);
+        assert_eq!(types, ["MessageAdded", "ReceiptChanged", "ChatChanged"]);
         assert_ne!(shared.key("MessageAdded"), shared.key("ReceiptChanged"));
         assert_eq!(shared.key("ViewerChanged"), None);
     }

@@ -23,9 +23,6 @@ impl AccountFeed {
         let incarnation = self.incarnation;
         loop {
             self.context.check(incarnation)?;
-            while let Some(signal) = self.receiver.try_recv() {
-                self.take(signal).await?;
-            }
             if self.stale.contains(&chat) {
                 // What the user has of it may be older than what they were told.
                 self.compare(vec![chat]).await?;
@@ -46,7 +43,6 @@ impl AccountFeed {
                 Readiness::Ready(state) => {
                     told.tell(state.ends());
                     let member = told.member.clone();
-                    self.changed.remove(&chat);
                     return Ok(Some(ChatItem {
                         state,
                         member,
