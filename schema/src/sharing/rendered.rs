@@ -197,12 +197,11 @@ impl OpenedFeed {
             match hole {
                 Hole::Cursor => filling.cursor = event.cursor(),
                 Hole::UnreadCount => {
-                    let count = match self {
-                        Self::Chats(feed) => feed.unread(item).await,
-                        Self::Account(feed) => feed.unread(item).await,
-                        _ => Ok(None),
+                    filling.unread = match self.known_unread(item) {
+                        Some(known) => Some(known),
+                        // In a box, as it is seldom read.
+                        None => Box::pin(self.unread(item)).await,
                     };
-                    filling.unread = count.ok().flatten();
                 }
                 _ => {
                     filling.member = Some(item.member.clone());
@@ -211,6 +210,23 @@ impl OpenedFeed {
             }
         }
         filling
+    }
+
+    fn known_unread(&self, item: &ChatItem) -> Option<u32> {
+        match self {
+            Self::Chats(feed) => feed.known_unread(item),
+            Self::Account(feed) => feed.known_unread(item),
+            _ => None,
+        }
+    }
+
+    async fn unread(&mut self, item: &ChatItem) -> Option<u32> {
+        let count = match self {
+            Self::Chats(feed) => feed.unread(item).await,
+            Self::Account(feed) => feed.unread(item).await,
+            _ => Ok(None),
+        };
+        count.ok().flatten()
     }
 }
 

@@ -95,11 +95,8 @@ impl SharedExecution {
             if let Some(bytes) = template.whole() {
                 return Some(Payload::Next(bytes));
             }
-            let filling = Box::pin(feed.filling(event, &template)).await;
-            let fill = |hole, bytes: &mut Vec<u8>| {
-                serde_json::to_writer(bytes, &filling.value(hole)?).ok()
-            };
-            if let Some(bytes) = template.filled(fill) {
+            let filling = feed.filling(event, &template).await;
+            if let Some(bytes) = template.filled(|hole, bytes| filling.write(hole, bytes)) {
                 return Some(Payload::Next(bytes));
             }
         }

@@ -18,6 +18,7 @@ use super::error::FeedError;
 use super::feed::Feed;
 use super::readiness::{PAUSE, Readiness, readiness};
 use super::retry::retry_unavailable;
+use super::timer::Timer;
 use super::told_chat::{News, Told};
 use crate::chats::model::Member;
 use crate::events::event::{Event, Interest, Published, Topic};
@@ -47,6 +48,7 @@ pub struct ChatFeed {
     incarnation: Incarnation,
     /// All chats are to be compared at this time at the latest.
     compare_at: Instant,
+    timer: Timer,
     /// Since when the first of the changed chats waits for the store or the bus, of which one is
     /// ahead of the other.
     waits_since: Option<Instant>,
@@ -73,20 +75,23 @@ impl Feed for ChatFeed {
             while let Some(signal) = self.receiver.try_recv() {
                 self.take(&signal);
             }
+            // What is seldom done is in boxes, so that an event needs no room for it.
             if self.compare_at <= Instant::now() {
-                self.compare_all().await?;
+                Box::pin(self.compare_all()).await?;
             }
             if !self.stale.is_empty() {
-                self.compare(self.stale.iter().copied().collect()).await?;
+                let stale = self.stale.iter().copied().collect();
+                Box::pin(self.compare(stale)).await?;
             }
             if let Some(chat) = self.changed.front().copied() {
                 if let Some(item) = self.deliver(chat).await? {
                     return Ok(item);
                 }
-            } else if let Ok(signal) =
-                tokio::time::timeout_at(self.compare_at, self.receiver.recv()).await
-            {
-                self.take(&signal);
+            } else {
+                let signal = self.receiver.recv();
+                if let Some(signal) = self.timer.until(self.compare_at, signal).await {
+                    self.take(&signal);
+                }
             }
         }
     }
@@ -107,6 +112,12 @@ impl ChatFeed {
             .unread
             .at(item.state.ends(), &item.member, context)
             .await?)
+    }
+
+    /// The same where it is in memory.
+    pub fn known_unread(&self, item: &ChatItem) -> Option<u32> {
+        let told = self.told.get(&item.member.chat_id)?;
+        told.unread.known_at(item.state.ends())
     }
 
     /// The first of the changed chats; `None` where it has to wait, or there is nothing to tell.
@@ -130,13 +141,14 @@ impl ChatFeed {
             Readiness::Gone => self.drop_first(),
             Readiness::StoreIsBehind => tokio::time::sleep(PAUSE).await,
             Readiness::BusIsBehind(left) => {
-                if let Ok(signal) = tokio::time::timeout(left, self.receiver.recv()).await {
+                let (at, signal) = (Instant::now() + left, self.receiver.recv());
+                if let Some(signal) = self.timer.until(at, signal).await {
                     self.take(&signal);
                 }
             }
             Readiness::Unconfirmed => {
                 let confirmed = told.confirmed;
-                self.compare(vec![chat]).await?;
+                Box::pin(self.compare(vec![chat])).await?;
                 if self.told.get(&chat).map(|told| told.confirmed) == Some(confirmed) {
                     tokio::time::sleep(PAUSE).await;
                 }
@@ -177,6 +189,7 @@ impl ChatFeed {
             version: Some(version),
             incarnation,
             compare_at,
+            timer: Timer::new(),
             waits_since: None,
         };
         // The client asks for its chats behind this: it has all of them as they are now.

@@ -30,6 +30,7 @@ pub(crate) mod sequencer;
 pub(crate) mod service;
 pub(crate) mod shared_reader;
 pub(crate) mod state_feed;
+mod timer;
 pub(crate) mod told_chat;
 pub(crate) mod typing_feed;
 pub(crate) mod viewer_chat;

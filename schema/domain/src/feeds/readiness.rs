@@ -43,7 +43,14 @@ pub(super) async fn readiness(
 ) -> Result<Readiness, FeedError> {
     let line = (incarnation, told.member.chat_id);
     let states = &context.states;
-    let Some(state) = retry_unavailable!(states.at(line, told.ends, &told.run))? else {
+    let state = match states.known_at(line, told.ends) {
+        Some(known) => Some(known),
+        None => {
+            let made = async { retry_unavailable!(states.at(line, told.ends, &told.run)) };
+            Box::pin(made).await?
+        }
+    };
+    let Some(state) = state else {
         return Ok(Readiness::Gone);
     };
     if state.is_settled() && state.ends() == told.ends && state.mseq() <= told.confirmed {

@@ -52,7 +52,8 @@ impl AccountFeed {
                 Readiness::Gone => return Ok(None),
                 Readiness::StoreIsBehind => tokio::time::sleep(PAUSE).await,
                 Readiness::BusIsBehind(left) => {
-                    if let Ok(signal) = tokio::time::timeout(left, self.receiver.recv()).await {
+                    let (at, signal) = (Instant::now() + left, self.receiver.recv());
+                    if let Some(signal) = self.timer.until(at, signal).await {
                         self.take(signal).await?;
                     }
                 }
@@ -87,6 +88,12 @@ impl AccountFeed {
         };
         let (ends, context) = (item.state.ends(), &self.context);
         Ok(told.unread.at(ends, &item.member, context).await?)
+    }
+
+    /// The same where it is in memory.
+    pub fn known_unread(&self, item: &ChatItem) -> Option<u32> {
+        let told = self.lines.get(&item.member.chat_id)?.chat_told.as_ref()?;
+        told.unread.known_at(item.state.ends())
     }
 
     /// Reads what the user has of a chat; `false` where they are no member of it.

@@ -41,6 +41,7 @@ use super::context::FeedContext;
 use super::error::FeedError;
 use super::feed::Feed;
 use super::left_chats::LeftChats;
+use super::timer::Timer;
 use crate::events::hub::Receiver;
 use crate::id::ChatId;
 use crate::incarnation::Incarnation;
@@ -85,6 +86,7 @@ pub struct AccountFeed {
     profile: Option<(DisplayName, Option<About>)>,
     /// All chats are to be compared with the store, at this time at the latest.
     compare_at: Instant,
+    timer: Timer,
     /// The version of all the user's memberships together, as they were told. Each only rises, so that
     /// none has changed while the sum has not.
     version: u64,
@@ -115,7 +117,9 @@ impl Feed for AccountFeed {
                 let cursor = AccountCursor::of_viewer(self.viewer.user_id);
                 self.put(AccountItem::ViewerChanged, cursor);
             } else if !self.stale.is_empty() {
-                self.compare(self.stale.iter().copied().collect()).await?;
+                // What is seldom done is in boxes, so that an event needs no room for it.
+                let stale = self.stale.iter().copied().collect();
+                Box::pin(self.compare(stale)).await?;
             } else if let Some(chat) = self.changed.pop_first() {
                 if let Some(line) = self.lines.get(&chat) {
                     self.ready
@@ -124,16 +128,16 @@ impl Feed for AccountFeed {
             } else if self.checkpoint_is_due() && !self.behind.is_empty() {
                 return Ok(self.checkpoint(false));
             } else if let Some(chat) = self.behind.first().copied() {
-                self.read(chat).await?;
+                Box::pin(self.read(chat)).await?;
             } else if self.owes_caught_up {
                 return Ok(self.checkpoint(true));
             } else if self.checkpoint_is_due() {
                 self.owes_caught_up = true;
-                self.compare_all().await?;
+                Box::pin(self.compare_all()).await?;
             } else if self.compare_at <= Instant::now() {
-                self.compare_all().await?;
+                Box::pin(self.compare_all()).await?;
             } else if let Some(of) = self.stale_marks {
-                self.compare_marks(of).await?;
+                Box::pin(self.compare_marks(of)).await?;
             } else {
                 self.wait().await?;
             }
@@ -193,9 +197,8 @@ impl AccountFeed {
             .into_iter()
             .flatten()
             .fold(self.compare_at, Instant::min);
-        let timeout = until.saturating_duration_since(Instant::now());
-        match tokio::time::timeout(timeout, self.receiver.recv()).await {
-            Ok(signal) => {
+        match self.timer.until(until, self.receiver.recv()).await {
+            Some(signal) => {
                 self.take(signal).await?;
                 for _ in 0..SIGNALS {
                     let Some(signal) = self.receiver.try_recv() else {
@@ -204,7 +207,7 @@ impl AccountFeed {
                     self.take(signal).await?;
                 }
             }
-            Err(_) => self.repair(grace),
+            None => self.repair(grace),
         }
         Ok(())
     }
@@ -253,14 +256,16 @@ impl AccountFeed {
                     return Ok(());
                 }
                 Course::Unclear => {
-                    if self.is_ended(chat).await? {
+                    if Box::pin(self.is_ended(chat)).await? {
                         self.end(chat);
                         return Ok(());
                     }
                 }
             }
         }
-        self.ask_for_receipts(chat).await?;
+        if self.lines.get(&chat).is_some_and(|line| !line.uncertain.is_empty()) {
+            Box::pin(self.ask_for_receipts(chat)).await?;
+        }
         self.note(chat);
         Ok(())
     }

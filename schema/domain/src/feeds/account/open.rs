@@ -18,6 +18,7 @@ use crate::events::event::{Interest, Topic};
 use crate::feeds::context::FeedContext;
 use crate::feeds::error::FeedError;
 use crate::feeds::left_chats::LeftChats;
+use crate::feeds::timer::Timer;
 use crate::id::ChatId;
 use crate::messages::store::Head;
 use crate::metrics::RESYNCS;
@@ -75,6 +76,7 @@ impl AccountFeed {
             viewer_changed: false,
             profile: None,
             compare_at,
+            timer: Timer::new(),
             version,
             incarnation,
             stale_marks: None,
