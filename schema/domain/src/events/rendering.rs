@@ -127,6 +127,10 @@ impl Renderings {
                 Arc::clone(cell)
             } else {
                 let cell = Cell::default();
+                if templates.len() >= MAX_TEMPLATES {
+                    // Nobody asks any more for what was made before a profile was changed.
+                    templates.retain(|(known, _)| known.profiles >= key.profiles);
+                }
                 if templates.len() < MAX_TEMPLATES {
                     templates.push((key, Arc::clone(&cell)));
                 }
@@ -194,6 +198,13 @@ mod tests {
             renderings.template(key(number), make()).await;
         }
         assert_eq!(renderings.0.lock().len(), MAX_TEMPLATES);
+        let behind = TemplateKey {
+            profiles: 1,
+            ..key(1)
+        };
+        let first = renderings.template(behind, make()).await.unwrap();
+        let again = renderings.template(behind, async { unreachable!() }).await;
+        assert!(Arc::ptr_eq(&first, &again.unwrap()));
     }
 
     #[tokio::test]
