@@ -131,6 +131,7 @@ async fn told(
             let Some(viewer) = viewer else {
                 return Ok(None);
             };
+            services.users.note_changed_profile();
             let viewer = services.users.me(viewer).await?;
             AccountEventInterface::ViewerChanged(ViewerChangedObject { cursor, viewer })
         }

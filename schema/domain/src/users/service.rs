@@ -56,10 +56,15 @@ impl UserService {
         }
     }
 
-    /// How many profiles were changed through this service: whoever keeps users for a moment keeps them
-    /// no longer than this number stays.
+    /// How many profiles were changed, as far as this process knows: whoever keeps users for a moment
+    /// keeps them no longer than this number stays.
     pub fn changed_profiles(&self) -> u64 {
         self.changed.load(Ordering::Acquire)
+    }
+
+    /// A viewer is told of a profile that was changed, maybe by another instance.
+    pub fn note_changed_profile(&self) {
+        self.changed.fetch_add(1, Ordering::Release);
     }
 
     /// The viewer's account.
@@ -99,7 +104,7 @@ impl UserService {
     ) -> Result<User, UserError> {
         let user = self.store.update_profile(viewer.user_id, change).await;
         // Ahead of the answer, and also where it is not known whether it was changed.
-        self.changed.fetch_add(1, Ordering::Release);
+        self.note_changed_profile();
         user?.ok_or(UserError::NoAccount)
     }
 
