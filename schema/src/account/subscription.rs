@@ -75,7 +75,11 @@ impl AccountSubscription {
         let events = items(ctx, feed, |feed| OpenedFeed::Account(Box::new(feed)));
         let events = events.filter_map(move |event| {
             let services = services.clone();
-            async move { told(&services, Some(&viewer), event, None).await.transpose() }
+            async move {
+                told(&services, Some(&viewer), event, None)
+                    .await
+                    .transpose()
+            }
         });
         Ok(events.right_stream())
     }

@@ -79,7 +79,10 @@ async fn a_leaf_that_fails_is_each_ones_own_error_and_the_next_event_is_whole() 
     for feed in &mut feeds {
         let told = told_of_a_message(feed).await;
         let message = &told["data"]["accountEvents"]["message"];
-        assert_eq!(message, &json!({ "text": "nobody knows who", "sender": null }));
+        assert_eq!(
+            message,
+            &json!({ "text": "nobody knows who", "sender": null })
+        );
         let error = &told["errors"][0];
         assert_eq!(error["extensions"]["code"], "UNAVAILABLE");
         assert_eq!(error["path"], json!(["accountEvents", "message", "sender"]));

@@ -54,7 +54,7 @@ async fn costs(
     let mut costs = Vec::new();
     for &watchers in watchers {
         while feeds.len() < watchers {
-            let opening = (feeds.len()..watchers.min(feeds.len() + AT_ONCE)).map(&open);
+            let opening = (feeds.len()..watchers.min(feeds.len() + AT_ONCE)).map(|n| open(n));
             feeds.extend(join_all(opening).await);
         }
         let mut fewest = u64::MAX;
@@ -67,7 +67,9 @@ async fn costs(
         }
         costs.push(fewest);
     }
-    let Form { name, arguments, .. } = form;
+    let Form {
+        name, arguments, ..
+    } = form;
     println!("{name}{arguments}: {costs:?} store calls for {watchers:?}");
     costs
 }
@@ -89,7 +91,9 @@ async fn an_event_costs_the_store_the_same_however_many_are_told() {
             let variables = form.variables(&group.chat, 0);
             members[n].client.subscribe(&query, variables).await
         };
-        assert_equal(&costs(&group, form, &WATCHERS, open).await);
+        let costs = costs(&group, form, &WATCHERS, open).await;
+        println!("{}: {costs:?} store calls for {WATCHERS:?}", form.name);
+        assert_equal(&costs);
     }
     group.app.stop().await;
 }
@@ -108,7 +112,9 @@ async fn a_direct_chat_costs_the_store_the_same_on_however_many_devices_it_is_to
             let variables = form.variables(&group.chat, 0);
             sides[n % 2].client.subscribe(&query, variables).await
         };
-        assert_equal(&costs(&group, form, &DEVICES, open).await);
+        let costs = costs(&group, form, &DEVICES, open).await;
+        println!("{}: {costs:?} store calls for {DEVICES:?}", form.name);
+        assert_equal(&costs);
     }
     group.app.stop().await;
 }

@@ -136,7 +136,13 @@ impl Group {
 }
 
 /// Runs a mutation; what it answers of `selects`.
-pub async fn ask(who: &User, mutation: &str, input_type: &str, selects: &str, input: Value) -> Value {
+pub async fn ask(
+    who: &User,
+    mutation: &str,
+    input_type: &str,
+    selects: &str,
+    input: Value,
+) -> Value {
     let query =
         format!("mutation($input: {input_type}!) {{ {mutation}(input: $input) {{ {selects} }} }}");
     let data = who.client.data(&query, json!({ "input": input })).await;

@@ -96,7 +96,9 @@ async fn who_is_removed_sees_nothing_of_what_comes_behind() {
             end => panic!("{end:?}"),
         };
         texts(&message, &mut seen);
-        if message.to_string().contains("elsewhere") && ["1", "3"].contains(&message["id"].as_str().unwrap()) {
+        if message.to_string().contains("elsewhere")
+            && ["1", "3"].contains(&message["id"].as_str().unwrap())
+        {
             elsewhere.insert(message["id"].to_string());
         }
     }

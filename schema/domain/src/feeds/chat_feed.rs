@@ -291,7 +291,11 @@ impl ChatFeed {
             }
         }
         for (chat, seq) in self.marks().await? {
-            if self.told.get_mut(&chat).is_some_and(|told| told.see_mark(seq)) {
+            if self
+                .told
+                .get_mut(&chat)
+                .is_some_and(|told| told.see_mark(seq))
+            {
                 self.mark(chat);
             }
         }

@@ -64,10 +64,7 @@ pub(super) async fn readiness(
             Readiness::StoreIsBehind
         });
     }
-    let left = context
-        .policy
-        .reorder_grace
-        .saturating_sub(since.elapsed());
+    let left = context.policy.reorder_grace.saturating_sub(since.elapsed());
     if state.ends() != told.ends && !left.is_zero() {
         return Ok(Readiness::BusIsBehind(left));
     }

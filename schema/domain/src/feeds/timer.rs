@@ -55,7 +55,10 @@ mod tests {
         // It has passed already, and is put off.
         assert_eq!(timer.until(after(1), wait(3)).await, None);
         assert_eq!(timer.until(after(4), wait(3)).await, Some(3));
-        assert_eq!(timer.until(after(4), std::future::pending::<()>()).await, None);
+        assert_eq!(
+            timer.until(after(4), std::future::pending::<()>()).await,
+            None
+        );
         assert_eq!(Instant::now(), after(4));
         assert_eq!(timer.until(start, std::future::ready(5)).await, Some(5));
     }

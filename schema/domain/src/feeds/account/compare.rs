@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use metrics::counter;
 use tokio::time::Instant;
 
-use super::{AccountFeed, Marks};
 use super::item::{AccountEvent, AccountItem, EventCursor};
 use super::line::Line;
 use super::position::{AccountCursor, ChatPlace};
+use super::{AccountFeed, Marks};
 use crate::chats::model::Member;
 use crate::events::event::Topic;
 use crate::feeds::ends::Ends;

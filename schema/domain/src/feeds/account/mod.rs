@@ -263,7 +263,11 @@ impl AccountFeed {
                 }
             }
         }
-        if self.lines.get(&chat).is_some_and(|line| !line.uncertain.is_empty()) {
+        if self
+            .lines
+            .get(&chat)
+            .is_some_and(|line| !line.uncertain.is_empty())
+        {
             Box::pin(self.ask_for_receipts(chat)).await?;
         }
         self.note(chat);

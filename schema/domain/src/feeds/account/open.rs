@@ -7,10 +7,10 @@ use std::time::Duration;
 use metrics::counter;
 use tokio::time::Instant;
 
-use super::{AccountFeed, Marks};
 use super::item::AccountItem;
 use super::line::Line;
 use super::position::{AccountPosition, Place};
+use super::{AccountFeed, Marks};
 use crate::chats::model::Member;
 use crate::cursor::CursorError;
 use crate::error::Invalid;
