@@ -190,7 +190,7 @@ impl Services {
             is_unrenewed: AtomicBool::new(false),
         });
         let auth = Arc::new(auth);
-        let users = UserService { store: ports.users };
+        let users = UserService::new(ports.users);
         let feeds = FeedService::new(
             Arc::clone(&access),
             ports.bus,

@@ -24,7 +24,7 @@ use crate::messages::{
     MessageNode, PageOf,
 };
 use crate::scalars::{DateTime, compound_id, global_id, int};
-use crate::sharing::{SharedField, SharedType};
+use crate::sharing::{SharedField, SharedType, Side};
 use crate::users::{UserNode, load_user};
 
 /// What kind of chat it is.
@@ -48,6 +48,7 @@ pub(crate) const SHARED: &[SharedType] = &[
             SharedField::event("kind"),
             SharedField::event("title"),
             SharedField::state("memberCount"),
+            SharedField::state("peer").of("User"),
             SharedField::state("lastMessage").of("Message"),
             SharedField::state("lastSeq"),
             SharedField::state("lastChangeSeq"),
@@ -347,7 +348,17 @@ impl ChatNode {
         if self.0.kind != ChatKind::Direct {
             return Ok(None);
         }
+        if ctx.is_for_all()
+            && let Some(side) = ctx.data_opt::<Side>()
+            && side.chat_id == self.0.id
+        {
+            return Ok(Some(load_user(ctx, side.peer).await?));
+        }
         let viewer = ctx.viewer()?;
+        let state = self.1.as_ref();
+        if let Some(peer) = state.and_then(|state| state.peer_of(viewer.user_id)) {
+            return Ok(Some(load_user(ctx, peer).await?));
+        }
         let key = FirstMembersOf {
             chat: self.0.id,
             limit: 2,

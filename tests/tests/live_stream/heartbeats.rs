@@ -173,13 +173,13 @@ heartbeats! {
     }, ["heads", "first_members"];
     chats: async |feeds: &FeedService, user: &Viewer, _| {
         feeds.chats(user).await.unwrap()
-    }, ["heads", "membership_versions"];
+    }, ["heads", "membership_versions", "lowest_read_marks"];
     removals: async |feeds: &FeedService, user: &Viewer, _| {
         feeds.removals(user).await.unwrap()
     }, ["membership_versions"];
     account: async |feeds: &FeedService, user: &Viewer, _| {
         feeds.account(user, None, None).await.unwrap()
-    }, ["heads", "membership_versions", "users"];
+    }, ["heads", "membership_versions", "users", "lowest_read_marks"];
     presence: async |feeds: &FeedService, user: &Viewer, _| {
         feeds.presence(user, vec![user.user_id]).await.unwrap()
     }, ["online", "users"];

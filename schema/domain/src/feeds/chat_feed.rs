@@ -8,7 +8,6 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 use metrics::counter;
 use tokio::time::Instant;
@@ -17,8 +16,10 @@ use super::chat_state::ChatState;
 use super::context::FeedContext;
 use super::error::FeedError;
 use super::feed::Feed;
+use super::readiness::{PAUSE, Readiness, readiness};
 use super::recovery::Recoverer;
 use super::retry::retry_unavailable;
+use super::timer::Timer;
 use super::told_chat::{News, Told};
 use crate::chats::model::Member;
 use crate::events::event::{Event, Interest, Published, Topic};
@@ -26,9 +27,7 @@ use crate::events::hub::{Receiver, Signal};
 use crate::id::{ChatId, UserId};
 use crate::incarnation::Incarnation;
 use crate::metrics::RESYNCS;
-
-/// How soon a store is asked again that is behind what it has told.
-const PAUSE: Duration = Duration::from_millis(50);
+use crate::seq::Seq;
 
 /// The changing chats of one subscriber.
 pub struct ChatFeed {
@@ -52,6 +51,7 @@ pub struct ChatFeed {
     incarnation: Incarnation,
     /// All chats are to be compared at this time at the latest.
     compare_at: Instant,
+    timer: Timer,
     /// Since when the first of the changed chats waits for the store or the bus, of which one is
     /// ahead of the other.
     waits_since: Option<Instant>,
@@ -78,15 +78,17 @@ impl Feed for ChatFeed {
             while let Some(signal) = self.receiver.try_recv() {
                 self.take(&signal);
             }
+            // What is seldom done is in boxes, so that an event needs no room for it.
             let recover_at = self.recoverer.at();
             if recover_at.is_some_and(|at| at <= Instant::now()) {
-                self.recover().await?;
+                Box::pin(self.recover()).await?;
             }
             if self.compare_at <= Instant::now() {
-                self.compare_all().await?;
+                Box::pin(self.compare_all()).await?;
             }
             if !self.stale.is_empty() {
-                self.compare(self.stale.iter().copied().collect()).await?;
+                let stale = self.stale.iter().copied().collect();
+                Box::pin(self.compare(stale)).await?;
             }
             if let Some(chat) = self.changed.front().copied() {
                 if let Some(item) = self.deliver(chat).await? {
@@ -94,7 +96,8 @@ impl Feed for ChatFeed {
                 }
             } else {
                 let until = recover_at.map_or(self.compare_at, |at| at.min(self.compare_at));
-                if let Ok(signal) = tokio::time::timeout_at(until, self.receiver.recv()).await {
+                let signal = self.receiver.recv();
+                if let Some(signal) = self.timer.until(until, signal).await {
                     self.take(&signal);
                 }
             }
@@ -119,59 +122,47 @@ impl ChatFeed {
             .await?)
     }
 
+    /// The same where it is in memory.
+    pub fn known_unread(&self, item: &ChatItem) -> Option<u32> {
+        let told = self.told.get(&item.member.chat_id)?;
+        told.unread.known_at(item.state.ends())
+    }
+
     /// The first of the changed chats; `None` where it has to wait, or there is nothing to tell.
     async fn deliver(&mut self, chat: ChatId) -> Result<Option<ChatItem>, FeedError> {
-        let state = match self.told.get(&chat) {
-            Some(told) => {
-                let (states, line) = (&self.context.states, (self.incarnation, chat));
-                retry_unavailable!(states.at(line, told.ends, &told.run))?
-            }
-            None => None,
-        };
-        let (Some(state), Some(told)) = (state, self.told.get_mut(&chat)) else {
+        let Some(told) = self.told.get_mut(&chat) else {
             self.drop_first();
             return Ok(None);
         };
-        let since = *self.waits_since.get_or_insert_with(Instant::now);
-        if !state.is_settled() || !state.ends().reach(told.ends) {
-            // The store is behind what it has told: it is given a moment. What it tells later is
-            // found by comparing.
-            if since.elapsed() > self.context.policy.ahead_grace {
+        let (context, incarnation) = (&self.context, self.incarnation);
+        match readiness(context, incarnation, told, &mut self.waits_since).await? {
+            Readiness::Ready(state) => {
+                told.tell(state.ends());
+                let member = told.member.clone();
                 self.drop_first();
-            } else {
-                tokio::time::sleep(PAUSE).await;
+                return Ok(Some(ChatItem {
+                    state,
+                    member,
+                    incarnation,
+                }));
             }
-            return Ok(None);
-        }
-        let grace = self.context.policy.reorder_grace;
-        let left = grace.saturating_sub(since.elapsed());
-        if state.ends() != told.ends && !left.is_zero() {
-            // The store is ahead of the bus, whose events say what is the user's own.
-            if let Ok(signal) = tokio::time::timeout(left, self.receiver.recv()).await {
-                self.take(&signal);
+            Readiness::Gone => self.drop_first(),
+            Readiness::StoreIsBehind => tokio::time::sleep(PAUSE).await,
+            Readiness::BusIsBehind(left) => {
+                let (at, signal) = (Instant::now() + left, self.receiver.recv());
+                if let Some(signal) = self.timer.until(at, signal).await {
+                    self.take(&signal);
+                }
             }
-            return Ok(None);
-        }
-        if state.mseq() > told.confirmed {
-            self.compare(vec![chat]).await?;
-            if self
-                .told
-                .get(&chat)
-                .is_some_and(|told| state.mseq() > told.confirmed)
-            {
-                tokio::time::sleep(PAUSE).await;
+            Readiness::Unconfirmed => {
+                let confirmed = told.confirmed;
+                Box::pin(self.compare(vec![chat])).await?;
+                if self.told.get(&chat).map(|told| told.confirmed) == Some(confirmed) {
+                    tokio::time::sleep(PAUSE).await;
+                }
             }
-            return Ok(None);
         }
-        told.tell(state.ends());
-        let member = told.member.clone();
-        self.drop_first();
-        let incarnation = self.incarnation;
-        Ok(Some(ChatItem {
-            state,
-            member,
-            incarnation,
-        }))
+        Ok(None)
     }
 
     fn drop_first(&mut self) {
@@ -207,6 +198,7 @@ impl ChatFeed {
             version: Some(version),
             incarnation,
             compare_at,
+            timer: Timer::new(),
             waits_since: None,
         };
         // The client asks for its chats behind this: it has all of them as they are now.
@@ -221,6 +213,11 @@ impl ChatFeed {
                 let mut told = Told::new(head, member);
                 told.confirmed = head.applied_seq;
                 feed.told.insert(chat, told);
+            }
+        }
+        for (chat, seq) in feed.marks().await? {
+            if let Some(told) = feed.told.get_mut(&chat) {
+                told.see_mark(seq);
             }
         }
         Ok(feed)
@@ -326,7 +323,27 @@ impl ChatFeed {
                 self.version = Some(version);
             }
         }
+        for (chat, seq) in self.marks().await? {
+            if self
+                .told
+                .get_mut(&chat)
+                .is_some_and(|told| told.see_mark(seq))
+            {
+                self.mark(chat);
+            }
+        }
         Ok(())
+    }
+
+    /// How far the other side of each direct chat has read: that is on no line, and changes no version
+    /// of the user's own.
+    async fn marks(&self) -> Result<HashMap<ChatId, Seq>, FeedError> {
+        let direct = self.told.iter().filter(|(_, told)| told.is_direct());
+        let direct: Vec<_> = direct.map(|(chat, _)| *chat).collect();
+        if direct.is_empty() {
+            return Ok(HashMap::new());
+        }
+        retry_unavailable!(self.context.read_by_all(self.user, &direct))
     }
 
     /// Compares these chats with what was told of them, and marks those that differ.

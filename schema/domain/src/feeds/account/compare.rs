@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use metrics::counter;
 use tokio::time::Instant;
 
-use super::AccountFeed;
 use super::item::{AccountEvent, AccountItem, EventCursor};
 use super::line::Line;
 use super::position::{AccountCursor, ChatPlace};
+use super::AccountFeed;
 use crate::chats::model::Member;
 use crate::events::event::Topic;
 use crate::feeds::ends::Ends;
@@ -87,6 +87,7 @@ impl AccountFeed {
             self.compare_left().await?;
             self.version = version;
         }
+        self.direct_marks_are_due = true;
         self.keep_to_limit();
         Ok(())
     }
@@ -117,9 +118,9 @@ impl AccountFeed {
         self.put(AccountItem::ChatRemoved(chat), cursor);
     }
 
-    /// Compares how far all others have read of these chats with what was told. Their receipts are on
-    /// no line: this finds those that were missed while the stream was away or interrupted. Of large
-    /// groups it is not told.
+    /// Compares how far all others have read of these chats with what was told: after an interruption
+    /// in those that it concerns, on a heartbeat in direct ones, whose ticks show it. Their receipts are
+    /// on no line: this finds those that were missed. Of large groups it is not told.
     pub(super) async fn compare_marks(&mut self, chats: Vec<ChatId>) -> Result<(), FeedError> {
         let (user, context) = (self.viewer.user_id, &self.context);
         let large = context.policy.large_groups;
@@ -170,7 +171,9 @@ impl AccountFeed {
         let chat = member.chat_id;
         let is_detailed = self.is_detailed(chat);
         let Some(line) = self.lines.get_mut(&chat) else {
-            let line = Line::new(member, head, self.incarnation, is_detailed);
+            let mut line = Line::new(member, head, self.incarnation, is_detailed);
+            // What the other side has read since it is told is found in any case.
+            line.see_mark(0);
             self.lines.insert(chat, line);
             self.begin_anew(chat);
             return;
@@ -183,6 +186,10 @@ impl AccountFeed {
         line.is_gone = false;
         // A store that has failed over may tell of an older state for a moment.
         let risen = member.version.saturating_sub(line.version);
+        if let Some(told) = &mut line.chat_told {
+            // Behind the ends: the user was a member when these were reached.
+            told.confirm(head.applied_seq, member);
+        }
         if risen > 0 {
             line.version = member.version;
             self.version = self.version.saturating_add(risen.into());

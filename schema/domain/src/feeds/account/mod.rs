@@ -10,12 +10,14 @@
 //! | `signals` | what the bus brings |
 //! | `compare` | what the store says of all chats, or of some |
 //! | `read` | what is read of a chat's lines |
+//! | `chat` | a chat as it is told as a whole |
 //!
 //! The feed delivers once and in order: the messages of a chat by number, its changes by theirs, each
 //! change behind its message. What the bus does not bring is found by comparing the ends of all
 //! chats and the versions of the memberships with what was told: on every heartbeat, and before it is told
 //! that nothing is left to be told; after an interruption those of the chats that it concerns.
 
+mod chat;
 mod compare;
 mod item;
 mod line;
@@ -40,6 +42,7 @@ use super::error::FeedError;
 use super::feed::Feed;
 use super::left_chats::LeftChats;
 use super::recovery::Recoverer;
+use super::timer::Timer;
 use crate::events::hub::Receiver;
 use crate::id::ChatId;
 use crate::incarnation::Incarnation;
@@ -75,6 +78,7 @@ pub struct AccountFeed {
     profile: Option<(DisplayName, Option<About>)>,
     /// All chats are to be compared with the store, at this time at the latest.
     compare_at: Instant,
+    timer: Timer,
     /// The version of all the user's memberships together, as they were told. Each only rises, so that
     /// none has changed while the sum has not.
     version: u64,
@@ -82,6 +86,8 @@ pub struct AccountFeed {
     incarnation: Incarnation,
     /// What the bus may not have brought.
     recoverer: Recoverer,
+    /// It is to be compared how far the other sides of direct chats have read.
+    direct_marks_are_due: bool,
     /// It is to be told that nothing is left, once that is so.
     owes_caught_up: bool,
     /// How many events were delivered since the last checkpoint.
@@ -105,7 +111,9 @@ impl Feed for AccountFeed {
                 let cursor = AccountCursor::of_viewer(self.viewer.user_id);
                 self.put(AccountItem::ViewerChanged, cursor);
             } else if !self.stale.is_empty() {
-                self.compare(self.stale.iter().copied().collect()).await?;
+                // What is seldom done is in boxes, so that an event needs no room for it.
+                let stale = self.stale.iter().copied().collect();
+                Box::pin(self.compare(stale)).await?;
             } else if let Some(chat) = self.changed.pop_first() {
                 if let Some(line) = self.lines.get(&chat) {
                     self.ready
@@ -114,16 +122,20 @@ impl Feed for AccountFeed {
             } else if self.checkpoint_is_due() && !self.behind.is_empty() {
                 return Ok(self.checkpoint(false));
             } else if let Some(chat) = self.behind.first().copied() {
-                self.read(chat).await?;
+                Box::pin(self.read(chat)).await?;
             } else if self.owes_caught_up {
                 return Ok(self.checkpoint(true));
             } else if self.checkpoint_is_due() {
                 self.owes_caught_up = true;
-                self.compare_all().await?;
+                Box::pin(self.compare_all()).await?;
             } else if self.compare_at <= Instant::now() {
-                self.compare_all().await?;
+                Box::pin(self.compare_all()).await?;
             } else if self.recoverer.at().is_some_and(|at| at <= Instant::now()) {
-                self.recover().await?;
+                Box::pin(self.recover()).await?;
+            } else if std::mem::take(&mut self.direct_marks_are_due) {
+                let direct = self.lines.values().filter(|line| line.is_direct());
+                let direct = direct.map(|line| line.chat).collect();
+                Box::pin(self.compare_marks(direct)).await?;
             } else {
                 self.wait().await?;
             }
@@ -184,9 +196,8 @@ impl AccountFeed {
             .into_iter()
             .flatten()
             .fold(self.compare_at, Instant::min);
-        let timeout = until.saturating_duration_since(Instant::now());
-        match tokio::time::timeout(timeout, self.receiver.recv()).await {
-            Ok(signal) => {
+        match self.timer.until(until, self.receiver.recv()).await {
+            Some(signal) => {
                 self.take(signal).await?;
                 for _ in 0..SIGNALS {
                     let Some(signal) = self.receiver.try_recv() else {
@@ -195,7 +206,7 @@ impl AccountFeed {
                     self.take(signal).await?;
                 }
             }
-            Err(_) => self.repair(grace),
+            None => self.repair(grace),
         }
         Ok(())
     }
@@ -244,14 +255,20 @@ impl AccountFeed {
                     return Ok(());
                 }
                 Course::Unclear => {
-                    if self.is_ended(chat).await? {
+                    if Box::pin(self.is_ended(chat)).await? {
                         self.end(chat);
                         return Ok(());
                     }
                 }
             }
         }
-        self.ask_for_receipts(chat).await?;
+        if self
+            .lines
+            .get(&chat)
+            .is_some_and(|line| !line.uncertain.is_empty())
+        {
+            Box::pin(self.ask_for_receipts(chat)).await?;
+        }
         self.note(chat);
         Ok(())
     }

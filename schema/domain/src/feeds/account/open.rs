@@ -7,10 +7,10 @@ use std::time::Duration;
 use metrics::counter;
 use tokio::time::Instant;
 
-use super::AccountFeed;
 use super::item::AccountItem;
 use super::line::Line;
 use super::position::{AccountPosition, Place};
+use super::AccountFeed;
 use crate::chats::model::Member;
 use crate::cursor::CursorError;
 use crate::error::Invalid;
@@ -18,6 +18,7 @@ use crate::events::event::{Interest, Topic};
 use crate::feeds::context::FeedContext;
 use crate::feeds::error::FeedError;
 use crate::feeds::left_chats::LeftChats;
+use crate::feeds::timer::Timer;
 use crate::id::ChatId;
 use crate::messages::store::Head;
 use crate::metrics::RESYNCS;
@@ -76,8 +77,10 @@ impl AccountFeed {
             viewer_changed: false,
             profile: None,
             compare_at,
+            timer: Timer::new(),
             version,
             incarnation,
+            direct_marks_are_due: false,
             owes_caught_up: true,
             delivered: 0,
             delivered_since: None,

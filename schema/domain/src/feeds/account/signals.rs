@@ -29,8 +29,12 @@ impl AccountFeed {
 
     async fn take_event(&mut self, published: &Arc<Published>) -> Result<(), FeedError> {
         match &published.event {
-            Event::MessageAdded { message } => self.take_message(message, published).await,
+            Event::MessageAdded { message } => {
+                self.tell_chat(message.chat_id, published);
+                self.take_message(message, published).await
+            }
             Event::MessageChanged { message, mseq } => {
+                self.tell_chat(message.chat_id, published);
                 self.take_change(message, *mseq, published).await
             }
             Event::ReadReceipt {
@@ -49,6 +53,7 @@ impl AccountFeed {
                     line.take_receipt(*receipt, *mseq, published);
                     return self.release(chat).await;
                 } else if *chat_kind == ChatKind::Direct {
+                    line.see_mark(receipt.last_read_seq);
                     self.changed.insert(chat);
                 }
                 Ok(())
@@ -72,11 +77,19 @@ impl AccountFeed {
             }
             Event::ViewerChanged => {
                 self.viewer_changed = true;
-                self.read_profile().await
+                Box::pin(self.read_profile()).await
             }
             Event::Typing { .. } | Event::SessionRevoked { .. } | Event::PresenceChanged(_) => {
                 Ok(())
             }
+        }
+    }
+
+    /// Has the chat as it was told as a whole follow an event of it.
+    fn tell_chat(&mut self, chat: ChatId, published: &Arc<Published>) {
+        let line = self.lines.get_mut(&chat);
+        if let Some(told) = line.and_then(|line| line.chat_told.as_mut()) {
+            told.take(published, self.viewer.user_id);
         }
     }
 
