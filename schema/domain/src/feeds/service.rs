@@ -189,7 +189,9 @@ impl FeedService {
             .subscribe(Interest::SESSIONS, &topics)
             .await?;
         loop {
-            if matches!(self.context.is_live(viewer.session_id).await, Ok(false)) {
+            // In a box, so that who waits for the end needs no room for it.
+            let look = Box::pin(self.context.is_live(viewer.session_id));
+            if matches!(look.await, Ok(false)) {
                 return Ok(());
             }
             let heartbeat_at = self.context.heartbeats.next();

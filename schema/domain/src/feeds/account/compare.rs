@@ -118,7 +118,7 @@ impl AccountFeed {
         let is_detailed = self.is_detailed(chat);
         let Some(line) = self.lines.get_mut(&chat) else {
             let line = Line::new(member, head, self.incarnation, is_detailed);
-            self.lines.insert(chat, line);
+            self.lines.insert(line);
             self.begin_anew(chat);
             return;
         };
@@ -146,7 +146,7 @@ impl AccountFeed {
                 counter!(GAP_REPAIRS, "found_by" => "head").increment(1);
             }
             if ends.reach(before) {
-                line.ahead_since = None;
+                line.note_reached();
                 line.know(ends);
                 if line.place != before {
                     self.changed.insert(chat);
@@ -165,7 +165,7 @@ impl AccountFeed {
             return;
         };
         let grace = self.context.policy.ahead_grace;
-        let since = *line.ahead_since.get_or_insert_with(Instant::now);
+        let since = line.note_ahead();
         if since.elapsed() < grace {
             self.compare_at = self.compare_at.min(since + grace);
             return;
