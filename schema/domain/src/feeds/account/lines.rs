@@ -72,7 +72,7 @@ mod tests {
 
     fn line(chat: u8, last_seq: u32) -> Line {
         let (chat_id, user_id) = (id::from_bytes([chat; 16]), id::from_bytes([9; 16]));
-        let member = Member::of_direct(chat_id, user_id, Timestamp::default());
+        let member = Member::of_direct(chat_id, user_id, Timestamp::from_millis(0));
         let head = Head {
             chat_id,
             last_seq,
