@@ -51,10 +51,12 @@ sdl:
 example: $(GRAPHIQL)
 	TALKSY_WRITE_EXAMPLE=1 cargo test --quiet -p talksy-server --lib the_example_file_is_what_the_declarations_say
 
-## Measure against the limits of the machine, in one run. BENCH=--quick for a short one.
+## Measure against the limits of the machine, in one run. BENCH=--quick for a short one,
+## BENCH='--only inbox' for one room; BENCH=--help lists them.
 bench: $(GRAPHIQL)
+	npm ci --prefix tests/bench/audits --silent --no-fund --no-audit
 	cargo build --release --bin talksy
-	cargo run --release -p talksy-bench -- $(BENCH)
+	cargo run --release -p talksy-bench --features stock -- $(BENCH)
 
 ## Run for long what `make test` runs briefly: kills of servers and backends, the example of a
 ## replica, the crowded chat, and the random schedules of the feeds: over MongoDB, where one costs a

@@ -90,7 +90,7 @@ impl Server {
         let services = Services::new(ports, config.into());
         let schema = schema::schema(services.clone());
         let app = App {
-            executor: Executor::new(schema, services.clone()),
+            executor: Arc::new(Executor::new(schema, services.clone())),
             services: services.clone(),
             adapters: adapters.clone(),
             clock: environment.clock,
@@ -145,6 +145,11 @@ impl Server {
         starting.await.unwrap_or(Ok(()))
     }
 
+    /// The services behind the routes, for who serves them by other transports beside.
+    pub fn services(&self) -> &Services {
+        &self.services
+    }
+
     /// The pages for operators, for a listener of their own.
     pub fn operator_pages(&self, metrics: Metrics) -> Router {
         let stop = self.shutdown.soft().clone();
@@ -197,7 +202,7 @@ impl App {
 
 /// What the transports see.
 struct App {
-    executor: Executor,
+    executor: Arc<Executor>,
     services: Services,
     adapters: Adapters,
     clock: Arc<dyn Clock>,
@@ -231,12 +236,14 @@ impl Application for App {
     }
 
     fn revoked(&self, viewer: &Viewer) -> BoxFuture<'static, Result<(), ApiError>> {
-        let (services, viewer) = (self.services.clone(), *viewer);
+        let services = &self.services;
+        let (feeds, auth) = (services.feeds.clone(), Arc::clone(&services.auth));
+        let viewer = *viewer;
         Box::pin(async move {
-            let end = services.feeds.session_end(&viewer).await;
+            let end = feeds.session_end(&viewer).await;
             // Whoever is told so is known to be signed out: the commit says it, ahead of the answer to
             // the request that ended the session.
-            services.auth.forget(viewer.session_id).await;
+            auth.forget(viewer.session_id).await;
             end.map_err(|error| ApiError::from(&error))
         })
     }

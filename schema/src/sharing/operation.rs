@@ -28,7 +28,7 @@ pub struct SharedOperation {
     /// The types of events that are shared, each with the name of its rendering: the same for all
     /// operations that have the same text, name and variables below the subscription's own
     /// arguments. Of other types each subscriber has an execution of their own.
-    types: Vec<(&'static str, RenderKey)>,
+    types: Box<[(&'static str, RenderKey)]>,
 }
 
 impl SharedOperation {
@@ -47,7 +47,7 @@ impl SharedOperation {
         variables_of(document, selection, 0, &mut used)?;
         let scopes = shared_scopes(&root.name.node).into_iter();
         let shared = scopes.filter(|scope| is_shared(document, selection, *scope, 0));
-        let types: Vec<_> = shared
+        let types: Box<[_]> = shared
             .map(|scope| {
                 let name = scope.type_name();
                 (name, key(text, operation_name, name, &used, variables))

@@ -20,7 +20,6 @@ use super::sender_cache::SenderCache;
 use super::shared_execution::SharedExecution;
 
 /// Executes requests for the transports.
-#[derive(Clone)]
 pub struct Executor {
     schema: TalksySchema,
     services: Services,
@@ -53,7 +52,7 @@ impl Executor {
     }
 
     /// Runs a subscription.
-    pub fn subscribe(&self, prepared: Prepared) -> BoxStream<'static, Payload> {
+    pub fn subscribe(self: &Arc<Self>, prepared: Prepared) -> BoxStream<'static, Payload> {
         let operation = &prepared.operation;
         let shared = SharedOperation::of(
             operation.document().text(),
@@ -63,18 +62,18 @@ impl Executor {
             &prepared.variables,
         );
         let payloads = match shared {
-            Some(shared) => SharedExecution::new(self.clone(), shared, prepared).run(),
+            Some(shared) => SharedExecution::new(Arc::clone(self), shared, prepared).run(),
             None => self.subscribe_alone(prepared),
         };
         until_error(payloads)
     }
 
     /// A subscription that is executed for this subscriber alone.
-    fn subscribe_alone(&self, prepared: Prepared) -> BoxStream<'static, Payload> {
+    fn subscribe_alone(self: &Arc<Self>, prepared: Prepared) -> BoxStream<'static, Payload> {
         let operation = prepared.operation.clone();
         let asker = Asker::from(&prepared.authentication);
         let responses = self.responses(prepared.into_request(), &operation, asker);
-        let executor = self.clone();
+        let executor = Arc::clone(self);
         responses
             .map(move |response| executor.payload(&operation, response))
             .boxed()

@@ -22,21 +22,26 @@ use super::template::template;
 
 /// A subscription that many share, for one of them.
 pub(super) struct SharedExecution {
-    executor: Executor,
+    executor: Arc<Executor>,
     shared: SharedOperation,
     operation: Operation,
-    variables: Variables,
+    /// As JSON: they are asked for where something is rendered, and take ten times the room otherwise.
+    variables: Box<str>,
     authentication: Authentication,
     client: ClientInfo,
 }
 
 impl SharedExecution {
-    pub(super) fn new(executor: Executor, shared: SharedOperation, prepared: Prepared) -> Self {
+    pub(super) fn new(
+        executor: Arc<Executor>,
+        shared: SharedOperation,
+        prepared: Prepared,
+    ) -> Self {
         Self {
             executor,
             shared,
             operation: prepared.operation,
-            variables: prepared.variables,
+            variables: json(&prepared.variables),
             authentication: prepared.authentication,
             client: prepared.client,
         }
@@ -51,7 +56,8 @@ impl SharedExecution {
                 Err(refused) => stream::iter(Some(refused)).right_stream(),
             }
         };
-        stream::once(opened).flatten().boxed()
+        // In a box, which goes once the feed is open.
+        stream::once(Box::pin(opened)).flatten().boxed()
     }
 
     /// Has the subscription check its document and arguments and open its feed, as for one
@@ -159,6 +165,13 @@ impl SharedExecution {
     }
 
     fn request(&self) -> Request {
-        self.operation.request().variables(self.variables.clone())
+        // What was written can be read.
+        let variables = serde_json::from_str(&self.variables).unwrap_or_default();
+        self.operation.request().variables(variables)
     }
+}
+
+/// Variables as they came. They are JSON, so that they can be written.
+fn json(variables: &Variables) -> Box<str> {
+    serde_json::to_string(variables).unwrap_or_default().into()
 }

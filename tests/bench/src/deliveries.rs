@@ -41,6 +41,8 @@ impl Paths {
     pub(super) const BARE: Self = Self::new("/publish", "/graphql");
     /// One that writes all that waits for a socket at once.
     pub(super) const GATHERED: Self = Self::new("/publish", "/gathered");
+    /// async-graphql-axum's handlers.
+    pub(super) const STOCK: Self = Self::new("/graphql", "/ws");
 
     const fn new(post: &'static str, socket: &'static str) -> Self {
         Self { post, socket }
@@ -107,12 +109,17 @@ impl Room {
         anchor: &Anchor,
         number: usize,
     ) -> Outcome<Socket> {
-        let follow = Follow {
+        let follow = self.following(anchor, number);
+        Socket::open(server.address, self.paths.socket, follow).await
+    }
+
+    /// What subscriber `number` follows.
+    pub(super) fn following<'a>(&'a self, anchor: &'a Anchor, number: usize) -> Follow<'a> {
+        Follow {
             token: &self.tokens[number % 2],
             chat: &self.chat,
             after: &anchor.cursor,
-        };
-        Socket::open(server.address, self.paths.socket, follow).await
+        }
     }
 
     /// An answer and a frame of this server, for the bare one to imitate.

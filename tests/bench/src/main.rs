@@ -3,27 +3,33 @@
 //! It starts the release binary as a process of its own on the loopback interface, signs users in
 //! as anybody would, and measures sends, deliveries, memory and start-up. In between it measures
 //! the limits with the same clients and the same bytes: a bare axum handler, a bare axum broadcast
-//! (this program again, as a second process) and bare SQLite inserts. Rounds alternate, so that
-//! what else happens on the machine hits both.
+//! (this program again, as a second process) and bare SQLite inserts; and, as a peer of the
+//! transports, the same schema through async-graphql-axum. Rounds alternate, so that what else
+//! happens on the machine hits both.
 //!
 //! The clients are written for this: they parse no JSON on the hot path and allocate nothing for a
 //! message, since they share the machine's cores with the server. Yet they check every message:
 //! a hole, a double or a loss makes the run fail.
 
 mod account;
+mod audits;
 mod backends;
 mod bare;
 mod deliveries;
 mod frames;
 mod goals;
+#[cfg(feature = "heap")]
+mod heap_server;
 mod http;
 mod inbox;
 mod inserts;
 mod memory;
+mod metrics;
 mod options;
 mod outcome;
 mod personal;
 mod process;
+mod queries;
 mod readers;
 mod reconnects;
 mod report;
@@ -33,7 +39,11 @@ mod site;
 mod socket;
 mod startup;
 mod stats;
+mod stock;
+#[cfg(feature = "stock")]
+mod stock_server;
 mod template;
+mod unread;
 
 use std::process::ExitCode;
 
@@ -50,6 +60,12 @@ async fn main() -> ExitCode {
     let options = Options::parse();
     let outcome = match options.role {
         Some(Role::BareServer(arguments)) => bare::serve(arguments).await,
+        #[cfg(feature = "stock")]
+        Some(Role::StockServer(settings)) => stock_server::serve(&settings).await,
+        #[cfg(feature = "heap")]
+        Some(Role::HeapServer(settings)) => heap_server::serve(&settings).await,
+        #[cfg(not(all(feature = "stock", feature = "heap")))]
+        Some(_) => Err("built without this feature".into()),
         None => until_signal(run::run(&options)).await,
     };
     match outcome {

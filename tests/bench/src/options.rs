@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use talksy_server::cli::SettingsArgs;
 
 /// Measures a Talksy server on this machine, beside the machine's own limits.
 #[derive(Debug, Parser)]
@@ -39,18 +40,25 @@ pub(super) enum Part {
     Sends,
     /// `messageAdded`, and a bare broadcast
     Deliveries,
-    /// Lists of chats
+    /// Lists of chats, by the fields that are asked for
     Inbox,
+    /// The unread count of a chat with 10 and of one with 1,000,000 unread messages
+    Unread,
     /// `chatUpdated` and `accountEvents`, to the members of one group
     Personal,
-    /// Memory of idle sockets
+    /// Memory of idle sockets and subscriptions, stage by stage
     Memory,
+    /// What these hold on the heap, by the size of the blocks (only where it is named, and built
+    /// with the feature `heap`)
+    Heap,
     /// 1,000 clients that have missed much and come back at once
     Reconnects,
     /// Time to readiness, and the binary's size
     Startup,
     /// What Redis, `RabbitMQ` and a second server cost
     Backends,
+    /// The same schema through async-graphql-axum's own handlers (built with the feature `stock`)
+    Stock,
 }
 
 /// Roles that the tool gives to processes of itself.
@@ -59,6 +67,12 @@ pub(super) enum Role {
     /// Serve what the server is compared with.
     #[command(hide = true)]
     BareServer(BareArguments),
+    /// Serve the schema through async-graphql-axum's own handlers.
+    #[command(hide = true)]
+    StockServer(SettingsArgs),
+    /// Serve as the server does, and count what is allocated.
+    #[command(hide = true)]
+    HeapServer(SettingsArgs),
 }
 
 /// What the bare server answers.
@@ -115,6 +129,8 @@ pub(super) struct Plan {
     pub(super) calm: Duration,
     pub(super) idle_sockets: usize,
     pub(super) idle_rounds: usize,
+    /// Unread messages of the chat that has many.
+    pub(super) unread: u64,
     pub(super) reconnect_rounds: usize,
     pub(super) starts: usize,
 }
@@ -122,7 +138,26 @@ pub(super) struct Plan {
 impl Options {
     /// Whether this part is to be measured.
     pub(super) fn wants(&self, part: Part) -> bool {
-        self.only.is_empty() || self.only.contains(&part)
+        if self.only.is_empty() {
+            return match part {
+                Part::Heap => false,
+                Part::Stock => cfg!(feature = "stock"),
+                _ => true,
+            };
+        }
+        self.only.contains(&part)
+    }
+
+    /// A feature of this program that is not built in, and that what is asked for needs.
+    pub(super) fn missing_feature(&self) -> Option<&'static str> {
+        let features = [
+            (Part::Heap, "heap", cfg!(feature = "heap")),
+            (Part::Stock, "stock", cfg!(feature = "stock")),
+        ];
+        let missing = features
+            .into_iter()
+            .find(|(part, _, is_built)| self.wants(*part) && !is_built);
+        missing.map(|(_, name, _)| name)
     }
 
     /// The numbers of subscribers to measure.
@@ -143,6 +178,7 @@ impl Options {
                 calm: ms(200),
                 idle_sockets: 5000,
                 idle_rounds: 1,
+                unread: 100_000,
                 reconnect_rounds: 1,
                 starts: 3,
             }
@@ -155,6 +191,7 @@ impl Options {
                 calm: ms(700),
                 idle_sockets: 5000,
                 idle_rounds: 3,
+                unread: 1_000_000,
                 reconnect_rounds: 3,
                 starts: 9,
             }

@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::json;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
 use super::account::{self, User, text};
 use super::deliveries::{Paths, Room};
 use super::http::Connection;
+use super::metrics;
 use super::outcome::{Context as _, Outcome};
 use super::process::{self, Home, Process, between};
 use super::readers::{Readers, open_all};
@@ -57,6 +56,12 @@ const FEEDS: [Feed; 2] = [
     },
 ];
 
+/// The names of the feeds.
+pub(super) const NAMES: [&str; 2] = [FEEDS[0].name, FEEDS[1].name];
+
+/// The fewest and the most viewers.
+pub(super) const ENDS: [usize; 2] = [ONLINE[0], MEMBERS];
+
 /// One measurement.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Personal {
@@ -72,9 +77,8 @@ pub(super) struct Personal {
 
 /// Measures both feeds on a fresh server.
 pub(super) async fn measure(binary: &Path, clock: Clock) -> Outcome<Vec<Personal>> {
-    let port = std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
-    let settings = vec![format!("metrics.listen=\"{port}\"")];
-    let home = Home::with(binary, settings)?;
+    let (metrics, setting) = metrics::page()?;
+    let home = Home::with(binary, vec![setting])?;
     let (server, _) = home.start().await?;
     let members = account::sign_in(&home, &server, "member", MEMBERS).await?;
     let room = group(&server, &members).await?;
@@ -83,7 +87,7 @@ pub(super) async fn measure(binary: &Path, clock: Clock) -> Outcome<Vec<Personal
     for feed in FEEDS {
         for viewers in ONLINE {
             let online = &members[..viewers];
-            let measured = round(&servers, &room, feed, online, port, clock).await;
+            let measured = round(&servers, &room, feed, online, metrics, clock).await;
             found.push(measured.context(format_args!("{} to {viewers}", feed.name))?);
         }
     }
@@ -167,28 +171,6 @@ async fn round(
 
 /// How often the store was called so far.
 async fn store_calls(metrics: SocketAddr) -> Outcome<f64> {
-    let mut stream = TcpStream::connect(metrics).await?;
-    let request = format!("GET /metrics HTTP/1.1\r\nHost: {metrics}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await?;
-    let mut page = String::new();
-    stream.read_to_string(&mut page).await?;
-    Ok(sum_of(&page, "talksy_store_call_duration_seconds_count"))
-}
-
-/// The sum of a metric over all its labels.
-fn sum_of(page: &str, metric: &str) -> f64 {
-    let lines = page.lines().filter(|line| line.starts_with(metric));
-    let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
-    values.sum()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_values_of_a_metric_are_summed() {
-        let page = "# TYPE a_count counter\na_count{m=\"x\"} 2\na_count{m=\"y\"} 3\nb_count 7\n";
-        assert!((sum_of(page, "a_count") - 5.0).abs() < f64::EPSILON);
-    }
+    let calls = metrics::store_calls(metrics).await?;
+    Ok(calls.values().sum())
 }

@@ -43,6 +43,8 @@ pub(super) struct Process {
 pub(super) struct Home {
     folder: tempfile::TempDir,
     binary: PathBuf,
+    /// The role of this program, where it is the server.
+    role: Option<&'static str>,
     settings: Vec<String>,
 }
 
@@ -56,7 +58,17 @@ impl Home {
         Ok(Self {
             folder: tempfile::tempdir().context("cannot make a folder")?,
             binary: binary.to_owned(),
+            role: None,
             settings,
+        })
+    }
+
+    /// For this program in another role, which takes the settings of the server.
+    pub(super) fn of_role(role: &'static str, settings: Vec<String>) -> Outcome<Self> {
+        let binary = std::env::current_exe().context("where is this program?")?;
+        Ok(Self {
+            role: Some(role),
+            ..Self::with(&binary, settings)?
         })
     }
 
@@ -73,6 +85,7 @@ impl Home {
         let log = File::create(&log_path).context("cannot make the log")?;
         let mut command = Command::new(&self.binary);
         command
+            .args(self.role)
             .arg("--listen")
             .arg(address.to_string())
             .arg("--data-dir")

@@ -6,7 +6,7 @@
 //! `messageUpdated` of each chat.
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,6 +21,7 @@ use tokio::time::{sleep, timeout};
 use super::account::{self, User, text};
 use super::frames::{NumberAfter, position};
 use super::http::Connection;
+use super::metrics::{self, store_calls};
 use super::outcome::{Context as _, Outcome};
 use super::process::{self, Home, Process};
 use super::run::say;
@@ -41,8 +42,6 @@ const CATCH_UP_TIMEOUT: Duration = Duration::from_mins(2);
 /// How often a client tries to open its socket, and how much longer it waits each time.
 const TRIES: u64 = 20;
 const PAUSE: Duration = Duration::from_millis(100);
-/// The ports whose calls are calls of the store.
-const STORES: [&str; 5] = ["users", "sessions", "chats", "messages", "groups"];
 
 const CREATE: &str = "mutation($input: CreateGroupInput!) { createGroup(input: $input) { \
     chat { id } } }";
@@ -115,9 +114,8 @@ struct Chat {
 
 /// Has so many clients miss the same each, and measures how they come back.
 pub(super) async fn measure(binary: &Path, clients: usize, rounds: usize) -> Outcome<Reconnects> {
-    let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
-    let metrics = SocketAddr::from(([127, 0, 0, 1], port));
-    let home = Home::with(binary, vec![format!("metrics.listen={metrics}")])?;
+    let (metrics, setting) = metrics::page()?;
+    let home = Home::with(binary, vec![setting])?;
     let (server, _) = home.start().await?;
     say(&format!("{clients} clients that miss {MESSAGES} messages"));
     let clients = prepare(&home, &server, clients).await?;
@@ -398,46 +396,9 @@ fn cpu(server: &Process) -> Outcome<Duration> {
     Ok(server)
 }
 
-/// How often each method of the store was called since the server's start.
-async fn store_calls(metrics: SocketAddr) -> Outcome<BTreeMap<String, f64>> {
-    let mut connection = Connection::open(metrics).await?;
-    let request = format!("GET /metrics HTTP/1.1\r\nHost: {metrics}\r\n\r\n");
-    let page = connection.send(request.as_bytes()).await?;
-    Ok(calls(std::str::from_utf8(page.body)?))
-}
-
-fn calls(page: &str) -> BTreeMap<String, f64> {
-    let call = |line: &str| {
-        let (labels, count) = line
-            .strip_prefix("talksy_store_call_duration_seconds_count{")?
-            .split_once("} ")?;
-        let label = |name: &str| {
-            let (_, rest) = labels.split_once(&format!("{name}=\""))?;
-            Some(rest.split_once('"')?.0.to_owned())
-        };
-        let port = label("port")?;
-        let is_store = STORES.contains(&port.as_str());
-        let name = format!("{port}.{}", label("method")?);
-        is_store.then_some((name, count.parse().ok()?))
-    };
-    page.lines().filter_map(call).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn calls_are_read_from_the_page_of_metrics() {
-        let page = "# TYPE talksy_store_call_duration_seconds histogram\n\
-            talksy_store_call_duration_seconds_bucket{port=\"chats\",method=\"ends\",le=\"1\"} 1\n\
-            talksy_store_call_duration_seconds_count{port=\"chats\",method=\"ends\"} 7\n\
-            talksy_store_call_duration_seconds_count{method=\"page\",port=\"messages\"} 2\n\
-            talksy_store_call_duration_seconds_count{port=\"limiter\",method=\"take\"} 9\n";
-        let expected = [("chats.ends", 7.0), ("messages.page", 2.0)];
-        let expected = expected.map(|(name, calls)| (name.to_owned(), calls));
-        assert_eq!(calls(page), BTreeMap::from(expected));
-    }
 
     #[test]
     fn all_chats_together_have_all_changes() {

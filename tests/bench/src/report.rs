@@ -7,12 +7,13 @@ use serde::Serialize;
 
 use super::backends::Backends;
 use super::goals::{self, Goal};
-use super::inbox::Query;
-use super::memory::Memory;
+use super::memory::{self, Memory, Stages};
 use super::outcome::{Context as _, Outcome};
 use super::personal::Personal;
+use super::queries::Query;
 use super::reconnects::{Catch, Reconnects};
 use super::stats::{Latency, Round, largest, median};
+use super::stock::{self, Transports};
 
 /// Everything that was measured. What was not is empty.
 #[derive(Debug, Default, Serialize)]
@@ -28,10 +29,13 @@ pub(super) struct Figures {
     pub(super) syncs: Vec<f64>,
     pub(super) deliveries: Vec<Deliveries>,
     pub(super) inbox: Vec<Query>,
+    /// Of a chat with few unread messages, and of one with very many.
+    pub(super) unread: Option<[Query; 2]>,
     pub(super) personal: Vec<Personal>,
     pub(super) idle_sockets: usize,
-    pub(super) memory: Vec<Memory>,
+    pub(super) memory: Vec<Stages>,
     pub(super) bare_memory: Vec<Memory>,
+    pub(super) heap: Option<Stages>,
     /// Milliseconds.
     pub(super) starts_fresh: Vec<f64>,
     pub(super) starts_existing: Vec<f64>,
@@ -40,6 +44,8 @@ pub(super) struct Figures {
     pub(super) database_bytes: f64,
     pub(super) reconnects: Option<Reconnects>,
     pub(super) backends: Option<Backends>,
+    /// The own transports, and those of the stock integration.
+    pub(super) stock: Option<[Transports; 2]>,
     goals: Vec<Goal>,
 }
 
@@ -68,15 +74,21 @@ impl Figures {
         if let Some(backends) = &self.backends {
             prices(&mut out, backends)?;
         }
+        if let Some(stock) = &self.stock {
+            stock::table(&mut out, stock)?;
+        }
+        if let Some(heap) = &self.heap {
+            memory::blocks_table(&mut out, self.idle_sockets, heap)?;
+        }
         if !self.goals.is_empty() {
-            writeln!(out, "\n{:<58}{:>10}{:>12}", "target", "measured", "wanted")?;
+            writeln!(
+                out,
+                "\n{:<58}{:>10}{:>12}{:>12}",
+                "target", "before", "measured", "wanted"
+            )?;
         }
         for goal in &self.goals {
-            let sign = if goal.unit == "%" { "≥" } else { "≤" };
-            let measured = format!("{:.1} {}", goal.measured, goal.unit);
-            let wanted = format!("{sign} {} {}", goal.wanted, goal.unit);
-            let met = if goal.met { "met" } else { "MISSED" };
-            writeln!(out, "{:<58}{measured:>10}{wanted:>12}  {met}", goal.what)?;
+            writeln!(out, "{}", goal.line())?;
         }
         Ok(out)
     }
@@ -88,9 +100,14 @@ impl Figures {
     }
 
     fn rates(&self, out: &mut String) -> Outcome<()> {
-        if self.sends.is_empty() && self.deliveries.is_empty() && self.inbox.is_empty() {
+        if self.sends.is_empty()
+            && self.deliveries.is_empty()
+            && self.inbox.is_empty()
+            && self.unread.is_none()
+        {
             return Ok(());
         }
+        let unread = self.unread.iter().flatten();
         writeln!(
             out,
             "{} cores, shared by server and load; load average before: {:.1}\n\
@@ -100,7 +117,8 @@ impl Figures {
             self.sends
                 .len()
                 .max(self.deliveries.first().map_or(0, |of| of.real.len()))
-                .max(self.inbox.first().map_or(0, |of| of.rounds.len())),
+                .max(self.inbox.first().map_or(0, |of| of.rounds.len()))
+                .max(unread.clone().next().map_or(0, |of| of.rounds.len())),
             super::template::TEXT_LENGTH,
             self.answer_bytes,
             self.frame_bytes,
@@ -132,6 +150,9 @@ impl Figures {
         for query in &self.inbox {
             row(out, &format!("50 chats: {}", query.name), &query.rounds)?;
         }
+        for query in unread {
+            row(out, &query.name, &query.rounds)?;
+        }
         Ok(())
     }
 
@@ -139,20 +160,15 @@ impl Figures {
         let kib = |memory: &[Memory], part: fn(&Memory) -> f64| {
             format!("{:.1} KiB", median(memory.iter().map(part)) / 1024.0)
         };
+        memory::table(out, self.idle_sockets, &self.memory)?;
         let mut line = |name: &str, value: String| writeln!(out, "{name:<58}{value:>10}");
         if !self.memory.is_empty() {
-            let name = format!("memory of each of {} idle subscriptions", self.idle_sockets);
-            line(&name, kib(&self.memory, |memory| memory.idle))?;
             line(
-                "  after its first message",
-                kib(&self.memory, |memory| memory.used),
-            )?;
-            line(
-                "  bare axum socket",
+                "for comparison: a bare axum socket",
                 kib(&self.bare_memory, |memory| memory.idle),
             )?;
             line(
-                "    after its first message",
+                "  after its first message",
                 kib(&self.bare_memory, |memory| memory.used),
             )?;
         }
@@ -350,7 +366,7 @@ fn rate(rates: &[f64]) -> String {
 }
 
 /// A rounded number with its thousands apart.
-fn grouped(number: f64) -> String {
+pub(super) fn grouped(number: f64) -> String {
     let digits = format!("{number:.0}");
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {

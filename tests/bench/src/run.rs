@@ -7,7 +7,7 @@ use super::backends;
 use super::deliveries::{Paths, Room};
 use super::inbox;
 use super::inserts::Inserts;
-use super::memory;
+use super::memory::{self, Look};
 use super::options::{Options, Part, Plan};
 use super::outcome::{Context as _, Outcome};
 use super::personal;
@@ -18,13 +18,19 @@ use super::sends::Load;
 use super::site::Site;
 use super::startup;
 use super::stats::{Clock, float};
+use super::stock;
+use super::unread;
 
 /// Measures, and prints the table.
 pub(super) async fn run(options: &Options) -> Outcome<()> {
     let plan = options.plan();
+    if let Some(missing) = options.missing_feature() {
+        return Err(format!("build with `--features {missing}` for this").into());
+    }
     let needed = 2 * u64::try_from(plan.idle_sockets)?;
     let files = rlimit::increase_nofile_limit(u64::MAX).context("cannot open more files")?;
-    if options.wants(Part::Memory) && files < needed {
+    let has_idle = options.wants(Part::Memory) || options.wants(Part::Heap);
+    if has_idle && files < needed {
         let advice = format!("only {files} files can be open, {needed} are needed");
         return Err(format!("{advice}: raise the hard limit (`ulimit -Hn`)").into());
     }
@@ -102,6 +108,13 @@ impl Bench {
         if options.wants(Part::Inbox) {
             figures.inbox = inbox::measure(&self.binary, &self.plan, self.clock).await?;
         }
+        if options.wants(Part::Unread) {
+            figures.unread = Some(unread::measure(&self.binary, &self.plan, self.clock).await?);
+        }
+        if options.wants(Part::Stock) {
+            let measuring = stock::measure(&self.binary, &self.plan, self.clock);
+            figures.stock = Some(Box::pin(measuring).await?);
+        }
         if options.wants(Part::Personal) {
             for round in 1..=self.plan.rounds {
                 say(&format!(
@@ -114,6 +127,12 @@ impl Bench {
         }
         if options.wants(Part::Memory) {
             self.memory(figures).await?;
+        }
+        if options.wants(Part::Heap) {
+            let sockets = self.plan.idle_sockets;
+            say(&format!("{sockets} idle sockets, whose blocks are counted"));
+            figures.idle_sockets = sockets;
+            figures.heap = Some(Box::pin(memory::heap(sockets, self.clock)).await?);
         }
         let home = self.site.stop().await?;
         if options.wants(Part::Reconnects) {
@@ -188,8 +207,9 @@ impl Bench {
             .await?;
         for _ in 0..self.plan.idle_rounds {
             say(&format!("{sockets} idle sockets"));
-            let home = Home::new(&self.binary)?;
-            let memory = memory::measure(&home, sockets, self.clock).await?;
+            let homes = [Home::new(&self.binary)?, Home::new(&self.binary)?];
+            let measuring = memory::measure(&homes, sockets, Look::Resident, self.clock);
+            let memory = Box::pin(measuring).await?;
             figures.memory.push(memory);
             let bare = Process::start_bare(&sample).await?;
             let room = std::slice::from_ref(&self.bare_room);

@@ -44,47 +44,70 @@ impl Socket {
     /// Connects, signs in and subscribes. A server with as many sockets as it may have fails.
     pub(super) async fn open(address: SocketAddr, path: &str, follow: Follow<'_>) -> Outcome<Self> {
         let mut socket = Self::connect(address, path, follow.token).await?;
-        let variables = json!({ "chatId": follow.chat, "after": follow.after });
-        socket.subscribe("1", SUBSCRIPTION, &variables).await?;
-        socket.rest.shrink_to_fit();
+        socket.follow(follow).await?;
         Ok(socket)
     }
 
     /// Connects and signs in.
     pub(super) async fn connect(address: SocketAddr, path: &str, token: &str) -> Outcome<Self> {
+        let mut socket = Self::dial(address).await?;
+        socket.upgrade(path).await?;
+        socket.sign_in(token).await?;
+        Ok(socket)
+    }
+
+    /// Opens the connection alone.
+    pub(super) async fn dial(address: SocketAddr) -> Outcome<Self> {
         let stream = TcpStream::connect(address)
             .await
             .context("cannot connect")?;
         stream.set_nodelay(true)?;
-        let mut socket = Self {
+        Ok(Self {
             stream,
             rest: Vec::new(),
-        };
+        })
+    }
+
+    /// Makes a WebSocket of the connection.
+    pub(super) async fn upgrade(&mut self, path: &str) -> Outcome<()> {
+        let address = self.stream.peer_addr()?;
         let upgrade = format!(
             "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\n\
              Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
              Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
         );
-        socket.stream.write_all(upgrade.as_bytes()).await?;
+        self.stream.write_all(upgrade.as_bytes()).await?;
         let head = loop {
-            if let Some(head) = position(&socket.rest, b"\r\n\r\n") {
+            if let Some(head) = position(&self.rest, b"\r\n\r\n") {
                 break head;
             }
-            socket.read().await?;
+            self.read().await?;
         };
-        if !socket.rest.starts_with(b"HTTP/1.1 101") {
-            let head = String::from_utf8_lossy(&socket.rest[..head]);
+        if !self.rest.starts_with(b"HTTP/1.1 101") {
+            let head = String::from_utf8_lossy(&self.rest[..head]);
             return Err(format!("the server does not upgrade: {head}").into());
         }
-        socket.rest.drain(..head + 4);
+        self.rest.drain(..head + 4);
+        Ok(())
+    }
+
+    /// Has the connection acknowledged, for who has this token.
+    pub(super) async fn sign_in(&mut self, token: &str) -> Outcome<()> {
         let authorization = format!("Bearer {token}");
         let init = json!({
             "type": "connection_init", "payload": { "authorization": authorization },
         });
-        socket.say(&init).await?;
-        socket.acknowledged().await?;
-        Ok(socket)
+        self.say(&init).await?;
+        self.acknowledged().await
+    }
+
+    /// Follows a chat.
+    pub(super) async fn follow(&mut self, follow: Follow<'_>) -> Outcome<()> {
+        let variables = json!({ "chatId": follow.chat, "after": follow.after });
+        self.subscribe("1", SUBSCRIPTION, &variables).await?;
+        self.rest.shrink_to_fit();
+        Ok(())
     }
 
     /// Starts an operation.

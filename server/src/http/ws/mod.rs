@@ -11,6 +11,7 @@ mod protocol;
 mod send_queue;
 mod socket;
 
+use std::future::ready;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts as _;
@@ -31,7 +32,7 @@ use protocol::Protocol;
 use socket::Socket;
 
 /// Bytes read at a time, kept by each socket. Messages are mostly smaller.
-const READ_BUFFER: usize = 2 * 1024;
+const READ_BUFFER: usize = 1024;
 
 /// Frames that wait are gathered up to this many bytes for one system call. Taken only while
 /// there is something to write, and kept by sockets that once had that much.
@@ -74,18 +75,24 @@ pub(super) async fn upgrade(server: Arc<Transports>, parts: &mut Parts) -> Respo
     let client = client_info(&server.config.trusted_proxies, parts);
     // So that a stop waits for the socket.
     let counted = server.tasks.token();
-    upgrade.on_upgrade(move |socket| async move {
-        let _counted = counted;
+    // The socket has a task of its own: that of the upgrade has room for all that an upgrade takes,
+    // and would keep it as long as the socket is open.
+    upgrade.on_upgrade(move |stream| {
         match admitted {
-            Ok((protocol, _place)) => {
-                let _open = observe::open(protocol.name());
+            Ok((protocol, place)) => {
+                let held = (counted, place, observe::open(protocol.name()));
                 let connection = Connection::new(server, protocol, client, credentials);
-                Box::pin(Socket::new(socket, connection).run()).await;
+                tokio::spawn(Socket::new(stream, connection).run(held));
             }
             Err(close) => {
                 let timeout = server.config.websocket.close_timeout;
-                Box::pin(socket::close(socket, Some(close), timeout)).await;
+                let closing = socket::close(stream, Some(close), timeout);
+                tokio::spawn(async move {
+                    closing.await;
+                    drop(counted);
+                });
             }
         }
+        ready(())
     })
 }

@@ -81,7 +81,8 @@ impl Deadlines {
 }
 
 impl Socket {
-    pub(super) fn new(stream: WebSocket, connection: Connection) -> Self {
+    /// In a box: a future would have room for it twice, as what it is given and as what it works on.
+    pub(super) fn new(stream: WebSocket, connection: Connection) -> Box<Self> {
         let limits = &connection.server().config.websocket;
         let now = Instant::now();
         let deadlines = Deadlines {
@@ -90,7 +91,7 @@ impl Socket {
             write: None,
             ping: now + limits.ping_interval,
         };
-        Self {
+        Box::new(Self {
             stream,
             connection,
             batch: VecDeque::new(),
@@ -100,22 +101,24 @@ impl Socket {
             late: None,
             deadlines,
             peer: Peer::default(),
-        }
+        })
     }
 
-    /// Serves the socket to its end.
-    pub(super) async fn run(mut self) {
+    /// Serves the socket to its end. What is `held` is dropped behind it.
+    pub(super) async fn run(mut self: Box<Self>, held: impl Send) {
         let end = {
             let mut timer = pin!(sleep_until(self.deadlines.next()));
             poll_fn(|cx| self.poll(cx, timer.as_mut())).await
         };
         let Self {
             stream, connection, ..
-        } = self;
+        } = *self;
         let timeout = connection.server().config.websocket.close_timeout;
         // Frees the operations and all that waits, before the peer is waited for.
         drop(connection);
-        close(stream, end, timeout).await;
+        // In a box, so that a socket that is open needs no room for it.
+        Box::pin(close(stream, end, timeout)).await;
+        drop(held);
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Poll<End> {

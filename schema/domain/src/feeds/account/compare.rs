@@ -174,7 +174,7 @@ impl AccountFeed {
             let mut line = Line::new(member, head, self.incarnation, is_detailed);
             // What the other side has read since it is told is found in any case.
             line.see_mark(0);
-            self.lines.insert(chat, line);
+            self.lines.insert(line);
             self.begin_anew(chat);
             return;
         };
@@ -207,7 +207,7 @@ impl AccountFeed {
                 counter!(GAP_REPAIRS, "found_by" => "head").increment(1);
             }
             if ends.reach(before) {
-                line.ahead_since = None;
+                line.note_reached();
                 line.know(ends);
                 if line.place != before {
                     self.changed.insert(chat);
@@ -226,7 +226,7 @@ impl AccountFeed {
             return;
         };
         let grace = self.context.policy.ahead_grace;
-        let since = *line.ahead_since.get_or_insert_with(Instant::now);
+        let since = line.note_ahead();
         if since.elapsed() < grace {
             self.compare_at = self.compare_at.min(since + grace);
             return;

@@ -56,11 +56,48 @@ pub(super) enum Noticed {
     Member,
 }
 
+/// What waits on a line, and since when. A line on which nothing does has no room for it: an
+/// account has many, and most of the time nothing happens on them.
+#[derive(Debug, Default)]
+struct Held {
+    /// Messages that are early.
+    messages: BTreeMap<Seq, Arc<Published>>,
+    changes: BTreeMap<Seq, Waiting<Arc<Published>>>,
+    receipts: Vec<Waiting<(ReadReceipt, Arc<Published>)>>,
+    /// Changes that were read from the store, in order.
+    rows: VecDeque<Waiting<Arc<Published>>>,
+    /// Changes ahead of the place that a message has told already, as it came later than they.
+    told: BTreeSet<Seq>,
+    /// Members of whom it is no longer known what was put out: the store has to tell their mark.
+    uncertain: Vec<UserId>,
+    /// Since when something early waits.
+    gap_since: Option<Instant>,
+    /// Since when the store does not have what it should.
+    missing_since: Option<Instant>,
+    /// Since when the store does not go as far as what was put out.
+    ahead_since: Option<Instant>,
+}
+
+impl Held {
+    fn is_empty(&self) -> bool {
+        let times = [self.gap_since, self.missing_since, self.ahead_since];
+        !self.has_early()
+            && self.rows.is_empty()
+            && self.told.is_empty()
+            && self.uncertain.is_empty()
+            && times.iter().all(Option::is_none)
+    }
+
+    /// Whether something waits that came from the bus.
+    fn has_early(&self) -> bool {
+        !(self.messages.is_empty() && self.changes.is_empty() && self.receipts.is_empty())
+    }
+}
+
 /// Both lines of a chat for one user.
 #[derive(Debug)]
 pub(super) struct Line {
     pub chat: ChatId,
-    user: UserId,
     /// The store's, which places carry.
     incarnation: Incarnation,
     /// The system message by which the user joined. What the line says of them before it is past.
@@ -78,25 +115,13 @@ pub(super) struct Line {
     pub place: Ends,
     /// Up to here the lines are known to go; what was not put out of them is in the store.
     known: Ends,
-    messages: BTreeMap<Seq, Arc<Published>>,
-    changes: BTreeMap<Seq, Waiting<Arc<Published>>>,
-    receipts: Vec<Waiting<(ReadReceipt, Arc<Published>)>>,
-    /// Changes that were read from the store, in order.
-    rows: VecDeque<Waiting<Arc<Published>>>,
-    /// Changes ahead of the place that a message has told already, as it came later than they.
-    told: BTreeSet<Seq>,
+    /// The message that is put out next.
+    next: Option<Arc<Published>>,
+    held: Option<Box<Held>>,
     /// The read marks that were put out.
     marks: Option<Box<Delivered>>,
-    /// Members of whom it is no longer known what was put out: the store has to tell their mark.
-    pub uncertain: Vec<UserId>,
     /// What system messages that were put out say.
     pub noticed: Noticed,
-    /// Since when something early waits.
-    pub gap_since: Option<Instant>,
-    /// Since when the store does not have what it should.
-    pub missing_since: Option<Instant>,
-    /// Since when the store does not go as far as what was put out.
-    pub ahead_since: Option<Instant>,
     /// The store says that the user is no member any more; the line has yet to say where that was.
     pub is_gone: bool,
     /// How the chat was told as a whole, once it was, and what is known of it since.
@@ -113,7 +138,6 @@ impl Line {
     ) -> Self {
         let mut line = Self {
             chat: member.chat_id,
-            user: member.user_id,
             incarnation,
             joined_seq: member.joined_seq,
             visible_from: member.visible_from_seq,
@@ -123,17 +147,10 @@ impl Line {
             is_detailed,
             place: Ends::default(),
             known: Ends::default(),
-            messages: BTreeMap::new(),
-            changes: BTreeMap::new(),
-            receipts: Vec::new(),
-            rows: VecDeque::new(),
-            told: BTreeSet::new(),
+            next: None,
+            held: None,
             marks: None,
-            uncertain: Vec::new(),
             noticed: Noticed::Nothing,
-            gap_since: None,
-            missing_since: None,
-            ahead_since: None,
             is_gone: false,
             chat_told: None,
         };
@@ -163,14 +180,62 @@ impl Line {
     fn skip_to(&mut self, ends: Ends) {
         self.place = ends;
         self.known = ends;
-        self.messages.clear();
-        self.changes.clear();
-        self.receipts.clear();
-        self.rows.clear();
-        self.told.clear();
-        self.gap_since = None;
-        self.missing_since = None;
-        self.ahead_since = None;
+        self.next = None;
+        let uncertain = self.take_uncertain();
+        self.held = None;
+        if !uncertain.is_empty() {
+            self.held().uncertain = uncertain;
+        }
+    }
+
+    fn held(&mut self) -> &mut Held {
+        self.held.get_or_insert_default()
+    }
+
+    /// Frees the room for what waits, where nothing does.
+    fn tidy(&mut self) {
+        if self.held.as_ref().is_some_and(|held| held.is_empty()) {
+            self.held = None;
+        }
+    }
+
+    /// Since when something early waits.
+    pub(super) fn gap_since(&self) -> Option<Instant> {
+        self.held.as_ref()?.gap_since
+    }
+
+    /// The store does not have what it should. Tells since when.
+    pub(super) fn note_missing(&mut self) -> Instant {
+        *self.held().missing_since.get_or_insert_with(Instant::now)
+    }
+
+    /// The store has what it should.
+    pub(super) fn note_found(&mut self) {
+        if let Some(held) = &mut self.held {
+            held.missing_since = None;
+            self.tidy();
+        }
+    }
+
+    /// The store does not go as far as what was put out. Tells since when.
+    pub(super) fn note_ahead(&mut self) -> Instant {
+        *self.held().ahead_since.get_or_insert_with(Instant::now)
+    }
+
+    /// The store goes as far as what was put out.
+    pub(super) fn note_reached(&mut self) {
+        if let Some(held) = &mut self.held {
+            held.ahead_since = None;
+            self.tidy();
+        }
+    }
+
+    /// Members of whom it is no longer known what was put out: the store has to tell their mark.
+    pub(super) fn take_uncertain(&mut self) -> Vec<UserId> {
+        let held = self.held.as_mut();
+        let uncertain = held.map(|held| std::mem::take(&mut held.uncertain));
+        self.tidy();
+        uncertain.unwrap_or_default()
     }
 
     /// Puts the line back to these ends, which the store was set back to. What the user has of the
@@ -245,13 +310,19 @@ impl Line {
         if message.seq <= self.place.seq {
             return;
         }
+        let waiting = self.held.as_ref().map_or(0, |held| held.messages.len());
         // Where the store is read anyway, it brings this one too.
-        if self.place.seq < self.known.seq || self.messages.len() >= MAX_EARLY {
+        if self.place.seq < self.known.seq || waiting >= MAX_EARLY {
             self.known.seq = self.known.seq.max(message.seq);
             return;
         }
         let published = Arc::clone(published);
-        self.messages.entry(message.seq).or_insert(published);
+        if message.seq == self.place.seq + 1 {
+            self.next.get_or_insert(published);
+        } else {
+            let messages = &mut self.held().messages;
+            messages.entry(message.seq).or_insert(published);
+        }
     }
 
     /// Takes a change from the bus, made when `mseq` was the newest system message.
@@ -259,7 +330,8 @@ impl Line {
         if message.change_seq <= self.place.change_seq {
             return;
         }
-        if self.place.change_seq < self.known.change_seq || self.changes.len() >= MAX_EARLY {
+        let waiting = self.held.as_ref().map_or(0, |held| held.changes.len());
+        if self.place.change_seq < self.known.change_seq || waiting >= MAX_EARLY {
             self.known.change_seq = self.known.change_seq.max(message.change_seq);
             return;
         }
@@ -267,7 +339,8 @@ impl Line {
             behind: mseq.max(message.seq),
             item: Arc::clone(published),
         };
-        self.changes.entry(message.change_seq).or_insert(waiting);
+        let changes = &mut self.held().changes;
+        changes.entry(message.change_seq).or_insert(waiting);
     }
 
     /// Takes another member's receipt from the bus. One that finds too many waiting is dropped.
@@ -277,9 +350,10 @@ impl Line {
         mseq: Seq,
         published: &Arc<Published>,
     ) {
-        if self.receipts.len() < MAX_EARLY {
+        let receipts = &mut self.held().receipts;
+        if receipts.len() < MAX_EARLY {
             let (behind, item) = (mseq, (receipt, Arc::clone(published)));
-            self.receipts.push(Waiting { behind, item });
+            receipts.push(Waiting { behind, item });
         }
     }
 
@@ -296,7 +370,8 @@ impl Line {
             if let Some(message) = published.message()
                 && message.seq > self.place.seq
             {
-                self.messages.insert(message.seq, Arc::clone(published));
+                let messages = &mut self.held().messages;
+                messages.insert(message.seq, Arc::clone(published));
             }
         }
     }
@@ -309,7 +384,7 @@ impl Line {
             let behind = mseq.max(message.seq);
             self.known.seq = self.known.seq.max(behind);
             let item = Published::new(Event::MessageChanged { message, mseq });
-            self.rows.push_back(Waiting { behind, item });
+            self.held().rows.push_back(Waiting { behind, item });
         }
     }
 
@@ -328,78 +403,86 @@ impl Line {
 
     /// Has read from the store what early items wait for.
     pub(super) fn repair(&mut self) {
-        self.gap_since = None;
-        let message = self.messages.keys().next_back().copied();
-        let changes = self.changes.values().map(|waiting| waiting.behind).max();
-        let receipts = self.receipts.iter().map(|waiting| waiting.behind).max();
+        let Some(held) = &mut self.held else {
+            return;
+        };
+        held.gap_since = None;
+        let message = held.messages.keys().next_back().copied();
+        let changes = held.changes.values().map(|waiting| waiting.behind).max();
+        let receipts = held.receipts.iter().map(|waiting| waiting.behind).max();
         let seqs = [message, changes, receipts];
-        let change = self.changes.keys().next_back().copied();
+        let change = held.changes.keys().next_back().copied();
+        held.messages.clear();
+        held.changes.clear();
         self.know(Ends {
             seq: seqs.into_iter().flatten().max().unwrap_or(0),
             change_seq: change.unwrap_or(0),
         });
-        self.messages.clear();
-        self.changes.clear();
     }
 
-    /// Puts out what is due.
-    pub(super) fn release(&mut self, out: &mut VecDeque<AccountEvent>) -> Course {
+    /// Puts out what is due, for this user.
+    pub(super) fn release(&mut self, user: UserId, out: &mut VecDeque<AccountEvent>) -> Course {
         loop {
-            let course = self.release_messages(out);
+            let course = self.release_messages(user, out);
             if course != Course::GoesOn {
                 return course;
             }
-            let due = self
-                .rows
-                .front()
-                .is_some_and(|row| row.behind <= self.place.seq);
-            if due && let Some(row) = self.rows.pop_front() {
-                self.change(row.item, out);
-                continue;
+            match self.next_change() {
+                Some(change) => self.change(change, out),
+                None => break,
             }
-            let due = self
-                .changes
-                .first_key_value()
-                .is_some_and(|(number, change)| {
-                    *number <= self.place.change_seq
-                        || (*number == self.place.change_seq + 1 && change.behind <= self.place.seq)
-                });
-            if due && let Some((_, change)) = self.changes.pop_first() {
-                self.change(change.item, out);
-                continue;
-            }
-            break;
         }
         self.release_receipts(out);
-        let nothing_waits =
-            self.messages.is_empty() && self.changes.is_empty() && self.receipts.is_empty();
-        self.gap_since = match self.gap_since {
-            _ if nothing_waits => None,
-            None => Some(Instant::now()),
-            since => since,
-        };
+        if let Some(held) = &mut self.held {
+            held.gap_since = held
+                .has_early()
+                .then(|| held.gap_since.unwrap_or_else(Instant::now));
+            self.tidy();
+        }
         Course::GoesOn
     }
 
-    fn release_messages(&mut self, out: &mut VecDeque<AccountEvent>) -> Course {
-        while let Some(entry) = self.messages.first_entry()
-            && *entry.key() <= self.place.seq + 1
+    /// The next message, where it is due or was put out already.
+    fn next_message(&mut self) -> Option<Arc<Published>> {
+        if let Some(next) = self.next.take() {
+            return Some(next);
+        }
+        let first = self.held.as_mut()?.messages.first_entry()?;
+        (*first.key() <= self.place.seq + 1).then(|| first.remove())
+    }
+
+    /// The next change, where it is due or was put out already.
+    fn next_change(&mut self) -> Option<Arc<Published>> {
+        let (place, held) = (self.place, self.held.as_mut()?);
+        if let Some(row) = held.rows.front()
+            && row.behind <= place.seq
         {
-            let (seq, published) = entry.remove_entry();
+            return held.rows.pop_front().map(|row| row.item);
+        }
+        let first = held.changes.first_entry()?;
+        let (number, behind) = (*first.key(), first.get().behind);
+        let is_due =
+            number <= place.change_seq || (number == place.change_seq + 1 && behind <= place.seq);
+        is_due.then(|| first.remove().item)
+    }
+
+    fn release_messages(&mut self, user: UserId, out: &mut VecDeque<AccountEvent>) -> Course {
+        while let Some(published) = self.next_message() {
+            let Some(message) = published.message() else {
+                continue;
+            };
+            let seq = message.seq;
             if seq <= self.place.seq {
                 continue;
             }
             self.place.seq = seq;
-            let Some(message) = published.message() else {
-                continue;
-            };
             if seq < self.visible_from {
                 continue;
             }
             if message.change_seq > self.place.change_seq {
-                self.told.insert(message.change_seq);
+                self.held().told.insert(message.change_seq);
             }
-            let course = self.course_behind(message);
+            let course = self.course_behind(user, message);
             out.push_back(self.event(AccountItem::MessageAdded(published)));
             if course != Course::GoesOn {
                 return course;
@@ -408,7 +491,7 @@ impl Line {
         Course::GoesOn
     }
 
-    fn course_behind(&mut self, message: &Message) -> Course {
+    fn course_behind(&mut self, user: UserId, message: &Message) -> Course {
         if message.kind != MessageKind::System || message.seq <= self.joined_seq {
             return Course::GoesOn;
         }
@@ -416,17 +499,14 @@ impl Line {
             self.noticed = Noticed::Member;
             return Course::Unclear;
         };
-        let is_concerned = notice
-            .effects
-            .iter()
-            .any(|effect| effect.user_id == self.user);
+        let is_concerned = notice.effects.iter().any(|effect| effect.user_id == user);
         let noticed = if is_concerned {
             Noticed::Member
         } else {
             Noticed::Chat
         };
         self.noticed = self.noticed.max(noticed);
-        if notice.removes(self.user) {
+        if notice.removes(user) {
             Course::Ends
         } else {
             Course::GoesOn
@@ -442,8 +522,11 @@ impl Line {
             return;
         }
         self.place.change_seq = number;
-        let is_told = self.told.remove(&number);
-        self.told = self.told.split_off(&number);
+        let is_told = self.held.as_mut().is_some_and(|held| {
+            let is_told = held.told.remove(&number);
+            held.told = held.told.split_off(&number);
+            is_told
+        });
         if !is_told && seq >= self.visible_from {
             out.push_back(self.event(AccountItem::MessageChanged(change)));
         }
@@ -451,18 +534,21 @@ impl Line {
 
     /// Puts out receipts of which none is older than one that was put out of the same member.
     fn release_receipts(&mut self, out: &mut VecDeque<AccountEvent>) {
-        let mut index = 0;
-        while let Some(waiting) = self.receipts.get(index) {
-            if waiting.behind > self.place.seq {
-                index += 1;
-                continue;
-            }
-            let (receipt, published) = self.receipts.remove(index).item;
+        let Some(held) = &mut self.held else {
+            return;
+        };
+        let place = self.place.seq;
+        let due: Vec<_> = held
+            .receipts
+            .extract_if(.., |waiting| waiting.behind <= place)
+            .collect();
+        for waiting in due {
+            let (receipt, published) = waiting.item;
             let marks = self.marks.get_or_insert_default();
             match marks.age(receipt.user_id, receipt.last_read_seq) {
                 Age::New => self.receipt(receipt, Some(published), out),
                 Age::Old => {}
-                Age::Forgotten => self.uncertain.push(receipt.user_id),
+                Age::Forgotten => self.held().uncertain.push(receipt.user_id),
             }
         }
     }

@@ -6,6 +6,7 @@
 //! | `varint` | numbers in the checkpoint |
 //! | `item` | what is delivered |
 //! | `line` | both lines of one chat: what is due of what came |
+//! | `lines` | the lines of all chats |
 //! | `open` | where each chat begins, at the present or behind a position |
 //! | `signals` | what the bus brings |
 //! | `compare` | what the store says of all chats, or of some |
@@ -21,13 +22,14 @@ mod chat;
 mod compare;
 mod item;
 mod line;
+mod lines;
 mod open;
 mod position;
 mod read;
 mod signals;
 mod varint;
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,6 +39,7 @@ pub use item::{AccountEvent, AccountItem, EventCursor};
 pub use position::{AccountCursor, AccountPosition, ChatPlace, MAX_POSITION, MAX_SINCE};
 
 use self::line::{Course, Line, Noticed};
+use self::lines::Lines;
 use super::context::FeedContext;
 use super::error::FeedError;
 use super::feed::Feed;
@@ -60,7 +63,7 @@ pub struct AccountFeed {
     /// The chats that are told in detail; `None` for all.
     detail: Option<HashSet<ChatId>>,
     /// The user's chats.
-    lines: HashMap<ChatId, Line>,
+    lines: Lines,
     left: LeftChats,
     /// To be delivered next, in order.
     ready: VecDeque<AccountEvent>,
@@ -166,11 +169,8 @@ impl AccountFeed {
     }
 
     fn checkpoint(&mut self, is_caught_up: bool) -> AccountEvent {
-        let places = self.lines.iter();
-        let mut places: Vec<_> = places
-            .map(|(chat, line)| (*chat, line.as_place()))
-            .collect();
-        places.sort_unstable_by_key(|(chat, _)| *chat);
+        let places = self.lines.values();
+        let places: Vec<_> = places.map(|line| (line.chat, line.as_place())).collect();
         self.delivered = 0;
         self.delivered_since = None;
         self.owes_caught_up &= !is_caught_up;
@@ -188,7 +188,7 @@ impl AccountFeed {
     async fn wait(&mut self) -> Result<(), FeedError> {
         let grace = self.context.policy.reorder_grace;
         let lines = &self.lines;
-        let since = |chat: &ChatId| lines.get(chat).and_then(|line| line.gap_since);
+        let since = |chat: &ChatId| lines.get(chat).and_then(Line::gap_since);
         let gap = self.gaps.iter().filter_map(since).min();
         let gap = gap.map(|since| since + grace);
         let times = [gap, self.checkpoint_at(), self.recoverer.at()];
@@ -217,7 +217,7 @@ impl AccountFeed {
             let Some(line) = self.lines.get_mut(&chat) else {
                 continue;
             };
-            match line.gap_since {
+            match line.gap_since() {
                 Some(since) if since.elapsed() >= grace => {
                     line.repair();
                     self.behind.insert(chat);
@@ -236,7 +236,7 @@ impl AccountFeed {
             let Some(line) = self.lines.get_mut(&chat) else {
                 return Ok(());
             };
-            let course = line.release(&mut self.ready);
+            let course = line.release(self.viewer.user_id, &mut self.ready);
             match std::mem::take(&mut line.noticed) {
                 Noticed::Nothing => {}
                 Noticed::Chat => {
@@ -281,7 +281,7 @@ impl AccountFeed {
             } else {
                 self.behind.remove(&chat);
             }
-            if line.gap_since.is_some() {
+            if line.gap_since().is_some() {
                 self.gaps.insert(chat);
             } else {
                 self.gaps.remove(&chat);

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::item::AccountItem;
 use super::line::Line;
+use super::lines::Lines;
 use super::position::{AccountPosition, Place};
 use super::AccountFeed;
 use crate::chats::model::Member;
@@ -67,7 +68,7 @@ impl AccountFeed {
             receiver,
             viewer,
             detail,
-            lines: HashMap::new(),
+            lines: Lines::default(),
             left: LeftChats::new(left),
             ready: VecDeque::new(),
             changed: BTreeSet::new(),
@@ -92,17 +93,18 @@ impl AccountFeed {
                 for (member, head) in feed.standing().await? {
                     let line =
                         Line::new(&member, head, incarnation, feed.is_detailed(member.chat_id));
-                    feed.lines.insert(member.chat_id, line);
+                    feed.lines.insert(line);
                 }
             }
             Some(position) => feed.resume(position).await?,
         }
+        feed.lines.shrink_to_fit();
         let chats = feed.lines.keys().copied().collect();
         feed.compare_marks(chats).await?;
         Ok(feed)
     }
 
-    /// The user's chats, all of them followed.
+    /// The user's chats in their order, all of them followed.
     async fn standing(&mut self) -> Result<Standing, FeedError> {
         let (context, user) = (&self.context, self.viewer.user_id);
         let ids = context.chat_ids_of(user).await?;
@@ -116,7 +118,9 @@ impl AccountFeed {
             let head = *heads.get(&member.chat_id)?;
             Some((member, head))
         });
-        Ok(standing.collect())
+        let mut standing: Standing = standing.collect();
+        standing.sort_unstable_by_key(|(member, _)| member.chat_id);
+        Ok(standing)
     }
 
     async fn resume(&mut self, position: AccountPosition) -> Result<(), FeedError> {
@@ -163,7 +167,7 @@ impl AccountFeed {
         let is_detailed = self.is_detailed(chat);
         let mut line = Line::new(member, head, self.incarnation, is_detailed);
         let Some(place) = place.filter(|place| place.seq >= member.joined_seq) else {
-            self.lines.insert(chat, line);
+            self.lines.insert(line);
             self.begin_anew(chat);
             return;
         };
@@ -181,7 +185,7 @@ impl AccountFeed {
         if place.version != member.version {
             self.changed.insert(chat);
         }
-        self.lines.insert(chat, line);
+        self.lines.insert(line);
         self.note(chat);
     }
 }

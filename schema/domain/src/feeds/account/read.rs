@@ -37,7 +37,7 @@ impl AccountFeed {
                     return self.miss(chat).await;
                 }
                 line.take_page(&page);
-                line.missing_since = None;
+                line.note_found();
             }
             Some(Wanted::Changes) => {
                 let page = retry_unavailable!(context.changes(chat, line.place.change_seq))?;
@@ -47,7 +47,7 @@ impl AccountFeed {
                     return self.miss(chat).await;
                 };
                 line.take_rows(page.items, head);
-                line.missing_since = None;
+                line.note_found();
             }
             Some(Wanted::End) => {
                 let head = retry_unavailable!(context.head(chat))?;
@@ -70,7 +70,7 @@ impl AccountFeed {
         let Some(line) = self.lines.get_mut(&chat) else {
             return Ok(());
         };
-        let since = *line.missing_since.get_or_insert_with(Instant::now);
+        let since = line.note_missing();
         if since.elapsed() <= self.context.policy.ahead_grace {
             tokio::time::sleep(Duration::from_millis(50)).await;
             return Ok(());
@@ -104,7 +104,7 @@ impl AccountFeed {
         let Some(line) = self.lines.get_mut(&chat) else {
             return Ok(());
         };
-        for user in std::mem::take(&mut line.uncertain) {
+        for user in line.take_uncertain() {
             let member = retry_unavailable!(self.context.member(user, chat))?;
             if let Some(receipt) = member.as_ref().and_then(Member::receipt) {
                 line.receipt(receipt, None, &mut self.ready);
