@@ -128,8 +128,10 @@ fn test_config() -> Config {
     let limits = &mut config.limits;
     for quota in [
         &mut limits.login_ip,
+        &mut limits.login_network,
+        &mut limits.login_address,
+        &mut limits.login_device,
         &mut limits.verify_ip,
-        &mut limits.verify_address,
         &mut limits.refresh_ip,
         &mut limits.send,
         &mut limits.typing,
