@@ -44,7 +44,7 @@ pub struct TestApp {
     pub mailbox: Arc<Mailbox>,
     /// Its adapters.
     pub adapters: Adapters,
-    feeds: Feeds,
+    client: Client,
     data: Option<TempDir>,
     shutdown: Shutdown,
     serving: Option<JoinHandle<Result<(), StartFailure>>>,
@@ -108,7 +108,7 @@ impl Builder {
             clock,
             mailbox,
             adapters,
-            feeds,
+            client: Client::new(address).seeing(&feeds),
             data: Some(data),
             shutdown,
             serving: Some(tokio::spawn(server.serve(listener))),
@@ -153,9 +153,9 @@ impl TestApp {
         Builder::default()
     }
 
-    /// A client without credentials.
+    /// A client without credentials. All of them know the challenges that one was given.
     pub fn client(&self) -> Client {
-        Client::new(self.address).seeing(&self.feeds)
+        self.client.clone()
     }
 
     /// The folder that the server keeps everything in.

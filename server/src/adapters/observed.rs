@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use metrics::{counter, histogram};
 use talksy_domain::auth::{
-    Attempt, CodeDigest, CodeKey, CodeStore, CodeStoreLayer, Issue, IssuedCode, SessionStore,
+    Attempt, ChallengeKey, CodeDigest, CodeStore, CodeStoreLayer, IssuedCode, SessionStore,
     SessionStoreLayer,
 };
 use talksy_domain::chats::{ChatStore, ChatStoreLayer};

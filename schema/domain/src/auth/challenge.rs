@@ -17,6 +17,9 @@ use crate::mail::EmailAddress;
 /// The length of a seal: 128 bits cannot be guessed.
 const SEAL: usize = 16;
 
+/// The longest text of either, in bytes: no longer one is looked at.
+const LONGEST: usize = 512;
+
 /// Together with the mailed code it is exchanged for a session. It is unguessable, so that nobody
 /// who was not given it can use up its tries.
 #[derive(Clone, PartialEq, Eq)]
@@ -112,6 +115,9 @@ fn sealed(hash: &KeyedHash, purpose: &[u8], mut bytes: Vec<u8>) -> SecretString 
 }
 
 fn opened(hash: &KeyedHash, purpose: &[u8], text: &str) -> Option<Vec<u8>> {
+    if text.len() > LONGEST {
+        return None;
+    }
     let mut bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
     let seal = bytes.split_off(bytes.len().checked_sub(SEAL)?);
     let right = hash.of(&[purpose, &bytes]);

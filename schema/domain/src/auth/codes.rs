@@ -11,9 +11,9 @@ use crate::port::port;
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ChallengeKey(pub [u8; 32]);
 
-/// Names a mailbox without telling it: an HMAC-SHA-256 of the address without its `+tag`.
+/// Names an address without telling it: an HMAC-SHA-256 of it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct MailboxKey(pub [u8; 32]);
+pub struct AddressKey(pub [u8; 32]);
 
 /// An HMAC-SHA-256 of challenge and code. Compare in constant time.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -25,9 +25,9 @@ impl fmt::Debug for ChallengeKey {
     }
 }
 
-impl fmt::Debug for MailboxKey {
+impl fmt::Debug for AddressKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("MailboxKey(…)")
+        f.write_str("AddressKey(…)")
     }
 }
 
@@ -61,17 +61,20 @@ pub enum Attempt {
     Void,
 }
 
-/// How many wrong codes were presented.
+/// How much guessing there may have been before a code is made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct WrongCodes {
-    /// For the mailbox, since its last right one, or in the last day where none was right.
-    pub of_mailbox: u32,
-    /// For all mailboxes, in about the last hour: between the last one and two hours.
+pub struct Guesses {
+    /// How many tries the codes of the address were given since its last right one, or since none was
+    /// asked for during a day. So many wrong ones there may have been, or may still come: a challenge
+    /// that is open keeps its tries.
+    pub of_address: u32,
+    /// How many wrong codes were presented for all addresses, in about the last hour: between the last
+    /// one and two hours.
     pub of_all: u32,
 }
 
 port! {
-    /// Keeps the code of each open challenge, and counts wrong ones. Each method is atomic across all
+    /// Keeps the code of each open challenge, and counts guesses. Each method is atomic across all
     /// instances that share the backend.
     pub trait CodeStore as "codes" with CodeStoreLayer {
         /// Opens the challenge with this code. Those that are open, for the same address too, stay.
@@ -88,19 +91,18 @@ port! {
             now: Timestamp,
         ) -> Result<Attempt, PortError>;
 
-        /// How many wrong codes were presented.
-        async fn wrong_codes(
+        /// Counts the tries of a code that is about to be issued, and tells what was counted before.
+        async fn count_tries(
             &self,
-            mailbox: MailboxKey,
+            address: AddressKey,
+            tries: u8,
             now: Timestamp,
-        ) -> Result<WrongCodes, PortError>;
+        ) -> Result<Guesses, PortError>;
 
-        /// Counts a wrong code of the mailbox, or, where it was right, forgets those before it.
-        async fn note_attempt(
-            &self,
-            mailbox: MailboxKey,
-            was_right: bool,
-            now: Timestamp,
-        ) -> Result<(), PortError>;
+        /// Counts a wrong code of all addresses.
+        async fn note_wrong(&self, now: Timestamp) -> Result<(), PortError>;
+
+        /// Forgets the tries of the address: a right code was presented.
+        async fn note_right(&self, address: AddressKey) -> Result<(), PortError>;
     }
 }

@@ -2,21 +2,23 @@
 //!
 //! What must hold (the invariants of sign-in in the design):
 //! - **It cannot be guessed.** A code is good with its challenge alone, for minutes and a few tries.
-//!   From [`LONGER`] wrong codes in a row on, a mailbox's codes have more digits; where many are
-//!   wrong everywhere, all have.
+//!   Once an address was given [`LONGER`] tries without a right code, its codes have more digits;
+//!   where many are wrong everywhere, all have.
 //! - **It cannot be locked.** The challenge is unguessable, so that nobody else can use up its tries
 //!   or void it, and no limit refuses a code whose challenge is open. Letters are limited for each
 //!   mailbox and network, so that a stranger elsewhere uses up their own share; a device that has
 //!   signed in before has one of its own, wherever it is.
 //! - **It floods nobody.** One letter a minute for each mailbox and network, some an hour, and a bound
-//!   for the mailbox in all. An address with a `+tag` is the mailbox without it.
+//!   for the mailbox in all. An address with a `+tag` is the mailbox without it. Guesses are counted
+//!   for the address itself: somebody else's tag may be a mailbox of its own, whose right codes must
+//!   not make this one forget.
 
 use std::time::Duration;
 
 use secrecy::SecretString;
 
 use super::challenge::{Challenge, DeviceToken};
-use super::codes::{Attempt, IssuedCode, MailboxKey, WrongCodes};
+use super::codes::{AddressKey, Attempt, Guesses, IssuedCode};
 use super::error::AuthError;
 use super::model::{RefreshToken, Session};
 use super::places::{Place, addresses, networks};
@@ -25,12 +27,13 @@ use crate::clock::uniform;
 use crate::error::Invalid;
 use crate::limits::{Decision, Quota, Rule};
 use crate::mail::{EmailAddress, MAIL_JOB_VERSION, MailContent, MailJob};
+use crate::metrics;
 use crate::users::model::{DisplayName, User};
 use crate::viewer::ClientInfo;
 
-/// How many digits codes have, from how many wrong ones of a mailbox in a row on. A guess hits one of
-/// six digits with a probability of 0.0001 %: so the first hundred wrong codes come to 0.01 % in all,
-/// and each challenge that was opened before and is still open adds 0.0005 % at most.
+/// How many digits codes have, from how many tries on that the address's codes were given since a
+/// right one was presented. A guess hits one of six digits with a probability of 0.0001 %: so all six
+/// digits that are guessed in a row come to 0.01 %.
 const LONGER: [(u32, u8); 3] = [(0, 6), (100, 8), (1_000, 10)];
 
 /// How many digits all codes have at least while many are wrong everywhere.
@@ -66,23 +69,19 @@ impl AuthService {
         client: &ClientInfo,
     ) -> Result<CodeSent, AuthError> {
         let device = device_token.and_then(|token| DeviceToken::open(token, &address, &self.hash));
-        let mailbox = self.mailbox(&address);
-        let counted = self.count_letter(mailbox, device.as_deref(), client).await?;
-        let sent = self.send_code(address, mailbox).await;
+        let counted = self.count_letter(&address, device.as_deref(), client).await?;
+        let sent = self.send_code(address).await;
         if sent.is_err() {
             self.give_back(&counted).await;
         }
         sent
     }
 
-    async fn send_code(
-        &self,
-        address: EmailAddress,
-        mailbox: MailboxKey,
-    ) -> Result<CodeSent, AuthError> {
+    async fn send_code(&self, address: EmailAddress) -> Result<CodeSent, AuthError> {
         let now = self.clock.now();
-        let wrong = self.codes.wrong_codes(mailbox, now).await?;
-        let code_length = self.code_length(wrong);
+        let (key, tries) = (self.address_key(&address), self.policy.code_tries);
+        let guesses = self.codes.count_tries(key, tries, now).await?;
+        let code_length = self.code_length(guesses);
         let digit = |_| char::from(b'0' + u8::try_from(uniform(&*self.entropy, 10)).unwrap_or(0));
         let digits: String = (0..code_length).map(digit).collect();
         let challenge = Challenge::generate(address, code_length, &*self.entropy);
@@ -90,7 +89,7 @@ impl AuthService {
             digest: challenge.digest(&digits, &self.hash),
             issued_at: now,
             expires_at: now + self.policy.code_ttl,
-            tries: self.policy.code_tries,
+            tries,
         };
         let key = challenge.key(&self.hash);
         self.codes.issue(key, &code).await?;
@@ -117,20 +116,25 @@ impl AuthService {
     }
 
     /// How many digits the next code has.
-    fn code_length(&self, wrong: WrongCodes) -> u8 {
-        let reached = |(from, _): &&(u32, u8)| *from <= wrong.of_mailbox;
+    fn code_length(&self, guesses: Guesses) -> u8 {
+        let reached = |(from, _): &&(u32, u8)| *from <= guesses.of_address;
         let own = LONGER.iter().rev().find(reached).map_or(6, |(_, length)| *length);
-        if wrong.of_all >= self.policy.wrong_code_alarm {
+        if guesses.of_all >= self.policy.wrong_code_alarm {
+            metrics::code_lengthened("alarm");
             own.max(LENGTH_UNDER_ATTACK)
         } else {
+            if own > 6 {
+                metrics::code_lengthened("address");
+            }
             own
         }
     }
 
-    /// Counts a letter under all its limits, or under none where one of them refuses it.
+    /// Counts a letter under all its limits, or under none where one of them refuses it. The client's
+    /// own address comes first: who is refused there leaves nothing behind under the mailbox.
     async fn count_letter(
         &self,
-        mailbox: MailboxKey,
+        address: &EmailAddress,
         device: Option<&str>,
         client: &ClientInfo,
     ) -> Result<Vec<Counted>, AuthError> {
@@ -142,21 +146,26 @@ impl AuthService {
                 period: policy.code_resend,
             },
         };
-        let hidden = hex::encode(mailbox.0);
-        let of = |rule: Rule, place: &Place| {
-            (place.rule(rule), format!("{hidden} {}", place.name))
-        };
+        let mailbox = self.hash.of(&[b"mailbox", address.mailbox().as_bytes()]);
+        let mailbox = hex::encode(mailbox);
+        let of = |rule: Rule, place: &Place| (place.rule(rule), format!("{mailbox} {}", place.name));
+        let from = client.ip.map(addresses).unwrap_or_default();
         let mut rules: Vec<Counted> = Vec::new();
         if let Some(device) = device.map(Place::device) {
+            let login_ip = Rule {
+                name: "login-device-ip",
+                ..policy.login_ip
+            };
+            rules.extend(from.into_iter().map(|place| (place.rule(login_ip), place.name)));
             rules.push(of(resend, &device));
             rules.push((policy.login_device, device.name));
         } else {
-            let nearby = client.ip.map(networks).unwrap_or_else(nowhere);
+            let login_ip = policy.login_ip;
+            rules.extend(from.into_iter().map(|place| (place.rule(login_ip), place.name)));
+            let nearby = client.ip.map_or_else(nowhere, networks);
             rules.extend(nearby.iter().map(|place| of(resend, place)));
             rules.extend(nearby.iter().map(|place| of(policy.login_network, place)));
-            let from = client.ip.map(addresses).unwrap_or_default();
-            rules.extend(from.into_iter().map(|place| (place.rule(policy.login_ip), place.name)));
-            rules.push((policy.login_address, hidden));
+            rules.push((policy.login_address, mailbox));
         }
         let mut counted = Vec::new();
         for (rule, key) in rules {
@@ -219,9 +228,14 @@ impl AuthService {
             self.admit(self.policy.verify_ip, client).await?;
             return Err(AuthError::CodeExpired);
         }
-        let mailbox = self.mailbox(&challenge.address);
-        let was_right = attempt == Attempt::Accepted;
-        if let Err(error) = self.codes.note_attempt(mailbox, was_right, now).await {
+        let noted = match attempt {
+            Attempt::Accepted => {
+                let address = self.address_key(&challenge.address);
+                self.codes.note_right(address).await
+            }
+            _ => self.codes.note_wrong(now).await,
+        };
+        if let Err(error) = noted {
             tracing::debug!(%error, "an attempt to sign in was not counted");
         }
         if let Attempt::Wrong(left) = attempt {
@@ -262,8 +276,8 @@ impl AuthService {
         self.signed_in(session, refresh_token, user, is_new_user)
     }
 
-    fn mailbox(&self, address: &EmailAddress) -> MailboxKey {
-        MailboxKey(self.hash.of(&[b"mailbox", address.mailbox().as_bytes()]))
+    fn address_key(&self, address: &EmailAddress) -> AddressKey {
+        AddressKey(self.hash.of(&[b"address", address.as_str().as_bytes()]))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Sign-in codes in Redis, one key an open challenge, and how many were wrong.
+//! Sign-in codes in Redis, one key an open challenge, and how much was guessed.
 //!
 //! Knows hashes alone. Whether a code is valid is decided by the times that callers give; Redis'
 //! own clock only forgets it, a minute after nobody needs it any more.
@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use redis::Value;
 use talksy_domain::auth::{
-    Attempt, ChallengeKey, CodeDigest, CodeStore, IssuedCode, MailboxKey, WrongCodes,
+    AddressKey, Attempt, ChallengeKey, CodeDigest, CodeStore, Guesses, IssuedCode,
 };
 use talksy_domain::clock::Timestamp;
 use talksy_domain::error::PortError;
@@ -22,7 +22,7 @@ use super::servers::Servers;
 const BACKEND: &str = "sign-in codes";
 /// For how long a code outlives its use: longer than clocks differ.
 const MARGIN: Duration = Duration::from_mins(1);
-/// For how long a mailbox's wrong codes are remembered behind the last of them.
+/// For how long an address's tries are remembered behind the last code.
 const REMEMBERED: Duration = Duration::from_hours(24);
 /// The span by which all wrong codes are counted.
 const SPAN: Duration = Duration::from_hours(1);
@@ -55,8 +55,8 @@ impl RedisCodeStore {
         format!("{}code:{}", self.prefix, hex::encode(challenge.0))
     }
 
-    fn of_mailbox(&self, mailbox: MailboxKey) -> String {
-        format!("{}wrong:{}", self.prefix, hex::encode(mailbox.0))
+    fn of_address(&self, address: AddressKey) -> String {
+        format!("{}tries:{}", self.prefix, hex::encode(address.0))
     }
 
     /// Where all wrong codes of a span are counted, and of the one before.
@@ -80,11 +80,12 @@ impl RedisCodeStore {
         }
     }
 
-    /// Counts one, to be remembered for so long.
-    async fn count(&self, key: &str, remembered: Duration) -> Result<(), PortError> {
-        let expiry = remembered.as_millis().to_string();
-        self.run(&self.count, key, &[expiry.as_bytes()]).await?;
-        Ok(())
+    /// Counts so many more, to be remembered for so long. Returns how many there are now.
+    async fn count(&self, key: &str, more: u8, remembered: Duration) -> Result<u32, PortError> {
+        let numbers = [more.to_string(), remembered.as_millis().to_string()];
+        let arguments: Vec<_> = numbers.iter().map(String::as_bytes).collect();
+        let count = self.run(&self.count, key, &arguments).await?;
+        Ok(u32::try_from(count).unwrap_or(u32::MAX))
     }
 
     async fn counted(&self, key: &str) -> Result<u32, PortError> {
@@ -133,38 +134,31 @@ impl CodeStore for RedisCodeStore {
         }
     }
 
-    async fn wrong_codes(
+    async fn count_tries(
         &self,
-        mailbox: MailboxKey,
+        address: AddressKey,
+        tries: u8,
         now: Timestamp,
-    ) -> Result<WrongCodes, PortError> {
-        let (mailbox, [this, before]) = (self.of_mailbox(mailbox), self.of_spans(now));
-        let (of_mailbox, this, before) = tokio::try_join!(
-            self.counted(&mailbox),
+    ) -> Result<Guesses, PortError> {
+        let (address, [this, before]) = (self.of_address(address), self.of_spans(now));
+        let (of_address, this, before) = tokio::try_join!(
+            self.count(&address, tries, REMEMBERED),
             self.counted(&this),
             self.counted(&before),
         )?;
-        Ok(WrongCodes {
-            of_mailbox,
+        Ok(Guesses {
+            of_address: of_address.saturating_sub(u32::from(tries)),
             of_all: this.saturating_add(before),
         })
     }
 
-    async fn note_attempt(
-        &self,
-        mailbox: MailboxKey,
-        was_right: bool,
-        now: Timestamp,
-    ) -> Result<(), PortError> {
-        let (mailbox, [this, _]) = (self.of_mailbox(mailbox), self.of_spans(now));
-        if was_right {
-            self.run(&self.forget, &mailbox, &[]).await?;
-            return Ok(());
-        }
-        tokio::try_join!(
-            self.count(&mailbox, REMEMBERED),
-            self.count(&this, 2 * SPAN + MARGIN),
-        )?;
-        Ok(())
+    async fn note_wrong(&self, now: Timestamp) -> Result<(), PortError> {
+        let [this, _] = self.of_spans(now);
+        self.count(&this, 1, 2 * SPAN + MARGIN).await.map(drop)
+    }
+
+    async fn note_right(&self, address: AddressKey) -> Result<(), PortError> {
+        let address = self.of_address(address);
+        self.run(&self.forget, &address, &[]).await.map(drop)
     }
 }

@@ -1,7 +1,7 @@
-//! Sign-in codes in memory: those of the challenges that are open, and how many were wrong.
+//! Sign-in codes in memory: those of the challenges that are open, and how much was guessed.
 //!
-//! Knows hashes alone. Holds [`MAX_CODES`] and [`MAX_MAILBOXES`] at most: beyond, those are dropped
-//! that were issued, or were wrong, longest ago.
+//! Knows hashes alone. Holds [`MAX_CODES`] and [`MAX_ADDRESSES`] at most: beyond, those are dropped
+//! that were issued, or counted, longest ago.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -12,16 +12,16 @@ use moka::sync::Cache;
 use parking_lot::Mutex;
 use subtle::ConstantTimeEq as _;
 use talksy_domain::auth::{
-    Attempt, ChallengeKey, CodeDigest, CodeStore, IssuedCode, MailboxKey, WrongCodes,
+    AddressKey, Attempt, ChallengeKey, CodeDigest, CodeStore, Guesses, IssuedCode,
 };
 use talksy_domain::clock::Timestamp;
 use talksy_domain::error::PortError;
 
 /// How many challenges are open at most, about 40 MB of them.
 const MAX_CODES: usize = 200_000;
-/// Of how many mailboxes wrong codes are counted at most, about 20 MB of them.
-const MAX_MAILBOXES: u64 = 100_000;
-/// For how long a mailbox's wrong codes are remembered behind the last of them.
+/// Of how many addresses tries are counted at most, about 20 MB of them.
+const MAX_ADDRESSES: u64 = 100_000;
+/// For how long an address's tries are remembered behind the last code.
 const REMEMBERED: Duration = Duration::from_hours(24);
 /// The span by which all wrong codes are counted.
 const SPAN: Duration = Duration::from_hours(1);
@@ -47,7 +47,7 @@ impl Codes {
     }
 }
 
-/// Wrong codes of all mailboxes, in this span and in the one before.
+/// Wrong codes of all addresses, in this span and in the one before.
 #[derive(Clone, Copy, Default)]
 struct Spans {
     number: i64,
@@ -78,20 +78,20 @@ impl Spans {
 pub struct MemoryCodeStore {
     codes: Mutex<Codes>,
     max_codes: usize,
-    wrong: Cache<MailboxKey, u32>,
+    tries: Cache<AddressKey, u32>,
     spans: Mutex<Spans>,
 }
 
 impl Default for MemoryCodeStore {
     fn default() -> Self {
-        let wrong = Cache::builder()
-            .max_capacity(MAX_MAILBOXES)
+        let tries = Cache::builder()
+            .max_capacity(MAX_ADDRESSES)
             .eviction_policy(EvictionPolicy::lru())
             .time_to_live(REMEMBERED);
         Self {
             codes: Mutex::default(),
             max_codes: MAX_CODES,
-            wrong: wrong.build(),
+            tries: tries.build(),
             spans: Mutex::default(),
         }
     }
@@ -140,35 +140,32 @@ impl CodeStore for MemoryCodeStore {
         Ok(Attempt::Wrong(code.tries))
     }
 
-    async fn wrong_codes(
+    async fn count_tries(
         &self,
-        mailbox: MailboxKey,
+        address: AddressKey,
+        tries: u8,
         now: Timestamp,
-    ) -> Result<WrongCodes, PortError> {
+    ) -> Result<Guesses, PortError> {
+        let more = u32::from(tries);
+        let counted = self.tries.entry(address).and_upsert_with(|before| {
+            before.map_or(more, |before| before.into_value().saturating_add(more))
+        });
         let spans = self.spans.lock().at(now);
-        Ok(WrongCodes {
-            of_mailbox: self.wrong.get(&mailbox).unwrap_or_default(),
+        Ok(Guesses {
+            of_address: counted.into_value().saturating_sub(more),
             of_all: spans.this.saturating_add(spans.before),
         })
     }
 
-    async fn note_attempt(
-        &self,
-        mailbox: MailboxKey,
-        was_right: bool,
-        now: Timestamp,
-    ) -> Result<(), PortError> {
-        if was_right {
-            self.wrong.invalidate(&mailbox);
-            return Ok(());
-        }
-        let one_more = |before: Option<moka::Entry<_, u32>>| {
-            before.map_or(1, |before| before.into_value().saturating_add(1))
-        };
-        self.wrong.entry(mailbox).and_upsert_with(one_more);
+    async fn note_wrong(&self, now: Timestamp) -> Result<(), PortError> {
         let mut spans = self.spans.lock();
         *spans = spans.at(now);
         spans.this = spans.this.saturating_add(1);
+        Ok(())
+    }
+
+    async fn note_right(&self, address: AddressKey) -> Result<(), PortError> {
+        self.tries.invalidate(&address);
         Ok(())
     }
 }

@@ -46,8 +46,8 @@ section! {
         /// Sign-in codes asked for, for one mail address, by all devices together that have not
         /// signed in with it before.
         login_address: Quota = Quota::new(60, HOUR), in QUOTAS;
-        /// Sign-in codes asked for, a device that has signed in with the address before. It counts
-        /// under no other limit.
+        /// Sign-in codes asked for, a device that has signed in with the address before. Others
+        /// cannot use it up. An IP address has `limits.login_ip` for such devices apart.
         login_device: Quota = Quota::new(10, HOUR), in QUOTAS;
         /// Sign-in codes tried for challenges that are not open, an IP address.
         verify_ip: Quota = Quota::new(30, 10 * MINUTE), in QUOTAS;
