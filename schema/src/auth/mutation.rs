@@ -144,8 +144,8 @@ impl AuthMutation {
         }))
     }
 
-    /// Exchanges a challenge and its sign-in code for a session. The first sign-in of an address makes its account,
-    /// named after the part before the `@`.
+    /// Exchanges a challenge and its sign-in code for a session. The first sign-in of an address
+    /// makes its account, named after the part before the `@`.
     async fn verify_otp(
         &self,
         ctx: &Context<'_>,

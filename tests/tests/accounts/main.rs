@@ -57,7 +57,7 @@ fn told(reply: &Reply) -> Value {
 /// A server behind a proxy that says where its clients are.
 fn behind_a_proxy() -> Builder {
     TestApp::builder().config(|config| {
-        config.http.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+        config.http.trusted_proxies = "127.0.0.0/8".parse().into_iter().collect();
     })
 }
 

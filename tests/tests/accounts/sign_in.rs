@@ -1,7 +1,6 @@
 //! Signing in with a challenge and the code that was mailed for it.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::json;

@@ -27,7 +27,7 @@ type Arrival = Arc<Mutex<i64>>;
 pub struct MemoryRateLimiter {
     clock: Arc<dyn Clock>,
     max_keys: u64,
-    tables: RwLock<HashMap<Rule, Cache<Box<str>, Arrival>>>,
+    tables: RwLock<HashMap<Rule, Cache<String, Arrival>>>,
 }
 
 impl MemoryRateLimiter {
@@ -41,7 +41,7 @@ impl MemoryRateLimiter {
     }
 
     /// The rule's table; made when the rule is first met.
-    fn table(&self, rule: Rule) -> Cache<Box<str>, Arrival> {
+    fn table(&self, rule: Rule) -> Cache<String, Arrival> {
         if let Some(table) = self.tables.read().get(&rule) {
             return table.clone();
         }
