@@ -47,7 +47,7 @@ fn retry_after(reply: &Reply) -> u64 {
 /// An answer without what differs each time.
 fn told(reply: &Reply) -> Value {
     let mut body = without_request_ids(&reply.body);
-    if let Some(login) = body["data"]["login"].as_object_mut() {
+    if let Some(Value::Object(login)) = body.pointer_mut("/data/login") {
         let challenge = login.remove("challenge").map(|challenge| string(&challenge));
         assert!(challenge.is_some_and(|challenge| challenge.len() > 40));
     }

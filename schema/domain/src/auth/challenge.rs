@@ -103,7 +103,7 @@ impl DeviceToken {
     }
 
     fn purpose(address: &EmailAddress) -> Vec<u8> {
-        [b"device:", address.as_str().as_bytes()].concat()
+        [&b"device:"[..], address.as_str().as_bytes()].concat()
     }
 }
 
@@ -147,7 +147,7 @@ mod tests {
         assert_eq!(Challenge::open(text, &secret(1)).as_ref(), Some(&made));
         assert_eq!(Challenge::open(text, &secret(2)), None);
         assert!(!format!("{made:?}").contains("ada"));
-        let longest = address(&format!("{}@{}.org", "a".repeat(64), "b.".repeat(92)));
+        let longest = address(&format!("{}@{}org", "a".repeat(64), "b.".repeat(92)));
         let longest = Challenge::generate(longest, 12, &SystemEntropy).seal(&secret(1));
         assert!(longest.expose_secret().len() <= 383);
     }
