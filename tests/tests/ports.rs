@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
-use talksy_domain::auth::{CodeDigest, CodeKey, IssuedCode, Session, TokenHash};
+use talksy_domain::auth::{
+    AddressKey, ChallengeKey, CodeDigest, IssuedCode, Session, TokenHash,
+};
 use talksy_domain::chats::{Chat, ChatKind, ChatTitle, LargeGroups, MemberFilter, MemberPage};
 use talksy_domain::clock::{Clock as _, SystemClock, SystemEntropy};
 use talksy_domain::error::PortError;
@@ -228,17 +230,20 @@ async fn call_all(ports: &Ports) {
     assert_down(ports.jobs.enqueue(&job).await);
     assert_down(ports.jobs.due(Task::KINDS, now, 1).await);
 
-    let (key, digest) = (CodeKey([1; 32]), CodeDigest([1; 32]));
+    let (key, digest) = (ChallengeKey([1; 32]), CodeDigest([1; 32]));
     let code = IssuedCode {
-        id: [1; 16],
         digest,
         issued_at: now,
         expires_at: now,
         tries: 1,
     };
-    assert_down(ports.codes.issue(key, &code, second).await);
-    assert_down(ports.codes.withdraw(key, code.id).await);
+    let address = AddressKey([1; 32]);
+    assert_down(ports.codes.issue(key, &code).await);
+    assert_down(ports.codes.withdraw(key).await);
     assert_down(ports.codes.attempt(key, digest, now).await);
+    assert_down(ports.codes.count_tries(address, 1, now).await);
+    assert_down(ports.codes.note_wrong(now).await);
+    assert_down(ports.codes.note_right(address).await);
 
     let rule = Rule {
         name: "test",
@@ -248,6 +253,7 @@ async fn call_all(ports: &Ports) {
         },
     };
     assert_down(ports.limiter.check(rule, "key").await);
+    assert_down(ports.limiter.give_back(rule, "key").await);
 
     let connection = ConnectionId(1);
     let presence = &ports.presence;

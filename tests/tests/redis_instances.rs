@@ -49,7 +49,10 @@ async fn server_with(
     adapters.start();
     let other = other.map(|other| other.adapters.ports.clone());
     TestApp::builder()
-        .config(configure)
+        .config(|config| {
+            config.http.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+            configure(config);
+        })
         .ports(move |ports| {
             let shared = other.unwrap_or_else(|| ports.clone());
             Ports {
@@ -113,6 +116,48 @@ async fn no_message_is_lost_or_doubled_between_instances_while_redis_is_killed()
         assert_eq!(seqs, expected);
     }
     soon("the end of sending", sending).await.unwrap();
+}
+
+/// Codes, their tries, what was guessed and how many letters were asked for are the same for all.
+#[tokio::test(flavor = "multi_thread")]
+async fn instances_share_all_of_signing_in() {
+    let redis = RedisServer::start().await;
+    let here = server(&redis, None).await;
+    let there = server(&redis, Some(&here)).await;
+    let email = "ada@example.org";
+    let place = |app: &TestApp, n: usize| app.client().from_place(&format!("10.0.{n}.1"));
+    let (one, other) = (place(&here, 0), place(&there, 0));
+    one.login(email).await.data();
+    let challenge = one.challenge(email);
+    let code = here.mailbox.code(email).unwrap();
+    assert_eq!(other.login(email).await.code(), "RATE_LIMITED");
+    let (head, last) = code.split_at(5);
+    let wrong = format!("{head}{}", (last.parse::<u32>().unwrap() + 1) % 10);
+    for client in [&one, &other, &other, &one] {
+        let reply = client.present(&challenge, &wrong).await;
+        assert_eq!(reply.code(), "OTP_INVALID");
+    }
+    let auth = other.present(&challenge, &code).await.data();
+    let device = auth["verifyOtp"]["deviceToken"].as_str().unwrap();
+    assert_eq!(one.present(&challenge, &code).await.code(), "OTP_EXPIRED");
+    // The device's share is one too.
+    one.login_on(email, Some(device)).await.data();
+    let again = other.login_on(email, Some(device)).await;
+    assert_eq!(again.code(), "RATE_LIMITED");
+
+    for n in 1..=19 {
+        let app = if n % 2 == 0 { &here } else { &there };
+        place(app, n).login(email).await.data();
+    }
+    for (app, n) in [(&here, 20), (&there, 21)] {
+        let sent = place(app, n).login(email).await.data();
+        assert_eq!(sent["login"]["codeLength"], json!(8));
+    }
+    // What was not mailed was not asked for, on neither.
+    let fresh = place(&here, 30);
+    here.mailbox.set_broken(true);
+    assert_eq!(fresh.login(email).await.code(), "UNAVAILABLE");
+    place(&there, 30).login(email).await.data();
 }
 
 #[tokio::test(flavor = "multi_thread")]

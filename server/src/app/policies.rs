@@ -22,9 +22,12 @@ impl From<&Config> for Policies {
                 code_ttl: auth.otp_ttl,
                 code_tries: auth.otp_tries,
                 code_resend: auth.otp_resend,
+                wrong_code_alarm: auth.otp_alarm,
                 login_ip: rule("login-ip", limits.login_ip),
+                login_network: rule("login-network", limits.login_network),
+                login_address: rule("login-address", limits.login_address),
+                login_device: rule("login-device", limits.login_device),
                 verify_ip: rule("verify-ip", limits.verify_ip),
-                verify_address: rule("verify-address", limits.verify_address),
                 refresh_ip: rule("refresh-ip", limits.refresh_ip),
             },
             feeds: FeedPolicy {
@@ -117,8 +120,10 @@ mod tests {
         } = Policies::from(&Config::default());
         let rules = [
             auth.login_ip,
+            auth.login_network,
+            auth.login_address,
+            auth.login_device,
             auth.verify_ip,
-            auth.verify_address,
             auth.refresh_ip,
             send,
             start_chat,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use talksy_domain::auth::{CodeDigest, CodeKey};
+use talksy_domain::auth::{ChallengeKey, CodeDigest};
 use talksy_domain::clock::SystemClock;
 use talksy_domain::events::{Interest, Signal, Topic};
 use talksy_domain::id::{ChatId, UserId};
@@ -72,7 +72,7 @@ async fn a_redis_that_stands_still_fails_calls_and_stops_no_publisher() {
     here.limiter().check(RULE, "warm").await.unwrap();
     server.0.pause().await;
 
-    let key = CodeKey(random());
+    let key = ChallengeKey(random());
     let presence = here.presence();
     let connection = (ids().next(), ConnectionId(1));
     soon("calls that end", async {
