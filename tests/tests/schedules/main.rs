@@ -14,8 +14,8 @@
 //! | `case` | what a schedule consists of, and how it is made |
 //! | `runner` | many schedules on some threads, and what is told of one that fails |
 //! | `run` | one schedule |
-//! | `process` | an instance: pauses and death between the calls of its ports |
-//! | `network` | the bad bus between instances |
+//! | `instances` | the instances, what is asked of them, and who takes the place of a dead one |
+//! | `process` | the life of an instance: pauses and death between the calls of its ports |
 //! | `deployment` | the stores, and how each is killed |
 //! | `people` | who asks for what |
 //! | `truth` | what the store says |
@@ -38,7 +38,7 @@
 mod case;
 mod clients;
 mod deployment;
-mod network;
+mod instances;
 mod people;
 mod process;
 mod run;

@@ -80,6 +80,14 @@ impl Truth {
         counts.unwrap().pop().map(|(_, count)| count)
     }
 
+    /// How far all members of the chat but this one have read; 0 where there are no others.
+    pub fn read_by_all(&self, user: UserId, chat: ChatId) -> Seq {
+        let lowest = self.ask(async |ports| ports.chats.lowest_read_marks(&[chat]).await);
+        let lowest = lowest.unwrap();
+        let other = lowest.iter().find(|member| member.user_id != user);
+        other.map_or(0, |member| member.last_read_seq)
+    }
+
     /// All messages of a chat.
     pub fn line(&self, chat: ChatId) -> Vec<Message> {
         self.ask(async |ports| messages_from(&ports, chat, 1).await)

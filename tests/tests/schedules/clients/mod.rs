@@ -63,8 +63,11 @@ impl Client {
     /// A client that is not connected yet. `chats` are those that are there from the start.
     pub fn new(plan: ClientPlan, viewer: Viewer, chats: &[talksy_domain::id::ChatId]) -> Self {
         let replica = match plan {
-            ClientPlan::Lines { chat, .. } => {
-                Replica::Lines(Arc::new(Mutex::new(LinesReplica::new(chats[chat]))))
+            ClientPlan::Lines {
+                chat, reads_first, ..
+            } => {
+                let replica = LinesReplica::new(chats[chat], reads_first);
+                Replica::Lines(Arc::new(Mutex::new(replica)))
             }
             ClientPlan::Account { .. } => {
                 Replica::Account(Arc::new(Mutex::new(AccountReplica::new(chats.to_vec()))))
