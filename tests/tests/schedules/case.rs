@@ -32,6 +32,8 @@ pub enum ClientPlan {
     Account { who: usize },
     /// `chatUpdated` and `chatRemoved`.
     Chats { who: usize },
+    /// `readReceiptUpdated` of one chat.
+    Receipts { who: usize, chat: usize },
 }
 
 /// What somebody asks of an instance. Numbers choose among what there is, by remainder.
@@ -166,6 +168,7 @@ fn client() -> impl Strategy<Value = ClientPlan> {
             .prop_map(|(who, chat, reads_first)| ClientPlan::Lines { who, chat, reads_first }),
         3 => who().prop_map(|who| ClientPlan::Account { who }),
         1 => who().prop_map(|who| ClientPlan::Chats { who }),
+        1 => (who(), 0..3_usize).prop_map(|(who, chat)| ClientPlan::Receipts { who, chat }),
     ]
 }
 

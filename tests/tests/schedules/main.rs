@@ -5,8 +5,8 @@
 //! give roles, join with and without the history, are removed, leave and come back, several at the same
 //! time; buses lose, double, delay and reorder; clients are cut off, read nothing for a while and come to
 //! another instance; instances die between any two writes, and whoever has no answer asks another one.
-//! Clients follow `messageAdded` with `messageUpdated`, `accountEvents`, or `chatUpdated` with
-//! `chatRemoved`. Each checks the order of what it is told; that all of it lies within its user's
+//! Clients follow `messageAdded` with `messageUpdated`, `accountEvents`, `chatUpdated` with
+//! `chatRemoved`, or `readReceiptUpdated`. Each checks the order of what it is told; that all of it lies within its user's
 //! memberships is checked against the line. What was acknowledged is on the line, once.
 //!
 //! | file | what |

@@ -47,13 +47,13 @@ impl People {
     fn message(&self, truth: &Truth, chat: ChatId, nth: usize) -> Option<(Message, Viewer)> {
         let line = truth.line(chat);
         let mut sent = line
-            .into_iter()
+            .iter()
             .rev()
             .filter(|message| message.kind != MessageKind::System);
         let message = sent.nth(nth)?;
         let mut everybody = [self.ann, self.ben, self.cleo].into_iter();
         let sender = everybody.find(|viewer| Some(viewer.user_id) == message.sender_id)?;
-        Some((message, sender))
+        Some((message.clone(), sender))
     }
 
     /// Asks an instance for something, as the `number`th. What may not be done is refused: that is part

@@ -54,14 +54,15 @@ pub async fn run(case: &Case, deployment: &mut Deployment) -> Figures {
 
 impl<'a> Run<'a> {
     fn begin(case: &Case, deployment: &'a mut Deployment) -> Self {
-        let truth = Truth::new(deployment.real().clone(), deployment.ports());
+        let truth = Truth::of(deployment);
         let people = sign_up(deployment);
         deployment.forget_events();
         let plans = case.clients.iter();
         let clients = plans.map(|plan| {
             let (ClientPlan::Lines { who, .. }
             | ClientPlan::Account { who }
-            | ClientPlan::Chats { who }) = *plan;
+            | ClientPlan::Chats { who }
+            | ClientPlan::Receipts { who, .. }) = *plan;
             Client::new(*plan, people.follower(who), &people.chats)
         });
         let mut run = Self {

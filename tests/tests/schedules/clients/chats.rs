@@ -67,7 +67,7 @@ impl Shown {
     fn now(truth: &Truth, viewer: &Viewer, chat: ChatId) -> Option<Self> {
         let member = truth.membership(viewer.user_id, chat)?;
         let unread = truth.unread(viewer.user_id, chat);
-        let last = truth.line(chat).pop();
+        let last = truth.line(chat).last().cloned();
         Some(Self::new(&truth.chat(chat), last, &member, unread))
     }
 }

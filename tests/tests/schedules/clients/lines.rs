@@ -18,7 +18,7 @@ use super::super::truth::{Delivered, Truth};
 use super::Connection;
 
 /// How long a client waits that is no member, before it asks again.
-const RETRY: Duration = Duration::from_millis(20);
+pub(super) const RETRY: Duration = Duration::from_millis(20);
 
 /// What the client has of a membership.
 pub struct LinesReplica {
@@ -174,8 +174,7 @@ pub async fn follow(connection: &Connection, replica: &Mutex<LinesReplica>) {
     let (truth, viewer) = (&connection.truth, &connection.viewer);
     let chat = replica.lock().chat;
     loop {
-        let before = truth.membership(viewer.user_id, chat);
-        if let Some(member) = &before {
+        if let Some(member) = &truth.membership(viewer.user_id, chat) {
             let feeds = &connection.services.feeds;
             let incarnation = feeds.incarnation().await.unwrap();
             let after = replica.lock().begin(member, incarnation);
@@ -188,7 +187,8 @@ pub async fn follow(connection: &Connection, replica: &Mutex<LinesReplica>) {
             match (messages, changes) {
                 // The feeds are of this membership where it is there before and behind their opening.
                 (Ok(messages), Ok(changes))
-                    if joined(truth.membership(viewer.user_id, chat)) == joined(before.clone()) =>
+                    if joined(truth.membership(viewer.user_id, chat).as_ref())
+                        == Some(member.joined_seq) =>
                 {
                     if after.is_none() {
                         let visible = truth.visible(member);
@@ -210,7 +210,8 @@ pub async fn follow(connection: &Connection, replica: &Mutex<LinesReplica>) {
     }
 }
 
-fn joined(member: Option<Member>) -> Option<Seq> {
+/// The membership, by the message that it began with.
+pub(super) fn joined(member: Option<&Member>) -> Option<Seq> {
     member.map(|member| member.joined_seq)
 }
 
@@ -249,7 +250,7 @@ async fn follow_changes(
     }
 }
 
-fn assert_no_member(error: FeedError) {
+pub(super) fn assert_no_member(error: FeedError) {
     let is_expected = matches!(
         &error,
         FeedError::Access(AccessError::Denied(Denied::NotMember))

@@ -4,6 +4,7 @@
 mod account;
 mod chats;
 mod lines;
+mod receipts;
 
 use std::panic::resume_unwind;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use super::truth::Truth;
 use account::AccountReplica;
 use chats::ChatsReplica;
 use lines::LinesReplica;
+use receipts::ReceiptsReplica;
 
 /// What a client needs of the world while it is connected.
 #[derive(Clone)]
@@ -47,6 +49,7 @@ enum Replica {
     Lines(Arc<Mutex<LinesReplica>>),
     Account(Arc<Mutex<AccountReplica>>),
     Chats(Arc<Mutex<ChatsReplica>>),
+    Receipts(Arc<Mutex<ReceiptsReplica>>),
 }
 
 /// A client.
@@ -73,6 +76,10 @@ impl Client {
                 Replica::Account(Arc::new(Mutex::new(AccountReplica::new(chats.to_vec()))))
             }
             ClientPlan::Chats { .. } => Replica::Chats(Arc::default()),
+            ClientPlan::Receipts { chat, .. } => {
+                let replica = ReceiptsReplica::new(chats[chat]);
+                Replica::Receipts(Arc::new(Mutex::new(replica)))
+            }
         };
         Self {
             viewer,
@@ -131,6 +138,13 @@ impl Client {
                     chats::follow(&connection, &replica).await;
                 })
             }
+            Replica::Receipts(replica) => {
+                let replica = Arc::clone(replica);
+                tokio::spawn(async move {
+                    tokio::time::sleep(after).await;
+                    receipts::follow(&connection, &replica).await;
+                })
+            }
         });
     }
 
@@ -151,6 +165,7 @@ impl Client {
             Replica::Lines(replica) => replica.lock().is_complete(truth, &self.viewer),
             Replica::Account(replica) => replica.lock().is_complete(truth, &self.viewer),
             Replica::Chats(replica) => replica.lock().is_complete(truth, &self.viewer),
+            Replica::Receipts(replica) => replica.lock().is_complete(truth, &self.viewer),
         }
     }
 
@@ -162,6 +177,7 @@ impl Client {
             Replica::Lines(replica) => replica.lock().compare(truth, &self.viewer),
             Replica::Account(replica) => replica.lock().compare(truth, &self.viewer),
             Replica::Chats(replica) => replica.lock().compare(truth, &self.viewer),
+            Replica::Receipts(replica) => replica.lock().compare(truth, &self.viewer),
         }
         truth.compared();
     }
