@@ -107,9 +107,8 @@ impl Truth {
     }
 
     pub fn membership(&self, user: UserId, chat: ChatId) -> Option<Member> {
-        let of = |answers: &mut Answers| &mut answers.memberships;
         let question = async |ports: Arc<Ports>| membership(&ports, user, chat).await;
-        self.known(of, (user, chat), question)
+        self.known(|answers| &mut answers.memberships, (user, chat), question)
     }
 
     pub fn chat(&self, chat: ChatId) -> Chat {
@@ -155,8 +154,7 @@ impl Truth {
 
     /// All messages of a chat.
     pub fn line(&self, chat: ChatId) -> Arc<Vec<Message>> {
-        let question =
-            async |ports: Arc<Ports>| Arc::new(messages_from(&ports, chat, 1).await);
+        let question = async |ports: Arc<Ports>| Arc::new(messages_from(&ports, chat, 1).await);
         self.known(|answers| &mut answers.lines, chat, question)
     }
 

@@ -114,7 +114,11 @@ impl ChatsReplica {
             assert!(goes_on, "the sidebar goes back: {place:?} behind {told:?}");
         }
         // What lies before the end of a membership is past.
-        if self.left.get(&chat.id).is_none_or(|left| *left < chat.last_seq) {
+        if self
+            .left
+            .get(&chat.id)
+            .is_none_or(|left| *left < chat.last_seq)
+        {
             let last = item.state.last_message.clone();
             let shown = Shown::new(chat, last, member, unread);
             self.chats.insert(chat.id, shown);

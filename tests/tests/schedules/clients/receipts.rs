@@ -10,8 +10,8 @@ use talksy_domain::seq::Seq;
 use talksy_domain::viewer::Viewer;
 
 use super::super::truth::{Delivered, Truth};
-use super::lines::{RETRY, assert_no_member, joined};
 use super::Connection;
+use super::lines::{RETRY, assert_no_member, joined};
 
 /// What the client has of a membership.
 pub struct ReceiptsReplica {
