@@ -95,6 +95,7 @@ impl Truth {
             return self.ask(question);
         }
         let mut answers = self.answers.lock();
+        let answers = &mut *answers;
         let writes = self.writes();
         if answers.writes != writes {
             *answers = Answers {
@@ -102,7 +103,7 @@ impl Truth {
                 ..Answers::default()
             };
         }
-        let answer = of(&mut answers).entry(key);
+        let answer = of(answers).entry(key);
         answer.or_insert_with(|| self.ask(question)).clone()
     }
 

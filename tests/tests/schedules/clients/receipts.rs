@@ -68,9 +68,11 @@ impl ReceiptsReplica {
     /// Whether it has the marks of all who are members.
     pub fn is_complete(&self, truth: &Truth, viewer: &Viewer) -> bool {
         let member = truth.membership(viewer.user_id, self.chat);
-        let has = |(user, seq)| self.marks.get(user) == Some(seq);
-        self.joined_seq == joined(member.as_ref())
-            && (member.is_none() || marks(truth, self.chat).iter().all(has))
+        if self.joined_seq != joined(member.as_ref()) {
+            return false;
+        }
+        let mut marks = marks(truth, self.chat).into_iter();
+        member.is_none() || marks.all(|(user, seq)| self.marks.get(&user) == Some(&seq))
     }
 
     pub fn compare(&mut self, truth: &Truth, viewer: &Viewer) {
