@@ -3,8 +3,6 @@
 use std::collections::BTreeSet;
 
 use metrics::counter;
-use tokio::time::Instant;
-
 use super::item::{AccountEvent, AccountItem, EventCursor};
 use super::line::Line;
 use super::position::{AccountCursor, ChatPlace};

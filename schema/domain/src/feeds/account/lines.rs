@@ -78,6 +78,7 @@ mod tests {
             last_seq,
             last_change_seq: 0,
             applied_seq: 0,
+            member_count: 2,
         };
         Line::new(&member, head, Incarnation::default(), true)
     }

@@ -262,11 +262,7 @@ impl AccountFeed {
                 }
             }
         }
-        if self
-            .lines
-            .get(&chat)
-            .is_some_and(|line| !line.uncertain.is_empty())
-        {
+        if self.lines.get(&chat).is_some_and(Line::has_uncertain) {
             Box::pin(self.ask_for_receipts(chat)).await?;
         }
         self.note(chat);
