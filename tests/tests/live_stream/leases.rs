@@ -91,8 +91,8 @@ async fn who_is_renewed_a_moment_after_the_lease_has_ended_has_never_left() {
     };
     look().await;
     world.backend.clock.advance(policies().presence.lease);
-    // One look that had begun before, and one that sees the lease ended. Before the second one that
-    // does, the backend takes renewals again.
+    // The first look behind it sees the lease ended, and the third would tell of it. By then the
+    // backend takes renewals again.
     look().await;
     look().await;
     faults.set("presence.renew", Fault::None);
