@@ -45,7 +45,6 @@ struct Inbox {
     hub: Arc<Hub>,
     reads: Reads,
     services: Services,
-    ann: Viewer,
     ben: Viewer,
     chats: Vec<ChatId>,
 }
@@ -78,7 +77,6 @@ impl Inbox {
             hub,
             reads,
             services,
-            ann,
             ben,
             chats,
         }

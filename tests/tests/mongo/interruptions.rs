@@ -17,6 +17,7 @@ use super::nobody;
 async fn an_interruption_costs_each_feed_of_200_chats_five_commands() {
     const EACH: usize = 5;
     const CHATS: usize = 200;
+    const PEOPLE: usize = 20;
     let mongo = Mongo::shared().await;
     let counted = CountedMongo::start(mongo.port).await;
     let database = mongo.new_database();
@@ -35,9 +36,9 @@ async fn an_interruption_costs_each_feed_of_200_chats_five_commands() {
         ..backend.ports.clone()
     };
     let groups = Chats::Groups(CHATS);
-    let mut sidebars = Sidebars::new(ports, 200, groups, no_heartbeat()).await;
+    let mut sidebars = Sidebars::new(ports, PEOPLE, groups, no_heartbeat()).await;
     let mut opened = [0, 0];
-    for feeds in [[50, 0], [200, 0], [200, 50], [200, 200]] {
+    for feeds in [[5, 0], [PEOPLE, 0], [PEOPLE, 5], [PEOPLE, PEOPLE]] {
         for (kind, index) in [(Kind::Chats, 0), (Kind::Account, 1)] {
             sidebars.open(kind, opened[index]..feeds[index]).await;
         }

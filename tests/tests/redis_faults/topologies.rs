@@ -114,8 +114,9 @@ async fn a_slot_that_moves_takes_its_channels_and_keys_along() {
 }
 
 async fn slot_of(cluster: &RedisCluster, channel: &str) -> String {
-    let slot = cluster.nodes[0].run(&["CLUSTER", "KEYSLOT", channel]);
-    slot.await.trim().to_owned()
+    let ask = ["CLUSTER", "KEYSLOT", channel];
+    let slot = cluster.nodes[0].run(&ask).await;
+    slot.trim().to_owned()
 }
 
 /// The number of the node that carries a channel, in a Cluster that is as it was made.
