@@ -42,6 +42,7 @@ impl Bus for LocalBus {
 
     async fn subscribe(&self, interest: Interest, topics: &[Topic]) -> Result<Receiver, PortError> {
         let mut receiver = self.hub.receiver(interest);
+        receiver.reserve(topics.len());
         for topic in topics {
             receiver.follow(*topic);
         }

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use metrics::counter;
-use tokio::time::Instant;
 
 use super::AccountFeed;
 use super::item::{AccountEvent, AccountItem, EventCursor};

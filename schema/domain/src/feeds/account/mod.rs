@@ -95,6 +95,7 @@ pub struct AccountFeed {
 impl Feed for AccountFeed {
     type Item = AccountEvent;
 
+    // What is rarely done waits in a box, so that a feed that waits is small.
     async fn next(&mut self) -> Result<AccountEvent, FeedError> {
         loop {
             self.context.check(self.incarnation)?;
@@ -107,7 +108,8 @@ impl Feed for AccountFeed {
                 let cursor = AccountCursor::of_viewer(self.viewer.user_id);
                 self.put(AccountItem::ViewerChanged, cursor);
             } else if !self.stale.is_empty() {
-                self.compare(self.stale.iter().copied().collect()).await?;
+                let stale = self.stale.iter().copied().collect();
+                Box::pin(self.compare(stale)).await?;
             } else if let Some(chat) = self.changed.pop_first() {
                 if let Some(line) = self.lines.get(&chat) {
                     self.ready
@@ -116,16 +118,16 @@ impl Feed for AccountFeed {
             } else if self.checkpoint_is_due() && !self.behind.is_empty() {
                 return Ok(self.checkpoint(false));
             } else if let Some(chat) = self.behind.first().copied() {
-                self.read(chat).await?;
+                Box::pin(self.read(chat)).await?;
             } else if self.owes_caught_up {
                 return Ok(self.checkpoint(true));
             } else if self.checkpoint_is_due() {
                 self.owes_caught_up = true;
-                self.compare_all().await?;
+                Box::pin(self.compare_all()).await?;
             } else if self.compare_at <= Instant::now() {
-                self.compare_all().await?;
+                Box::pin(self.compare_all()).await?;
             } else if self.marks_are_stale {
-                self.compare_marks().await?;
+                Box::pin(self.compare_marks()).await?;
             } else {
                 self.wait().await?;
             }
@@ -242,14 +244,16 @@ impl AccountFeed {
                     return Ok(());
                 }
                 Course::Unclear => {
-                    if self.is_ended(chat).await? {
+                    if Box::pin(self.is_ended(chat)).await? {
                         self.end(chat);
                         return Ok(());
                     }
                 }
             }
         }
-        self.ask_for_receipts(chat).await?;
+        if self.lines.get(&chat).is_some_and(Line::is_uncertain) {
+            Box::pin(self.ask_for_receipts(chat)).await?;
+        }
         self.note(chat);
         Ok(())
     }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use metrics::counter;
-use tokio::time::Instant;
 
 use super::AccountFeed;
 use super::item::AccountItem;

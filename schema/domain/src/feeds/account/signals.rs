@@ -76,7 +76,7 @@ impl AccountFeed {
             }
             Event::ViewerChanged => {
                 self.viewer_changed = true;
-                self.read_profile().await
+                Box::pin(self.read_profile()).await
             }
             Event::Typing { .. } | Event::SessionRevoked { .. } | Event::PresenceChanged(_) => {
                 Ok(())
