@@ -107,6 +107,7 @@ check "the code generator installs" \
   run npm ci --prefix "$examples/codegen" --silent --no-fund --no-audit
 check "the operations fit the schema and their types compile" \
   run npm run --prefix "$examples/codegen" --silent check
+check "GraphiQL keeps no secrets" run node --test "$examples/graphiql/test/storage.test.mjs"
 check "the server starts" start
 if [[ -n "${url:-}" ]]; then
   check "a dropped socket loses nothing" \

@@ -36,16 +36,17 @@ async function post(query, variables, token) {
 }
 
 const LOGIN = /* GraphQL */ `
-  mutation Login($email: String!) {
-    login(input: { email: $email }) {
-      expiresIn
+  mutation Login($email: String!, $deviceToken: String) {
+    login(input: { email: $email, deviceToken: $deviceToken }) {
+      challenge
     }
   }
 `;
 
 const VERIFY_OTP = /* GraphQL */ `
-  mutation VerifyOtp($email: String!, $code: String!) {
-    verifyOtp(input: { email: $email, code: $code }) {
+  mutation VerifyOtp($challenge: String!, $code: String!) {
+    verifyOtp(input: { challenge: $challenge, code: $code }) {
+      deviceToken
       accessToken
       refreshToken
       user {
@@ -71,16 +72,18 @@ export class Session {
   #isExpired = false;
   #refreshing;
 
-  constructor({ user, accessToken, refreshToken }) {
+  constructor({ user, deviceToken, accessToken, refreshToken }) {
     this.user = user;
+    /** For `signIn` on this device, later: an application keeps it. */
+    this.deviceToken = deviceToken;
     this.#tokens = { accessToken, refreshToken };
   }
 
-  /** `readCode` brings the six digits that were mailed. */
-  static async signIn(email, readCode) {
-    await post(LOGIN, { email });
+  /** `readCode` brings the digits that were mailed. */
+  static async signIn(email, readCode, deviceToken) {
+    const { challenge } = (await post(LOGIN, { email, deviceToken })).login;
     const code = await readCode();
-    return new Session((await post(VERIFY_OTP, { email, code })).verifyOtp);
+    return new Session((await post(VERIFY_OTP, { challenge, code })).verifyOtp);
   }
 
   /** A request as this user. */

@@ -2,6 +2,9 @@
 //!
 //! A job that waits is lost when the process ends: its code is then never mailed, and whoever
 //! asked for it asks again. RabbitMQ keeps jobs across restarts.
+//!
+//! A job that waits for another try holds no place of those that are tried, and further tries have
+//! places of their own: addresses that are put off keep no other from its mail.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +15,7 @@ use talksy_domain::backoff::Backoff;
 use talksy_domain::error::PortError;
 use talksy_domain::mail::{MailJob, MailQueue};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, error_span};
 
@@ -22,8 +25,11 @@ use crate::worker::MailWorker;
 
 /// How many jobs wait at most.
 const CAPACITY: usize = 1024;
-/// How many jobs are done at a time.
-const CONCURRENCY: usize = 8;
+/// How many jobs are tried at a time for the first time, and how many again.
+const FIRST_TRIES: usize = 8;
+const FURTHER_TRIES: usize = 4;
+/// How many jobs wait for another try at most; beyond, one that is put off is given up.
+const WAITING: usize = 1024;
 /// How often a job is tried.
 const TRIES: u32 = 8;
 /// The longest wait before the second try, and before the last; it doubles with each.
@@ -46,6 +52,16 @@ struct Queued {
     traceparent: Option<String>,
 }
 
+/// A job that was taken from the queue.
+struct Taken {
+    job: MailJob,
+    /// Around all that is done for it.
+    span: Span,
+    /// How often it was tried.
+    tries: u32,
+    backoff: Backoff,
+}
+
 /// A queue and its consumer.
 pub fn in_process() -> (InProcessQueue, QueueConsumer) {
     let (sender, receiver) = mpsc::channel(CAPACITY);
@@ -60,59 +76,69 @@ impl MailQueue for InProcessQueue {
             traceparent: talksy_telemetry::traceparent(),
         };
         let taken = self.0.try_send(queued);
-        depth(self.0.max_capacity() - self.0.capacity());
+        depth("jobs", self.0.max_capacity() - self.0.capacity());
         taken.map_err(|error| PortError::unavailable("mail queue", error.to_string()))
     }
 }
 
 impl QueueConsumer {
-    /// Does jobs until `stop`, then those that wait, until `abandon`.
+    /// Does jobs until `stop`, then those that wait, each once, until `abandon`.
     pub async fn run(
         mut self,
         worker: Arc<MailWorker>,
         stop: CancellationToken,
         abandon: CancellationToken,
     ) {
-        let mut running = JoinSet::new();
-        depth(self.0.len());
-        loop {
-            let job = tokio::select! {
+        let mut first: JoinSet<Option<Taken>> = JoinSet::new();
+        let mut further: JoinSet<Option<Taken>> = JoinSet::new();
+        let mut waiting: JoinSet<Taken> = JoinSet::new();
+        let mut is_open = true;
+        depth("jobs", self.0.len());
+        while is_open || !(first.is_empty() && further.is_empty() && waiting.is_empty()) {
+            depth("retry", waiting.len());
+            tokio::select! {
                 biased;
                 () = abandon.cancelled() => break,
-                Some(_) = running.join_next() => continue,
-                job = self.0.recv(), if running.len() < CONCURRENCY => job,
-                () = stop.cancelled(), if !self.0.is_closed() => {
-                    self.0.close();
-                    continue;
-                }
-            };
-            match job {
-                Some(Queued { job, traceparent }) => {
-                    depth(self.0.len());
-                    let span = job_span(&job, traceparent.as_deref());
-                    let doing = do_job(Arc::clone(&worker), job, stop.clone());
-                    running.spawn(doing.instrument(span));
-                }
-                None if running.is_empty() => return,
-                None => {
-                    tokio::select! {
-                        () = abandon.cancelled() => break,
-                        _ = running.join_next() => {}
+                Some(tried) = first.join_next() => put_off(tried, &mut waiting, &stop),
+                Some(tried) = further.join_next() => put_off(tried, &mut waiting, &stop),
+                Some(taken) = waiting.join_next(), if further.len() < FURTHER_TRIES => {
+                    if let Ok(taken) = taken {
+                        further.spawn(attempt(Arc::clone(&worker), taken, stop.clone()));
                     }
                 }
+                queued = self.0.recv(), if is_open && first.len() < FIRST_TRIES => {
+                    depth("jobs", self.0.len());
+                    if let Some(queued) = queued {
+                        first.spawn(attempt(Arc::clone(&worker), queued.take(), stop.clone()));
+                    } else {
+                        is_open = false;
+                    }
+                }
+                () = stop.cancelled(), if !self.0.is_closed() => self.0.close(),
             }
         }
-        let left = running.len() + self.0.len();
+        let left = first.len() + further.len() + waiting.len() + self.0.len();
         if left > 0 {
             tracing::warn!(jobs = left, "mail jobs were given up at shutdown");
         }
     }
 }
 
+impl Queued {
+    fn take(self) -> Taken {
+        Taken {
+            span: job_span(&self.job, self.traceparent.as_deref()),
+            job: self.job,
+            tries: 0,
+            backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
+        }
+    }
+}
+
 /// Shows how many jobs wait.
-fn depth(jobs: usize) {
+fn depth(queue: &'static str, jobs: usize) {
     // No queue is longer than a float can count.
-    gauge!(QUEUE_DEPTH, "queue" => "jobs").set(u32::try_from(jobs).unwrap_or(u32::MAX));
+    gauge!(QUEUE_DEPTH, "queue" => queue).set(u32::try_from(jobs).unwrap_or(u32::MAX));
 }
 
 /// Around all that is done for a job, as part of the trace of the request that asked for it.
@@ -122,25 +148,54 @@ pub(crate) fn job_span(job: &MailJob, traceparent: Option<&str>) -> Span {
     span
 }
 
-/// Tries a job until it is done, in vain, or the process stops.
-async fn do_job(worker: Arc<MailWorker>, job: MailJob, stop: CancellationToken) {
-    let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
-    for attempt in 1..=TRIES {
-        let error = match worker.handle(&job).await {
-            Ok(()) => return,
-            Err(error) => error,
+/// Tries a job once. Returns it where it is worth another try.
+async fn attempt(
+    worker: Arc<MailWorker>,
+    mut taken: Taken,
+    stop: CancellationToken,
+) -> Option<Taken> {
+    let span = taken.span.clone();
+    let trying = async move {
+        taken.tries += 1;
+        let Err(error) = worker.handle(&taken.job).await else {
+            return None;
         };
+        let (job, attempt) = (&taken.job, taken.tries);
+        let reason = redact::reason(&error, &job.to);
         let last = attempt == TRIES || stop.is_cancelled();
         if !error.is_transient() || last {
             counter!(GIVEN_UP).increment(1);
-            tracing::error!(job = %job.id, attempt, error = %redact::reason(&error, &job.to), "a mail was not sent");
-            return;
+            tracing::error!(job = %job.id, attempt, error = %reason, "a mail was not sent");
+            return None;
         }
         counter!(RETRIES).increment(1);
-        tracing::warn!(job = %job.id, attempt, error = %redact::reason(&error, &job.to), "a mail is tried again");
+        tracing::warn!(job = %job.id, attempt, error = %reason, "a mail is tried again");
+        Some(taken)
+    };
+    trying.instrument(span).await
+}
+
+/// Has a job that is worth another try wait for it, or until the process stops.
+fn put_off(
+    tried: Result<Option<Taken>, JoinError>,
+    waiting: &mut JoinSet<Taken>,
+    stop: &CancellationToken,
+) {
+    let Ok(Some(mut taken)) = tried else {
+        return;
+    };
+    if waiting.len() >= WAITING {
+        counter!(GIVEN_UP).increment(1);
+        let _entered = taken.span.enter();
+        tracing::error!(job = %taken.job.id, "a mail was not sent: too many wait for another try");
+        return;
+    }
+    let (pause, stop) = (taken.backoff.next_wait(), stop.clone());
+    waiting.spawn(async move {
         tokio::select! {
-            () = tokio::time::sleep(backoff.next_wait()) => {}
+            () = tokio::time::sleep(pause) => {}
             () = stop.cancelled() => {}
         }
-    }
+        taken
+    });
 }

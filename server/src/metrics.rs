@@ -67,11 +67,11 @@ pub fn describe() {
         (STORE_ERRORS, "Store calls that failed, by port and kind."),
         (
             CODES,
-            "Sign-in codes: issued, refused as too_soon, or withdrawn because the mail was not queued.",
+            "Sign-in codes: issued, or withdrawn because the mail was not queued.",
         ),
         (
             CODE_ATTEMPTS,
-            "Sign-in codes presented: accepted, wrong, expired, or no_code.",
+            "Sign-in codes presented: accepted, wrong, or void.",
         ),
         (RATE_LIMITED, "Requests that a rate limit refused, by rule."),
     ];

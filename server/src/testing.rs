@@ -20,8 +20,11 @@ impl Default for ManualClock {
 
 impl ManualClock {
     pub(crate) fn advance(&self, by: Duration) {
-        let moved = self.now() + by;
-        self.0.store(moved.as_millis(), Ordering::SeqCst);
+        self.set(self.now() + by);
+    }
+
+    pub(crate) fn set(&self, to: Timestamp) {
+        self.0.store(to.as_millis(), Ordering::SeqCst);
     }
 }
 

@@ -44,7 +44,7 @@ pub struct TestApp {
     pub mailbox: Arc<Mailbox>,
     /// Its adapters.
     pub adapters: Adapters,
-    feeds: Feeds,
+    client: Client,
     data: Option<TempDir>,
     shutdown: Shutdown,
     serving: Option<JoinHandle<Result<(), StartFailure>>>,
@@ -108,7 +108,7 @@ impl Builder {
             clock,
             mailbox,
             adapters,
-            feeds,
+            client: Client::new(address).seeing(&feeds),
             data: Some(data),
             shutdown,
             serving: Some(tokio::spawn(server.serve(listener))),
@@ -128,8 +128,10 @@ fn test_config() -> Config {
     let limits = &mut config.limits;
     for quota in [
         &mut limits.login_ip,
+        &mut limits.login_network,
+        &mut limits.login_address,
+        &mut limits.login_device,
         &mut limits.verify_ip,
-        &mut limits.verify_address,
         &mut limits.refresh_ip,
         &mut limits.send,
         &mut limits.typing,
@@ -151,9 +153,9 @@ impl TestApp {
         Builder::default()
     }
 
-    /// A client without credentials.
+    /// A client without credentials. All of them know the challenges that one was given.
     pub fn client(&self) -> Client {
-        Client::new(self.address).seeing(&self.feeds)
+        self.client.clone()
     }
 
     /// The folder that the server keeps everything in.

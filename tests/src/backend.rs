@@ -40,12 +40,14 @@ pub fn policies() -> Policies {
     Policies::from(&Config::default())
 }
 
-/// Feeds without help from the heartbeat, and with a short wait for what is late.
+/// Feeds without help from the heartbeat or regular looks at sessions, and with a short wait for what is late.
 pub fn no_heartbeat() -> FeedPolicy {
     FeedPolicy {
         heartbeat: NEVER,
+        session_check: NEVER,
         reorder_grace: Duration::from_millis(5),
         ahead_grace: Duration::from_millis(50),
+        absence_grace: Duration::from_millis(50),
         checkpoint_after: NEVER,
         ..policies().feeds
     }
@@ -65,6 +67,7 @@ pub fn instance(ports: Ports, feeds: FeedPolicy) -> Services {
     free(&mut policies.typing);
     policies.feeds = feeds;
     policies.presence.sweep = Duration::from_millis(10);
+    policies.presence.doubt = Duration::ZERO;
     Services::new(ports, policies)
 }
 

@@ -1,7 +1,10 @@
 //! GraphQL over HTTP as a client sees it, and a signed-in user.
 
-use std::net::SocketAddr;
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use talksy_domain::cursor::{Cursor as _, MessageCursor};
 use talksy_domain::incarnation::Incarnation;
@@ -16,6 +19,10 @@ pub struct Client {
     http: reqwest::Client,
     address: SocketAddr,
     token: Option<String>,
+    /// Where a trusted proxy says that it is.
+    forwarded: Option<IpAddr>,
+    /// The newest challenge of each address that it, or a clone of it, asked a code for.
+    challenges: Arc<Mutex<HashMap<String, String>>>,
     /// The server's feeds, where it is in this process.
     feeds: Option<watch::Receiver<u64>>,
 }
@@ -90,6 +97,8 @@ impl Client {
             http: crate::http_client(),
             address,
             token: None,
+            forwarded: None,
+            challenges: Arc::default(),
             feeds: None,
         }
     }
@@ -112,6 +121,19 @@ impl Client {
         }
     }
 
+    /// The same client behind a proxy that says that it comes from there. It shares no challenge.
+    ///
+    /// # Panics
+    /// Where that is no address.
+    #[must_use]
+    pub fn from_place(&self, ip: &str) -> Self {
+        Self {
+            forwarded: Some(crate::app::must(ip.parse())),
+            challenges: Arc::default(),
+            ..self.clone()
+        }
+    }
+
     /// The server's address.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -127,8 +149,12 @@ impl Client {
         let request = self
             .http
             .request(method, format!("http://{}{path}", self.address));
-        match &self.token {
+        let request = match &self.token {
             Some(token) => request.bearer_auth(token),
+            None => request,
+        };
+        match self.forwarded {
+            Some(ip) => request.header("x-forwarded-for", ip.to_string()),
             None => request,
         }
     }
@@ -177,20 +203,42 @@ impl Client {
         }
     }
 
-    /// Asks for a sign-in code.
+    /// Asks for a sign-in code, and keeps the challenge for [`Client::verify`].
     pub async fn login(&self, email: &str) -> Reply {
-        const LOGIN: &str = "mutation($input: LoginInput!) {
-            login(input: $input) { expiresIn resendAfter } }";
-        self.run(LOGIN, json!({ "input": { "email": email } }))
-            .await
+        self.login_on(email, None).await
     }
 
-    /// Presents a sign-in code.
+    /// Asks for a sign-in code on a device that has signed in before.
+    pub async fn login_on(&self, email: &str, device_token: Option<&str>) -> Reply {
+        const LOGIN: &str = "mutation($input: LoginInput!) {
+            login(input: $input) { challenge codeLength expiresIn resendAfter } }";
+        let input = json!({ "email": email, "deviceToken": device_token });
+        let reply = self.run(LOGIN, json!({ "input": input })).await;
+        if let Some(challenge) = reply.body["data"]["login"]["challenge"].as_str() {
+            let address = email.trim().to_lowercase();
+            self.challenges.lock().insert(address, challenge.to_owned());
+        }
+        reply
+    }
+
+    /// The newest challenge that was got for an address; empty where none was.
+    pub fn challenge(&self, email: &str) -> String {
+        let address = email.trim().to_lowercase();
+        let challenge = self.challenges.lock().get(&address).cloned();
+        challenge.unwrap_or_default()
+    }
+
+    /// Presents a sign-in code with the newest challenge of the address.
     pub async fn verify(&self, email: &str, code: &str) -> Reply {
+        self.present(&self.challenge(email), code).await
+    }
+
+    /// Presents a challenge and a sign-in code.
+    pub async fn present(&self, challenge: &str, code: &str) -> Reply {
         let query =
             format!("mutation($input: VerifyOtpInput!) {{ verifyOtp(input: $input) {AUTH} }}");
-        self.run(&query, json!({ "input": { "email": email, "code": code } }))
-            .await
+        let input = json!({ "challenge": challenge, "code": code });
+        self.run(&query, json!({ "input": input })).await
     }
 
     /// Exchanges a refresh token.
@@ -239,7 +287,7 @@ impl Client {
 }
 
 /// What signing in and refreshing answer.
-const AUTH: &str = "{ accessToken expiresAt refreshToken isNewUser
+const AUTH: &str = "{ deviceToken accessToken expiresAt refreshToken isNewUser
     session { id isCurrent expiresAt } user { id name email } }";
 
 /// A signed-in user with a client of their own.
@@ -257,6 +305,8 @@ pub struct User {
     pub session_id: String,
     /// The refresh token.
     pub refresh_token: String,
+    /// What says that this device has signed in before.
+    pub device_token: String,
 }
 
 impl User {
@@ -277,6 +327,7 @@ impl User {
             email: text(&auth["user"]["email"]),
             session_id: text(&auth["session"]["id"]),
             refresh_token: text(&auth["refreshToken"]),
+            device_token: text(&auth["deviceToken"]),
         }
     }
 

@@ -72,8 +72,9 @@ impl Cluster {
         }
         for limit in [
             "login_ip",
+            "login_network",
+            "login_address",
             "verify_ip",
-            "verify_address",
             "send",
             "start_chat",
         ] {

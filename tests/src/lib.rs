@@ -20,6 +20,7 @@ pub mod mailbox;
 pub mod process;
 pub mod replica;
 pub mod servers;
+pub mod sidebars;
 pub mod slow_way;
 pub mod websocket;
 pub mod wire;

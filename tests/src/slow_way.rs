@@ -1,5 +1,5 @@
 //! A way to MongoDB on which inserts and changes of messages take longer, may lose their answers,
-//! and which may end after a number of writes.
+//! on which indexes take as long to build as a test wants, and which may end after a number of writes.
 
 #![expect(
     clippy::unwrap_used,
@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 use crate::servers::mongo::Mongo;
 
@@ -22,6 +23,9 @@ const INSERT: &[u8] = b"\x02insert\0\x09\0\0\0messages\0";
 
 /// The same of a change of messages.
 const UPDATE: &[u8] = b"\x02update\0\x09\0\0\0messages\0";
+
+/// What builds indexes.
+const BUILD: &[u8] = b"createIndexes\0";
 
 /// Where a message of the protocol has the name of its command: behind the header, the flags, the
 /// section's kind, the document's length and its first element's type.
@@ -44,9 +48,31 @@ struct State {
     /// How many writes pass before the way ends; none where it does not.
     writes_left: Mutex<Option<usize>>,
     is_over: AtomicBool,
+    /// Whether commands that build indexes are held back.
+    holds_builds: watch::Sender<bool>,
+    /// How many have been.
+    held_builds: AtomicUsize,
+    builds_to_break: AtomicUsize,
 }
 
 impl State {
+    /// Waits until a command that builds indexes may pass. False where its connection breaks instead.
+    async fn passes_build(&self) -> bool {
+        let take = |count: usize| count.checked_sub(1);
+        let left = &self.builds_to_break;
+        if left
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, take)
+            .is_ok()
+        {
+            return false;
+        }
+        let mut holds = self.holds_builds.subscribe();
+        if *holds.borrow() {
+            self.held_builds.fetch_add(1, Ordering::SeqCst);
+        }
+        holds.wait_for(|holds| !holds).await.is_ok()
+    }
+
     /// Whether the message may pass.
     fn passes(&self, frame: &[u8]) -> bool {
         let command = frame.get(COMMAND..).unwrap_or_default();
@@ -96,7 +122,7 @@ impl SlowWay {
         self.state.delay_ms.store(delay, Ordering::SeqCst);
     }
 
-    /// Carries out the next `count` inserts, and breaks the connection instead of answering.
+    /// Carries out the next `count` inserts and changes of messages, and breaks the connection instead of answering.
     pub fn lose_answers(&self, count: usize) {
         self.state.answers_to_lose.store(count, Ordering::SeqCst);
     }
@@ -105,6 +131,21 @@ impl SlowWay {
     /// comes then: to the server it is as if the instance had died there.
     pub fn end_after(&self, writes: usize) {
         *self.state.writes_left.lock() = Some(writes);
+    }
+
+    /// Holds back the commands that build indexes from now on, or lets them go.
+    pub fn hold_builds(&self, hold: bool) {
+        self.state.holds_builds.send_replace(hold);
+    }
+
+    /// How many commands that build indexes have been held back.
+    pub fn held_builds(&self) -> usize {
+        self.state.held_builds.load(Ordering::SeqCst)
+    }
+
+    /// Breaks the connection instead of passing on the next `count` commands that build indexes.
+    pub fn break_builds(&self, count: usize) {
+        self.state.builds_to_break.store(count, Ordering::SeqCst);
     }
 
     /// Whether it has ended.
@@ -130,14 +171,15 @@ async fn connection(client: TcpStream, server: TcpStream, state: Arc<State>) {
             if !state.passes(&frame) {
                 break;
             }
-            let is_insert = holds(&frame, INSERT);
-            if is_insert || holds(&frame, UPDATE) {
+            let command = frame.get(COMMAND..).unwrap_or_default();
+            if command.starts_with(BUILD) && !state.passes_build().await {
+                break;
+            }
+            if holds(&frame, INSERT) || holds(&frame, UPDATE) {
                 let delay = state.delay_ms.load(Ordering::SeqCst);
                 if delay > 0 {
                     tokio::time::sleep(Duration::from_millis(delay)).await;
                 }
-            }
-            if is_insert {
                 let take = |count: usize| count.checked_sub(1);
                 let left = &state.answers_to_lose;
                 let taken = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take);

@@ -49,9 +49,25 @@ impl Socket {
         address: SocketAddr,
         protocol: &str,
     ) -> Result<Self, tokio_tungstenite::tungstenite::Error> {
+        Self::try_connect_with(address, protocol, &[]).await
+    }
+
+    /// The same with more headers, as the page of an origin sends.
+    ///
+    /// # Errors
+    /// Where the upgrade is refused, or nobody listens.
+    pub async fn try_connect_with(
+        address: SocketAddr,
+        protocol: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Self, tokio_tungstenite::tungstenite::Error> {
         let mut request = format!("ws://{address}/graphql").into_client_request()?;
-        if let (false, Ok(name)) = (protocol.is_empty(), HeaderValue::from_str(protocol)) {
-            request.headers_mut().insert("sec-websocket-protocol", name);
+        let protocol = Some(("sec-websocket-protocol", protocol));
+        let protocol = protocol.filter(|(_, name)| !name.is_empty());
+        for (name, value) in protocol.iter().chain(headers) {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                request.headers_mut().insert(*name, value);
+            }
         }
         let (stream, _) = connect_async(request).await?;
         Ok(Self { stream })

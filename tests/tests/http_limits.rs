@@ -379,9 +379,10 @@ async fn pages_of_the_configured_origins_may_call_from_a_browser() {
 async fn signed_in_from(app: &TestApp, name: &str, forwarded: &str) -> String {
     let email = format!("{name}@example.org");
     app.client().login(&email).await.data();
+    let challenge = app.client().challenge(&email);
     let code = app.mailbox.code(&email).unwrap_or_default();
     let verify = format!(
-        "mutation {{ verifyOtp(input: {{ email: \"{email}\", code: \"{code}\" }})
+        "mutation {{ verifyOtp(input: {{ challenge: \"{challenge}\", code: \"{code}\" }})
         {{ session {{ ipAddress }} }} }}"
     );
     let request = post(&app.client(), "application/json", query(&verify))

@@ -7,7 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
+use lapin::{BasicProperties, Connection, ConnectionProperties};
 use parking_lot::Mutex;
+use secrecy::ExposeSecret as _;
 use talksy_domain::clock::{Clock as _, SystemClock, SystemEntropy};
 use talksy_domain::error::PortError;
 use talksy_domain::id::{IdGenerator, MailJobId};
@@ -221,18 +225,14 @@ async fn a_refused_mail_an_unknown_version_and_poison_are_set_aside_without_anot
         version: 99,
         ..job()
     };
-    let expired = MailJob {
-        created_at: SystemClock.now() - Duration::from_mins(6),
-        ..job()
-    };
-    for job in [&refused, &future, &expired] {
+    for job in [&refused, &future] {
         publisher.enqueue(job).await.unwrap();
     }
     poison(&rabbitmq, b"{\"to\":\"secret@example.org\"").await;
     let letters = dead_letters(&rabbitmq);
-    let dead = eventually("four dead letters", async || {
+    let dead = eventually("three dead letters", async || {
         let dead = letters.list().await.unwrap();
-        (dead.len() == 4).then_some(dead)
+        (dead.len() == 3).then_some(dead)
     });
     let dead = dead.await;
     let reason = |id: &str| {
@@ -242,7 +242,6 @@ async fn a_refused_mail_an_unknown_version_and_poison_are_set_aside_without_anot
     };
     assert!(reason(&refused.id.to_string()).contains("550 no such user"));
     assert!(reason(&future.id.to_string()).contains("version 99"));
-    assert_eq!(reason(&expired.id.to_string()), "expired");
     let poison = reason("-");
     assert!(
         poison.contains("not a mail job") && !poison.contains("secret"),
@@ -250,21 +249,73 @@ async fn a_refused_mail_an_unknown_version_and_poison_are_set_aside_without_anot
     );
     assert_eq!(recorder.sent(), []);
 
-    assert_eq!(letters.drop(&[]).await.unwrap().len(), 4);
+    assert_eq!(letters.drop(&[]).await.unwrap().len(), 3);
     assert_eq!(letters.list().await.unwrap(), []);
     worker.stop().await;
 }
 
-/// Puts bytes into the jobs queue that are no job.
-async fn poison(rabbitmq: &RabbitMq, body: &[u8]) {
-    use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-    use lapin::{BasicProperties, Connection, ConnectionProperties};
-    use secrecy::ExposeSecret as _;
+/// A dead letter holds a code: it goes when the code is no longer good, whoever looked at it.
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_expire_with_their_codes() {
+    let rabbitmq = RabbitMq::start().await;
+    let publisher = AmqpQueue::new(&rabbitmq.url(), &options()).unwrap();
+    let recorder = Recorder::new(Mood::Refuse);
+    let worker = Worker::start(&rabbitmq, &recorder).await;
+    let letters = dead_letters(&rabbitmq);
+    let valid_for = |seconds: u64| MailJob {
+        created_at: SystemClock.now() - (Duration::from_mins(5) - Duration::from_secs(seconds)),
+        ..job()
+    };
+    let over = valid_for(0);
+    let short = valid_for(12);
+    let long = valid_for(300);
+    for job in [&over, &short, &long] {
+        publisher.enqueue(job).await.unwrap();
+    }
+    // The one whose code had expired is not among them.
+    let ids = |jobs: &[&MailJob]| {
+        let mut ids: Vec<_> = jobs.iter().map(|job| job.id.to_string()).collect();
+        ids.sort();
+        ids
+    };
+    let listed = async |wanted: &[String]| {
+        eventually("the dead letters", async || {
+            let dead = letters.list().await.unwrap();
+            let mut ids: Vec<_> = dead.into_iter().map(|letter| letter.id).collect();
+            ids.sort();
+            (ids == wanted).then_some(())
+        })
+        .await;
+    };
+    listed(&ids(&[&short, &long])).await;
+    listed(&ids(&[&long])).await;
+    worker.stop().await;
+    let left = queue_length(&rabbitmq, "talksy.mail.dead").await;
+    assert_eq!(left, 1, "the broker holds the short one no longer");
+}
+
+async fn connect(rabbitmq: &RabbitMq) -> Connection {
     let url = rabbitmq.url();
     let properties = ConnectionProperties::default();
-    let connection = Connection::connect(url.expose_secret(), properties)
-        .await
-        .unwrap();
+    let connected = Connection::connect(url.expose_secret(), properties);
+    connected.await.unwrap()
+}
+
+/// How many messages a queue holds that nobody has taken.
+async fn queue_length(rabbitmq: &RabbitMq, name: &str) -> u32 {
+    let connection = connect(rabbitmq).await;
+    let channel = connection.create_channel().await.unwrap();
+    let passive = QueueDeclareOptions {
+        passive: true,
+        ..QueueDeclareOptions::default()
+    };
+    let declared = channel.queue_declare(name.into(), passive, FieldTable::default());
+    declared.await.unwrap().message_count()
+}
+
+/// Puts bytes into the jobs queue that are no job.
+async fn poison(rabbitmq: &RabbitMq, body: &[u8]) {
+    let connection = connect(rabbitmq).await;
     let channel = connection.create_channel().await.unwrap();
     channel
         .confirm_select(ConfirmSelectOptions::default())

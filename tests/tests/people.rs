@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use talksy_domain::clock::Clock as _;
+use talksy_domain::presence::HOLD;
 use talksy_tests::app::TestApp;
 use talksy_tests::client::{User, string};
 use talksy_tests::websocket::Socket;
@@ -104,7 +105,7 @@ async fn next_socket(app: &TestApp, user: &User) -> Socket {
         Err(error) => panic!("no user: {}: {error}", user.id),
     };
     // By then the leases of earlier sockets will have ended, but not this one's.
-    let later = app.clock.now() + Duration::from_millis(44_500);
+    let later = app.clock.now() + Duration::from_millis(44_500) + HOLD;
     eventually("the socket's lease", async || {
         let online = app.adapters.ports.presence.online(&id, later).await.ok()?;
         (!online.is_empty()).then_some(())
@@ -213,7 +214,10 @@ async fn a_connection_that_nobody_renews_ends_by_itself() {
     .await;
     // As if the instance that held the socket had crashed: its lease of 45 s is not renewed.
     app.clock.advance(45 * SECOND);
-    assert_eq!(status().await, "OFFLINE");
+    eventually("Bob offline", async || {
+        (status().await == "OFFLINE").then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

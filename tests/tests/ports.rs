@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
-use talksy_domain::auth::{CodeDigest, CodeKey, IssuedCode, Session, TokenHash};
-use talksy_domain::chats::{Chat, ChatKind, ChatTitle, MemberFilter, MemberPage};
+use talksy_domain::auth::{AddressKey, ChallengeKey, CodeDigest, IssuedCode, Session, TokenHash};
+use talksy_domain::chats::{Chat, ChatKind, ChatTitle, LargeGroups, MemberFilter, MemberPage};
 use talksy_domain::clock::{Clock as _, SystemClock, SystemEntropy};
 use talksy_domain::error::PortError;
 use talksy_domain::events::{Event, Hub, Interest, Topic};
@@ -22,7 +22,7 @@ use talksy_domain::messages::{ChangeAction, Message, MessageChange, MessageText}
 use talksy_domain::page::Window;
 use talksy_domain::port::{Call, Layer, Layered};
 use talksy_domain::presence::{
-    ConnectionId, Presence, PresenceStatus, PresenceStore, PresenceStoreLayer,
+    ConnectionId, Departure, Presence, PresenceStatus, PresenceStore, PresenceStoreLayer,
 };
 use talksy_domain::services::Ports;
 use talksy_domain::users::{DisplayName, ProfileChange, User};
@@ -131,6 +131,7 @@ async fn call_all(ports: &Ports) {
     assert_down(sessions.create_session(&session, token).await);
     assert_down(sessions.session(session_id).await);
     assert_down(sessions.sessions(&[session_id]).await);
+    assert_down(sessions.existing_sessions(&[session_id]).await);
     assert_down(
         sessions
             .sessions_of(user, now, &Window::forward(None, None).unwrap())
@@ -161,11 +162,6 @@ async fn call_all(ports: &Ports) {
     assert_down(chats.membership_versions(&[user]).await);
     assert_down(chats.memberships(user, &[chat_id]).await);
     let window = Window::forward(None, None).unwrap();
-    assert_down(
-        chats
-            .members(chat_id, &MemberFilter::default(), &window)
-            .await,
-    );
     let members = MemberPage {
         chat: chat_id,
         filter: MemberFilter::default(),
@@ -175,7 +171,11 @@ async fn call_all(ports: &Ports) {
     assert_down(chats.first_members(&[chat_id], 1).await);
     assert_down(chats.lowest_read_marks(&[chat_id]).await);
     assert_down(chats.sharing(user, &[user]).await);
-    assert_down(chats.mark_read(chat_id, user, 1, now).await);
+    assert_down(
+        chats
+            .mark_read(chat_id, user, 1, now, LargeGroups::NONE)
+            .await,
+    );
     assert_down(chats.set_muted(chat_id, user, true).await);
     assert_down(chats.unread_counts(user, &[chat_id]).await);
 
@@ -228,17 +228,20 @@ async fn call_all(ports: &Ports) {
     assert_down(ports.jobs.enqueue(&job).await);
     assert_down(ports.jobs.due(Task::KINDS, now, 1).await);
 
-    let (key, digest) = (CodeKey([1; 32]), CodeDigest([1; 32]));
+    let (key, digest) = (ChallengeKey([1; 32]), CodeDigest([1; 32]));
     let code = IssuedCode {
-        id: [1; 16],
         digest,
         issued_at: now,
         expires_at: now,
         tries: 1,
     };
-    assert_down(ports.codes.issue(key, &code, second).await);
-    assert_down(ports.codes.withdraw(key, code.id).await);
+    let address = AddressKey([1; 32]);
+    assert_down(ports.codes.issue(key, &code).await);
+    assert_down(ports.codes.withdraw(key).await);
     assert_down(ports.codes.attempt(key, digest, now).await);
+    assert_down(ports.codes.count_tries(address, 1, now).await);
+    assert_down(ports.codes.note_wrong(now).await);
+    assert_down(ports.codes.note_right(address).await);
 
     let rule = Rule {
         name: "test",
@@ -248,12 +251,18 @@ async fn call_all(ports: &Ports) {
         },
     };
     assert_down(ports.limiter.check(rule, "key").await);
+    assert_down(ports.limiter.give_back(rule, "key").await);
 
     let connection = ConnectionId(1);
     let presence = &ports.presence;
     assert_down(presence.renew(&[(user, connection)], now, second).await);
     assert_down(presence.release(user, connection, now, second).await);
-    assert_down(presence.expire(now).await);
+    assert_down(presence.ended(now, second).await);
+    let departure = Departure {
+        user_id: user,
+        ended_at: now,
+    };
+    assert_down(presence.expire(&[departure]).await);
     assert_down(presence.online(&[user], now).await);
     soon("word of lost leases", presence.lost()).await;
 

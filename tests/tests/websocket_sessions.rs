@@ -1,13 +1,20 @@
 //! Who is behind a socket: how credentials come, and how their end ends the socket.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use http::Method;
 use serde_json::{Value, json};
+use talksy_domain::error::PortError;
+use talksy_domain::events::{Bus, BusLayer, Event, Topic};
+use talksy_domain::port::{Layer, Layered};
+use talksy_domain::services::Ports;
 use talksy_tests::app::TestApp;
 use talksy_tests::client::{Client, MESSAGE_ADDED, User};
 use talksy_tests::faulty_store::{Fault, FaultyStore};
+use talksy_tests::soon;
 use talksy_tests::websocket::{Received, Socket};
-use talksy_tests::wire::RawSocket;
+use talksy_tests::wire::{Events, RawSocket};
 
 const PROTOCOL: &str = "graphql-transport-ws";
 const ELEVEN_MINUTES: Duration = Duration::from_mins(11);
@@ -231,4 +238,82 @@ async fn an_outage_of_the_bus_is_no_revocation() {
     let mut seen = bob.follow(&chat, None).await;
     ada.send(&chat, "back").await;
     assert_eq!(seen.seqs(1).await, [1]);
+}
+
+/// A bus that loses the word of revocations.
+#[derive(Clone)]
+struct Deaf(Arc<dyn Bus>);
+
+impl Layer<dyn Bus> for Deaf {
+    fn inner(&self) -> &Arc<dyn Bus> {
+        &self.0
+    }
+}
+
+impl BusLayer for Deaf {
+    async fn publish(&self, topic: Topic, event: Event) -> Result<(), PortError> {
+        match event {
+            Event::SessionRevoked { .. } => Ok(()),
+            event => self.0.publish(topic, event).await,
+        }
+    }
+}
+
+/// A server whose bus loses the word of revocations, and that looks often.
+async fn deaf(store: &FaultyStore) -> TestApp {
+    let faults = store.install();
+    TestApp::builder()
+        .config(|config| config.live.session_check = Duration::from_millis(100))
+        .ports(|ports| Ports {
+            bus: Arc::new(Layered(Deaf(Arc::clone(&ports.bus)))),
+            ..faults(ports)
+        })
+        .start()
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_that_the_bus_lost_closes_idle_sockets_and_streams() {
+    let app = deaf(&FaultyStore::new()).await;
+    let (ada, bob, chat) = app.pair().await;
+    let phone = other_device(&app, &bob).await;
+    let mut idle = phone.client.socket().await;
+    let mut following = phone.follow(&chat, None).await;
+    let mut at_desk = bob.follow(&chat, None).await;
+    let stream = phone
+        .client
+        .request(Method::POST, "/graphql")
+        .header("accept", "text/event-stream")
+        .json(&json!({ "query": MESSAGE_ADDED, "variables": { "chatId": chat } }));
+    let mut stream = Events::of(stream).await;
+    phone.client.data(LOGOUT, json!({})).await;
+    let revoked = Received::Closed(4403, "The session was revoked".into());
+    assert_eq!(idle.next().await, revoked);
+    assert_eq!(following.socket().next().await, revoked);
+    let payload = stream.payload().await;
+    assert_eq!(
+        payload["errors"][0]["extensions"]["code"],
+        "UNAUTHENTICATED"
+    );
+    stream.completed().await;
+    ada.send(&chat, "still there?").await;
+    assert_eq!(at_desk.seqs(1).await, [1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_of_the_store_is_no_revocation() {
+    let store = FaultyStore::new();
+    let app = deaf(&store).await;
+    let (ada, bob, chat) = app.pair().await;
+    let mut bob_sees = bob.follow(&chat, None).await;
+    store.set("sessions", Fault::Unavailable("taken away by the test"));
+    soon("looks in vain", store.refused(3)).await;
+    store.set("sessions", Fault::None);
+    ada.send(&chat, "still there?").await;
+    assert_eq!(bob_sees.seqs(1).await, [1]);
+    bob.client.data(LOGOUT, json!({})).await;
+    assert_eq!(
+        bob_sees.socket().next().await,
+        Received::Closed(4403, "The session was revoked".into())
+    );
 }

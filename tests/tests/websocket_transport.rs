@@ -8,6 +8,7 @@ use talksy_tests::app::TestApp;
 use talksy_tests::client::{MESSAGE_ADDED, SEND};
 use talksy_tests::websocket::{Received, Socket};
 use talksy_tests::wire::{RawSocket, opcode};
+use tokio_tungstenite::tungstenite::Error;
 
 const PROTOCOL: &str = "graphql-transport-ws";
 
@@ -424,5 +425,33 @@ async fn a_socket_without_a_protocol_that_is_spoken_here_closes_with_4406() {
             chosen,
             "{offered}"
         );
+    }
+}
+
+/// A page of somewhere else opens no socket; one of this host, or of an allowed origin, does.
+#[tokio::test(flavor = "multi_thread")]
+async fn foreign_pages_open_no_socket() {
+    let app = TestApp::builder()
+        .config(|config| config.http.cors_origins = vec!["https://app.example.org".into()])
+        .start()
+        .await;
+    let open = async |origin: &str| {
+        let headers = [("origin", origin)];
+        Socket::try_connect_with(app.address, "graphql-transport-ws", &headers).await
+    };
+    let own = format!("http://{}", app.address);
+    for origin in [&*own, "https://app.example.org"] {
+        let mut socket = open(origin).await.ok().expect(origin);
+        socket.init(None).await;
+    }
+    for origin in ["https://evil.example", "http://127.0.0.1:1", "null"] {
+        match open(origin).await.err() {
+            Some(Error::Http(answer)) => {
+                assert_eq!(answer.status(), 403, "{origin}");
+                let body = String::from_utf8(answer.into_body().unwrap_or_default()).unwrap();
+                assert!(body.contains("FORBIDDEN"), "{body}");
+            }
+            other => panic!("{origin}: {other:?}"),
+        }
     }
 }

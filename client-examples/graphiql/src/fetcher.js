@@ -19,7 +19,20 @@ export function fetcher(params, options) {
     options?.documentAST && getOperationAST(options.documentAST, params.operationName);
   return operation?.operation === 'subscription'
     ? overSocket(params, headers)
-    : overHttp(params, { ...options, headers });
+    : carryingChallenge(params, { ...options, headers });
+}
+
+/** The last challenge that `login` has answered. It is gone with the page. */
+let challenge = '';
+
+/** A request over HTTP. A variable `challenge` that is empty is filled with the last one. */
+async function carryingChallenge(params, options) {
+  const { variables } = params;
+  const isBlank = variables?.challenge === '' && challenge !== '';
+  const filled = isBlank ? { ...params, variables: { ...variables, challenge } } : params;
+  const result = await overHttp(filled, options);
+  challenge = result?.data?.login?.challenge ?? challenge;
+  return result;
 }
 
 /** The subscription as an observable, which GraphiQL subscribes to and unsubscribes from. */

@@ -10,6 +10,7 @@ import { GraphiQL } from 'graphiql';
 import { createRoot } from 'react-dom/client';
 
 import { fetcher } from './fetcher.js';
+import { storage } from './storage.js';
 import { defaultHeaders, defaultQuery, defaultTabs } from './tabs.js';
 
 // GraphiQL keeps its tabs in the browser. Of the default ones it shows the first one's variables
@@ -19,6 +20,7 @@ const isFirstVisit = localStorage.getItem('graphiql:tabState') === null;
 createRoot(document.getElementById('root')).render(
   <GraphiQL
     fetcher={fetcher}
+    storage={storage()}
     defaultTabs={defaultTabs}
     defaultQuery={defaultQuery}
     defaultHeaders={defaultHeaders}

@@ -19,7 +19,9 @@ const signIn = `# 1 · SIGN IN
 #
 # Login mails a code. Without a mail server it is in the
 # server's log and in data/outbox. Put it into the
-# variables below and run VerifyOtp.
+# variables below and run VerifyOtp. The code is good with
+# the challenge that Login answers: where the variable is
+# empty, this page sends the last one.
 #
 # The accessToken that you get signs requests. In the
 # next tabs, "Headers" below takes it:
@@ -30,13 +32,15 @@ const signIn = `# 1 · SIGN IN
 
 mutation Login($email: String!) {
   login(input: { email: $email }) {
+    challenge
+    codeLength
     expiresIn
     resendAfter
   }
 }
 
-mutation VerifyOtp($email: String!, $code: String!) {
-  verifyOtp(input: { email: $email, code: $code }) {
+mutation VerifyOtp($challenge: String!, $code: String!) {
+  verifyOtp(input: { challenge: $challenge, code: $code }) {
     user {
       id
       name
@@ -151,7 +155,7 @@ const json = (value) => JSON.stringify(value, null, 2);
 export const defaultTabs = [
   {
     query: signIn,
-    variables: json({ email: 'ada@example.org', code: '' }),
+    variables: json({ email: 'ada@example.org', challenge: '', code: '' }),
     headers: defaultHeaders,
   },
   {

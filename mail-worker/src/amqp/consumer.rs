@@ -26,12 +26,12 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
 use super::connection::{AmqpError, Connector, InvalidAmqpUrl};
-use super::topology::Topology;
+use super::topology::{KEPT, Topology};
 use super::{AmqpOptions, transfer};
 use crate::metrics::{CONSUMING, GIVEN_UP, QUEUE_DEPTH, RETRIES};
 use crate::queue::job_span;
 use crate::redact;
-use crate::worker::{JobError, MailWorker};
+use crate::worker::{MailWorker, expiry};
 
 /// How often the broker is asked how many jobs wait.
 const COUNT_EVERY: Duration = Duration::from_secs(10);
@@ -240,7 +240,9 @@ async fn finish(running: &mut JoinSet<()>, abandon: &CancellationToken) {
 enum Outcome {
     Done,
     Later,
-    Never(String),
+    /// It is set aside, and why; no longer than for this time, in which it tells an operator
+    /// something and its code signs in. Not at all where that is over.
+    Never(String, Duration),
 }
 
 impl Shared {
@@ -293,7 +295,7 @@ impl Shared {
                 self.attempt(&job, failed).instrument(span).await
             }
             // What it holds is personal and stays out of the log.
-            Err(error) => Outcome::Never(format!("not a mail job: {:?}", error.classify())),
+            Err(error) => Outcome::Never(format!("not a mail job: {:?}", error.classify()), KEPT),
         };
         if let Err(error) = self.settle(channel, &delivery, failed, outcome).await {
             tracing::warn!(error = %chain(&error), "a job was not settled and will come again");
@@ -323,10 +325,7 @@ impl Shared {
         }
         counter!(GIVEN_UP).increment(1);
         tracing::error!(job = %job.id, attempt = failed + 1, error = %reason, "a mail was not sent");
-        Outcome::Never(match error {
-            JobError::Expired => "expired".to_owned(),
-            _ => chain(&error),
-        })
+        Outcome::Never(chain(&error), expiry(job).since(SystemClock.now()))
     }
 
     async fn settle(
@@ -339,14 +338,17 @@ impl Shared {
         let mut headers = delivery.properties.headers().clone().unwrap_or_default();
         let attempts = AMQPValue::LongLongInt(failed + 1);
         headers.insert(transfer::ATTEMPTS.into(), attempts);
+        let mut kept = None;
         let queue = match outcome {
             Outcome::Done => None,
+            Outcome::Never(_, left) if left.is_zero() => None,
             Outcome::Later => {
                 let index = usize::try_from(failed).unwrap_or(usize::MAX);
                 let retry = self.topology.retries.get(index);
                 Some(retry.map_or(&self.topology.jobs, |(queue, _)| queue))
             }
-            Outcome::Never(reason) => {
+            Outcome::Never(reason, left) => {
+                kept = Some(left.min(KEPT));
                 let reason: String = reason.chars().take(500).collect();
                 let reason = AMQPValue::LongString(reason.into());
                 headers.insert(transfer::REASON.into(), reason);
@@ -358,7 +360,10 @@ impl Shared {
         if let Some(queue) = queue {
             let id = delivery.properties.message_id().as_ref();
             let id = id.map_or("", |id| id.as_str());
-            let properties = transfer::properties(id, headers);
+            let mut properties = transfer::properties(id, headers);
+            if let Some(kept) = kept {
+                properties = properties.with_expiration(kept.as_millis().to_string().into());
+            }
             transfer::publish(&self.connector, channel, queue, &delivery.data, properties).await?;
         }
         let acked = delivery.acker.ack(BasicAckOptions::default());

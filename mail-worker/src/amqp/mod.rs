@@ -4,8 +4,9 @@
 //! confirm; the [`AmqpConsumer`] does it and acknowledges. One that may succeed later goes to a
 //! retry queue, where it waits for the queue's time to live and is dead-lettered back to the jobs
 //! queue; one that cannot succeed, or has failed too often, goes to the dead-letter queue, where
-//! an operator finds it ([`DeadLetters`]). Moving a job is publish, confirm, acknowledge: a crash
-//! in between makes it twice, never lost, and a job's id tells the worker what it has done.
+//! an operator finds it ([`DeadLetters`]) for as long as its code is good. Moving a job is publish,
+//! confirm, acknowledge: a crash in between makes it twice, never lost, and a job's id tells the
+//! worker what it has done.
 //!
 //! Needs no plugin. Knows the driver; nobody outside this folder does.
 

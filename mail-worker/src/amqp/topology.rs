@@ -17,6 +17,11 @@ const CRASHES: i32 = 20;
 /// twenty where nothing is said.
 const LOOKS: i32 = 1_000_000;
 
+/// How long a dead letter is kept at most: as long as the longest-lived sign-in code is good
+/// (`auth.otp_ttl`). Letters that the worker sets aside say themselves when they expire, most sooner;
+/// this is for those of which it is not known.
+pub(super) const KEPT: Duration = Duration::from_hours(1);
+
 /// The names of the queues.
 #[derive(Clone, Debug)]
 pub(super) struct Topology {
@@ -46,7 +51,8 @@ impl Topology {
     /// Makes the queues that are not there.
     pub(super) async fn declare(&self, connection: &Connection) -> Result<(), AmqpError> {
         let dead = [("x-delivery-limit", AMQPValue::LongInt(LOOKS))];
-        self.queue(connection, &self.dead, &dead, &[]).await?;
+        let kept = [("x-message-ttl", millis(KEPT))];
+        self.queue(connection, &self.dead, &dead, &kept).await?;
         let dead_letter_to = |queue: &str| {
             [
                 ("x-dead-letter-exchange", text("")),
@@ -63,12 +69,7 @@ impl Topology {
                 ("x-overflow", text("reject-publish")),
             ];
             let [exchange, key] = dead_letter_to(&self.jobs);
-            let millis = i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
-            let common = [
-                exchange,
-                key,
-                ("x-message-ttl", AMQPValue::LongLongInt(millis)),
-            ];
+            let common = [exchange, key, ("x-message-ttl", millis(*pause))];
             self.queue(connection, name, &quorum, &common).await?;
         }
         Ok(())
@@ -125,6 +126,10 @@ fn is_refusal(error: &lapin::Error) -> bool {
 
 fn text(value: &str) -> AMQPValue {
     AMQPValue::LongString(value.into())
+}
+
+fn millis(time: Duration) -> AMQPValue {
+    AMQPValue::LongLongInt(i64::try_from(time.as_millis()).unwrap_or(i64::MAX))
 }
 
 fn table<'a>(entries: impl IntoIterator<Item = &'a (&'static str, AMQPValue)>) -> FieldTable {

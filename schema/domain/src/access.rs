@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::chats::model::Member;
+use crate::chats::model::{Chat, Member};
 use crate::chats::store::ChatStore;
 use crate::error::{ApiError, ErrorCode, PortError};
 use crate::id::{ChatId, UserId};
@@ -192,14 +192,12 @@ impl Access {
         Ok(self.chats.memberships(user, &[chat]).await?.pop())
     }
 
-    /// The number of the newest system message of the member's chat: events about the member carry
-    /// it.
+    /// The member's chat; `None` where it is gone.
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn newest_notice(&self, membership: &Membership) -> Result<Seq, PortError> {
-        let found = self.chats.chats(&[membership.chat_id()]).await?;
-        Ok(found.first().map_or(0, |chat| chat.applied_seq))
+    pub async fn chat(&self, membership: &Membership) -> Result<Option<Chat>, PortError> {
+        Ok(self.chats.chats(&[membership.chat_id()]).await?.pop())
     }
 
     /// Those of these users whose presence the viewer may see: themself and who shares a chat.

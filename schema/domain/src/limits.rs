@@ -37,5 +37,9 @@ port! {
     pub trait RateLimiter as "limits" with RateLimiterLayer {
         /// Counts one event of `key` under `rule`, or says how long to wait.
         async fn check(&self, rule: Rule, key: &str) -> Result<Decision, PortError>;
+
+        /// Takes back one event that was counted and then did not happen. Never gives more than the
+        /// whole burst.
+        async fn give_back(&self, rule: Rule, key: &str) -> Result<(), PortError>;
     }
 }

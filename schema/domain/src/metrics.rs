@@ -16,6 +16,9 @@ pub(crate) const BUS_INTERRUPTIONS: &str = "talksy_bus_interruptions_total";
 /// Events that found the queue to the bus full.
 pub(crate) const EVENTS_DROPPED: &str = "talksy_events_dropped_total";
 
+/// Codes that were longer than usual; `by` is `address` or `alarm`.
+pub(crate) const CODES_LENGTHENED: &str = "talksy_signin_codes_lengthened_total";
+
 /// Runs of jobs; `kind`, and `outcome`: done, `put_off`, retried, failed or lost.
 pub(crate) const JOB_RUNS: &str = "talksy_job_runs_total";
 /// Jobs that failed for good and wait for an operator; as the store has them, the same on all
@@ -36,11 +39,11 @@ pub fn describe() {
         ),
         (
             MAILBOX_OVERFLOWS,
-            "Feeds that fell so far behind that their mailbox was emptied; they read on from the store.",
+            "Feeds that fell so far behind that their mailbox was emptied; they read on from the store what was in it.",
         ),
         (
             BUS_INTERRUPTIONS,
-            "Interruptions of the event bus; every feed then compares with the store.",
+            "Interruptions of the event bus; the feeds that each concerns then compare with the store.",
         ),
         (
             EVENTS_DROPPED,
@@ -59,7 +62,20 @@ pub fn describe() {
     for found_by in ["event", "head"] {
         counter!(GAP_REPAIRS, "found_by" => found_by).increment(0);
     }
+    describe_counter!(
+        CODES_LENGTHENED,
+        Unit::Count,
+        "Sign-in codes of more than six digits, by why: many tries of the address, or the alarm, many wrong codes of all."
+    );
+    for by in ["address", "alarm"] {
+        counter!(CODES_LENGTHENED, "by" => by).increment(0);
+    }
     describe_jobs();
+}
+
+/// Counts a code that is longer than usual; reasons are two.
+pub(crate) fn code_lengthened(by: &'static str) {
+    counter!(CODES_LENGTHENED, "by" => by).increment(1);
 }
 
 /// Describes the metrics of jobs.

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use moka::future::Cache;
 use parking_lot::Mutex;
@@ -152,6 +153,7 @@ impl Services {
             access: Arc::clone(&access),
             limiter: Arc::clone(&ports.limiter),
             start_rule: policies.start_chat,
+            large_groups: policies.feeds.large_groups,
             clock: Arc::clone(&ports.clock),
             ids: ids.clone(),
         };
@@ -180,13 +182,15 @@ impl Services {
             bus: Arc::clone(&ports.bus),
             limiter: ports.limiter,
             typing_rule: policies.typing,
+            large_groups: policies.feeds.large_groups,
             clock: ports.clock,
             entropy: ports.entropy,
             policy: policies.presence,
             connections: Mutex::new(HashSet::new()),
+            is_unrenewed: AtomicBool::new(false),
         });
         let auth = Arc::new(auth);
-        let users = UserService { store: ports.users };
+        let users = UserService::new(ports.users);
         let feeds = FeedService::new(
             Arc::clone(&access),
             ports.bus,

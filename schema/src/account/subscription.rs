@@ -17,7 +17,7 @@ use super::types::{
     AccountCheckpointObject, AccountEventInterface, AccountPosition, ChatChangedObject,
     ChatResetObject, MessageAddedObject, ReceiptChangedObject, ViewerChangedObject,
 };
-use crate::chats::ChatRemovedObject;
+use crate::chats::{ChatNode, ChatRemovedObject};
 use crate::context::ContextExt as _;
 use crate::error::Result;
 use crate::messages::MessageChangeObject;
@@ -49,9 +49,10 @@ impl AccountSubscription {
         )]
         detail_of: Option<Vec<ID>>,
     ) -> Result<impl Stream<Item = Result<AccountEventInterface>> + use<>> {
-        if let Some(Rendered::Account(event)) = ctx.data_opt() {
+        if let Some(Rendered::Account(event, chat)) = ctx.data_opt() {
             let viewer = ctx.data_unchecked::<Authentication>().viewer().ok();
-            let event = told(ctx.services(), viewer, Ok(event.clone())).await;
+            let chat = chat.as_ref().map(|item| ChatNode::at(&item.state));
+            let event = told(ctx.services(), viewer, Ok(event.clone()), chat).await;
             return Ok(stream::iter(event.transpose()).left_stream());
         }
         let viewer = *ctx.viewer()?;
@@ -74,18 +75,23 @@ impl AccountSubscription {
         let events = items(ctx, feed, |feed| OpenedFeed::Account(Box::new(feed)));
         let events = events.filter_map(move |event| {
             let services = services.clone();
-            async move { told(&services, Some(&viewer), event).await.transpose() }
+            async move {
+                told(&services, Some(&viewer), event, None)
+                    .await
+                    .transpose()
+            }
         });
         Ok(events.right_stream())
     }
 }
 
-/// The event as the viewer is told of it; `None` where there is nothing to tell any more. Only
-/// events that are not shared need a viewer.
+/// The event as the viewer is told of it, with the chat where it tells of one that viewers share;
+/// `None` where there is nothing to tell any more. Only events that are not shared need a viewer.
 async fn told(
     services: &Services,
     viewer: Option<&Viewer>,
     event: Result<AccountEvent, FeedError>,
+    chat: Option<ChatNode>,
 ) -> Result<Option<AccountEventInterface>> {
     let AccountEvent { item, cursor } = event?;
     let cursor = cursor.encode();
@@ -104,17 +110,20 @@ async fn told(
             )),
             None => return Ok(None),
         },
-        AccountItem::ChatChanged(chat) => {
-            let Some(viewer) = viewer else {
+        AccountItem::ChatChanged(id) => {
+            let chat = match (chat, viewer) {
+                (Some(chat), _) => Some(chat),
+                // One that the viewer has left meanwhile is passed over.
+                (None, Some(viewer)) => {
+                    let found = services.chats.visible(viewer, &[id]).await?.pop();
+                    found.map(ChatNode::new)
+                }
+                (None, None) => None,
+            };
+            let Some(chat) = chat else {
                 return Ok(None);
             };
-            // A chat that the viewer has left meanwhile is passed over.
-            match services.chats.visible(viewer, &[chat]).await?.pop() {
-                Some(chat) => {
-                    AccountEventInterface::ChatChanged(ChatChangedObject { cursor, chat })
-                }
-                None => return Ok(None),
-            }
+            AccountEventInterface::ChatChanged(ChatChangedObject { cursor, chat })
         }
         AccountItem::ChatRemoved(chat) => {
             AccountEventInterface::ChatRemoved(ChatRemovedObject::told(chat, cursor))
@@ -126,6 +135,7 @@ async fn told(
             let Some(viewer) = viewer else {
                 return Ok(None);
             };
+            services.users.note_changed_profile();
             let viewer = services.users.me(viewer).await?;
             AccountEventInterface::ViewerChanged(ViewerChangedObject { cursor, viewer })
         }

@@ -1,7 +1,7 @@
 //! `AccountEvent` and its kinds.
 
 use async_graphql::{Context, ID, InputObject, Interface, Object};
-use talksy_domain::chats::{Chat, ReadReceipt};
+use talksy_domain::chats::ReadReceipt;
 use talksy_domain::events::Hole;
 use talksy_domain::id::ChatId;
 use talksy_domain::messages::Message;
@@ -22,6 +22,14 @@ pub(crate) const SHARED: &[SharedType] = &[
         fields: &[
             SharedField::hole("cursor"),
             SharedField::event("message").of("Message"),
+        ],
+    },
+    SharedType {
+        name: "ChatChanged",
+        interfaces: &["AccountEvent"],
+        fields: &[
+            SharedField::hole("cursor"),
+            SharedField::state("chat").of("Chat"),
         ],
     },
     SharedType {
@@ -101,20 +109,23 @@ impl MessageAddedObject {
 /// The chat as the viewer has it now.
 pub struct ChatChangedObject {
     pub(super) cursor: String,
-    pub(super) chat: Chat,
+    pub(super) chat: ChatNode,
 }
 
 /// The chat as the viewer has it now: it is new to them, or looks different.
 #[Object(name = "ChatChanged")]
 impl ChatChangedObject {
     /// The place in the chat.
-    async fn cursor(&self) -> String {
+    async fn cursor(&self, ctx: &Context<'_>) -> String {
+        if ctx.is_hole(Hole::Cursor) {
+            return String::new();
+        }
         self.cursor.clone()
     }
 
     /// The chat.
-    async fn chat(&self) -> ChatNode {
-        ChatNode::new(self.chat.clone())
+    async fn chat(&self) -> &ChatNode {
+        &self.chat
     }
 }
 
@@ -125,7 +136,7 @@ pub struct ReceiptChangedObject {
 }
 
 /// Another member of a chat has read further. For what was missed while the stream was away
-/// `ChatChanged` follows: see `Chat.readByAllSeq`.
+/// `ChatChanged` follows: see `Chat.readByAllSeq`. Not told in a large group.
 #[Object(name = "ReceiptChanged")]
 impl ReceiptChangedObject {
     /// The place in the chat.

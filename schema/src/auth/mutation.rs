@@ -1,6 +1,7 @@
 //! Signing in and out.
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
+use secrecy::ExposeSecret as _;
 use talksy_domain::auth::SignedIn;
 use talksy_domain::id;
 use talksy_domain::mail::EmailAddress;
@@ -16,11 +17,19 @@ use crate::users::UserNode;
 pub struct LoginInput {
     /// The mail address. Case and spaces around it do not matter.
     email: String,
+    /// From an earlier sign-in on this device: strangers cannot use up its share of the limits. One
+    /// that is not valid, or another address's, counts as none.
+    device_token: Option<String>,
 }
 
 /// A code is on its way. The answer is the same whether or not there is an account.
 #[derive(SimpleObject)]
 pub struct LoginPayload {
+    /// For `verifyOtp`. Keep it secret: the mailed code is good only together with it. Others that
+    /// were asked for before stay good, each with its own code.
+    challenge: String,
+    /// How many digits the code has: 6, more where an address is under attack.
+    code_length: i32,
     /// Seconds until the code expires.
     expires_in: i32,
     /// Seconds until another code may be asked for.
@@ -30,9 +39,9 @@ pub struct LoginPayload {
 /// A sign-in code to exchange for a session.
 #[derive(InputObject)]
 pub struct VerifyOtpInput {
-    /// The address that the code was sent to.
-    email: String,
-    /// The six digits.
+    /// What `login` has answered.
+    challenge: String,
+    /// The digits that were mailed. Spaces do not matter.
     code: String,
 }
 
@@ -50,6 +59,11 @@ pub struct AuthPayload(SignedIn);
 /// A session with fresh tokens.
 #[Object]
 impl AuthPayload {
+    /// For `login`. Keep it on the device, also after signing out. It gives no access.
+    async fn device_token(&self) -> &str {
+        self.0.device_token.expose_secret()
+    }
+
     /// Send it as `Authorization: Bearer …`, and as `authorization` in a socket's
     /// `connection_init`. An EdDSA JWT; its keys are at `/.well-known/jwks.json`.
     async fn access_token(&self) -> &str {
@@ -109,7 +123,7 @@ pub struct AuthMutation;
 
 #[Object]
 impl AuthMutation {
-    /// Mails a six-digit sign-in code to an address, at most one a minute.
+    /// Mails a sign-in code to an address, at most one a minute from one network.
     async fn login(
         &self,
         ctx: &Context<'_>,
@@ -119,26 +133,28 @@ impl AuthMutation {
         let sent = ctx
             .services()
             .auth
-            .request_code(address, ctx.client())
+            .request_code(address, input.device_token.as_deref(), ctx.client())
             .await?;
         let seconds = |span: std::time::Duration| i32::try_from(span.as_secs()).unwrap_or(i32::MAX);
         Ok(Some(LoginPayload {
+            challenge: sent.challenge.expose_secret().to_owned(),
+            code_length: sent.code_length.into(),
             expires_in: seconds(sent.expires_in),
             resend_after: seconds(sent.resend_after),
         }))
     }
 
-    /// Exchanges a sign-in code for a session. The first sign-in of an address makes its account,
-    /// named after the part before the `@`.
+    /// Exchanges a challenge and its sign-in code for a session. The first sign-in of an address
+    /// makes its account, named after the part before the `@`.
     async fn verify_otp(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The address and its code.")] input: VerifyOtpInput,
+        #[graphql(desc = "The challenge and its code.")] input: VerifyOtpInput,
     ) -> Result<Option<AuthPayload>> {
-        let address = EmailAddress::parse(&input.email)?;
         let auth = &ctx.services().auth;
         Ok(Some(AuthPayload(
-            auth.verify_code(address, &input.code, ctx.client()).await?,
+            auth.verify_code(&input.challenge, &input.code, ctx.client())
+                .await?,
         )))
     }
 

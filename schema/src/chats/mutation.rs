@@ -80,8 +80,9 @@ impl ChatMutation {
         }))
     }
 
-    /// Marks a chat as read up to a message, and tells its other members at once. Call it when
-    /// the viewer opens a chat and when messages come while it is open.
+    /// Marks a chat as read up to a message, and tells its other members at once; in a large group
+    /// the viewer's other devices alone: see `Chat.readByAllSeq`. Call it when the viewer opens a chat
+    /// and when messages come while it is open.
     async fn mark_read(
         &self,
         ctx: &Context<'_>,

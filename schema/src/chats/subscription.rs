@@ -87,7 +87,8 @@ impl ChatSubscription {
         }))
     }
 
-    /// A member of the chat has read further: the member's receipt now.
+    /// A member of the chat has read further: the member's receipt now. In a large group the viewer's
+    /// own alone, as it was moved on any of their devices: see `Chat.readByAllSeq`.
     async fn read_receipt_updated(
         &self,
         ctx: &Context<'_>,

@@ -24,7 +24,7 @@ use crate::messages::{
     MessageNode, PageOf,
 };
 use crate::scalars::{DateTime, compound_id, global_id, int};
-use crate::sharing::{SharedField, SharedType};
+use crate::sharing::{SharedField, SharedType, Side};
 use crate::users::{UserNode, load_user};
 
 /// What kind of chat it is.
@@ -48,6 +48,7 @@ pub(crate) const SHARED: &[SharedType] = &[
             SharedField::event("kind"),
             SharedField::event("title"),
             SharedField::state("memberCount"),
+            SharedField::state("peer").of("User"),
             SharedField::state("lastMessage").of("Message"),
             SharedField::state("lastSeq"),
             SharedField::state("lastChangeSeq"),
@@ -196,9 +197,13 @@ impl ChatNode {
         Ok(int(count.unwrap_or_default()))
     }
 
-    /// Every other member has read up to here; null where there is none.
+    /// Every other member has read up to here; null where there is none, and in a large group, where
+    /// it is not told: one with more members than the server's setting, 100 where it says nothing else.
     async fn read_by_all_seq(&self, ctx: &Context<'_>) -> Result<Option<i32>> {
         let viewer = ctx.viewer()?;
+        if ctx.services().chats.is_large(&self.0) {
+            return Ok(None);
+        }
         // Least first.
         let lowest = ctx.loaders().load_one(LowestReadMarksOf(self.0.id)).await?;
         let lowest = lowest.unwrap_or_default();
@@ -343,7 +348,17 @@ impl ChatNode {
         if self.0.kind != ChatKind::Direct {
             return Ok(None);
         }
+        if ctx.is_for_all()
+            && let Some(side) = ctx.data_opt::<Side>()
+            && side.chat_id == self.0.id
+        {
+            return Ok(Some(load_user(ctx, side.peer).await?));
+        }
         let viewer = ctx.viewer()?;
+        let state = self.1.as_ref();
+        if let Some(peer) = state.and_then(|state| state.peer_of(viewer.user_id)) {
+            return Ok(Some(load_user(ctx, peer).await?));
+        }
         let key = FirstMembersOf {
             chat: self.0.id,
             limit: 2,
@@ -430,4 +445,10 @@ pub(crate) async fn load_chat(ctx: &Context<'_>, chat: ChatId) -> Result<ChatNod
     Ok(found
         .map(ChatNode::new)
         .ok_or_else(|| dangling(chat.to_string()))?)
+}
+
+/// Whether how far all members of the chat have read is not told, as it is a large group.
+pub(crate) async fn is_large(ctx: &Context<'_>, chat: ChatId) -> Result<bool> {
+    let chat = load_chat(ctx, chat).await?;
+    Ok(ctx.services().chats.is_large(&chat.0))
 }

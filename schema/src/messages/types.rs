@@ -14,7 +14,7 @@ use talksy_domain::seq::Seq;
 use super::notice::SystemNoticeObject;
 use crate::chats::{
     ChatNode, FirstMembersOf, LowestReadMarksOf, ReadReceiptConnection, ReadReceiptObject,
-    load_chat, load_members, member_cursor,
+    is_large, load_chat, load_members, member_cursor,
 };
 use crate::connection::{connection, page_cost};
 use crate::context::ContextExt as _;
@@ -178,7 +178,8 @@ impl MessageNode {
         self.message.deleted_at.map(DateTime)
     }
 
-    /// Members other than the sender whose read mark has passed this message.
+    /// Members other than the sender whose read mark has passed this message. In a large group too,
+    /// when it is asked: there `readReceiptUpdated` does not tell that somebody has read on.
     #[graphql(complexity = "page_cost([first, None], child_complexity)")]
     async fn read_by(
         &self,
@@ -207,8 +208,12 @@ impl MessageNode {
         ))
     }
 
-    /// True once every other member has read it.
+    /// True once every other member has read it; always false in a large group: see
+    /// `Chat.readByAllSeq`.
     async fn is_read_by_all(&self, ctx: &Context<'_>) -> Result<bool> {
+        if is_large(ctx, self.message.chat_id).await? {
+            return Ok(false);
+        }
         let slowest = ctx
             .loaders()
             .load_one(LowestReadMarksOf(self.message.chat_id))

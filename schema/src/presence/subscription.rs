@@ -15,7 +15,8 @@ pub struct PresenceSubscription;
 
 #[Subscription]
 impl PresenceSubscription {
-    /// Another member of the chat started or stopped typing.
+    /// Another member of the chat started or stopped typing. Open and silent in a large group, where
+    /// others' typing is not told: see `Chat.readByAllSeq`.
     async fn typing_changed(
         &self,
         ctx: &Context<'_>,

@@ -23,20 +23,38 @@ pub struct Filling {
 }
 
 impl Filling {
-    /// What belongs into a hole, as an execution for this viewer alone gives it; `None` where it is
-    /// not known.
-    pub fn value(&self, hole: Hole) -> Option<Value> {
-        Some(match hole {
-            Hole::Cursor => self.cursor.clone()?.into(),
-            Hole::UnreadCount => int(self.unread?).into(),
-            Hole::IsMuted => self.member.as_ref()?.is_muted.into(),
+    /// Writes what belongs into a hole, as an execution for this viewer alone gives it; `None` where it
+    /// is not known.
+    pub fn write(&self, hole: Hole, bytes: &mut Vec<u8>) -> Option<()> {
+        match hole {
+            Hole::Cursor => write_opaque(self.cursor.as_deref()?, bytes),
+            Hole::UnreadCount => serde_json::to_writer(bytes, &int(self.unread?)).ok()?,
+            Hole::IsMuted => {
+                let text = if self.member.as_ref()?.is_muted {
+                    "true"
+                } else {
+                    "false"
+                };
+                bytes.extend_from_slice(text.as_bytes());
+            }
             Hole::ReadCursor => {
                 let member = self.member.as_ref()?;
-                read_cursor(member.chat_id, self.incarnation?, Some(member)).into()
+                let cursor = read_cursor(member.chat_id, self.incarnation?, Some(member));
+                write_opaque(&cursor, bytes);
             }
-            Hole::Member(hole) => member_value(hole, self.member.as_ref()?),
-        })
+            Hole::Member(hole) => {
+                serde_json::to_writer(bytes, &member_value(hole, self.member.as_ref()?)).ok()?;
+            }
+        }
+        Some(())
     }
+}
+
+/// Writes a cursor, whose letters stand for themselves in JSON.
+fn write_opaque(cursor: &str, bytes: &mut Vec<u8>) {
+    bytes.push(b'"');
+    bytes.extend_from_slice(cursor.as_bytes());
+    bytes.push(b'"');
 }
 
 fn member_value(hole: MemberHole, member: &Member) -> Value {

@@ -19,7 +19,12 @@ const SUBSCRIPTIONS: [(&str, &[&str]); 5] = [
     ("chatUpdated", &["Chat"]),
     (
         "accountEvents",
-        &["MessageAdded", "MessageChange", "ReceiptChanged"],
+        &[
+            "MessageAdded",
+            "MessageChange",
+            "ReceiptChanged",
+            "ChatChanged",
+        ],
     ),
 ];
 
@@ -143,8 +148,6 @@ mod tests {
             "Chat.members",
             "Chat.messages",
             "Message.readBy",
-            // The other side of a direct chat is another for each side.
-            "Chat.peer",
             // Marks of others move without a number of the chat.
             "Chat.readByAllSeq",
             "Message.isReadByAll",
@@ -161,6 +164,7 @@ mod tests {
             "Chat.readCursor",
             "Chat.unreadCount",
             "Chat.viewerMember",
+            "ChatChanged.cursor",
             "Member.id",
             "Member.joinedAt",
             "Member.lastReadAt",

@@ -11,9 +11,10 @@ use talksy_domain::feeds::{
     AccountEvent, AccountFeed, AccountItem, ChangeFeed, ChangeItem, ChatFeed, ChatItem, Feed,
     FeedError, MessageFeed, StateFeed, StateItem,
 };
-use talksy_domain::id::UserId;
+use talksy_domain::id::{ChatId, UserId};
 
 use super::filling::Filling;
+use super::operation::SharedOperation;
 
 /// Put beside a subscription's request, it makes the subscription yield just this event: the one
 /// place where an event becomes bytes, whoever drives the feed.
@@ -27,8 +28,8 @@ pub enum Rendered {
     Receipt(StateItem<ReadReceipt>),
     /// Of `chatUpdated`.
     Chat(ChatItem),
-    /// Of `accountEvents`.
-    Account(AccountEvent),
+    /// Of `accountEvents`; where it tells of a chat that viewers share, with the chat.
+    Account(AccountEvent, Option<ChatItem>),
 }
 
 impl Rendered {
@@ -39,10 +40,11 @@ impl Rendered {
             Self::Change(_) => "MessageChange",
             Self::Receipt(_) => "ReadReceipt",
             Self::Chat(_) => "Chat",
-            Self::Account(event) => match &event.item {
+            Self::Account(event, chat) => match &event.item {
                 AccountItem::MessageAdded(_) => "MessageAdded",
                 AccountItem::MessageChanged(_) => "MessageChange",
                 AccountItem::ReceiptChanged(..) => "ReceiptChanged",
+                AccountItem::ChatChanged(_) if chat.is_some() => CHAT_CHANGED,
                 _ => return None,
             },
         })
@@ -55,7 +57,7 @@ impl Rendered {
             Self::Change(item) => Some(&item.change),
             Self::Receipt(item) => item.event.as_ref(),
             Self::Chat(_) => None,
-            Self::Account(event) => match &event.item {
+            Self::Account(event, _) => match &event.item {
                 AccountItem::MessageAdded(published) | AccountItem::MessageChanged(published) => {
                     Some(published)
                 }
@@ -65,23 +67,50 @@ impl Rendered {
         }
     }
 
-    /// What it was rendered to, where that is shared.
-    pub fn renderings(&self) -> Option<&Renderings> {
+    /// The chat whose state it tells of, with what is the viewer's own.
+    pub fn chat(&self) -> Option<&ChatItem> {
         match self {
-            Self::Chat(item) => Some(&item.state.renderings),
-            _ => self.published().map(|published| &published.renderings),
+            Self::Chat(item) => Some(item),
+            Self::Account(_, chat) => chat.as_ref(),
+            _ => None,
         }
     }
 
+    /// What it was rendered to, where that is shared.
+    pub fn renderings(&self) -> Option<&Renderings> {
+        match self.chat() {
+            Some(item) => Some(&item.state.renderings),
+            None => self.published().map(|published| &published.renderings),
+        }
+    }
+
+    /// For whom it is rendered, where it looks different from each side: a direct chat, whose title is
+    /// the other side's name.
+    pub fn side(&self) -> Option<Side> {
+        let item = self.chat()?;
+        Some(Side {
+            chat_id: item.member.chat_id,
+            peer: item.state.peer_of(item.member.user_id)?,
+        })
+    }
+
     /// Whom most operations ask for.
-    pub fn person(&self) -> Option<UserId> {
+    pub fn people(&self) -> impl Iterator<Item = UserId> {
+        let peer = self.side().map(|side| side.peer);
+        let person = self.person().filter(|person| Some(*person) != peer);
+        person.into_iter().chain(peer)
+    }
+
+    fn person(&self) -> Option<UserId> {
+        if let Some(item) = self.chat() {
+            return item.state.last_message.as_ref()?.sender_id;
+        }
         match self {
-            Self::Chat(item) => item.state.last_message.as_ref()?.sender_id,
             Self::Receipt(item) => Some(item.state.user_id),
-            Self::Account(AccountEvent {
-                item: AccountItem::ReceiptChanged(receipt, _),
-                ..
-            }) => Some(receipt.user_id),
+            Self::Account(event, _) => match &event.item {
+                AccountItem::ReceiptChanged(receipt, _) => Some(receipt.user_id),
+                _ => self.published()?.message()?.sender_id,
+            },
             _ => self.published()?.message()?.sender_id,
         }
     }
@@ -90,11 +119,24 @@ impl Rendered {
     pub fn cursor(&self) -> Option<String> {
         match self {
             Self::Change(item) => Some(talksy_domain::cursor::Cursor::encode(&item.cursor)),
-            Self::Account(event) => Some(event.cursor.encode()),
+            Self::Account(event, _) => Some(event.cursor.encode()),
             Self::Message(_) | Self::Receipt(_) | Self::Chat(_) => None,
         }
     }
 }
+
+/// From which side a direct chat is seen. Put beside a request that is executed for all who see it from
+/// there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Side {
+    /// The chat.
+    pub chat_id: ChatId,
+    /// Who is on the other side.
+    pub peer: UserId,
+}
+
+/// The type of the events that tell of a chat in `accountEvents`.
+const CHAT_CHANGED: &str = "ChatChanged";
 
 /// A feed that was opened for a shared operation.
 pub enum OpenedFeed {
@@ -111,18 +153,34 @@ pub enum OpenedFeed {
 }
 
 impl OpenedFeed {
-    /// The next event.
+    /// The next event. A chat that `accountEvents` tells of comes with its state where the operation
+    /// shares that.
     ///
     /// # Errors
     /// The feed is over, and says why.
-    pub async fn next(&mut self) -> Result<Rendered, FeedError> {
+    pub async fn next(&mut self, operation: &SharedOperation) -> Result<Rendered, FeedError> {
         Ok(match self {
             Self::Messages(feed) => Rendered::Message(feed.next().await?),
             // In a box, so that a feed of messages that waits needs no room for them.
             Self::Changes(feed) => Rendered::Change(Box::pin(feed.next()).await?),
             Self::Receipts(feed) => Rendered::Receipt(Box::pin(feed.next()).await?),
             Self::Chats(feed) => Rendered::Chat(Box::pin(feed.next()).await?),
-            Self::Account(feed) => Rendered::Account(Box::pin(feed.next()).await?),
+            Self::Account(feed) => {
+                let shares_chats = operation.key(CHAT_CHANGED).is_some();
+                loop {
+                    let event = Box::pin(feed.next()).await?;
+                    let AccountItem::ChatChanged(chat) = event.item else {
+                        break Rendered::Account(event, None);
+                    };
+                    if !shares_chats {
+                        break Rendered::Account(event, None);
+                    }
+                    // One that the viewer has left meanwhile is passed over.
+                    if let Some(chat) = Box::pin(feed.chat(chat)).await? {
+                        break Rendered::Account(event, Some(chat));
+                    }
+                }
+            }
         })
     }
 
@@ -130,22 +188,45 @@ impl OpenedFeed {
     /// for it.
     pub async fn filling(&mut self, event: &Rendered, template: &Template) -> Filling {
         let mut filling = Filling::default();
+        let Some(item) = event.chat() else {
+            // Elsewhere nothing but the place is each viewer's own.
+            filling.cursor = event.cursor();
+            return filling;
+        };
         for hole in template.holes() {
-            match (hole, event) {
-                (Hole::Cursor, _) => filling.cursor = event.cursor(),
-                (Hole::UnreadCount, Rendered::Chat(item)) => {
-                    if let Self::Chats(feed) = self {
-                        filling.unread = feed.unread(item).await.ok().flatten();
-                    }
+            match hole {
+                Hole::Cursor => filling.cursor = event.cursor(),
+                Hole::UnreadCount => {
+                    filling.unread = match self.known_unread(item) {
+                        Some(known) => Some(known),
+                        // In a box, as it is seldom read.
+                        None => Box::pin(self.unread(item)).await,
+                    };
                 }
-                (_, Rendered::Chat(item)) => {
+                _ => {
                     filling.member = Some(item.member.clone());
                     filling.incarnation = Some(item.incarnation);
                 }
-                _ => {}
             }
         }
         filling
+    }
+
+    fn known_unread(&self, item: &ChatItem) -> Option<u32> {
+        match self {
+            Self::Chats(feed) => feed.known_unread(item),
+            Self::Account(feed) => feed.known_unread(item),
+            _ => None,
+        }
+    }
+
+    async fn unread(&mut self, item: &ChatItem) -> Option<u32> {
+        let count = match self {
+            Self::Chats(feed) => feed.unread(item).await,
+            Self::Account(feed) => feed.unread(item).await,
+            _ => Ok(None),
+        };
+        count.ok().flatten()
     }
 }
 

@@ -22,6 +22,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 pub enum NotReady {
     /// It may be later: it is down, or starting.
     Yet(String),
+    /// It is there and being made ready, which takes the time that it takes: indexes are built.
+    Working(String),
     /// It will not be: a wrong password, a version that is too old. Names the setting.
     Ever(String),
 }
@@ -38,6 +40,7 @@ pub trait Backend: Send + Sync {
     }
 
     /// Connects, checks that the backend can be used, and makes what is needed there. Idempotent.
+    /// Where that takes long it answers [`NotReady::Working`] every few seconds, and goes on.
     ///
     /// # Errors
     /// [`NotReady`].
@@ -122,12 +125,13 @@ impl Backends {
     /// Prepares all, each as soon as it is there. Says once which are waited for.
     ///
     /// # Errors
-    /// [`StartFailure`] where one refuses, or is not there after `timeout`.
+    /// [`StartFailure`] where one refuses, or is not there after `timeout`. The time in which a
+    /// backend is there and at work does not count.
     pub async fn prepare(&self, timeout: Duration) -> Result<(), StartFailure> {
-        let deadline = Instant::now() + timeout;
-        let preparing = self.all.iter().map(|backend| async move {
-            prepare(&**backend, deadline, timeout, &self.waiting).await
-        });
+        let preparing = self
+            .all
+            .iter()
+            .map(|backend| async move { prepare(&**backend, timeout, &self.waiting).await });
         futures_util::future::try_join_all(preparing).await?;
         self.waiting.send_replace(None);
         Ok(())
@@ -161,16 +165,16 @@ impl Backends {
 
 async fn prepare(
     backend: &dyn Backend,
-    deadline: Instant,
     timeout: Duration,
     waiting: &watch::Sender<Option<String>>,
 ) -> Result<(), StartFailure> {
     let name = backend.name();
+    let mut deadline = Instant::now() + timeout;
     let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
-    let mut said = false;
+    let (mut waits, mut work) = (false, None);
     loop {
         let reason = match backend.prepare().await {
-            Ok(()) if said => {
+            Ok(()) if waits || work.is_some() => {
                 tracing::info!(backend = name, "is there");
                 return Ok(());
             }
@@ -180,6 +184,18 @@ async fn prepare(
                     backend: name,
                     reason,
                 });
+            }
+            Err(NotReady::Working(reason)) => {
+                // To end now would only have the next start wait for the same.
+                deadline = Instant::now() + timeout;
+                backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
+                waiting.send_replace(Some(format!("preparing {name}: {reason}")));
+                if work.as_ref() != Some(&reason) {
+                    tracing::info!(backend = name, %reason, "preparing a backend");
+                    work = Some(reason);
+                }
+                tokio::time::sleep(FIRST_PAUSE).await;
+                continue;
             }
             Err(NotReady::Yet(reason)) => reason,
         };
@@ -192,9 +208,9 @@ async fn prepare(
             });
         }
         waiting.send_replace(Some(format!("waiting for {name}: {reason}")));
-        if !said {
+        if !waits {
             tracing::warn!(backend = name, %reason, ?timeout, "waiting for a backend");
-            said = true;
+            waits = true;
         }
         tokio::time::sleep(pause).await;
     }
@@ -252,6 +268,33 @@ mod tests {
         assert!(backends.are_prepared());
         let reason = "Scripted is not ready: no".to_owned();
         assert_eq!(backends.ready().await, Err(reason));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_in_which_one_is_at_work_does_not_count() {
+        let timeout = Duration::from_secs(1);
+        let working = || Err(NotReady::Working("indexes".to_owned()));
+        let mut answers: Vec<_> = (0..600).map(|_| working()).collect();
+        let backends = backends([answers.clone(), vec![later(), Ok(())]].concat());
+        let start = {
+            let backends = backends.clone();
+            tokio::spawn(async move { backends.prepare(timeout).await })
+        };
+        // Long behind the timeout, and long ahead of the end of the work.
+        tokio::time::sleep(timeout * 30).await;
+        let reason = "preparing Scripted: indexes".to_owned();
+        assert_eq!(backends.ready().await, Err(reason));
+        assert!(!start.is_finished());
+        assert_eq!(start.await.unwrap(), Ok(()));
+        assert!(backends.are_prepared());
+
+        // Who is away behind that is waited for no longer than others.
+        answers.push(later());
+        let outcome = self::backends(answers).prepare(timeout).await;
+        assert!(
+            matches!(outcome, Err(StartFailure::TimedOut { .. })),
+            "{outcome:?}"
+        );
     }
 
     #[tokio::test(start_paused = true)]

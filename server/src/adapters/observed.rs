@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use metrics::{counter, histogram};
 use talksy_domain::auth::{
-    Attempt, CodeDigest, CodeKey, CodeStore, CodeStoreLayer, Issue, IssuedCode, SessionStore,
+    Attempt, ChallengeKey, CodeDigest, CodeStore, CodeStoreLayer, IssuedCode, SessionStore,
     SessionStoreLayer,
 };
 use talksy_domain::chats::{ChatStore, ChatStoreLayer};
@@ -104,38 +104,28 @@ impl<P: Send + Sync + ?Sized> Layer<P> for Counted<P> {
 }
 
 impl CodeStoreLayer for Counted<dyn CodeStore> {
-    async fn issue(
-        &self,
-        key: CodeKey,
-        code: &IssuedCode,
-        resend_after: Duration,
-    ) -> Result<Issue, PortError> {
-        let issue = self.0.issue(key, code, resend_after).await?;
-        let outcome = match issue {
-            Issue::Issued => "issued",
-            Issue::TooSoon(_) => "too_soon",
-        };
-        counter!(CODES, "outcome" => outcome).increment(1);
-        Ok(issue)
+    async fn issue(&self, challenge: ChallengeKey, code: &IssuedCode) -> Result<(), PortError> {
+        self.0.issue(challenge, code).await?;
+        counter!(CODES, "outcome" => "issued").increment(1);
+        Ok(())
     }
 
-    async fn withdraw(&self, key: CodeKey, id: [u8; 16]) -> Result<(), PortError> {
+    async fn withdraw(&self, challenge: ChallengeKey) -> Result<(), PortError> {
         counter!(CODES, "outcome" => "withdrawn").increment(1);
-        self.0.withdraw(key, id).await
+        self.0.withdraw(challenge).await
     }
 
     async fn attempt(
         &self,
-        key: CodeKey,
+        challenge: ChallengeKey,
         presented: CodeDigest,
         now: Timestamp,
     ) -> Result<Attempt, PortError> {
-        let attempt = self.0.attempt(key, presented, now).await?;
+        let attempt = self.0.attempt(challenge, presented, now).await?;
         let outcome = match attempt {
             Attempt::Accepted => "accepted",
             Attempt::Wrong(_) => "wrong",
-            Attempt::Expired => "expired",
-            Attempt::NoCode => "no_code",
+            Attempt::Void => "void",
         };
         counter!(CODE_ATTEMPTS, "outcome" => outcome).increment(1);
         Ok(attempt)

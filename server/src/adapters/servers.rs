@@ -66,7 +66,12 @@ impl Backend for MongoStore {
 
     async fn prepare(&self) -> Result<(), NotReady> {
         let prepared = Self::prepare(self).await;
-        prepared.map_err(|error| not_ready(&error, error.is_transient(), "store_url"))
+        prepared.map_err(|error| {
+            if error.is_working() {
+                return NotReady::Working(error.to_string());
+            }
+            not_ready(&error, error.is_transient(), "store_url")
+        })
     }
 
     async fn ping(&self) -> Result<(), String> {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use talksy_domain::auth::AuthPolicy;
+use talksy_domain::chats::LargeGroups;
 use talksy_domain::feeds::FeedPolicy;
 use talksy_domain::jobs::JobPolicy;
 use talksy_domain::limits::{self, Rule};
@@ -21,17 +22,25 @@ impl From<&Config> for Policies {
                 code_ttl: auth.otp_ttl,
                 code_tries: auth.otp_tries,
                 code_resend: auth.otp_resend,
+                wrong_code_alarm: auth.otp_alarm,
                 login_ip: rule("login-ip", limits.login_ip),
+                login_network: rule("login-network", limits.login_network),
+                login_address: rule("login-address", limits.login_address),
+                login_device: rule("login-device", limits.login_device),
                 verify_ip: rule("verify-ip", limits.verify_ip),
-                verify_address: rule("verify-address", limits.verify_address),
                 refresh_ip: rule("refresh-ip", limits.refresh_ip),
             },
             feeds: FeedPolicy {
                 replay_limit: config.live.replay_limit,
                 heartbeat: config.live.heartbeat,
+                session_check: config.live.session_check,
                 reorder_grace: config.live.reorder_grace,
                 ahead_grace: AHEAD_GRACE,
                 typing_timeout: config.live.typing_timeout,
+                absence_grace: LEAST_DOUBT.max(config.presence.sweep * DOUBT_LOOKS),
+                large_groups: LargeGroups {
+                    above: config.chats.large_group_members,
+                },
                 account_replay_limit: ACCOUNT_REPLAY_LIMIT,
                 checkpoint_events: CHECKPOINT_EVENTS,
                 checkpoint_after: CHECKPOINT_AFTER,
@@ -40,6 +49,8 @@ impl From<&Config> for Policies {
                 lease: config.presence.lease,
                 grace: config.presence.grace,
                 sweep: config.presence.sweep,
+                doubt: LEAST_DOUBT.max(config.presence.sweep * DOUBT_LOOKS),
+                last_seen_interval: config.presence.last_seen_interval,
             },
             jobs: JobPolicy {
                 poll: config.jobs.poll,
@@ -59,6 +70,11 @@ impl From<&Config> for Policies {
 
 /// How long a feed waits for a store that is behind what it has told.
 const AHEAD_GRACE: Duration = Duration::from_secs(5);
+
+/// For how long, and for how many of presence's looks at least, an absence is doubted. Instances whose
+/// Redis was away or is empty try to renew at each look, and connect within a second.
+const LEAST_DOUBT: Duration = Duration::from_secs(2);
+const DOUBT_LOOKS: u32 = 2;
 
 /// How many messages and changes `accountEvents` replays at a resume: about what 50 pages hold.
 const ACCOUNT_REPLAY_LIMIT: u32 = 5_000;
@@ -104,8 +120,10 @@ mod tests {
         } = Policies::from(&Config::default());
         let rules = [
             auth.login_ip,
+            auth.login_network,
+            auth.login_address,
+            auth.login_device,
             auth.verify_ip,
-            auth.verify_address,
             auth.refresh_ip,
             send,
             start_chat,

@@ -125,7 +125,7 @@ fn every_problem_is_listed_at_once_with_its_setting_rule_and_origin() {
         "`listem` is not a setting; there are `listen`, `public_url`, ",
         "`listen` must be an IP address and port such as `127.0.0.1:4000` (from TALKSY_LISTEN)",
         "`live.heartbeat` must be a duration such as `30s`, `5m` or `1h` (from TALKSY_LIVE__HEARTBEAT)",
-        "`live.mail_box` is not a setting; there are `replay_limit`, `heartbeat`, `reorder_grace`, `typing_timeout`, `mailbox` (from TALKSY_LIVE__MAIL_BOX)",
+        "`live.mail_box` is not a setting; there are `replay_limit`, `heartbeat`, `session_check`, `reorder_grace`, `typing_timeout`, `mailbox` (from TALKSY_LIVE__MAIL_BOX)",
         "`log.format` must be one of `auto`, `pretty`, `json` (in ",
         "`presence.grace` must be from 0s to 1m, not 1h (from the command line)",
         "`presence.grace` must be shorter than `presence.lease` (from the command line)",

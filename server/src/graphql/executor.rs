@@ -103,14 +103,19 @@ impl Executor {
     ) -> Option<Response> {
         add_defaults(&mut request, operation.definition());
         let (loaders, batches) = loaders(self.services.clone(), asker, true);
-        if let Some(person) = event.person()
-            && let Some(user) = self.senders.get(&self.services, person).await
-        {
-            loaders.feed_one(person, user);
+        for person in event.people() {
+            if let Some(user) = self.senders.get(&self.services, person).await {
+                loaders.feed_one(person, user);
+            }
         }
         let request = request.data(event.clone()).data(loaders);
         let mut responses = self.schema.execute_stream(request);
         batches.run(responses.next()).await
+    }
+
+    /// How many profiles were changed in this process.
+    pub(super) fn changed_profiles(&self) -> u64 {
+        self.services.users.changed_profiles()
     }
 
     /// Puts a response right where async-graphql leaves the specification, and completes it.

@@ -2,7 +2,8 @@
 //!
 //! A rendering that waits for the store holds up every subscriber, and with them the messages
 //! behind: each would be woken for one message at a time, and write it by itself. So senders are
-//! remembered, no longer than a changed name may take to show in live messages.
+//! remembered, no longer than a name that was changed on another instance may take to show in live
+//! messages. What was changed on this one shows at once: who was told of it keeps what came last.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,7 @@ const CAPACITY: u64 = 10_000;
 
 /// Senders of a moment ago.
 #[derive(Clone)]
-pub(super) struct SenderCache(Cache<UserId, Option<Arc<User>>>);
+pub(super) struct SenderCache(Cache<(UserId, u64), Option<Arc<User>>>);
 
 impl SenderCache {
     pub(super) fn new() -> Self {
@@ -39,7 +40,9 @@ impl SenderCache {
             let (loaders, batches) = loaders(services.clone(), Asker::Anonymous, false);
             batches.run(loaders.load_one(user)).await
         };
-        let found: Result<_, Arc<PortError>> = self.0.try_get_with(user, read).await;
+        // A read that began before a profile was changed serves nobody who asks behind it.
+        let key = (user, services.users.changed_profiles());
+        let found: Result<_, Arc<PortError>> = self.0.try_get_with(key, read).await;
         // A failure shows when the rendering itself asks, where it is told as what it is.
         found.ok().flatten()
     }

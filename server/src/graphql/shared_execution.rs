@@ -9,7 +9,7 @@ use std::sync::Arc;
 use async_graphql::{Request, Variables};
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
-use talksy_domain::events::Template;
+use talksy_domain::events::{Template, TemplateKey};
 use talksy_domain::viewer::{Authentication, ClientInfo};
 use talksy_schema::loaders::Asker;
 use talksy_schema::sharing::{OpenedFeed, Recorder, Rendered, SharedFeed, SharedOperation};
@@ -85,7 +85,7 @@ impl SharedExecution {
 
     async fn next(&self, feed: &mut OpenedFeed) -> Payload {
         loop {
-            let event = match feed.next().await {
+            let event = match feed.next(&self.shared).await {
                 Ok(event) => event,
                 Err(error) => return error_payload(&error.into()),
             };
@@ -101,11 +101,8 @@ impl SharedExecution {
             if let Some(bytes) = template.whole() {
                 return Some(Payload::Next(bytes));
             }
-            let filling = Box::pin(feed.filling(event, &template)).await;
-            let fill = |hole, bytes: &mut Vec<u8>| {
-                serde_json::to_writer(bytes, &filling.value(hole)?).ok()
-            };
-            if let Some(bytes) = template.filled(fill) {
+            let filling = feed.filling(event, &template).await;
+            if let Some(bytes) = template.filled(|hole, bytes| filling.write(hole, bytes)) {
                 return Some(Payload::Next(bytes));
             }
         }
@@ -115,7 +112,11 @@ impl SharedExecution {
 
     /// What all subscribers share of the event: made by the first who comes to it.
     async fn template_of(&self, event: &Rendered) -> Option<Arc<Template>> {
-        let key = self.shared.key(event.type_name()?)?;
+        let key = TemplateKey {
+            operation: self.shared.key(event.type_name()?)?,
+            peer: event.side().map(|side| side.peer),
+            profiles: self.executor.changed_profiles(),
+        };
         let make = async { Box::pin(self.render(event)).await };
         event.renderings()?.template(key, make).await
     }
@@ -128,6 +129,10 @@ impl SharedExecution {
             .data(recorder.clone())
             .data(Authentication::Anonymous)
             .data(ClientInfo::default());
+        let request = match event.side() {
+            Some(side) => request.data(side),
+            None => request,
+        };
         // One span an event, not one a subscriber.
         let span = trace_span!("deliver", otel.kind = "consumer");
         let published = event.published();

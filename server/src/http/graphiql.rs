@@ -1,6 +1,7 @@
 //! `/graphiql`: the explorer's page and assets, built into the binary, compressed. Without a build
 //! there is a page that says how to make one.
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 
 use axum::extract::Path;
@@ -9,9 +10,10 @@ use bytes::Bytes;
 use flate2::read::GzDecoder;
 use http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, ETAG, IF_NONE_MATCH,
-    VARY, X_CONTENT_TYPE_OPTIONS,
+    VARY,
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
+use parking_lot::Mutex;
 use rust_embed::{EmbeddedFile, RustEmbed};
 
 use super::reply::uncached;
@@ -24,10 +26,11 @@ struct Assets;
 
 const HTML: &str = "text/html; charset=utf-8";
 
-/// Own scripts only. Monaco writes styles into the page and starts workers from blobs.
+/// Own scripts only, which reach this server alone: for browsers `'self'` holds its sockets too (CSP
+/// level 3). Monaco writes styles into the page and starts workers from blobs.
 const POLICY: &str = "default-src 'none'; script-src 'self'; worker-src 'self' blob:; \
     style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; \
-    connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 const NOT_BUILT: &str = "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\
     <title>GraphiQL is not built</title>\n<h1>GraphiQL is not built</h1>\n\
@@ -84,12 +87,13 @@ fn file(path: &str, packed: EmbeddedFile, headers: &HeaderMap) -> Response {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         response
     } else {
-        let mut data = Vec::new();
-        if let Err(error) = GzDecoder::new(&*packed.data).read_to_end(&mut data) {
-            tracing::error!(path, %error, "a built-in file is damaged");
-            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        match unpacked(&packed) {
+            Ok(data) => uncached(StatusCode::OK, content_type(path), data),
+            Err(error) => {
+                tracing::error!(path, %error, "a built-in file is damaged");
+                return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+            }
         }
-        uncached(StatusCode::OK, content_type(path), data)
     };
     // Vite puts a hash of the content into the names under `assets/`.
     let policy = if path.starts_with("assets/") {
@@ -104,6 +108,20 @@ fn file(path: &str, packed: EmbeddedFile, headers: &HeaderMap) -> Response {
         headers.insert(ETAG, tag);
     }
     with_policy(response)
+}
+
+/// The file as Vite built it. Made at the first request for it and kept, so that nobody has the
+/// server unpack megabytes again and again.
+fn unpacked(packed: &EmbeddedFile) -> std::io::Result<Bytes> {
+    static UNPACKED: Mutex<BTreeMap<[u8; 32], Bytes>> = Mutex::new(BTreeMap::new());
+    let mut kept = UNPACKED.lock();
+    let key = packed.metadata.sha256_hash();
+    if let Some(data) = kept.get(&key) {
+        return Ok(data.clone());
+    }
+    let mut data = Vec::new();
+    GzDecoder::new(&*packed.data).read_to_end(&mut data)?;
+    Ok(kept.entry(key).or_insert(data.into()).clone())
 }
 
 /// Whether `Accept-Encoding` names gzip without refusing it by a weight of zero (RFC 9110, 12.5.3).
@@ -126,7 +144,6 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
 fn with_policy(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 
@@ -190,6 +207,13 @@ mod tests {
         let response = file("index.html", sample(), &again);
         assert_eq!(response.status(), StatusCode::NOT_MODIFIED);
         assert_eq!(response.headers()[CACHE_CONTROL], "no-cache");
+    }
+
+    #[tokio::test]
+    async fn a_file_is_unpacked_once() {
+        let first = unpacked(&sample()).unwrap();
+        assert_eq!(first, "x");
+        assert_eq!(unpacked(&sample()).unwrap().as_ptr(), first.as_ptr());
     }
 
     #[tokio::test]

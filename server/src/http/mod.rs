@@ -14,6 +14,7 @@ mod graphql;
 pub(crate) mod listener;
 mod media;
 mod observe;
+mod origins;
 mod pages;
 mod reply;
 mod sse;
@@ -25,11 +26,13 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::get;
 use bytes::Bytes;
-use http::Method;
+use http::header::X_CONTENT_TYPE_OPTIONS;
+use http::{HeaderValue, Method};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+use tower_http::set_header::SetResponseHeaderLayer;
 
 pub use application::Application;
 
@@ -102,6 +105,12 @@ pub fn router(
     if let Some(cors) = cors {
         router = router.layer(cors);
     }
+    // No browser takes an answer for anything but what it says it is.
+    let nosniff = HeaderValue::from_static("nosniff");
+    router = router.layer(SetResponseHeaderLayer::overriding(
+        X_CONTENT_TYPE_OPTIONS,
+        nosniff,
+    ));
     let observe = axum::middleware::from_fn_with_state(Arc::clone(&server), observe::request);
     router.layer(observe).with_state(server)
 }

@@ -3,15 +3,14 @@
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
 use talksy_domain::error::{ApiError, ErrorCode};
 
 use super::media::Media;
 use crate::graphql::{Answer, Encoded};
 
-/// A response with this body, that no cache keeps and no browser takes for anything else: a page
-/// of another origin cannot run it as a script.
+/// A response with this body, that no cache keeps.
 pub(super) fn uncached(
     status: StatusCode,
     content_type: &'static str,
@@ -22,7 +21,6 @@ pub(super) fn uncached(
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 

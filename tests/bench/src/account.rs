@@ -14,9 +14,9 @@ use super::process::{Home, Process};
 /// How long mails may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-const LOGIN: &str = "mutation($email: String!) { login(input: { email: $email }) { expiresIn } }";
-const VERIFY: &str = "mutation($email: String!, $code: String!) { \
-    verifyOtp(input: { email: $email, code: $code }) { accessToken user { id } } }";
+const LOGIN: &str = "mutation($email: String!) { login(input: { email: $email }) { challenge } }";
+const VERIFY: &str = "mutation($challenge: String!, $code: String!) { \
+    verifyOtp(input: { challenge: $challenge, code: $code }) { accessToken user { id } } }";
 const START_CHAT: &str =
     "mutation($user: ID!) { startChat(input: { userId: $user }) { chat { id } } }";
 
@@ -52,14 +52,15 @@ pub(super) async fn sign_in(
     let addresses: Vec<String> = (0..count)
         .map(|number| format!("{name}-{number}@bench.example"))
         .collect();
+    let mut challenges = Vec::new();
     for email in &addresses {
-        login(&mut connection, email).await?;
+        challenges.push(login(&mut connection, email).await?);
     }
     let codes = codes(&home.data().join("outbox"), &addresses).await?;
     let mut users = Vec::new();
-    for email in &addresses {
+    for (email, challenge) in addresses.iter().zip(challenges) {
         let code = codes.get(email).context("a mail is missing")?;
-        let values = json!({ "email": email, "code": code });
+        let values = json!({ "challenge": challenge, "code": code });
         let data = connection.graphql(None, VERIFY, values).await?;
         let session = &data["verifyOtp"];
         users.push(User {
@@ -70,10 +71,11 @@ pub(super) async fn sign_in(
     Ok(users)
 }
 
-/// Has a code sent to an address.
-pub(super) async fn login(connection: &mut Connection, email: &str) -> Outcome<()> {
+/// Has a code sent to an address. Tells the challenge.
+pub(super) async fn login(connection: &mut Connection, email: &str) -> Outcome<String> {
     let values = json!({ "email": email });
-    connection.graphql(None, LOGIN, values).await.map(drop)
+    let data = connection.graphql(None, LOGIN, values).await?;
+    text(&data["login"]["challenge"])
 }
 
 /// Starts the chats of a ring: each user with so many next ones.

@@ -22,10 +22,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const TICK: Duration = Duration::from_millis(10);
 
 /// Settings of the server that differ from the defaults: nobody is held back.
-const LIMITS: [&str; 7] = [
+const LIMITS: [&str; 8] = [
     "login_ip",
+    "login_network",
+    "login_address",
     "verify_ip",
-    "verify_address",
     "refresh_ip",
     "send",
     "typing",

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use talksy_domain::auth::{Session, TokenHash};
+use talksy_domain::chats::LargeGroups;
 use talksy_domain::events::{Event, Topic};
 use talksy_domain::groups::{ClientChatId, GroupAction, GroupOutcome, NewGroup};
 use talksy_domain::id::{ChatId, UserId};
@@ -139,7 +140,9 @@ pub async fn what_was_refused_is_not_told(stores: &Stores) {
     let refused = stores.change_group(chat.id, ada.id, GroupAction::Leave);
     assert!(matches!(refused.await, GroupOutcome::Refused(_)));
     let chats = &stores.chats;
-    let refused = chats.mark_read(chat.id, stranger.id, 1, now()).await;
+    let refused = chats
+        .mark_read(chat.id, stranger.id, 1, now(), LargeGroups::NONE)
+        .await;
     assert_eq!(refused.unwrap(), None);
     let refused = chats.set_muted(chat.id, stranger.id, true).await;
     assert_eq!(refused.unwrap(), None);
@@ -225,7 +228,10 @@ pub async fn a_read_mark_is_told_where_it_moved(stores: &Stores) {
     stores.send(chat.id, ada.id, 2).await;
     let mut receipts = Vec::new();
     for seq in [2, 2, 1, 3] {
-        let marked = stores.chats.mark_read(chat.id, bob.id, seq, now()).await;
+        let marked = stores
+            .chats
+            .mark_read(chat.id, bob.id, seq, now(), LargeGroups::NONE)
+            .await;
         let mark = marked.unwrap().unwrap();
         assert_eq!((mark.chat.id, mark.chat.last_seq), (chat.id, 3));
         if mark.moved {
@@ -238,6 +244,44 @@ pub async fn a_read_mark_is_told_where_it_moved(stores: &Stores) {
     }
     assert_eq!(receipts.len(), 2);
     assert_eq!(stores.told_of(chat.id)[3..], receipts);
+}
+
+/// In a large group a mark is told to its owner alone; which groups are large, their members say when
+/// it moves.
+pub async fn a_read_mark_in_a_large_group_is_told_to_its_owner(stores: &Stores) {
+    let [ada, bob, cyd] = stores.users().await;
+    let chat = stores.group(&[&ada, &bob, &cyd]).await;
+    stores.send(chat.id, ada.id, 3).await;
+    let (told, told_bob) = (stores.told_of(chat.id).len(), stores.told_to(bob.id).len());
+    let read = async |seq, above| {
+        let large = LargeGroups { above };
+        let marked = stores.chats.mark_read(chat.id, bob.id, seq, now(), large);
+        let mark = marked.await.unwrap().unwrap();
+        Event::ReadReceipt {
+            receipt: mark.member.receipt().unwrap(),
+            chat_kind: chat.kind,
+            mseq: 1,
+        }
+    };
+    let own = read(2, 2).await;
+    let of_all = read(3, 3).await;
+    read(3, 2).await;
+    stores
+        .notice(chat.id, ada.id, GroupAction::Remove(cyd.id))
+        .await;
+    let head = stores.messages.heads(&[chat.id]).await.unwrap();
+    assert_eq!(head[0].member_count, 2);
+    let large = LargeGroups { above: 2 };
+    let marked = stores.chats.mark_read(chat.id, bob.id, 5, now(), large);
+    assert!(!marked.await.unwrap().unwrap().is_large, "it has shrunk");
+    let is_receipt = |event: &Event| matches!(event, Event::ReadReceipt { .. });
+    let receipts: Vec<_> = stores.told_of(chat.id)[told..].to_vec();
+    let receipts: Vec<_> = receipts.into_iter().filter(is_receipt).collect();
+    assert_eq!(receipts.len(), 2);
+    assert_eq!(receipts[0], of_all);
+    assert_eq!(stores.told_to(bob.id)[told_bob..], [own]);
+    let others = [stores.told_to(ada.id), stores.told_to(cyd.id)].concat();
+    assert!(!others.iter().any(is_receipt), "{others:?}");
 }
 
 /// What is a user's own is told to them alone.
@@ -290,5 +334,6 @@ super::suite::rules! {
     a_direct_chat_is_told_to_both,
     a_group_is_told_to_all_whom_it_concerns,
     a_read_mark_is_told_where_it_moved,
+    a_read_mark_in_a_large_group_is_told_to_its_owner,
     what_is_a_users_own_is_told_to_them,
 }

@@ -235,6 +235,38 @@ pub async fn who_may_change_a_message(stores: &Stores) {
     agree(stores, chat.id, 1).await;
 }
 
+/// Pages of changes of many chats that are asked for at once, each from elsewhere and of another size,
+/// are what each is alone.
+pub async fn pages_of_changes_of_many_chats_are_those_of_each(stores: &Stores) {
+    let mut wanted = Vec::new();
+    for chat in 0..4 {
+        let (ada, _, kept) = stores.pair().await;
+        let sent = stores.send(kept.id, ada.id, 4).await;
+        for n in 0..=chat {
+            let text = format!("edited {n}");
+            ask(stores, &sent[n], &ada, edit(&text)).await.unwrap();
+        }
+        for after in [None, Some(1), Some(9)] {
+            for (from, limit) in [(1, 1), (2, 2), (3, 10), (1, 0)] {
+                wanted.push((kept.id, from, forward(after, limit)));
+            }
+        }
+    }
+    wanted.sort_by_key(|(chat, from, window)| (window.limit, *from, *chat));
+    let pages = stores.messages.change_pages(&wanted).await.unwrap();
+    assert_eq!(pages.len(), wanted.len());
+    for (page, (chat, from, window)) in pages.iter().zip(&wanted) {
+        let alone = stores.messages.changes(*chat, *from, window).await;
+        assert_eq!(page, &alone.unwrap(), "{chat} {from} {window:?}");
+    }
+    assert!(
+        pages
+            .iter()
+            .any(|page| page.items.len() == 2 && page.has_next)
+    );
+    assert_eq!(stores.messages.change_pages(&[]).await.unwrap(), []);
+}
+
 /// Pages of changes go by the latest number of each message, and leave out what is asked to.
 pub async fn changes_are_read_in_pages(stores: &Stores) {
     let (ada, _, chat) = stores.pair().await;
@@ -344,6 +376,7 @@ super::suite::rules! {
     a_deletion_leaves_a_tombstone,
     who_may_change_a_message,
     changes_are_read_in_pages,
+    pages_of_changes_of_many_chats_are_those_of_each,
     concurrent_changes_have_numbers_of_their_own,
     a_follower_of_changes_loses_none,
 }

@@ -1,10 +1,14 @@
 //! Chats and who is in them.
 
-use talksy_domain::chats::{Chat, Member, MemberFilter, MemberPage, MemberRole};
+use talksy_domain::chats::{Chat, LargeGroups, Member, MemberFilter, MemberPage, MemberRole};
 use talksy_domain::cursor::MemberCursor;
+use talksy_domain::groups::GroupAction;
 use talksy_domain::id::ChatId;
+use talksy_domain::page::Page;
+use talksy_domain::users::User;
 
 use super::fixture::{Stores, direct_candidate, forward, sorted};
+use super::groups::{change, group};
 use super::{at_once, ids, now};
 
 fn who(members: &[Member]) -> Vec<(ChatId, talksy_domain::id::UserId)> {
@@ -23,10 +27,8 @@ pub async fn a_direct_chat_has_two_plain_members(stores: &Stores) {
     assert_eq!(answer, (candidate.clone(), true));
     assert_eq!(stores.chat(candidate.id).await, candidate);
     let page = stores
-        .chats
         .members(candidate.id, &MemberFilter::default(), &forward(None, 100))
-        .await
-        .unwrap();
+        .await;
     let expected = sorted(pair).into_iter().map(|user_id| Member {
         chat_id: candidate.id,
         user_id,
@@ -155,8 +157,7 @@ pub async fn members_are_read_in_pages(stores: &Stores) {
         });
         let window = forward(after, limit);
         let everybody = MemberFilter::default();
-        let page = stores.chats.members(chat.id, &everybody, &window).await;
-        let page = page.unwrap();
+        let page = stores.members(chat.id, &everybody, &window).await;
         let found: Vec<_> = page.items.iter().map(|member| member.user_id).collect();
         (found, page.has_next, page.has_previous)
     };
@@ -166,10 +167,8 @@ pub async fn members_are_read_in_pages(stores: &Stores) {
     assert_eq!(ask(Some(1), 1).await, (vec![], false, true));
     assert_eq!(ask(None, 2).await, (users.clone(), false, false));
     let page = stores
-        .chats
         .members(ids().next(), &MemberFilter::default(), &forward(None, 10))
-        .await
-        .unwrap();
+        .await;
     assert_eq!((page.items, page.has_next), (vec![], false));
 }
 
@@ -179,7 +178,10 @@ pub async fn members_are_told_by_how_far_they_have_read(stores: &Stores) {
     let (ada, bob, chat) = stores.pair().await;
     stores.send(chat.id, ada.id, 5).await;
     for (user, seq) in [(&ada, 5), (&bob, 3)] {
-        let marked = stores.chats.mark_read(chat.id, user.id, seq, now()).await;
+        let marked = stores
+            .chats
+            .mark_read(chat.id, user.id, seq, now(), LargeGroups::NONE)
+            .await;
         assert!(marked.unwrap().unwrap().moved);
     }
     let both = sorted([ada.id, bob.id]);
@@ -198,8 +200,7 @@ pub async fn members_are_told_by_how_far_they_have_read(stores: &Stores) {
                 has_read,
                 name: None,
             };
-            let members = stores.chats.members(chat.id, &filter, &window);
-            let page = members.await.unwrap();
+            let page = stores.members(chat.id, &filter, &window).await;
             let wanted = |chat| MemberPage {
                 chat,
                 filter: filter.clone(),
@@ -215,6 +216,55 @@ pub async fn members_are_told_by_how_far_they_have_read(stores: &Stores) {
             assert_eq!(page.has_next, cut < expected.len());
         }
     }
+}
+
+/// Pages of many chats that are asked for at once, each from elsewhere, of another size and of others,
+/// are what each is alone.
+pub async fn pages_of_members_of_many_chats_are_those_of_each(stores: &Stores) {
+    let [ada] = stores.users().await;
+    let mut wanted = Vec::new();
+    for n in 0..4 {
+        let peer = stores.user(if n == 2 { "Zoë $name" } else { "Bob" }).await;
+        let chat = stores.direct(&ada, &peer).await.id;
+        stores.send(chat, ada.id, 2).await;
+        let marked = stores.chats.mark_read(chat, peer.id, 2, now()).await;
+        assert!(marked.unwrap().unwrap().moved);
+        let first = MemberCursor {
+            chat_id: chat,
+            user_id: ada.id.min(peer.id),
+        };
+        for after in [None, Some(first)] {
+            for limit in [0, 1, 3] {
+                for has_read in [None, Some(2)] {
+                    for name in [None, Some("O"), Some("$NAME"), Some("")] {
+                        wanted.push(MemberPage {
+                            chat,
+                            filter: MemberFilter {
+                                has_read,
+                                name: name.map(str::to_owned),
+                            },
+                            window: forward(after, limit),
+                        });
+                    }
+                }
+            }
+        }
+    }
+    // No two beside each other are of one kind.
+    wanted.sort_by_key(|page| (page.window.limit, page.filter.name.clone(), page.chat));
+    let pages = stores.chats.member_pages(&wanted).await.unwrap();
+    assert_eq!(pages.len(), wanted.len());
+    for (page, wanted) in pages.iter().zip(&wanted) {
+        let alone = stores.members(wanted.chat, &wanted.filter, &wanted.window);
+        assert_eq!(page, &alone.await, "{wanted:?}");
+    }
+    let found = |page: &&Page<Member>| page.items.len() == 1 && !page.has_next;
+    let named = wanted
+        .iter()
+        .zip(&pages)
+        .filter(|(wanted, page)| wanted.filter.name.as_deref() == Some("$NAME") && found(page));
+    assert!(named.count() > 0, "a name is found, and is taken as it is");
+    assert_eq!(stores.chats.member_pages(&[]).await.unwrap(), []);
 }
 
 /// The first members of each chat, in the order of their ids.
@@ -257,6 +307,27 @@ pub async fn sharing_is_having_a_chat_in_common(stores: &Stores) {
     assert_eq!(stores.chats.sharing(ada.id, &[]).await.unwrap(), []);
 }
 
+/// Members of a group share a chat, whether they have a direct one or not, and those who have left do
+/// not.
+pub async fn members_of_a_group_share_it(stores: &Stores) {
+    let [ada, bob, cyd, dan, eve] = stores.users().await;
+    let chat = group(stores, &ada, &[&bob, &cyd, &dan]).await;
+    group(stores, &eve, &[&cyd]).await;
+    stores.direct(&ada, &bob).await;
+    let all = [eve.id, dan.id, cyd.id, bob.id, cyd.id];
+    let sharing = async |user: &User| {
+        let found = stores.chats.sharing(user.id, &all).await;
+        sorted(found.unwrap())
+    };
+    assert_eq!(sharing(&ada).await, sorted([bob.id, cyd.id, dan.id]));
+    for user in [&bob, &cyd] {
+        change(stores, chat.id, &ada, GroupAction::Remove(user.id)).await;
+    }
+    assert_eq!(sharing(&ada).await, sorted([bob.id, dan.id]));
+    let of_cyd = stores.chats.sharing(cyd.id, &[ada.id, eve.id]).await;
+    assert_eq!(of_cyd.unwrap(), [eve.id]);
+}
+
 super::suite::rules! {
     chats_rules:
     a_direct_chat_has_two_plain_members,
@@ -267,6 +338,8 @@ super::suite::rules! {
     a_users_chat_ids_are_all_their_chats,
     members_are_read_in_pages,
     members_are_told_by_how_far_they_have_read,
+    pages_of_members_of_many_chats_are_those_of_each,
     the_first_members_of_each_chat,
     sharing_is_having_a_chat_in_common,
+    members_of_a_group_share_it,
 }

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use talksy_domain::auth::SessionStore;
-use talksy_domain::chats::{Chat, ChatKind, ChatStore, ChatTitle};
+use talksy_domain::chats::{
+    Chat, ChatKind, ChatStore, ChatTitle, Member, MemberFilter, MemberPage,
+};
 use talksy_domain::clock::Timestamp;
+use talksy_domain::cursor::MemberCursor;
 use talksy_domain::groups::{GroupAction, GroupChange, GroupOutcome, GroupStore, NewGroup};
 use talksy_domain::id::{ChatId, UserId};
 use talksy_domain::jobs::JobStore;
@@ -13,7 +16,7 @@ use talksy_domain::messages::{
     Append, Appended, ChangeAction, Changed, ChangedMessage, ClientMessageId, Message,
     MessageChange, MessageStore, MessageText,
 };
-use talksy_domain::page::Window;
+use talksy_domain::page::{Page, Window};
 use talksy_domain::users::UserStore;
 use talksy_domain::users::{DisplayName, User};
 
@@ -66,6 +69,23 @@ impl Stores {
             .unwrap();
         assert!(made, "an address that nobody had has a user");
         user
+    }
+
+    /// Members of a chat.
+    pub(super) async fn members(
+        &self,
+        chat: ChatId,
+        filter: &MemberFilter,
+        window: &Window<MemberCursor>,
+    ) -> Page<Member> {
+        let wanted = MemberPage {
+            chat,
+            filter: filter.clone(),
+            window: window.clone(),
+        };
+        let mut pages = self.chats.member_pages(&[wanted]).await.unwrap();
+        assert_eq!(pages.len(), 1);
+        pages.remove(0)
     }
 
     /// Makes users.

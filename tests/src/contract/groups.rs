@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use talksy_domain::access::Denied;
-use talksy_domain::chats::{Chat, ChatKind, ChatTitle, Member, MemberFilter, MemberRole};
+use talksy_domain::chats::{
+    Chat, ChatKind, ChatTitle, LargeGroups, Member, MemberFilter, MemberRole,
+};
 use talksy_domain::groups::{
     ClientChatId, GroupAction, GroupChange, GroupOutcome, GroupRefusal, NewGroup,
 };
@@ -76,7 +78,12 @@ async fn ask_within(
 }
 
 /// Makes a change that must be made, and gives its message.
-async fn change(stores: &Stores, chat: ChatId, actor: &User, action: GroupAction) -> Message {
+pub(super) async fn change(
+    stores: &Stores,
+    chat: ChatId,
+    actor: &User,
+    action: GroupAction,
+) -> Message {
     match ask(stores, chat, actor, action).await {
         GroupOutcome::Done {
             message: Some(message),
@@ -109,8 +116,8 @@ fn set_role(user: &User, role: MemberRole) -> GroupAction {
 
 async fn members(stores: &Stores, chat: ChatId) -> Vec<Member> {
     let all = MemberFilter::default();
-    let page = stores.chats.members(chat, &all, &forward(None, 100)).await;
-    page.unwrap().items
+    let page = stores.members(chat, &all, &forward(None, 100)).await;
+    page.items
 }
 
 async fn membership(stores: &Stores, chat: ChatId, user: &User) -> Option<Member> {
@@ -338,15 +345,15 @@ pub async fn a_new_member_has_a_range(stores: &Stores) {
         name: None,
     };
     let window = forward(None, 10);
-    let readers = stores.chats.members(chat.id, &has_read(2), &window).await;
-    assert_eq!(readers.unwrap().items, []);
+    let readers = stores.members(chat.id, &has_read(2), &window).await;
+    assert_eq!(readers.items, []);
     stores
         .chats
-        .mark_read(chat.id, bob.id, 7, now())
+        .mark_read(chat.id, bob.id, 7, now(), LargeGroups::NONE)
         .await
         .unwrap();
-    let readers = stores.chats.members(chat.id, &has_read(7), &window).await;
-    assert_eq!(readers.unwrap().items[0].user_id, bob.id);
+    let readers = stores.members(chat.id, &has_read(7), &window).await;
+    assert_eq!(readers.items[0].user_id, bob.id);
 }
 
 /// Who was removed has nothing of the chat any more.
@@ -374,7 +381,10 @@ pub async fn a_removed_member_is_none(stores: &Stores) {
     assert_eq!(others.unwrap(), [cyd.id]);
     let unread = stores.chats.unread_counts(bob.id, &[chat.id]).await;
     assert_eq!(unread.unwrap(), []);
-    let mark = stores.chats.mark_read(chat.id, bob.id, 2, now()).await;
+    let mark = stores
+        .chats
+        .mark_read(chat.id, bob.id, 2, now(), LargeGroups::NONE)
+        .await;
     assert_eq!(mark.unwrap(), None);
     let muted = stores.chats.set_muted(chat.id, bob.id, true).await;
     assert_eq!(muted.unwrap(), None);
@@ -581,8 +591,7 @@ pub async fn members_are_found_by_name(stores: &Stores) {
             name: Some(text.to_owned()),
         };
         let window = forward(None, 10);
-        let page = stores.chats.members(chat.id, &filter, &window);
-        let found = page.await.unwrap().items;
+        let found = stores.members(chat.id, &filter, &window).await.items;
         found.iter().map(|one| one.user_id).collect::<Vec<_>>()
     };
     assert_eq!(find("hOP").await, [people[0].id]);
@@ -638,7 +647,10 @@ pub async fn versions_rise_with_every_change(stores: &Stores) {
     change(stores, chat.id, &ada, set_role(&bob, MemberRole::Admin)).await;
     rises("another role").await;
     let chats = &stores.chats;
-    chats.mark_read(chat.id, bob.id, 2, now()).await.unwrap();
+    chats
+        .mark_read(chat.id, bob.id, 2, now(), LargeGroups::NONE)
+        .await
+        .unwrap();
     rises("reading").await;
     chats.set_muted(chat.id, bob.id, true).await.unwrap();
     rises("muting").await;

@@ -188,6 +188,39 @@ pub async fn concurrent_checks_pass_the_burst_and_no_more(limits: &Limits) {
     assert_eq!(passed.into_iter().sum::<u32>(), 100);
 }
 
+/// What was counted and did not happen is given back, for its own key and rule alone.
+pub async fn what_did_not_happen_is_given_back(limits: &Limits) {
+    let (rule, key, other) = (slow("contract-back", 3), word(), word());
+    let denied = async |rule: Rule, key: &str| {
+        let decision = limits.check(rule, key).await;
+        assert!(matches!(decision, Decision::Denied(_)), "{}", rule.name);
+    };
+    limits.pass(rule, &key, 3).await;
+    limits.pass(rule, &other, 3).await;
+    denied(rule, &key).await;
+    limits.limiter.give_back(rule, &key).await.unwrap();
+    limits.pass(rule, &key, 1).await;
+    denied(rule, &key).await;
+    denied(rule, &other).await;
+    let elsewhere = slow("contract-back-other", 3);
+    limits.limiter.give_back(elsewhere, &other).await.unwrap();
+    denied(rule, &other).await;
+}
+
+/// However often something is given back, the burst is never more than whole.
+pub async fn giving_back_makes_no_more_than_a_burst(limits: &Limits) {
+    let (rule, key, fresh) = (slow("contract-back-often", 3), word(), word());
+    limits.pass(rule, &key, 1).await;
+    for key in [&key, &fresh] {
+        for _ in 0..10 {
+            limits.limiter.give_back(rule, key).await.unwrap();
+        }
+        limits.pass(rule, key, 3).await;
+        let decision = limits.check(rule, key).await;
+        assert!(matches!(decision, Decision::Denied(_)));
+    }
+}
+
 super::suite::rules! {
     limits_rules:
     a_burst_passes_and_no_more,
@@ -197,4 +230,6 @@ super::suite::rules! {
     keys_do_not_meet,
     rules_do_not_meet,
     concurrent_checks_pass_the_burst_and_no_more,
+    what_did_not_happen_is_given_back,
+    giving_back_makes_no_more_than_a_burst,
 }

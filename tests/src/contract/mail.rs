@@ -183,6 +183,31 @@ pub async fn a_failing_job_holds_up_no_other(mailing: &Mailing) {
     assert_eq!(mailing.outbox.next().await.job, failing.id);
 }
 
+/// However many jobs wait to be tried again, they hold up no other.
+pub async fn many_failing_jobs_hold_up_no_other(mailing: &Mailing) {
+    let failing = [(); 30].map(|()| new_job("123456"));
+    for job in &failing {
+        mailing.outbox.fail(job, &[Failure::Transient; 6]);
+        enqueue(mailing, job).await;
+    }
+    crate::eventually("a first try of each", async || {
+        let tried = |job: &MailJob| mailing.outbox.tries(job) > 0;
+        failing.iter().all(tried).then_some(())
+    })
+    .await;
+    let other = new_job("654321");
+    enqueue(mailing, &other).await;
+    assert_eq!(mailing.outbox.next().await.job, other.id);
+    for job in &failing {
+        mailing.outbox.mend(job);
+    }
+    let mut sent = Vec::new();
+    for _ in &failing {
+        sent.push(mailing.outbox.next().await.job);
+    }
+    assert_eq!(sorted(sent), sorted(failing.map(|job| job.id)));
+}
+
 /// A mail that is refused for good is not tried again, and the queue goes on.
 pub async fn a_permanent_failure_is_given_up(mailing: &Mailing) {
     let refused = new_job("123456");
@@ -224,6 +249,7 @@ super::suite::rules! {
     each_of_many_jobs_is_done_once,
     a_transient_failure_is_tried_again,
     a_failing_job_holds_up_no_other,
+    many_failing_jobs_hold_up_no_other,
     a_permanent_failure_is_given_up,
     a_job_that_cannot_be_done_is_given_up,
 }

@@ -1,20 +1,22 @@
 //! Presence leases: who came, who is there, who left; each told once.
 //!
-//! A sweep is for all users there are, so these rules want a namespace in which nobody else
-//! sweeps meanwhile. What others have left there does not disturb them.
+//! A look is for all users there are, so these rules want a namespace in which nobody else
+//! looks meanwhile. What others have left there does not disturb them.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use talksy_domain::clock::Timestamp;
 use talksy_domain::id::UserId;
-use talksy_domain::presence::{ConnectionId, PresenceStore};
+use talksy_domain::presence::{ConnectionId, Departure, HOLD, PresenceStore};
 
 use super::fixture::sorted;
 use super::{at_once, ids, now, random};
 
 const LEASE: Duration = Duration::from_secs(45);
 const GRACE: Duration = Duration::from_secs(3);
+/// How long whoever has seen a lease end has to look again.
+const CLAIM: Duration = Duration::from_secs(10);
 const INSTANT: Duration = Duration::from_millis(1);
 
 type Store = Arc<dyn PresenceStore>;
@@ -48,16 +50,31 @@ impl<'a, const N: usize> Users<'a, N> {
         released.await.unwrap();
     }
 
-    /// Who of these users left.
-    async fn expire(&self, at: Timestamp) -> Vec<UserId> {
-        let mut left = self.store.expire(at).await.unwrap();
-        left.retain(|user| self.who.contains(user));
-        sorted(left)
+    /// Whose leases have ended, and whom nobody else looks at.
+    async fn ended(&self, at: Timestamp) -> Vec<Departure> {
+        let mut ended = self.store.ended(at, CLAIM).await.unwrap();
+        ended.retain(|departure| self.who.contains(&departure.user_id));
+        sorted(ended)
+    }
+
+    async fn expire(&self, departures: &[Departure]) -> Vec<UserId> {
+        let left = self.store.expire(departures).await.unwrap();
+        sorted(left.iter().map(|departure| departure.user_id))
+    }
+
+    /// Who of these users is seen to have left, and is told so.
+    async fn leave(&self, at: Timestamp) -> Vec<UserId> {
+        let ended = self.ended(at).await;
+        self.expire(&ended).await
     }
 
     async fn online(&self, at: Timestamp) -> Vec<UserId> {
         sorted(self.store.online(&self.who, at).await.unwrap())
     }
+}
+
+fn departure(user_id: UserId, ended_at: Timestamp) -> Departure {
+    Departure { user_id, ended_at }
 }
 
 fn connection() -> ConnectionId {
@@ -97,10 +114,11 @@ pub async fn a_lease_ends_by_itself(store: &Store) {
     users.renew(&[(ada, tab)], users.start).await;
     users.renew(&[(ada, tab)], users.at(30)).await;
     let end = users.at(30) + LEASE;
-    assert_eq!(users.online(end - INSTANT).await, [ada]);
-    assert_eq!(users.expire(end - INSTANT).await, []);
-    assert_eq!(users.online(end).await, [], "before any sweep");
-    assert_eq!(users.expire(end).await, [ada]);
+    assert_eq!(users.ended(end - INSTANT).await, []);
+    let ended = users.ended(end).await;
+    assert_eq!(ended, [departure(ada, end)]);
+    assert_eq!(users.online(end).await, [ada], "nobody was told yet");
+    assert_eq!(users.expire(&ended).await, [ada]);
     assert_eq!(users.online(end).await, []);
 }
 
@@ -110,12 +128,12 @@ pub async fn leaving_is_told_once(store: &Store) {
     let ([ada, bob], tab) = (users.who, connection());
     users.renew(&[(ada, tab), (bob, tab)], users.start).await;
     let end = users.start + LEASE;
-    assert_eq!(users.expire(end).await, sorted([ada, bob]));
-    assert_eq!(users.expire(end).await, []);
-    assert_eq!(users.expire(users.at(3600)).await, []);
+    assert_eq!(users.leave(end).await, sorted([ada, bob]));
+    assert_eq!(users.leave(end).await, []);
+    assert_eq!(users.leave(users.at(3600)).await, []);
     let back = users.at(3601);
     assert_eq!(users.renew(&[(ada, tab)], back).await, [ada]);
-    assert_eq!(users.expire(back + LEASE).await, [ada]);
+    assert_eq!(users.leave(back + LEASE).await, [ada]);
 }
 
 /// Who has several leases is there until the last one ends.
@@ -124,9 +142,9 @@ pub async fn a_user_leaves_with_the_last_lease(store: &Store) {
     let [ada] = users.who;
     users.renew(&[(ada, connection())], users.start).await;
     users.renew(&[(ada, connection())], users.at(10)).await;
-    assert_eq!(users.expire(users.start + LEASE).await, []);
+    assert_eq!(users.leave(users.start + LEASE).await, []);
     assert_eq!(users.online(users.start + LEASE).await, [ada]);
-    assert_eq!(users.expire(users.at(10) + LEASE).await, [ada]);
+    assert_eq!(users.leave(users.at(10) + LEASE).await, [ada]);
 }
 
 /// A user whose lease is released is there until the grace is over.
@@ -136,10 +154,11 @@ pub async fn a_released_lease_ends_after_the_grace(store: &Store) {
     users.renew(&[(ada, tab)], users.start).await;
     users.release(ada, tab, users.at(10)).await;
     let end = users.at(10) + GRACE;
+    assert_eq!(users.leave(end - INSTANT).await, []);
     assert_eq!(users.online(end - INSTANT).await, [ada]);
-    assert_eq!(users.expire(end - INSTANT).await, []);
+    assert_eq!(users.ended(end).await, [departure(ada, end)]);
+    assert_eq!(users.expire(&[departure(ada, end)]).await, [ada]);
     assert_eq!(users.online(end).await, []);
-    assert_eq!(users.expire(end).await, [ada]);
 }
 
 /// A connection that comes within the grace shows no gap: nobody left, nobody came.
@@ -149,9 +168,9 @@ pub async fn a_quick_return_shows_no_gap(store: &Store) {
     users.renew(&[(ada, tab)], users.start).await;
     users.release(ada, tab, users.at(10)).await;
     assert_eq!(users.renew(&[(ada, again)], users.at(12)).await, []);
-    assert_eq!(users.expire(users.at(13)).await, []);
+    assert_eq!(users.leave(users.at(13)).await, []);
     assert_eq!(users.online(users.at(13)).await, [ada]);
-    assert_eq!(users.expire(users.at(12) + LEASE).await, [ada]);
+    assert_eq!(users.leave(users.at(12) + LEASE).await, [ada]);
 }
 
 /// A released lease that is renewed runs on.
@@ -161,8 +180,8 @@ pub async fn a_released_lease_can_be_renewed(store: &Store) {
     users.renew(&[(ada, tab)], users.start).await;
     users.release(ada, tab, users.at(10)).await;
     assert_eq!(users.renew(&[(ada, tab)], users.at(11)).await, []);
-    assert_eq!(users.expire(users.at(14)).await, []);
-    assert_eq!(users.expire(users.at(11) + LEASE).await, [ada]);
+    assert_eq!(users.leave(users.at(14)).await, []);
+    assert_eq!(users.leave(users.at(11) + LEASE).await, [ada]);
 }
 
 /// Releasing never prolongs a lease, makes none, and is of one connection alone.
@@ -178,9 +197,9 @@ pub async fn releasing_never_prolongs(store: &Store) {
     assert_eq!(users.online(users.at(10)).await, [ada], "another's lease");
     users.release(ada, tab, users.at(44)).await;
     let end = users.start + LEASE;
+    assert_eq!(users.leave(end).await, [ada]);
     assert_eq!(users.online(end).await, []);
-    assert_eq!(users.expire(end).await, [ada]);
-    assert_eq!(users.expire(users.at(60)).await, [], "bob never came");
+    assert_eq!(users.leave(users.at(60)).await, [], "bob never came");
 }
 
 /// Without a grace a released lease ends at once.
@@ -190,20 +209,59 @@ pub async fn a_grace_may_be_none(store: &Store) {
     users.renew(&[(ada, tab)], users.start).await;
     let at = users.at(1);
     store.release(ada, tab, at, Duration::ZERO).await.unwrap();
+    assert_eq!(users.leave(at).await, [ada]);
     assert_eq!(users.online(at).await, []);
-    assert_eq!(users.expire(at).await, [ada]);
 }
 
-/// Who returns after the lease has ended, and before a sweep, comes, and has not left.
-pub async fn a_return_before_the_sweep_is_a_coming(store: &Store) {
+/// Who returns after the lease has ended, and before that was told, has not left and does not come.
+pub async fn a_return_before_the_leaving_was_told_is_no_news(store: &Store) {
+    let users = Users::<2>::new(store);
+    let ([ada, bob], tab) = (users.who, connection());
+    users.renew(&[(ada, tab), (bob, tab)], users.start).await;
+    let back = users.start + LEASE + GRACE;
+    assert_eq!(users.renew(&[(ada, connection())], back).await, []);
+    let end = users.start + LEASE;
+    assert_eq!(users.ended(back).await, [departure(bob, end)]);
+    // Bob's lease is renewed between the looks, as of an instance that was kept from it.
+    let later = back + INSTANT;
+    assert_eq!(users.renew(&[(bob, tab)], later).await, []);
+    assert_eq!(users.expire(&[departure(bob, end)]).await, []);
+    assert_eq!(users.online(later).await, sorted([ada, bob]));
+    // The look at his lease is over with that: the next end is seen at once.
+    let end = later + Duration::from_secs(1);
+    let shortly = Duration::from_secs(1);
+    let released = store.release(bob, tab, later, shortly);
+    released.await.unwrap();
+    assert_eq!(users.ended(end).await, [departure(bob, end)]);
+    assert_eq!(users.leave(back + LEASE).await, [ada]);
+}
+
+/// Who has seen a lease end has it for a time; then another one goes on, and one of them is told.
+pub async fn a_departure_is_one_callers_for_a_time(store: &Store) {
     let users = Users::<1>::new(store);
     let [ada] = users.who;
     users.renew(&[(ada, connection())], users.start).await;
-    let back = users.start + LEASE + GRACE;
-    assert_eq!(users.renew(&[(ada, connection())], back).await, [ada]);
-    assert_eq!(users.expire(back).await, []);
-    assert_eq!(users.online(back).await, [ada]);
-    assert_eq!(users.expire(back + LEASE).await, [ada]);
+    let end = users.start + LEASE;
+    let all = [departure(ada, end)];
+    assert_eq!(users.ended(end).await, all);
+    assert_eq!(users.ended(end + CLAIM - INSTANT).await, []);
+    assert_eq!(users.ended(end + CLAIM).await, all);
+    assert_eq!(users.expire(&all).await, [ada]);
+    assert_eq!(users.expire(&all).await, []);
+    assert_eq!(users.ended(end + CLAIM * 2).await, []);
+}
+
+/// Nobody is online for ever, though no one takes them out.
+pub async fn whom_nobody_takes_out_is_offline_after_a_time(store: &Store) {
+    let users = Users::<1>::new(store);
+    let ([ada], tab) = (users.who, connection());
+    users.renew(&[(ada, tab)], users.start).await;
+    let gone = users.start + LEASE + HOLD;
+    assert_eq!(users.online(gone - INSTANT).await, [ada]);
+    assert_eq!(users.online(gone).await, []);
+    assert_eq!(users.renew(&[(ada, tab)], gone).await, [ada]);
+    assert_eq!(users.online(gone).await, [ada]);
+    assert_eq!(users.leave(gone + LEASE).await, [ada]);
 }
 
 /// Of the users who are asked about, those who are there.
@@ -232,26 +290,32 @@ pub async fn of_concurrent_comings_one_is_told(store: &Store) {
     assert_eq!(told.concat(), [ada]);
 }
 
-/// Of many sweeps at the same time one is told that the user left.
-pub async fn of_concurrent_sweeps_one_is_told(store: &Store) {
+/// Of many looks at the same time one has seen that the user left, and of many who would say so one
+/// does.
+pub async fn of_concurrent_looks_one_is_told(store: &Store) {
     let users = Users::<2>::new(store);
     let (both, end) = (users.who, users.start + LEASE);
     let leases = both.map(|user| (user, connection()));
     users.renew(&leases, users.start).await;
-    let told = at_once((0..16).map(|_| {
+    let seen = at_once((0..16).map(|_| {
         let store = Arc::clone(store);
-        async move { store.expire(end).await.unwrap() }
+        async move { store.ended(end, CLAIM).await.unwrap() }
     }))
     .await;
-    let told = told.into_iter().flatten();
-    assert_eq!(
-        sorted(told.filter(|user| both.contains(user))),
-        sorted(both)
-    );
+    let mut seen = seen.concat();
+    seen.retain(|departure| both.contains(&departure.user_id));
+    let all = sorted(both.map(|user| departure(user, end)));
+    assert_eq!(sorted(seen), all);
+    let told = at_once((0..16).map(|_| {
+        let (store, all) = (Arc::clone(store), all.clone());
+        async move { store.expire(&all).await.unwrap() }
+    }))
+    .await;
+    assert_eq!(sorted(told.concat()), all);
 }
 
-/// A user who returns while others sweep is told of as come if they had left, and ends there.
-pub async fn a_return_among_sweeps_is_not_lost(store: &Store) {
+/// A user who returns while others look is told of as come if they had left, and is there.
+pub async fn a_return_among_looks_is_not_lost(store: &Store) {
     let users = Users::<1>::new(store);
     let ([ada], end) = (users.who, users.start + LEASE);
     users.renew(&[(ada, connection())], users.start).await;
@@ -260,19 +324,24 @@ pub async fn a_return_among_sweeps_is_not_lost(store: &Store) {
         let who = [(ada, connection())];
         async move {
             if n == 4 {
-                (store.renew(&who, end, LEASE).await.unwrap(), vec![])
-            } else {
-                (vec![], store.expire(end).await.unwrap())
+                return (store.renew(&who, end, LEASE).await.unwrap(), vec![]);
             }
+            let ended = store.ended(end, CLAIM).await.unwrap();
+            (vec![], store.expire(&ended).await.unwrap())
         }
     }))
     .await;
     let (came, left): (Vec<_>, Vec<_>) = told.into_iter().unzip();
-    assert_eq!(came.concat(), [ada], "the lease had ended");
-    let left = left.concat();
-    assert!(left.iter().filter(|user| **user == ada).count() <= 1);
+    let mut left = left.concat();
+    left.retain(|departure| departure.user_id == ada);
+    assert!(left.len() <= 1, "{left:?}");
+    assert_eq!(
+        came.concat().len(),
+        left.len(),
+        "told of as left, then as come"
+    );
     assert_eq!(users.online(end).await, [ada]);
-    assert_eq!(users.expire(end + LEASE).await, [ada]);
+    assert_eq!(users.leave(end + LEASE).await, [ada]);
 }
 
 super::suite::rules! {
@@ -287,9 +356,11 @@ super::suite::rules! {
     a_released_lease_can_be_renewed,
     releasing_never_prolongs,
     a_grace_may_be_none,
-    a_return_before_the_sweep_is_a_coming,
+    a_return_before_the_leaving_was_told_is_no_news,
+    a_departure_is_one_callers_for_a_time,
+    whom_nobody_takes_out_is_offline_after_a_time,
     online_tells_of_those_who_are_asked_about,
     of_concurrent_comings_one_is_told,
-    of_concurrent_sweeps_one_is_told,
-    a_return_among_sweeps_is_not_lost,
+    of_concurrent_looks_one_is_told,
+    a_return_among_looks_is_not_lost,
 }

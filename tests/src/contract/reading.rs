@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use talksy_domain::chats::{Member, ReadMark};
+use talksy_domain::chats::{LargeGroups, Member, ReadMark};
 use talksy_domain::clock::Timestamp;
 use talksy_domain::id::{ChatId, UserId};
 use talksy_domain::seq::Seq;
@@ -17,7 +17,11 @@ pub(super) async fn mark(
     seq: Seq,
     at: Timestamp,
 ) -> ReadMark {
-    let marked = stores.chats.mark_read(chat, user, seq, at).await.unwrap();
+    let marked = stores
+        .chats
+        .mark_read(chat, user, seq, at, LargeGroups::NONE)
+        .await
+        .unwrap();
     let mark = marked.unwrap();
     assert_eq!((mark.member.chat_id, mark.member.user_id), (chat, user));
     assert_eq!(membership(stores, chat, user).await, mark.member);
@@ -78,7 +82,10 @@ pub async fn a_stranger_has_no_read_mark(stores: &Stores) {
     let [eve] = stores.users().await;
     stores.send(chat.id, bob.id, 1).await;
     for (chat, user) in [(chat.id, eve.id), (ids().next(), bob.id)] {
-        let marked = stores.chats.mark_read(chat, user, 1, now()).await;
+        let marked = stores
+            .chats
+            .mark_read(chat, user, 1, now(), LargeGroups::NONE)
+            .await;
         assert_eq!(marked.unwrap(), None);
         let found = stores.chats.memberships(user, &[chat]).await;
         assert_eq!(found.unwrap(), [], "it makes no member");
@@ -93,7 +100,10 @@ pub async fn concurrent_marks_leave_the_furthest(stores: &Stores) {
         let (stores, chat, user) = (stores.clone(), chat.id, ada.id);
         let seq = n * 7 % 16 + 1;
         async move {
-            let marked = stores.chats.mark_read(chat, user, seq, now()).await;
+            let marked = stores
+                .chats
+                .mark_read(chat, user, seq, now(), LargeGroups::NONE)
+                .await;
             (marked.unwrap().unwrap(), seq)
         }
     }))
@@ -124,7 +134,10 @@ pub async fn marks_and_messages_at_once_agree(stores: &Stores) {
         tokio::spawn(async move {
             let mut last = 0;
             while last < 40 {
-                let marked = stores.chats.mark_read(chat, user, Seq::MAX, now()).await;
+                let marked = stores
+                    .chats
+                    .mark_read(chat, user, Seq::MAX, now(), LargeGroups::NONE)
+                    .await;
                 let mark = marked.unwrap().unwrap();
                 assert!(mark.member.last_read_seq >= last, "it went back");
                 assert_eq!(mark.moved, mark.member.last_read_seq > last);

@@ -135,6 +135,7 @@ pub async fn an_acknowledged_message_is_seen_by_every_read(stores: &Stores) {
             last_seq: seq,
             last_change_seq: 0,
             applied_seq: 0,
+            member_count: 2,
         };
         assert_eq!(messages.heads(&[chat.id]).await.unwrap(), [head]);
         assert_eq!(stores.chat(chat.id).await, chat);

@@ -365,6 +365,28 @@ pub async fn of_concurrent_deletions_one_is_told(stores: &Stores) {
     assert_eq!(answers.into_iter().filter(|deleted| *deleted).count(), 1);
 }
 
+/// Of sessions by their ids it is told which there are, expired ones too, and no other.
+pub async fn it_is_told_which_sessions_there_are(stores: &Stores) {
+    let (live, _) = signed_in(stores, now()).await;
+    let (expired, _) = signed_in(stores, now() - 2 * DAY).await;
+    let (ended, _) = signed_in(stores, now()).await;
+    let existing = async |ids: &[SessionId]| {
+        let mut found = stores.sessions.existing_sessions(ids).await.unwrap();
+        found.sort_unstable();
+        found
+    };
+    let mut expected = vec![live.id, expired.id];
+    expected.sort_unstable();
+    let deleted = stores.sessions.delete_session(ended.id, ended.user_id);
+    assert!(deleted.await.unwrap());
+    // More than a page of an answer holds are asked for at once.
+    let mut wanted: Vec<SessionId> = (0..998).map(|_| ids().next()).collect();
+    wanted.extend([live.id, expired.id, ended.id]);
+    assert_eq!(existing(&wanted).await, expected);
+    assert_eq!(existing(&[ended.id]).await, []);
+    assert_eq!(existing(&[]).await, []);
+}
+
 /// Expired sessions are deleted, with all their tokens, a part at a time.
 pub async fn expired_sessions_are_purged(stores: &Stores) {
     // Long ago, where no other rule has sessions.
@@ -396,6 +418,7 @@ super::suite::rules! {
     sessions_are_listed_until_they_expire,
     sessions_are_listed_in_pages,
     sessions_are_read_by_id,
+    it_is_told_which_sessions_there_are,
     the_current_token_rotates,
     an_old_token_is_found_reused,
     a_foreign_token_is_unknown,

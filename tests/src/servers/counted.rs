@@ -1,10 +1,11 @@
-//! A way to MongoDB that counts the commands on it. What the driver says of itself does not matter:
+//! A way to MongoDB that counts the commands on it, and keeps those that read. What the driver says of itself does not matter:
 //! the bytes do.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use mongodb::bson::{Document, deserialize_from_slice};
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -19,6 +20,10 @@ const HEADER: usize = 16;
 /// What stands ahead of a command's name: flags (4), a section's kind (1), the document's length
 /// (4), the type of its first field (1).
 const AHEAD_OF_NAME: usize = 10;
+/// What stands ahead of a command's document.
+const AHEAD_OF_DOCUMENT: usize = 5;
+/// The commands that read.
+const READS: [&str; 2] = ["find", "aggregate"];
 /// The driver's own: the state of the server, the end of a session.
 const OF_DRIVER: [&str; 4] = ["hello", "ismaster", "isMaster", "endSessions"];
 
@@ -29,8 +34,14 @@ pub type Commands = BTreeMap<String, u64>;
 pub struct CountedMongo {
     /// Where it listens.
     pub address: SocketAddr,
-    commands: Arc<Mutex<Commands>>,
+    sent: Arc<Sent>,
     running: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Sent {
+    commands: Mutex<Commands>,
+    reads: Mutex<Vec<Document>>,
 }
 
 impl CountedMongo {
@@ -38,8 +49,8 @@ impl CountedMongo {
     pub async fn start(port: u16) -> Self {
         let listener = must(TcpListener::bind("127.0.0.1:0").await);
         let address = must(listener.local_addr());
-        let commands = Arc::<Mutex<Commands>>::default();
-        let counted = Arc::clone(&commands);
+        let sent = Arc::<Sent>::default();
+        let counted = Arc::clone(&sent);
         let running = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 tokio::spawn(pass_on(client, port, Arc::clone(&counted)));
@@ -47,14 +58,19 @@ impl CountedMongo {
         });
         Self {
             address,
-            commands,
+            sent,
             running,
         }
     }
 
     /// What was sent since this was asked last.
     pub fn take(&self) -> Commands {
-        std::mem::take(&mut self.commands.lock())
+        std::mem::take(&mut self.sent.commands.lock())
+    }
+
+    /// The commands that have read since this was asked last, without those of a cursor.
+    pub fn reads(&self) -> Vec<Document> {
+        std::mem::take(&mut self.sent.reads.lock())
     }
 }
 
@@ -64,7 +80,7 @@ impl Drop for CountedMongo {
     }
 }
 
-async fn pass_on(client: TcpStream, port: u16, commands: Arc<Mutex<Commands>>) {
+async fn pass_on(client: TcpStream, port: u16, sent: Arc<Sent>) {
     let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else {
         return;
     };
@@ -76,7 +92,13 @@ async fn pass_on(client: TcpStream, port: u16, commands: Arc<Mutex<Commands>>) {
             if let Some(name) = command_in(&message)
                 && !OF_DRIVER.contains(&name)
             {
-                *commands.lock().entry(name.to_owned()).or_default() += 1;
+                *sent.commands.lock().entry(name.to_owned()).or_default() += 1;
+                let document = message.get(HEADER + AHEAD_OF_DOCUMENT..);
+                if READS.contains(&name)
+                    && let Some(document) = document.and_then(document_at)
+                {
+                    sent.reads.lock().push(document);
+                }
             }
             to_server.write_all(&message).await?;
         }
@@ -105,6 +127,12 @@ fn command_in(message: &[u8]) -> Option<&str> {
     let name = message.get(HEADER + AHEAD_OF_NAME..)?;
     let end = name.iter().position(|&byte| byte == 0)?;
     std::str::from_utf8(&name[..end]).ok()
+}
+
+/// The document that the bytes begin with.
+fn document_at(bytes: &[u8]) -> Option<Document> {
+    let length = usize::try_from(number(bytes, 0)).ok()?;
+    deserialize_from_slice(bytes.get(..length)?).ok()
 }
 
 fn number(bytes: &[u8], at: usize) -> u32 {

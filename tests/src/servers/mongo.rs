@@ -172,6 +172,7 @@ pub fn patient() -> MongoOptions {
     MongoOptions {
         timeout: DEADLINE / 2,
         reach_timeout: DEADLINE / 3,
+        prepare_timeout: DEADLINE / 2,
         ..MongoOptions::default()
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
-use talksy_domain::chats::ChatTitle;
+use talksy_domain::chats::{ChatTitle, LargeGroups};
 use talksy_domain::events::Event;
 use talksy_domain::feeds::{
     AccountEvent, AccountFeed, AccountItem, AccountPosition, Feed as _, FeedPolicy,
@@ -16,7 +16,7 @@ use talksy_domain::viewer::Viewer;
 use talksy_tests::soon;
 
 use super::script::{Mode, ScriptBus};
-use super::world::{Backend, World, no_heartbeat};
+use super::world::{Backend, World, no_heartbeat, quick_heartbeat};
 
 pub async fn scripted(mailbox: usize, live: FeedPolicy) -> (World, Arc<ScriptBus>) {
     let bus = ScriptBus::new(mailbox);
@@ -353,6 +353,47 @@ async fn a_mark_that_all_others_have_passed_is_told_at_a_resume_and_after_an_int
     assert_eq!(until_caught_up(&mut feed, &names).await.0, ["viewer"]);
 }
 
+/// A group is large from three members on.
+#[tokio::test]
+async fn in_a_large_group_own_marks_are_told_and_others_are_not_however_one_returns() {
+    let policy = FeedPolicy {
+        large_groups: LargeGroups { above: 2 },
+        ..no_heartbeat()
+    };
+    let (world, bus) = scripted(64, policy).await;
+    let group = world.group("group", &[&world.ben]).await;
+    for _ in 0..3 {
+        world.send(group, &world.ben, "to be read").await;
+    }
+    let names = [(group, "group")];
+    let mut feed = open(&world, &world.ben, None, None).await;
+    let (_, checkpoint) = until_caught_up(&mut feed, &names).await;
+    let chats = &world.services.chats;
+    chats.mark_read(&world.ann, group, 3).await.unwrap();
+    chats.mark_read(&world.cleo, group, 3).await.unwrap();
+    chats.mark_read(&world.ben, group, 2).await.unwrap();
+    assert_eq!(take(&mut feed, &names, 1).await, ["group changed"]);
+    nothing_waits(&mut feed);
+    bus.interrupt();
+    nothing_waits(&mut feed);
+    // Behind the checkpoint lies the own mark; how far all others have read is no part of it.
+    let mut feed = open(&world, &world.ben, Some(&checkpoint), None).await;
+    let (told, checkpoint) = until_caught_up(&mut feed, &names).await;
+    assert_eq!(told, ["viewer", "group changed"]);
+    chats.mark_read(&world.ann, group, 4).await.unwrap();
+    chats.mark_read(&world.cleo, group, 4).await.unwrap();
+    let mut feed = open(&world, &world.ben, Some(&checkpoint), None).await;
+    let (told, checkpoint) = until_caught_up(&mut feed, &names).await;
+    assert_eq!(told, ["viewer"]);
+    // The group shrinks: the ticks are told as they are.
+    world.remove(group, &world.cleo).await;
+    let mut feed = open(&world, &world.ben, Some(&checkpoint), None).await;
+    let (told, _) = until_caught_up(&mut feed, &names).await;
+    assert_eq!(told, ["viewer", "group +5", "group changed"]);
+    chats.mark_read(&world.ann, group, 5).await.unwrap();
+    assert_eq!(take(&mut feed, &names, 1).await, ["group read 5"]);
+}
+
 /// More chats than a page, and than a mailbox holds events.
 const MANY: usize = 131;
 
@@ -434,4 +475,60 @@ async fn a_sidebar_finds_on_its_heartbeat_what_no_event_told() {
         told.insert(item.state.chat.id);
     }
     assert_eq!(told, HashSet::from([chat, muted, joined]));
+}
+
+#[tokio::test]
+async fn the_other_sides_mark_that_was_not_heard_of_is_found_by_the_heartbeat_and_told_once() {
+    let (world, bus) = scripted(64, quick_heartbeat()).await;
+    let chat = world.direct(&world.ann, &world.ben).await;
+    let group = world.group("group", &[&world.ben]).await;
+    for text in ["one", "two"] {
+        world.send(chat, &world.ann, text).await;
+    }
+    let names = [(chat, "chat"), (group, "group")];
+    let chats = &world.services.chats;
+    let mut seq = 0;
+    // With detail and without.
+    for detail in [None, Some(&[][..])] {
+        let mut feed = open(&world, &world.ben, None, detail).await;
+        assert_eq!(take(&mut feed, &names, 1).await, ["checkpoint true"]);
+        bus.set(Mode::Lose);
+        seq += 1;
+        chats.mark_read(&world.ann, chat, seq).await.unwrap();
+        assert_eq!(take(&mut feed, &names, 1).await, ["chat changed"]);
+        bus.set(Mode::Deliver);
+        chats.mute(&world.ben, group, seq == 1).await.unwrap();
+        assert_eq!(take(&mut feed, &names, 1).await, ["group changed"]);
+    }
+}
+
+#[tokio::test]
+async fn who_was_removed_unheard_is_not_shown_the_chat_as_it_is_behind_it() {
+    for detail in [None, Some(&[][..])] {
+        let (world, bus) = scripted(64, no_heartbeat()).await;
+        let group = world.group("group", &[&world.ben, &world.cleo]).await;
+        let mut feed = open(&world, &world.ben, None, detail).await;
+        assert_eq!(take(&mut feed, &[], 1).await, ["checkpoint true"]);
+        // As one that was told before.
+        let told = feed.chat(group).await.unwrap().unwrap();
+        assert_eq!(told.state.last_message.as_ref().unwrap().seq, 1);
+        bus.set(Mode::Lose);
+        world.remove(group, &world.ben).await;
+        bus.set(Mode::Deliver);
+        world.send(group, &world.ann, "not for Ben").await;
+        loop {
+            let event = next(&mut feed).await;
+            match &event.item {
+                AccountItem::ChatRemoved(_) => break,
+                AccountItem::ChatChanged(_) => {
+                    // As it was when they were removed, or not at all.
+                    let told = soon("the chat", feed.chat(group)).await.unwrap();
+                    let told = told.map(|told| told.state.chat.last_seq);
+                    assert!(told.is_none_or(|seq| seq <= 2), "{told:?}");
+                }
+                _ => assert_eq!(says(&event, &[(group, "group")]), "group +2"),
+            }
+        }
+        assert!(feed.chat(group).await.unwrap().is_none());
+    }
 }

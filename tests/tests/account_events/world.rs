@@ -23,6 +23,14 @@ pub fn quick() -> FeedPolicy {
     }
 }
 
+/// No help from anything but a quick heartbeat.
+pub fn quick_heartbeat() -> FeedPolicy {
+    FeedPolicy {
+        heartbeat: Duration::from_millis(40),
+        ..no_heartbeat()
+    }
+}
+
 /// Ann, who owns the groups, Ben, whose account is followed, and Cleo, who is in all of them.
 pub struct World {
     pub backend: Arc<Backend>,

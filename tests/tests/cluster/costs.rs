@@ -117,6 +117,7 @@ async fn a_send_costs_the_same_whatever_the_number_of_subscribers() {
     // What is done from time to time is done seldom.
     let quiet = [
         "live.heartbeat=10m",
+        "live.session_check=1m",
         "presence.lease=10m",
         "presence.sweep=30s",
     ];

@@ -1,11 +1,23 @@
 //! Servers beside each other: one order for all, ended sessions, crashes, rolling restarts.
 
-use serde_json::json;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use talksy_domain::clock::{Clock as _, SystemClock, Timestamp};
+use talksy_domain::users::UserStore as _;
 use talksy_tests::client::MESSAGE_ADDED;
 use talksy_tests::cluster::{Follower, client_at};
 use talksy_tests::{eventually, soon};
 
 use super::{Two, burst, report, verify};
+
+const PRESENCE: &str = "subscription($ids: [ID!]!) {
+    presenceChanged(userIds: $ids) { status lastSeenAt user { id } } }";
+const SECOND: Duration = Duration::from_secs(1);
+
+fn last_seen(presence: &Value) -> Option<Timestamp> {
+    presence["lastSeenAt"].as_str()?.parse().ok()
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn senders_on_both_servers_make_one_order_that_all_see() {
@@ -49,8 +61,6 @@ async fn a_session_that_ends_on_one_server_closes_its_sockets_on_the_other() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_killed_under_load_loses_nothing_and_its_users_go_offline() {
-    const PRESENCE: &str = "subscription($ids: [ID!]!) {
-        presenceChanged(userIds: $ids) { status user { id } } }";
     let two = Two::start(&[
         "presence.lease=5s",
         "presence.grace=1s",
@@ -78,9 +88,11 @@ async fn a_server_that_is_killed_under_load_loses_nothing_and_its_users_go_offli
     let sending = burst(&ada, &both, &chat, "k", 8, 40);
     let killing = async {
         bob_sees.seqs(60).await;
+        let before = SystemClock.now();
         a.process.kill().await;
+        before
     };
-    let (sent, ()) = tokio::join!(sending, killing);
+    let (sent, killed_at) = tokio::join!(sending, killing);
     assert_eq!(bob_sees.seqs(320).await, (1..=320).collect::<Vec<_>>());
     assert!(
         bob_sees.connections() >= 2,
@@ -93,11 +105,63 @@ async fn a_server_that_is_killed_under_load_loses_nothing_and_its_users_go_offli
     verify(&ada_at_b, &chat, &sent).await;
     // Where a machine is so busy that the lease was not renewed in time, she came and went before.
     soon("the end of the lease", async {
-        while presence.next().await["presenceChanged"]["status"] != json!("OFFLINE") {}
+        loop {
+            let state = &presence.next().await["presenceChanged"];
+            // In whole seconds.
+            let is_since = last_seen(state).is_some_and(|at| at + SECOND > killed_at);
+            if state["status"] == json!("OFFLINE") && is_since {
+                return;
+            }
+        }
     })
     .await;
     drop((ada_socket, b));
     report("one of two servers killed", &sent);
+}
+
+/// Of the leases nothing is left that could end. The server that goes on finds out by its heartbeat.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_on_a_server_that_died_together_with_redis_was_last_seen_shortly_before() {
+    let two = Two::start(&[
+        "live.heartbeat=1s",
+        "presence.sweep=200ms",
+        "presence.last_seen_interval=1s",
+    ])
+    .await;
+    let mut presence = client_at(&two.bob, two.b.address())
+        .subscribe(PRESENCE, json!({ "ids": [two.ada.id] }))
+        .await;
+    let status = |told: &Value| told["presenceChanged"]["status"].clone();
+    assert_eq!(status(&presence.next().await), json!("OFFLINE"));
+    let opened_at = SystemClock.now();
+    let ada_socket = two.ada.client.socket().await;
+    assert_eq!(status(&presence.next().await), json!("ONLINE"));
+    let Two {
+        cluster, a, b, ada, ..
+    } = two;
+    // What the store is told while she is online is not shown, but kept.
+    let store = cluster.mongo.store_on("talksy").await;
+    let id = ada.id.parse().unwrap();
+    eventually("that she is here", async || {
+        let found = store.users(&[id]).await.ok()?;
+        (found[0].last_seen_at? > opened_at).then_some(())
+    })
+    .await;
+    a.process.kill().await;
+    let killed_at = SystemClock.now();
+    cluster.redis.run(&["FLUSHALL"]).await;
+    soon("her leaving", async {
+        loop {
+            let state = &presence.next().await["presenceChanged"];
+            if state["status"] == json!("OFFLINE") {
+                let seen = last_seen(state).unwrap();
+                assert!(opened_at < seen && seen <= killed_at, "{state}");
+                return;
+            }
+        }
+    })
+    .await;
+    drop((ada_socket, b));
 }
 
 #[tokio::test(flavor = "multi_thread")]

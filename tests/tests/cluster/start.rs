@@ -1,9 +1,11 @@
 //! The order in which things start does not matter.
 
+use secrecy::ExposeSecret as _;
 use serde_json::json;
 use talksy_tests::cluster::Cluster;
 use talksy_tests::eventually;
 use talksy_tests::process::run_talksy;
+use talksy_tests::slow_way::SlowWay;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_starts_first_says_what_it_waits_for_and_serves_when_it_is_there() {
@@ -28,6 +30,35 @@ async fn a_server_that_starts_first_says_what_it_waits_for_and_serves_when_it_is
 
     cluster.redis.0.start().await;
     cluster.mongo.start().await;
+    server.ready().await;
+    let ada = server.sign_in("ada").await;
+    let me = ada.client.data("{ me { id } }", json!({})).await;
+    assert_eq!(me["me"]["id"], json!(ada.id));
+}
+
+/// A server whose indexes take longer to build than a backend is waited for says so, lives, and serves
+/// when they are there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_lives_as_long_as_its_indexes_take() {
+    let cluster = Cluster::start().await;
+    let way = SlowWay::to(&cluster.mongo).await;
+    way.hold_builds(true);
+    let url = way.url("talksy");
+    let url = format!("store_url={}", url.expose_secret());
+    // Behind the others, so that it is the one that counts. Less than the store takes to say that it
+    // is at work.
+    let server = cluster.starting(&[&url, "start.timeout=1s"]).await;
+    let text = "preparing MongoDB: at work on its indexes of `users`";
+    eventually("the reason", async || {
+        let (status, reason) = server.page("/readyz").await?;
+        assert_eq!(status, 503);
+        reason.starts_with(text).then_some(())
+    })
+    .await;
+    assert_eq!(server.page("/livez").await.unwrap().0, 200);
+    let reply = server.process.client().login("ada@example.org").await;
+    assert_eq!(reply.code(), "UNAVAILABLE");
+    way.hold_builds(false);
     server.ready().await;
     let ada = server.sign_in("ada").await;
     let me = ada.client.data("{ me { id } }", json!({})).await;

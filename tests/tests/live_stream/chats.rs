@@ -7,7 +7,9 @@ use talksy_domain::messages::HistoryFrom;
 use talksy_domain::seq::Seq;
 
 use super::script::Mode;
-use super::world::{Seen, World, chats_in, next, no_heartbeat, nothing_waits, take};
+use super::world::{
+    Seen, World, chats_in, next, no_heartbeat, nothing_waits, quick_heartbeat, take,
+};
 
 async fn sidebar(world: &World) -> Seen<ChatFeed, ChatId> {
     chats_in(world.services.feeds.chats(&world.ben).await.unwrap())
@@ -199,4 +201,27 @@ async fn a_sidebar_shows_the_last_message_as_it_is_whatever_becomes_of_its_chang
     bus.interrupt();
     assert_eq!(shows(&mut feed).await, (4, 4, "four, changed".into()));
     nothing_waits(&mut feed);
+}
+
+#[tokio::test]
+async fn the_other_sides_mark_that_was_not_heard_of_is_found_by_the_heartbeat_and_told_once() {
+    let (world, bus) = World::scripted(64, quick_heartbeat()).await;
+    let other = another_chat(&world).await;
+    world.send_many(3).await;
+    let chats = &world.services.chats;
+    chats.mark_read(&world.ann, world.chat, 1).await.unwrap();
+    let mut feed = sidebar(&world).await;
+    bus.set(Mode::Lose);
+    chats.mark_read(&world.ann, world.chat, 2).await.unwrap();
+    assert_eq!(next(&mut feed).await, world.chat);
+    // One that was told is not found again, and what comes late of it says nothing new.
+    bus.set(Mode::Keep);
+    chats.mark_read(&world.ann, world.chat, 3).await.unwrap();
+    assert_eq!(next(&mut feed).await, world.chat);
+    for (topic, event) in bus.kept() {
+        bus.deliver(topic, event);
+    }
+    bus.set(Mode::Lose);
+    world.send_to(other, &world.ben, "elsewhere").await;
+    assert_eq!(next(&mut feed).await, other);
 }

@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use talksy_domain::clock::Clock as _;
 use talksy_domain::events::{Event, Topic};
-use talksy_domain::feeds::{FeedError, PresenceFeed};
+use talksy_domain::feeds::{FeedError, FeedPolicy, PresenceFeed};
 use talksy_domain::messages::HistoryFrom;
-use talksy_domain::presence::{Presence, PresenceStatus};
+use talksy_domain::presence::{HOLD, Presence, PresenceStatus};
 use talksy_domain::services::Services;
 use talksy_domain::viewer::Viewer;
 use talksy_tests::{eventually, soon};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::script::Mode;
-use super::world::{World, next, no_heartbeat, policies, quick_heartbeat, take};
+use super::world::{NEVER, World, next, no_heartbeat, policies, quick_heartbeat, take};
 
 /// What Ben sees of Ann.
 async fn of_ann(world: &World) -> PresenceFeed {
@@ -106,8 +106,8 @@ async fn nobody_is_stuck_online_when_the_instance_that_knew_them_has_died() {
     world.backend.clock.advance(half);
     assert!(is_online(&world, &world.ann).await);
     world.backend.clock.advance(half);
-    assert!(!is_online(&world, &world.ann).await);
     goes_offline(&mut feed, &world.ann).await;
+    assert!(!is_online(&world, &world.ann).await);
 }
 
 #[tokio::test]
@@ -141,7 +141,7 @@ async fn a_reload_shows_no_gap() {
 
 /// Waits until a user's leases last longer than this from now, or do not.
 async fn lasts(world: &World, who: &Viewer, time: Duration, longer: bool) {
-    let then = world.backend.clock.now() + time;
+    let then = world.backend.clock.now() + time + HOLD;
     eventually("the lease to be renewed or given up", async || {
         let online = world.ports.presence.online(&[who.user_id], then).await;
         (online.unwrap().is_empty() != longer).then_some(())
@@ -155,7 +155,8 @@ async fn after_an_interruption_the_states_are_sent_again() {
     let mut feed = of_ann(&world).await;
     next(&mut feed).await;
     bus.set(Mode::Lose);
-    let socket = world.services.presence.connect(&world.ann);
+    // It never says that it closed, nor renews its lease.
+    std::mem::forget(world.other_instance().presence.connect(&world.ann));
     eventually("Ann to be there", async || {
         is_online(&world, &world.ann).await.then_some(())
     })
@@ -163,8 +164,12 @@ async fn after_an_interruption_the_states_are_sent_again() {
     bus.interrupt();
     assert_eq!(next(&mut feed).await, online(&world.ann));
 
-    std::mem::forget(socket);
+    let _running = run(&world.services);
     world.backend.clock.advance(policies().presence.lease);
+    eventually("Ann to be away", async || {
+        (!is_online(&world, &world.ann).await).then_some(())
+    })
+    .await;
     bus.interrupt();
     let gone = next(&mut feed).await;
     assert_eq!(gone.status, PresenceStatus::Offline);
@@ -280,4 +285,39 @@ async fn strangers_are_not_shown_and_former_friends_no_longer() {
     let _running = run(&world.services);
     world.backend.clock.advance(policies().presence.lease);
     goes_offline(&mut feed, &world.ben).await;
+}
+
+/// As after a Redis that has come back empty: leases are lost for a moment.
+#[tokio::test]
+async fn an_absence_that_no_event_tells_is_looked_at_again_before_it_is_told() {
+    let patient = FeedPolicy {
+        absence_grace: NEVER,
+        ..no_heartbeat()
+    };
+    let (world, bus) = World::scripted(16, patient).await;
+    let mut feed = of_both(&world).await;
+    let socket = world.services.presence.connect(&world.ann);
+    assert_eq!(next(&mut feed).await, online(&world.ann));
+    let leases = &world.ports.presence;
+    let now = world.backend.clock.now();
+    let lose = async |end| {
+        let ended = leases.ended(end, Duration::ZERO).await.unwrap();
+        leases.expire(&ended).await.unwrap()
+    };
+    let far = now + policies().presence.lease;
+    assert_eq!(lose(far).await.len(), 1);
+    bus.interrupt();
+    // Ben's coming is told behind the look that has found Ann away.
+    let _socket = world.services.presence.connect(&world.ben);
+    assert_eq!(next(&mut feed).await, online(&world.ben));
+    assert!(!is_online(&world, &world.ann).await);
+    // What an event says is told at once.
+    let topic = Topic::Presence(world.ann.user_id);
+    let gone = Presence {
+        status: PresenceStatus::Offline,
+        ..online(&world.ann)
+    };
+    bus.deliver(topic, Event::PresenceChanged(gone));
+    assert_eq!(next(&mut feed).await, gone);
+    drop(socket);
 }

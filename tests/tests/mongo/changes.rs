@@ -125,26 +125,33 @@ async fn a_follower_loses_no_change_of_three_instances() {
 async fn a_claim_that_came_to_nothing_is_fenced_off() {
     let mongo = Mongo::shared().await;
     let fixture = Fixture::new(mongo).await;
-    let (one, other) = (fixture.send().await, fixture.send().await);
+    let (one, two, other) = (
+        fixture.send().await,
+        fixture.send().await,
+        fixture.send().await,
+    );
     let outside = fixture.outside(mongo).await;
     let chats = outside.collection::<Document>("chats");
-    let claim = doc! { "$set": { "claimedSeq": 1, "claimedFor": key(id::bytes(one.id)) } };
+    let claims = [&one, &two].map(|message| key(id::bytes(message.id)));
+    let claim = doc! { "$set": { "claimedSeq": 2, "claims": claims.to_vec() } };
     chats.update_one(by_id(fixture.chat), claim).await.unwrap();
 
     let next = fixture.store.change(&edit(&fixture, &other, "later")).await;
     let next = changed(next.unwrap());
-    assert_eq!(next.message.change_seq, 2);
+    assert_eq!(next.message.change_seq, 3);
     let messages = outside.collection::<Document>("messages");
-    let it = doc! { "_id": key(id::bytes(one.id)) };
-    let kept = messages.find_one(it).await.unwrap().unwrap();
-    assert_eq!(kept.get_i64("fence").unwrap(), 1);
-    assert!(!kept.contains_key("changeSeq"));
+    for (message, number) in [(&one, 1), (&two, 2)] {
+        let it = doc! { "_id": key(id::bytes(message.id)) };
+        let kept = messages.find_one(it).await.unwrap().unwrap();
+        assert_eq!(kept.get_i64("fence").unwrap(), number);
+        assert!(!kept.contains_key("changeSeq"));
+    }
 
     let again = fixture
         .store
         .change(&edit(&fixture, &one, "after all"))
         .await;
-    assert_eq!(changed(again.unwrap()).message.change_seq, 3);
+    assert_eq!(changed(again.unwrap()).message.change_seq, 4);
     let window = forward(None, 10);
     let page = fixture.store.changes(fixture.chat, 1, &window).await;
     let page = page.unwrap();

@@ -1,15 +1,12 @@
 //! Several instances at once, and senders who go away.
 
-use talksy_domain::chats::{ChatStore as _, ChatTitle};
+use talksy_domain::chats::{ChatStore as _, ChatTitle, LargeGroups};
 use talksy_domain::groups::GroupAction;
-use talksy_domain::id::{self, ChatId};
+use talksy_domain::id;
 use talksy_domain::messages::MessageStore as _;
 use talksy_tests::servers::mongo::Mongo;
 
-use super::{
-    Fixture, NOW, all_messages, ask, candidate, done, draft, forward, group, ids, made, user,
-    with_own_id,
-};
+use super::{Fixture, NOW, all_messages, ask, done, draft, group, ids, made, with_own_id};
 
 /// Two instances, each with 16 who send 200 messages to one chat: no hole, no double, nobody is
 /// turned away, and everybody's own are in order.
@@ -93,53 +90,6 @@ async fn senders_who_go_away_make_no_hole() {
     assert!(last <= count);
 }
 
-/// A page of chats costs as many commands as one chat, whatever is asked of it.
-#[tokio::test(flavor = "multi_thread")]
-async fn pages_cost_a_fixed_number_of_commands() {
-    let fixture = Fixture::new(Mongo::shared().await).await;
-    let store = &fixture.store;
-    let [ada, _] = fixture.users;
-    let mut chats: Vec<ChatId> = vec![fixture.chat];
-    let mut others = vec![fixture.users[1]];
-    for n in 0..30 {
-        let other = user(store, &format!("Eve {n}")).await.id;
-        let (chat, _) = store.open_direct(&candidate(), [ada, other]).await.unwrap();
-        done(store.append(&draft(chat.id, other)).await.unwrap());
-        chats.push(chat.id);
-        others.push(other);
-    }
-    let cost = async |count: usize| {
-        let (some, peers) = (&chats[..count], &others[..count]);
-        let window = forward(None, count);
-        let before = store.commands();
-        let steps = [
-            store
-                .chats_of(ada, None, &window)
-                .await
-                .unwrap()
-                .items
-                .len(),
-            store
-                .chats_of(ada, Some("e"), &window)
-                .await
-                .unwrap()
-                .items
-                .len(),
-            store.chats(some).await.unwrap().len(),
-            store.memberships(ada, some).await.unwrap().len(),
-            store.first_members(some, 10).await.unwrap().len() / 2,
-            store.lowest_read_marks(some).await.unwrap().len() / 2,
-            store.unread_counts(ada, some).await.unwrap().len(),
-            store.sharing(ada, peers).await.unwrap().len(),
-            store.heads(some).await.unwrap().len(),
-        ];
-        assert_eq!(steps, [count; 9]);
-        store.last_messages(some).await.unwrap();
-        store.commands() - before
-    };
-    assert_eq!(cost(30).await, cost(2).await);
-}
-
 /// What a send costs: the chat and the member, the insert, the chat's end; every now and then the
 /// newest number besides.
 #[tokio::test(flavor = "multi_thread")]
@@ -203,7 +153,11 @@ async fn of_concurrent_marks_to_one_place_one_has_moved() {
     for _ in 0..16 {
         let (store, chat, bob) = (fixture.store.clone(), fixture.chat, fixture.users[1]);
         tasks.push(tokio::spawn(async move {
-            let mark = store.mark_read(chat, bob, 1, NOW).await.unwrap().unwrap();
+            let mark = store
+                .mark_read(chat, bob, 1, NOW, LargeGroups::NONE)
+                .await
+                .unwrap()
+                .unwrap();
             assert_eq!(mark.member.last_read_seq, 1);
             assert_eq!(id::bytes(mark.member.user_id), id::bytes(bob));
             mark.moved

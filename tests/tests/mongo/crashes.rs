@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use mongodb::bson::{DateTime, Document, doc};
 use talksy_domain::access::Denied;
-use talksy_domain::chats::{ChatStore as _, MemberFilter};
+use talksy_domain::chats::{ChatStore as _, LargeGroups};
 use talksy_domain::id;
 use talksy_domain::messages::MessageStore as _;
 use talksy_tests::eventually;
 use talksy_tests::servers::mongo::Mongo;
 
-use super::{Fixture, NOW, by_id, candidate, done, forward, key};
+use super::{Fixture, NOW, by_id, candidate, done, forward, key, members};
 
 /// A message whose chat does not know of it yet is there for everybody, and the chat is mended.
 #[tokio::test(flavor = "multi_thread")]
@@ -57,7 +57,11 @@ async fn a_message_above_its_chats_end_is_seen_by_every_read() {
     );
     let page = store.chats_of(bob, None, &forward(None, 10)).await.unwrap();
     assert_eq!(page.items[0].last_seq, 3);
-    let mark = store.mark_read(chat, bob, 99, NOW).await.unwrap().unwrap();
+    let mark = store
+        .mark_read(chat, bob, 99, NOW, LargeGroups::NONE)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(mark.member.last_read_seq, 3);
     let (same, made) = store.open_direct(&candidate(), [ada, bob]).await.unwrap();
     assert_eq!((same.last_seq, made), (3, false));
@@ -100,11 +104,7 @@ async fn a_chat_that_was_half_made_is_finished_by_who_opens_it() {
 
         let (opened, made) = store.open_direct(&candidate(), [bob, ada]).await.unwrap();
         assert_eq!((opened.id, made), (chat, false));
-        let all = store
-            .members(chat, &MemberFilter::default(), &forward(None, 10))
-            .await
-            .unwrap();
-        assert_eq!(all.items.len(), 2);
+        assert_eq!(members(&store, chat).await.len(), 2);
         for user in [ada, bob] {
             let page = store
                 .chats_of(user, None, &forward(None, 10))

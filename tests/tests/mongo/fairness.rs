@@ -24,21 +24,17 @@ use super::{Fixture, NOW, done, draft, forward, nobody, with_own_id};
 /// How many send at each instance at the same time.
 const SENDERS: usize = 16;
 
-/// How many messages each sends, how long that may take, and how many milliseconds are put before
-/// each: for machines that have other work to do, or as a server has it where
-/// `TALKSY_FAIRNESS_MESSAGES=200` asks for figures (`make soak`). Changes come one after the other,
-/// so that there are fewer.
-fn load(work: Work) -> (usize, Duration, &'static [u64]) {
-    let few = Duration::from_secs(20);
-    match (std::env::var("TALKSY_FAIRNESS_MESSAGES"), work) {
-        (Ok(count), _) => {
-            let timeout = MongoOptions::default().timeout;
-            (count.parse().unwrap(), timeout, &[0, 5, 15, 50])
-        }
-        (Err(_), Work::Send) => (8, few, &[0, 5, 15, 50]),
-        (Err(_), Work::Edit) => (1, few, &[0, 15]),
+/// How many messages each sends, and how long one may take: for machines that have other work to do, or as a server has it where
+/// `TALKSY_FAIRNESS_MESSAGES=200` asks for figures (`make soak`).
+fn load() -> (usize, Duration) {
+    match std::env::var("TALKSY_FAIRNESS_MESSAGES") {
+        Ok(count) => (count.parse().unwrap(), MongoOptions::default().timeout),
+        Err(_) => (8, Duration::from_secs(20)),
     }
 }
+
+/// How many milliseconds are put before each insert or change.
+const DELAYS: [u64; 4] = [0, 5, 15, 50];
 
 /// The adapters of one instance, connected.
 async fn redis(server: &RedisServer) -> RedisAdapters {
@@ -242,7 +238,7 @@ fn report(work: Work, delay: u64, instances: usize, alone: f64, rush: &Rush) {
 /// insert or change: nobody is refused. Returns the least shares of the rushes of several
 /// instances, on average.
 async fn all_are_served(server: Option<&RedisServer>, work: Work) -> usize {
-    let (messages, timeout, delays) = load(work);
+    let (messages, timeout) = load();
     let way = SlowWay::to(Mongo::shared().await).await;
     let mut turns = vec![None; 3];
     if let Some(server) = server {
@@ -251,7 +247,7 @@ async fn all_are_served(server: Option<&RedisServer>, work: Work) -> usize {
         }
     }
     let mut shares = Vec::new();
-    for &delay in delays {
+    for delay in DELAYS {
         way.delay(Duration::from_millis(delay));
         let mut alone = 0.0;
         for count in 1..=3 {
@@ -339,6 +335,31 @@ async fn a_lost_answer_to_an_insert_is_settled() {
     for count in 1..=3 {
         way.lose_answers(count);
         rush(&fixture, std::slice::from_ref(&store), 2, Work::Send).await;
+        assert_eq!(way.answers_to_lose(), 0);
+    }
+}
+
+/// A change whose answer is lost, or that of what settles it too, is told as what it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_answer_to_a_change_is_settled() {
+    let mongo = Mongo::shared().await;
+    let fixture = Fixture::new(mongo).await;
+    let way = SlowWay::to(mongo).await;
+    let store = store(&way, &fixture.database, Duration::from_secs(20), None).await;
+    let message = fixture.send().await;
+    for round in 1..=4 {
+        way.lose_answers(1 + round % 2);
+        let number = edit(&store, &message, &format!("edit {round}")).await;
+        assert_eq!(way.answers_to_lose(), 0);
+        let heads = fixture.store.heads(&[fixture.chat]).await.unwrap();
+        assert_eq!(number.unwrap(), heads[0].last_change_seq);
+    }
+    way.delay(Duration::from_millis(5));
+    for count in 1..=2 {
+        let fixture = Fixture::new(mongo).await;
+        let store = self::store(&way, &fixture.database, Duration::from_secs(20), None).await;
+        way.lose_answers(count);
+        rush(&fixture, std::slice::from_ref(&store), 2, Work::Edit).await;
         assert_eq!(way.answers_to_lose(), 0);
     }
 }

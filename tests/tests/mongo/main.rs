@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a step that fails ends the test")]
 
 mod announcing;
+mod bounded;
 mod changes;
 mod contention;
 mod crashes;
@@ -12,6 +13,7 @@ mod dying;
 mod fairness;
 mod groups;
 mod half_done;
+mod interruptions;
 mod jobs;
 mod migrating;
 mod outages;
@@ -21,8 +23,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mongodb::bson::{Document, Uuid};
-use talksy_domain::chats::{Chat, ChatKind, ChatStore as _, ChatTitle, Member, MemberFilter};
+use talksy_domain::chats::{
+    Chat, ChatKind, ChatStore as _, ChatTitle, Member, MemberFilter, MemberPage,
+};
 use talksy_domain::clock::{Clock, SystemClock, SystemEntropy, Timestamp};
+use talksy_domain::cursor::MemberCursor;
 use talksy_domain::error::PortError;
 use talksy_domain::groups::{GroupAction, GroupChange, GroupOutcome, GroupStore as _, NewGroup};
 use talksy_domain::id::{self, ChatId, IdGenerator, UserId};
@@ -196,9 +201,17 @@ fn made(outcome: GroupOutcome) -> Message {
 
 /// The members of a chat.
 async fn members(store: &MongoStore, chat: ChatId) -> Vec<Member> {
-    let window = forward(None, 1_000);
-    let page = store.members(chat, &MemberFilter::default(), &window).await;
-    page.unwrap().items
+    let page = member_page(chat, MemberFilter::default(), forward(None, 1_000));
+    let mut pages = store.member_pages(&[page]).await.unwrap();
+    pages.remove(0).items
+}
+
+fn member_page(chat: ChatId, filter: MemberFilter, window: Window<MemberCursor>) -> MemberPage {
+    MemberPage {
+        chat,
+        filter,
+        window,
+    }
 }
 
 const JOB_POLICY: JobPolicy = JobPolicy {

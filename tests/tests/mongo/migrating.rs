@@ -2,7 +2,7 @@
 
 use mongodb::IndexModel;
 use mongodb::bson::{Document, doc};
-use talksy_domain::chats::{ChatStore as _, Member, MemberFilter};
+use talksy_domain::chats::{ChatStore as _, LargeGroups, Member};
 use talksy_domain::messages::{
     ChangeAction, Changed, MessageChange, MessageStore as _, MessageText,
 };
@@ -54,7 +54,11 @@ async fn a_database_of_the_first_release_is_brought_up_to_date() {
     assert_eq!(page.items, std::slice::from_ref(&sent));
     let next = done(store.append(&fixture.draft()).await.unwrap());
     assert_eq!((next.message.seq, next.message.mseq), (2, 0));
-    let mark = store.mark_read(chat, bob, 1, NOW).await.unwrap().unwrap();
+    let mark = store
+        .mark_read(chat, bob, 1, NOW, LargeGroups::NONE)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!((mark.member.last_read_seq, mark.member.version), (1, 2));
     let unread = store.unread_counts(bob, &[chat]).await.unwrap();
     assert_eq!(unread, [(chat, 1)]);
@@ -92,7 +96,5 @@ async fn a_database_of_the_first_release_is_brought_up_to_date() {
     );
     // Once more changes nothing.
     store.prepare().await.unwrap();
-    let filter = MemberFilter::default();
-    let found = store.members(chat, &filter, &forward(None, 10)).await;
-    assert_eq!(found.unwrap().items.len(), 2);
+    assert_eq!(members(&store, chat).await.len(), 2);
 }

@@ -11,12 +11,111 @@ use talksy_domain::error::chain;
 use talksy_domain::id;
 use talksy_domain::messages::MessageStore as _;
 use talksy_mongo::{MongoOptions, MongoStore, PrepareError, index_specs};
-use talksy_tests::servers::mongo::Mongo;
+use talksy_tests::eventually;
+use talksy_tests::servers::mongo::{Mongo, patient};
+use talksy_tests::slow_way::SlowWay;
 
 use super::{Fixture, NOW, ids, key, nobody, outside};
 
 fn open(mongo: &Mongo, database: &str) -> MongoStore {
-    MongoStore::open(&mongo.url(database), &MongoOptions::default(), nobody()).unwrap()
+    MongoStore::open(&mongo.url(database), &patient(), nobody()).unwrap()
+}
+
+/// A store that is reached by the way, and answers soon that it is still being prepared.
+fn open_by(way: &SlowWay, database: &str) -> MongoStore {
+    let options = MongoOptions {
+        prepare_timeout: Duration::from_millis(20),
+        ..patient()
+    };
+    MongoStore::open(&way.url(database), &options, nobody()).unwrap()
+}
+
+async fn prepared(store: &MongoStore) {
+    eventually("a prepared database", async || {
+        match store.prepare().await {
+            Ok(()) => Some(()),
+            Err(error) if error.is_transient() => None,
+            Err(error) => panic!("{error}"),
+        }
+    })
+    .await;
+}
+
+/// Indexes that take long to build fail nobody's start: of several instances each says what is going
+/// on, as often as it is asked, and asks the server for them once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_build_is_told_and_waited_for() {
+    let mongo = Mongo::shared().await;
+    let database = mongo.new_database();
+    let way = SlowWay::to(mongo).await;
+    way.hold_builds(true);
+    let instances = [open_by(&way, &database), open_by(&way, &database)];
+    let told = async |store: &MongoStore| {
+        let told = store.prepare().await.unwrap_err();
+        assert!(told.is_working() && told.is_transient(), "{told:?}");
+        told
+    };
+    eventually("held builds", async || {
+        for store in &instances {
+            told(store).await;
+        }
+        (way.held_builds() == 2).then_some(())
+    })
+    .await;
+    for _ in 0..5 {
+        for store in &instances {
+            let told = told(store).await;
+            let text = "at work on its indexes of `users`, which may take long";
+            assert_eq!(told.to_string(), text);
+        }
+    }
+    assert_eq!(way.held_builds(), 2);
+    way.hold_builds(false);
+    for store in &instances {
+        prepared(store).await;
+    }
+    assert_eq!(way.held_builds(), 2);
+    let members = outside(mongo, &database).await;
+    let members = members.collection::<Document>("members");
+    let names = members.list_index_names().await.unwrap();
+    assert!(names.contains(&"by_chat".to_owned()), "{names:?}");
+}
+
+/// A build that fails for a reason that passes is begun again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_that_breaks_off_is_begun_again() {
+    let mongo = Mongo::shared().await;
+    let way = SlowWay::to(mongo).await;
+    way.break_builds(2);
+    let database = mongo.new_database();
+    let store = MongoStore::open(&way.url(&database), &patient(), nobody()).unwrap();
+    for _ in 0..2 {
+        let failed = store.prepare().await.unwrap_err();
+        assert!(matches!(failed, PrepareError::Unavailable(_)), "{failed:?}");
+        assert!(failed.is_transient());
+    }
+    store.prepare().await.unwrap();
+}
+
+/// A server that dies in the middle of a build is told as one that is away, and the next one builds.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_dies_over_a_build_is_not_at_work() {
+    let mut mongo = Mongo::start().await;
+    let way = SlowWay::to(&mongo).await;
+    way.hold_builds(true);
+    let store = open_by(&way, "talksy");
+    let told = store.prepare().await.unwrap_err();
+    assert!(told.is_working(), "{told:?}");
+    mongo.kill().await;
+    eventually("an outage", async || {
+        let told = store.prepare().await.unwrap_err();
+        assert!(told.is_transient(), "{told:?}");
+        (!told.is_working()).then_some(())
+    })
+    .await;
+    mongo.start().await;
+    way.hold_builds(false);
+    prepared(&store).await;
 }
 
 /// Instances that prepare one database at the same time all succeed, again and again, and leave
@@ -107,8 +206,31 @@ fn queries_of_members(chat: Uuid, user: Uuid) -> Vec<Query> {
         (
             "members",
             doc! { "chatId": chat, "active": true },
-            doc! { "chatId": 1, "lastReadSeq": 1, "userId": 1 },
+            doc! { "lastReadSeq": 1, "userId": 1 },
             "by_mark",
+        ),
+        (
+            "members",
+            doc! {
+                "chatId": chat,
+                "active": true,
+                "lastReadSeq": { "$gte": 3_i64 },
+                "joinedSeq": { "$lt": 3_i64 },
+            },
+            doc! { "userId": 1 },
+            "by_",
+        ),
+        (
+            "members",
+            doc! { "userId": { "$in": [user, chat] }, "active": true },
+            doc! {},
+            "by_member",
+        ),
+        (
+            "chats",
+            doc! { "directKey": { "$in": ["x", "y"] }, "ready": true },
+            doc! {},
+            "by_pair",
         ),
         (
             "members",

@@ -61,7 +61,7 @@ async fn exercise(scraped: &Scraped, data: &std::path::Path) {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_metric_of_the_dashboard_and_the_alerts_is_scraped() {
     let data = tempfile::tempdir().unwrap();
-    let limit = ["--set", "limits.login_ip.burst=3"];
+    let limit = ["--set", "limits.login_ip.burst=2"];
     let scraped = Scraped::start(data.path(), &limit).await;
     exercise(&scraped, data.path()).await;
     let server = scraped.scrape().await;

@@ -141,7 +141,15 @@ async fn neither_logs_nor_metrics_nor_traces_tell_who_writes_what() {
     // What fails tells no more.
     client.login("ada.secretive@example.org").await;
     client.login("eve.secretive@@example.org").await;
-    client.verify("ada.secretive@example.org", "314159").await;
+    client.login("cyd.secretive@example.org").await.data();
+    let challenge = client.challenge("cyd.secretive@example.org");
+    client.present(&challenge, "314159").await;
+    client.present("sealed-elsewhere", "314159").await;
+    let device = Some(&*ada.device_token);
+    client
+        .login_on("ada.secretive@example.org", device)
+        .await
+        .data();
     let refreshed = client.refresh(&bob.refresh_token).await.data();
     client.refresh(&bob.refresh_token).await;
     client
@@ -171,6 +179,9 @@ async fn neither_logs_nor_metrics_nor_traces_tell_who_writes_what() {
         "a text for bob alone",
         "a+text+for+bob+alone",
         "314159",
+        "sealed-elsewhere",
+        &challenge,
+        &ada.device_token,
         "not.a.token-at-all",
         ada.client.token().unwrap(),
         bob.client.token().unwrap(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use talksy_domain::auth::{Attempt, CodeDigest, CodeKey, Issue};
+use talksy_domain::auth::{AddressKey, Attempt, ChallengeKey, CodeDigest};
 use talksy_domain::events::Topic;
 use talksy_domain::id::{ChatId, UserId};
 use talksy_domain::presence::ConnectionId;
@@ -71,13 +71,17 @@ async fn each_step_costs_a_fixed_number_of_commands() {
     let start = now();
     costs(&server, "issue a code", 1, async || {
         let code = new_code(start);
-        let issued = codes.issue(CodeKey(random()), &code, Duration::ZERO);
-        assert_eq!(issued.await.unwrap(), Issue::Issued);
+        codes.issue(ChallengeKey(random()), &code).await.unwrap();
+    })
+    .await;
+    costs(&server, "count its tries", 3, async || {
+        let guesses = codes.count_tries(AddressKey(random()), 5, start).await;
+        assert_eq!(guesses.unwrap().of_address, 0);
     })
     .await;
     costs(&server, "present a code", 1, async || {
-        let answer = codes.attempt(CodeKey(random()), CodeDigest(random()), start);
-        assert_eq!(answer.await.unwrap(), Attempt::NoCode);
+        let answer = codes.attempt(ChallengeKey(random()), CodeDigest(random()), start);
+        assert_eq!(answer.await.unwrap(), Attempt::Void);
     })
     .await;
     costs(&server, "check a limit", 1, async || {
@@ -96,8 +100,14 @@ async fn each_step_costs_a_fixed_number_of_commands() {
         assert_eq!(online.len(), 100);
     })
     .await;
-    costs(&server, "sweep", 1, async || {
-        assert_eq!(presence.expire(start).await.unwrap(), []);
+    costs(&server, "look for leases that have ended", 1, async || {
+        assert_eq!(presence.ended(start, LEASE).await.unwrap(), []);
+    })
+    .await;
+    let ended = presence.ended(start + LEASE, LEASE).await.unwrap();
+    assert_eq!(ended.len(), 100);
+    costs(&server, "take 100 users out", 1, async || {
+        presence.expire(&ended).await.unwrap();
     })
     .await;
 }
@@ -106,17 +116,17 @@ async fn each_step_costs_a_fixed_number_of_commands() {
 async fn nothing_stays_in_redis_for_ever() {
     let server = RedisServer::start().await;
     let adapters = instance(&server.url()).await;
-    let (codes, key, start) = (adapters.codes(), CodeKey(random()), now());
-    let resend = Duration::from_mins(1);
-    codes.issue(key, &new_code(start), resend).await.unwrap();
-    codes
-        .issue(key, &new_code(start + resend), resend)
-        .await
-        .unwrap();
+    let (codes, key, start) = (adapters.codes(), ChallengeKey(random()), now());
+    let address = AddressKey(random());
+    codes.count_tries(address, 5, start).await.unwrap();
+    codes.issue(key, &new_code(start)).await.unwrap();
     codes
         .attempt(key, CodeDigest(random()), start)
         .await
         .unwrap();
+    codes.note_wrong(start).await.unwrap();
+    adapters.limiter().check(RULE, "other").await.unwrap();
+    adapters.limiter().give_back(RULE, "other").await.unwrap();
     adapters.limiter().check(RULE, "key").await.unwrap();
     let (user, connection) = (ids().next(), ConnectionId(1));
     let presence = adapters.presence();
@@ -128,9 +138,11 @@ async fn nothing_stays_in_redis_for_ever() {
         .release(user, connection, start, Duration::ZERO)
         .await
         .unwrap();
+    let ended = presence.ended(start, LEASE).await.unwrap();
+    assert_eq!(ended.len(), 1);
     let keys = server.run(&["KEYS", "*"]).await;
     let keys: Vec<_> = keys.lines().collect();
-    assert_eq!(keys.len(), 5, "{keys:?}");
+    assert_eq!(keys.len(), 10, "{keys:?}");
     for key in keys {
         assert!(key.starts_with("talksy:"), "{key}");
         let expiry = server.run(&["PTTL", key]).await;

@@ -138,7 +138,6 @@ fn assert_unavailable<T: std::fmt::Debug>(result: Result<T, PortError>) {
 
 fn new_code(at: Timestamp) -> IssuedCode {
     IssuedCode {
-        id: random(),
         digest: CodeDigest(random()),
         issued_at: at,
         expires_at: at + Duration::from_mins(5),

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use talksy_domain::auth::{CodeDigest, CodeKey};
+use futures_util::FutureExt as _;
+use talksy_domain::auth::{ChallengeKey, CodeDigest};
 use talksy_domain::clock::SystemClock;
 use talksy_domain::events::{Interest, Signal, Topic};
 use talksy_domain::id::{ChatId, UserId};
@@ -71,7 +72,7 @@ async fn a_redis_that_stands_still_fails_calls_and_stops_no_publisher() {
     here.limiter().check(RULE, "warm").await.unwrap();
     server.0.pause().await;
 
-    let key = CodeKey(random());
+    let key = ChallengeKey(random());
     let presence = here.presence();
     let connection = (ids().next(), ConnectionId(1));
     soon("calls that end", async {
@@ -82,7 +83,7 @@ async fn a_redis_that_stands_still_fails_calls_and_stops_no_publisher() {
             codes.attempt(key, CodeDigest(random()), at),
             limiter.check(RULE, "key"),
             presence.renew(&connections, at, LEASE),
-            presence.expire(at),
+            presence.ended(at, LEASE),
             bus.subscribe(Interest::TYPING, &topics),
             here.ping(),
         );
@@ -189,13 +190,43 @@ async fn who_was_on_an_instance_that_died_leaves_once() {
     let online = one.presence().online(&users, start).await.unwrap();
     assert_eq!(online, users);
     let end = start + LEASE;
-    let online = one.presence().online(&users, end).await.unwrap();
-    assert_eq!(online, [], "before any sweep");
     let (one, other) = (one.presence(), other.presence());
-    let told = tokio::join!(one.expire(end), other.expire(end));
-    let mut left = [told.0.unwrap(), told.1.unwrap()].concat();
+    let seen = tokio::join!(one.ended(end, LEASE), other.ended(end, LEASE));
+    let seen = [seen.0.unwrap(), seen.1.unwrap()].concat();
+    assert_eq!(
+        one.online(&users, end).await.unwrap(),
+        users,
+        "as nobody was told"
+    );
+    let told = tokio::join!(one.expire(&seen), other.expire(&seen));
+    let left = [told.0.unwrap(), told.1.unwrap()].concat();
+    let mut left: Vec<_> = left.iter().map(|departure| departure.user_id).collect();
     left.sort();
     let mut all = users.clone();
     all.sort();
     assert_eq!(left, all);
+    assert_eq!(one.online(&users, end).await.unwrap(), []);
+}
+
+/// A connection that stands says nothing of it: the epoch does.
+#[tokio::test(flavor = "multi_thread")]
+async fn leases_that_redis_has_lost_without_a_word_are_asked_for() {
+    let server = RedisServer::start().await;
+    let (here, there) = (instance(&server.url()).await, instance(&server.url()).await);
+    let (here, there) = (here.presence(), there.presence());
+    let own = [(ids().next(), ConnectionId(1))];
+    here.renew(&own, now(), LEASE).await.unwrap();
+    there.ended(now(), LEASE).await.unwrap();
+    here.ended(now(), LEASE).await.unwrap();
+    assert!(here.lost().now_or_never().is_none(), "nothing was lost yet");
+    server.run(&["FLUSHALL"]).await;
+    // Whoever comes first makes the new epoch, and the other finds it.
+    let new = [(ids().next(), ConnectionId(2))];
+    there.renew(&new, now(), LEASE).await.unwrap();
+    soon("word of the loss there", there.lost()).await;
+    here.ended(now(), LEASE).await.unwrap();
+    soon("word of the loss here", here.lost()).await;
+    assert_eq!(here.renew(&own, now(), LEASE).await.unwrap(), [own[0].0]);
+    here.ended(now(), LEASE).await.unwrap();
+    assert!(here.lost().now_or_never().is_none(), "it is told once");
 }

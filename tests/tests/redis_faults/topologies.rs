@@ -1,10 +1,11 @@
 //! Sentinels that name another primary, and a Cluster that changes.
 
 use secrecy::SecretString;
+use talksy_domain::events::{Signal, Topic};
 use talksy_domain::id::ChatId;
 use talksy_redis::PrepareError;
-use talksy_tests::eventually;
 use talksy_tests::servers::redis::{RedisCluster, RedisSentinel};
+use talksy_tests::{eventually, soon};
 
 use super::{RULE, closed, follow, gets_through, ids, instance, interruption};
 
@@ -25,7 +26,7 @@ async fn a_sentinel_failover_is_followed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cluster_node_that_is_lost_interrupts_and_comes_back() {
+async fn a_cluster_node_that_is_lost_interrupts_what_it_carried_and_comes_back() {
     let mut cluster = RedisCluster::start().await;
     let (here, there) = (
         instance(&cluster.url()).await,
@@ -40,9 +41,37 @@ async fn a_cluster_node_that_is_lost_interrupts_and_comes_back() {
     }
     assert!(cluster.calls("spublish").await >= 12);
     assert_eq!(cluster.calls("publish").await, 0);
+    let mut owners = Vec::new();
+    for chat in &chats {
+        owners.push(node_of(&cluster, &format!("talksy:bus:chat:{chat}")).await);
+    }
+    let carried = owners.iter().filter(|owner| **owner == 1).count();
+    assert!(carried > 0 && carried < chats.len(), "{owners:?}");
     cluster.nodes[1].0.restart().await;
+    for ((chat, receiver), owner) in chats.iter().zip(&mut receivers).zip(&owners) {
+        if *owner == 1 {
+            let missed = soon("an interruption", async {
+                loop {
+                    match receiver.recv().await {
+                        Signal::Event(_) => {}
+                        Signal::Missed(topic) => break topic,
+                        Signal::Interrupted => panic!("not all that is followed was lost"),
+                    }
+                }
+            });
+            assert_eq!(missed.await, Topic::Chat(*chat));
+        }
+    }
+    // What other nodes carry went on.
+    for (receiver, owner) in receivers.iter_mut().zip(owners) {
+        while let Some(signal) = receiver.try_recv() {
+            assert!(
+                owner == 1 || matches!(signal, Signal::Event(_)),
+                "{signal:?}"
+            );
+        }
+    }
     for (chat, receiver) in chats.iter().zip(&mut receivers) {
-        interruption(receiver).await;
         gets_through(&*here.bus(), *chat, receiver).await;
     }
     let plain = SecretString::from(format!("redis://127.0.0.1:{}", cluster.nodes[0].0.port));
@@ -60,13 +89,15 @@ async fn a_slot_that_moves_takes_its_channels_and_keys_along() {
     let chat: ChatId = ids().next();
     let mut receiver = follow(&there, chat).await;
     gets_through(&*here.bus(), chat, &mut receiver).await;
+    // What stays where it is.
+    let mut others = Vec::new();
+    for _ in 0..4 {
+        let other = ids().next();
+        others.push((other, follow(&there, other).await));
+    }
     let channel = format!("talksy:bus:chat:{chat}");
-    let slot = cluster.nodes[0]
-        .run(&["CLUSTER", "KEYSLOT", &channel])
-        .await;
-    let slot = slot.trim();
-    let number: u32 = slot.parse().unwrap();
-    let source = usize::try_from(number * 3 / 16_384).unwrap();
+    let slot = slot_of(&cluster, &channel).await;
+    let (slot, source) = (&*slot, node_of(&cluster, &channel).await);
     let target = (source + 1) % 3;
     let target = cluster.nodes[target].run(&["CLUSTER", "MYID"]).await;
     for node in &cluster.nodes {
@@ -76,4 +107,19 @@ async fn a_slot_that_moves_takes_its_channels_and_keys_along() {
     interruption(&mut receiver).await;
     gets_through(&*here.bus(), chat, &mut receiver).await;
     gets_through(&*there.bus(), chat, &mut receiver).await;
+    for (other, receiver) in &mut others {
+        assert!(receiver.try_recv().is_none(), "nothing was missed of it");
+        gets_through(&*here.bus(), *other, receiver).await;
+    }
+}
+
+async fn slot_of(cluster: &RedisCluster, channel: &str) -> String {
+    let slot = cluster.nodes[0].run(&["CLUSTER", "KEYSLOT", channel]);
+    slot.await.trim().to_owned()
+}
+
+/// The number of the node that carries a channel, in a Cluster that is as it was made.
+async fn node_of(cluster: &RedisCluster, channel: &str) -> usize {
+    let slot: usize = slot_of(cluster, channel).await.parse().unwrap();
+    slot * 3 / 16_384
 }

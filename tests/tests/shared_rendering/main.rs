@@ -7,6 +7,7 @@
 )]
 
 mod equal;
+mod meanings;
 mod once;
 mod people;
 mod removal;

@@ -1,14 +1,20 @@
 //! What all viewers of an event share is loaded once, however many they are.
 
+use futures_util::future::join_all;
 use serde_json::json;
+use talksy_tests::websocket::Subscription;
 
 use super::people::Group;
-use super::selections::{FORMS, Form, Last, everything};
+use super::selections::{FORMS, Form, Last, Of, everything};
 
 /// How many are told.
-const WATCHERS: [usize; 3] = [1, 10, 60];
+const WATCHERS: [usize; 3] = [1, 100, 1000];
+/// How many devices one side of a direct chat has.
+const DEVICES: [usize; 3] = [1, 10, 100];
 /// How often each is measured. The first time each count is read, which then follows the events.
 const TRIES: usize = 4;
+/// How many feeds are opened at once.
+const AT_ONCE: usize = 25;
 
 /// Something happens of which a subscription tells; with how often the store was called since.
 async fn happens<'a>(group: &'a Group, form: &Form, last: &mut Last<'a>) -> u64 {
@@ -35,35 +41,80 @@ async fn happens<'a>(group: &'a Group, form: &Form, last: &mut Last<'a>) -> u64 
     }
 }
 
+/// The fewest store calls for which an event of this form is told to so many; `open` opens the next
+/// feed.
+async fn costs(
+    group: &Group,
+    form: &Form,
+    watchers: &[usize],
+    open: impl AsyncFn(usize) -> Subscription,
+) -> Vec<u64> {
+    let mut last = Last::default();
+    let mut feeds = Vec::new();
+    let mut costs = Vec::new();
+    for &watchers in watchers {
+        while feeds.len() < watchers {
+            let opening = (feeds.len()..watchers.min(feeds.len() + AT_ONCE)).map(|n| open(n));
+            feeds.extend(join_all(opening).await);
+        }
+        let mut fewest = u64::MAX;
+        for _ in 0..TRIES {
+            let before = happens(group, form, &mut last).await;
+            for feed in &mut feeds {
+                while !form.tells(&feed.next().await[form.name], last) {}
+            }
+            fewest = fewest.min(group.app.adapters.store.calls() - before);
+        }
+        costs.push(fewest);
+    }
+    let Form {
+        name, arguments, ..
+    } = form;
+    println!("{name}{arguments}: {costs:?} store calls for {watchers:?}");
+    costs
+}
+
+#[track_caller]
+fn assert_equal(costs: &[u64]) {
+    let (most, fewest) = (costs.iter().max().unwrap(), costs.iter().min().unwrap());
+    // One more where the session is looked up, and one where a name is.
+    assert!(most - fewest <= 2, "{costs:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_costs_the_store_the_same_however_many_are_told() {
     let group = Group::start().await;
     let members = group.join(WATCHERS[WATCHERS.len() - 1]).await;
-    let mut last = Last::default();
     for form in &FORMS {
         let query = everything(form).shared;
-        let mut feeds = Vec::new();
-        let mut costs = Vec::new();
-        for watchers in WATCHERS {
-            while feeds.len() < watchers {
-                let member = &members[feeds.len()];
-                let variables = form.variables(&group.chat, 0);
-                feeds.push(member.client.subscribe(&query, variables).await);
-            }
-            let mut fewest = u64::MAX;
-            for _ in 0..TRIES {
-                let before = happens(&group, form, &mut last).await;
-                for feed in &mut feeds {
-                    while !form.tells(&feed.next().await[form.name], last) {}
-                }
-                fewest = fewest.min(group.app.adapters.store.calls() - before);
-            }
-            costs.push(fewest);
-        }
+        let open = async |n: usize| {
+            let variables = form.variables(&group.chat, 0);
+            members[n].client.subscribe(&query, variables).await
+        };
+        let costs = costs(&group, form, &WATCHERS, open).await;
         println!("{}: {costs:?} store calls for {WATCHERS:?}", form.name);
-        let (most, fewest) = (costs.iter().max().unwrap(), costs.iter().min().unwrap());
-        // One more where the session is looked up, and one where a name is.
-        assert!(most - fewest <= 2, "{}: {costs:?}", form.name);
+        assert_equal(&costs);
+    }
+    group.app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_direct_chat_costs_the_store_the_same_on_however_many_devices_it_is_told() {
+    let group = Group::direct().await;
+    for form in &FORMS {
+        if form.tells_of != Of::Chats {
+            continue;
+        }
+        let query = everything(form).shared;
+        // Of either side.
+        let sides = [&group.ben, &group.ada];
+        let open = async |n: usize| {
+            let variables = form.variables(&group.chat, 0);
+            sides[n % 2].client.subscribe(&query, variables).await
+        };
+        let costs = costs(&group, form, &DEVICES, open).await;
+        println!("{}: {costs:?} store calls for {DEVICES:?}", form.name);
+        assert_equal(&costs);
     }
     group.app.stop().await;
 }

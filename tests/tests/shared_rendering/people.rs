@@ -2,8 +2,11 @@
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use talksy_tests::app::TestApp;
+use talksy_tests::app::{Builder, TestApp};
 use talksy_tests::client::{User, string};
+
+/// How many one request adds.
+const ADDED: usize = 100;
 
 /// A group, and who is in it.
 pub struct Group {
@@ -23,7 +26,12 @@ pub struct Group {
 
 impl Group {
     pub async fn start() -> Self {
-        let app = TestApp::start().await;
+        Self::start_on(TestApp::builder()).await
+    }
+
+    pub async fn start_on(builder: Builder) -> Self {
+        let builder = builder.config(|config| config.chats.max_members = 2_000);
+        let app = builder.start().await;
         let ada = app.sign_in("ada").await;
         let ben = app.sign_in("ben").await;
         let cleo = app.sign_in("cleo").await;
@@ -67,17 +75,32 @@ impl Group {
         group
     }
 
+    /// A direct chat of Ada and Ben, of which only the latter has muted it; the others are not in it.
+    pub async fn direct() -> Self {
+        let mut group = Self::start().await;
+        group.chat = group.ada.start_chat(&group.ben).await;
+        group.ada.send(&group.chat, "one").await;
+        group.ben.send(&group.chat, "of Ben").await;
+        group.mute(&group.ben, true).await;
+        group
+    }
+
     pub fn viewers(&self) -> [&User; 5] {
         [&self.ada, &self.ben, &self.cleo, &self.dora, &self.emil]
     }
 
     /// Adds this many members.
     pub async fn join(&self, count: usize) -> Vec<User> {
-        let names: Vec<_> = (0..count).map(|n| format!("member{n}")).collect();
-        let members = join_all(names.iter().map(|name| self.app.sign_in(name))).await;
-        let ids: Vec<_> = members.iter().map(|member| &member.id).collect();
-        let input = json!({ "chatId": self.chat, "userIds": ids });
-        self.change("addMembers", "AddMembersInput", input).await;
+        let mut members = Vec::with_capacity(count);
+        while members.len() < count {
+            let some = members.len()..count.min(members.len() + ADDED);
+            let names: Vec<_> = some.map(|n| format!("member{n}")).collect();
+            let some = join_all(names.iter().map(|name| self.app.sign_in(name))).await;
+            let ids: Vec<_> = some.iter().map(|member| &member.id).collect();
+            let input = json!({ "chatId": self.chat, "userIds": ids });
+            self.change("addMembers", "AddMembersInput", input).await;
+            members.extend(some);
+        }
         members
     }
 
@@ -112,7 +135,14 @@ impl Group {
     }
 }
 
-async fn ask(who: &User, mutation: &str, input_type: &str, selects: &str, input: Value) -> Value {
+/// Runs a mutation; what it answers of `selects`.
+pub async fn ask(
+    who: &User,
+    mutation: &str,
+    input_type: &str,
+    selects: &str,
+    input: Value,
+) -> Value {
     let query =
         format!("mutation($input: {input_type}!) {{ {mutation}(input: $input) {{ {selects} }} }}");
     let data = who.client.data(&query, json!({ "input": input })).await;

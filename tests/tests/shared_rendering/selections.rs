@@ -3,7 +3,10 @@
 
 use std::fmt::Write as _;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
+use talksy_domain::cursor::{Cursor as _, MessageCursor};
 use talksy_schema::sharing::{Holds, Scope, shared_scopes};
 use talksy_tests::client::start_of;
 
@@ -37,9 +40,22 @@ pub struct Pair {
     pub alone: String,
 }
 
+/// What a subscription tells of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    /// Each event.
+    Events,
+    /// How a chat is behind some of them: several may be told as one.
+    Chats,
+    /// Both.
+    Account,
+}
+
 /// How a subscription is drawn.
 pub struct Form {
     pub name: &'static str,
+    /// What it tells of: each event, or how a chat is behind some of them.
+    pub tells_of: Of,
     pub definitions: &'static str,
     pub arguments: &'static str,
     /// By which the test knows an event.
@@ -52,6 +68,8 @@ pub struct Form {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Last<'a> {
     pub seq: i64,
+    /// Whether the message changes what the chat is, and not only how far it goes.
+    pub is_notice: bool,
     pub change_seq: i64,
     /// The newest mark, and whose it is.
     pub read: i64,
@@ -62,11 +80,28 @@ impl Form {
     /// Whether an event tells of what was last done.
     pub fn tells(&self, event: &Value, last: Last<'_>) -> bool {
         let sync = &event["sync"];
-        match self.name {
-            "messageUpdated" => sync["changeSeq"] == last.change_seq,
-            "readReceiptUpdated" => *sync == last.read && event["who"]["id"] == *last.reader,
-            "chatUpdated" => *sync == last.seq && event["changes"] == last.change_seq,
+        match (self.name, self.tells_of) {
+            ("messageUpdated", _) => sync["changeSeq"] == last.change_seq,
+            ("readReceiptUpdated", _) => *sync == last.read && event["who"]["id"] == *last.reader,
+            ("chatUpdated", _) => *sync == last.seq && event["changes"] == last.change_seq,
+            (_, Of::Chats) => {
+                let about = (&event["about"]["seq"], &event["about"]["changes"]);
+                about == (&json!(last.seq), &json!(last.change_seq)) && is_at(event, last)
+            }
+            // Behind the message itself.
+            (_, Of::Account) if last.is_notice => {
+                event["about"]["seq"] == last.seq && is_at(event, last)
+            }
             _ => sync["seq"] == last.seq,
+        }
+    }
+
+    /// Whether it can be compared with an execution of its own: how a chat is, where it is at rest.
+    pub fn is_comparable(&self, event: &Value, last: Last<'_>) -> bool {
+        match self.tells_of {
+            Of::Events => true,
+            Of::Chats => self.tells(event, last),
+            Of::Account => event["about"].is_null() || self.tells(event, last),
         }
     }
 
@@ -77,7 +112,7 @@ impl Form {
             1 => json!({ "yes": false }),
             _ => json!({ "yes": true, "no": true }),
         };
-        if !self.arguments.is_empty() {
+        if self.arguments.contains("$chat") {
             variables["chat"] = json!(chat);
         }
         if self.arguments.contains("after") {
@@ -87,10 +122,30 @@ impl Form {
     }
 }
 
+const ACCOUNT_SYNC: &str = "__typename at: cursor ... on MessageAdded { sync: message { seq } }
+    ... on ChatChanged { about: chat { seq: lastSeq changes: lastChangeSeq } }";
+const ACCOUNT_DENIED: &str = "... on MessageAdded { message { isReadByAll } }
+    ... on MessageChange { message { isReadByAll } }
+    ... on ReceiptChanged { receipt { user { email } } }
+    ... on ChatChanged { chat { readByAllSeq } }";
+
+/// Whether an event of the account is behind what was last done.
+fn is_at(event: &Value, last: Last<'_>) -> bool {
+    let cursor = event["at"].as_str().unwrap_or_default();
+    // Without detail it is a message's cursor but for what it is called.
+    let bytes = BASE64_URL_SAFE_NO_PAD.decode(cursor).unwrap();
+    let place = bytes.get(1..).and_then(MessageCursor::read);
+    place.is_some_and(|place| {
+        let changes = place.change_seq.map(i64::from);
+        (i64::from(place.seq), changes) == (last.seq, Some(last.change_seq))
+    })
+}
+
 /// All subscriptions that are shared.
-pub const FORMS: [Form; 5] = [
+pub const FORMS: [Form; 6] = [
     Form {
         name: "messageAdded",
+        tells_of: Of::Events,
         definitions: "$chat: ID!, $after: String, ",
         arguments: "(chatId: $chat, after: $after)",
         sync: "sync: node { seq }",
@@ -98,6 +153,7 @@ pub const FORMS: [Form; 5] = [
     },
     Form {
         name: "messageUpdated",
+        tells_of: Of::Events,
         definitions: "$chat: ID!, $after: String, ",
         arguments: "(chatId: $chat, after: $after)",
         sync: "sync: message { seq changeSeq }",
@@ -105,6 +161,7 @@ pub const FORMS: [Form; 5] = [
     },
     Form {
         name: "readReceiptUpdated",
+        tells_of: Of::Events,
         definitions: "$chat: ID!, ",
         arguments: "(chatId: $chat)",
         sync: "sync: lastReadSeq who: user { id }",
@@ -112,6 +169,7 @@ pub const FORMS: [Form; 5] = [
     },
     Form {
         name: "chatUpdated",
+        tells_of: Of::Chats,
         definitions: "",
         arguments: "",
         sync: "sync: lastSeq changes: lastChangeSeq",
@@ -119,13 +177,19 @@ pub const FORMS: [Form; 5] = [
     },
     Form {
         name: "accountEvents",
+        tells_of: Of::Account,
         definitions: "",
         arguments: "",
-        sync: "__typename ... on MessageAdded { sync: message { seq } }",
-        denied: "... on MessageAdded { message { isReadByAll } }
-            ... on MessageChange { message { isReadByAll } }
-            ... on ReceiptChanged { receipt { user { email } } }
-            ... on ChatChanged { chat { readByAllSeq } }",
+        sync: ACCOUNT_SYNC,
+        denied: ACCOUNT_DENIED,
+    },
+    Form {
+        name: "accountEvents",
+        tells_of: Of::Chats,
+        definitions: "",
+        arguments: "(detailOf: [])",
+        sync: ACCOUNT_SYNC,
+        denied: ACCOUNT_DENIED,
     },
 ];
 

@@ -1,13 +1,19 @@
 //! Signing in by mailed code, sessions and their tokens.
 
+mod challenge;
 pub(crate) mod codes;
+pub(crate) mod error;
 pub(crate) mod model;
+mod places;
 pub(crate) mod service;
+pub(crate) mod sign_in;
 pub(crate) mod store;
 pub(crate) mod tokens;
 
 pub use codes::*;
+pub use error::*;
 pub use model::*;
 pub use service::*;
+pub use sign_in::*;
 pub use store::*;
 pub use tokens::*;

@@ -1,99 +1,30 @@
-//! Signing in by mailed code, and keeping sessions.
+//! Keeping sessions. How one begins stands in `sign_in`.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use moka::future::Cache;
+use secrecy::SecretString;
 
-use super::codes::{Attempt, CodeDigest, CodeKey, CodeStore, Issue, IssuedCode};
+use super::challenge::DeviceToken;
+use super::codes::CodeStore;
+use super::error::AuthError;
 use super::model::{RefreshToken, Session};
+use super::places::addresses;
 use super::store::{Rotation, SessionStore};
-use super::tokens::{AccessTokens, TokenProblem};
-use crate::clock::{Clock, Entropy, Timestamp, uniform};
+use super::tokens::AccessTokens;
+use crate::clock::{Clock, Entropy, Timestamp};
 use crate::cursor::SessionCursor;
-use crate::error::service_error;
-use crate::error::{ApiError, ErrorCode, Invalid, PortError};
+use crate::error::PortError;
 use crate::id::{IdGenerator, SessionId, UserId};
 use crate::keyed_hash::KeyedHash;
 use crate::limits::{Decision, RateLimiter, Rule};
-use crate::mail::{EmailAddress, MAIL_JOB_VERSION, MailContent, MailJob, MailQueue};
+use crate::mail::MailQueue;
 use crate::page::{Page, Window};
-use crate::users::model::{DisplayName, User};
+use crate::users::model::User;
 use crate::users::store::UserStore;
 use crate::viewer::{ClientInfo, Viewer};
-
-/// Why signing in or a token was refused.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum AuthError {
-    /// An argument breaks a rule.
-    #[error(transparent)]
-    Invalid(#[from] Invalid),
-    /// A code was sent to the address a moment ago.
-    #[error("A code was sent to this address a moment ago. Wait before you ask for another.")]
-    CodeJustSent(Duration),
-    /// Too many requests from one place or for one address.
-    #[error("Too many attempts. Wait before you try again.")]
-    TooMany(Duration),
-    /// The code could not be sent. It has been withdrawn.
-    #[error("The code could not be sent. Try again shortly.")]
-    MailDown(#[source] PortError),
-    /// The code is wrong.
-    #[error("The code is not right. Check it, or ask for another.")]
-    WrongCode,
-    /// The code is no longer valid.
-    #[error("The code is no longer valid. Ask for another.")]
-    CodeExpired,
-    /// An access token was refused.
-    #[error(transparent)]
-    Token(#[from] TokenProblem),
-    /// The session was ended.
-    #[error("The session has ended. Sign in again.")]
-    SessionEnded,
-    /// The refresh token was never valid, or its session was ended.
-    #[error("The refresh token is not valid. Sign in again.")]
-    RefreshInvalid,
-    /// The session has expired.
-    #[error("The session has expired. Sign in again.")]
-    RefreshExpired,
-    /// The refresh token was used before.
-    #[error("The refresh token was used before, so its session was ended. Sign in again.")]
-    RefreshReused,
-    /// There is no such session of the viewer.
-    #[error("There is no such session.")]
-    NoSession,
-    /// The account is gone.
-    #[error("The account no longer exists.")]
-    NoAccount,
-    /// A port failed.
-    #[error(transparent)]
-    Port(#[from] PortError),
-}
-
-impl AuthError {
-    fn api_error(&self) -> ApiError {
-        let refuse = |code| ApiError::new(code, self.to_string());
-        match self {
-            Self::Invalid(invalid) => invalid.into(),
-            Self::CodeJustSent(wait) | Self::TooMany(wait) => {
-                refuse(ErrorCode::RateLimited).retry_after(*wait)
-            }
-            Self::MailDown(error) => refuse(ErrorCode::Unavailable).fault(error),
-            Self::WrongCode => refuse(ErrorCode::OtpInvalid).field("code"),
-            Self::CodeExpired => refuse(ErrorCode::OtpExpired).field("code"),
-            Self::Token(TokenProblem::Expired) => refuse(ErrorCode::TokenExpired),
-            Self::Token(TokenProblem::Invalid) | Self::SessionEnded | Self::NoAccount => {
-                refuse(ErrorCode::Unauthenticated)
-            }
-            Self::RefreshInvalid => refuse(ErrorCode::Unauthenticated).field("refreshToken"),
-            Self::RefreshExpired => refuse(ErrorCode::TokenExpired).field("refreshToken"),
-            Self::RefreshReused => refuse(ErrorCode::TokenReused).field("refreshToken"),
-            Self::NoSession => refuse(ErrorCode::NotFound).field("sessionId"),
-            Self::Port(error) => error.into(),
-        }
-    }
-}
-
-service_error!(AuthError);
 
 /// The rules of signing in.
 #[derive(Clone, Copy, Debug)]
@@ -108,28 +39,27 @@ pub struct AuthPolicy {
     pub code_tries: u8,
     /// How long to wait between two codes for one address.
     pub code_resend: Duration,
+    /// From how many wrong codes in an hour on, for all addresses together, codes are longer.
+    pub wrong_code_alarm: u32,
     /// Codes asked for from one IP address.
     pub login_ip: Rule,
-    /// Codes presented from one IP address.
+    /// Codes asked for, for one mailbox from one network.
+    pub login_network: Rule,
+    /// Codes asked for, for one mailbox from everywhere but devices that have signed in before.
+    pub login_address: Rule,
+    /// Codes asked for from one device that has signed in before.
+    pub login_device: Rule,
+    /// Codes presented from one IP address for challenges that are not open.
     pub verify_ip: Rule,
-    /// Codes presented for one mail address.
-    pub verify_address: Rule,
     /// Sessions refreshed from one IP address.
     pub refresh_ip: Rule,
-}
-
-/// What `login` answers, whether or not there is an account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CodeSent {
-    /// How long the code is valid.
-    pub expires_in: Duration,
-    /// How long until another may be asked for.
-    pub resend_after: Duration,
 }
 
 /// A session with fresh tokens.
 #[derive(Clone, Debug)]
 pub struct SignedIn {
+    /// For `login` on this device, later.
+    pub device_token: SecretString,
     /// The JWT for `Authorization: Bearer`.
     pub access_token: String,
     /// When it expires.
@@ -167,115 +97,6 @@ pub struct AuthService {
 pub(crate) const SESSION_CACHE: Duration = Duration::from_secs(1);
 
 impl AuthService {
-    /// Mails a sign-in code.
-    ///
-    /// # Errors
-    /// Where too many were asked for, or the mail could not be queued; then the code is
-    /// withdrawn and another may be asked for at once.
-    pub async fn request_code(
-        &self,
-        address: EmailAddress,
-        client: &ClientInfo,
-    ) -> Result<CodeSent, AuthError> {
-        self.admit(self.policy.login_ip, client).await?;
-        let now = self.clock.now();
-        let digits = format!("{:06}", uniform(&*self.entropy, 1_000_000));
-        let mut id = [0; 16];
-        self.entropy.fill(&mut id);
-        let key = self.code_key(&address);
-        let code = IssuedCode {
-            id,
-            digest: self.code_digest(&address, &digits),
-            issued_at: now,
-            expires_at: now + self.policy.code_ttl,
-            tries: self.policy.code_tries,
-        };
-        if let Issue::TooSoon(wait) = self
-            .codes
-            .issue(key, &code, self.policy.code_resend)
-            .await?
-        {
-            return Err(AuthError::CodeJustSent(wait));
-        }
-        let job = MailJob {
-            version: MAIL_JOB_VERSION,
-            id: self.ids.next(),
-            to: address,
-            content: MailContent::SignInCode {
-                code: digits,
-                expires_in: u32::try_from(self.policy.code_ttl.as_secs()).unwrap_or(u32::MAX),
-            },
-            created_at: now,
-        };
-        if let Err(error) = self.mail.enqueue(&job).await {
-            self.codes.withdraw(key, id).await?;
-            return Err(AuthError::MailDown(error));
-        }
-        Ok(CodeSent {
-            expires_in: self.policy.code_ttl,
-            resend_after: self.policy.code_resend,
-        })
-    }
-
-    /// Exchanges a code for a session. The first sign-in of an address makes its account.
-    ///
-    /// # Errors
-    /// Where the code is wrong, expired or used, or too many were tried.
-    pub async fn verify_code(
-        &self,
-        address: EmailAddress,
-        code: &str,
-        client: &ClientInfo,
-    ) -> Result<SignedIn, AuthError> {
-        let code = code.trim();
-        if code.len() != 6 || !code.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(Invalid::new("code", "must be six digits").into());
-        }
-        self.admit(self.policy.verify_ip, client).await?;
-        let key = self.code_key(&address);
-        let hidden = hex::encode(key.0);
-        let decision = self
-            .limiter
-            .check(self.policy.verify_address, &hidden)
-            .await?;
-        if let Decision::Denied(wait) = decision {
-            return Err(AuthError::TooMany(wait));
-        }
-        let now = self.clock.now();
-        match self
-            .codes
-            .attempt(key, self.code_digest(&address, code), now)
-            .await?
-        {
-            Attempt::Accepted => {}
-            Attempt::Wrong(_) | Attempt::NoCode => return Err(AuthError::WrongCode),
-            Attempt::Expired => return Err(AuthError::CodeExpired),
-        }
-        let candidate = User {
-            id: self.ids.next(),
-            name: DisplayName::of_address(&address),
-            email: address,
-            about: None,
-            created_at: now,
-            last_seen_at: None,
-        };
-        let (user, is_new_user) = self.users.find_or_create_user(&candidate).await?;
-        let session = Session {
-            id: self.ids.next(),
-            user_id: user.id,
-            created_at: now,
-            last_used_at: now,
-            expires_at: now + self.policy.session_ttl,
-            user_agent: client.user_agent.clone(),
-            ip_address: client.ip,
-        };
-        let refresh_token = RefreshToken::generate(session.id, &*self.entropy);
-        self.sessions
-            .create_session(&session, refresh_token.hash())
-            .await?;
-        self.sign_in(session, refresh_token, user, is_new_user)
-    }
-
     /// Exchanges a refresh token for fresh tokens. Each is good for one use; using one again
     /// ends its session, since somebody holds a copy.
     ///
@@ -307,7 +128,7 @@ impl AuthService {
         };
         let user = self.users.users(&[session.user_id]).await?.pop();
         let user = user.ok_or(AuthError::NoAccount)?;
-        self.sign_in(session, replacement, user, false)
+        self.signed_in(session, replacement, user, false)
     }
 
     /// Proves an access token and that its session has not been ended.
@@ -351,9 +172,9 @@ impl AuthService {
     pub(crate) async fn live_now(
         &self,
         sessions: &[SessionId],
-    ) -> Result<Vec<SessionId>, PortError> {
-        let live = self.sessions.sessions(sessions).await?;
-        Ok(live.into_iter().map(|session| session.id).collect())
+    ) -> Result<HashSet<SessionId>, PortError> {
+        let live = self.sessions.existing_sessions(sessions).await?;
+        Ok(live.into_iter().collect())
     }
 
     /// Ends one of the viewer's sessions, on all instances at once.
@@ -402,7 +223,7 @@ impl AuthService {
         Ok(ended)
     }
 
-    fn sign_in(
+    pub(super) fn signed_in(
         &self,
         session: Session,
         refresh_token: RefreshToken,
@@ -418,6 +239,7 @@ impl AuthService {
         };
         let access_token = self.tokens.issue(&viewer, now)?;
         Ok(SignedIn {
+            device_token: DeviceToken::seal(session.id, &user.email, &self.hash),
             access_token,
             expires_at,
             refresh_token,
@@ -427,33 +249,14 @@ impl AuthService {
         })
     }
 
-    async fn admit(&self, rule: Rule, client: &ClientInfo) -> Result<(), AuthError> {
-        let Some(ip) = client.ip else { return Ok(()) };
-        match self.limiter.check(rule, &network(ip)).await? {
-            Decision::Allowed => Ok(()),
-            Decision::Denied(wait) => Err(AuthError::TooMany(wait)),
+    /// Counts a request from the client's network.
+    pub(super) async fn admit(&self, rule: Rule, client: &ClientInfo) -> Result<(), AuthError> {
+        for place in client.ip.map(addresses).unwrap_or_default() {
+            match self.limiter.check(place.rule(rule), &place.name).await? {
+                Decision::Allowed => {}
+                Decision::Denied(wait) => return Err(AuthError::TooMany(wait)),
+            }
         }
-    }
-
-    fn code_key(&self, address: &EmailAddress) -> CodeKey {
-        CodeKey(self.hash.of(&[b"address", address.as_str().as_bytes()]))
-    }
-
-    fn code_digest(&self, address: &EmailAddress, code: &str) -> CodeDigest {
-        CodeDigest(
-            self.hash
-                .of(&[b"code", address.as_str().as_bytes(), code.as_bytes()]),
-        )
-    }
-}
-
-/// What counts as one place: an IPv4 address, or the /64 network of an IPv6 address.
-fn network(ip: std::net::IpAddr) -> String {
-    match ip.to_canonical() {
-        std::net::IpAddr::V4(ip) => ip.to_string(),
-        std::net::IpAddr::V6(ip) => {
-            let [a, b, c, d, ..] = ip.segments();
-            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
-        }
+        Ok(())
     }
 }

@@ -33,6 +33,10 @@ port! {
         /// Those of these sessions that there are, also expired ones, in any order.
         async fn sessions(&self, ids: &[SessionId]) -> Result<Vec<Session>, PortError>;
 
+        /// Which of these sessions there are, also expired ones and such as cannot be read, in any
+        /// order. Reads no more than the keys.
+        async fn existing_sessions(&self, ids: &[SessionId]) -> Result<Vec<SessionId>, PortError>;
+
         /// The user's sessions that expire after `now`, last used first, ties by id from the greatest
         /// down. The window is a forward one.
         async fn sessions_of(

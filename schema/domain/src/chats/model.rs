@@ -92,6 +92,25 @@ pub struct Chat {
     pub applied_seq: Seq,
 }
 
+/// Which groups are large: those with more members than this. In them nobody is told how far others
+/// have read, nor that they type, as each member's word would go to all the others. At least 2, so
+/// that a direct chat never is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LargeGroups {
+    /// The most members of a group that is not large.
+    pub above: u32,
+}
+
+impl LargeGroups {
+    /// No group is.
+    pub const NONE: Self = Self { above: u32::MAX };
+
+    /// Whether a chat with so many members is a large group.
+    pub const fn contains(self, member_count: u32) -> bool {
+        member_count > self.above
+    }
+}
+
 /// What a member may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

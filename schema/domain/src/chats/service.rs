@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::model::{Chat, ChatKind, Member, ReadReceipt};
+use super::model::{Chat, ChatKind, LargeGroups, Member, ReadReceipt};
 use super::store::{ChatStore, MemberFilter, MemberPage};
 use crate::access::{Access, AccessError, Denied, Membership};
 use crate::clock::Clock;
@@ -58,6 +58,8 @@ pub struct ChatService {
     pub(crate) limiter: Arc<dyn RateLimiter>,
     /// How quickly one may start chats.
     pub(crate) start_rule: Rule,
+    /// In which groups the other members are not told of receipts.
+    pub(crate) large_groups: LargeGroups,
     /// Time.
     pub(crate) clock: Arc<dyn Clock>,
     /// New ids.
@@ -168,7 +170,8 @@ impl ChatService {
         Ok(found)
     }
 
-    /// Moves the viewer's read mark up to `seq`, and tells the other members at once.
+    /// Moves the viewer's read mark up to `seq`, and tells the other members at once; in a large
+    /// group the viewer's own devices alone.
     ///
     /// # Errors
     /// Where there is no such chat, or the viewer is no member.
@@ -179,7 +182,8 @@ impl ChatService {
         seq: Seq,
     ) -> Result<(Chat, ReadReceipt), ChatError> {
         let now = self.clock.now();
-        let Some(mark) = self.store.mark_read(chat, viewer.user_id, seq, now).await? else {
+        let (user, large) = (viewer.user_id, self.large_groups);
+        let Some(mark) = self.store.mark_read(chat, user, seq, now, large).await? else {
             let found = self.store.chats(&[chat]).await?;
             let denied = found.first().map_or(Denied::NoChat, |_| Denied::NotMember);
             return Err(AccessError::from(denied).into());
@@ -192,6 +196,11 @@ impl ChatService {
             read_at: now,
         });
         Ok((mark.chat, receipt))
+    }
+
+    /// Whether the chat is a large group: how far all its members have read is not told.
+    pub const fn is_large(&self, chat: &Chat) -> bool {
+        self.large_groups.contains(chat.member_count)
     }
 
     /// These chats, for what refers to them.

@@ -1,10 +1,11 @@
 //! The port through which chats and members are kept.
 
-use super::model::{Chat, Member};
+use super::model::{Chat, LargeGroups, Member};
 use crate::clock::Timestamp;
 use crate::cursor::{ChatCursor, MemberCursor};
 use crate::error::PortError;
 use crate::events::announcement::Announcement;
+use crate::events::event::Topic;
 use crate::id::{ChatId, UserId};
 use crate::page::{Page, Window};
 use crate::port::port;
@@ -19,14 +20,32 @@ pub struct ReadMark {
     pub chat: Chat,
     /// Whether the mark moved; false where it was there already, or further.
     pub moved: bool,
+    /// Whether the chat is a large group, whose other members are not told.
+    pub is_large: bool,
 }
 
 impl ReadMark {
+    /// What came of moving a mark, where these groups are large.
+    pub const fn new(member: Member, chat: Chat, moved: bool, large: LargeGroups) -> Self {
+        let is_large = large.contains(chat.member_count);
+        Self {
+            member,
+            chat,
+            moved,
+            is_large,
+        }
+    }
+
     /// What followers are told of it.
     pub fn announcements(&self) -> Vec<Announcement> {
         let receipt = self.member.receipt().filter(|_| self.moved);
         let (kind, mseq) = (self.chat.kind, self.chat.applied_seq);
-        let moved = receipt.map(|receipt| Announcement::read_mark(receipt, kind, mseq));
+        let audience = if self.is_large {
+            Topic::User(self.member.user_id)
+        } else {
+            Topic::Chat(self.chat.id)
+        };
+        let moved = receipt.map(|receipt| Announcement::read_mark(audience, receipt, kind, mseq));
         moved.into_iter().collect()
     }
 }
@@ -93,15 +112,8 @@ port! {
         /// The user's membership of these chats.
         async fn memberships(&self, user: UserId, chats: &[ChatId]) -> Result<Vec<Member>, PortError>;
 
-        /// Members of a chat, ordered by user id. Forward windows only.
-        async fn members(
-            &self,
-            chat: ChatId,
-            filter: &MemberFilter,
-            window: &Window<MemberCursor>,
-        ) -> Result<Page<Member>, PortError>;
-
-        /// Each of these pages, in their order, as [`ChatStore::members`].
+        /// Each of these pages, in their order: members of a chat, ordered by user id. Forward
+        /// windows only.
         async fn member_pages(&self, wanted: &[MemberPage])
         -> Result<Vec<Page<Member>>, PortError>;
 
@@ -117,13 +129,15 @@ port! {
         async fn sharing(&self, user: UserId, others: &[UserId]) -> Result<Vec<UserId>, PortError>;
 
         /// Moves the member's read mark to `seq`, at most to the chat's newest message, never back.
-        /// `None` where the user is no member.
+        /// `None` where the user is no member. The other members are told of it, but in a `large`
+        /// group the user's own devices alone.
         async fn mark_read(
             &self,
             chat: ChatId,
             user: UserId,
             seq: Seq,
             now: Timestamp,
+            large: LargeGroups,
         ) -> Result<Option<ReadMark>, PortError>;
 
         /// Says whether the member wants no notifications of the chat. `None` where the user is no

@@ -69,14 +69,20 @@ impl Announcement {
         users.map(|user| Self::joined(user, chat)).into()
     }
 
-    /// A read mark has moved.
-    pub fn read_mark(receipt: ReadReceipt, chat_kind: ChatKind, mseq: Seq) -> Self {
+    /// A read mark has moved, of which those on `audience` are told: the chat's topic, or the
+    /// reader's own.
+    pub fn read_mark(
+        audience: Topic,
+        receipt: ReadReceipt,
+        chat_kind: ChatKind,
+        mseq: Seq,
+    ) -> Self {
         let event = Event::ReadReceipt {
             receipt,
             chat_kind,
             mseq,
         };
-        Self::new(Topic::Chat(receipt.chat_id), event)
+        Self::new(audience, event)
     }
 
     /// What the user alone has in a chat was changed.

@@ -7,7 +7,8 @@ use crate::port::port;
 
 port! {
     /// Carries events to all instances, at most once, in no promised order. What is missed is
-    /// announced where the bus knows of it, as [`super::Signal::Interrupted`].
+    /// announced where the bus knows of it, as [`super::Signal::Missed`] where it knows of which topics,
+    /// else as [`super::Signal::Interrupted`].
     pub trait Bus as "bus" with BusLayer {
         /// Sends an event to all who follow the topic. Does not wait for a network: it hands the event
         /// on, and what is lost behind that is announced as an interruption.

@@ -12,7 +12,7 @@ use crate::presence::model::Presence;
 use crate::seq::Seq;
 
 /// A channel of the bus.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Topic {
     /// What happens in a chat.
     Chat(ChatId),
@@ -42,7 +42,7 @@ pub enum Event {
         /// See [`Event::mseq`].
         mseq: Seq,
     },
-    /// A member's read mark moved. On the chat's topic.
+    /// A member's read mark moved. On the chat's topic; of a large group on the member's own.
     ReadReceipt {
         /// The mark now.
         receipt: ReadReceipt,
@@ -140,6 +140,21 @@ impl Event {
             } if receipt.user_id == user || *chat_kind == ChatKind::Direct => Some(receipt.chat_id),
             Self::ChatJoined { chat_id } | Self::ViewerChatChanged { chat_id } => Some(*chat_id),
             _ => None,
+        }
+    }
+
+    /// The chat that it is about; `None` where it is about a user alone.
+    pub const fn chat_id(&self) -> Option<ChatId> {
+        match self {
+            Self::MessageAdded { message } | Self::MessageChanged { message, .. } => {
+                Some(message.chat_id)
+            }
+            Self::ReadReceipt { receipt, .. } => Some(receipt.chat_id),
+            Self::Typing { chat_id, .. }
+            | Self::ChatJoined { chat_id }
+            | Self::ChatLeft { chat_id, .. }
+            | Self::ViewerChatChanged { chat_id } => Some(*chat_id),
+            Self::ViewerChanged | Self::SessionRevoked { .. } | Self::PresenceChanged(_) => None,
         }
     }
 

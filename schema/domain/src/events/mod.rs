@@ -21,4 +21,4 @@ pub use event::{Event, Interest, Published, Topic};
 pub use event_queue::{Dispatcher, EventQueue};
 pub use hub::{Hub, Receiver, Signal, TopicWatcher};
 pub use local_bus::LocalBus;
-pub use rendering::{Hole, MemberHole, RenderKey, Renderings, Template};
+pub use rendering::{Hole, MemberHole, RenderKey, Renderings, Template, TemplateKey};

@@ -7,10 +7,24 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
+use crate::id::UserId;
+
 /// Names a way of rendering something to bytes: a hash of the operation that selects the fields and
 /// of the variables that its selection depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RenderKey(pub u128);
+
+/// Names a template of something: what it was made with beside the thing itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TemplateKey {
+    /// The operation.
+    pub operation: RenderKey,
+    /// The other side of a direct chat, which looks different from each side.
+    pub peer: Option<UserId>,
+    /// How many profiles were changed in this process before: a template holds names, and who was told
+    /// of a new one is not shown an old one behind it.
+    pub profiles: u64,
+}
 
 /// A value that each viewer has for themself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,14 +111,14 @@ type Cell = Arc<OnceCell<Option<Arc<Template>>>>;
 
 /// The templates of one event, or of one state of a chat. They go with it.
 #[derive(Debug, Default)]
-pub struct Renderings(Mutex<Vec<(RenderKey, Cell)>>);
+pub struct Renderings(Mutex<Vec<(TemplateKey, Cell)>>);
 
 impl Renderings {
     /// The template under `key`: made by the first who asks, shared by the others. `None` where it
     /// cannot be shared.
     pub async fn template(
         &self,
-        key: RenderKey,
+        key: TemplateKey,
         render: impl Future<Output = Option<Template>>,
     ) -> Option<Arc<Template>> {
         let cell = {
@@ -113,6 +127,10 @@ impl Renderings {
                 Arc::clone(cell)
             } else {
                 let cell = Cell::default();
+                if templates.len() >= MAX_TEMPLATES {
+                    // Nobody asks any more for what was made before a profile was changed.
+                    templates.retain(|(known, _)| known.profiles >= key.profiles);
+                }
                 if templates.len() < MAX_TEMPLATES {
                     templates.push((key, Arc::clone(&cell)));
                 }
@@ -129,6 +147,15 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::*;
+    use crate::id;
+
+    fn key(operation: u128) -> TemplateKey {
+        TemplateKey {
+            operation: RenderKey(operation),
+            peer: None,
+            profiles: 0,
+        }
+    }
 
     #[test]
     fn each_hole_is_filled_where_it_stands() {
@@ -159,7 +186,7 @@ mod tests {
     #[tokio::test]
     async fn one_renders_for_all_also_where_it_cannot_be_shared() {
         let renderings = Renderings::default();
-        let (one, two) = (RenderKey(1), RenderKey(2));
+        let (one, two) = (key(1), key(2));
         let make = async || Some(Template::new(&b"1"[..], Vec::new()));
         let first = renderings.template(one, make()).await.unwrap();
         let again = renderings.template(one, async { unreachable!() }).await;
@@ -167,16 +194,50 @@ mod tests {
         assert!(renderings.template(two, async { None }).await.is_none());
         let again = renderings.template(two, async { unreachable!() }).await;
         assert!(again.is_none());
-        for key in 0..100 {
-            renderings.template(RenderKey(key), make()).await;
+        for number in 0..100 {
+            renderings.template(key(number), make()).await;
         }
         assert_eq!(renderings.0.lock().len(), MAX_TEMPLATES);
+        let behind = TemplateKey {
+            profiles: 1,
+            ..key(1)
+        };
+        let first = renderings.template(behind, make()).await.unwrap();
+        let again = renderings.template(behind, async { unreachable!() }).await;
+        assert!(Arc::ptr_eq(&first, &again.unwrap()));
+    }
+
+    #[tokio::test]
+    async fn each_side_has_its_own_and_none_is_kept_behind_a_changed_profile() {
+        let renderings = Renderings::default();
+        let one = key(1);
+        let peer = |n: u8| Some(id::from_bytes([n; 16]));
+        let keys = [
+            one,
+            TemplateKey {
+                peer: peer(1),
+                ..one
+            },
+            TemplateKey {
+                peer: peer(2),
+                ..one
+            },
+            TemplateKey { profiles: 1, ..one },
+        ];
+        for (n, key) in keys.iter().enumerate() {
+            let make = async || Some(Template::new(n.to_string(), Vec::new()));
+            renderings.template(*key, make()).await;
+        }
+        for (n, key) in keys.iter().enumerate() {
+            let made = renderings.template(*key, async { unreachable!() }).await;
+            assert_eq!(made.unwrap().whole().unwrap(), n.to_string());
+        }
     }
 
     #[tokio::test]
     async fn who_goes_while_rendering_leaves_it_to_the_next() {
         let renderings = Renderings::default();
-        let key = RenderKey(1);
+        let key = key(1);
         let mut first = Box::pin(renderings.template(key, std::future::pending()));
         assert!(first.as_mut().now_or_never().is_none());
         let whole = async { Some(Template::new(&b"1"[..], Vec::new())) };

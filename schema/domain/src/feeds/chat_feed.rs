@@ -2,13 +2,12 @@
 //! one chat is delivered as one. The chat is loaded once for all its viewers in the process (see
 //! [`super::chat_states`]); what is the user's own is kept here (see [`super::viewer_chat`]).
 //!
-//! The feed remembers of each chat the ends and the membership that were told last. After an
-//! interruption and on every heartbeat it compares all chats with the store, so that none stays as
-//! it was because an event was lost.
+//! The feed remembers of each chat the ends and the membership that were told last. On every heartbeat
+//! it compares all chats with the store, and after an interruption those that it concerns (see
+//! [`super::recovery`]), so that none stays as it was because an event was lost.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 use metrics::counter;
 use tokio::time::Instant;
@@ -17,7 +16,10 @@ use super::chat_state::ChatState;
 use super::context::FeedContext;
 use super::error::FeedError;
 use super::feed::Feed;
+use super::readiness::{PAUSE, Readiness, readiness};
+use super::recovery::Recoverer;
 use super::retry::retry_unavailable;
+use super::timer::Timer;
 use super::told_chat::{News, Told};
 use crate::chats::model::Member;
 use crate::events::event::{Event, Interest, Published, Topic};
@@ -25,9 +27,7 @@ use crate::events::hub::{Receiver, Signal};
 use crate::id::{ChatId, UserId};
 use crate::incarnation::Incarnation;
 use crate::metrics::RESYNCS;
-
-/// How soon a store is asked again that is behind what it has told.
-const PAUSE: Duration = Duration::from_millis(50);
+use crate::seq::Seq;
 
 /// The changing chats of one subscriber.
 pub struct ChatFeed {
@@ -40,6 +40,8 @@ pub struct ChatFeed {
     changed: VecDeque<ChatId>,
     /// To be compared with the store before anything is delivered.
     stale: BTreeSet<ChatId>,
+    /// What the bus may not have brought.
+    recoverer: Recoverer,
     /// Of which chats more was told than the store has, and since when.
     ahead: HashMap<ChatId, Instant>,
     /// The version of all the user's memberships together, as they were told; `None` where all are to
@@ -49,6 +51,7 @@ pub struct ChatFeed {
     incarnation: Incarnation,
     /// All chats are to be compared at this time at the latest.
     compare_at: Instant,
+    timer: Timer,
     /// Since when the first of the changed chats waits for the store or the bus, of which one is
     /// ahead of the other.
     waits_since: Option<Instant>,
@@ -75,20 +78,28 @@ impl Feed for ChatFeed {
             while let Some(signal) = self.receiver.try_recv() {
                 self.take(&signal);
             }
+            // What is seldom done is in boxes, so that an event needs no room for it.
+            let recover_at = self.recoverer.at();
+            if recover_at.is_some_and(|at| at <= Instant::now()) {
+                Box::pin(self.recover()).await?;
+            }
             if self.compare_at <= Instant::now() {
-                self.compare_all().await?;
+                Box::pin(self.compare_all()).await?;
             }
             if !self.stale.is_empty() {
-                self.compare(self.stale.iter().copied().collect()).await?;
+                let stale = self.stale.iter().copied().collect();
+                Box::pin(self.compare(stale)).await?;
             }
             if let Some(chat) = self.changed.front().copied() {
                 if let Some(item) = self.deliver(chat).await? {
                     return Ok(item);
                 }
-            } else if let Ok(signal) =
-                tokio::time::timeout_at(self.compare_at, self.receiver.recv()).await
-            {
-                self.take(&signal);
+            } else {
+                let until = recover_at.map_or(self.compare_at, |at| at.min(self.compare_at));
+                let signal = self.receiver.recv();
+                if let Some(signal) = self.timer.until(until, signal).await {
+                    self.take(&signal);
+                }
             }
         }
     }
@@ -111,59 +122,47 @@ impl ChatFeed {
             .await?)
     }
 
+    /// The same where it is in memory.
+    pub fn known_unread(&self, item: &ChatItem) -> Option<u32> {
+        let told = self.told.get(&item.member.chat_id)?;
+        told.unread.known_at(item.state.ends())
+    }
+
     /// The first of the changed chats; `None` where it has to wait, or there is nothing to tell.
     async fn deliver(&mut self, chat: ChatId) -> Result<Option<ChatItem>, FeedError> {
-        let state = match self.told.get(&chat) {
-            Some(told) => {
-                let (states, line) = (&self.context.states, (self.incarnation, chat));
-                retry_unavailable!(states.at(line, told.ends, &told.run))?
-            }
-            None => None,
-        };
-        let (Some(state), Some(told)) = (state, self.told.get_mut(&chat)) else {
+        let Some(told) = self.told.get_mut(&chat) else {
             self.drop_first();
             return Ok(None);
         };
-        let since = *self.waits_since.get_or_insert_with(Instant::now);
-        if !state.is_settled() || !state.ends().reach(told.ends) {
-            // The store is behind what it has told: it is given a moment. What it tells later is
-            // found by comparing.
-            if since.elapsed() > self.context.policy.ahead_grace {
+        let (context, incarnation) = (&self.context, self.incarnation);
+        match readiness(context, incarnation, told, &mut self.waits_since).await? {
+            Readiness::Ready(state) => {
+                told.tell(state.ends());
+                let member = told.member.clone();
                 self.drop_first();
-            } else {
-                tokio::time::sleep(PAUSE).await;
+                return Ok(Some(ChatItem {
+                    state,
+                    member,
+                    incarnation,
+                }));
             }
-            return Ok(None);
-        }
-        let grace = self.context.policy.reorder_grace;
-        let left = grace.saturating_sub(since.elapsed());
-        if state.ends() != told.ends && !left.is_zero() {
-            // The store is ahead of the bus, whose events say what is the user's own.
-            if let Ok(signal) = tokio::time::timeout(left, self.receiver.recv()).await {
-                self.take(&signal);
+            Readiness::Gone => self.drop_first(),
+            Readiness::StoreIsBehind => tokio::time::sleep(PAUSE).await,
+            Readiness::BusIsBehind(left) => {
+                let (at, signal) = (Instant::now() + left, self.receiver.recv());
+                if let Some(signal) = self.timer.until(at, signal).await {
+                    self.take(&signal);
+                }
             }
-            return Ok(None);
-        }
-        if state.mseq() > told.confirmed {
-            self.compare(vec![chat]).await?;
-            if self
-                .told
-                .get(&chat)
-                .is_some_and(|told| state.mseq() > told.confirmed)
-            {
-                tokio::time::sleep(PAUSE).await;
+            Readiness::Unconfirmed => {
+                let confirmed = told.confirmed;
+                Box::pin(self.compare(vec![chat])).await?;
+                if self.told.get(&chat).map(|told| told.confirmed) == Some(confirmed) {
+                    tokio::time::sleep(PAUSE).await;
+                }
             }
-            return Ok(None);
         }
-        told.tell(state.ends());
-        let member = told.member.clone();
-        self.drop_first();
-        let incarnation = self.incarnation;
-        Ok(Some(ChatItem {
-            state,
-            member,
-            incarnation,
-        }))
+        Ok(None)
     }
 
     fn drop_first(&mut self) {
@@ -188,6 +187,7 @@ impl ChatFeed {
         // Before the memberships: what changes meanwhile is found when all are compared.
         let version = context.version_of(user).await?;
         let mut feed = Self {
+            recoverer: context.recovery.join(),
             context,
             receiver,
             user,
@@ -198,6 +198,7 @@ impl ChatFeed {
             version: Some(version),
             incarnation,
             compare_at,
+            timer: Timer::new(),
             waits_since: None,
         };
         // The client asks for its chats behind this: it has all of them as they are now.
@@ -214,20 +215,19 @@ impl ChatFeed {
                 feed.told.insert(chat, told);
             }
         }
+        for (chat, seq) in feed.marks().await? {
+            if let Some(told) = feed.told.get_mut(&chat) {
+                told.see_mark(seq);
+            }
+        }
         Ok(feed)
     }
 
     fn take(&mut self, signal: &Signal) {
         let published = match signal {
             Signal::Event(event) => event,
-            Signal::Missed(Topic::Chat(chat)) => {
-                self.stale.insert(*chat);
-                return;
-            }
-            Signal::Missed(_) | Signal::Interrupted => {
-                self.compare_at = Instant::now();
-                return;
-            }
+            Signal::Missed(topic) => return self.recoverer.note(Some(*topic)),
+            Signal::Interrupted => return self.recoverer.note(None),
         };
         match &published.event {
             // The state of the user's own, whose version the event does not carry.
@@ -268,6 +268,42 @@ impl ChatFeed {
         }
     }
 
+    /// Compares with the store what the bus may not have brought.
+    async fn recover(&mut self) -> Result<(), FeedError> {
+        let (_turn, missed) = self.recoverer.turn().await;
+        let is_same = if missed.all {
+            false
+        } else {
+            let version = retry_unavailable!(self.context.version_of(self.user))?;
+            self.version == Some(version)
+        };
+        if missed.all || (missed.own && !is_same) {
+            self.compare_all().await?;
+        } else if is_same {
+            let known = |chat: &ChatId| self.told.contains_key(chat);
+            let (known, others): (Vec<_>, Vec<_>) = missed.chats.into_iter().partition(known);
+            self.stale.extend(others);
+            self.compare_ends(known).await?;
+        } else {
+            self.stale.extend(missed.chats);
+            self.compare(self.stale.iter().copied().collect()).await?;
+        }
+        self.recoverer.done();
+        Ok(())
+    }
+
+    /// Compares the ends of these chats with what was told of them.
+    async fn compare_ends(&mut self, chats: Vec<ChatId>) -> Result<(), FeedError> {
+        let heads = retry_unavailable!(self.context.heads(&chats))?;
+        for (chat, head) in heads {
+            if let Some(told) = self.told.get(&chat) {
+                let now = Told::new(&head, told.member.clone());
+                self.tell(chat, now);
+            }
+        }
+        Ok(())
+    }
+
     /// Compares all chats with the store.
     async fn compare_all(&mut self) -> Result<(), FeedError> {
         self.compare_at = self.context.heartbeats.next();
@@ -276,14 +312,8 @@ impl ChatFeed {
         let known = self.told.keys().copied();
         if self.version == Some(version) {
             // The chats are the same ones, and so is what the user has of them.
-            let chats: Vec<_> = known.collect();
-            let heads = retry_unavailable!(self.context.heads(&chats))?;
-            for (chat, head) in heads {
-                if let Some(told) = self.told.get(&chat) {
-                    let now = Told::new(&head, told.member.clone());
-                    self.tell(chat, now);
-                }
-            }
+            let chats = known.collect();
+            self.compare_ends(chats).await?;
         } else {
             let ids = retry_unavailable!(self.context.chat_ids_of(self.user))?;
             let chats: BTreeSet<_> = ids.into_iter().chain(known).collect();
@@ -293,7 +323,27 @@ impl ChatFeed {
                 self.version = Some(version);
             }
         }
+        for (chat, seq) in self.marks().await? {
+            if self
+                .told
+                .get_mut(&chat)
+                .is_some_and(|told| told.see_mark(seq))
+            {
+                self.mark(chat);
+            }
+        }
         Ok(())
+    }
+
+    /// How far the other side of each direct chat has read: that is on no line, and changes no version
+    /// of the user's own.
+    async fn marks(&self) -> Result<HashMap<ChatId, Seq>, FeedError> {
+        let direct = self.told.iter().filter(|(_, told)| told.is_direct());
+        let direct: Vec<_> = direct.map(|(chat, _)| *chat).collect();
+        if direct.is_empty() {
+            return Ok(HashMap::new());
+        }
+        retry_unavailable!(self.context.read_by_all(self.user, &direct))
     }
 
     /// Compares these chats with what was told of them, and marks those that differ.

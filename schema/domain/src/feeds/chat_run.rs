@@ -74,7 +74,7 @@ impl Run {
             last_change_seq: ends.change_seq,
             ..base.chat.clone()
         };
-        fits.then(|| ChatState::new(chat, Some(message.clone())))
+        fits.then(|| ChatState::new(chat, Some(message.clone()), base.sides))
     }
 }
 
@@ -131,7 +131,7 @@ mod tests {
             last_change_seq: change_seq,
             applied_seq: 1,
         };
-        ChatState::new(chat, Some(message(seq, "old")))
+        ChatState::new(chat, Some(message(seq, "old")), None)
     }
 
     /// What is known at `ends` by a feed that knew (3, 2), saw these events and has this base.
@@ -190,7 +190,7 @@ mod tests {
         }
         let mut other = base(3, 2).chat.clone();
         other.applied_seq = 3;
-        let other = ChatState::new(other, None);
+        let other = ChatState::new(other, None, None);
         assert!(known(&all, &other, ends(5, 2)).is_none());
         // A system message changes more than it says.
         let mut notice = message(4, "notice");

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::ends::Ends;
 use crate::chats::model::Chat;
 use crate::events::rendering::Renderings;
+use crate::id::UserId;
 use crate::messages::model::Message;
 use crate::seq::Seq;
 
@@ -15,17 +16,41 @@ pub struct ChatState {
     pub chat: Chat,
     /// The message with the number `chat.last_seq`, as it was at this place.
     pub last_message: Option<Message>,
+    /// The two members of a direct chat, who stay the same; `None` of a group, and where they are not
+    /// known.
+    pub sides: Option<[UserId; 2]>,
     /// What it looks like.
     pub renderings: Renderings,
 }
 
 impl ChatState {
-    pub(super) fn new(chat: Chat, last_message: Option<Message>) -> Arc<Self> {
+    pub(super) fn new(
+        chat: Chat,
+        last_message: Option<Message>,
+        sides: Option<[UserId; 2]>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             chat,
             last_message,
+            sides,
             renderings: Renderings::default(),
         })
+    }
+
+    /// The other member of a direct chat than this one.
+    pub fn peer_of(&self, user: UserId) -> Option<UserId> {
+        let [one, other] = self.sides?;
+        if one == user {
+            Some(other)
+        } else {
+            (other == user).then_some(one)
+        }
+    }
+
+    /// The same place, to be rendered anew; `None` where the last message could not be read.
+    pub(super) fn again(&self) -> Option<Arc<Self>> {
+        let is_whole = self.last_message.is_some() || self.chat.last_seq == 0;
+        is_whole.then(|| Self::new(self.chat.clone(), self.last_message.clone(), self.sides))
     }
 
     /// The place.

@@ -6,13 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use moka::future::Cache;
+use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::chat_run::Run;
 use super::chat_state::ChatState;
 use super::ends::Ends;
+use crate::chats::model::ChatKind;
 use crate::chats::store::ChatStore;
 use crate::error::PortError;
-use crate::id::ChatId;
+use crate::id::{self, ChatId, UserId};
 use crate::incarnation::Incarnation;
 use crate::messages::store::MessageStore;
 use crate::page::Window;
@@ -21,6 +24,8 @@ use crate::page::Window;
 const CAPACITY: u64 = 10_000;
 /// For how long a state serves. What it was rendered to holds names, which may change meanwhile.
 const SERVES: Duration = Duration::from_secs(1);
+/// Of how many chats the state that was asked for last is at hand.
+const SLOTS: usize = 1024;
 /// For how long the newest state of a chat serves to make later ones of.
 const IS_BASE: Duration = Duration::from_mins(10);
 
@@ -33,6 +38,16 @@ pub(super) struct ChatStates {
     messages: Arc<dyn MessageStore>,
     states: Cache<(Line, Ends), Option<Arc<ChatState>>>,
     newest: Cache<Line, Arc<ChatState>>,
+    /// Of some chats the state that was asked for last: what a thousand viewers ask for within a moment
+    /// costs each no more than a look. A chat has the slot that its id says.
+    last: Box<[Mutex<Option<Last>>]>,
+}
+
+/// A state that was asked for, where, and until when it serves.
+struct Last {
+    line: Line,
+    state: Arc<ChatState>,
+    until: Instant,
 }
 
 impl ChatStates {
@@ -48,7 +63,23 @@ impl ChatStates {
                 .max_capacity(CAPACITY)
                 .time_to_idle(IS_BASE)
                 .build(),
+            last: (0..SLOTS).map(|_| Mutex::default()).collect(),
         }
+    }
+
+    /// The state at `ends`, where it is the one of the chat that was asked for last.
+    pub(super) fn known_at(&self, line: Line, ends: Ends) -> Option<Arc<ChatState>> {
+        let last = self.slot(line).lock();
+        let last = last.as_ref().filter(|last| {
+            last.line == line && last.state.ends() == ends && Instant::now() < last.until
+        })?;
+        Some(Arc::clone(&last.state))
+    }
+
+    fn slot(&self, line: Line) -> &Mutex<Option<Last>> {
+        // The last bytes of an id are random.
+        let [.., one, other] = id::bytes(line.1);
+        &self.last[usize::from(u16::from_le_bytes([one, other])) % SLOTS]
     }
 
     /// The chat at `ends`, which a feed knows that it has reached; the state may be further. `None`
@@ -64,9 +95,10 @@ impl ChatStates {
         let state = state
             .await
             .map_err(|error: Arc<PortError>| (*error).clone())?;
-        if !state.as_ref().is_some_and(|state| state.ends().reach(ends)) {
+        match &state {
+            Some(state) if state.ends().reach(ends) => {}
             // The store is behind what it has told, or has no such chat: it is asked again.
-            self.states.invalidate(&key).await;
+            _ => self.states.invalidate(&key).await,
         }
         Ok(state)
     }
@@ -78,15 +110,27 @@ impl ChatStates {
         run: &Run,
     ) -> Result<Option<Arc<ChatState>>, PortError> {
         let base = self.newest.get(&line).await;
-        let state = match base.and_then(|base| run.state(&base, ends)) {
+        let made = base.and_then(|base| {
+            if base.ends() == ends {
+                base.again()
+            } else {
+                run.state(&base, ends)
+            }
+        });
+        let state = match made {
             Some(state) => Some(state),
-            None => self.load(line.1).await?,
+            None => Box::pin(self.load(line.1)).await?,
         };
         if let Some(state) = state.as_ref().filter(|state| state.is_settled()) {
             let known = self.newest.get(&line).await;
             if known.is_none_or(|known| state.ends().reach(known.ends())) {
                 self.newest.insert(line, Arc::clone(state)).await;
             }
+            *self.slot(line).lock() = Some(Last {
+                line,
+                state: Arc::clone(state),
+                until: Instant::now() + SERVES,
+            });
             if state.ends() != ends {
                 let further = (line, state.ends());
                 self.states.insert(further, Some(Arc::clone(state))).await;
@@ -114,6 +158,17 @@ impl ChatStates {
             }
             None => None,
         };
-        Ok(Some(ChatState::new(found, last)))
+        let sides = match found.kind {
+            ChatKind::Direct => self.sides(chat).await?,
+            ChatKind::Group => None,
+        };
+        Ok(Some(ChatState::new(found, last, sides)))
+    }
+
+    /// The two members of a direct chat, where there are two.
+    async fn sides(&self, chat: ChatId) -> Result<Option<[UserId; 2]>, PortError> {
+        let members = self.chats.first_members(&[chat], 2).await?;
+        let users: Vec<_> = members.iter().map(|member| member.user_id).collect();
+        Ok(users.try_into().ok())
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::counter;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::context::{Backlog, FeedContext};
 use super::ends::Ends;
@@ -56,7 +56,10 @@ impl ChatSubscription {
     ) -> Result<Self, FeedError> {
         let incarnation = context.incarnation.current().await?;
         let interest = interest.and(Interest::MEMBERSHIP);
-        let topics = [Topic::Chat(chat)];
+        // The viewer's own mark in a large group is told to them alone.
+        let own = interest.meets(Interest::RECEIPTS);
+        let own = own.then_some(Topic::User(viewer.user_id));
+        let topics: Vec<_> = own.into_iter().chain([Topic::Chat(chat)]).collect();
         let receiver = context.bus.subscribe(interest, &topics).await?;
         let heartbeat_at = context.heartbeats.next();
         Ok(Self {
@@ -147,12 +150,18 @@ impl ChatSubscription {
     /// finds that out by the line. `None` when it is time for [`Self::look`], or for what the feed
     /// waits for itself. Cancel-safe.
     pub(super) async fn any_signal(&mut self, until: Option<Instant>) -> Option<Signal> {
-        if let Some(signal) = self.receiver.try_recv() {
-            return Some(signal);
-        }
         let until = until.map_or(self.heartbeat_at, |until| until.min(self.heartbeat_at));
-        let signal = self.receiver.recv();
-        tokio::time::timeout_at(until, signal).await.ok()
+        loop {
+            let signal = match self.receiver.try_recv() {
+                Some(signal) => signal,
+                None => timeout_at(until, self.receiver.recv()).await.ok()?,
+            };
+            // What the viewer does elsewhere is no concern of this chat's feed.
+            match &signal {
+                Signal::Event(event) if event.event.chat_id() != Some(self.chat) => {}
+                _ => return Some(signal),
+            }
+        }
     }
 
     /// The next signal of the chat, as [`Self::any_signal`], as long as the user is a member.

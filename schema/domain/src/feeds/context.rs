@@ -14,6 +14,8 @@ use super::error::FeedError;
 use super::heartbeats::Heartbeats;
 use super::incarnation::KnownIncarnation;
 use super::policy::FeedPolicy;
+use super::recovery::{self, Recovery};
+use super::session_watch::SessionWatch;
 use super::shared_reader::SharedReader;
 use crate::access::Access;
 use crate::auth::service::AuthService;
@@ -22,7 +24,7 @@ use crate::chats::store::ChatStore;
 use crate::error::PortError;
 use crate::events::bus::Bus;
 use crate::events::event::{Event, Published};
-use crate::id::{ChatId, SessionId, UserId};
+use crate::id::{ChatId, UserId};
 use crate::incarnation::Incarnation;
 use crate::messages::model::Message;
 use crate::messages::store::{Head, MessageStore};
@@ -36,11 +38,16 @@ use crate::users::model::User;
 /// A page of a chat's messages as feeds share it.
 pub(super) type Backlog = Arc<Vec<Arc<Published>>>;
 
-/// How many memberships one store call asks for at most.
-const MEMBERSHIPS: usize = 500;
-/// How many reads that no other feed shares go on at once. After an interruption all feeds of the
-/// process read what they missed; requests are not to wait behind all of them.
-const READS: usize = 16;
+/// How many chats one store call asks for at most where it reads little of each.
+const CHATS: usize = 500;
+/// How many keys one store call asks for at most where it reads more.
+const KEYS: usize = 100;
+/// How many reads that no other feed shares go on at once: twice as many as feeds recover at once, so
+/// that those which are being opened have their turn.
+const READS: usize = 2 * recovery::AT_ONCE;
+/// How many pages of what was missed are read at once. After an interruption all feeds of the process
+/// read some; neither requests nor feeds that are being opened are to wait behind all of them.
+const REPLAYS: usize = 8;
 
 /// What all feeds of the process share.
 pub(super) struct FeedContext {
@@ -55,7 +62,8 @@ pub(super) struct FeedContext {
     /// The sum of the versions of a user's memberships.
     versions: SharedReader<UserId, u64>,
     users: SharedReader<UserId, User>,
-    sessions: SharedReader<SessionId, ()>,
+    /// The sessions of open connections.
+    pub(super) sessions: SessionWatch,
     /// The two members of a chat who have read least.
     lowest_marks: SharedReader<ChatId, Arc<[Member]>>,
     first_members: SharedReader<ChatId, Arc<[Member]>>,
@@ -69,7 +77,10 @@ pub(super) struct FeedContext {
     backlog: Cache<(ChatId, Seq, Seq), Backlog>,
     /// How chats look to all their viewers.
     pub(super) states: ChatStates,
+    /// When the feeds of many chats look at the store after an interruption.
+    pub(super) recovery: Arc<Recovery>,
     reads: Semaphore,
+    replays: Semaphore,
 }
 
 impl FeedContext {
@@ -92,35 +103,32 @@ impl FeedContext {
             incarnation: KnownIncarnation::watch(Arc::clone(&messages), policy.heartbeat),
             heartbeats: Heartbeats::new(policy.heartbeat),
             policy,
-            heads: SharedReader::over(&messages, |store, chats| async move {
+            heads: SharedReader::over(&messages, CHATS, |store, chats| async move {
                 let heads = store.heads(&chats).await?;
                 Ok(heads.into_iter().map(|head| (head.chat_id, head)).collect())
             }),
-            versions: SharedReader::over(&chats, |store, users| async move {
+            versions: SharedReader::over(&chats, KEYS, |store, users| async move {
                 store.membership_versions(&users).await
             }),
-            users: SharedReader::over(&access, |access, users| async move {
+            users: SharedReader::over(&access, KEYS, |access, users| async move {
                 let users = access.users.users(&users).await?;
                 Ok(users.into_iter().map(|user| (user.id, user)).collect())
             }),
-            sessions: SharedReader::over(&auth, |auth, sessions| async move {
-                let live = auth.live_now(&sessions).await?;
-                Ok(live.into_iter().map(|session| (session, ())).collect())
-            }),
-            lowest_marks: SharedReader::over(&chats, |store, chats| async move {
+            sessions: SessionWatch::start(auth, policy.session_check),
+            lowest_marks: SharedReader::over(&chats, CHATS, |store, chats| async move {
                 Ok(by_chat(store.lowest_read_marks(&chats).await?))
             }),
-            first_members: SharedReader::over(&chats, |store, chats| async move {
+            first_members: SharedReader::over(&chats, KEYS, |store, chats| async move {
                 Ok(by_chat(store.first_members(&chats, MAX_PAGE).await?))
             }),
-            presence: SharedReader::over(&presence, |presence, users| async move {
+            presence: SharedReader::over(&presence, KEYS, |presence, users| async move {
                 let states = presence.states_of(&users).await?;
                 Ok(states
                     .into_iter()
                     .map(|state| (state.user_id, state))
                     .collect())
             }),
-            acquaintances: SharedReader::over(&access, |access, pairs| async move {
+            acquaintances: SharedReader::over(&access, KEYS, |access, pairs| async move {
                 let found = access.acquaintances(&pairs).await?;
                 Ok(found.into_iter().map(|pair| (pair, ())).collect())
             }),
@@ -130,7 +138,9 @@ impl FeedContext {
             messages,
             backlog,
             states,
+            recovery: Arc::default(),
             reads: Semaphore::new(READS),
+            replays: Semaphore::new(REPLAYS),
         })
     }
 
@@ -154,6 +164,16 @@ impl FeedContext {
         read.await
     }
 
+    /// A read of what a feed missed.
+    async fn replay<T>(
+        &self,
+        read: impl Future<Output = Result<T, PortError>>,
+    ) -> Result<T, PortError> {
+        // The semaphore is never closed.
+        let _permit = self.replays.acquire().await;
+        read.await
+    }
+
     /// The ends of the chat's lines; `None` where there is no such chat.
     pub(super) async fn head(&self, chat: ChatId) -> Result<Option<Head>, PortError> {
         self.heads.one(chat).await
@@ -172,11 +192,6 @@ impl FeedContext {
     /// The user; `None` where there is none.
     pub(super) async fn user(&self, user: UserId) -> Result<Option<User>, PortError> {
         self.users.one(user).await
-    }
-
-    /// Whether the session has not been ended.
-    pub(super) async fn is_live(&self, session: SessionId) -> Result<bool, PortError> {
-        Ok(self.sessions.one(session).await?.is_some())
     }
 
     /// The first page of the chat's members.
@@ -248,7 +263,7 @@ impl FeedContext {
     ) -> Result<(HashMap<ChatId, Head>, HashMap<ChatId, Member>), PortError> {
         let heads = self.heads.many(chats).await?;
         let mut members = HashMap::with_capacity(chats.len());
-        for some in chats.chunks(MEMBERSHIPS) {
+        for some in chats.chunks(CHATS) {
             let found = self.alone(self.chats.memberships(user, some)).await?;
             members.extend(found.into_iter().map(|member| (member.chat_id, member)));
         }
@@ -285,7 +300,7 @@ impl FeedContext {
             limit: MAX_PAGE,
             from_end: false,
         };
-        self.alone(self.messages.changes(chat, 1, &window)).await
+        self.replay(self.messages.changes(chat, 1, &window)).await
     }
 
     /// Up to a page of the messages from `from` on of the chat that stands as `head` says, which was
@@ -300,7 +315,7 @@ impl FeedContext {
                 limit: MAX_PAGE,
                 from_end: false,
             };
-            let page = self.alone(self.messages.page(chat, &window)).await?;
+            let page = self.replay(self.messages.page(chat, &window)).await?;
             let publish = |message| Published::new(Event::MessageAdded { message });
             Ok(Arc::new(
                 page.items.into_iter().map(publish).collect::<Vec<_>>(),

@@ -2,8 +2,11 @@
 //!
 //! What an event says may be overtaken by a later one. So an event only names the user, whose state
 //! is read: once for all feeds of the process that ask at the same time.
+//!
+//! An absence that no event has told, but a look after an interruption or on the heartbeat finds, is
+//! looked at again before it is told: leases that the backend has lost are renewed a moment later.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use tokio::time::{Instant, timeout_at};
@@ -15,7 +18,7 @@ use super::retry::retry_unavailable;
 use crate::events::event::{Event, Interest, Topic};
 use crate::events::hub::{Receiver, Signal};
 use crate::id::UserId;
-use crate::presence::model::Presence;
+use crate::presence::model::{Presence, PresenceStatus};
 use crate::presence::service::PresenceService;
 use crate::viewer::Viewer;
 
@@ -29,6 +32,10 @@ pub struct PresenceFeed {
     told: HashMap<UserId, Presence>,
     /// Of whom the state is to be read.
     stale: BTreeSet<UserId>,
+    /// Whose absence is told where it is read: an event has told it, or it was doubted for long enough.
+    believed: BTreeSet<UserId>,
+    /// Whose absence is doubted, and until when.
+    doubted: BTreeMap<UserId, Instant>,
     pending: VecDeque<Presence>,
     /// All are to be read at this time at the latest.
     heartbeat_at: Instant,
@@ -48,18 +55,20 @@ impl Feed for PresenceFeed {
                 self.take(&signal);
             }
             if self.stale.is_empty() {
-                let signal = timeout_at(self.heartbeat_at, self.receiver.recv()).await;
-                match signal {
+                let doubts = self.doubted.values().copied();
+                let until = doubts.fold(self.heartbeat_at, Instant::min);
+                match timeout_at(until, self.receiver.recv()).await {
                     Ok(signal) => self.take(&signal),
-                    Err(_elapsed) => self.take(&Signal::Interrupted),
+                    Err(_elapsed) => self.take_time(),
                 }
                 continue;
             }
             let stale: Vec<_> = self.stale.iter().copied().collect();
             let (context, viewer) = (&self.context, self.viewer.user_id);
             let changed = retry_unavailable!(context.changed_presence(viewer, &stale, &self.told))?;
-            self.pending = changed.into();
+            self.pending = self.credible(changed);
             self.stale.clear();
+            self.believed.clear();
         }
     }
 }
@@ -88,9 +97,48 @@ impl PresenceFeed {
             users,
             told: HashMap::new(),
             stale: BTreeSet::new(),
+            believed: BTreeSet::new(),
+            doubted: BTreeMap::new(),
             pending,
             heartbeat_at,
         })
+    }
+
+    /// Those of the states that were read which are told now.
+    fn credible(&mut self, states: Vec<Presence>) -> VecDeque<Presence> {
+        let again_at = Instant::now() + self.context.policy.absence_grace;
+        let was_online = |told: Option<&Presence>| {
+            told.is_some_and(|told| told.status == PresenceStatus::Online)
+        };
+        let (mut told, mut doubted) = (VecDeque::new(), BTreeMap::new());
+        for state in states {
+            let user = state.user_id;
+            if state.status == PresenceStatus::Offline
+                && was_online(self.told.get(&user))
+                && !self.believed.contains(&user)
+            {
+                let since = self.doubted.get(&user);
+                doubted.insert(user, since.copied().unwrap_or(again_at));
+            } else {
+                told.push_back(state);
+            }
+        }
+        // Who was read and is not absent is not doubted any more.
+        self.doubted.retain(|user, _| !self.stale.contains(user));
+        self.doubted.append(&mut doubted);
+        told
+    }
+
+    /// Something is due: the heartbeat, or another look at who was absent.
+    fn take_time(&mut self) {
+        let now = Instant::now();
+        if self.heartbeat_at <= now {
+            self.take(&Signal::Interrupted);
+        }
+        let due = self.doubted.iter().filter(|(_, until)| **until <= now);
+        let due: Vec<_> = due.map(|(user, _)| *user).collect();
+        self.stale.extend(&due);
+        self.believed.extend(due);
     }
 
     fn take(&mut self, signal: &Signal) {
@@ -98,6 +146,7 @@ impl PresenceFeed {
             Signal::Event(event) => {
                 if let Event::PresenceChanged(presence) = &event.event {
                     self.stale.insert(presence.user_id);
+                    self.believed.insert(presence.user_id);
                 }
             }
             Signal::Missed(Topic::Presence(user)) => {

@@ -175,9 +175,9 @@ impl FeedService {
         PresenceFeed::open(context, &self.presence, *viewer, users).await
     }
 
-    /// Resolves when the viewer's session has ended. The bus tells it at once; the store is
-    /// asked first, as the session may have ended before the bus was listened to, then after an
-    /// interruption and on every heartbeat.
+    /// Resolves when the viewer's session has ended. The bus tells it at once; the store is asked first,
+    /// as the session may have ended before the bus was listened to, after an interruption, and
+    /// regularly, together with all sessions of the process.
     ///
     /// # Errors
     /// Where the bus takes no subscription.
@@ -188,23 +188,22 @@ impl FeedService {
             .bus
             .subscribe(Interest::SESSIONS, &topics)
             .await?;
+        let watched = self.context.sessions.watch(viewer.session_id);
         loop {
-            // In a box, so that who waits for the end needs no room for it.
-            let look = Box::pin(self.context.is_live(viewer.session_id));
-            if matches!(look.await, Ok(false)) {
-                return Ok(());
-            }
-            let heartbeat_at = self.context.heartbeats.next();
-            // Other sessions of the user end without a look at this one's.
-            while let Ok(Signal::Event(event)) =
-                tokio::time::timeout_at(heartbeat_at, receiver.recv()).await
-            {
-                match event.event {
+            let signal = tokio::select! {
+                biased;
+                signal = receiver.recv() => signal,
+                () = watched.ended() => return Ok(()),
+            };
+            match signal {
+                Signal::Event(event) => match event.event {
                     Event::SessionRevoked { session_id } if session_id == viewer.session_id => {
                         return Ok(());
                     }
+                    // Other sessions of the user end without a look at this one's.
                     _ => {}
-                }
+                },
+                Signal::Missed(_) | Signal::Interrupted => watched.look(),
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Something that each member of a chat has and that only moves forward, such as the read mark, as
-//! absolute state. What it is, is a declaration: a [`MemberState`].
+//! absolute state. What it is, is a declaration: a [`MemberState`]. In a large group a subscriber is
+//! told of their own alone.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -98,8 +99,7 @@ impl<S: MemberState> StateFeed<S> {
         Ok(feed)
     }
 
-    /// The states that were not delivered: of the first page of members, which is all of them in
-    /// most chats.
+    /// The states that were not delivered.
     async fn compare(&mut self) -> Result<VecDeque<StateItem<S>>, FeedError> {
         let mut states = retry_unavailable!(self.states())?;
         states.retain(|state| {
@@ -113,12 +113,16 @@ impl<S: MemberState> StateFeed<S> {
         Ok(states.into_iter().map(Into::into).collect())
     }
 
+    /// The states of the first page of members; in a large group of the viewer alone.
     async fn states(&self) -> Result<VecDeque<S>, FeedError> {
         let subscription = &self.subscription;
-        let members = subscription
-            .context
-            .first_members(subscription.chat)
-            .await?;
+        let (context, chat) = (&subscription.context, subscription.chat);
+        let head = subscription.head().await?;
+        if context.policy.large_groups.contains(head.member_count) {
+            let own = context.member(subscription.viewer.user_id, chat).await?;
+            return Ok(own.iter().filter_map(S::of_member).collect());
+        }
+        let members = context.first_members(chat).await?;
         Ok(members.iter().filter_map(S::of_member).collect())
     }
 

@@ -25,6 +25,8 @@ pub(super) struct Told {
     pub unread: UnreadCount,
     /// The events since the chat was told.
     pub run: Run,
+    /// How far the other side of a direct chat is known to have read.
+    peer_read: Seq,
 }
 
 /// How far a chat was told.
@@ -61,7 +63,34 @@ impl Told {
             confirmed: 0,
             unread: UnreadCount::default(),
             run: Run::at(ends),
+            peer_read: 0,
         }
+    }
+
+    /// Whether the chat is a direct one, which nobody joins by a system message.
+    pub(super) const fn is_direct(&self) -> bool {
+        self.member.joined_seq == 0
+    }
+
+    /// Learns how far the other side of a direct chat has read; whether that is further than was known.
+    pub(super) fn see_mark(&mut self, seq: Seq) -> bool {
+        let is_news = seq > self.peer_read;
+        self.peer_read = self.peer_read.max(seq);
+        is_news
+    }
+
+    /// Takes what the store says of the user's membership, read behind this system message.
+    pub(super) fn confirm(&mut self, confirmed: Seq, member: &Member) {
+        if member.version > self.member.version {
+            self.unread.set_member(member);
+            self.member = member.clone();
+        }
+        self.confirmed = self.confirmed.max(confirmed);
+    }
+
+    /// Learns how far the chat goes.
+    pub(super) fn advance(&mut self, ends: Ends) {
+        self.ends = self.ends.max(ends);
     }
 
     /// How far it was told.
@@ -75,12 +104,8 @@ impl Told {
 
     /// Takes what is newer of what the store says.
     pub(super) fn update(&mut self, now: Self) {
-        if now.member.version > self.member.version {
-            self.unread.set_member(&now.member);
-            self.member = now.member;
-        }
-        self.ends = self.ends.max(now.ends);
-        self.confirmed = self.confirmed.max(now.confirmed);
+        self.confirm(now.confirmed, &now.member);
+        self.advance(now.ends);
     }
 
     /// It is told as it is at these ends.
@@ -106,6 +131,12 @@ impl Told {
             Event::MessageChanged { message, mseq } => {
                 self.ends.change_seq = message.change_seq;
                 *mseq <= self.confirmed
+            }
+            Event::ReadReceipt { receipt, .. } if receipt.user_id != user => {
+                if !self.see_mark(receipt.last_read_seq) {
+                    return News::Old;
+                }
+                true
             }
             _ => true,
         };

@@ -67,6 +67,12 @@ impl UnreadCount {
         });
     }
 
+    /// The count at `ends`, where it is known for just there.
+    pub(super) fn known_at(&self, ends: Ends) -> Option<u32> {
+        let unread = self.0.filter(|unread| unread.at == ends)?;
+        Some(unread.count)
+    }
+
     /// The count at `ends`; read from the store where it is not known. `None` where the chat moves
     /// too fast for that.
     pub(super) async fn at(
@@ -78,8 +84,7 @@ impl UnreadCount {
         if !self.0.is_some_and(|unread| unread.at.reach(ends)) {
             self.0 = read(member, context).await?;
         }
-        let unread = self.0.filter(|unread| unread.at == ends);
-        Ok(unread.map(|unread| unread.count))
+        Ok(self.known_at(ends))
     }
 }
 

@@ -53,6 +53,15 @@ impl EmailAddress {
         &self.0
     }
 
+    /// The address without a `+tag`: what limits count as one mailbox. Most servers deliver all tags
+    /// of an address to one person.
+    pub fn mailbox(&self) -> String {
+        let (local, domain) = self.0.rsplit_once('@').unwrap_or((&self.0, ""));
+        let untagged = local.split('+').next().unwrap_or_default();
+        let local = if untagged.is_empty() { local } else { untagged };
+        format!("{local}@{domain}")
+    }
+
     /// The part before the `@`.
     pub fn local_part(&self) -> &str {
         self.0.rsplit_once('@').map_or("", |(local, _)| local)
@@ -119,6 +128,16 @@ mod tests {
             EmailAddress::parse("ada@localhost").unwrap().local_part(),
             "ada"
         );
+    }
+
+    #[test]
+    fn tags_of_an_address_are_one_mailbox() {
+        let mailbox = |text| EmailAddress::parse(text).unwrap().mailbox();
+        for text in ["ada@x.org", "ada+a@x.org", "Ada+b+c@x.org"] {
+            assert_eq!(mailbox(text), "ada@x.org");
+        }
+        assert_eq!(mailbox("+a@x.org"), "+a@x.org");
+        assert_ne!(mailbox("ada@x.org"), mailbox("ada@y.org"));
     }
 
     #[test]

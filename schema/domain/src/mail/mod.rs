@@ -41,7 +41,7 @@ pub struct MailJob {
 pub enum MailContent {
     /// A code to sign in with.
     SignInCode {
-        /// Six decimal digits.
+        /// The decimal digits.
         code: String,
         /// For how many seconds from the job's creation the code is valid.
         expires_in: u32,

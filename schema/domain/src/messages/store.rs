@@ -91,6 +91,8 @@ pub struct Head {
     pub last_change_seq: Seq,
     /// See [`Chat::applied_seq`].
     pub applied_seq: Seq,
+    /// How many members the chat has.
+    pub member_count: u32,
 }
 
 port! {

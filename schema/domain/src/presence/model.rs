@@ -19,6 +19,16 @@ pub enum PresenceStatus {
     Offline,
 }
 
+/// A user whose last lease has ended. They are still online: it may be renewed a moment later, where
+/// the backend was away or their instance was paused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Departure {
+    /// Who.
+    pub user_id: UserId,
+    /// When the lease ended.
+    pub ended_at: Timestamp,
+}
+
 /// A user's presence: the absolute state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Presence {

@@ -1,6 +1,7 @@
 //! Finding people, and the viewer's own profile.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::model::{ProfileChange, User};
 use super::store::UserStore;
@@ -41,10 +42,31 @@ service_error!(UserError);
 /// Rules of users.
 pub struct UserService {
     /// The users.
-    pub(crate) store: Arc<dyn UserStore>,
+    store: Arc<dyn UserStore>,
+    /// How many profiles were changed, or may have been.
+    changed: AtomicU64,
 }
 
 impl UserService {
+    /// Over this store.
+    pub(crate) fn new(store: Arc<dyn UserStore>) -> Self {
+        Self {
+            store,
+            changed: AtomicU64::new(0),
+        }
+    }
+
+    /// How many profiles were changed, as far as this process knows: whoever keeps users for a moment
+    /// keeps them no longer than this number stays.
+    pub fn changed_profiles(&self) -> u64 {
+        self.changed.load(Ordering::Acquire)
+    }
+
+    /// A viewer is told of a profile that was changed, maybe by another instance.
+    pub fn note_changed_profile(&self) {
+        self.changed.fetch_add(1, Ordering::Release);
+    }
+
     /// The viewer's account.
     ///
     /// # Errors
@@ -80,8 +102,10 @@ impl UserService {
         viewer: &Viewer,
         change: &ProfileChange,
     ) -> Result<User, UserError> {
-        let user = self.store.update_profile(viewer.user_id, change).await?;
-        user.ok_or(UserError::NoAccount)
+        let user = self.store.update_profile(viewer.user_id, change).await;
+        // Ahead of the answer, and also where it is not known whether it was changed.
+        self.note_changed_profile();
+        user?.ok_or(UserError::NoAccount)
     }
 
     async fn user(&self, id: UserId) -> Result<User, UserError> {

@@ -40,9 +40,22 @@ impl Call {
 
     /// A call that nobody has made: the store's own work.
     pub(super) fn of_store(inner: &Arc<Inner>) -> Self {
+        Self::of_store_within(inner, inner.options.timeout)
+    }
+
+    /// The same, which waits for its answer until `timeout` from now.
+    pub(super) fn of_store_within(inner: &Arc<Inner>, timeout: Duration) -> Self {
         Self {
             is_counted: false,
-            ..Self::new(inner, inner.options.timeout)
+            ..Self::new(inner, timeout)
+        }
+    }
+
+    /// Counts documents that the database has returned.
+    pub(super) fn note_returned(&self, documents: usize) {
+        if self.is_counted {
+            let documents = u64::try_from(documents).unwrap_or(u64::MAX);
+            self.inner.documents.fetch_add(documents, Ordering::Relaxed);
         }
     }
 

@@ -1,4 +1,4 @@
-//! Changing a message: the line of changes.
+//! Changing messages: the line of changes. The writes stand in `change_writes`.
 //!
 //! A message keeps the number of its latest change, `changeSeq`, so that the changed messages of a
 //! chat, in the order of that number, are what a follower reads. That order is all: a row only
@@ -10,145 +10,388 @@
 //! row has moved on, and k + 1 is free again, but a follower is at k + 2. So a number is **claimed**
 //! first, in the one document that all writers of a chat share, and never twice:
 //!
-//! 1. The chat, the member and the message are read, and the change is judged.
-//! 2. The last claim, number k for message x, has to be **settled**: x has number k or a greater
-//!    one, or never gets k. That the chat's `lastChangeSeq` has reached k says so, or that this
-//!    instance has written k. Else its writer is given a moment, and then x gets a `fence` of k,
-//!    unless it has the number.
-//! 3. The chat takes the claim, number k + 1 for this message, if its last claim is still k.
-//! 4. The message takes the change and number k + 1, if its `changeSeq` is still what was read and
-//!    its fence is below k + 1.
+//! 1. The chat, the members and the messages are read, and the changes are judged in their order.
+//! 2. The last claims, up to number k, have to be **settled**: each of their messages has its number
+//!    or a greater one, or never gets it. That the chat's `lastChangeSeq` has reached k says so, or
+//!    that this instance has seen to it. Else their writer is given a moment, and then each message
+//!    that has not its number gets a `fence` of it.
+//! 3. The chat takes the claim, numbers k + 1 to k + n for these messages, if its last claim is
+//!    still k.
+//! 4. One ordered command writes the changes: each message takes its change and its number, if its
+//!    `changeSeq` is still what was read, or what the change ahead of it has left, and its fence is
+//!    below the number.
 //! 5. `lastChangeSeq` of the chat is advanced.
 //!
-//! Where step 3 or 4 finds another there, all begins anew with what is there then. A claim that
-//! comes to nothing leaves a number that no row ever has, as does a change that is superseded.
+//! Where step 3 or a write of step 4 finds another there, it begins anew with what is there then. A
+//! claim that comes to nothing leaves a number that no row ever has, as does a change that is
+//! superseded.
+//!
+//! The command of step 4 tells how many of its writes have changed a message, not which. Where that
+//! is not all, or it was not answered (then what may still be on its way is fenced off first), the
+//! messages are read: nobody else can have changed them without settling these claims, so a write
+//! that was not carried out has left its message below its number. Where one is above all of the
+//! claims, somebody has settled them and gone on, and nobody can tell any more: whoever asked for
+//! that change is told that it is not known.
 //!
 //! Each write is confirmed by the majority before the next step. Hence k is visible or fenced off
 //! before k + 1 is claimed, also where the writer of k does not know whether it succeeded, and in
 //! every state that the majority has the rows up to the greatest are complete.
 //!
-//! Within one instance changes of a chat wait for each other, and instances that meet there take
-//! turns (see `turns`); nothing depends on that for being right.
+//! Within one instance those who wait for one chat are served together, and instances that meet
+//! there take turns (see `turns`); nothing depends on that for being right.
 //!
 //! A crash behind step 3 costs the next change the moment of step 2; one behind step 4 leaves
 //! `lastChangeSeq` behind, which readers notice and repair (see `heads`).
 
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::doc;
 use talksy_domain::access::Denied;
-use talksy_domain::chats::Chat;
+use talksy_domain::chats::{Chat, Member};
+use talksy_domain::error::PortError;
 use talksy_domain::events::Announcement;
-use talksy_domain::id::{self, ChatId, MessageId};
-use talksy_domain::messages::{
-    ChangeRefusal, Changed, ChangedMessage, Message, MessageChange, MessageText,
-};
+use talksy_domain::id::{self, ChatId, MessageId, UserId};
+use talksy_domain::messages::{ChangeRefusal, Changed, ChangedMessage, Message, MessageChange};
 use talksy_domain::seq::Seq;
 use tokio::time::Instant;
 
+use super::Inner;
 use super::call::Call;
+use super::change_writes::{self, Step, Written};
 use super::chat_queue::ChatQueue;
 use super::commands::Shape;
-use super::documents::{
-    CHATS, ChatDocument, KeptChat, MESSAGES, MessageDocument, NOBODY, date, key,
-};
+use super::documents::{ChatDocument, KeptChat, MessageDocument, key, keys};
 use super::fault::Fault;
 use super::turns::ChatTurn;
+use super::waiting::{Committed, Waiting, Work};
 use super::{heads, members};
 
 /// How long the writer of a claim is given before it is fenced off. More than a write takes, also
 /// where the majority is slow; and what a crash may cost the next change of the chat, once.
 const CLAIM_TIMEOUT: Duration = Duration::from_millis(300);
 
+/// The most changes that one command writes together.
+const BATCH: usize = 64;
+
 /// Changes a message.
 pub(super) async fn change(call: &Call, change: &MessageChange) -> Result<Changed, Fault> {
     let queue = call.inner.change_queues.of(id::bytes(change.chat_id));
-    let _place = queue.line.try_acquire().map_err(|_full| Fault::Busy)?;
-    let mut turn = ChatTurn::new(call, &queue, format!("changes:{}", change.chat_id));
-    let outcome = {
-        // Only instances contend; within this one, changes of a chat come one after the other.
-        let _alone = call.wait(queue.alone.lock()).await?;
-        commit(call, &queue, &mut turn, change).await
+    let work = Work::MessageChange(Box::new(change.clone()));
+    let (waiting, answer) = Waiting::new(work, call.span.clone());
+    if queue.enqueue(waiting)? {
+        let worker = ChangeQueueWorker {
+            inner: Arc::clone(&call.inner),
+            queue,
+            chat: change.chat_id,
+        };
+        tokio::spawn(worker.run());
+    }
+    let outcome = match call.wait(answer).await? {
+        Ok(Ok(Committed::Changed(outcome))) => *outcome,
+        Ok(Err(error)) => return Err(Fault::NotCommitted(error)),
+        Ok(Ok(_)) | Err(_) => return Err(Fault::Panicked),
     };
-    turn.pass().await;
-    let outcome = outcome?;
-    match &outcome {
-        Changed::Done(done) if done.is_new => {
-            let number = done.message.change_seq;
-            if let Err(fault) = heads::advance_changes(call, change.chat_id, number).await {
-                // The change is durable. Reads find it above the chat's head and repair that.
-                tracing::debug!(%fault, "the last change of a chat was not advanced");
-            }
-        }
+    if !matches!(&outcome, Changed::Done(done) if done.is_new) {
         // What is new was told with its write.
-        outcome => call.announce(outcome.announcements()),
+        call.announce(outcome.announcements());
     }
     Ok(outcome)
 }
 
-/// Judges and writes the change until it is done or refused.
-async fn commit(
-    call: &Call,
-    queue: &ChatQueue,
-    turn: &mut ChatTurn,
-    change: &MessageChange,
-) -> Result<Changed, Fault> {
-    let spread = id::bytes(change.message_id)[15];
-    let asking = [change.actor_id];
-    let mut unsettled: Option<(Seq, Instant)> = None;
-    for attempt in 0_u32.. {
-        if attempt > 0 {
-            call.pause(attempt, spread.rotate_left(attempt)).await?;
-        }
-        turn.take(attempt).await;
-        let (kept, actor, message) = tokio::try_join!(
-            chat(call, change),
-            members::among(call, change.chat_id, &asking),
-            message(call, change),
-        )?;
-        let Some(kept) = kept else {
-            return Ok(Changed::Refused(Denied::NoChat.into()));
-        };
-        let Some(actor) = actor.first() else {
-            return Ok(Changed::Refused(Denied::NotMember.into()));
-        };
-        let Some(message) = message else {
-            return Ok(Changed::Refused(ChangeRefusal::NoMessage));
-        };
-        let number = kept.claimed_seq.saturating_add(1);
-        let changed = match change.apply(&message, kept.chat.kind, actor, number) {
-            Err(refusal) => return Ok(Changed::Refused(refusal)),
-            Ok(None) => {
-                let chat = heads::exact_one(call, kept.chat).await?;
-                return Ok(done(message, chat, false));
-            }
-            Ok(Some(changed)) => changed,
-        };
-        if kept.chat.last_change_seq.max(queue.settled()) < kept.claimed_seq {
-            let since = unsettled.filter(|(seq, _)| *seq == kept.claimed_seq);
-            let (_, since) = *unsettled.insert(since.unwrap_or((kept.claimed_seq, Instant::now())));
-            if since.elapsed() < CLAIM_TIMEOUT {
-                continue;
-            }
-            fence(call, &kept).await?;
-        }
-        let writing = async {
-            Ok::<_, Fault>(
-                claim(call, &kept.chat, message.id, kept.claimed_seq).await?
-                    && write(call, &message, &changed, kept.chat.applied_seq).await?,
-            )
-        };
-        // Looks whether others stand in line.
-        if turn.measured(2, writing).await? {
-            queue.note_settled(number);
-            let chat = Chat {
-                last_change_seq: number,
-                ..kept.chat
-            };
-            return Ok(done(changed, chat, true));
+/// Carries out the changes that wait in a queue until it is empty.
+struct ChangeQueueWorker {
+    inner: Arc<Inner>,
+    queue: Arc<ChatQueue>,
+    chat: ChatId,
+}
+
+/// A panic fails what waits, and the next change starts another worker.
+impl Drop for ChangeQueueWorker {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.queue.abandon();
         }
     }
-    Err(Fault::Contended)
+}
+
+/// What the changes of a batch are judged by.
+struct Read {
+    kept: KeptChat,
+    actors: HashMap<UserId, Member>,
+    messages: HashMap<MessageId, Message>,
+}
+
+/// What becomes of a change.
+enum Verdict {
+    /// It is answered.
+    Answered(Result<Changed, PortError>),
+    /// The message is so already.
+    AsItIs(Message),
+    /// It has to be written.
+    Write(Box<Step>),
+    /// It depends on whether one ahead of it is written.
+    Open,
+}
+
+/// A claim of another writer, and since when it is waited for.
+type Foreign = Option<(Seq, Instant)>;
+
+impl ChangeQueueWorker {
+    async fn run(self) {
+        loop {
+            let mut batch = self.queue.next(BATCH);
+            if batch.is_empty() {
+                return;
+            }
+            let call = self.call();
+            let mut turn = ChatTurn::new(&call, &self.queue, format!("changes:{}", self.chat));
+            if let Err(fault) = self.commit(&mut turn, &mut batch).await {
+                let error = PortError::from(fault);
+                for waiting in batch {
+                    waiting.answer(Err(error.clone()));
+                }
+            }
+            turn.pass().await;
+        }
+    }
+
+    /// A call of its own for each attempt: those who wait have deadlines of their own.
+    fn call(&self) -> Call {
+        Call::new(&self.inner, self.inner.options.timeout)
+    }
+
+    /// Tries until everything in the batch is answered, or nobody waits for it any more. What is
+    /// left of it where it fails may or may not be durable.
+    async fn commit(
+        &self,
+        turn: &mut ChatTurn,
+        batch: &mut VecDeque<Waiting>,
+    ) -> Result<(), Fault> {
+        let mut foreign = None;
+        let mut attempt = 0_u32;
+        loop {
+            turn.take(attempt).await;
+            batch.retain(|waiting| !waiting.is_given_up());
+            self.queue.fill(batch, BATCH);
+            let Some(spread) = batch.front().map(Waiting::spread) else {
+                return Ok(());
+            };
+            let call = self.call();
+            if self.attempt(&call, turn, batch, &mut foreign).await? {
+                attempt = 0;
+                continue;
+            }
+            attempt += 1;
+            call.pause(attempt, spread.rotate_left(attempt)).await?;
+        }
+    }
+
+    /// Judges the batch, writes what is to be written, and answers what is done with. False where
+    /// another writer was faster.
+    async fn attempt(
+        &self,
+        call: &Call,
+        turn: &ChatTurn,
+        batch: &mut VecDeque<Waiting>,
+        foreign: &mut Foreign,
+    ) -> Result<bool, Fault> {
+        let Some(read) = self.read(call, batch).await? else {
+            for waiting in batch.drain(..) {
+                answer(waiting, Ok(Changed::Refused(Denied::NoChat.into())));
+            }
+            return Ok(true);
+        };
+        let steps = judge(call, &read, batch).await?;
+        let kept = read.kept;
+        let writes: Vec<_> = steps.iter().flatten().map(|step| &**step).collect();
+        let Some(last) = writes.last().map(|step| step.after.change_seq) else {
+            return Ok(true);
+        };
+        if kept.chat.last_change_seq.max(self.queue.settled()) < kept.claimed_seq {
+            let since = foreign.filter(|(seq, _)| *seq == kept.claimed_seq);
+            let (_, since) = *foreign.insert(since.unwrap_or((kept.claimed_seq, Instant::now())));
+            if since.elapsed() < CLAIM_TIMEOUT {
+                return Ok(false);
+            }
+            change_writes::fence(call, &kept).await?;
+        }
+        let mseq = kept.chat.applied_seq;
+        let told = |(waiting, step): (&Waiting, &Option<Box<Step>>)| {
+            let message = step.as_ref()?.after.clone();
+            Some(Announcement::message_changed(message, mseq).within(&waiting.span))
+        };
+        let announced: Vec<_> = batch.iter().zip(&steps).filter_map(told).collect();
+        let writing = async {
+            if change_writes::claim(call, &kept, &writes).await? {
+                let writing = change_writes::write(call, self.chat, &writes, announced);
+                writing.await.map(Some)
+            } else {
+                Ok(None)
+            }
+        };
+        // Looks whether others stand in line.
+        let Some((written, fault)) = turn.measured(writes.len() + 1, writing).await? else {
+            return Ok(false);
+        };
+        self.queue.note_settled(last);
+        self.finish(call, &kept.chat, steps, &written, batch);
+        fault.map_or(Ok(true), Err)
+    }
+
+    /// Reads what the batch is judged by, where the chat exists.
+    async fn read(&self, call: &Call, batch: &VecDeque<Waiting>) -> Result<Option<Read>, Fault> {
+        let changes = || batch.iter().filter_map(Waiting::message_change);
+        let actors: Vec<_> = changes().map(|change| change.actor_id).collect();
+        let messages: Vec<_> = changes().map(|change| change.message_id).collect();
+        let of_chat = doc! { "_id": key(id::bytes(self.chat)), "ready": true };
+        let of_messages = doc! {
+            "_id": { "$in": keys(&messages, id::bytes) },
+            "chatId": key(id::bytes(self.chat)),
+        };
+        let (kept, actors, messages) = tokio::try_join!(
+            call.find_one::<ChatDocument>(of_chat, Shape::default()),
+            members::among(call, self.chat, &actors),
+            call.find::<MessageDocument>(of_messages, Shape::default()),
+        )?;
+        Ok(kept.map(|kept| Read {
+            kept,
+            actors: actors.into_iter().map(|one| (one.user_id, one)).collect(),
+            messages: messages.into_iter().map(|one| (one.id, one)).collect(),
+        }))
+    }
+
+    /// Answers what was written, and keeps in the batch what has to be tried again.
+    fn finish(
+        &self,
+        call: &Call,
+        chat: &Chat,
+        steps: Vec<Option<Box<Step>>>,
+        written: &[Written],
+        batch: &mut VecDeque<Waiting>,
+    ) {
+        let mut written = written.iter();
+        let mut reached = 0;
+        for (waiting, step) in batch.drain(..).zip(steps).collect::<Vec<_>>() {
+            let Some(step) = step else {
+                batch.push_back(waiting);
+                continue;
+            };
+            match written.next() {
+                Some(Written::Done) => {
+                    let last_change_seq = step.after.change_seq;
+                    reached = last_change_seq;
+                    let chat = Chat {
+                        last_change_seq,
+                        ..chat.clone()
+                    };
+                    answer(waiting, Ok(done(step.after, chat, true)));
+                }
+                Some(Written::Unknown) => answer(waiting, Err(Fault::Unconfirmed.into())),
+                Some(Written::Not) | None => batch.push_back(waiting),
+            }
+        }
+        if reached == 0 {
+            return;
+        }
+        let (call, chat) = (call.clone(), self.chat);
+        tokio::spawn(async move {
+            if let Err(fault) = heads::advance_changes(&call, chat, reached).await {
+                // The changes are durable. Reads find them above the chat's head and repair that.
+                tracing::debug!(%fault, "the last change of a chat was not advanced");
+            }
+        });
+    }
+}
+
+/// Judges the changes of the batch, each behind those ahead of it. Answers those of which nothing
+/// is to be written, and returns for each of the others what is, or nothing where that is open.
+async fn judge(
+    call: &Call,
+    read: &Read,
+    batch: &mut VecDeque<Waiting>,
+) -> Result<Vec<Option<Box<Step>>>, Fault> {
+    let mut written: HashMap<MessageId, Message> = HashMap::new();
+    let mut number = read.kept.claimed_seq;
+    let mut verdicts = Vec::new();
+    for change in batch.iter().filter_map(Waiting::message_change) {
+        let verdict = match written.get(&change.message_id) {
+            Some(before) => match one(read, change, before, number) {
+                // What is ahead of it may come to nothing.
+                Verdict::Answered(_) | Verdict::AsItIs(_) => Verdict::Open,
+                verdict => verdict,
+            },
+            None => match read.messages.get(&change.message_id) {
+                Some(before) => one(read, change, before, number),
+                None => missing(call, read, change).await,
+            },
+        };
+        if let Verdict::Write(step) = &verdict {
+            number = step.after.change_seq;
+            written.insert(change.message_id, step.after.clone());
+        }
+        verdicts.push(verdict);
+    }
+    let mut exact = None;
+    let mut steps = Vec::new();
+    for (waiting, verdict) in batch.drain(..).zip(verdicts).collect::<Vec<_>>() {
+        match verdict {
+            Verdict::Answered(outcome) => answer(waiting, outcome),
+            Verdict::AsItIs(message) => {
+                if exact.is_none() {
+                    let chat = heads::exact_one(call, read.kept.chat.clone()).await;
+                    exact = Some(chat.map_err(PortError::from));
+                }
+                let chat = exact.clone().unwrap_or(Err(Fault::Panicked.into()));
+                answer(waiting, chat.map(|chat| done(message, chat, false)));
+            }
+            Verdict::Write(step) => {
+                steps.push(Some(step));
+                batch.push_back(waiting);
+            }
+            Verdict::Open => {
+                steps.push(None);
+                batch.push_back(waiting);
+            }
+        }
+    }
+    Ok(steps)
+}
+
+/// Judges one change of a message that is as in `before`, where `last` is the last number given.
+fn one(read: &Read, change: &MessageChange, before: &Message, last: Seq) -> Verdict {
+    let Some(actor) = read.actors.get(&change.actor_id) else {
+        return Verdict::Answered(Ok(Changed::Refused(Denied::NotMember.into())));
+    };
+    let kind = read.kept.chat.kind;
+    match change.apply(before, kind, actor, last.saturating_add(1)) {
+        Err(refusal) => Verdict::Answered(Ok(Changed::Refused(refusal))),
+        Ok(None) => Verdict::AsItIs(before.clone()),
+        Ok(Some(after)) => Verdict::Write(Box::new(Step {
+            before: before.clone(),
+            after,
+        })),
+    }
+}
+
+/// Why the message of a change was not found. One that does not parse fails this change alone.
+async fn missing(call: &Call, read: &Read, change: &MessageChange) -> Verdict {
+    if !read.actors.contains_key(&change.actor_id) {
+        return Verdict::Answered(Ok(Changed::Refused(Denied::NotMember.into())));
+    }
+    let filter = change_writes::of(change.message_id, change.chat_id);
+    let found = call.find_one::<MessageDocument>(filter, Shape::default());
+    match found.await {
+        Ok(None) => Verdict::Answered(Ok(Changed::Refused(ChangeRefusal::NoMessage))),
+        // It has come meanwhile.
+        Ok(Some(_)) => Verdict::Open,
+        Err(fault) => Verdict::Answered(Err(fault.into())),
+    }
+}
+
+fn answer(waiting: Waiting, outcome: Result<Changed, PortError>) {
+    waiting.answer(outcome.map(|outcome| Committed::Changed(Box::new(outcome))));
 }
 
 fn done(message: Message, chat: Chat, is_new: bool) -> Changed {
@@ -157,86 +400,4 @@ fn done(message: Message, chat: Chat, is_new: bool) -> Changed {
         chat,
         is_new,
     }))
-}
-
-async fn chat(call: &Call, change: &MessageChange) -> Result<Option<KeptChat>, Fault> {
-    let filter = doc! { "_id": key(id::bytes(change.chat_id)), "ready": true };
-    call.find_one::<ChatDocument>(filter, Shape::default())
-        .await
-}
-
-async fn message(call: &Call, change: &MessageChange) -> Result<Option<Message>, Fault> {
-    let filter = of(change.message_id, change.chat_id);
-    call.find_one::<MessageDocument>(filter, Shape::default())
-        .await
-}
-
-/// The filter for a message. It names the chat, by which messages are sharded.
-fn of(message: MessageId, chat: ChatId) -> Document {
-    doc! { "_id": key(id::bytes(message)), "chatId": key(id::bytes(chat)) }
-}
-
-/// Sees to it that the last claim is settled. A write that changes nothing is confirmed like any
-/// other: behind it, the majority has the number that was found there.
-async fn fence(call: &Call, kept: &KeptChat) -> Result<(), Fault> {
-    let Some(claimed_for) = kept.claimed_for else {
-        return Ok(());
-    };
-    let number = i64::from(kept.claimed_seq);
-    let mut without = of(claimed_for, kept.chat.id);
-    without.insert("changeSeq", doc! { "$not": { "$gte": number } });
-    let fence = doc! { "$max": { "fence": number } };
-    call.update_one(MESSAGES, without, fence).await?;
-    Ok(())
-}
-
-/// Claims the number behind `last` for the message. False where another was faster.
-async fn claim(call: &Call, chat: &Chat, message: MessageId, last: Seq) -> Result<bool, Fault> {
-    let mut filter = doc! { "_id": key(id::bytes(chat.id)), "claimedSeq": i64::from(last) };
-    if last == 0 {
-        // A chat of an earlier release may lack it.
-        filter.insert("claimedSeq", doc! { "$in": [0, Bson::Null] });
-    }
-    let claim = doc! {
-        "claimedSeq": i64::from(last) + 1,
-        "claimedFor": key(id::bytes(message)),
-    };
-    call.update_one(CHATS, filter, doc! { "$set": claim }).await
-}
-
-/// Writes the change, whose number is claimed. False where the message has changed meanwhile, or
-/// the claim was fenced off. System messages up to `mseq` are applied.
-async fn write(call: &Call, before: &Message, changed: &Message, mseq: Seq) -> Result<bool, Fault> {
-    let mut filter = of(before.id, before.chat_id);
-    let unchanged = match before.change_seq {
-        0 => Bson::Null,
-        number => Bson::Int64(number.into()),
-    };
-    filter.insert("changeSeq", unchanged);
-    let number = i64::from(changed.change_seq);
-    filter.insert("fence", doc! { "$not": { "$gte": number } });
-    let (mut set, mut unset) = (
-        doc! { "changeSeq": number, "contentSeq": i64::from(changed.content_seq) },
-        doc! { "fence": "" },
-    );
-    match changed.text.as_ref().map(MessageText::as_str) {
-        Some(text) => set.insert("text", text),
-        None => unset.insert("text", ""),
-    };
-    if let Some(at) = changed.edited_at {
-        set.insert("editedAt", date(at));
-    }
-    if let Some(at) = changed.deleted_at {
-        set.insert("deletedAt", date(at));
-        set.insert("knownTo", NOBODY);
-    }
-    let update = doc! { "$set": set, "$unset": unset };
-    let announce = vec![Announcement::message_changed(changed.clone(), mseq)];
-    let announce = call.announcing(announce);
-    let then = |written: Option<bool>| {
-        if written == Some(true) {
-            announce();
-        }
-    };
-    call.update_one_then(MESSAGES, filter, update, then).await
 }

@@ -1,6 +1,7 @@
 //! The queues in which sends to one chat, and changes of a group, wait for each other, so that only
 //! instances contend for its next number. What waits at the same time is sent together; see
-//! `commit`.
+//! `commit`. Changes of its messages, which have numbers of their own, wait in another; see
+//! `changes`.
 //!
 //! A queue remembers the last place that this instance has made durable, which saves reading it.
 //! That is only ever a hint, and only ever too low: it is never taken from what was merely seen or
@@ -16,7 +17,7 @@ use moka::sync::Cache;
 use parking_lot::Mutex as SyncMutex;
 use talksy_domain::clock::Timestamp;
 use talksy_domain::seq::Seq;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Mutex;
 
 use super::documents::Place;
 use super::fault::Fault;
@@ -59,8 +60,6 @@ impl ChatQueues {
                 head: SyncMutex::default(),
                 written: Mutex::default(),
                 applied: AtomicU32::new(0),
-                line: Semaphore::new(self.bound),
-                alone: Mutex::default(),
                 settled: AtomicU32::new(0),
             })
         })
@@ -82,10 +81,6 @@ pub(super) struct ChatQueue {
     pub(super) written: Mutex<Head>,
     /// Up to here this instance knows that system messages are applied; see `notices`.
     applied: AtomicU32,
-    /// Has a place for each who wants to change a message of the chat; see `changes`.
-    pub(super) line: Semaphore,
-    /// Held by the one of them whose turn it is.
-    pub(super) alone: Mutex<()>,
     /// Up to here this instance knows that numbers of changes are settled; see `changes`.
     settled: AtomicU32,
 }

@@ -1,11 +1,10 @@
 //! Chats and members: the port.
 
 use async_trait::async_trait;
-use futures_util::future::try_join_all;
 use mongodb::bson::{Bson, Document, doc};
-use talksy_domain::chats::{Chat, ChatStore, Member, MemberFilter, MemberPage, ReadMark};
+use talksy_domain::chats::{Chat, ChatStore, LargeGroups, Member, MemberPage, ReadMark};
 use talksy_domain::clock::Timestamp;
-use talksy_domain::cursor::{ChatCursor, MemberCursor};
+use talksy_domain::cursor::ChatCursor;
 use talksy_domain::error::PortError;
 use talksy_domain::events::Announcement;
 use talksy_domain::id::{self, ChatId, UserId};
@@ -16,7 +15,7 @@ use super::call::Call;
 use super::commands::Shape;
 use super::documents::{MemberDocument, date, key};
 use super::fault::Fault;
-use super::{MongoStore, chat_list, heads, left_chats, members, pair, unread};
+use super::{MongoStore, chat_list, heads, left_chats, members, pair, sharing, unread};
 
 #[async_trait]
 impl ChatStore for MongoStore {
@@ -41,7 +40,7 @@ impl ChatStore for MongoStore {
         Ok(opening.await.map_err(|_panic| Fault::Panicked)??)
     }
 
-    /// Ids, chats, heads above: 3. With a search ids, chats, names, heads above: 4.
+    /// Ids, chats, heads above: 3. With a search ids, titles, names, chats, heads above: 5.
     async fn chats_of(
         &self,
         user: UserId,
@@ -85,26 +84,12 @@ impl ChatStore for MongoStore {
         Ok(members::of_user(&self.call(), user, chats).await?)
     }
 
-    /// 1 command. With a name, for each step of 256 to 8,192 members: members, names.
-    async fn members(
-        &self,
-        chat: ChatId,
-        filter: &MemberFilter,
-        window: &Window<MemberCursor>,
-    ) -> Result<Page<Member>, PortError> {
-        Ok(members::page(&self.call(), chat, filter, window).await?)
-    }
-
-    /// As [`ChatStore::members`] for each, side by side.
+    /// 1 command for all pages that have the same size and ask for the same, as those of one list do.
     async fn member_pages(&self, wanted: &[MemberPage]) -> Result<Vec<Page<Member>>, PortError> {
-        let call = self.call();
-        let pages = wanted
-            .iter()
-            .map(|wanted| members::page(&call, wanted.chat, &wanted.filter, &wanted.window));
-        Ok(try_join_all(pages).await?)
+        Ok(members::pages(&self.call(), wanted).await?)
     }
 
-    /// Sizes, \[members, those of each chat of more than 100\]: 2.
+    /// 1 command.
     async fn first_members(
         &self,
         chats: &[ChatId],
@@ -114,15 +99,15 @@ impl ChatStore for MongoStore {
         Ok(members::first(&self.call(), chats, order, limit).await?)
     }
 
-    /// Sizes, \[members, those of each chat of more than 100\]: 2.
+    /// 1 command.
     async fn lowest_read_marks(&self, chats: &[ChatId]) -> Result<Vec<Member>, PortError> {
         let order = doc! { "lastReadSeq": 1, "userId": 1 };
         Ok(members::first(&self.call(), chats, order, 2).await?)
     }
 
-    /// Chats of the user, members: 2.
+    /// Direct chats; for those who have none members: 1 to 2.
     async fn sharing(&self, user: UserId, others: &[UserId]) -> Result<Vec<UserId>, PortError> {
-        Ok(members::sharing(&self.call(), user, others).await?)
+        Ok(sharing::sharing(&self.call(), user, others).await?)
     }
 
     /// Newest number, update; the member where it did not move; chat, head above: 4 to 5. The filter
@@ -133,10 +118,12 @@ impl ChatStore for MongoStore {
         user: UserId,
         seq: Seq,
         now: Timestamp,
+        large: LargeGroups,
     ) -> Result<Option<ReadMark>, PortError> {
         let call = self.call();
         // Whoever waits for it may go away in the middle: what has moved is told.
-        let marking = tokio::spawn(async move { mark_read(&call, chat, user, seq, now).await });
+        let marking =
+            tokio::spawn(async move { mark_read(&call, chat, user, seq, now, large).await });
         Ok(marking.await.map_err(|_panic| Fault::Panicked)??)
     }
 
@@ -194,6 +181,7 @@ async fn mark_read(
     user: UserId,
     seq: Seq,
     now: Timestamp,
+    large: LargeGroups,
 ) -> Result<Option<ReadMark>, Fault> {
     let seq = seq.min(heads::last_place(call, chat).await?.seq);
     let who = member(chat, user);
@@ -224,11 +212,7 @@ async fn mark_read(
     let Some(chat) = heads::chats(call, &[chat]).await?.pop() else {
         return Ok(None);
     };
-    let mark = ReadMark {
-        member,
-        chat,
-        moved,
-    };
+    let mark = ReadMark::new(member, chat, moved, large);
     call.announce(mark.announcements());
     Ok(Some(mark))
 }

@@ -73,6 +73,7 @@ impl Call {
             find.await?.try_collect().await
         })
         .await
+        .inspect(|found: &Vec<_>| self.note_returned(found.len()))
     }
 
     /// The documents that match. One that does not parse is left out.
@@ -145,6 +146,36 @@ impl Call {
             cursor.await?.try_collect().await
         })
         .await
+        .inspect(|found: &Vec<_>| self.note_returned(found.len()))
+    }
+
+    /// These fields of all documents that match, in one document: one reply whatever their number,
+    /// where a cursor would hand out a thousand at a time. For what is small, such as ids: the
+    /// document holds 16 MB, some 400,000 of them. One that does not parse is left out.
+    pub(super) async fn gather<S: Stored>(
+        &self,
+        filter: Document,
+        fields: &[&str],
+    ) -> Result<Vec<S::Value>, Fault> {
+        let part: Document = fields
+            .iter()
+            .map(|&field| (field.to_owned(), format!("${field}").into()))
+            .collect();
+        let pipeline = [
+            doc! { "$match": filter },
+            doc! { "$group": { "_id": Bson::Null, "found": { "$push": part } } },
+        ];
+        let gathered = self.aggregate(S::COLLECTION, pipeline).await?;
+        let Some(found) = gathered.first() else {
+            return Ok(Vec::new());
+        };
+        let parts: Vec<RawDocumentBuf> = found
+            .get_array("found")
+            .into_iter()
+            .flatten()
+            .filter_map(|part| Some(part.ok()?.as_document()?.to_owned()))
+            .collect();
+        Ok(documents::parse_all::<S>(&parts))
     }
 
     /// Inserts a document.
@@ -264,30 +295,48 @@ impl Call {
         if updates.is_empty() {
             return Ok(());
         }
-        // A command that is sent as it is does not inherit the write concern.
-        let timeout = i64::try_from(self.max_time().as_millis()).unwrap_or(i64::MAX);
-        let command = doc! {
-            "update": collection,
-            "updates": updates,
-            "ordered": false,
-            "writeConcern": { "w": "majority", "j": true, "wtimeout": timeout },
-        };
+        let command = self.updating(collection, updates, false);
         let reply = match self.command(command.clone()).await {
             // Nor does the driver send it again.
             Err(fault) if fault.is_unsettled() => self.command(command).await?,
             outcome => outcome?,
         };
-        if reply.contains_key("writeConcernError") {
-            return Err(Fault::Unconfirmed);
+        confirmed(&reply, &[DUPLICATE_KEY])
+    }
+
+    /// Carries out several updates of single documents one after the other, and returns how many of
+    /// them found their document. `then` is told the same, as [`Call::run_then`] tells it, or 0 where
+    /// something failed. Where it fails, some of them may have been carried out, or be still.
+    pub(super) async fn update_in_order(
+        &self,
+        collection: &'static str,
+        updates: Vec<Document>,
+        then: impl FnOnce(usize) + Send + 'static,
+    ) -> Result<usize, Fault> {
+        let command = self.updating(collection, updates, true);
+        let work = move |database: Database| async move { database.run_command(command).await };
+        let reply = self.run_then(work, move |outcome| {
+            let reply = outcome.as_ref().ok();
+            then(reply.and_then(|reply| matched(reply).ok()).unwrap_or(0));
+        });
+        matched(&reply.await?)
+    }
+
+    /// The command for updates of single documents.
+    fn updating(
+        &self,
+        collection: &'static str,
+        updates: Vec<Document>,
+        is_ordered: bool,
+    ) -> Document {
+        // A command that is sent as it is does not inherit the write concern.
+        let timeout = i64::try_from(self.max_time().as_millis()).unwrap_or(i64::MAX);
+        doc! {
+            "update": collection,
+            "updates": updates,
+            "ordered": is_ordered,
+            "writeConcern": { "w": "majority", "j": true, "wtimeout": timeout },
         }
-        for error in reply.get_array("writeErrors").into_iter().flatten() {
-            let code = error.as_document().and_then(|error| error.get("code"));
-            match code.and_then(Bson::as_i32) {
-                Some(DUPLICATE_KEY) => {}
-                code => return Err(Fault::Refused(code.unwrap_or_default())),
-            }
-        }
-        Ok(())
     }
 
     /// Updates all documents that match.
@@ -323,6 +372,7 @@ impl Call {
             }
         });
         let before = before.await?;
+        self.note_returned(usize::from(before.is_some()));
         before.map(|raw| documents::parse::<S>(&raw)).transpose()
     }
 
@@ -373,4 +423,30 @@ impl Call {
         self.run(move |database| async move { database.run_command(command).await })
             .await
     }
+}
+
+/// How many of a command's updates found their document, where all were carried out.
+fn matched(reply: &Document) -> Result<usize, Fault> {
+    confirmed(reply, &[])?;
+    let count = match reply.get("n") {
+        Some(Bson::Int32(count)) => usize::try_from(*count).ok(),
+        Some(Bson::Int64(count)) => usize::try_from(*count).ok(),
+        _ => None,
+    };
+    Ok(count.unwrap_or(0))
+}
+
+/// Whether the majority has what was updated, and none of it failed but with one of these codes.
+fn confirmed(reply: &Document, but: &[i32]) -> Result<(), Fault> {
+    if reply.contains_key("writeConcernError") {
+        return Err(Fault::Unconfirmed);
+    }
+    for error in reply.get_array("writeErrors").into_iter().flatten() {
+        let code = error.as_document().and_then(|error| error.get("code"));
+        let code = code.and_then(Bson::as_i32).unwrap_or_default();
+        if !but.contains(&code) {
+            return Err(Fault::Refused(code));
+        }
+    }
+    Ok(())
 }

@@ -23,7 +23,7 @@ use talksy_domain::page::Window;
 use super::fault::{Fault, Why};
 
 pub(super) use chats::{
-    ChatDocument, KeptChat, SizeDocument, TitleDocument, TitleSource, group_key, pair_key,
+    ChatDocument, KeptChat, TitleDocument, TitleSource, TitledChat, group_key, pair_key,
 };
 pub(super) use jobs::{JobDocument, state_name, update_of};
 pub(super) use members::{ChatOfMember, MemberDocument, UserOfMember};

@@ -81,7 +81,7 @@ const INDEXES: &[IndexSpec] = &[
         CHATS,
         "by_pair",
         &["directKey"],
-        "the one direct chat of a pair, the one group of its creator's own id for it",
+        "the one direct chat of a pair, also of whether there is one; the one group of its creator's own id for it",
     )),
     unique(index(
         MEMBERS,
@@ -93,13 +93,13 @@ const INDEXES: &[IndexSpec] = &[
         MEMBERS,
         "by_active",
         &["chatId", "active", "userId"],
-        "a chat's members by id",
+        "the first members by id of each of many chats, and those behind one of them",
     ),
     index(
         MEMBERS,
         "by_member",
         &["userId", "active", "chatId"],
-        "a user's chats, without their documents; memberships of a page of chats; who shares a chat",
+        "a user's chats, without their documents; memberships of a page of chats; who shares a group",
     ),
     index(
         MEMBERS,
@@ -111,7 +111,7 @@ const INDEXES: &[IndexSpec] = &[
         MEMBERS,
         "by_mark",
         &["chatId", "active", "lastReadSeq", "userId"],
-        "the members of a chat who have read least",
+        "the members who have read least of each of many chats; who has read a message that few have",
     ),
     index(
         MEMBERS,
@@ -180,6 +180,9 @@ fn name_of_fields(spec: &IndexSpec) -> String {
 /// Makes the indexes that are missing.
 pub(super) async fn create(call: &Call) -> Result<(), Fault> {
     for collection in [USERS, SESSIONS, CHATS, MEMBERS, MESSAGES, JOBS] {
+        call.inner
+            .preparing
+            .note(format!("indexes of `{collection}`"));
         let specs = INDEXES.iter().filter(|spec| spec.collection == collection);
         call.create_indexes(collection, specs.map(model).collect())
             .await?;

@@ -7,7 +7,6 @@ use talksy_domain::id::{self, ChatId, UserId};
 use talksy_domain::seq::Seq;
 
 use super::call::Call;
-use super::commands::Shape;
 use super::documents::{self, MEMBERS, Stored, key, keys};
 use super::fault::{Fault, Why};
 
@@ -70,12 +69,9 @@ pub(super) async fn versions(call: &Call, users: &[UserId]) -> Result<Vec<(UserI
     Ok(documents::parse_all::<VersionSum>(&found))
 }
 
-/// A walk of the index on (user, active, chat).
+/// A walk of the index on (user, active, chat), in one document.
 pub(super) async fn of(call: &Call, user: UserId) -> Result<Vec<(ChatId, Seq)>, Fault> {
-    let shape = Shape {
-        fields: Some(doc! { "_id": 0, "chatId": 1, "leftSeq": 1 }),
-        ..Shape::default()
-    };
     let filter = doc! { "userId": key(id::bytes(user)), "active": false };
-    call.find::<LeftChat>(filter, shape).await
+    call.gather::<LeftChat>(filter, &["chatId", "leftSeq"])
+        .await
 }

@@ -40,24 +40,25 @@
 //! time, and the number is how many go one after the other.
 //!
 //! Messages that wait for one chat share an insert, and those that were sent share the update of
-//! the chat's head. None of these numbers grows with the size of a page, but for one command for
-//! each large group where its first members are asked for. `chats_of` reads and sorts all chats of
-//! the user, as their order changes with each message.
+//! the chat's head. None of these numbers grows with the size of a page, and no more documents are
+//! returned than a page has; of a user's chats the ids come in one. See `lookups` for how many chats
+//! are read at once, and `chat_list` for what a user's list costs.
 //!
 //! In a sharded cluster `messages` and `members` can be sharded by `chatId`, whose unique indexes begin
-//! with it. How all of it would be keyed is on paper in `docs/adr/0013-keys-of-a-divided-store.md`.
+//! with it, from MongoDB 5.1 on (see `lookups`). How all of it would be keyed is on paper in `docs/adr/0013-keys-of-a-divided-store.md`.
 //!
 //! # What the tests' server cannot do
 //!
 //! Where no `mongod` is installed the tests run on mongo-java-server, so the adapter stays within
 //! what both do: no partial or TTL index (expiry is purged, an absent client id has a stand-in),
-//! no `$lookup`, `$unionWith`, `$text`, collation, pipeline update, `bulkWrite` or transaction, and
+//! no `$unionWith`, `$setWindowFields`, `$text`, collation, pipeline update, `bulkWrite` or transaction, and
 //! of `findAndModify` the document as it was before. It compares strings by UTF-16 unit instead of
 //! by character, which differs only beyond the basic plane, and where that would show, in the
 //! search by name, a pattern says the range again. It ignores indexes that are not
 //! unique, so it says nothing of speed.
 
 mod call;
+mod change_writes;
 mod changes;
 mod chat_list;
 mod chat_queue;
@@ -73,6 +74,7 @@ mod incarnation;
 mod indexes;
 mod jobs;
 mod left_chats;
+mod lookups;
 mod members;
 mod messages;
 mod migrations;
@@ -80,11 +82,13 @@ mod names;
 mod notices;
 mod pages;
 mod pair;
+mod preparing;
 mod repair;
 mod send;
 mod senders;
 mod sessions;
 mod settle;
+mod sharing;
 mod turns;
 mod unread;
 mod users;
@@ -110,6 +114,7 @@ use connect::Location;
 pub use connect::MongoOpenError;
 pub use indexes::{IndexSpec, index_specs};
 pub use migrations::PrepareError;
+use preparing::Preparing;
 use turns::TurnKeeper;
 
 /// How the store is run.
@@ -120,8 +125,8 @@ pub struct MongoOptions {
     /// How long a call waits for a server that can take it, and for a connection to it. Less than
     /// `timeout`, so that the answer says what is wrong.
     pub reach_timeout: Duration,
-    /// How long [`MongoStore::prepare`] waits for its answer: the first time on a database with
-    /// many messages it builds indexes.
+    /// How long [`MongoStore::prepare`] waits for the database to be brought up to date before it
+    /// answers that this goes on. Indexes of many messages take minutes to hours to build.
     pub prepare_timeout: Duration,
     /// The most connections to each server.
     pub connections: u32,
@@ -136,7 +141,7 @@ impl Default for MongoOptions {
         Self {
             timeout: Duration::from_millis(2_500),
             reach_timeout: Duration::from_secs(2),
-            prepare_timeout: Duration::from_mins(1),
+            prepare_timeout: Duration::from_secs(2),
             connections: 64,
             in_flight: const { NonZeroUsize::new(4_096).unwrap() },
             chat_queue: const { NonZeroUsize::new(1_024).unwrap() },
@@ -159,10 +164,12 @@ struct Inner {
     queues: ChatQueues,
     change_queues: ChatQueues,
     turns: TurnKeeper,
+    preparing: Preparing,
     /// Takes what follows from commits.
     events: Arc<dyn EventSink>,
     calls: AtomicU64,
     commands: AtomicU64,
+    documents: AtomicU64,
     closed: AtomicBool,
 }
 
@@ -207,9 +214,11 @@ impl MongoStore {
             queues: ChatQueues::new(options.chat_queue.get()),
             change_queues: ChatQueues::new(options.chat_queue.get()),
             turns: TurnKeeper::new(turns),
+            preparing: Preparing::default(),
             events,
             calls: AtomicU64::new(0),
             commands: AtomicU64::new(0),
+            documents: AtomicU64::new(0),
             closed: AtomicBool::new(false),
         };
         Ok(Self {
@@ -221,13 +230,13 @@ impl MongoStore {
     /// Call it until it succeeds before anything else; again, and from several instances at once,
     /// is harmless.
     ///
+    /// What has been begun goes on behind the answer that it does, however long it takes, and the
+    /// next call waits for the same.
+    ///
     /// # Errors
-    /// [`PrepareError`], which says whether trying again may help.
+    /// [`PrepareError`], which says whether trying again may help, and whether work goes on.
     pub async fn prepare(&self) -> Result<(), PrepareError> {
-        let call = Call::new(&self.inner, self.inner.options.prepare_timeout);
-        migrations::prepare(&call).await?;
-        repair::take_over_notes(&call).await?;
-        Ok(())
+        preparing::prepare(&self.inner).await
     }
 
     /// How many calls the ports have taken so far.
@@ -238,6 +247,11 @@ impl MongoStore {
     /// How many commands it has sent to the database so far, without the driver's own.
     pub fn commands(&self) -> u64 {
         self.inner.commands.load(Ordering::Relaxed)
+    }
+
+    /// How many documents the database has returned so far.
+    pub fn documents(&self) -> u64 {
+        self.inner.documents.load(Ordering::Relaxed)
     }
 
     /// Whether the store's primary answers at present.

@@ -1,38 +1,21 @@
 //! Reading memberships. Those that have ended keep their documents, and every query leaves them out.
 
-use std::collections::{BTreeSet, HashSet};
-
-use futures_util::future::try_join_all;
-use mongodb::bson::{Document, doc};
-use talksy_domain::chats::{Member, MemberFilter};
-use talksy_domain::cursor::MemberCursor;
+use mongodb::bson::{Bson, Document, doc};
+use talksy_domain::chats::{Member, MemberPage};
 use talksy_domain::id::{self, ChatId, UserId};
-use talksy_domain::page::{Page, Window};
+use talksy_domain::page::Page;
 
 use super::call::Call;
 use super::commands::Shape;
-use super::documents::{
-    self, ChatOfMember, MEMBERS, MemberDocument, SizeDocument, UserKey, UserOfMember, key, keys,
-    overread,
-};
+use super::documents::{ChatOfMember, MemberDocument, USERS, key, keys, overread};
 use super::fault::Fault;
-use super::names;
+use super::lookups::{self, Lookup};
 
-/// How many members are looked at first for a name, and at most at once.
-const FIRST_STEP: usize = 256;
-const LONGEST_STEP: usize = 8_192;
-
-/// Up to how many members a chat's are sorted together with those of others.
-const SMALL: i32 = 100;
-
-/// The ids of the user's chats: a walk of the index on (user, chat).
+/// The ids of the user's chats: a walk of the index on (user, active, chat), whose entries come in
+/// one document.
 pub(super) async fn chat_ids(call: &Call, user: UserId) -> Result<Vec<ChatId>, Fault> {
-    let shape = Shape {
-        fields: Some(doc! { "_id": 0, "chatId": 1 }),
-        ..Shape::default()
-    };
     let filter = doc! { "userId": key(id::bytes(user)), "active": true };
-    call.find::<ChatOfMember>(filter, shape).await
+    call.gather::<ChatOfMember>(filter, &["chatId"]).await
 }
 
 /// The user's membership of these chats.
@@ -66,103 +49,94 @@ pub(super) async fn among(
     call.find::<MemberDocument>(filter, Shape::default()).await
 }
 
-/// Members of a chat, by user id.
-pub(super) async fn page(
-    call: &Call,
-    chat: ChatId,
-    filter: &MemberFilter,
-    window: &Window<MemberCursor>,
-) -> Result<Page<Member>, Fault> {
-    let wanted = overread(window);
-    let after = window.after.as_ref().map(|after| after.user_id);
-    let name = filter.name.as_deref().filter(|name| !name.is_empty());
-    let members = match name {
-        None => some(call, chat, filter, after, wanted).await?,
-        Some(name) => named(call, chat, filter, name, after, wanted).await?,
-    };
-    Ok(Page::from_overread(members, window))
+/// Of each of these pages its members, by user id. One command for all that have the same size and
+/// ask for the same: a list within a list is one.
+pub(super) async fn pages(call: &Call, wanted: &[MemberPage]) -> Result<Vec<Page<Member>>, Fault> {
+    let ranges = wanted.iter().map(|page| (Kind::of(page), range(page)));
+    let found = lookups::of_kinds::<_, MemberDocument>(call, ranges, Kind::lookup).await?;
+    let pages = found.into_iter().zip(wanted);
+    Ok(pages
+        .map(|(members, page)| Page::from_overread(members, &page.window))
+        .collect())
 }
 
-/// The first `wanted` members behind a user, whatever they are called.
-async fn some(
-    call: &Call,
-    chat: ChatId,
-    filter: &MemberFilter,
-    after: Option<UserId>,
-    wanted: usize,
-) -> Result<Vec<Member>, Fault> {
-    let mut matching = doc! { "chatId": key(id::bytes(chat)), "active": true };
-    if let Some(after) = after {
-        matching.insert("userId", doc! { "$gt": key(id::bytes(after)) });
-    }
-    if let Some(seq) = filter.has_read {
-        matching.insert("lastReadSeq", doc! { "$gte": i64::from(seq) });
-        matching.insert("joinedSeq", doc! { "$lt": i64::from(seq) });
-    }
-    let shape = Shape {
-        sort: Some(doc! { "userId": 1 }),
-        ..Shape::default()
-    };
-    call.find_first::<MemberDocument>(matching, shape, wanted)
-        .await
+/// What pages that are read by one command have in common.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Kind {
+    readers: bool,
+    named: bool,
+    limit: usize,
 }
 
-/// The same of those whose name contains the text. Names stand with the users, so members are read
-/// in steps, and the names of each step are looked through.
-async fn named(
-    call: &Call,
-    chat: ChatId,
-    filter: &MemberFilter,
-    name: &str,
-    mut after: Option<UserId>,
-    wanted: usize,
-) -> Result<Vec<Member>, Fault> {
-    let mut found = Vec::new();
-    let Some(pattern) = names::containing(name) else {
-        return Ok(found);
-    };
-    let mut step = FIRST_STEP;
-    loop {
-        let members = some(call, chat, filter, after, step).await?;
-        let ids: Vec<UserId> = members.iter().map(|member| member.user_id).collect();
-        let matching = named_among(call, &ids, &pattern).await?;
-        let is_last = members.len() < step;
-        after = ids.last().copied().or(after);
-        let matching = members
-            .into_iter()
-            .filter(|member| matching.contains(&id::bytes(member.user_id)));
-        found.extend(matching);
-        if is_last || found.len() >= wanted {
-            found.truncate(wanted);
-            return Ok(found);
+/// The text that names have to contain, where there is one.
+fn name_in(page: &MemberPage) -> Option<&str> {
+    page.filter.name.as_deref().filter(|name| !name.is_empty())
+}
+
+impl Kind {
+    fn of(page: &MemberPage) -> Self {
+        Self {
+            readers: page.filter.has_read.is_some(),
+            named: name_in(page).is_some(),
+            limit: overread(&page.window),
         }
-        step = LONGEST_STEP.min(step * 4);
+    }
+
+    /// The order is that of the index on (chat, active, user). Of a chat's readers it is also
+    /// possible to walk those who have read that far in the index on their marks, and sort them: the
+    /// server tries both, which matters where few have read a message of a large group.
+    fn lookup(self) -> Lookup {
+        let mut comparisons = vec![("chatId", "$eq"), ("userId", "$gt")];
+        if self.readers {
+            comparisons.extend([("lastReadSeq", "$gte"), ("joinedSeq", "$lt")]);
+        }
+        let and_then = if self.named {
+            names_that_contain(&lookups::value(comparisons.len())).to_vec()
+        } else {
+            Vec::new()
+        };
+        Lookup {
+            common: doc! { "active": true },
+            comparisons,
+            sort: doc! { "userId": 1 },
+            and_then,
+            limit: self.limit,
+        }
     }
 }
 
-/// Those of these users whose name matches.
-pub(super) async fn named_among(
-    call: &Call,
-    users: &[UserId],
-    pattern: &str,
-) -> Result<HashSet<[u8; 16]>, Fault> {
-    if users.is_empty() {
-        return Ok(HashSet::new());
+/// The values of a page, as [`Kind::lookup`] compares them.
+fn range(page: &MemberPage) -> Vec<Bson> {
+    let after = page.window.after.as_ref();
+    // Ahead of all ids where the page is the first.
+    let after = after.map_or([0; 16], |after| id::bytes(after.user_id));
+    let mut values: Vec<Bson> = vec![key(id::bytes(page.chat)).into(), key(after).into()];
+    if let Some(seq) = page.filter.has_read {
+        values.extend([Bson::Int64(seq.into()), Bson::Int64(seq.into())]);
     }
-    let filter = doc! {
-        "_id": { "$in": keys(users, id::bytes) },
-        "nameKey": { "$regex": pattern },
-    };
-    let shape = Shape {
-        fields: Some(doc! { "_id": 1 }),
-        ..Shape::default()
-    };
-    let found = call.find::<UserKey>(filter, shape).await?;
-    Ok(found.into_iter().collect())
+    values.extend(name_in(page).map(|name| Bson::String(name.to_lowercase())));
+    values
 }
 
-/// Of each of these chats the first `limit` members in an order. Those of all small chats are
-/// sorted in one go; a large one is asked for as many as are wanted.
+/// Keeps the members whose name contains a text. Names stand with the users, which are looked up by
+/// id one after the other until enough match: nobody else's name leaves the server, and where hardly
+/// anybody matches it looks at all members.
+fn names_that_contain(text: &str) -> [Document; 3] {
+    let name = doc! { "$arrayElemAt": ["$user.nameKey", 0] };
+    [
+        doc! { "$lookup": {
+            "from": USERS,
+            "localField": "userId",
+            "foreignField": "_id",
+            "as": "user",
+        } },
+        doc! { "$match": { "$expr": { "$gte": [{ "$indexOfBytes": [name, text] }, 0] } } },
+        doc! { "$project": { "user": 0 } },
+    ]
+}
+
+/// Of each of these chats the first `limit` members in an order, of which there is an index behind
+/// (chat, active).
 pub(super) async fn first(
     call: &Call,
     chats: &[ChatId],
@@ -172,81 +146,15 @@ pub(super) async fn first(
     if chats.is_empty() || limit == 0 {
         return Ok(Vec::new());
     }
-    let filter = doc! {
-        "_id": { "$in": keys(chats, id::bytes) },
-        "memberCount": { "$gt": SMALL },
+    let lookup = Lookup {
+        common: doc! { "active": true },
+        comparisons: vec![("chatId", "$eq")],
+        sort: order,
+        and_then: Vec::new(),
+        limit,
     };
-    let shape = Shape {
-        fields: Some(doc! { "memberCount": 1 }),
-        ..Shape::default()
-    };
-    let large = call.find::<SizeDocument>(filter, shape).await?;
-    let large: Vec<ChatId> = large.into_iter().map(|(chat, _)| chat).collect();
-    let small = chats.iter().filter(|chat| !large.contains(chat)).copied();
-    let small: Vec<ChatId> = small.collect();
-    let each = large.iter().map(|chat| {
-        let filter = doc! { "chatId": key(id::bytes(*chat)), "active": true };
-        let shape = Shape {
-            sort: Some(order.clone()),
-            ..Shape::default()
-        };
-        call.find_first::<MemberDocument>(filter, shape, limit)
-    });
-    let (mut members, each) = tokio::try_join!(
-        first_of_small(call, &small, &order, limit),
-        try_join_all(each)
-    )?;
-    members.extend(each.into_iter().flatten());
-    Ok(members)
-}
-
-async fn first_of_small(
-    call: &Call,
-    chats: &[ChatId],
-    order: &Document,
-    limit: usize,
-) -> Result<Vec<Member>, Fault> {
-    if chats.is_empty() {
-        return Ok(Vec::new());
-    }
-    let limit = i32::try_from(limit).unwrap_or(i32::MAX);
-    let mut sort = doc! { "chatId": 1 };
-    sort.extend(order.clone());
-    let pipeline = [
-        doc! { "$match": { "chatId": { "$in": keys(chats, id::bytes) }, "active": true } },
-        doc! { "$sort": sort },
-        doc! { "$group": { "_id": "$chatId", "members": { "$push": "$$ROOT" } } },
-        doc! { "$project": { "members": { "$slice": ["$members", limit] } } },
-        doc! { "$unwind": "$members" },
-        doc! { "$replaceRoot": { "newRoot": "$members" } },
-    ];
-    let found = call.aggregate(MEMBERS, pipeline).await?;
-    Ok(documents::parse_all::<MemberDocument>(&found))
-}
-
-/// Those of `others` who share a chat with the user.
-pub(super) async fn sharing(
-    call: &Call,
-    user: UserId,
-    others: &[UserId],
-) -> Result<Vec<UserId>, Fault> {
-    if others.is_empty() {
-        return Ok(Vec::new());
-    }
-    let chats = chat_ids(call, user).await?;
-    if chats.is_empty() {
-        return Ok(Vec::new());
-    }
-    let filter = doc! {
-        "userId": { "$in": keys(others, id::bytes) },
-        "active": true,
-        "chatId": { "$in": keys(&chats, id::bytes) },
-    };
-    let shape = Shape {
-        fields: Some(doc! { "_id": 0, "userId": 1 }),
-        ..Shape::default()
-    };
-    let found = call.find::<UserOfMember>(filter, shape).await?;
-    let found: BTreeSet<UserId> = found.into_iter().collect();
-    Ok(found.into_iter().collect())
+    let ranges = keys(chats, id::bytes).into_iter();
+    let ranges: Vec<Vec<Bson>> = ranges.map(|chat| vec![chat.into()]).collect();
+    let found = lookup.of_each::<MemberDocument>(call, &ranges).await?;
+    Ok(found.into_iter().flatten().collect())
 }

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
-use futures_util::future::try_join_all;
 use mongodb::bson::doc;
 use talksy_domain::error::PortError;
 use talksy_domain::id::{self, ChatId, MessageId};
@@ -84,19 +83,19 @@ impl MessageStore for MongoStore {
         from: Seq,
         window: &Window<Seq>,
     ) -> Result<Page<Message>, PortError> {
-        Ok(changed(&self.call(), chat, from, window).await?)
+        let wanted = [(chat, from, window.clone())];
+        let mut pages = pages::of_changes(&self.call(), &wanted).await?;
+        Ok(pages
+            .pop()
+            .unwrap_or_else(|| Page::from_overread(Vec::new(), window)))
     }
 
-    /// 1 command each, side by side.
+    /// 1 command for all pages of the same size, as those of one list are.
     async fn change_pages(
         &self,
         wanted: &[(ChatId, Seq, Window<Seq>)],
     ) -> Result<Vec<Page<Message>>, PortError> {
-        let call = self.call();
-        let pages = wanted
-            .iter()
-            .map(|(chat, from, window)| changed(&call, *chat, *from, window));
-        Ok(try_join_all(pages).await?)
+        Ok(pages::of_changes(&self.call(), wanted).await?)
     }
 
     /// Reads the message at each chat's end and what lies above it, which is nearly always one
@@ -144,29 +143,8 @@ impl MessageStore for MongoStore {
             last_seq: chat.last_seq,
             last_change_seq: chat.last_change_seq,
             applied_seq: chat.applied_seq,
+            member_count: chat.member_count,
         };
         Ok(chats.iter().map(head).collect())
     }
-}
-
-/// The changed messages of a chat from a number on, by change.
-async fn changed(
-    call: &Call,
-    chat: ChatId,
-    from: Seq,
-    window: &Window<Seq>,
-) -> Result<Page<Message>, Fault> {
-    let after = i64::from(window.after.unwrap_or(0));
-    let filter = doc! {
-        "chatId": key(id::bytes(chat)),
-        "changeSeq": { "$gt": after },
-        "seq": { "$gte": i64::from(from) },
-    };
-    let shape = Shape {
-        sort: Some(doc! { "changeSeq": 1 }),
-        ..Shape::default()
-    };
-    let messages = call.find_first::<MessageDocument>(filter, shape, overread(window));
-    let messages = messages.await?;
-    Ok(Page::from_overread(messages, window))
 }

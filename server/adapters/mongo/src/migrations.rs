@@ -32,6 +32,12 @@ pub enum PrepareError {
     /// It is not there at present. Try again.
     #[error(transparent)]
     Unavailable(PortError),
+    /// It is there, and is being brought up to date. Ask again, however long it takes.
+    #[error("at work on its {step}, which may take long")]
+    Working {
+        /// What is being done.
+        step: String,
+    },
     /// The user or password is wrong, or may not do what is needed.
     #[error(
         "MongoDB refuses the credentials of the store URL, or they lack the `readWrite` role on \
@@ -61,7 +67,12 @@ pub enum PrepareError {
 impl PrepareError {
     /// Whether trying again may succeed.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
+        matches!(self, Self::Unavailable(_) | Self::Working { .. })
+    }
+
+    /// Whether it goes on by itself, so that no time is too long for it.
+    pub fn is_working(&self) -> bool {
+        matches!(self, Self::Working { .. })
     }
 }
 
@@ -118,8 +129,8 @@ impl Stored for SchemaDocument {
     }
 }
 
-/// Checks and prepares. Nothing is changed where a check fails.
-pub(super) async fn prepare(call: &Call) -> Result<(), PrepareError> {
+/// Checks, and changes nothing. The database's schema version, 0 where it has none yet.
+pub(super) async fn check(call: &Call) -> Result<i64, PrepareError> {
     let build = call.command(doc! { "buildInfo": 1 }).await?;
     check_server(&build)?;
     let found = call
@@ -129,10 +140,16 @@ pub(super) async fn prepare(call: &Call) -> Result<(), PrepareError> {
     if found > VERSION {
         return Err(PrepareError::Newer { found });
     }
+    Ok(found)
+}
+
+/// Makes of a database of the version `found` one of this release.
+pub(super) async fn bring_up_to_date(call: &Call, found: i64) -> Result<(), PrepareError> {
     indexes::create(call).await?;
     if found < VERSION {
         // Steps from an older version to the next, each harmless where it was done before.
         if found == 1 {
+            call.inner.preparing.note("documents of schema version 1");
             to_2(call).await?;
         }
         let update = doc! { "$max": { "version": VERSION } };

@@ -1,11 +1,13 @@
-//! Pages of many chats at once.
+//! Pages of the messages, and of the changes, of many chats at once.
 //!
 //! Numbers are dense, so that a page is a range of them wherever it is cut: one command reads the
 //! ranges of all chats. Only for a page that is cut from behind its chat's end has to be known.
+//!
+//! Numbers of changes are not, as a message keeps the latest one alone: see `lookups`.
 
 use std::collections::{BTreeMap, HashMap};
 
-use mongodb::bson::doc;
+use mongodb::bson::{Bson, Document, doc};
 use talksy_domain::id::{self, ChatId};
 use talksy_domain::messages::Message;
 use talksy_domain::page::{Page, Window};
@@ -16,6 +18,7 @@ use super::commands::Shape;
 use super::documents::{MessageDocument, key, overread};
 use super::fault::Fault;
 use super::heads;
+use super::lookups::{self, Lookup};
 
 /// A page of each of these chats, in their order.
 pub(super) async fn of_chats(
@@ -62,6 +65,32 @@ pub(super) async fn of_chats(
         Page::from_overread(items, window)
     });
     Ok(pages.collect())
+}
+
+/// Pages of changed messages, each of a chat from a number on, by change.
+pub(super) async fn of_changes(
+    call: &Call,
+    wanted: &[(ChatId, Seq, Window<Seq>)],
+) -> Result<Vec<Page<Message>>, Fault> {
+    let ranges = wanted.iter().map(|(chat, from, window)| {
+        let after = window.after.unwrap_or(0);
+        let [after, from] = [after, *from].map(|seq| Bson::Int64(seq.into()));
+        let values = vec![key(id::bytes(*chat)).into(), after, from];
+        (overread(window), values)
+    });
+    // In the index on (chat, change).
+    let lookup = |limit| Lookup {
+        common: Document::new(),
+        comparisons: vec![("chatId", "$eq"), ("changeSeq", "$gt"), ("seq", "$gte")],
+        sort: doc! { "changeSeq": 1 },
+        and_then: Vec::new(),
+        limit,
+    };
+    let found = lookups::of_kinds::<_, MessageDocument>(call, ranges, lookup).await?;
+    let pages = found.into_iter().zip(wanted);
+    Ok(pages
+        .map(|(messages, (_, _, window))| Page::from_overread(messages, window))
+        .collect())
 }
 
 /// The newest numbers of the chats of which a page is cut from behind.

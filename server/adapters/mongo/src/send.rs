@@ -57,7 +57,7 @@ pub(super) async fn send(call: &Call, draft: &Message) -> Result<Append, Fault> 
         Committed::Denied(denied) => Ok(Append::Denied(denied)),
         Committed::Full => Ok(Append::Full),
         // A draft is answered as one.
-        Committed::Group(_) => Err(Fault::Panicked),
+        Committed::Group(_) | Committed::Changed(_) => Err(Fault::Panicked),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Sessions and their refresh tokens, one document each, so that every change of one is atomic.
 
+use std::collections::HashSet;
+
 use async_trait::async_trait;
 use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, Bson, Document, doc};
@@ -67,6 +69,11 @@ impl SessionStore for MongoStore {
         Ok(many(&self.call(), ids).await?)
     }
 
+    /// 1 command, answered from the index.
+    async fn existing_sessions(&self, ids: &[SessionId]) -> Result<Vec<SessionId>, PortError> {
+        Ok(existing(&self.call(), ids).await?)
+    }
+
     /// 1 command.
     async fn sessions_of(
         &self,
@@ -126,6 +133,24 @@ async fn many(call: &Call, ids: &[SessionId]) -> Result<Vec<Session>, Fault> {
     let filter = doc! { "_id": { "$in": keys(ids, id::bytes) } };
     let found = call.find::<SessionDocument>(filter, fields()).await?;
     Ok(found.into_iter().map(|(session, _)| session).collect())
+}
+
+async fn existing(call: &Call, ids: &[SessionId]) -> Result<Vec<SessionId>, Fault> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let filter = doc! { "_id": { "$in": keys(ids, id::bytes) } };
+    let shape = Shape {
+        fields: Some(doc! { "_id": 1 }),
+        ..Shape::default()
+    };
+    let found = call.find_raw(SESSIONS, filter, shape).await?;
+    let found: HashSet<Vec<u8>> = found
+        .iter()
+        .filter_map(|session| Some(session.get_binary("_id").ok()?.bytes.to_vec()))
+        .collect();
+    let exists = |id: &SessionId| found.contains(id::bytes(*id).as_slice());
+    Ok(ids.iter().copied().filter(exists).collect())
 }
 
 async fn of_user(

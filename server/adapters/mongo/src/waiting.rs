@@ -4,7 +4,7 @@ use talksy_domain::access::Denied;
 use talksy_domain::error::PortError;
 use talksy_domain::groups::{GroupChange, GroupOutcome};
 use talksy_domain::id;
-use talksy_domain::messages::Message;
+use talksy_domain::messages::{Changed, Message, MessageChange};
 use talksy_domain::seq::Seq;
 use tokio::sync::oneshot;
 use tracing::Span;
@@ -24,6 +24,8 @@ pub(super) enum Committed {
     Full,
     /// What came of a change of the group.
     Group(Box<GroupOutcome>),
+    /// What came of a change of a message.
+    Changed(Box<Changed>),
 }
 
 /// What waits for its number.
@@ -42,6 +44,8 @@ pub(super) enum Work {
         /// Whether its repair job is written.
         is_announced: bool,
     },
+    /// A change of a message, in the queue of these.
+    MessageChange(Box<MessageChange>),
 }
 
 /// Something that waits for its number, and where what becomes of it is told.
@@ -67,7 +71,15 @@ impl Waiting {
     pub(super) fn draft(&self) -> Option<&Message> {
         match &self.work {
             Work::Draft { draft, .. } => Some(draft),
-            Work::Change { .. } => None,
+            Work::Change { .. } | Work::MessageChange(_) => None,
+        }
+    }
+
+    /// The change of a message, where it is one.
+    pub(super) fn message_change(&self) -> Option<&MessageChange> {
+        match &self.work {
+            Work::MessageChange(change) => Some(change),
+            Work::Draft { .. } | Work::Change { .. } => None,
         }
     }
 
@@ -76,6 +88,7 @@ impl Waiting {
         let message = match &self.work {
             Work::Draft { draft, .. } => draft.id,
             Work::Change { change, .. } => change.message_id,
+            Work::MessageChange(change) => change.message_id,
         };
         id::bytes(message)[15]
     }

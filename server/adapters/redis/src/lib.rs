@@ -1,6 +1,6 @@
 //! What many instances share through Redis 7 (or Valkey): the bus, sign-in codes, rate limits,
-//! presence, and turns at a busy chat. Nothing in it is precious: a Redis that comes back empty costs the codes that were on
-//! their way, and a moment in which presence finds itself again.
+//! presence, and turns at a busy chat. Nothing in it is precious: a Redis that comes back empty costs
+//! the codes that were on their way, and a moment in which who asks is told of too few who are online.
 //!
 //! How Redis is written in a URL is told in `location`. All keys and channels begin with the
 //! prefix of [`RedisOptions`]:
@@ -10,6 +10,8 @@
 //! | `code:{hash}`, `…:before` | an address's sign-in code; the one before | a minute after it is forgotten |
 //! | `limit:rule:hash` | a rule's counter of one key | a minute after it is whole again |
 //! | `presence:{n}:ends` | users by the end of their last lease | a day after the last renewal |
+//! | `presence:{n}:claims` | users whose leases have ended, by how long one instance looks at them | a minute after the last claim |
+//! | `presence:{n}:epoch` | when Redis first held the bucket: another one than before says that data was lost | a day after the last renewal |
 //! | `presence:{n}:user` | a user's leases by their end | a minute after the last one ends |
 //! | `turns:{queue}:holder`, `…:line` | the instance whose turn it is; those that wait, in order | with the turn; 10 s after the last has come |
 //! | `bus:kind:id` | (a channel) what happens on a topic | |
@@ -19,7 +21,7 @@
 //! | step | commands |
 //! |---|---|
 //! | issue, withdraw or present a code; check a limit; release a lease | 1 script |
-//! | renew up to 256 leases; sweep up to 1,000 users out | 1 script (in a Cluster: one a bucket) |
+//! | renew up to 256 leases; look at up to 1,000 users whose leases have ended; take up to 1,000 out | 1 script (in a Cluster: one a bucket) |
 //! | who of some users is online | 1 `ZMSCORE` (in a Cluster: one a bucket) |
 //! | ask for a turn, pass it on, look whether others wait | 1 script |
 //! | publish an event | 1 `PUBLISH`, one message to each instance that follows the topic |

@@ -27,7 +27,8 @@ pub(super) struct RedisRateLimiter {
     servers: Arc<Servers>,
     clock: Arc<dyn Clock>,
     prefix: String,
-    script: Script,
+    check: Script,
+    give_back: Script,
 }
 
 impl RedisRateLimiter {
@@ -36,7 +37,8 @@ impl RedisRateLimiter {
             servers,
             clock,
             prefix: format!("{prefix}limit:"),
-            script: Script::new(include_str!("scripts/limit.lua")),
+            check: Script::new(include_str!("scripts/limit.lua")),
+            give_back: Script::new(include_str!("scripts/limit_give_back.lua")),
         }
     }
 
@@ -48,13 +50,9 @@ impl RedisRateLimiter {
     }
 
     async fn decide(&self, rule: Rule, key: &str) -> Result<Decision, Fault> {
-        let now = self.clock.now().as_millis().saturating_mul(1_000);
-        let period = u64::try_from(rule.quota.period.as_micros()).unwrap_or(u64::MAX);
-        let interval = period / u64::from(rule.quota.burst.max(1));
-        if interval == 0 {
-            // No quota comes of a period under a microsecond an event: nothing to limit there.
+        let Some((now, interval)) = self.times(rule) else {
             return Ok(Decision::Allowed);
-        }
+        };
         // As long as whole intervals, or rounding would refuse the burst's last event.
         let period = interval * u64::from(rule.quota.burst.max(1));
         let arguments = [
@@ -63,18 +61,35 @@ impl RedisRateLimiter {
             period.to_string(),
             MARGIN_MS.to_string(),
         ];
-        let arguments = arguments.each_ref().map(String::as_bytes);
-        let key = self.key(rule, key);
-        match self
-            .servers
-            .script(&self.script, &[&key], &arguments)
-            .await?
-        {
-            Value::Int(0) => Ok(Decision::Allowed),
-            Value::Int(wait) => {
+        match self.run(&self.check, rule, key, &arguments).await? {
+            0 => Ok(Decision::Allowed),
+            wait => {
                 let wait = u64::try_from(wait).unwrap_or_default();
                 Ok(Decision::Denied(Duration::from_micros(wait)))
             }
+        }
+    }
+
+    /// Now, and the time of one event, in microseconds. No quota comes of a period under a
+    /// microsecond an event: nothing to limit there.
+    fn times(&self, rule: Rule) -> Option<(i64, u64)> {
+        let now = self.clock.now().as_millis().saturating_mul(1_000);
+        let period = u64::try_from(rule.quota.period.as_micros()).unwrap_or(u64::MAX);
+        let interval = period / u64::from(rule.quota.burst.max(1));
+        (interval > 0).then_some((now, interval))
+    }
+
+    async fn run(
+        &self,
+        script: &Script,
+        rule: Rule,
+        key: &str,
+        arguments: &[String],
+    ) -> Result<i64, Fault> {
+        let arguments: Vec<_> = arguments.iter().map(String::as_bytes).collect();
+        let key = self.key(rule, key);
+        match self.servers.script(script, &[&key], &arguments).await? {
+            Value::Int(answer) => Ok(answer),
             _ => Err(Fault::Answer("a rate limit with something else")),
         }
     }
@@ -86,6 +101,16 @@ impl RateLimiter for RedisRateLimiter {
         self.decide(rule, key)
             .await
             .map_err(|fault| fault.port(BACKEND))
+    }
+
+    async fn give_back(&self, rule: Rule, key: &str) -> Result<(), PortError> {
+        let Some((now, interval)) = self.times(rule) else {
+            return Ok(());
+        };
+        let arguments = [now.to_string(), interval.to_string()];
+        let given_back = self.run(&self.give_back, rule, key, &arguments);
+        given_back.await.map_err(|fault| fault.port(BACKEND))?;
+        Ok(())
     }
 }
 
@@ -108,6 +133,13 @@ impl RateLimiter for LenientRateLimiter {
         match self.redis.check(rule, key).await {
             Err(PortError::Unavailable { .. }) => self.local.check(rule, key).await,
             decision => decision,
+        }
+    }
+
+    async fn give_back(&self, rule: Rule, key: &str) -> Result<(), PortError> {
+        match self.redis.give_back(rule, key).await {
+            Err(PortError::Unavailable { .. }) => self.local.give_back(rule, key).await,
+            given_back => given_back,
         }
     }
 }

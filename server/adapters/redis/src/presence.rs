@@ -1,26 +1,31 @@
 //! Presence leases in Redis.
 //!
 //! Each user has a sorted set of leases by their end. The end of each user's last lease is in a
-//! sorted set of all users: who is above the present there is online, and a sweep takes from its
-//! lower end. So nothing is scanned, and an instance that was killed leaves nothing behind.
+//! sorted set of all users: who is there is online, and whoever looks at its lower end claims those
+//! whose last lease has ended, and takes them out at a later look. So nothing is scanned, and an
+//! instance that was killed leaves nothing behind.
+//!
+//! A Redis that has lost its data has another epoch, which every renewal and every look reads: whoever
+//! has known the one before renews its leases at once.
 //!
 //! A script may touch one slot of a Cluster: there the users are spread over [`BUCKETS`], each
 //! with its own set of ends and a hash tag of its own.
 //!
 //! Times are the callers'. Clocks of instances may differ by less than two thirds of a lease, or
-//! a sweep takes users out whose instance is about to renew them.
+//! users are taken out whose instance is about to renew them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
+use parking_lot::Mutex;
 use redis::{Value, from_redis_value};
 use talksy_domain::clock::Timestamp;
 use talksy_domain::error::{PortError, chain};
 use talksy_domain::id::{self, UserId};
-use talksy_domain::presence::{ConnectionId, PresenceStore};
+use talksy_domain::presence::{ConnectionId, Departure, HOLD, PresenceStore};
 use tokio::sync::Notify;
 
 use super::fault::Fault;
@@ -33,7 +38,7 @@ const BACKEND: &str = "presence";
 const BUCKETS: usize = 16;
 /// How many leases one script renews: a millisecond's work for Redis.
 const RENEW_AT_ONCE: usize = 256;
-/// How many users one script takes out.
+/// At how many users whose leases have ended one script looks, and how many one takes out.
 const EXPIRE_AT_ONCE: usize = 1_000;
 /// How long the set of ends is kept where nobody renews: who left meanwhile is still told of.
 const KEEP: Duration = Duration::from_hours(24);
@@ -45,8 +50,11 @@ pub(super) struct RedisPresenceStore {
     buckets: usize,
     renew: Script,
     release: Script,
+    ended: Script,
     expire: Script,
-    /// Told when Redis was away.
+    /// The epoch of each bucket as it was last read.
+    epochs: Mutex<Vec<Option<String>>>,
+    /// Told when Redis was away, or has lost its data.
     away: Arc<Notify>,
 }
 
@@ -55,13 +63,16 @@ type Connections = BTreeMap<UserId, Vec<ConnectionId>>;
 
 impl RedisPresenceStore {
     pub(super) fn new(servers: Arc<Servers>, prefix: &str, away: Arc<Notify>) -> Self {
+        let buckets = if servers.is_cluster() { BUCKETS } else { 1 };
         Self {
-            buckets: if servers.is_cluster() { BUCKETS } else { 1 },
+            buckets,
             servers,
             prefix: format!("{prefix}presence:"),
             renew: Script::new(include_str!("scripts/presence_renew.lua")),
             release: Script::new(include_str!("scripts/presence_release.lua")),
+            ended: Script::new(include_str!("scripts/presence_ended.lua")),
             expire: Script::new(include_str!("scripts/presence_expire.lua")),
+            epochs: Mutex::new(vec![None; buckets]),
             away,
         }
     }
@@ -71,27 +82,31 @@ impl RedisPresenceStore {
         usize::from(id::bytes(user)[15]) % self.buckets
     }
 
-    fn ends_key(&self, bucket: usize) -> String {
-        format!("{}{{{bucket}}}:ends", self.prefix)
+    /// A key of a bucket: of its `ends`, `claims` or `epoch`, or of a user's leases.
+    fn key(&self, bucket: usize, name: &str) -> String {
+        format!("{}{{{bucket}}}:{name}", self.prefix)
     }
 
-    fn leases_key(&self, bucket: usize, user: &str) -> String {
-        format!("{}{{{bucket}}}:{user}", self.prefix)
-    }
-
-    /// Runs a script that answers with users.
-    async fn users(
+    /// Runs a script that answers with words.
+    async fn words(
         &self,
         script: &Script,
-        keys: &[&str],
-        arguments: &[&[u8]],
-    ) -> Result<Vec<UserId>, Fault> {
-        let answer = self.servers.script(script, keys, arguments).await?;
-        let users: Vec<String> = from_redis_value(answer).map_err(|_| STRANGE)?;
-        users
-            .iter()
-            .map(|user| user.parse().map_err(|_| STRANGE))
-            .collect()
+        keys: &[String],
+        arguments: &[String],
+    ) -> Result<Vec<String>, Fault> {
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let arguments: Vec<&[u8]> = arguments.iter().map(String::as_bytes).collect();
+        let answer = self.servers.script(script, &keys, &arguments).await?;
+        from_redis_value(answer).map_err(|_| STRANGE)
+    }
+
+    /// Notes the epoch of a bucket. Another one than before says that all leases in it are lost.
+    fn note_epoch(&self, bucket: usize, epoch: String) {
+        let before = self.epochs.lock()[bucket].replace(epoch.clone());
+        if before.is_some_and(|before| before != epoch) {
+            tracing::warn!("redis has lost its data; presence is renewed");
+            self.away.notify_one();
+        }
     }
 
     async fn renew_some(
@@ -101,33 +116,89 @@ impl RedisPresenceStore {
         now: Timestamp,
         lease: Duration,
     ) -> Result<Vec<UserId>, Fault> {
-        let mut keys = vec![self.ends_key(bucket)];
+        let mut keys = ["ends", "claims", "epoch"]
+            .map(|name| self.key(bucket, name))
+            .to_vec();
         let mut arguments = vec![
             now.as_millis().to_string(),
             (now + lease).as_millis().to_string(),
+            (now - HOLD).as_millis().to_string(),
             (KEEP + lease).as_millis().to_string(),
         ];
         for (user, connections) in users {
             let user = user.to_string();
-            keys.push(self.leases_key(bucket, &user));
+            keys.push(self.key(bucket, &user));
             arguments.push(user);
             arguments.push(connections.len().to_string());
             arguments.extend(connections.iter().map(name));
         }
-        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-        let arguments: Vec<&[u8]> = arguments.iter().map(String::as_bytes).collect();
-        self.users(&self.renew, &keys, &arguments).await
+        let mut words = self
+            .words(&self.renew, &keys, &arguments)
+            .await?
+            .into_iter();
+        self.note_epoch(bucket, words.next().ok_or(STRANGE)?);
+        words
+            .map(|user| user.parse().map_err(|_| STRANGE))
+            .collect()
+    }
+
+    /// Looks at all users of a bucket whose leases have ended, some at a time.
+    async fn ended_in(
+        &self,
+        bucket: usize,
+        now: Timestamp,
+        claim: Duration,
+    ) -> Result<Vec<Departure>, Fault> {
+        let keys = ["ends", "claims", "epoch"].map(|name| self.key(bucket, name));
+        let mut departures = Vec::new();
+        let mut passed = 0;
+        loop {
+            let arguments = [
+                now.as_millis().to_string(),
+                (now + claim).as_millis().to_string(),
+                passed.to_string(),
+                EXPIRE_AT_ONCE.to_string(),
+                KEEP.as_millis().to_string(),
+            ];
+            let words = self.words(&self.ended, &keys, &arguments).await?;
+            let [epoch, looked_at, rest @ ..] = words.as_slice() else {
+                return Err(STRANGE);
+            };
+            self.note_epoch(bucket, epoch.clone());
+            for pair in rest.chunks(2) {
+                let [user, end] = pair else {
+                    return Err(STRANGE);
+                };
+                departures.push(Departure {
+                    user_id: user.parse().map_err(|_| STRANGE)?,
+                    ended_at: Timestamp::from_millis(end.parse().map_err(|_| STRANGE)?),
+                });
+            }
+            let looked_at: usize = looked_at.parse().map_err(|_| STRANGE)?;
+            if looked_at < EXPIRE_AT_ONCE {
+                return Ok(departures);
+            }
+            passed += looked_at;
+        }
     }
 
     async fn expire_some(
         &self,
         bucket: usize,
-        now: &str,
-        most: &str,
-    ) -> Result<Vec<UserId>, Fault> {
-        let key = self.ends_key(bucket);
-        let arguments = [now.as_bytes(), most.as_bytes()];
-        self.users(&self.expire, &[&key], &arguments).await
+        departures: &[Departure],
+    ) -> Result<Vec<Departure>, Fault> {
+        let keys = ["ends", "claims"].map(|name| self.key(bucket, name));
+        let mut arguments = Vec::with_capacity(2 * departures.len());
+        let mut by_name = HashMap::with_capacity(departures.len());
+        for departure in departures {
+            let user = departure.user_id.to_string();
+            arguments.push(user.clone());
+            arguments.push(departure.ended_at.as_millis().to_string());
+            by_name.insert(user, *departure);
+        }
+        let left = self.words(&self.expire, &keys, &arguments).await?;
+        let departure = |user| by_name.remove(&user).ok_or(STRANGE);
+        left.into_iter().map(departure).collect()
     }
 }
 
@@ -140,8 +211,8 @@ fn name(connection: &ConnectionId) -> String {
 }
 
 /// What was done before something failed must be told: it is told once. The rest is tried again
-/// by itself, at the next renewal or sweep.
-fn whatever_was_done(parts: Vec<Result<Vec<UserId>, Fault>>) -> Result<Vec<UserId>, PortError> {
+/// by itself, at the next renewal or look.
+fn whatever_was_done<T>(parts: Vec<Result<Vec<T>, Fault>>) -> Result<Vec<T>, PortError> {
     let mut users = Vec::new();
     let mut failure = None;
     for part in parts {
@@ -199,7 +270,7 @@ impl PresenceStore for RedisPresenceStore {
     ) -> Result<(), PortError> {
         let bucket = self.bucket(user);
         let user = user.to_string();
-        let keys = [self.ends_key(bucket), self.leases_key(bucket, &user)];
+        let keys = [self.key(bucket, "ends"), self.key(bucket, &user)];
         let end = (now + grace).as_millis().to_string();
         let connection = name(&connection);
         let arguments = [&user, &connection, &end].map(String::as_bytes);
@@ -208,29 +279,21 @@ impl PresenceStore for RedisPresenceStore {
         released.map(|_| ()).map_err(|fault| fault.port(BACKEND))
     }
 
-    async fn expire(&self, now: Timestamp) -> Result<Vec<UserId>, PortError> {
-        let now = now.as_millis().to_string();
-        let most = EXPIRE_AT_ONCE.to_string();
-        let mut parts = Vec::new();
-        let mut buckets: Vec<usize> = (0..self.buckets).collect();
-        while !buckets.is_empty() {
-            let sweeps = buckets
-                .iter()
-                .map(|bucket| self.expire_some(*bucket, &now, &most));
-            let answers = join_all(sweeps).await;
-            let full = |answer: &Result<Vec<_>, _>| {
-                answer
-                    .as_ref()
-                    .is_ok_and(|users| users.len() >= EXPIRE_AT_ONCE)
-            };
-            buckets = buckets
-                .into_iter()
-                .zip(&answers)
-                .filter_map(|(bucket, answer)| full(answer).then_some(bucket))
-                .collect();
-            parts.extend(answers);
+    async fn ended(&self, now: Timestamp, claim: Duration) -> Result<Vec<Departure>, PortError> {
+        let looks = (0..self.buckets).map(|bucket| self.ended_in(bucket, now, claim));
+        whatever_was_done(join_all(looks).await)
+    }
+
+    async fn expire(&self, departures: &[Departure]) -> Result<Vec<Departure>, PortError> {
+        let mut buckets = vec![Vec::new(); self.buckets];
+        for departure in departures {
+            buckets[self.bucket(departure.user_id)].push(*departure);
         }
-        whatever_was_done(parts)
+        let parts = buckets.iter().enumerate().flat_map(|(bucket, departures)| {
+            let parts = departures.chunks(EXPIRE_AT_ONCE);
+            parts.map(move |some| self.expire_some(bucket, some))
+        });
+        whatever_was_done(join_all(parts).await)
     }
 
     async fn online(&self, users: &[UserId], now: Timestamp) -> Result<Vec<UserId>, PortError> {
@@ -243,7 +306,7 @@ impl PresenceStore for RedisPresenceStore {
             buckets
                 .filter(|(_, users)| !users.is_empty())
                 .map(|(bucket, users)| async move {
-                    let key = self.ends_key(bucket);
+                    let key = self.key(bucket, "ends");
                     let mut question = redis::cmd("ZMSCORE");
                     question.arg(&key);
                     for user in &users {
@@ -256,7 +319,7 @@ impl PresenceStore for RedisPresenceStore {
                     let mut online = Vec::new();
                     for (user, end) in users.into_iter().zip(ends) {
                         let end: Option<f64> = from_redis_value(end).map_err(|_| STRANGE)?;
-                        if end.is_some_and(|end| runs(end, now)) {
+                        if end.is_some_and(|end| is_held(end, now)) {
                             online.push(user);
                         }
                     }
@@ -277,12 +340,12 @@ impl PresenceStore for RedisPresenceStore {
     }
 }
 
-/// Whether a lease with this end runs. Sorted sets count in doubles, which hold milliseconds
-/// exactly for longer than we need.
+/// Whether a user whose last lease ends then is online, where nobody took them out. Sorted sets count
+/// in doubles, which hold milliseconds exactly for longer than we need.
 #[expect(
     clippy::cast_precision_loss,
     reason = "milliseconds since 1970 are far below 2^53"
 )]
-fn runs(end: f64, now: Timestamp) -> bool {
-    end > now.as_millis() as f64
+fn is_held(end: f64, now: Timestamp) -> bool {
+    end > (now - HOLD).as_millis() as f64
 }

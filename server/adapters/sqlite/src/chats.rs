@@ -3,10 +3,10 @@
 use async_trait::async_trait;
 use rusqlite::Connection;
 use talksy_domain::chats::{
-    Chat, ChatStore, Member, MemberFilter, MemberPage, MemberRole, ReadMark,
+    Chat, ChatStore, LargeGroups, Member, MemberPage, MemberRole, ReadMark,
 };
 use talksy_domain::clock::Timestamp;
-use talksy_domain::cursor::{ChatCursor, MemberCursor};
+use talksy_domain::cursor::ChatCursor;
 use talksy_domain::error::PortError;
 use talksy_domain::events::Announcement;
 use talksy_domain::id::{self, ChatId, UserId};
@@ -182,20 +182,6 @@ impl ChatStore for SqliteStore {
         .await
     }
 
-    async fn members(
-        &self,
-        chat: ChatId,
-        filter: &MemberFilter,
-        window: &Window<MemberCursor>,
-    ) -> Result<Page<Member>, PortError> {
-        let wanted = MemberPage {
-            chat,
-            filter: filter.clone(),
-            window: window.clone(),
-        };
-        self.read(move |conn| members(conn, &wanted)).await
-    }
-
     async fn member_pages(&self, wanted: &[MemberPage]) -> Result<Vec<Page<Member>>, PortError> {
         let wanted = wanted.to_vec();
         self.read(move |conn| {
@@ -245,9 +231,10 @@ impl ChatStore for SqliteStore {
         user: UserId,
         seq: Seq,
         now: Timestamp,
+        large: LargeGroups,
     ) -> Result<Option<ReadMark>, PortError> {
         let (chat, user) = (id::bytes(chat), id::bytes(user));
-        let work = move |conn: &Connection| mark_read(conn, chat, user, seq, now);
+        let work = move |conn: &Connection| mark_read(conn, chat, user, seq, now, large);
         self.write_announced(work, |mark| {
             mark.as_ref().map_or_else(Vec::new, ReadMark::announcements)
         })
@@ -286,6 +273,7 @@ fn mark_read(
     user: Key,
     seq: Seq,
     now: Timestamp,
+    large: LargeGroups,
 ) -> Result<Option<ReadMark>, Fault> {
     let values = (chat, user, seq, now.as_millis());
     let (member, moved) = match one(conn, MARK_READ, values, rows::member)? {
@@ -293,11 +281,8 @@ fn mark_read(
         None => (one(conn, MEMBER, (chat, user), rows::member)?, false),
     };
     let chat = one(conn, CHAT, [chat], rows::chat)?;
-    Ok(member.zip(chat).map(|(member, chat)| ReadMark {
-        member,
-        chat,
-        moved,
-    }))
+    let mark = member.zip(chat);
+    Ok(mark.map(|(member, chat)| ReadMark::new(member, chat, moved, large)))
 }
 
 fn members(conn: &Connection, wanted: &MemberPage) -> Result<Page<Member>, Fault> {

@@ -49,7 +49,7 @@ statements! {
         WHERE chat_id = ?1 AND seq > ?2 AND seq < ?3 ORDER BY seq DESC LIMIT ?4");
     LAST_MESSAGE = concat!("SELECT ", message_columns!(), " FROM messages
         WHERE chat_id = ?1 ORDER BY seq DESC LIMIT 1");
-    HEADS = "SELECT id, last_seq, last_change_seq, applied_seq FROM rarray(?1) AS wanted
+    HEADS = "SELECT id, last_seq, last_change_seq, applied_seq, member_count FROM rarray(?1) AS wanted
         CROSS JOIN chats ON id = wanted.value";
 }
 
@@ -132,6 +132,7 @@ impl MessageStore for SqliteStore {
                     last_seq: row.get(1)?,
                     last_change_seq: row.get(2)?,
                     applied_seq: row.get(3)?,
+                    member_count: row.get(4)?,
                 })
             })
         })

@@ -20,6 +20,7 @@ statements! {
     SESSION = concat!("SELECT ", session_columns!(), " FROM sessions WHERE id = ?1");
     SESSIONS = concat!("SELECT ", session_columns!(), " FROM rarray(?1) AS wanted
         CROSS JOIN sessions ON id = wanted.value");
+    EXISTING_SESSIONS = "SELECT id FROM rarray(?1) AS wanted CROSS JOIN sessions ON id = wanted.value";
     SESSIONS_OF = concat!("SELECT ", session_columns!(), " FROM sessions
         WHERE user_id = ?1 AND expires_at > ?2 AND (last_used_at, id) < (?3, ?4)
         ORDER BY last_used_at DESC, id DESC LIMIT ?5");
@@ -66,6 +67,16 @@ impl SessionStore for SqliteStore {
         let keys = rows::keys(ids, id::bytes);
         self.read(move |conn| all(conn, SESSIONS, [rows::list(&keys)], rows::session))
             .await
+    }
+
+    async fn existing_sessions(&self, ids: &[SessionId]) -> Result<Vec<SessionId>, PortError> {
+        let keys = rows::keys(ids, id::bytes);
+        self.read(move |conn| {
+            all(conn, EXISTING_SESSIONS, [rows::list(&keys)], |row| {
+                Ok(id::from_bytes(row.get(0)?))
+            })
+        })
+        .await
     }
 
     async fn sessions_of(

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use rusqlite::Connection;
 use talksy_domain::auth::SessionStore as _;
 use talksy_domain::auth::{Rotation, Session, TokenHash};
-use talksy_domain::chats::{Chat, ChatKind, ChatStore as _};
+use talksy_domain::chats::{Chat, ChatKind, ChatStore as _, LargeGroups};
 use talksy_domain::clock::{SystemClock, SystemEntropy, Timestamp};
 use talksy_domain::error::PortError;
 use talksy_domain::events::{Announcement, EventSink};
@@ -337,14 +337,14 @@ async fn unread_counts_leave_out_own_deleted_and_system_messages() {
     }
     let mark = fixture
         .store
-        .mark_read(chat, bob.id, 99, NOW)
+        .mark_read(chat, bob.id, 99, NOW, LargeGroups::NONE)
         .await
         .unwrap()
         .unwrap();
     assert_eq!((mark.moved, mark.member.last_read_seq), (true, 4));
     let mark = fixture
         .store
-        .mark_read(chat, bob.id, 1, NOW)
+        .mark_read(chat, bob.id, 1, NOW, LargeGroups::NONE)
         .await
         .unwrap()
         .unwrap();

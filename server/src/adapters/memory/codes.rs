@@ -1,67 +1,76 @@
-//! Sign-in codes in memory, at most one an address.
+//! Sign-in codes in memory: those of the challenges that are open, and how much was guessed.
 //!
-//! Knows hashes alone. Forgets a code when it has been expired for as long as it was valid, and
-//! holds [`MAX_CODES`] at most: beyond, issuing fails until old ones are forgotten, rather than
-//! take the codes of those who wait for their mail.
+//! Knows hashes alone. Holds [`MAX_CODES`] and [`MAX_ADDRESSES`] at most: beyond, those are dropped
+//! that were issued, or counted, longest ago.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache;
 use parking_lot::Mutex;
 use subtle::ConstantTimeEq as _;
-use talksy_domain::auth::{Attempt, CodeDigest, CodeKey, CodeStore, Issue, IssuedCode};
+use talksy_domain::auth::{
+    AddressKey, Attempt, ChallengeKey, CodeDigest, CodeStore, Guesses, IssuedCode,
+};
 use talksy_domain::clock::Timestamp;
 use talksy_domain::error::PortError;
 
-/// How many addresses have a code at most, about 50 MB of them.
+/// How many challenges are open at most, about 40 MB of them.
 const MAX_CODES: usize = 200_000;
-/// How often forgotten codes are dropped.
-const SWEEP_EVERY: Duration = Duration::from_mins(1);
+/// Of how many addresses tries are counted at most, about 20 MB of them.
+const MAX_ADDRESSES: u64 = 100_000;
+/// For how long an address's tries are remembered behind the last code.
+const REMEMBERED: Duration = Duration::from_hours(24);
+/// The span by which all wrong codes are counted.
+const SPAN: Duration = Duration::from_hours(1);
 
-/// Every address's code, and when old ones were last dropped.
+/// The codes of the challenges that are open.
+#[derive(Default)]
 struct Codes {
-    by_address: HashMap<CodeKey, Issued>,
-    swept_at: Timestamp,
+    by_challenge: HashMap<ChallengeKey, IssuedCode>,
+    /// In the order in which they were issued, which is that in which they expire. Those that were
+    /// used or withdrawn stay in it.
+    issued: VecDeque<(Timestamp, ChallengeKey)>,
 }
 
-/// An address's present code, and the one it replaced, which is back when it is withdrawn.
-struct Issued {
-    present: Entry,
-    replaced: Option<Entry>,
-}
-
-#[derive(Clone, Copy)]
-struct Entry {
-    code: IssuedCode,
-    used: bool,
-    forget_at: Timestamp,
-}
-
-impl Entry {
-    fn new(code: &IssuedCode, resend_after: Duration) -> Self {
-        let validity = code.expires_at.since(code.issued_at);
-        let forget_at = (code.expires_at + validity).max(code.issued_at + resend_after);
-        Self {
-            code: *code,
-            used: false,
-            forget_at,
+impl Codes {
+    /// Drops those that have expired, and the oldest beyond `max`.
+    fn sweep(&mut self, now: Timestamp, max: usize) {
+        while let Some((expires_at, challenge)) = self.issued.front()
+            && (*expires_at <= now || self.issued.len() > max)
+        {
+            self.by_challenge.remove(challenge);
+            self.issued.pop_front();
         }
     }
+}
 
-    fn attempt(&mut self, presented: CodeDigest, now: Timestamp) -> Attempt {
-        if self.used || now >= self.forget_at {
-            return Attempt::NoCode;
+/// Wrong codes of all addresses, in this span and in the one before.
+#[derive(Clone, Copy, Default)]
+struct Spans {
+    number: i64,
+    this: u32,
+    before: u32,
+}
+
+impl Spans {
+    fn at(self, now: Timestamp) -> Self {
+        let span = i64::try_from(SPAN.as_millis()).unwrap_or(i64::MAX);
+        let number = now.as_millis() / span;
+        match number.saturating_sub(self.number) {
+            0 => self,
+            1 => Self {
+                number,
+                this: 0,
+                before: self.this,
+            },
+            _ => Self {
+                number,
+                ..Self::default()
+            },
         }
-        if self.code.tries == 0 || now >= self.code.expires_at {
-            return Attempt::Expired;
-        }
-        if bool::from(self.code.digest.0.ct_eq(&presented.0)) {
-            self.used = true;
-            return Attempt::Accepted;
-        }
-        self.code.tries -= 1;
-        Attempt::Wrong(self.code.tries)
     }
 }
 
@@ -69,17 +78,21 @@ impl Entry {
 pub struct MemoryCodeStore {
     codes: Mutex<Codes>,
     max_codes: usize,
+    tries: Cache<AddressKey, u32>,
+    spans: Mutex<Spans>,
 }
 
 impl Default for MemoryCodeStore {
     fn default() -> Self {
-        let codes = Codes {
-            by_address: HashMap::new(),
-            swept_at: Timestamp::from_millis(0),
-        };
+        let tries = Cache::builder()
+            .max_capacity(MAX_ADDRESSES)
+            .eviction_policy(EvictionPolicy::lru())
+            .time_to_live(REMEMBERED);
         Self {
-            codes: Mutex::new(codes),
+            codes: Mutex::default(),
             max_codes: MAX_CODES,
+            tries: tries.build(),
+            spans: Mutex::default(),
         }
     }
 }
@@ -93,219 +106,116 @@ impl MemoryCodeStore {
 
 #[async_trait]
 impl CodeStore for MemoryCodeStore {
-    async fn issue(
-        &self,
-        key: CodeKey,
-        code: &IssuedCode,
-        resend_after: Duration,
-    ) -> Result<Issue, PortError> {
-        let now = code.issued_at;
+    async fn issue(&self, challenge: ChallengeKey, code: &IssuedCode) -> Result<(), PortError> {
         let mut codes = self.codes.lock();
-        let replaced = codes.by_address.get(&key).map(|issued| issued.present);
-        if let Some(earlier) = &replaced {
-            let wait = resend_after.saturating_sub(now.since(earlier.code.issued_at));
-            if !wait.is_zero() {
-                return Ok(Issue::TooSoon(wait));
-            }
-        }
-        let full = replaced.is_none() && codes.by_address.len() >= self.max_codes;
-        if full || now.since(codes.swept_at) >= SWEEP_EVERY {
-            codes
-                .by_address
-                .retain(|_, issued| now < issued.present.forget_at);
-            codes.swept_at = now;
-        }
-        if full && codes.by_address.len() >= self.max_codes {
-            return Err(PortError::unavailable(
-                "sign-in codes",
-                format!("{} codes are waiting", codes.by_address.len()),
-            ));
-        }
-        let present = Entry::new(code, resend_after);
-        codes.by_address.insert(key, Issued { present, replaced });
-        Ok(Issue::Issued)
+        codes.by_challenge.insert(challenge, *code);
+        codes.issued.push_back((code.expires_at, challenge));
+        codes.sweep(code.issued_at, self.max_codes);
+        Ok(())
     }
 
-    async fn withdraw(&self, key: CodeKey, id: [u8; 16]) -> Result<(), PortError> {
-        let mut codes = self.codes.lock();
-        if let Some(issued) = codes.by_address.get_mut(&key)
-            && issued.present.code.id == id
-        {
-            match issued.replaced.take() {
-                Some(earlier) => issued.present = earlier,
-                None => {
-                    codes.by_address.remove(&key);
-                }
-            }
-        }
+    async fn withdraw(&self, challenge: ChallengeKey) -> Result<(), PortError> {
+        self.codes.lock().by_challenge.remove(&challenge);
         Ok(())
     }
 
     async fn attempt(
         &self,
-        key: CodeKey,
+        challenge: ChallengeKey,
         presented: CodeDigest,
         now: Timestamp,
     ) -> Result<Attempt, PortError> {
         let mut codes = self.codes.lock();
-        Ok(match codes.by_address.get_mut(&key) {
-            Some(issued) => issued.present.attempt(presented, now),
-            None => Attempt::NoCode,
+        let Some(code) = codes.by_challenge.get_mut(&challenge) else {
+            return Ok(Attempt::Void);
+        };
+        if now >= code.expires_at || code.tries == 0 {
+            return Ok(Attempt::Void);
+        }
+        if bool::from(code.digest.0.ct_eq(&presented.0)) {
+            codes.by_challenge.remove(&challenge);
+            return Ok(Attempt::Accepted);
+        }
+        code.tries -= 1;
+        Ok(Attempt::Wrong(code.tries))
+    }
+
+    async fn count_tries(
+        &self,
+        address: AddressKey,
+        tries: u8,
+        now: Timestamp,
+    ) -> Result<Guesses, PortError> {
+        let more = u32::from(tries);
+        let counted = self.tries.entry(address).and_upsert_with(|before| {
+            before.map_or(more, |before| before.into_value().saturating_add(more))
+        });
+        let spans = self.spans.lock().at(now);
+        Ok(Guesses {
+            of_address: counted.into_value().saturating_sub(more),
+            of_all: spans.this.saturating_add(spans.before),
         })
+    }
+
+    async fn note_wrong(&self, now: Timestamp) -> Result<(), PortError> {
+        let mut spans = self.spans.lock();
+        *spans = spans.at(now);
+        spans.this = spans.this.saturating_add(1);
+        Ok(())
+    }
+
+    async fn note_right(&self, address: AddressKey) -> Result<(), PortError> {
+        self.tries.invalidate(&address);
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::testing::START;
 
-    const ADA: CodeKey = CodeKey([1; 32]);
-    const BOB: CodeKey = CodeKey([2; 32]);
-    const WRONG: CodeDigest = CodeDigest([0; 32]);
-    const RESEND: Duration = Duration::from_mins(1);
     const VALID: Duration = Duration::from_mins(5);
 
-    fn seconds(count: u64) -> Duration {
-        Duration::from_secs(count)
+    fn challenge(byte: u8) -> ChallengeKey {
+        ChallengeKey([byte; 32])
     }
 
-    /// A code whose id and digest are of this byte.
     fn code(byte: u8, issued_at: Timestamp) -> IssuedCode {
         IssuedCode {
-            id: [byte; 16],
-            digest: digest(byte),
+            digest: CodeDigest([byte; 32]),
             issued_at,
             expires_at: issued_at + VALID,
             tries: 3,
         }
     }
 
-    fn digest(byte: u8) -> CodeDigest {
-        CodeDigest([byte; 32])
-    }
-
-    async fn issue(store: &MemoryCodeStore, key: CodeKey, byte: u8, at: Timestamp) -> Issue {
-        store.issue(key, &code(byte, at), RESEND).await.unwrap()
-    }
-
-    async fn attempt(store: &MemoryCodeStore, byte: u8, at: Timestamp) -> Attempt {
-        store.attempt(ADA, digest(byte), at).await.unwrap()
-    }
-
     #[tokio::test]
-    async fn a_code_is_accepted_once() {
-        let store = MemoryCodeStore::new();
-        assert_eq!(attempt(&store, 7, START).await, Attempt::NoCode);
-        assert_eq!(issue(&store, ADA, 7, START).await, Issue::Issued);
-        assert_eq!(attempt(&store, 7, START).await, Attempt::Accepted);
-        assert_eq!(attempt(&store, 7, START).await, Attempt::NoCode);
-    }
-
-    #[tokio::test]
-    async fn a_wrong_code_costs_a_try_and_the_last_one_voids_the_code() {
-        let store = MemoryCodeStore::new();
-        issue(&store, ADA, 7, START).await;
-        for left in [2, 1, 0] {
-            assert_eq!(
-                store.attempt(ADA, WRONG, START).await.unwrap(),
-                Attempt::Wrong(left)
-            );
-        }
-        assert_eq!(attempt(&store, 7, START).await, Attempt::Expired);
-    }
-
-    #[tokio::test]
-    async fn a_code_expires_stays_known_as_long_again_and_is_forgotten() {
-        let store = MemoryCodeStore::new();
-        issue(&store, ADA, 7, START).await;
-        let end = START + VALID;
-        assert_eq!(attempt(&store, 7, end).await, Attempt::Expired);
-        let known = end + seconds(299);
-        assert_eq!(attempt(&store, 7, known).await, Attempt::Expired);
-        assert_eq!(attempt(&store, 7, end + VALID).await, Attempt::NoCode);
-
-        issue(&store, BOB, 8, end + VALID).await;
-        assert_eq!(store.codes.lock().by_address.len(), 1, "ada's is swept");
-    }
-
-    #[tokio::test]
-    async fn another_code_is_issued_after_a_minute_and_voids_the_first() {
-        let store = MemoryCodeStore::new();
-        issue(&store, ADA, 7, START).await;
-        assert_eq!(attempt(&store, 7, START).await, Attempt::Accepted);
-        let early = START + Duration::from_millis(59_500);
-        assert_eq!(
-            issue(&store, ADA, 8, early).await,
-            Issue::TooSoon(Duration::from_millis(500)),
-            "used up or not"
-        );
-        assert_eq!(issue(&store, BOB, 8, early).await, Issue::Issued);
-        assert_eq!(issue(&store, ADA, 8, START + RESEND).await, Issue::Issued);
-        assert_eq!(
-            attempt(&store, 7, START + RESEND).await,
-            Attempt::Wrong(2),
-            "the first one's digest"
-        );
-        assert_eq!(attempt(&store, 8, START + RESEND).await, Attempt::Accepted);
-    }
-
-    #[tokio::test]
-    async fn a_withdrawn_code_was_never_issued() {
-        let store = MemoryCodeStore::new();
-        issue(&store, ADA, 7, START).await;
-        store.withdraw(ADA, [9; 16]).await.unwrap();
-        assert_eq!(
-            attempt(&store, 9, START).await,
-            Attempt::Wrong(2),
-            "another id's"
-        );
-        store.withdraw(ADA, [7; 16]).await.unwrap();
-        assert_eq!(attempt(&store, 7, START).await, Attempt::NoCode);
-        assert_eq!(issue(&store, ADA, 8, START).await, Issue::Issued);
-
-        let later = START + RESEND;
-        issue(&store, ADA, 9, later).await;
-        store.withdraw(ADA, [9; 16]).await.unwrap();
-        assert_eq!(attempt(&store, 9, later).await, Attempt::Wrong(2));
-        assert_eq!(
-            attempt(&store, 8, later).await,
-            Attempt::Accepted,
-            "the one before is back"
-        );
-    }
-
-    #[tokio::test]
-    async fn a_full_store_refuses_new_addresses_and_keeps_the_codes_it_has() {
+    async fn what_has_expired_is_dropped_and_of_too_many_the_oldest() {
         let store = MemoryCodeStore {
-            max_codes: 1,
+            max_codes: 2,
             ..MemoryCodeStore::new()
         };
-        issue(&store, ADA, 7, START).await;
-        let error = store.issue(BOB, &code(8, START), RESEND).await.unwrap_err();
-        assert!(matches!(error, PortError::Unavailable { .. }));
-        assert_eq!(issue(&store, ADA, 7, START + RESEND).await, Issue::Issued);
-        assert_eq!(attempt(&store, 7, START + RESEND).await, Attempt::Accepted);
-        let later = START + RESEND + VALID + VALID;
-        assert_eq!(issue(&store, BOB, 8, later).await, Issue::Issued);
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-    async fn of_concurrent_attempts_with_the_right_code_one_is_accepted() {
-        let store = Arc::new(MemoryCodeStore::new());
-        issue(&store, ADA, 7, START).await;
-        let tasks: Vec<_> = (0..16)
-            .map(|_| {
-                let store = Arc::clone(&store);
-                tokio::spawn(async move { attempt(&store, 7, START).await })
-            })
-            .collect();
-        let mut accepted = 0;
-        for task in tasks {
-            accepted += usize::from(task.await.unwrap() == Attempt::Accepted);
+        for byte in 1..=3 {
+            store
+                .issue(challenge(byte), &code(byte, START))
+                .await
+                .unwrap();
         }
-        assert_eq!(accepted, 1);
+        for (byte, wanted) in [
+            (1, Attempt::Void),
+            (2, Attempt::Accepted),
+            (3, Attempt::Accepted),
+        ] {
+            let digest = CodeDigest([byte; 32]);
+            let answer = store.attempt(challenge(byte), digest, START).await;
+            assert_eq!(answer.unwrap(), wanted, "{byte}");
+        }
+        store
+            .issue(challenge(4), &code(4, START + VALID))
+            .await
+            .unwrap();
+        let codes = store.codes.lock();
+        assert_eq!((codes.by_challenge.len(), codes.issued.len()), (1, 1));
     }
 }

@@ -1,158 +1,128 @@
-//! Rate limits in memory: GCRA by the `governor` crate, one table of keys a rule.
+//! Rate limits in memory: GCRA, one table of keys a rule.
 //!
 //! Knows nothing of what is limited. Memory stays bounded in two ways: a key whose burst is whole
-//! again is dropped by the next sweep, and a table that is larger than [`MAX_KEYS`] even after a
-//! sweep is emptied, with a warning. Emptying favours service over strictness: whoever commands
-//! that many live keys has that many bursts to spend anyway.
+//! again is dropped some time after, and where a table would hold more than [`MAX_KEYS`], the key
+//! that was asked for longest ago is dropped. So whoever commands that many keys makes the limiter
+//! forget their own first.
 
 use std::collections::HashMap;
-use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use governor::clock::Clock as _;
-use governor::middleware::NoOpMiddleware;
-use governor::nanos::Nanos;
-use governor::state::keyed::DashMapStateStore;
-use parking_lot::RwLock;
-use talksy_domain::clock::Clock;
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache;
+use parking_lot::{Mutex, RwLock};
+use talksy_domain::clock::{Clock, Timestamp};
 use talksy_domain::error::PortError;
-use talksy_domain::limits::{Decision, RateLimiter, Rule};
+use talksy_domain::limits::{Decision, Quota, RateLimiter, Rule};
 
-/// How many keys a rule remembers at most, about 25 MB of them.
-const MAX_KEYS: usize = 250_000;
-/// After how much time idle keys are dropped.
-const SWEEP_EVERY: Duration = Duration::from_secs(30);
-/// After how many checks idle keys are dropped even if that time has not passed.
-const SWEEP_AFTER_CHECKS: u32 = 20_000;
+/// How many keys a rule remembers at most, about 30 MB of them.
+const MAX_KEYS: u64 = 100_000;
 
-/// The port's clock in the form that `governor` reads.
-#[derive(Clone)]
-struct GovernorClock(Arc<dyn Clock>);
-
-impl governor::clock::Clock for GovernorClock {
-    type Instant = Nanos;
-
-    fn now(&self) -> Nanos {
-        let millis = u64::try_from(self.0.now().as_millis()).unwrap_or_default();
-        Nanos::new(millis.saturating_mul(1_000_000))
-    }
-}
-
-type Limiter = governor::RateLimiter<
-    Box<str>,
-    DashMapStateStore<Box<str>>,
-    GovernorClock,
-    NoOpMiddleware<Nanos>,
->;
-
-/// One rule's keys, and when they were last swept.
-struct Table {
-    keys: Limiter,
-    swept_at: AtomicI64,
-    checks: AtomicU32,
-}
+/// When a key's burst is whole again, in microseconds: GCRA's "theoretical arrival time".
+type Arrival = Arc<Mutex<i64>>;
 
 /// [`RateLimiter`] for a single instance.
 pub struct MemoryRateLimiter {
-    clock: GovernorClock,
-    max_keys: usize,
-    tables: RwLock<HashMap<Rule, Arc<Table>>>,
+    clock: Arc<dyn Clock>,
+    max_keys: u64,
+    tables: RwLock<HashMap<Rule, Cache<String, Arrival>>>,
 }
 
 impl MemoryRateLimiter {
     /// A limiter that has counted nothing yet.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
-            clock: GovernorClock(clock),
+            clock,
             max_keys: MAX_KEYS,
             tables: RwLock::default(),
         }
     }
 
     /// The rule's table; made when the rule is first met.
-    fn table(&self, rule: Rule) -> Arc<Table> {
+    fn table(&self, rule: Rule) -> Cache<String, Arrival> {
         if let Some(table) = self.tables.read().get(&rule) {
-            return Arc::clone(table);
+            return table.clone();
         }
-        Arc::clone(
-            self.tables
-                .write()
-                .entry(rule)
-                .or_insert_with(|| Arc::new(self.new_table(rule))),
-        )
+        let new = || {
+            Cache::builder()
+                .max_capacity(self.max_keys)
+                .eviction_policy(EvictionPolicy::lru())
+                .time_to_idle(rule.quota.period.max(Duration::from_secs(1)))
+                .build()
+        };
+        self.tables.write().entry(rule).or_insert_with(new).clone()
     }
 
-    fn new_table(&self, rule: Rule) -> Table {
-        let burst = NonZeroU32::new(rule.quota.burst).unwrap_or(NonZeroU32::MIN);
-        // No quota comes of a period under one nanosecond an event: nothing to limit there.
-        let quota = governor::Quota::with_period(rule.quota.period / burst.get())
-            .unwrap_or_else(|| governor::Quota::per_second(NonZeroU32::MAX))
-            .allow_burst(burst);
-        Table {
-            keys: Limiter::dashmap_with_clock(quota, self.clock.clone()),
-            swept_at: AtomicI64::new(self.clock.0.now().as_millis()),
-            checks: AtomicU32::new(0),
+    /// Changes a key's arrival.
+    fn with<T>(&self, rule: Rule, key: &str, change: impl FnOnce(&mut i64, Gcra) -> T) -> T {
+        let gcra = Gcra::new(rule.quota, self.clock.now());
+        let arrival = self.table(rule).get_with_by_ref(key, Arrival::default);
+        let mut arrival = arrival.lock();
+        change(&mut arrival, gcra)
+    }
+}
+
+/// A quota at an instant, in microseconds.
+struct Gcra {
+    now: i64,
+    /// Of one event.
+    interval: i64,
+    /// Of the whole burst.
+    period: i64,
+}
+
+impl Gcra {
+    fn new(quota: Quota, now: Timestamp) -> Self {
+        let burst = i64::from(quota.burst.max(1));
+        let period = i64::try_from(quota.period.as_micros()).unwrap_or(i64::MAX);
+        // As long as whole intervals, or rounding would refuse the burst's last event.
+        let interval = period / burst;
+        Self {
+            now: now.as_millis().saturating_mul(1_000),
+            interval,
+            period: interval * burst,
         }
     }
 
-    /// Drops idle keys when it is time to; at most one caller at a time pays for it.
-    fn sweep(&self, rule: Rule, table: &Table) {
-        let now = self.clock.0.now().as_millis();
-        let swept_at = table.swept_at.load(Ordering::Relaxed);
-        let interval = i64::try_from(SWEEP_EVERY.as_millis()).unwrap_or(i64::MAX);
-        let checks = table
-            .checks
-            .fetch_add(1, Ordering::Relaxed)
-            .saturating_add(1);
-        if now.saturating_sub(swept_at) < interval && checks < SWEEP_AFTER_CHECKS {
-            return;
+    /// A clock that was set back, or a rule that was made stricter, locks nobody out for longer
+    /// than a period.
+    fn bounded(&self, arrival: i64) -> i64 {
+        arrival.clamp(self.now, self.now.saturating_add(self.period))
+    }
+
+    fn check(&self, arrival: &mut i64) -> Decision {
+        let from = self.bounded(*arrival);
+        let wait = from + self.interval - self.period - self.now;
+        if let Ok(wait @ 1..) = u64::try_from(wait) {
+            return Decision::Denied(Duration::from_micros(wait));
         }
-        table.checks.store(0, Ordering::Relaxed);
-        if table
-            .swept_at
-            .compare_exchange(swept_at, now, Ordering::Relaxed, Ordering::Relaxed)
-            .is_err()
-        {
-            return;
-        }
-        table.keys.retain_recent();
-        if table.keys.len() > self.max_keys {
-            tracing::warn!(
-                rule = rule.name,
-                keys = table.keys.len(),
-                "rate limit table full: emptied"
-            );
-            self.tables.write().remove(&rule);
-        }
+        *arrival = from + self.interval;
+        Decision::Allowed
+    }
+
+    fn give_back(&self, arrival: &mut i64) {
+        *arrival = self.bounded(*arrival) - self.interval;
     }
 }
 
 #[async_trait]
 impl RateLimiter for MemoryRateLimiter {
     async fn check(&self, rule: Rule, key: &str) -> Result<Decision, PortError> {
-        let table = self.table(rule);
-        let decision = match table.keys.check_key(&Box::from(key)) {
-            Ok(()) => Decision::Allowed,
-            // A wall clock that was set back must not lock anybody out for longer than a period.
-            Err(denied) => Decision::Denied(
-                denied
-                    .wait_time_from(self.clock.now())
-                    .min(rule.quota.period),
-            ),
-        };
-        self.sweep(rule, &table);
-        Ok(decision)
+        Ok(self.with(rule, key, |arrival, gcra| gcra.check(arrival)))
+    }
+
+    async fn give_back(&self, rule: Rule, key: &str) -> Result<(), PortError> {
+        self.with(rule, key, |arrival, gcra| gcra.give_back(arrival));
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::ManualClock;
-    use talksy_domain::limits::Quota;
+    use crate::testing::{ManualClock, START};
 
     const LOGIN: Rule = Rule {
         name: "login",
@@ -238,27 +208,41 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn idle_keys_are_dropped_and_live_ones_kept() {
-        let (clock, limiter) = limiter();
-        for n in 0..100 {
-            assert!(allowed(&limiter, LOGIN, &format!("10.0.0.{n}")).await);
-        }
-        clock.advance(Duration::from_secs(20));
+    async fn what_did_not_happen_is_given_back() {
+        let (_, limiter) = limiter();
         for _ in 0..3 {
             assert!(allowed(&limiter, LOGIN, "ada").await);
         }
-        clock.advance(Duration::from_secs(11));
+        limiter.give_back(LOGIN, "ada").await.unwrap();
         assert!(allowed(&limiter, LOGIN, "ada").await);
-        assert_eq!(limiter.table(LOGIN).keys.len(), 1);
+        assert!(!allowed(&limiter, LOGIN, "ada").await);
+        for _ in 0..10 {
+            limiter.give_back(LOGIN, "bob").await.unwrap();
+        }
+        for _ in 0..3 {
+            assert!(allowed(&limiter, LOGIN, "bob").await);
+        }
         assert!(
-            !allowed(&limiter, LOGIN, "ada").await,
-            "ada's spent burst was remembered"
+            !allowed(&limiter, LOGIN, "bob").await,
+            "no more than a burst"
         );
     }
 
     #[tokio::test]
-    async fn a_table_of_live_keys_beyond_the_bound_is_emptied() {
-        let (clock, mut limiter) = limiter();
+    async fn a_clock_that_is_set_back_locks_nobody_out() {
+        let (clock, limiter) = limiter();
+        clock.advance(Duration::from_hours(1));
+        for _ in 0..3 {
+            assert!(allowed(&limiter, LOGIN, "ada").await);
+        }
+        clock.set(START);
+        let wait = limiter.check(LOGIN, "ada").await.unwrap();
+        assert_eq!(wait, Decision::Denied(Duration::from_secs(10)));
+    }
+
+    #[tokio::test]
+    async fn a_full_table_forgets_the_keys_that_were_asked_for_longest_ago() {
+        let (_, mut limiter) = limiter();
         limiter.max_keys = 10;
         let hour = Rule {
             name: "hour",
@@ -269,9 +253,12 @@ mod tests {
         };
         for n in 0..20 {
             assert!(allowed(&limiter, hour, &n.to_string()).await);
+            limiter.table(hour).run_pending_tasks();
         }
-        clock.advance(SWEEP_EVERY);
-        assert!(!allowed(&limiter, hour, "0").await);
-        assert!(limiter.table(hour).keys.is_empty());
+        assert_eq!(limiter.table(hour).entry_count(), 10);
+        for n in 10..20 {
+            assert!(!allowed(&limiter, hour, &n.to_string()).await, "{n}");
+        }
+        assert!(allowed(&limiter, hour, "0").await);
     }
 }

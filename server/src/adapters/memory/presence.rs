@@ -8,16 +8,35 @@ use parking_lot::Mutex;
 use talksy_domain::clock::Timestamp;
 use talksy_domain::error::PortError;
 use talksy_domain::id::UserId;
-use talksy_domain::presence::{ConnectionId, PresenceStore};
+use talksy_domain::presence::{ConnectionId, Departure, HOLD, PresenceStore};
 
 /// A connection and when its lease ends. It runs before that instant and not at it.
 type Lease = (ConnectionId, Timestamp);
 
+/// What there is of a user who is online.
+#[derive(Default)]
+struct UserLeases {
+    /// Few: a list. Those that have ended stay until one is renewed or the user is taken out.
+    leases: Vec<Lease>,
+    /// Until when somebody looks at their end.
+    claimed_until: Option<Timestamp>,
+}
+
+impl UserLeases {
+    fn last_end(&self) -> Option<Timestamp> {
+        self.leases.iter().map(|(_, end)| *end).max()
+    }
+
+    fn is_online(&self, now: Timestamp) -> bool {
+        self.last_end().is_some_and(|end| end + HOLD > now)
+    }
+}
+
 #[derive(Default)]
 struct Leases {
-    /// Each user's, who is absent without one. Few a user: a list.
-    by_user: HashMap<UserId, Vec<Lease>>,
-    /// No lease ends before this instant, so that the frequent sweeps need not look at all.
+    /// Who is not there is offline.
+    by_user: HashMap<UserId, UserLeases>,
+    /// No user's last lease ends before this instant, so that the frequent looks need not look at all.
     /// `None` where there are none.
     first_end: Option<Timestamp>,
 }
@@ -26,10 +45,6 @@ impl Leases {
     fn may_end(&mut self, at: Timestamp) {
         self.first_end = Some(self.first_end.map_or(at, |first| first.min(at)));
     }
-}
-
-fn runs(leases: &[Lease], now: Timestamp) -> bool {
-    leases.iter().any(|(_, end)| *end > now)
 }
 
 /// [`PresenceStore`] for a single instance.
@@ -55,16 +70,14 @@ impl PresenceStore for MemoryPresenceStore {
         let mut came = Vec::new();
         let mut all = self.0.lock();
         for (user, connection) in connections {
-            let leases = all.by_user.entry(*user).or_default();
-            if !runs(leases, now) {
-                // Whoever asks sees them offline already, also where no sweep has said so.
-                leases.clear();
+            let user_leases = all.by_user.entry(*user).or_default();
+            if !user_leases.is_online(now) {
                 came.push(*user);
             }
-            match leases.iter_mut().find(|(id, _)| id == connection) {
-                Some((_, ends)) => *ends = end,
-                None => leases.push((*connection, end)),
-            }
+            user_leases.claimed_until = None;
+            let leases = &mut user_leases.leases;
+            leases.retain(|(id, end)| id != connection && *end > now);
+            leases.push((*connection, end));
         }
         if !connections.is_empty() {
             all.may_end(end);
@@ -80,7 +93,7 @@ impl PresenceStore for MemoryPresenceStore {
         grace: Duration,
     ) -> Result<(), PortError> {
         let mut all = self.0.lock();
-        let leases = all.by_user.get_mut(&user);
+        let leases = all.by_user.get_mut(&user).map(|user| &mut user.leases);
         let lease = leases.and_then(|leases| leases.iter_mut().find(|(id, _)| *id == connection));
         if let Some((_, end)) = lease {
             *end = (*end).min(now + grace);
@@ -90,172 +103,69 @@ impl PresenceStore for MemoryPresenceStore {
         Ok(())
     }
 
-    async fn expire(&self, now: Timestamp) -> Result<Vec<UserId>, PortError> {
+    async fn ended(&self, now: Timestamp, claim: Duration) -> Result<Vec<Departure>, PortError> {
         let mut all = self.0.lock();
         if all.first_end.is_none_or(|first| now < first) {
             return Ok(Vec::new());
         }
-        let mut left = Vec::new();
+        let mut departures = Vec::new();
         let mut first_end: Option<Timestamp> = None;
-        all.by_user.retain(|user, leases| {
-            leases.retain(|(_, end)| *end > now);
-            let Some(first) = leases.iter().map(|(_, end)| *end).min() else {
-                left.push(*user);
-                return false;
+        for (user, leases) in &mut all.by_user {
+            let Some(ended_at) = leases.last_end() else {
+                continue;
             };
-            first_end = Some(first_end.map_or(first, |end| end.min(first)));
-            true
-        });
+            first_end = Some(first_end.map_or(ended_at, |first| first.min(ended_at)));
+            if ended_at > now || leases.claimed_until.is_some_and(|until| until > now) {
+                continue;
+            }
+            leases.claimed_until = Some(now + claim);
+            let user_id = *user;
+            departures.push(Departure { user_id, ended_at });
+        }
         all.first_end = first_end;
-        Ok(left)
+        Ok(departures)
+    }
+
+    async fn expire(&self, departures: &[Departure]) -> Result<Vec<Departure>, PortError> {
+        let mut all = self.0.lock();
+        let mut has_left = |departure: &&Departure| {
+            let leases = all.by_user.get(&departure.user_id);
+            let has_left = leases.and_then(UserLeases::last_end) == Some(departure.ended_at);
+            if has_left {
+                all.by_user.remove(&departure.user_id);
+            }
+            has_left
+        };
+        Ok(departures.iter().filter(&mut has_left).copied().collect())
     }
 
     async fn online(&self, users: &[UserId], now: Timestamp) -> Result<Vec<UserId>, PortError> {
         let all = self.0.lock();
-        let online = |user: &&UserId| {
-            all.by_user
-                .get(*user)
-                .is_some_and(|leases| runs(leases, now))
+        let is_online = |user: &&UserId| {
+            let leases = all.by_user.get(*user);
+            leases.is_some_and(|leases| leases.is_online(now))
         };
-        Ok(users.iter().filter(online).copied().collect())
+        Ok(users.iter().filter(is_online).copied().collect())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use talksy_domain::id::from_bytes;
 
     use super::*;
     use crate::testing::START;
 
-    const LEASE: Duration = Duration::from_secs(45);
-    const GRACE: Duration = Duration::from_secs(3);
-    const TAB: ConnectionId = ConnectionId(1);
-    const PHONE: ConnectionId = ConnectionId(2);
-
-    fn user(byte: u8) -> UserId {
-        from_bytes([byte; 16])
-    }
-
-    fn at(seconds: u64) -> Timestamp {
-        START + Duration::from_secs(seconds)
-    }
-
-    async fn renew(
-        store: &MemoryPresenceStore,
-        who: &[(UserId, ConnectionId)],
-        now: Timestamp,
-    ) -> Vec<UserId> {
-        store.renew(who, now, LEASE).await.unwrap()
-    }
-
-    async fn online(store: &MemoryPresenceStore, now: Timestamp) -> Vec<UserId> {
-        store
-            .online(&[user(3), user(2), user(1)], now)
-            .await
-            .unwrap()
-    }
-
-    async fn expire(store: &MemoryPresenceStore, now: Timestamp) -> Vec<UserId> {
-        let mut left = store.expire(now).await.unwrap();
-        left.sort();
-        left
-    }
-
+    /// What a lease is in all stores, the contract suite says.
     #[tokio::test]
-    async fn a_user_comes_once_however_many_sockets_open() {
+    async fn nothing_is_kept_of_who_has_left() {
         let store = MemoryPresenceStore::new();
-        let both = [(user(1), TAB), (user(1), PHONE), (user(2), TAB)];
-        assert_eq!(renew(&store, &both, START).await, [user(1), user(2)]);
-        assert_eq!(renew(&store, &both, at(15)).await, []);
-        assert_eq!(online(&store, at(15)).await, [user(2), user(1)]);
-    }
-
-    #[tokio::test]
-    async fn a_lease_that_nobody_renews_ends_by_itself_and_is_told_once() {
-        let store = MemoryPresenceStore::new();
-        renew(&store, &[(user(1), TAB), (user(2), TAB)], START).await;
-        renew(&store, &[(user(2), TAB)], at(30)).await;
-        assert_eq!(expire(&store, at(44)).await, []);
-        assert_eq!(online(&store, at(44)).await, [user(2), user(1)]);
-        assert_eq!(online(&store, at(45)).await, [user(2)], "before any sweep");
-        assert_eq!(expire(&store, at(45)).await, [user(1)]);
-        assert_eq!(expire(&store, at(45)).await, []);
-        assert_eq!(expire(&store, at(75)).await, [user(2)]);
-        assert_eq!(store.0.lock().by_user.len(), 0);
-        assert_eq!(renew(&store, &[(user(1), TAB)], at(76)).await, [user(1)]);
-    }
-
-    #[tokio::test]
-    async fn a_closed_socket_lingers_for_the_grace_and_a_new_one_closes_the_gap() {
-        let store = MemoryPresenceStore::new();
-        renew(&store, &[(user(1), TAB)], START).await;
-        store.release(user(1), TAB, at(10), GRACE).await.unwrap();
-        assert_eq!(online(&store, at(12)).await, [user(1)]);
-        assert_eq!(renew(&store, &[(user(1), PHONE)], at(12)).await, []);
-        assert_eq!(expire(&store, at(13)).await, [], "the new socket holds");
-        store.release(user(1), PHONE, at(20), GRACE).await.unwrap();
-        assert_eq!(expire(&store, at(22)).await, []);
-        assert_eq!(expire(&store, at(23)).await, [user(1)]);
-    }
-
-    #[tokio::test]
-    async fn releasing_never_prolongs_and_never_makes_a_lease() {
-        let store = MemoryPresenceStore::new();
-        store.release(user(1), TAB, START, GRACE).await.unwrap();
-        assert_eq!(online(&store, START).await, []);
-        renew(&store, &[(user(1), TAB)], START).await;
-        store.release(user(1), TAB, at(44), GRACE).await.unwrap();
-        assert_eq!(online(&store, at(45)).await, []);
-        renew(&store, &[(user(2), TAB)], START).await;
-        store
-            .release(user(2), TAB, at(1), Duration::ZERO)
-            .await
-            .unwrap();
-        assert_eq!(online(&store, at(1)).await, [user(1)]);
-        assert_eq!(expire(&store, at(1)).await, [user(2)]);
-    }
-
-    #[tokio::test]
-    async fn a_user_who_returns_between_the_end_and_the_sweep_comes_and_does_not_leave() {
-        let store = MemoryPresenceStore::new();
-        renew(&store, &[(user(1), TAB)], START).await;
-        assert_eq!(renew(&store, &[(user(1), PHONE)], at(50)).await, [user(1)]);
-        assert_eq!(expire(&store, at(50)).await, []);
-        assert_eq!(expire(&store, at(95)).await, [user(1)]);
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-    async fn of_concurrent_callers_one_is_told() {
-        let store = Arc::new(MemoryPresenceStore::new());
-        let all = |count: u128, store: &Arc<MemoryPresenceStore>| {
-            (0..count)
-                .map(|n| {
-                    let store = Arc::clone(store);
-                    tokio::spawn(async move {
-                        let came = renew(&store, &[(user(1), ConnectionId(n))], START).await;
-                        came.len()
-                    })
-                })
-                .collect::<Vec<_>>()
-        };
-        let mut told = 0;
-        for task in all(16, &store) {
-            told += task.await.unwrap();
-        }
-        assert_eq!(told, 1);
-        let sweeps: Vec<_> = (0..16)
-            .map(|_| {
-                let store = Arc::clone(&store);
-                tokio::spawn(async move { expire(&store, at(45)).await.len() })
-            })
-            .collect();
-        let mut told = 0;
-        for sweep in sweeps {
-            told += sweep.await.unwrap();
-        }
-        assert_eq!(told, 1);
+        let lease = Duration::from_secs(45);
+        let both = [1, 2].map(|byte| (from_bytes([byte; 16]), ConnectionId(1)));
+        store.renew(&both, START, lease).await.unwrap();
+        let departures = store.ended(START + lease, lease).await.unwrap();
+        let left = store.expire(&departures).await.unwrap();
+        assert_eq!(left.len(), 2);
+        assert!(store.0.lock().by_user.is_empty());
     }
 }

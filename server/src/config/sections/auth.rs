@@ -21,7 +21,10 @@ section! {
         otp_ttl: Duration = 5 * MINUTE, in MINUTE..=HOUR;
         /// How many wrong guesses a sign-in code survives.
         otp_tries: u8 = 5, in 1..=10;
-        /// The least time between two codes for one address.
+        /// From how many wrong codes in an hour on, for all addresses together, sign-in codes have
+        /// eight digits in place of six. It locks nobody out.
+        otp_alarm: u32 = 1_000, in 10..=10_000_000;
+        /// The least time between two codes for one address from one network.
         otp_resend: Duration = MINUTE, in SECOND..=HOUR,
             must "not be longer than `auth.otp_ttl`" => |auth| auth.otp_resend <= auth.otp_ttl;
         /// How many verified access tokens are remembered, so that a token that comes again costs
@@ -34,12 +37,20 @@ section! {
     /// Rate limits: `burst` at once, refilled evenly over `period`. Who goes over one gets
     /// `RATE_LIMITED` with the seconds to wait.
     pub struct LimitsConfig {
-        /// Sign-in codes asked for, an IP address.
+        /// Sign-in codes asked for, an IP address; of IPv6 a /64, with 4 times as many for its /56
+        /// and 16 times for its /48.
         login_ip: Quota = Quota::new(10, 10 * MINUTE), in QUOTAS;
-        /// Sign-in codes tried, an IP address.
+        /// Sign-in codes asked for, for one mail address from one network: a /24, or those of IPv6
+        /// as above.
+        login_network: Quota = Quota::new(6, HOUR), in QUOTAS;
+        /// Sign-in codes asked for, for one mail address, by all devices together that have not
+        /// signed in with it before.
+        login_address: Quota = Quota::new(60, HOUR), in QUOTAS;
+        /// Sign-in codes asked for, a device that has signed in with the address before. Others
+        /// cannot use it up. An IP address has `limits.login_ip` for such devices apart.
+        login_device: Quota = Quota::new(10, HOUR), in QUOTAS;
+        /// Sign-in codes tried for challenges that are not open, an IP address.
         verify_ip: Quota = Quota::new(30, 10 * MINUTE), in QUOTAS;
-        /// Sign-in codes tried, an e-mail address.
-        verify_address: Quota = Quota::new(20, HOUR), in QUOTAS;
         /// Sessions refreshed, an IP address.
         refresh_ip: Quota = Quota::new(60, MINUTE), in QUOTAS;
         /// Messages sent, a user.

@@ -23,7 +23,8 @@ section! {
         idle_timeout: Duration = 75 * SECOND, in SECOND..=10 * MINUTE;
         /// Most operations in one batched (array) POST. Beyond it: 413.
         max_batch: usize = 10, in 1..=100;
-        /// Origins whose pages may call this server from a browser, or `["*"]` for all.
+        /// Origins whose pages may call this server and open sockets to it from a browser, besides
+        /// those of its own host, or `["*"]` for all.
         /// Credentials are bearer tokens, never cookies, so `*` gives no page a user's identity.
         cors_origins: Vec<String> = Vec::new(),
             must "be `*` or origins such as `https://chat.example.org`" =>

@@ -13,6 +13,9 @@ section! {
         replay_limit: u32 = 1_000, in 1..=100_000;
         /// How often the head of each followed chat is compared with the store.
         heartbeat: Duration = 30 * SECOND, in SECOND..=10 * MINUTE;
+        /// How often the sessions of all open connections are looked up, 1,000 in one store call. Where
+        /// the bus has lost the word that a session was revoked, its connections end within this time.
+        session_check: Duration = SECOND, in SECOND / 10..=MINUTE;
         /// How long a message that came too early waits for those before it, until they are read
         /// from the store.
         reorder_grace: Duration = Duration::from_millis(25), in Duration::ZERO..=SECOND;
@@ -29,6 +32,10 @@ section! {
     pub struct ChatsConfig {
         /// The most members that a group may have.
         max_members: u32 = 1_000, in 2..=100_000;
+        /// Groups with more members than this are large: read receipts and typing are not told to
+        /// their other members, as each one's would go to all. Own devices are told of own receipts,
+        /// and who has read a message can still be asked. The same on all instances.
+        large_group_members: u32 = 100, in 2..=100_000;
     }
 }
 
@@ -42,7 +49,11 @@ section! {
         /// does not flicker.
         grace: Duration = 3 * SECOND, in Duration::ZERO..=MINUTE,
             must "be shorter than `presence.lease`" => |presence| presence.grace < presence.lease;
-        /// How often ended leases are looked for: how late an offline user is seen as such.
+        /// How often ended leases are looked for. Who has renewed none two looks later, and 2 seconds
+        /// at least, is told offline: a Redis that was away for a moment makes nobody flicker.
         sweep: Duration = SECOND, in SECOND / 10..=30 * SECOND;
+        /// How often the store is told that those who are online are: how far `lastSeenAt` may be
+        /// wrong where a server dies together with its leases.
+        last_seen_interval: Duration = MINUTE, in SECOND..=60 * MINUTE;
     }
 }

@@ -11,7 +11,7 @@ section! {
     /// How the process starts.
     pub struct StartConfig {
         /// How long backends that are not there yet are waited for, before the server gives up
-        /// with exit code 1.
+        /// with exit code 1. The time in which MongoDB builds indexes does not count.
         timeout: Duration = 2 * MINUTE, in SECOND..=HOUR;
     }
 }

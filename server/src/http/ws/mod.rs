@@ -17,11 +17,15 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts as _;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::response::{IntoResponse as _, Response};
+use http::StatusCode;
 use http::request::Parts;
+use talksy_domain::error::ErrorCode;
 
 use super::Transports;
-use super::client::{bearer_token, client_info, not_bearer};
+use super::client::{bearer_token, client_info, is_trusted_peer, not_bearer};
 use super::observe;
+use super::origins::may_connect;
+use super::reply::Malformed;
 pub(super) use close::Close;
 use connection::Connection;
 use protocol::Protocol;
@@ -41,7 +45,13 @@ pub(super) async fn upgrade(server: Arc<Transports>, parts: &mut Parts) -> Respo
         Ok(upgrade) => upgrade,
         Err(rejection) => return rejection.into_response(),
     };
-    let limits = &server.config.websocket;
+    let config = &server.config;
+    let is_proxied = is_trusted_peer(&config.trusted_proxies, &parts.extensions);
+    if !may_connect(&config.cors_origins, &parts.headers, is_proxied) {
+        let message = "Pages of this origin may open no socket (`http.cors_origins`).";
+        return Malformed::new(StatusCode::FORBIDDEN, ErrorCode::Forbidden, message).reply(None);
+    }
+    let limits = &config.websocket;
     let upgrade = upgrade
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(WRITE_BUFFER)

@@ -19,6 +19,54 @@ use crate::metrics::{GAP_REPAIRS, RESYNCS};
 use crate::seq::Seq;
 
 impl AccountFeed {
+    /// Compares with the store what the bus may not have brought.
+    pub(super) async fn recover(&mut self) -> Result<(), FeedError> {
+        let (_turn, missed) = self.recoverer.turn().await;
+        if missed.all {
+            self.compare_all().await?;
+            let chats = self.lines.keys().copied().collect();
+            self.compare_marks(chats).await?;
+            self.recoverer.done();
+            return Ok(());
+        }
+        let version = retry_unavailable!(self.context.version_of(self.viewer.user_id))?;
+        let is_same = self.version == version;
+        if missed.own {
+            self.read_profile().await?;
+        }
+        if missed.own && !is_same {
+            self.compare_all().await?;
+        } else if is_same {
+            let known = |chat: &ChatId| self.lines.contains_key(chat);
+            let chats = missed.chats.iter().copied();
+            let (known, others): (Vec<_>, Vec<_>) = chats.partition(known);
+            self.stale.extend(others);
+            self.compare_ends(known).await?;
+        } else {
+            self.stale.extend(&missed.chats);
+            self.compare(self.stale.iter().copied().collect()).await?;
+        }
+        self.compare_marks(missed.chats.into_iter().collect())
+            .await?;
+        self.keep_to_limit();
+        self.recoverer.done();
+        Ok(())
+    }
+
+    /// Compares the ends of these chats with what was told.
+    async fn compare_ends(&mut self, chats: Vec<ChatId>) -> Result<(), FeedError> {
+        let heads = retry_unavailable!(self.context.heads(&chats))?;
+        for head in heads.into_values() {
+            // Whether the user is still a member, only a line that is told in detail says itself.
+            let line = self.lines.get(&head.chat_id);
+            if line.is_some_and(|line| !line.is_detailed && head.applied_seq > line.place.seq) {
+                self.stale.insert(head.chat_id);
+            }
+            self.compare_head(head);
+        }
+        Ok(())
+    }
+
     /// Compares everything with the store, so that nothing that was missed stays so.
     pub(super) async fn compare_all(&mut self) -> Result<(), FeedError> {
         self.compare_at = self.context.heartbeats.next();
@@ -29,11 +77,8 @@ impl AccountFeed {
         let known = self.lines.keys().copied();
         if self.version == version {
             // The chats are the same ones, and so is what the user has of them.
-            let chats: Vec<_> = known.collect();
-            let heads = retry_unavailable!(self.context.heads(&chats))?;
-            for head in heads.into_values() {
-                self.compare_head(head);
-            }
+            let chats = known.collect();
+            self.compare_ends(chats).await?;
         } else {
             let ids = retry_unavailable!(self.context.chat_ids_of(user))?;
             let chats: BTreeSet<_> = ids.into_iter().chain(known).collect();
@@ -41,6 +86,7 @@ impl AccountFeed {
             self.compare_left().await?;
             self.version = version;
         }
+        self.direct_marks_are_due = true;
         self.keep_to_limit();
         Ok(())
     }
@@ -71,14 +117,22 @@ impl AccountFeed {
         self.put(AccountItem::ChatRemoved(chat), cursor);
     }
 
-    /// Compares how far all others have read with what was told. Their receipts are on no line: this
-    /// finds those that were missed while the stream was away or interrupted.
-    pub(super) async fn compare_marks(&mut self) -> Result<(), FeedError> {
+    /// Compares how far all others have read of these chats with what was told: after an interruption
+    /// in those that it concerns, on a heartbeat in direct ones, whose ticks show it. Their receipts are
+    /// on no line: this finds those that were missed. Of large groups it is not told.
+    pub(super) async fn compare_marks(&mut self, chats: Vec<ChatId>) -> Result<(), FeedError> {
         let (user, context) = (self.viewer.user_id, &self.context);
-        let chats: Vec<_> = self.lines.keys().copied().collect();
+        let large = context.policy.large_groups;
+        let is_told = |line: &Line| !large.contains(line.member_count);
+        let told = chats.into_iter();
+        let chats: Vec<_> = told
+            .filter(|chat| self.lines.get(chat).is_some_and(is_told))
+            .collect();
         let marks = retry_unavailable!(context.read_by_all(user, &chats))?;
-        self.marks_are_stale = false;
-        for line in self.lines.values_mut() {
+        for chat in chats {
+            let Some(line) = self.lines.get_mut(&chat) else {
+                continue;
+            };
             let now = marks.get(&line.chat).copied().unwrap_or(0);
             if line
                 .read_by_all
@@ -116,7 +170,9 @@ impl AccountFeed {
         let chat = member.chat_id;
         let is_detailed = self.is_detailed(chat);
         let Some(line) = self.lines.get_mut(&chat) else {
-            let line = Line::new(member, head, self.incarnation, is_detailed);
+            let mut line = Line::new(member, head, self.incarnation, is_detailed);
+            // What the other side has read since it is told is found in any case.
+            line.see_mark(0);
             self.lines.insert(line);
             self.begin_anew(chat);
             return;
@@ -129,6 +185,10 @@ impl AccountFeed {
         line.is_gone = false;
         // A store that has failed over may tell of an older state for a moment.
         let risen = member.version.saturating_sub(line.version);
+        if let Some(told) = &mut line.chat_told {
+            // Behind the ends: the user was a member when these were reached.
+            told.confirm(head.applied_seq, member);
+        }
         if risen > 0 {
             line.version = member.version;
             self.version = self.version.saturating_add(risen.into());
@@ -140,6 +200,7 @@ impl AccountFeed {
     fn compare_head(&mut self, head: Head) {
         let chat = head.chat_id;
         if let Some(line) = self.lines.get_mut(&chat) {
+            line.member_count = head.member_count;
             let (before, ends) = (line.place, Ends::from(head));
             if !before.reach(ends) {
                 counter!(GAP_REPAIRS, "found_by" => "head").increment(1);

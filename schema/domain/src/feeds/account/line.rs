@@ -16,6 +16,7 @@ use crate::chats::model::{Member, ReadReceipt};
 use crate::events::event::{Event, Published};
 use crate::feeds::ends::Ends;
 use crate::feeds::state_feed::{Age, Delivered};
+use crate::feeds::told_chat::Told;
 use crate::id::{ChatId, UserId};
 use crate::incarnation::Incarnation;
 use crate::messages::model::{Message, MessageKind};
@@ -104,6 +105,8 @@ pub(super) struct Line {
     visible_from: Seq,
     /// The version of the membership that was told.
     pub version: u32,
+    /// How many members the chat had when the store was asked last.
+    pub member_count: u32,
     /// How far all others had read when it was told; `None` where it was not.
     pub read_by_all: Option<Seq>,
     /// Whether messages and changes are told, or only that there are some.
@@ -121,6 +124,8 @@ pub(super) struct Line {
     pub noticed: Noticed,
     /// The store says that the user is no member any more; the line has yet to say where that was.
     pub is_gone: bool,
+    /// How the chat was told as a whole, once it was, and what is known of it since.
+    pub chat_told: Option<Box<Told>>,
 }
 
 impl Line {
@@ -137,6 +142,7 @@ impl Line {
             joined_seq: member.joined_seq,
             visible_from: member.visible_from_seq,
             version: member.version,
+            member_count: head.member_count,
             read_by_all: None,
             is_detailed,
             place: Ends::default(),
@@ -146,6 +152,7 @@ impl Line {
             marks: None,
             noticed: Noticed::Nothing,
             is_gone: false,
+            chat_told: None,
         };
         line.restart(member, head.into());
         line
@@ -157,6 +164,7 @@ impl Line {
         self.visible_from = member.visible_from_seq;
         self.version = member.version;
         self.is_gone = false;
+        self.chat_told = None;
         self.skip_to(Ends {
             // The ends may have been read before the membership.
             seq: ends.seq.max(member.joined_seq),
@@ -240,7 +248,20 @@ impl Line {
     /// chat may be older too.
     pub(super) fn set_back(&mut self, ends: Ends) {
         self.version = 0;
+        self.chat_told = None;
         self.skip_to(ends);
+    }
+
+    /// Whether the chat is a direct one, which nobody joins by a system message.
+    pub(super) const fn is_direct(&self) -> bool {
+        self.joined_seq == 0
+    }
+
+    /// Learns how far the other side of a direct chat has read, which is told.
+    pub(super) fn see_mark(&mut self, seq: Seq) {
+        if self.is_direct() {
+            self.read_by_all = self.read_by_all.max(Some(seq));
+        }
     }
 
     /// Lets the line begin at a place that a client has told.
@@ -549,6 +570,7 @@ impl Line {
     ) {
         let marks = self.marks.get_or_insert_default();
         marks.note(receipt.user_id, receipt.last_read_seq);
+        self.see_mark(receipt.last_read_seq);
         out.push_back(self.event(AccountItem::ReceiptChanged(receipt, published)));
     }
 }

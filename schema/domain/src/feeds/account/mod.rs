@@ -11,12 +11,14 @@
 //! | `signals` | what the bus brings |
 //! | `compare` | what the store says of all chats, or of some |
 //! | `read` | what is read of a chat's lines |
+//! | `chat` | a chat as it is told as a whole |
 //!
 //! The feed delivers once and in order: the messages of a chat by number, its changes by theirs, each
 //! change behind its message. What the bus does not bring is found by comparing the ends of all
-//! chats and the versions of the memberships with what was told: after an interruption, on every
-//! heartbeat, and before it is told that nothing is left to be told.
+//! chats and the versions of the memberships with what was told: on every heartbeat, and before it is told
+//! that nothing is left to be told; after an interruption those of the chats that it concerns.
 
+mod chat;
 mod compare;
 mod item;
 mod line;
@@ -42,6 +44,8 @@ use super::context::FeedContext;
 use super::error::FeedError;
 use super::feed::Feed;
 use super::left_chats::LeftChats;
+use super::recovery::Recoverer;
+use super::timer::Timer;
 use crate::events::hub::Receiver;
 use crate::id::ChatId;
 use crate::incarnation::Incarnation;
@@ -77,13 +81,16 @@ pub struct AccountFeed {
     profile: Option<(DisplayName, Option<About>)>,
     /// All chats are to be compared with the store, at this time at the latest.
     compare_at: Instant,
+    timer: Timer,
     /// The version of all the user's memberships together, as they were told. Each only rises, so that
     /// none has changed while the sum has not.
     version: u64,
     /// The store's when the feed was opened.
     incarnation: Incarnation,
-    /// How far others have read is to be compared too.
-    marks_are_stale: bool,
+    /// What the bus may not have brought.
+    recoverer: Recoverer,
+    /// It is to be compared how far the other sides of direct chats have read.
+    direct_marks_are_due: bool,
     /// It is to be told that nothing is left, once that is so.
     owes_caught_up: bool,
     /// How many events were delivered since the last checkpoint.
@@ -126,8 +133,12 @@ impl Feed for AccountFeed {
                 Box::pin(self.compare_all()).await?;
             } else if self.compare_at <= Instant::now() {
                 Box::pin(self.compare_all()).await?;
-            } else if self.marks_are_stale {
-                Box::pin(self.compare_marks()).await?;
+            } else if self.recoverer.at().is_some_and(|at| at <= Instant::now()) {
+                Box::pin(self.recover()).await?;
+            } else if std::mem::take(&mut self.direct_marks_are_due) {
+                let direct = self.lines.values().filter(|line| line.is_direct());
+                let direct = direct.map(|line| line.chat).collect();
+                Box::pin(self.compare_marks(direct)).await?;
             } else {
                 self.wait().await?;
             }
@@ -179,14 +190,14 @@ impl AccountFeed {
         let lines = &self.lines;
         let since = |chat: &ChatId| lines.get(chat).and_then(Line::gap_since);
         let gap = self.gaps.iter().filter_map(since).min();
-        let times = [gap.map(|since| since + grace), self.checkpoint_at()];
+        let gap = gap.map(|since| since + grace);
+        let times = [gap, self.checkpoint_at(), self.recoverer.at()];
         let until = times
             .into_iter()
             .flatten()
             .fold(self.compare_at, Instant::min);
-        let timeout = until.saturating_duration_since(Instant::now());
-        match tokio::time::timeout(timeout, self.receiver.recv()).await {
-            Ok(signal) => {
+        match self.timer.until(until, self.receiver.recv()).await {
+            Some(signal) => {
                 self.take(signal).await?;
                 for _ in 0..SIGNALS {
                     let Some(signal) = self.receiver.try_recv() else {
@@ -195,7 +206,7 @@ impl AccountFeed {
                     self.take(signal).await?;
                 }
             }
-            Err(_) => self.repair(grace),
+            None => self.repair(grace),
         }
         Ok(())
     }

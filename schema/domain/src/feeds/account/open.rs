@@ -19,6 +19,7 @@ use crate::events::event::{Interest, Topic};
 use crate::feeds::context::FeedContext;
 use crate::feeds::error::FeedError;
 use crate::feeds::left_chats::LeftChats;
+use crate::feeds::timer::Timer;
 use crate::id::ChatId;
 use crate::messages::store::Head;
 use crate::metrics::RESYNCS;
@@ -62,6 +63,7 @@ impl AccountFeed {
             Some(_) => HashMap::new(),
         };
         let mut feed = Self {
+            recoverer: context.recovery.join(),
             context,
             receiver,
             viewer,
@@ -76,9 +78,10 @@ impl AccountFeed {
             viewer_changed: false,
             profile: None,
             compare_at,
+            timer: Timer::new(),
             version,
             incarnation,
-            marks_are_stale: false,
+            direct_marks_are_due: false,
             owes_caught_up: true,
             delivered: 0,
             delivered_since: None,
@@ -96,7 +99,8 @@ impl AccountFeed {
             Some(position) => feed.resume(position).await?,
         }
         feed.lines.shrink_to_fit();
-        feed.compare_marks().await?;
+        let chats = feed.lines.keys().copied().collect();
+        feed.compare_marks(chats).await?;
         Ok(feed)
     }
 

@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use tokio::time::Instant;
-
 use super::AccountFeed;
 use crate::chats::model::ChatKind;
-use crate::events::event::{Event, Published, Topic};
+use crate::events::event::{Event, Published};
 use crate::events::hub::Signal;
 use crate::feeds::ends::Ends;
 use crate::feeds::error::FeedError;
@@ -17,14 +15,12 @@ use crate::seq::Seq;
 impl AccountFeed {
     pub(super) async fn take(&mut self, signal: Signal) -> Result<(), FeedError> {
         match signal {
-            Signal::Missed(Topic::Chat(chat)) => {
-                self.stale.insert(chat);
-                self.marks_are_stale = true;
+            Signal::Missed(topic) => {
+                self.recoverer.note(Some(topic));
                 Ok(())
             }
-            Signal::Missed(_) | Signal::Interrupted => {
-                self.compare_at = Instant::now();
-                self.marks_are_stale = true;
+            Signal::Interrupted => {
+                self.recoverer.note(None);
                 Ok(())
             }
             Signal::Event(event) => self.take_event(&event).await,
@@ -33,8 +29,12 @@ impl AccountFeed {
 
     async fn take_event(&mut self, published: &Arc<Published>) -> Result<(), FeedError> {
         match &published.event {
-            Event::MessageAdded { message } => self.take_message(message, published).await,
+            Event::MessageAdded { message } => {
+                self.tell_chat(message.chat_id, published);
+                self.take_message(message, published).await
+            }
             Event::MessageChanged { message, mseq } => {
+                self.tell_chat(message.chat_id, published);
                 self.take_change(message, *mseq, published).await
             }
             Event::ReadReceipt {
@@ -53,6 +53,7 @@ impl AccountFeed {
                     line.take_receipt(*receipt, *mseq, published);
                     return self.release(chat).await;
                 } else if *chat_kind == ChatKind::Direct {
+                    line.see_mark(receipt.last_read_seq);
                     self.changed.insert(chat);
                 }
                 Ok(())
@@ -81,6 +82,14 @@ impl AccountFeed {
             Event::Typing { .. } | Event::SessionRevoked { .. } | Event::PresenceChanged(_) => {
                 Ok(())
             }
+        }
+    }
+
+    /// Has the chat as it was told as a whole follow an event of it.
+    fn tell_chat(&mut self, chat: ChatId, published: &Arc<Published>) {
+        let line = self.lines.get_mut(&chat);
+        if let Some(told) = line.and_then(|line| line.chat_told.as_mut()) {
+            told.take(published, self.viewer.user_id);
         }
     }
 

@@ -62,9 +62,9 @@ pub(crate) struct ChatDocument {
     /// The last number of a change that was claimed; see `changes`.
     #[serde(default)]
     claimed_seq: Seq,
-    /// For which message it was claimed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    claimed_for: Option<Uuid>,
+    /// For which messages the last numbers were claimed, in the order of the numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    claims: Vec<Uuid>,
     /// Whether its members are all in.
     ready: bool,
 }
@@ -76,8 +76,8 @@ pub(crate) struct KeptChat {
     pub(crate) chat: Chat,
     /// The last number of a change that was claimed.
     pub(crate) claimed_seq: Seq,
-    /// For which message it was claimed.
-    pub(crate) claimed_for: Option<MessageId>,
+    /// For which messages the last numbers were claimed, in the order of the numbers.
+    pub(crate) claims: Vec<MessageId>,
     /// Whether its members are all in.
     pub(crate) ready: bool,
 }
@@ -112,10 +112,14 @@ impl ChatDocument {
             applied_seq: chat.applied_seq,
             last_change_seq: chat.last_change_seq,
             claimed_seq: chat.last_change_seq,
-            claimed_for: None,
+            claims: Vec::new(),
             ready: false,
         }
     }
+}
+
+fn message_ids(keys: &[Uuid]) -> Vec<MessageId> {
+    keys.iter().map(|key| id::from_bytes(key.bytes())).collect()
 }
 
 pub(super) fn chat_text(bytes: [u8; 16]) -> String {
@@ -153,7 +157,7 @@ impl Stored for ChatDocument {
         Ok(KeptChat {
             chat,
             claimed_seq: self.claimed_seq,
-            claimed_for: self.claimed_for.map(|key| id::from_bytes(key.bytes())),
+            claims: message_ids(&self.claims),
             ready: self.ready,
         })
     }
@@ -227,27 +231,5 @@ impl Stored for TitleDocument {
             active_at: instant(self.active_at),
             title,
         })
-    }
-}
-
-/// Of a chat, how many members it has.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct SizeDocument {
-    #[serde(rename = "_id")]
-    id: Uuid,
-    member_count: u32,
-}
-
-impl Stored for SizeDocument {
-    type Value = (ChatId, u32);
-    const COLLECTION: &'static str = CHATS;
-
-    fn name(raw: &RawDocument) -> String {
-        chat_name(raw)
-    }
-
-    fn value(self) -> Result<(ChatId, u32), Why> {
-        Ok((id::from_bytes(self.id.bytes()), self.member_count))
     }
 }

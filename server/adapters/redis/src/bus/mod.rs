@@ -9,15 +9,17 @@
 //! | `wire` | channels and envelopes |
 //! | `channels` | what is followed here, and whether Redis has confirmed it |
 //! | `subscriber` | the task that keeps it so |
+//! | `link` | one of its connections |
 //! | `publisher` | the task that sends |
 
 mod channels;
+mod link;
 mod publisher;
 mod subscriber;
 pub(super) mod wire;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
@@ -27,6 +29,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::channels::{Channels, Unfollowed};
+use self::link::Shared;
 use self::publisher::{PublishQueue, Publisher, publisher};
 use self::subscriber::Subscriber;
 use self::wire::Wire;
@@ -78,14 +81,18 @@ impl RedisBus {
         let wire = Arc::new(wire);
         let unknown = Arc::new(AtomicU64::new(0));
         let (publish_queue, publisher) = publisher(Arc::clone(&servers), Arc::clone(&wire));
-        let subscriber = Subscriber {
+        let shared = Shared {
             servers: Arc::clone(&servers),
             hub: Arc::clone(&hub),
             wire: Arc::clone(&wire),
             channels: Arc::clone(&channels),
-            unfollowed,
             unknown: Arc::clone(&unknown),
             away,
+            is_interrupted: AtomicBool::new(false),
+        };
+        let subscriber = Subscriber {
+            shared: Arc::new(shared),
+            unfollowed,
             linger: options.linger,
         };
         let bus = Self {

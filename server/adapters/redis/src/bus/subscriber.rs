@@ -1,113 +1,79 @@
 //! The task that keeps this process subscribed to what it follows: one connection to each server
 //! that carries channels, which is one, but for a Cluster.
 //!
-//! When a connection is lost, falls silent, or a Cluster moves slots, everything is set up anew
-//! and then every receiver is told that it may have missed something. Simple rather than
-//! selective: what that costs is one look at the heads of the chats that are followed.
+//! When a connection is lost or falls silent, or a Cluster moves slots, only the topics that it carried
+//! are asked for anew, and then their followers alone are told that they may have missed something.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
-use redis::aio::{AsyncPushSender, MultiplexedConnection, SendError};
-use redis::{PushInfo, PushKind, ServerErrorKind, Value};
+use talksy_domain::backoff::Backoff;
 use talksy_domain::error::chain;
-use talksy_domain::events::{Hub, Published, Topic};
-use tokio::sync::Notify;
-use tokio::time::{Instant, MissedTickBehavior, sleep};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::channels::{Channels, Unfollowed};
-use super::wire::{Decoded, Wire};
+use super::channels::{LinkId, Unfollowed};
+use super::link::{Command, Link, Shared};
 use crate::address::Address;
 use crate::backoff::reconnect_backoff;
 use crate::fault::Fault;
 use crate::map::Map;
-use crate::servers::Servers;
+use crate::node::Node;
 
-/// How often a silent connection is asked whether it still is one.
-const PING_EVERY: Duration = Duration::from_secs(2);
-/// How many topics are asked for in one step.
-const AT_ONCE: usize = 512;
-/// A connection that held for so long was a good one.
-const SETTLED: Duration = Duration::from_secs(5);
+/// After so long without a failure the first wait is a short one again.
+const SETTLED: Duration = Duration::from_secs(15);
+/// How soon a Cluster is asked where it has moved a slot.
+const MOVED: Duration = Duration::from_millis(100);
 
-/// Takes what Redis pushes, in the connection's own task: what is pushed goes to the bounded
-/// mailboxes of the hub, and nowhere waits. A process that cannot keep up leaves it to TCP: Redis
-/// closes a connection that is too far behind (`client-output-buffer-limit pubsub`), and that is
-/// an interruption.
-struct Delivery {
-    hub: Arc<Hub>,
-    wire: Arc<Wire>,
-    channels: Arc<Channels>,
-    unknown: Arc<AtomicU64>,
-    broken: Arc<Notify>,
+/// The task's state.
+pub(super) struct Subscriber {
+    pub(super) shared: Arc<Shared>,
+    pub(super) unfollowed: Arc<Unfollowed>,
+    /// How long a topic stays subscribed without followers.
+    pub(super) linger: Duration,
 }
 
-impl Delivery {
-    fn deliver(&self, topic: Topic, envelope: &[u8]) {
-        match self.wire.read(envelope) {
-            Decoded::Event(event, trace) => {
-                self.hub.deliver(topic, &Published::traced(*event, trace));
-            }
-            Decoded::Gap => self.hub.interrupt(topic),
-            Decoded::Own => {}
-            Decoded::Unknown => {
-                if self.unknown.fetch_add(1, Ordering::Relaxed) == 0 {
-                    tracing::warn!(
-                        "another instance publishes events that this version does not know; they are left alone"
-                    );
-                }
-            }
-        }
-    }
+/// How to reach a connection's task.
+struct Asked {
+    id: LinkId,
+    commands: mpsc::UnboundedSender<Command>,
 }
 
-impl AsyncPushSender for Delivery {
-    fn send(&self, info: PushInfo) -> Result<(), SendError> {
-        let topic = match info.data.first() {
-            Some(Value::BulkString(channel)) => self.wire.topic(channel),
-            _ => None,
-        };
-        match (info.kind, topic, info.data.get(1)) {
-            (PushKind::Disconnection, ..) => self.broken.notify_one(),
-            (
-                PushKind::Message | PushKind::SMessage,
-                Some(topic),
-                Some(Value::BulkString(envelope)),
-            ) => self.deliver(topic, envelope),
-            // Not asked for by us: the Cluster has moved the channel's slot.
-            (PushKind::SUnsubscribe, Some(topic), _) if self.channels.is_subscribed(topic) => {
-                self.broken.notify_one();
-            }
-            _ => {}
-        }
-        Ok(())
-    }
+/// How a connection's task has ended.
+struct Ended {
+    address: Address,
+    id: LinkId,
+    fault: Fault,
 }
 
 /// The connections that carry channels.
 struct Links {
     map: Map,
-    by_address: HashMap<Address, MultiplexedConnection>,
-    broken: Arc<Notify>,
+    by_address: HashMap<Address, Asked>,
+    tasks: JoinSet<Ended>,
+    next_id: LinkId,
+    /// Whether one was lost.
+    lost_any: bool,
+    /// When servers are looked for that carry channels, where some are missing.
+    set_up_at: Option<Instant>,
+    backoff: Backoff,
+    last_failure: Instant,
 }
 
-/// The task's state.
-pub(super) struct Subscriber {
-    pub(super) servers: Arc<Servers>,
-    pub(super) hub: Arc<Hub>,
-    pub(super) wire: Arc<Wire>,
-    pub(super) channels: Arc<Channels>,
-    pub(super) unfollowed: Arc<Unfollowed>,
-    /// Counts events that this version does not know.
-    pub(super) unknown: Arc<AtomicU64>,
-    /// Is told when Redis was away.
-    pub(super) away: Arc<Notify>,
-    /// How long a topic stays subscribed without followers.
-    pub(super) linger: Duration,
+impl Links {
+    fn retry(&mut self) {
+        if self.set_up_at.is_none() {
+            if self.last_failure.elapsed() >= SETTLED {
+                self.backoff.reset();
+            }
+            self.last_failure = Instant::now();
+            self.set_up_at = Some(self.last_failure + self.backoff.next_wait());
+        }
+    }
 }
 
 impl Subscriber {
@@ -120,173 +86,177 @@ impl Subscriber {
     }
 
     async fn keep_subscribed(&self) {
-        let mut backoff = reconnect_backoff();
-        let mut was_up = false;
-        let mut told = false;
-        loop {
-            let fault = match self.set_up().await {
-                Ok(links) => {
-                    if was_up {
-                        self.away.notify_one();
-                        self.hub.interrupt_all();
-                        tracing::info!(topics = self.channels.count(), "the bus is back");
-                    }
-                    was_up = true;
-                    told = false;
-                    let since = Instant::now();
-                    let fault = self.serve(&links).await;
-                    if since.elapsed() >= SETTLED {
-                        backoff.reset();
-                    }
-                    fault
-                }
-                Err(fault) => fault,
-            };
-            if !std::mem::replace(&mut told, true) {
-                tracing::warn!(error = %chain(&fault), "the bus was interrupted");
-            }
-            self.servers.doubt();
-            sleep(backoff.next_wait()).await;
-        }
-    }
-
-    /// Connects, and subscribes to everything that is followed.
-    async fn set_up(&self) -> Result<Links, Fault> {
-        // Those that nobody follows any more need not be asked for; the old connection is gone.
-        self.channels.take_unfollowed();
-        let topics = self.channels.reset();
-        let map = self.servers.map().await?;
-        let broken = Arc::new(Notify::new());
-        let connections = map.nodes().into_iter().map(|node| {
-            let delivery = Delivery {
-                hub: Arc::clone(&self.hub),
-                wire: Arc::clone(&self.wire),
-                channels: Arc::clone(&self.channels),
-                unknown: Arc::clone(&self.unknown),
-                broken: Arc::clone(&broken),
-            };
-            async move {
-                let connection = node.dedicated(delivery).await?;
-                Ok::<_, Fault>((node.address.clone(), connection))
-            }
-        });
-        let by_address = try_join_all(connections).await?.into_iter().collect();
-        let links = Links {
-            map,
-            by_address,
-            broken,
+        let mut links = Links {
+            map: Map::default(),
+            by_address: HashMap::new(),
+            tasks: JoinSet::new(),
+            next_id: 0,
+            lost_any: false,
+            set_up_at: Some(Instant::now()),
+            backoff: reconnect_backoff(),
+            last_failure: Instant::now(),
         };
-        self.subscribe(&links, &topics).await?;
-        Ok(links)
-    }
-
-    /// Serves until something breaks.
-    async fn serve(&self, links: &Links) -> Fault {
-        let mut ping = tokio::time::interval(PING_EVERY);
-        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let channels = &self.shared.channels;
         let linger = sleep(self.linger);
         tokio::pin!(linger);
         let mut lingers = false;
         loop {
-            let done = tokio::select! {
-                () = links.broken.notified() => Err(Fault::TimedOut),
-                () = self.channels.any_wanted() => {
-                    self.subscribe(links, &self.channels.take_wanted()).await
+            let set_up_at = links.set_up_at;
+            let set_up = async {
+                match set_up_at {
+                    Some(at) => sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = set_up => self.set_up(&mut links).await,
+                Some(ended) = links.tasks.join_next() => match ended {
+                    Ok(ended) => self.note(&mut links, ended),
+                    Err(_panic) => self.note_closed(&mut links),
+                },
+                () = channels.any_wanted() => self.ask_for_wanted(&mut links),
+                () = channels.any_moved() => {
+                    links.set_up_at.get_or_insert_with(|| Instant::now() + MOVED);
                 }
                 () = self.unfollowed.any(), if !lingers => {
                     linger.as_mut().reset(Instant::now() + self.linger);
                     lingers = true;
-                    Ok(())
                 }
                 () = &mut linger, if lingers => {
                     lingers = false;
-                    self.unsubscribe(links, &self.channels.take_unfollowed()).await
-                }
-                _ = ping.tick() => self.ping(links).await,
-            };
-            if let Err(fault) = done {
-                return fault;
-            }
-        }
-    }
-
-    async fn ping(&self, links: &Links) -> Result<(), Fault> {
-        let pings = links.by_address.values().cloned().map(|mut connection| {
-            let ping = redis::cmd("PING");
-            async move { ping.query_async::<Value>(&mut connection).await }
-        });
-        try_join_all(pings).await?;
-        Ok(())
-    }
-
-    async fn subscribe(&self, links: &Links, topics: &[Topic]) -> Result<(), Fault> {
-        let name = self.name("SUBSCRIBE", "SSUBSCRIBE");
-        for topics in topics.chunks(AT_ONCE) {
-            let answers = self.on_all(links, name, topics).await?;
-            let mut confirmed = Vec::with_capacity(topics.len());
-            for (topic, answer) in answers {
-                match answer {
-                    Ok(()) => confirmed.push(topic),
-                    // Nothing that setting up anew would change.
-                    Err(fault) if fault.is(ServerErrorKind::NoPerm) => {
-                        self.channels.refused(topic, &fault);
-                    }
-                    Err(fault) => return Err(fault),
+                    self.unsubscribe(&links);
                 }
             }
-            self.channels.subscribed(&confirmed);
-        }
-        Ok(())
-    }
-
-    async fn unsubscribe(&self, links: &Links, topics: &[Topic]) -> Result<(), Fault> {
-        let name = self.name("UNSUBSCRIBE", "SUNSUBSCRIBE");
-        for topics in topics.chunks(AT_ONCE) {
-            for (_, answer) in self.on_all(links, name, topics).await? {
-                answer?;
-            }
-        }
-        Ok(())
-    }
-
-    fn name(&self, plain: &'static str, sharded: &'static str) -> &'static str {
-        if self.servers.is_cluster() {
-            sharded
-        } else {
-            plain
         }
     }
 
-    /// Runs a command for each topic on the server that carries it, all at once. One a topic: in
-    /// a Cluster the channels of one command would have to share a slot.
-    async fn on_all(
-        &self,
-        links: &Links,
-        name: &str,
-        topics: &[Topic],
-    ) -> Result<Vec<(Topic, Result<(), Fault>)>, Fault> {
-        let mut parts: HashMap<&Address, (Vec<Topic>, redis::Pipeline)> = HashMap::new();
-        for topic in topics {
-            let channel = self.wire.channel(*topic);
-            let slot = self.servers.slot(&channel);
-            let part = parts.entry(&links.map.owner(slot)?.address).or_default();
-            part.0.push(*topic);
-            part.1.cmd(name).arg(channel);
-        }
-        let answers = parts
-            .into_iter()
-            .map(|(address, (topics, pipeline))| async move {
-                let connection = links.by_address.get(address);
-                let mut connection = connection.cloned().ok_or(Fault::Moving)?;
-                let answers = connection
-                    .send_packed_commands(&pipeline, 0, topics.len())
-                    .await?;
-                let answers = answers.into_iter().map(|answer| match answer {
-                    Value::ServerError(error) => Err(Fault::Redis(error.into())),
-                    _ => Ok(()),
+    /// Connects to the servers that carry channels, and asks them for what is wanted.
+    async fn set_up(&self, links: &mut Links) {
+        links.set_up_at = None;
+        match self.shared.servers.map().await {
+            Ok(map) => {
+                let nodes = map.nodes();
+                let (channels, serving) = (&self.shared.channels, |address: &Address| {
+                    nodes.iter().any(|node| node.address == *address)
                 });
-                Ok::<_, Fault>(topics.into_iter().zip(answers).collect::<Vec<_>>())
-            });
-        Ok(try_join_all(answers).await?.concat())
+                links.by_address.retain(|address, link| {
+                    let serves = serving(address);
+                    if !serves {
+                        channels.lost(link.id);
+                    }
+                    serves
+                });
+                links.map = map;
+                for node in nodes {
+                    if !links.by_address.contains_key(&node.address) {
+                        self.connect(links, node);
+                    }
+                }
+                self.ask_for_wanted(links);
+            }
+            Err(fault) => self.fail(links, &fault),
+        }
+    }
+
+    fn connect(&self, links: &mut Links, node: Arc<Node>) {
+        links.next_id += 1;
+        let (id, address) = (links.next_id, node.address.clone());
+        let (commands, asked) = mpsc::unbounded_channel();
+        let link = Link {
+            id,
+            node,
+            is_again: links.lost_any,
+            shared: Arc::clone(&self.shared),
+        };
+        links
+            .by_address
+            .insert(address.clone(), Asked { id, commands });
+        links.tasks.spawn(async move {
+            let fault = link.run(asked).await;
+            Ended { address, id, fault }
+        });
+    }
+
+    /// Asks each server for what is wanted of its topics.
+    fn ask_for_wanted(&self, links: &mut Links) {
+        let Shared {
+            servers,
+            wire,
+            channels,
+            ..
+        } = &*self.shared;
+        let mut parts: HashMap<&Address, Vec<_>> = HashMap::new();
+        let mut others = Vec::new();
+        for topic in channels.take_wanted() {
+            let slot = servers.slot(&wire.channel(topic));
+            match links.map.owner(slot) {
+                Ok(node) if links.by_address.contains_key(&node.address) => {
+                    parts.entry(&node.address).or_default().push(topic);
+                }
+                _ => others.push(topic),
+            }
+        }
+        for (address, topics) in parts {
+            if let Some(link) = links.by_address.get(address) {
+                let ticket = channels.ask(link.id, &topics);
+                // One that has just ended is noted in a moment, and then they are wanted again.
+                let _ = link.commands.send(Command::Subscribe(ticket, topics));
+            }
+        }
+        if !others.is_empty() {
+            channels.want(&others);
+            links.retry();
+        }
+    }
+
+    fn unsubscribe(&self, links: &Links) {
+        let mut parts: HashMap<LinkId, Vec<_>> = HashMap::new();
+        for (link, topic) in self.shared.channels.take_unfollowed() {
+            parts.entry(link).or_default().push(topic);
+        }
+        for link in links.by_address.values() {
+            if let Some(topics) = parts.remove(&link.id) {
+                // One that has just ended is subscribed to nothing.
+                let _ = link.commands.send(Command::Unsubscribe(topics));
+            }
+        }
+    }
+
+    /// A connection has ended.
+    fn note(&self, links: &mut Links, ended: Ended) {
+        let Ended { address, id, fault } = ended;
+        if links.by_address.get(&address).is_none_or(|it| it.id != id) {
+            // It was given up before.
+            return;
+        }
+        links.by_address.remove(&address);
+        self.shared.channels.lost(id);
+        // Those that nobody follows any more need not be asked for again.
+        self.unsubscribe(links);
+        self.fail(links, &fault);
+    }
+
+    /// A connection's task has ended without a word.
+    fn note_closed(&self, links: &mut Links) {
+        let closed = links
+            .by_address
+            .iter()
+            .filter(|(_, it)| it.commands.is_closed());
+        let closed: Vec<_> = closed
+            .map(|(address, it)| (address.clone(), it.id))
+            .collect();
+        for (address, id) in closed {
+            let fault = Fault::Closed;
+            self.note(links, Ended { address, id, fault });
+        }
+    }
+
+    fn fail(&self, links: &mut Links, fault: &Fault) {
+        links.lost_any = true;
+        if !self.shared.is_interrupted.swap(true, Ordering::Relaxed) {
+            tracing::warn!(error = %chain(fault), "the bus was interrupted");
+        }
+        self.shared.servers.doubt();
+        links.retry();
     }
 }

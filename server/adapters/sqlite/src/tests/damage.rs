@@ -1,6 +1,6 @@
 //! Rows that do not parse: each harms itself alone.
 
-use talksy_domain::chats::{MemberFilter, MemberRole};
+use talksy_domain::chats::{MemberFilter, MemberPage, MemberRole};
 use talksy_domain::cursor::{ChatCursor, UserCursor};
 use talksy_domain::id::{SessionId, UserId};
 
@@ -218,11 +218,13 @@ async fn a_damaged_member_stays_a_member() {
         (found[0].role, found[0].last_read_seq),
         (MemberRole::Member, 0)
     );
-    let page = fixture
-        .store
-        .members(chat, &MemberFilter::default(), &forward(None, 10))
-        .await;
-    assert_eq!(page.unwrap().items.len(), 2);
+    let wanted = MemberPage {
+        chat,
+        filter: MemberFilter::default(),
+        window: forward(None, 10),
+    };
+    let pages = fixture.store.member_pages(&[wanted]).await.unwrap();
+    assert_eq!(pages[0].items.len(), 2);
     let first = fixture.store.first_members(&[chat], 3).await.unwrap();
     assert!(first.iter().any(|member| member.user_id == ada));
 }

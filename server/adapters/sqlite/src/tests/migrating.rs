@@ -1,6 +1,6 @@
 //! A database that an earlier version has written.
 
-use talksy_domain::chats::{MemberFilter, ReadMark};
+use talksy_domain::chats::{MemberFilter, MemberPage, ReadMark};
 use talksy_domain::id::{ChatId, MessageId, UserId};
 use talksy_domain::messages::{ChangeAction, Changed, MessageChange};
 
@@ -70,10 +70,14 @@ async fn a_database_of_version_1_is_as_it_was_and_takes_what_is_new() {
     assert_eq!((chat.title.as_ref(), chat.member_count), (None, 2));
     assert_eq!((chat.last_change_seq, chat.applied_seq), (0, 0));
     let window = Window::forward(None, None).unwrap();
-    let all = MemberFilter::default();
-    let members = store.members(chat_id, &all, &window).await.unwrap().items;
-    assert_eq!(members.len(), 2);
-    for member in members {
+    let wanted = MemberPage {
+        chat: chat_id,
+        filter: MemberFilter::default(),
+        window,
+    };
+    let members = store.member_pages(&[wanted]).await.unwrap().remove(0);
+    assert_eq!(members.items.len(), 2);
+    for member in members.items {
         assert_eq!((member.joined_seq, member.visible_from_seq), (0, 1));
         assert_eq!((member.is_muted, member.version), (false, 1));
     }
@@ -108,7 +112,10 @@ async fn a_database_of_version_1_is_as_it_was_and_takes_what_is_new() {
     };
     let changed = store.change(&edit).await.unwrap();
     assert!(matches!(changed, Changed::Done(_)), "{changed:?}");
-    let mark = store.mark_read(chat_id, bob, 2, NOW).await.unwrap();
+    let mark = store
+        .mark_read(chat_id, bob, 2, NOW, LargeGroups::NONE)
+        .await
+        .unwrap();
     assert!(matches!(mark, Some(ReadMark { moved: true, .. })));
     let heads = store.heads(&[chat_id]).await.unwrap();
     assert_eq!((heads[0].last_seq, heads[0].last_change_seq), (2, 1));
@@ -177,7 +184,10 @@ async fn messages_of_version_4_are_counted_exactly_together_with_new_ones() {
             of_others && message.deleted_at.is_none()
         };
         for read in 0..=ALL {
-            store.mark_read(chat, user, read, NOW).await.unwrap();
+            store
+                .mark_read(chat, user, read, NOW, LargeGroups::NONE)
+                .await
+                .unwrap();
             // Bob has read the first message in version 1.
             let base = if user == bob { read.max(1) } else { read };
             let expected = messages[base as usize..].iter().filter(is_news).count();

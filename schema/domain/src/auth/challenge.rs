@@ -1,0 +1,193 @@
+//! What a client holds between `login` and `verifyOtp`, and what it keeps of an earlier sign-in.
+//! Both are sealed with the server's secret, so that the server keeps nothing of them.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use secrecy::{ExposeSecret as _, SecretString};
+use subtle::ConstantTimeEq as _;
+
+use super::codes::{ChallengeKey, CodeDigest};
+use crate::clock::Entropy;
+use crate::id::{self, SessionId};
+use crate::keyed_hash::KeyedHash;
+use crate::mail::EmailAddress;
+
+/// The length of a seal: 128 bits cannot be guessed.
+const SEAL: usize = 16;
+
+/// The longest text of either, in bytes: no longer one is looked at.
+const LONGEST: usize = 512;
+
+/// Together with the mailed code it is exchanged for a session. It is unguessable, so that nobody
+/// who was not given it can use up its tries.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Challenge {
+    id: [u8; 16],
+    /// How many digits its code has.
+    pub(crate) code_length: u8,
+    /// Where the code was sent.
+    pub(crate) address: EmailAddress,
+}
+
+impl fmt::Debug for Challenge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Challenge(…)")
+    }
+}
+
+impl Challenge {
+    /// A new one.
+    pub(crate) fn generate(address: EmailAddress, code_length: u8, entropy: &dyn Entropy) -> Self {
+        let mut id = [0; 16];
+        entropy.fill(&mut id);
+        Self {
+            id,
+            code_length,
+            address,
+        }
+    }
+
+    /// What the client is given: base64url without padding, at most 383 characters.
+    pub(crate) fn seal(&self, hash: &KeyedHash) -> SecretString {
+        let mut bytes = self.id.to_vec();
+        bytes.push(self.code_length);
+        bytes.extend(self.address.as_str().as_bytes());
+        sealed(hash, b"challenge", bytes)
+    }
+
+    /// Reads what a client presents; `None` where this server has not made it.
+    pub(crate) fn open(text: &str, hash: &KeyedHash) -> Option<Self> {
+        let bytes = opened(hash, b"challenge", text)?;
+        let (id, rest) = bytes.split_first_chunk()?;
+        let (code_length, address) = rest.split_first()?;
+        Some(Self {
+            id: *id,
+            code_length: *code_length,
+            address: EmailAddress::stored(String::from_utf8(address.to_vec()).ok()?),
+        })
+    }
+
+    /// Under which the code is kept.
+    pub(crate) fn key(&self, hash: &KeyedHash) -> ChallengeKey {
+        ChallengeKey(hash.of(&[b"challenge-key", &self.id]))
+    }
+
+    /// What its code must hash to.
+    pub(crate) fn digest(&self, code: &str, hash: &KeyedHash) -> CodeDigest {
+        let address = self.address.as_str().as_bytes();
+        CodeDigest(hash.of(&[b"code", &self.id, address, code.as_bytes()]))
+    }
+}
+
+/// Says that somebody has signed in with an address on this device before. It gives no access: it
+/// has a share of the limits of its own, which strangers cannot use up.
+pub(crate) struct DeviceToken;
+
+impl DeviceToken {
+    /// The token of the session's device: base64url without padding, 43 characters.
+    pub(crate) fn seal(
+        session: SessionId,
+        address: &EmailAddress,
+        hash: &KeyedHash,
+    ) -> SecretString {
+        let device = id::bytes(session).to_vec();
+        sealed(hash, &Self::purpose(address), device)
+    }
+
+    /// The device that a token of this address was given to; `None` where it is no such token.
+    pub(crate) fn open(text: &str, address: &EmailAddress, hash: &KeyedHash) -> Option<String> {
+        let device = opened(hash, &Self::purpose(address), text)?;
+        Some(hex::encode(device))
+    }
+
+    fn purpose(address: &EmailAddress) -> Vec<u8> {
+        [&b"device:"[..], address.as_str().as_bytes()].concat()
+    }
+}
+
+/// The bytes and a seal over them and what they are for.
+fn sealed(hash: &KeyedHash, purpose: &[u8], mut bytes: Vec<u8>) -> SecretString {
+    let seal = hash.of(&[purpose, &bytes]);
+    bytes.extend(&seal[..SEAL]);
+    BASE64_URL_SAFE_NO_PAD.encode(bytes).into()
+}
+
+fn opened(hash: &KeyedHash, purpose: &[u8], text: &str) -> Option<Vec<u8>> {
+    if text.len() > LONGEST {
+        return None;
+    }
+    let mut bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
+    let seal = bytes.split_off(bytes.len().checked_sub(SEAL)?);
+    let right = hash.of(&[purpose, &bytes]);
+    bool::from(seal.ct_eq(&right[..SEAL])).then_some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::SecretSlice;
+
+    use super::*;
+    use crate::clock::SystemEntropy;
+
+    fn secret(byte: u8) -> KeyedHash {
+        KeyedHash::new(SecretSlice::from(vec![byte; 32]))
+    }
+
+    fn address(text: &str) -> EmailAddress {
+        EmailAddress::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_challenge_is_read_as_it_was_made_and_by_its_server_alone() {
+        let made = Challenge::generate(address("ada@example.org"), 8, &SystemEntropy);
+        let text = made.seal(&secret(1));
+        let text = text.expose_secret();
+        assert_eq!(Challenge::open(text, &secret(1)).as_ref(), Some(&made));
+        assert_eq!(Challenge::open(text, &secret(2)), None);
+        assert!(!format!("{made:?}").contains("ada"));
+        let longest = address(&format!("{}@{}org", "a".repeat(64), "b.".repeat(92)));
+        let longest = Challenge::generate(longest, 12, &SystemEntropy).seal(&secret(1));
+        assert!(longest.expose_secret().len() <= 383);
+    }
+
+    #[test]
+    fn no_altered_challenge_is_read() {
+        let text = Challenge::generate(address("ada@example.org"), 6, &SystemEntropy);
+        let text = text.seal(&secret(1)).expose_secret().to_owned();
+        for at in 0..text.len() {
+            let mut altered = text.clone().into_bytes();
+            altered[at] = if altered[at] == b'A' { b'B' } else { b'A' };
+            let altered = String::from_utf8(altered).unwrap();
+            assert_eq!(Challenge::open(&altered, &secret(1)), None, "{at}");
+            assert_eq!(Challenge::open(&text[..at], &secret(1)), None, "{at}");
+        }
+        for text in ["", "?", "AAAA", &"A".repeat(10_000)] {
+            assert_eq!(Challenge::open(text, &secret(1)), None);
+        }
+    }
+
+    #[test]
+    fn two_challenges_of_one_address_share_nothing() {
+        let [one, other] =
+            [0; 2].map(|_| Challenge::generate(address("ada@example.org"), 6, &SystemEntropy));
+        let hash = secret(1);
+        assert_ne!(one.key(&hash), other.key(&hash));
+        assert!(one.digest("123456", &hash) != other.digest("123456", &hash));
+    }
+
+    #[test]
+    fn a_device_token_is_good_for_its_address_alone() {
+        let (ada, bob) = (address("ada@example.org"), address("bob@example.org"));
+        let session = id::from_bytes([7; 16]);
+        let token = DeviceToken::seal(session, &ada, &secret(1));
+        let open = |address, by| DeviceToken::open(token.expose_secret(), address, &secret(by));
+        assert_eq!(open(&ada, 1), Some(hex::encode([7; 16])));
+        assert_eq!(open(&bob, 1), None);
+        assert_eq!(open(&ada, 2), None);
+        let challenge = Challenge::generate(ada.clone(), 6, &SystemEntropy).seal(&secret(1));
+        let other_kind = DeviceToken::open(challenge.expose_secret(), &ada, &secret(1));
+        assert_eq!(other_kind, None);
+    }
+}
