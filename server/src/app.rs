@@ -243,7 +243,8 @@ impl Application for App {
             let end = feeds.session_end(&viewer).await;
             // Whoever is told so is known to be signed out: the commit says it, ahead of the answer to
             // the request that ended the session.
-            auth.forget(viewer.session_id).await;
+            // In a box, so that who waits for the end needs no room for it.
+            Box::pin(auth.forget(viewer.session_id)).await;
             end.map_err(|error| ApiError::from(&error))
         })
     }

@@ -1,12 +1,14 @@
 //! What an idle socket holds, and what each stage of it adds: the connection, the WebSocket, the
-//! sign-in, a subscription.
+//! sign-in, a subscription. Each stage has a server of its own, since what a socket has freed again,
+//! such as the buffers of its upgrade, stays with the process for the next one.
 //!
 //! Resident memory of the server's process is divided by the number of sockets. The kernel's
 //! buffers of a connection are not in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -14,7 +16,7 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use super::account::{self, User, text};
-use super::deliveries::{Paths, Room};
+use super::deliveries::{Anchor, Paths, Room};
 use super::frames::position;
 use super::http::Connection;
 use super::metrics;
@@ -36,6 +38,16 @@ const MOST_LOOKS: usize = 50;
 /// What counts as the same, in bytes.
 const TOLERANCE: u64 = 64 * 1024;
 
+/// Sockets whose blocks are counted: each has the same.
+pub(super) const COUNTED: usize = 1000;
+
+/// Sockets stay at a stage while the memory is looked at, and nobody answers for them.
+const PATIENCE: [&str; 3] = [
+    "http.idle_timeout=10m",
+    "http.websocket.init_timeout=1m",
+    "http.websocket.ping_interval=10m",
+];
+
 /// How many sizes of blocks are shown of a stage.
 const SHOWN: usize = 24;
 
@@ -52,29 +64,65 @@ pub(super) struct Memory {
     pub(super) used: f64,
 }
 
-/// What each socket holds at the end of each stage.
-#[derive(Debug, Serialize)]
-pub(super) struct Stages {
-    /// How far sockets with `messageAdded` came: each stage with its bytes for each socket.
-    pub(super) follow: Vec<Stage>,
-    /// The same with `accountEvents` over 100 chats.
-    pub(super) account: Vec<Stage>,
+/// How far sockets go: each stage holds what the ones before hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(super) enum Depth {
+    Connection,
+    WebSocket,
+    SignedIn,
+    Follow,
+    Account,
 }
 
-/// One stage of all sockets.
+impl Depth {
+    const ALL: [Self; 5] = [
+        Self::Connection,
+        Self::WebSocket,
+        Self::SignedIn,
+        Self::Follow,
+        Self::Account,
+    ];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Connection => "a connection",
+            Self::WebSocket => "a WebSocket",
+            Self::SignedIn => "signed in",
+            Self::Follow => "idle messageAdded",
+            Self::Account => "idle accountEvents, 100 chats",
+        }
+    }
+
+    /// The stage from which it goes on.
+    const fn before(self) -> Option<Self> {
+        match self {
+            Self::Connection => None,
+            Self::WebSocket => Some(Self::Connection),
+            Self::SignedIn => Some(Self::WebSocket),
+            Self::Follow | Self::Account => Some(Self::SignedIn),
+        }
+    }
+}
+
+/// What sockets hold that went so far, on a server of their own.
 #[derive(Debug, Serialize)]
 pub(super) struct Stage {
-    pub(super) name: &'static str,
-    /// Bytes for each socket, those of the stages before among them.
-    pub(super) bytes: f64,
-    /// Of what came with this stage: sizes of blocks on the heap, and how many of them each socket
-    /// has. Empty where blocks are not counted.
-    pub(super) blocks: Vec<(usize, f64)>,
+    pub(super) depth: Depth,
+    /// Bytes of each socket.
+    pub(super) idle: f64,
+    /// The same after its first message, where it follows messages.
+    pub(super) used: Option<f64>,
+    /// Sizes of blocks on the heap, and how many of them each socket has. Empty where blocks are not
+    /// counted.
+    pub(super) blocks: BTreeMap<usize, f64>,
 }
+
+/// All stages once.
+pub(super) type Stages = Vec<Stage>;
 
 /// What is looked at.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Look {
+enum Look {
     /// The process's resident memory.
     Resident,
     /// Blocks on the heap, which the server of the feature `heap` tells here.
@@ -87,87 +135,127 @@ struct Reading {
     blocks: BTreeMap<usize, i64>,
 }
 
-/// The stages with a fresh server each, by their resident memory. The sockets belong to 16 users, and
-/// follow their 64 direct chats evenly, or their 100 groups.
-pub(super) async fn measure(
-    home: &[Home; 2],
-    sockets: usize,
-    look: Look,
-    clock: Clock,
-) -> Outcome<Stages> {
-    let [follow, account] = home;
-    Ok(Stages {
-        follow: Box::pin(follow_stages(follow, sockets, look, clock)).await?,
-        account: Box::pin(account_stages(account, sockets, look)).await?,
-    })
-}
-
-/// What blocks on the heap the stages add, by a server that counts them.
-pub(super) async fn heap(sockets: usize, clock: Clock) -> Outcome<Stages> {
-    let (page, setting) = metrics::page()?;
-    let home = || Home::of_role("heap-server", vec![setting.clone()]);
-    measure(&[home()?, home()?], sockets, Look::Heap(page), clock).await
-}
-
-async fn follow_stages(
-    home: &Home,
-    sockets: usize,
-    look: Look,
-    clock: Clock,
-) -> Outcome<Vec<Stage>> {
-    let (server, _) = home.start().await?;
-    let users = account::sign_in(home, &server, "idle", USERS).await?;
-    let chats = account::ring(&server, &users, NEIGHBOURS).await?;
-    let mut rooms = Vec::new();
-    for chat in chats {
-        let tokens = chat.members.map(|member| users[member].token.clone());
-        let room = Room::new(Paths::SERVER, chat.id, tokens);
-        let anchor = room.anchor(&server, clock).await?;
-        rooms.push((room, anchor));
+/// The stages by their resident memory.
+pub(super) async fn resident(binary: &Path, sockets: usize, clock: Clock) -> Outcome<Stages> {
+    let mut stages = Vec::new();
+    for depth in Depth::ALL {
+        let home = Home::with(binary, settings())?;
+        stages.push(Box::pin(stage(&home, depth, sockets, Look::Resident, clock)).await?);
     }
-    let (room_of, count) = (|number: usize| &rooms[number % rooms.len()], rooms.len());
-    let mut stages = Taken::start(&server, look, sockets).await?;
-    let mut sockets = stages
-        .connect(|n| room_of(n).0.tokens[n / count % 2].as_str())
-        .await?;
-    sockets = step(sockets, async |number, socket| {
-        let (room, anchor) = room_of(number);
-        socket.follow(room.following(anchor, number / count)).await
-    })
-    .await?;
-    stages.take("idle messageAdded").await?;
-    // Proves, too, that each of them is subscribed.
-    let after = rooms.first().map_or(0, |(_, anchor)| anchor.seq);
-    let mut readers = Readers::start(sockets, after, clock)?;
-    for (room, _) in &rooms {
-        room.anchor(&server, clock).await?;
-    }
-    readers.all_received(1).await?;
-    stages.take("after its first message").await?;
-    drop(readers);
-    let stages = stages.all;
-    server.stop().await?;
     Ok(stages)
 }
 
-async fn account_stages(home: &Home, sockets: usize, look: Look) -> Outcome<Vec<Stage>> {
+/// The stages by what lives on the heap, of a server that counts it.
+pub(super) async fn heap(clock: Clock) -> Outcome<Stages> {
+    let mut stages = Vec::new();
+    for depth in Depth::ALL {
+        let (page, setting) = metrics::page()?;
+        let settings = settings().into_iter().chain([setting]);
+        let home = Home::of_role("heap-server", settings.collect())?;
+        stages.push(Box::pin(stage(&home, depth, COUNTED, Look::Heap(page), clock)).await?);
+    }
+    Ok(stages)
+}
+
+fn settings() -> Vec<String> {
+    PATIENCE.map(str::to_owned).to_vec()
+}
+
+/// Opens sockets on a fresh server, and looks. They belong to 16 users, and follow their 64 direct
+/// chats evenly, or their 100 groups.
+async fn stage(
+    home: &Home,
+    depth: Depth,
+    sockets: usize,
+    look: Look,
+    clock: Clock,
+) -> Outcome<Stage> {
     let (server, _) = home.start().await?;
-    let users = account::sign_in(home, &server, "account", USERS).await?;
-    groups(&server, &users).await?;
-    let mut stages = Taken::start(&server, look, sockets).await?;
-    let sockets = stages.connect(|n| users[n % USERS].token.as_str()).await?;
-    let sockets = step(sockets, async |_, socket| {
+    let users = account::sign_in(home, &server, "idle", USERS).await?;
+    let mut rooms = Vec::new();
+    match depth {
+        Depth::Account => groups(&server, &users).await?,
+        _ => {
+            for chat in account::ring(&server, &users, NEIGHBOURS).await? {
+                let tokens = chat.members.map(|member| users[member].token.clone());
+                rooms.push(Room::new(Paths::SERVER, chat.id, tokens));
+            }
+        }
+    }
+    let mut anchors = Vec::new();
+    for room in &rooms {
+        anchors.push(room.anchor(&server, clock).await?);
+    }
+    let before = look.at(&server).await?;
+    let open = (0..sockets).map(|number| {
+        let (server, rooms, anchors, users) = (&server, &rooms, &anchors, &users);
+        async move {
+            if depth == Depth::Follow {
+                let (room, turn) = (number % rooms.len(), number / rooms.len());
+                return rooms[room].subscriber(server, &anchors[room], turn).await;
+            }
+            open(server, depth, &users[number % USERS].token).await
+        }
+    });
+    let sockets = open_all(open).await?;
+    let count = float(sockets.len() as u64);
+    let each = |bytes: u64| float(bytes.saturating_sub(before.bytes)) / count;
+    let now = look.at(&server).await?;
+    let mut stage = Stage {
+        depth,
+        idle: each(now.bytes),
+        used: None,
+        blocks: BTreeMap::new(),
+    };
+    for (size, blocks) in now.blocks {
+        let more = blocks - before.blocks.get(&size).unwrap_or(&0);
+        let more = float(u64::try_from(more).unwrap_or(0)) / count;
+        // What a few sockets have is chance.
+        if more > 0.05 {
+            stage.blocks.insert(size, more);
+        }
+    }
+    if depth == Depth::Follow {
+        receive(&server, &rooms, &anchors, sockets, clock).await?;
+        stage.used = Some(each(look.at(&server).await?.bytes));
+    } else {
+        drop(sockets);
+    }
+    server.stop().await?;
+    Ok(stage)
+}
+
+/// Opens a socket that goes so far.
+async fn open(server: &Process, depth: Depth, token: &str) -> Outcome<Socket> {
+    let mut socket = Socket::dial(server.address).await?;
+    if depth != Depth::Connection {
+        socket.upgrade("/graphql").await?;
+    }
+    if matches!(depth, Depth::SignedIn | Depth::Account) {
+        socket.sign_in(token).await?;
+    }
+    if depth == Depth::Account {
         socket.subscribe("1", ACCOUNT, &json!({})).await?;
         // All that there is has then been told.
         while position(socket.text().await?.as_bytes(), b"\"isCaughtUp\":true").is_none() {}
-        Ok(())
-    })
-    .await?;
-    stages.take("idle accountEvents, 100 chats").await?;
-    drop(sockets);
-    let stages = stages.all;
-    server.stop().await?;
-    Ok(stages)
+    }
+    Ok(socket)
+}
+
+/// Sends each socket a message. Proves, too, that each of them is subscribed.
+async fn receive(
+    server: &Process,
+    rooms: &[Room],
+    anchors: &[Anchor],
+    sockets: Vec<Socket>,
+    clock: Clock,
+) -> Outcome<()> {
+    let after = anchors.first().map_or(0, |anchor| anchor.seq);
+    let mut readers = Readers::start(sockets, after, clock)?;
+    for room in rooms {
+        room.anchor(server, clock).await?;
+    }
+    readers.all_received(1).await
 }
 
 /// Makes groups of all these users.
@@ -185,76 +273,6 @@ async fn groups(server: &Process, users: &[User]) -> Outcome<()> {
     Ok(())
 }
 
-/// The stages of the sockets of one server so far.
-struct Taken<'a> {
-    server: &'a Process,
-    look: Look,
-    sockets: usize,
-    first: Reading,
-    last: BTreeMap<usize, i64>,
-    all: Vec<Stage>,
-}
-
-impl<'a> Taken<'a> {
-    async fn start(server: &'a Process, look: Look, sockets: usize) -> Outcome<Self> {
-        let first = look.at(server).await?;
-        Ok(Self {
-            server,
-            look,
-            sockets,
-            last: first.blocks.clone(),
-            first,
-            all: Vec::new(),
-        })
-    }
-
-    /// Opens the sockets and signs them in, with a look at each stage.
-    async fn connect<'t>(&mut self, token_of: impl Fn(usize) -> &'t str) -> Outcome<Vec<Socket>> {
-        let address = self.server.address;
-        let mut sockets = open_all((0..self.sockets).map(|_| Socket::dial(address))).await?;
-        self.take("a connection").await?;
-        sockets = step(sockets, async |_, socket| socket.upgrade("/graphql").await).await?;
-        self.take("a WebSocket").await?;
-        let sign_in = async |number, socket: &mut Socket| socket.sign_in(token_of(number)).await;
-        sockets = step(sockets, sign_in).await?;
-        self.take("signed in").await?;
-        Ok(sockets)
-    }
-
-    /// Looks at the end of a stage.
-    async fn take(&mut self, name: &'static str) -> Outcome<()> {
-        let now = self.look.at(self.server).await?;
-        let count = float(self.sockets as u64);
-        let blocks = now.blocks.iter().map(|(size, blocks)| {
-            let more = blocks - self.last.get(size).unwrap_or(&0);
-            (*size, float(u64::try_from(more).unwrap_or(0)) / count)
-        });
-        // What a few sockets have is chance.
-        let blocks = blocks.filter(|(_, blocks)| *blocks > 0.05).collect();
-        self.all.push(Stage {
-            name,
-            bytes: float(now.bytes.saturating_sub(self.first.bytes)) / count,
-            blocks,
-        });
-        self.last = now.blocks;
-        Ok(())
-    }
-}
-
-/// Goes on with all sockets, a few at a time.
-async fn step(
-    sockets: Vec<Socket>,
-    one: impl AsyncFn(usize, &mut Socket) -> Outcome<()>,
-) -> Outcome<Vec<Socket>> {
-    let one = &one;
-    let steps = sockets.into_iter().enumerate();
-    open_all(steps.map(|(number, mut socket)| async move {
-        one(number, &mut socket).await?;
-        Ok(socket)
-    }))
-    .await
-}
-
 /// Opens sockets that are subscribed, looks, sends each a message, and looks again.
 pub(super) async fn idle(
     server: &Process,
@@ -266,7 +284,6 @@ pub(super) async fn idle(
     for room in rooms {
         anchors.push(room.anchor(server, clock).await?);
     }
-    let after = anchors.first().map_or(0, |anchor| anchor.seq);
     let before = settled(server).await?;
     let open = (0..sockets).map(|number| {
         let (room, turn) = (number % rooms.len(), number / rooms.len());
@@ -276,12 +293,7 @@ pub(super) async fn idle(
     let count = float(sockets.len() as u64);
     let each = |memory: u64| float(memory.saturating_sub(before)) / count;
     let idle = each(settled(server).await?);
-    // Proves, too, that each of them is subscribed.
-    let mut readers = Readers::start(sockets, after, clock)?;
-    for room in rooms {
-        room.anchor(server, clock).await?;
-    }
-    readers.all_received(1).await?;
+    receive(server, rooms, &anchors, sockets, clock).await?;
     let used = each(settled(server).await?);
     Ok(Memory { idle, used })
 }
@@ -330,28 +342,22 @@ async fn settled(server: &Process) -> Outcome<u64> {
     Ok(last)
 }
 
-/// The bytes for each socket at the end of a stage, in the median of all rounds.
-pub(super) fn bytes_of(rounds: &[Stages], part: fn(&Stages) -> &[Stage], name: &str) -> f64 {
-    let stage = |round| part(round).iter().find(|stage: &&Stage| stage.name == name);
-    median(rounds.iter().filter_map(|round| Some(stage(round)?.bytes)))
+/// A figure of a stage, in the median of all rounds, in KiB.
+fn kib(rounds: &[Stages], depth: Depth, part: fn(&Stage) -> Option<f64>) -> f64 {
+    let stages = rounds.iter().flatten().filter(|stage| stage.depth == depth);
+    median(stages.filter_map(part)) / 1024.0
 }
 
-/// The memory of an idle subscription, and of one with `accountEvents`, in KiB.
+/// The memory of an idle `messageAdded`, and of an idle `accountEvents`, in KiB.
 pub(super) fn idle_kib(rounds: &[Stages]) -> [f64; 2] {
-    let follow = bytes_of(rounds, |round| &round.follow, "idle messageAdded");
-    let account = bytes_of(
-        rounds,
-        |round| &round.account,
-        "idle accountEvents, 100 chats",
-    );
-    [follow / 1024.0, account / 1024.0]
+    [Depth::Follow, Depth::Account].map(|depth| kib(rounds, depth, |stage| Some(stage.idle)))
 }
 
 /// The stages, as a table.
 pub(super) fn table(out: &mut String, sockets: usize, rounds: &[Stages]) -> Outcome<()> {
-    let Some(first) = rounds.first() else {
+    if rounds.is_empty() {
         return Ok(());
-    };
+    }
     writeln!(
         out,
         "\n{:<48}{:>10}{:>10}",
@@ -359,45 +365,48 @@ pub(super) fn table(out: &mut String, sockets: usize, rounds: &[Stages]) -> Outc
         "holds",
         "adds"
     )?;
-    let parts: [fn(&Stages) -> &[Stage]; 2] = [|round| &round.follow, |round| &round.account];
-    for part in parts {
-        let mut before = 0.0;
-        for Stage { name, .. } in part(first) {
-            let holds = bytes_of(rounds, part, name) / 1024.0;
-            writeln!(out, "{name:<48}{holds:>10.1}{:>10.1}", holds - before)?;
-            before = holds;
+    let idle = |depth| kib(rounds, depth, |stage| Some(stage.idle));
+    for depth in Depth::ALL {
+        let (holds, before) = (idle(depth), depth.before().map_or(0.0, idle));
+        writeln!(
+            out,
+            "{:<48}{holds:>10.1}{:>10.1}",
+            depth.name(),
+            holds - before
+        )?;
+        let used = kib(rounds, depth, |stage| stage.used);
+        if used > 0.0 {
+            let name = "  after its first message";
+            writeln!(out, "{name:<48}{used:>10.1}{:>10.1}", used - holds)?;
         }
     }
     Ok(())
 }
 
 /// The blocks that each stage adds, as a table.
-pub(super) fn blocks_table(out: &mut String, sockets: usize, stages: &Stages) -> Outcome<()> {
-    let Stages { follow, account } = stages;
-    for (feed, stages) in [("messageAdded", follow), ("accountEvents", account)] {
-        writeln!(
-            out,
-            "\nlive bytes on the heap of each of {sockets} sockets with {feed}"
-        )?;
-        let mut before = 0.0;
-        for stage in stages {
-            let count: f64 = stage.blocks.iter().map(|(_, blocks)| blocks).sum();
-            writeln!(
-                out,
-                "{:<36}{:>9.0}  adds {:>7.0} in {count:.1} blocks",
-                stage.name,
-                stage.bytes,
-                stage.bytes - before
-            )?;
-            before = stage.bytes;
-            let weight = |(size, blocks): &(usize, f64)| float(*size as u64) * blocks;
-            let mut heaviest = stage.blocks.clone();
-            heaviest.sort_by(|a, b| weight(b).total_cmp(&weight(a)));
-            for block in heaviest.iter().take(SHOWN) {
-                let (size, blocks) = block;
-                let bytes = weight(block);
-                writeln!(out, "    {blocks:>6.2} of {size:>6} bytes: {bytes:>7.0}")?;
-            }
+pub(super) fn blocks_table(out: &mut String, stages: &Stages) -> Outcome<()> {
+    writeln!(out, "\nlive bytes on the heap of each of {COUNTED} sockets")?;
+    for stage in stages {
+        let before = stages
+            .iter()
+            .find(|one| Some(one.depth) == stage.depth.before());
+        let count_before = |size| before.and_then(|one| one.blocks.get(size)).unwrap_or(&0.0);
+        let sizes = stage
+            .blocks
+            .keys()
+            .chain(before.iter().flat_map(|one| one.blocks.keys()));
+        let sizes: BTreeSet<_> = sizes.collect();
+        let added = sizes.into_iter().map(|size| {
+            let count = stage.blocks.get(size).unwrap_or(&0.0) - count_before(size);
+            (*size, count, count * float(*size as u64))
+        });
+        let mut added: Vec<_> = added.filter(|(_, count, _)| count.abs() > 0.05).collect();
+        added.sort_by(|(_, _, a), (_, _, b)| b.abs().total_cmp(&a.abs()));
+        let adds = stage.idle - before.map_or(0.0, |one| one.idle);
+        let name = stage.depth.name();
+        writeln!(out, "{name:<36}holds {:>6.0}, adds {adds:>6.0}", stage.idle)?;
+        for (size, count, bytes) in added.iter().take(SHOWN) {
+            writeln!(out, "    {count:>6.2} of {size:>6} bytes: {bytes:>7.0}")?;
         }
     }
     Ok(())
@@ -409,29 +418,38 @@ mod tests {
 
     #[test]
     fn stages_are_told_with_what_each_adds() {
-        let stage = |name, bytes| Stage {
-            name,
-            bytes,
-            blocks: vec![(64, 1.5), (1024, 1.0)],
+        let stage = |depth, idle, large| Stage {
+            depth,
+            idle,
+            used: (depth == Depth::Follow).then_some(idle + 512.0),
+            blocks: BTreeMap::from([(64, 1.5), (1024, large)]),
         };
-        let stages = || Stages {
-            follow: vec![
-                stage("a connection", 1024.0),
-                stage("idle messageAdded", 4096.0),
-            ],
-            account: vec![stage("idle accountEvents, 100 chats", 2048.0)],
+        let stages = || {
+            vec![
+                stage(Depth::SignedIn, 1024.0, 1.0),
+                stage(Depth::Follow, 4096.0, 3.0),
+                stage(Depth::Account, 8192.0, 1.0),
+            ]
         };
         let rounds = [stages(), stages()];
-        assert_eq!(idle_kib(&rounds), [4.0, 2.0]);
+        assert!(idle_kib(&rounds) == [4.0, 8.0]);
         let mut out = String::new();
         table(&mut out, 10, &rounds).unwrap();
-        let row = out
-            .lines()
-            .find(|line| line.starts_with("idle messageAdded"));
-        let row: Vec<_> = row.unwrap().split_whitespace().collect();
-        assert_eq!(row[2..], ["4.0", "3.0"]);
+        let rows: Vec<Vec<_>> = out.lines().map(|row| row.split(' ').collect()).collect();
+        let figures = |row: &[&str]| {
+            let figures = row.iter().filter(|word| word.parse::<f64>().is_ok());
+            figures.map(|word| (*word).to_owned()).collect::<Vec<_>>()
+        };
+        let row = |name: &str| {
+            rows.iter()
+                .find(|row| row.join(" ").starts_with(name))
+                .unwrap()
+        };
+        assert_eq!(figures(row("idle messageAdded")), ["4.0", "3.0"]);
+        assert_eq!(figures(row("  after its first")), ["4.5", "0.5"]);
+        assert!(figures(row("idle accountEvents")).ends_with(&["7.0".to_owned()]));
         let mut out = String::new();
-        blocks_table(&mut out, 10, &rounds[0]).unwrap();
-        assert!(out.contains("1.00 of   1024 bytes:    1024"), "{out}");
+        blocks_table(&mut out, &rounds[0]).unwrap();
+        assert!(out.contains("2.00 of   1024 bytes:    2048"), "{out}");
     }
 }

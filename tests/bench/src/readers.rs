@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
 
 use super::frames::NumberAfter;
 use super::outcome::{Context as _, Outcome};
@@ -21,7 +20,7 @@ use super::template::SENT_AT;
 const OPENING: usize = 32;
 /// Readers share so many histograms.
 const HISTOGRAMS: usize = 16;
-/// How long messages may take to arrive.
+/// How long nothing may arrive.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Opens sockets, a few at a time.
@@ -77,23 +76,23 @@ impl Readers {
     /// Where one of them met a hole, a double or the end of its socket, or has too few.
     pub(super) async fn all_received(&mut self, messages: u64) -> Outcome<()> {
         let wanted = messages * self.tally.readers;
-        let arrival = timeout(PATIENCE, async {
-            loop {
-                let received = self.tally.received();
-                if received >= wanted {
-                    return Ok(());
-                }
-                tokio::select! {
-                    Some(ended) = self.tasks.join_next() => ended??,
-                    () = tokio::time::sleep(Duration::from_millis(2)) => {}
-                }
+        let (mut before, mut since) = (self.tally.received(), Instant::now());
+        loop {
+            let received = self.tally.received();
+            if received >= wanted {
+                return Ok(());
             }
-        });
-        let received: Outcome<()> = arrival.await.unwrap_or_else(|_| Err("too slow".into()));
-        received.context(format_args!(
-            "{} of {wanted} messages have arrived",
-            self.tally.received()
-        ))
+            let so_far = format_args!("{received} of {wanted} messages have arrived");
+            if received > before {
+                (before, since) = (received, Instant::now());
+            } else if since.elapsed() > PATIENCE {
+                return Outcome::Err("no more come".into()).context(so_far);
+            }
+            tokio::select! {
+                Some(ended) = self.tasks.join_next() => ended?.context(so_far)?,
+                () = tokio::time::sleep(Duration::from_millis(2)) => {}
+            }
+        }
     }
 }
 

@@ -78,7 +78,7 @@ impl Figures {
             stock::table(&mut out, stock)?;
         }
         if let Some(heap) = &self.heap {
-            memory::blocks_table(&mut out, self.idle_sockets, heap)?;
+            memory::blocks_table(&mut out, heap)?;
         }
         if !self.goals.is_empty() {
             writeln!(

@@ -7,7 +7,7 @@ use super::backends;
 use super::deliveries::{Paths, Room};
 use super::inbox;
 use super::inserts::Inserts;
-use super::memory::{self, Look};
+use super::memory;
 use super::options::{Options, Part, Plan};
 use super::outcome::{Context as _, Outcome};
 use super::personal;
@@ -29,8 +29,7 @@ pub(super) async fn run(options: &Options) -> Outcome<()> {
     }
     let needed = 2 * u64::try_from(plan.idle_sockets)?;
     let files = rlimit::increase_nofile_limit(u64::MAX).context("cannot open more files")?;
-    let has_idle = options.wants(Part::Memory) || options.wants(Part::Heap);
-    if has_idle && files < needed {
+    if options.wants(Part::Memory) && files < needed {
         let advice = format!("only {files} files can be open, {needed} are needed");
         return Err(format!("{advice}: raise the hard limit (`ulimit -Hn`)").into());
     }
@@ -129,10 +128,8 @@ impl Bench {
             self.memory(figures).await?;
         }
         if options.wants(Part::Heap) {
-            let sockets = self.plan.idle_sockets;
-            say(&format!("{sockets} idle sockets, whose blocks are counted"));
-            figures.idle_sockets = sockets;
-            figures.heap = Some(Box::pin(memory::heap(sockets, self.clock)).await?);
+            say("idle sockets, whose blocks are counted");
+            figures.heap = Some(Box::pin(memory::heap(self.clock)).await?);
         }
         let home = self.site.stop().await?;
         if options.wants(Part::Reconnects) {
@@ -207,8 +204,7 @@ impl Bench {
             .await?;
         for _ in 0..self.plan.idle_rounds {
             say(&format!("{sockets} idle sockets"));
-            let homes = [Home::new(&self.binary)?, Home::new(&self.binary)?];
-            let measuring = memory::measure(&homes, sockets, Look::Resident, self.clock);
+            let measuring = memory::resident(&self.binary, sockets, self.clock);
             let memory = Box::pin(measuring).await?;
             figures.memory.push(memory);
             let bare = Process::start_bare(&sample).await?;

@@ -163,14 +163,11 @@ pub(super) fn table(out: &mut String, all: &[Transports; 2]) -> Outcome<()> {
     }
     for of in all {
         let Some(audits) = &of.audits else { continue };
-        for (kind, names) in [
-            ("must", &audits.must),
-            ("should", &audits.should),
-            ("may", &audits.may),
-        ] {
-            for name in names {
-                writeln!(out, "  {} fails what a server {kind}: {name}", of.name)?;
-            }
+        for name in [&audits.must, &audits.should, &audits.may]
+            .into_iter()
+            .flatten()
+        {
+            writeln!(out, "  {} fails: {name}", of.name)?;
         }
     }
     Ok(())

@@ -4,7 +4,7 @@
 //! they said is in the store, and the feed reads it there. So a slow feed costs no memory and delays
 //! nobody.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,6 +36,8 @@ const MAX_MISSED: usize = 256;
 
 #[derive(Debug)]
 struct Mailbox {
+    /// The receiver's.
+    id: u64,
     interest: Interest,
     capacity: usize,
     state: Mutex<MailboxState>,
@@ -118,7 +120,39 @@ impl Mailbox {
     }
 }
 
-type Mailboxes = HashMap<u64, Arc<Mailbox>>;
+/// The mailboxes of a topic's followers, by their ids. An account follows hundreds of topics, and of
+/// each has a place here: a pointer, where a hash map takes several times that.
+#[derive(Debug, Default)]
+struct Mailboxes(Vec<Arc<Mailbox>>);
+
+impl Mailboxes {
+    fn place(&self, id: u64) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&id, |mailbox| mailbox.id)
+    }
+
+    fn values(&self) -> impl Iterator<Item = &Arc<Mailbox>> {
+        self.0.iter()
+    }
+
+    /// Whether it was not there. Ids rise, so that a new follower's place is at the end.
+    fn insert(&mut self, mailbox: &Arc<Mailbox>) -> bool {
+        let place = self.place(mailbox.id);
+        if let Err(place) = place {
+            self.0.insert(place, Arc::clone(mailbox));
+        }
+        place.is_err()
+    }
+
+    fn remove(&mut self, id: u64) {
+        if let Ok(place) = self.place(id) {
+            self.0.remove(place);
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
 
 /// Is told when the last follower of a topic has left.
 pub trait TopicWatcher: Send + Sync {
@@ -168,6 +202,7 @@ impl Hub {
     /// A receiver that follows nothing yet.
     pub fn receiver(self: &Arc<Self>, interest: Interest) -> Receiver {
         let mailbox = Mailbox {
+            id: self.next_id.fetch_add(1, Ordering::Relaxed),
             interest,
             capacity: self.capacity,
             state: Mutex::default(),
@@ -175,7 +210,6 @@ impl Hub {
         };
         Receiver {
             hub: Arc::clone(self),
-            id: self.next_id.fetch_add(1, Ordering::Relaxed),
             mailbox: Arc::new(mailbox),
             topics: Vec::new(),
         }
@@ -184,6 +218,7 @@ impl Hub {
     /// A receiver that follows these topics in this process.
     pub fn follower(self: &Arc<Self>, interest: Interest, topics: &[Topic]) -> Receiver {
         let mut receiver = self.receiver(interest);
+        receiver.topics.reserve_exact(topics.len());
         for topic in topics {
             receiver.follow(*topic);
         }
@@ -245,7 +280,6 @@ impl Hub {
 #[derive(Debug)]
 pub struct Receiver {
     hub: Arc<Hub>,
-    id: u64,
     mailbox: Arc<Mailbox>,
     topics: Vec<Topic>,
 }
@@ -259,8 +293,7 @@ impl Receiver {
             .topics
             .entry(topic)
             .or_default()
-            .insert(self.id, Arc::clone(&self.mailbox))
-            .is_none();
+            .insert(&self.mailbox);
         if fresh {
             self.topics.push(topic);
         }
@@ -275,7 +308,7 @@ impl Receiver {
     pub fn unfollow(&mut self, topic: Topic) {
         if let Some(index) = self.topics.iter().position(|known| *known == topic) {
             self.topics.swap_remove(index);
-            leave(&self.hub, self.id, topic);
+            leave(&self.hub, self.mailbox.id, topic);
         }
     }
 
@@ -302,7 +335,7 @@ impl Receiver {
 impl Drop for Receiver {
     fn drop(&mut self) {
         for topic in self.topics.drain(..) {
-            leave(&self.hub, self.id, topic);
+            leave(&self.hub, self.mailbox.id, topic);
         }
     }
 }
@@ -310,7 +343,7 @@ impl Drop for Receiver {
 fn leave(hub: &Hub, id: u64, topic: Topic) {
     let mut unfollowed = false;
     if let Entry::Occupied(mut mailboxes) = hub.topics.entry(topic) {
-        mailboxes.get_mut().remove(&id);
+        mailboxes.get_mut().remove(id);
         if mailboxes.get().is_empty() {
             mailboxes.remove();
             unfollowed = true;

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use metrics::counter;
+
 use super::item::{AccountEvent, AccountItem, EventCursor};
 use super::line::Line;
 use super::position::{AccountCursor, ChatPlace};
-use super::AccountFeed;
 use crate::chats::model::Member;
 use crate::events::event::Topic;
 use crate::feeds::ends::Ends;

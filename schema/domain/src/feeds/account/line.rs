@@ -230,13 +230,13 @@ impl Line {
         }
     }
 
-    /// Whether [`Line::take_uncertain`] names anybody.
-    pub(super) fn has_uncertain(&self) -> bool {
+    /// Whether there are members of whom it is no longer known what was put out.
+    pub(super) fn is_uncertain(&self) -> bool {
         let held = self.held.as_ref();
         held.is_some_and(|held| !held.uncertain.is_empty())
     }
 
-    /// Members of whom it is no longer known what was put out: the store has to tell their mark.
+    /// Those members: the store has to tell their mark.
     pub(super) fn take_uncertain(&mut self) -> Vec<UserId> {
         let held = self.held.as_mut();
         let uncertain = held.map(|held| std::mem::take(&mut held.uncertain));

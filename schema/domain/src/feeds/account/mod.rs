@@ -102,6 +102,7 @@ pub struct AccountFeed {
 impl Feed for AccountFeed {
     type Item = AccountEvent;
 
+    // What is rarely done waits in a box, so that a feed that waits is small.
     async fn next(&mut self) -> Result<AccountEvent, FeedError> {
         loop {
             self.context.check(self.incarnation)?;
@@ -114,7 +115,6 @@ impl Feed for AccountFeed {
                 let cursor = AccountCursor::of_viewer(self.viewer.user_id);
                 self.put(AccountItem::ViewerChanged, cursor);
             } else if !self.stale.is_empty() {
-                // What is seldom done is in boxes, so that an event needs no room for it.
                 let stale = self.stale.iter().copied().collect();
                 Box::pin(self.compare(stale)).await?;
             } else if let Some(chat) = self.changed.pop_first() {
@@ -262,7 +262,7 @@ impl AccountFeed {
                 }
             }
         }
-        if self.lines.get(&chat).is_some_and(Line::has_uncertain) {
+        if self.lines.get(&chat).is_some_and(Line::is_uncertain) {
             Box::pin(self.ask_for_receipts(chat)).await?;
         }
         self.note(chat);

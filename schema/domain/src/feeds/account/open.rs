@@ -7,11 +7,11 @@ use std::time::Duration;
 use metrics::counter;
 use tokio::time::Instant;
 
+use super::AccountFeed;
 use super::item::AccountItem;
 use super::line::Line;
 use super::lines::Lines;
 use super::position::{AccountPosition, Place};
-use super::AccountFeed;
 use crate::chats::model::Member;
 use crate::cursor::CursorError;
 use crate::error::Invalid;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use metrics::counter;
+
 use super::AccountFeed;
 use super::item::AccountItem;
 use super::line::Wanted;
