@@ -357,7 +357,7 @@ async fn a_replayed_message_shows_the_state_of_now() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_whose_event_was_lost_comes_by_itself() {
-    use talksy_tests::chaos::{ChaosBus, Faults};
+    use talksy_tests::chaos::{Faults, bad_bus};
     let faults = Faults {
         lose: 100,
         ..Faults::default()
@@ -365,7 +365,7 @@ async fn a_message_whose_event_was_lost_comes_by_itself() {
     let app = TestApp::builder()
         .config(|config| config.live.heartbeat = Duration::from_millis(200))
         .ports(move |ports| talksy_domain::services::Ports {
-            bus: std::sync::Arc::new(ChaosBus::new(faults, 7, 16)),
+            bus: bad_bus(faults, 7, 16),
             ..ports
         })
         .start()

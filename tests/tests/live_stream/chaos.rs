@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use talksy_domain::feeds::{Feed as _, FeedPolicy, MessageFeed};
 use talksy_domain::messages::Message;
 use talksy_domain::seq::Seq;
-use talksy_tests::chaos::{ChaosBus, Faults};
+use talksy_tests::chaos::{Faults, bad_bus};
 use talksy_tests::soon;
 use tokio::sync::watch;
 
@@ -154,7 +154,7 @@ fn as_usize(seq: Seq) -> usize {
 }
 
 async fn run(case: Case, backend: Arc<Backend>, live: FeedPolicy) {
-    let bus = Arc::new(ChaosBus::new(case.faults, case.seed, case.mailbox));
+    let bus = bad_bus(case.faults, case.seed, case.mailbox);
     let run = Arc::new(Run {
         world: World::new(backend, bus, live).await,
         total: case.senders.iter().sum(),

@@ -102,11 +102,7 @@ impl Bus for ScriptBus {
     }
 
     async fn subscribe(&self, interest: Interest, topics: &[Topic]) -> Result<Receiver, PortError> {
-        let mut receiver = self.hub.receiver(interest);
-        for topic in topics {
-            receiver.follow(*topic);
-        }
-        Ok(receiver)
+        Ok(self.hub.follower(interest, topics))
     }
 
     async fn follow(&self, receiver: &mut Receiver, topic: Topic) -> Result<(), PortError> {

@@ -2,6 +2,7 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use talksy_tests::chaos::Faults;
 
 /// A schedule: the bus, the clients, and what happens.
 #[derive(Clone, Debug)]
@@ -17,26 +18,22 @@ pub struct Case {
     pub steps: Vec<Step>,
 }
 
-/// How badly the bus behaves, each from 0 (never) to 100 (always), for each event and instance.
-#[derive(Clone, Copy, Debug)]
-pub struct Faults {
-    pub lose: u8,
-    pub double: u8,
-    /// Events that arrive behind later ones.
-    pub hold: u8,
-    /// Announced interruptions, which lose what is held back.
-    pub interrupt: u8,
-}
-
 /// What a client follows, and for whom: 0 is Ben, 1 is Cleo.
 #[derive(Clone, Copy, Debug)]
 pub enum ClientPlan {
-    /// `messageAdded` and `messageUpdated` of one chat.
-    Lines { who: usize, chat: usize },
+    /// `messageAdded` and `messageUpdated` of one chat: from its start on, or from now on, and what there
+    /// is is read.
+    Lines {
+        who: usize,
+        chat: usize,
+        reads_first: bool,
+    },
     /// `accountEvents`.
     Account { who: usize },
     /// `chatUpdated` and `chatRemoved`.
     Chats { who: usize },
+    /// `readReceiptUpdated` of one chat.
+    Receipts { who: usize, chat: usize },
 }
 
 /// What somebody asks of an instance. Numbers choose among what there is, by remainder.
@@ -167,9 +164,11 @@ fn step() -> impl Strategy<Value = Step> {
 fn client() -> impl Strategy<Value = ClientPlan> {
     let who = || prop_oneof![2 => Just(0_usize), 1 => Just(1_usize)];
     prop_oneof![
-        3 => (who(), 0..3_usize).prop_map(|(who, chat)| ClientPlan::Lines { who, chat }),
+        3 => (who(), 0..3_usize, any::<bool>())
+            .prop_map(|(who, chat, reads_first)| ClientPlan::Lines { who, chat, reads_first }),
         3 => who().prop_map(|who| ClientPlan::Account { who }),
         1 => who().prop_map(|who| ClientPlan::Chats { who }),
+        1 => (who(), 0..3_usize).prop_map(|(who, chat)| ClientPlan::Receipts { who, chat }),
     ]
 }
 

@@ -87,6 +87,11 @@ impl Deployment {
         self.real.handle()
     }
 
+    /// Whether a call of the store is one write, which is done once the call has ended.
+    pub const fn writes_at_once(&self) -> bool {
+        matches!(self.store, Store::Sqlite { .. })
+    }
+
     /// A user whom nobody has seen.
     pub fn candidate(&self, name: &str) -> User {
         let number = self.numbers.fetch_add(1, Ordering::SeqCst);

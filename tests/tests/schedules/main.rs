@@ -5,8 +5,8 @@
 //! give roles, join with and without the history, are removed, leave and come back, several at the same
 //! time; buses lose, double, delay and reorder; clients are cut off, read nothing for a while and come to
 //! another instance; instances die between any two writes, and whoever has no answer asks another one.
-//! Clients follow `messageAdded` with `messageUpdated`, `accountEvents`, or `chatUpdated` with
-//! `chatRemoved`. Each checks the order of what it is told; that all of it lies within its user's
+//! Clients follow `messageAdded` with `messageUpdated`, `accountEvents`, `chatUpdated` with
+//! `chatRemoved`, or `readReceiptUpdated`. Each checks the order of what it is told; that all of it lies within its user's
 //! memberships is checked against the line. What was acknowledged is on the line, once.
 //!
 //! | file | what |
@@ -14,8 +14,8 @@
 //! | `case` | what a schedule consists of, and how it is made |
 //! | `runner` | many schedules on some threads, and what is told of one that fails |
 //! | `run` | one schedule |
-//! | `process` | an instance: pauses and death between the calls of its ports |
-//! | `network` | the bad bus between instances |
+//! | `instances` | the instances, what is asked of them, and who takes the place of a dead one |
+//! | `process` | the life of an instance: pauses and death between the calls of its ports |
 //! | `deployment` | the stores, and how each is killed |
 //! | `people` | who asks for what |
 //! | `truth` | what the store says |
@@ -38,7 +38,7 @@
 mod case;
 mod clients;
 mod deployment;
-mod network;
+mod instances;
 mod people;
 mod process;
 mod run;

@@ -1,16 +1,23 @@
 //! The people of a schedule, their chats, and what they ask for.
 
-use parking_lot::Mutex;
 use std::sync::Arc;
+use std::time::Duration;
 
-use talksy_domain::chats::{ChatTitle, MemberRole};
-use talksy_domain::id::ChatId;
+use parking_lot::Mutex;
+use talksy_domain::chats::{Chat, ChatKind, ChatTitle, MemberRole};
+use talksy_domain::clock::{SystemClock, SystemEntropy};
+use talksy_domain::groups::{GroupOutcome, NewGroup};
+use talksy_domain::id::{ChatId, IdGenerator};
 use talksy_domain::messages::{ClientMessageId, HistoryFrom, Message, MessageKind, MessageText};
 use talksy_domain::seq::Seq;
 use talksy_domain::services::Services;
+use talksy_domain::users::User;
 use talksy_domain::viewer::Viewer;
+use talksy_tests::clock;
 
 use super::case::Operation;
+use super::deployment::Deployment;
+use super::process::wait;
 use super::truth::Truth;
 
 /// The people, and the chats that are there from the start: the direct one of Ann and Ben, and two
@@ -40,13 +47,13 @@ impl People {
     fn message(&self, truth: &Truth, chat: ChatId, nth: usize) -> Option<(Message, Viewer)> {
         let line = truth.line(chat);
         let mut sent = line
-            .into_iter()
+            .iter()
             .rev()
             .filter(|message| message.kind != MessageKind::System);
         let message = sent.nth(nth)?;
         let mut everybody = [self.ann, self.ben, self.cleo].into_iter();
         let sender = everybody.find(|viewer| Some(viewer.user_id) == message.sender_id)?;
-        Some((message, sender))
+        Some((message.clone(), sender))
     }
 
     /// Asks an instance for something, as the `number`th. What may not be done is refused: that is part
@@ -170,4 +177,66 @@ fn own_id(message: &Message) -> Option<&str> {
 
 fn text(number: usize) -> MessageText {
     MessageText::parse(format!("text {number}")).unwrap()
+}
+
+/// Signs new people up, and makes their chats.
+pub fn sign_up(deployment: &Deployment) -> People {
+    let ports = deployment.ports();
+    let ids = IdGenerator::new(Arc::new(SystemClock), Arc::new(SystemEntropy));
+    let candidates = ["ann", "ben", "cleo", "dora"].map(|name| deployment.candidate(name));
+    let made = async {
+        let mut viewers = Vec::new();
+        for candidate in &candidates {
+            let users = &ports.users;
+            let (user, _) = users.find_or_create_user(candidate).await.unwrap();
+            viewers.push(viewer(&user, &ids));
+        }
+        let user = |who: usize| candidates[who].id;
+        let direct = Chat {
+            id: ids.next(),
+            kind: ChatKind::Direct,
+            created_at: clock::START,
+            active_at: clock::START,
+            last_seq: 0,
+            member_count: 2,
+            title: None,
+            last_change_seq: 0,
+            applied_seq: 0,
+        };
+        let opened = ports.chats.open_direct(&direct, [user(0), user(1)]).await;
+        let mut chats = vec![opened.unwrap().0.id];
+        for members in [vec![user(1), user(2)], vec![user(2)]] {
+            let group = NewGroup {
+                chat_id: ids.next(),
+                message_id: ids.next(),
+                creator_id: user(0),
+                member_ids: members,
+                title: ChatTitle::parse("A group").unwrap(),
+                client_chat_id: None,
+                at: clock::START,
+            };
+            match ports.groups.create_group(&group).await.unwrap() {
+                GroupOutcome::Done { chat, .. } => chats.push(chat.id),
+                GroupOutcome::Refused(refusal) => panic!("{refusal:?}"),
+            }
+        }
+        (viewers, chats)
+    };
+    let (viewers, chats) = wait(deployment.real(), made, || false).unwrap();
+    People {
+        ann: viewers[0],
+        ben: viewers[1],
+        cleo: viewers[2],
+        dora: viewers[3],
+        chats,
+        sent: Arc::default(),
+    }
+}
+
+fn viewer(user: &User, ids: &IdGenerator) -> Viewer {
+    Viewer {
+        user_id: user.id,
+        session_id: ids.next(),
+        expires_at: clock::START + Duration::from_hours(24),
+    }
 }

@@ -2,6 +2,7 @@
 //! told with the seed that brings it again.
 
 use std::cell::RefCell;
+use std::ops::AddAssign;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
@@ -11,10 +12,30 @@ use tokio::runtime::Builder;
 
 use super::case::{Case, case};
 use super::deployment::Deployment;
-use super::run::{Figures, run};
+use super::run::run;
 
 /// How many schedules use one deployment before it is replaced by a new one, which has no history.
 const PER_DEPLOYMENT: u64 = 250;
+
+/// What schedules did, together.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Figures {
+    pub schedules: u64,
+    pub comparisons: u64,
+    pub writes: u64,
+    pub deaths: u64,
+    pub asked: u64,
+}
+
+impl AddAssign for Figures {
+    fn add_assign(&mut self, more: Self) {
+        self.schedules += more.schedules;
+        self.comparisons += more.comparisons;
+        self.writes += more.writes;
+        self.deaths += more.deaths;
+        self.asked += more.asked;
+    }
+}
 
 /// A number from the environment.
 pub fn number(variable: &str) -> Option<u64> {

@@ -1,6 +1,7 @@
 //! What the store itself says: what every replica is compared with.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,23 +9,41 @@ use parking_lot::Mutex;
 use talksy_domain::chats::{Chat, Member};
 use talksy_domain::id::{ChatId, UserId};
 use talksy_domain::messages::Message;
+use talksy_domain::page::MAX_PAGE;
 use talksy_domain::seq::Seq;
 use talksy_domain::services::Ports;
 use talksy_tests::backend::{membership, messages_from};
 use tokio::runtime::Handle;
 
+use super::deployment::Deployment;
 use super::process::wait;
 
 /// The store, asked from outside, and what was noted as it was written. Answers take no time.
 pub struct Truth {
     real: Handle,
     ports: Mutex<Arc<Ports>>,
+    writes_at_once: bool,
+    /// What it has answered since the last write.
+    answers: Mutex<Answers>,
     /// How many writes were done.
     pub writes: Arc<AtomicU64>,
     /// The number of the last change before a membership's end, by the chat and the end's message.
     changes_at: Mutex<HashMap<(ChatId, Seq), Seq>>,
     /// How often a replica was compared with the store.
     pub comparisons: AtomicU64,
+}
+
+/// Answers as of so many writes: replicas are compared far more often than anything is written.
+#[derive(Default)]
+struct Answers {
+    writes: u64,
+    memberships: HashMap<(UserId, ChatId), Option<Member>>,
+    chats: HashMap<ChatId, Chat>,
+    chats_of: HashMap<UserId, Vec<ChatId>>,
+    unread: HashMap<(UserId, ChatId), Option<u32>>,
+    lowest_marks: HashMap<ChatId, Vec<Member>>,
+    members: HashMap<ChatId, Vec<Member>>,
+    lines: HashMap<ChatId, Arc<Vec<Message>>>,
 }
 
 /// A message that was delivered, or a change of one.
@@ -36,10 +55,12 @@ pub struct Delivered {
 }
 
 impl Truth {
-    pub fn new(real: Handle, ports: Ports) -> Arc<Self> {
+    pub fn of(deployment: &Deployment) -> Arc<Self> {
         Arc::new(Self {
-            real,
-            ports: Mutex::new(Arc::new(ports)),
+            real: deployment.real().clone(),
+            ports: Mutex::new(Arc::new(deployment.ports())),
+            writes_at_once: deployment.writes_at_once(),
+            answers: Mutex::default(),
             writes: Arc::default(),
             changes_at: Mutex::default(),
             comparisons: AtomicU64::new(0),
@@ -49,6 +70,7 @@ impl Truth {
     /// From now on the truth is there.
     pub fn moves_to(&self, ports: Ports) {
         *self.ports.lock() = Arc::new(ports);
+        *self.answers.lock() = Answers::default();
     }
 
     fn ask<T>(&self, question: impl AsyncFnOnce(Arc<Ports>) -> T) -> T {
@@ -61,36 +83,90 @@ impl Truth {
         self.writes.load(Ordering::SeqCst)
     }
 
+    /// The answer of the store to a question, which is asked once between two writes where no write
+    /// outlives its call.
+    fn known<K: Copy + Eq + Hash, V: Clone>(
+        &self,
+        of: impl Fn(&mut Answers) -> &mut HashMap<K, V>,
+        key: K,
+        question: impl AsyncFnOnce(Arc<Ports>) -> V,
+    ) -> V {
+        if !self.writes_at_once {
+            return self.ask(question);
+        }
+        let mut answers = self.answers.lock();
+        let answers = &mut *answers;
+        let writes = self.writes();
+        if answers.writes != writes {
+            *answers = Answers {
+                writes,
+                ..Answers::default()
+            };
+        }
+        let answer = of(answers).entry(key);
+        answer.or_insert_with(|| self.ask(question)).clone()
+    }
+
     pub fn membership(&self, user: UserId, chat: ChatId) -> Option<Member> {
-        self.ask(async |ports| membership(&ports, user, chat).await)
+        let question = async |ports: Arc<Ports>| membership(&ports, user, chat).await;
+        self.known(|answers| &mut answers.memberships, (user, chat), question)
     }
 
     pub fn chat(&self, chat: ChatId) -> Chat {
-        let chats = self.ask(async |ports| ports.chats.chats(&[chat]).await);
-        chats.unwrap().pop().unwrap()
+        let question = async |ports: Arc<Ports>| {
+            let chats = ports.chats.chats(&[chat]).await;
+            chats.unwrap().pop().unwrap()
+        };
+        self.known(|answers| &mut answers.chats, chat, question)
     }
 
     pub fn chats_of(&self, user: UserId) -> Vec<ChatId> {
-        let chats = self.ask(async |ports| ports.chats.chat_ids_of(user).await);
-        chats.unwrap()
+        let question = async |ports: Arc<Ports>| ports.chats.chat_ids_of(user).await.unwrap();
+        self.known(|answers| &mut answers.chats_of, user, question)
     }
 
     pub fn unread(&self, user: UserId, chat: ChatId) -> Option<u32> {
-        let counts = self.ask(async |ports| ports.chats.unread_counts(user, &[chat]).await);
-        counts.unwrap().pop().map(|(_, count)| count)
+        let question = async |ports: Arc<Ports>| {
+            let counts = ports.chats.unread_counts(user, &[chat]).await;
+            counts.unwrap().pop().map(|(_, count)| count)
+        };
+        self.known(|answers| &mut answers.unread, (user, chat), question)
+    }
+
+    /// How far all members of the chat but this one have read; 0 where there are no others.
+    pub fn read_by_all(&self, user: UserId, chat: ChatId) -> Seq {
+        let question = async |ports: Arc<Ports>| {
+            let marks = ports.chats.lowest_read_marks(&[chat]).await;
+            marks.unwrap()
+        };
+        let marks = self.known(|answers| &mut answers.lowest_marks, chat, question);
+        let other = marks.iter().find(|member| member.user_id != user);
+        other.map_or(0, |member| member.last_read_seq)
+    }
+
+    /// The members of the chat, who are few.
+    pub fn members(&self, chat: ChatId) -> Vec<Member> {
+        let question = async |ports: Arc<Ports>| {
+            let members = ports.chats.first_members(&[chat], MAX_PAGE).await;
+            members.unwrap()
+        };
+        self.known(|answers| &mut answers.members, chat, question)
     }
 
     /// All messages of a chat.
-    pub fn line(&self, chat: ChatId) -> Vec<Message> {
-        self.ask(async |ports| messages_from(&ports, chat, 1).await)
+    pub fn line(&self, chat: ChatId) -> Arc<Vec<Message>> {
+        let question = async |ports: Arc<Ports>| Arc::new(messages_from(&ports, chat, 1).await);
+        self.known(|answers| &mut answers.lines, chat, question)
     }
 
     /// What the member may read of the chat.
     pub fn visible(&self, member: &Member) -> BTreeMap<Seq, Message> {
-        let (chat, from) = (member.chat_id, member.visible_from_seq);
-        let messages = self.ask(async |ports| messages_from(&ports, chat, from).await);
-        let by_seq = messages.into_iter().map(|message| (message.seq, message));
-        by_seq.collect()
+        let line = self.line(member.chat_id);
+        let from = member.visible_from_seq;
+        let visible = line.iter().filter(|message| message.seq >= from);
+        visible
+            .map(|message| (message.seq, message.clone()))
+            .collect()
     }
 
     /// Notes how far the changes went when memberships of these chats ended, at once behind their end.
@@ -140,7 +216,7 @@ impl Truth {
         let mut ranges: Vec<Range> = Vec::new();
         let mut is_group = false;
         let changes_at = self.changes_at.lock().clone();
-        for message in self.line(chat) {
+        for message in self.line(chat).iter() {
             let Some(notice) = &message.notice else {
                 continue;
             };

@@ -167,6 +167,15 @@ impl Hub {
         }
     }
 
+    /// A receiver that follows these topics in this process.
+    pub fn follower(self: &Arc<Self>, interest: Interest, topics: &[Topic]) -> Receiver {
+        let mut receiver = self.receiver(interest);
+        for topic in topics {
+            receiver.follow(*topic);
+        }
+        receiver
+    }
+
     /// Puts an event in the mailbox of each interested follower of the topic.
     pub fn deliver(&self, topic: Topic, event: &Arc<Published>) {
         let kind = event.event.interest();
@@ -360,11 +369,8 @@ mod tests {
         let unfollowed = Arc::new(Unfollowed::default());
         let hub = Hub::watched(2, Arc::clone(&unfollowed) as _);
         let topic = Topic::Chat(chat());
-        let mut one = hub.receiver(Interest::TYPING);
-        one.follow(topic);
-        one.follow(topic);
-        let mut two = hub.receiver(Interest::TYPING);
-        two.follow(topic);
+        let one = hub.follower(Interest::TYPING, &[topic, topic]);
+        let mut two = hub.follower(Interest::TYPING, &[topic]);
         two.unfollow(topic);
         assert!(hub.is_followed(topic));
         assert_eq!(*unfollowed.0.lock(), []);
@@ -376,10 +382,9 @@ mod tests {
     #[tokio::test]
     async fn one_topic_can_be_interrupted_alone() {
         let hub = Hub::new(2);
-        let mut one = hub.receiver(Interest::TYPING);
-        one.follow(Topic::Chat(chat()));
-        let mut other = hub.receiver(Interest::TYPING);
-        other.follow(Topic::Chat(id::from_bytes([2; 16])));
+        let mut one = hub.follower(Interest::TYPING, &[Topic::Chat(chat())]);
+        let other = Topic::Chat(id::from_bytes([2; 16]));
+        let mut other = hub.follower(Interest::TYPING, &[other]);
         hub.interrupt(Topic::Chat(chat()));
         hub.interrupt(Topic::Chat(chat()));
         assert!(
@@ -414,10 +419,8 @@ mod tests {
     #[tokio::test]
     async fn topics_nobody_follows_are_forgotten() {
         let hub = Hub::new(2);
-        let mut one = hub.receiver(Interest::TYPING);
-        one.follow(Topic::Chat(chat()));
-        let mut two = hub.receiver(Interest::TYPING);
-        two.follow(Topic::Chat(chat()));
+        let one = hub.follower(Interest::TYPING, &[Topic::Chat(chat())]);
+        let mut two = hub.follower(Interest::TYPING, &[Topic::Chat(chat())]);
         two.unfollow(Topic::Chat(chat()));
         assert_eq!(hub.topic_count(), 1);
         drop(one);

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use parking_lot::Mutex;
 use talksy_domain::chats::MemberRole;
 use talksy_domain::feeds::{AccountEvent, AccountItem, AccountPosition, Feed as _};
-use talksy_domain::id::ChatId;
+use talksy_domain::id::{ChatId, UserId};
 use talksy_domain::messages::Message;
 use talksy_domain::seq::Seq;
 use talksy_domain::viewer::Viewer;
@@ -33,15 +33,21 @@ struct Kept {
     shown: Option<Shown>,
     /// `None` where it is not followed in detail.
     messages: Option<BTreeMap<Seq, Message>>,
+    /// How far all others had read when the client looked last.
+    read_by_all: Seq,
 }
 
 /// Where the connection stands in a chat: what may come next.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 struct Order {
     /// The first message that was told; 0 for none.
     first: Seq,
     seq: Seq,
     change_seq: Seq,
+    /// The newest change of each message that was told.
+    told: HashMap<Seq, Seq>,
+    /// The read marks that were told.
+    marks: HashMap<UserId, Seq>,
 }
 
 /// What the client keeps.
@@ -115,7 +121,9 @@ impl AccountReplica {
     /// What the chat looks like now, where the viewer is a member.
     fn show(&mut self, truth: &Truth, viewer: &Viewer, chat: ChatId) {
         if let Some(shown) = shown(truth, viewer, chat, self.is_detailed(chat)) {
-            self.chats.entry(chat).or_default().shown = Some(shown);
+            let kept = self.chats.entry(chat).or_default();
+            kept.shown = Some(shown);
+            kept.read_by_all = truth.read_by_all(viewer.user_id, chat);
         }
     }
 
@@ -143,7 +151,17 @@ impl AccountReplica {
                 self.chats.remove(&chat);
                 self.orders.remove(&chat);
             }
-            AccountItem::ReceiptChanged(receipt, _) => self.note(receipt.chat_id, cursor),
+            AccountItem::ReceiptChanged(receipt, _) => {
+                let chat = receipt.chat_id;
+                self.note(chat, cursor);
+                let order = self.orders.entry(chat).or_default();
+                let told = order.marks.insert(receipt.user_id, receipt.last_read_seq);
+                let goes_on = told.is_none_or(|told| told <= receipt.last_read_seq);
+                assert!(goes_on, "{receipt:?} behind {told:?}");
+                if let Some(kept) = self.chats.get_mut(&chat) {
+                    kept.read_by_all = truth.read_by_all(viewer.user_id, chat);
+                }
+            }
             AccountItem::ViewerChanged => {}
             AccountItem::ChatReset(chat) => {
                 self.note(chat, cursor);
@@ -196,6 +214,7 @@ impl AccountReplica {
         let is_next = order.seq == 0 || message.seq == order.seq + 1;
         assert!(is_next, "message {} behind {}", message.seq, order.seq);
         order.seq = message.seq;
+        order.told.insert(message.seq, message.change_seq);
         if order.first == 0 {
             order.first = message.seq;
         }
@@ -214,6 +233,9 @@ impl AccountReplica {
         let is_later = order.change_seq < number;
         assert!(is_later, "change {number} behind {}", order.change_seq);
         order.change_seq = number;
+        let told = order.told.insert(message.seq, number);
+        let is_news = told.is_none_or(|told| told < number);
+        assert!(is_news, "change {number} of {} was told", message.seq);
         let kept = self.chats.entry(message.chat_id).or_default();
         let messages = kept.messages.get_or_insert_default();
         match messages.get(&message.seq) {
@@ -239,6 +261,7 @@ impl AccountReplica {
             let mut kept = Kept {
                 shown: shown(truth, viewer, chat, is_detailed),
                 messages: None,
+                read_by_all: self.chats.get(&chat).map_or(0, |known| known.read_by_all),
             };
             if is_detailed && let Some(member) = truth.membership(viewer.user_id, chat) {
                 kept.messages = Some(truth.visible(&member));
@@ -256,6 +279,14 @@ impl AccountReplica {
 
     pub fn is_complete(&self, truth: &Truth, viewer: &Viewer) -> bool {
         self.chats == self.wanted(truth, viewer)
+    }
+
+    /// Others' receipts are on no line. What was missed of them is told where a stream is resumed.
+    fn compare_marks(&self, truth: &Truth, viewer: &Viewer) {
+        for (chat, kept) in &self.chats {
+            let now = truth.read_by_all(viewer.user_id, *chat);
+            assert_eq!(kept.read_by_all, now, "read by all of {chat}");
+        }
     }
 
     pub fn compare(&mut self, truth: &Truth, viewer: &Viewer) {
@@ -294,6 +325,7 @@ pub async fn follow(connection: &Connection, replica: &Mutex<AccountReplica>, ho
     let feeds = &connection.services.feeds;
     let mut writes = truth.writes();
     let mut feed = feeds.account(viewer, after, detail).await.unwrap();
+    let mut is_first = true;
     loop {
         let event = feed.next().await.unwrap();
         {
@@ -303,7 +335,11 @@ pub async fn follow(connection: &Connection, replica: &Mutex<AccountReplica>, ho
                 if std::mem::replace(&mut writes, now) == now {
                     replica.compare(truth, viewer);
                     truth.compared();
+                    if is_first {
+                        replica.compare_marks(truth, viewer);
+                    }
                 }
+                is_first = false;
             }
         }
         connection.stall().await;

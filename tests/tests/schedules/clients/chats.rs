@@ -1,21 +1,29 @@
-//! A client of `chatUpdated` and `chatRemoved`: a sidebar.
+//! A client of `chatUpdated` and `chatRemoved`: a sidebar. It shows what it was told, and reads nothing
+//! behind it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use parking_lot::Mutex;
-use talksy_domain::chats::MemberRole;
-use talksy_domain::feeds::{ChatFeed, ChatRemovedFeed, Feed as _};
+use talksy_domain::chats::{Chat, Member, MemberRole};
+use talksy_domain::feeds::{ChatFeed, ChatItem, ChatRemovedFeed, Feed as _, Removal};
 use talksy_domain::id::ChatId;
+use talksy_domain::messages::Message;
 use talksy_domain::seq::Seq;
 use talksy_domain::viewer::Viewer;
 
-use super::super::truth::Truth;
+use super::super::truth::{Delivered, Truth};
 use super::Connection;
 
 /// The sidebar.
 #[derive(Default)]
 pub struct ChatsReplica {
     chats: BTreeMap<ChatId, Shown>,
+    /// The places of chats that this connection has told.
+    told: HashMap<ChatId, Place>,
+    /// The ends of memberships that this connection has told: the other feed may tell of what was
+    /// before them later.
+    left: HashMap<ChatId, Seq>,
+    delivered: Vec<Delivered>,
 }
 
 /// What it shows of a chat.
@@ -25,31 +33,48 @@ struct Shown {
     member_count: u32,
     last_seq: Seq,
     last_change_seq: Seq,
+    last_message: Option<Message>,
     role: MemberRole,
     is_muted: bool,
     last_read_seq: Seq,
     unread: Option<u32>,
 }
 
-fn shown(truth: &Truth, viewer: &Viewer, chat: ChatId) -> Option<Shown> {
-    let member = truth.membership(viewer.user_id, chat)?;
-    let unread = truth.unread(viewer.user_id, chat);
-    let chat = truth.chat(chat);
-    Some(Shown {
-        title: chat.title.map(|title| title.as_str().to_owned()),
-        member_count: chat.member_count,
-        last_seq: chat.last_seq,
-        last_change_seq: chat.last_change_seq,
-        role: member.role,
-        is_muted: member.is_muted,
-        last_read_seq: member.last_read_seq,
-        unread,
-    })
+/// A chat at a place, none part of which goes back within a membership.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    joined_seq: Seq,
+    parts: [Seq; 3],
+}
+
+impl Shown {
+    fn new(chat: &Chat, last: Option<Message>, member: &Member, unread: Option<u32>) -> Self {
+        let title = chat.title.as_ref();
+        Self {
+            title: title.map(|title| title.as_str().to_owned()),
+            member_count: chat.member_count,
+            last_seq: chat.last_seq,
+            last_change_seq: chat.last_change_seq,
+            last_message: last,
+            role: member.role,
+            is_muted: member.is_muted,
+            last_read_seq: member.last_read_seq,
+            unread,
+        }
+    }
+
+    /// As the store has it.
+    fn now(truth: &Truth, viewer: &Viewer, chat: ChatId) -> Option<Self> {
+        let member = truth.membership(viewer.user_id, chat)?;
+        let unread = truth.unread(viewer.user_id, chat);
+        let last = truth.line(chat).last().cloned();
+        Some(Self::new(&truth.chat(chat), last, &member, unread))
+    }
 }
 
 fn all(truth: &Truth, viewer: &Viewer) -> BTreeMap<ChatId, Shown> {
     let chats = truth.chats_of(viewer.user_id).into_iter();
-    let shown = |chat| Some((chat, shown(truth, viewer, chat)?));
+    let shown = |chat| Some((chat, Shown::now(truth, viewer, chat)?));
     chats.filter_map(shown).collect()
 }
 
@@ -58,16 +83,60 @@ impl ChatsReplica {
         self.chats == all(truth, viewer)
     }
 
-    pub fn compare(&self, truth: &Truth, viewer: &Viewer) {
+    pub fn compare(&mut self, truth: &Truth, viewer: &Viewer) {
+        truth.check_deliveries(viewer.user_id, &std::mem::take(&mut self.delivered));
         assert_eq!(self.chats, all(truth, viewer), "the sidebar");
     }
 
-    /// The client reads the chat anew.
-    fn read(&mut self, connection: &Connection, chat: ChatId) {
-        match shown(&connection.truth, &connection.viewer, chat) {
-            Some(shown) => self.chats.insert(chat, shown),
-            None => self.chats.remove(&chat),
+    /// Begins with these chats, which were read once both feeds were open.
+    fn begin(&mut self, chats: BTreeMap<ChatId, Shown>) {
+        self.chats = chats;
+        self.told.clear();
+        self.left.clear();
+    }
+
+    fn show(&mut self, item: &ChatItem, unread: Option<u32>) {
+        let (chat, member) = (&item.state.chat, &item.member);
+        self.delivered.push(Delivered {
+            chat: chat.id,
+            seq: chat.last_seq,
+            change_seq: Some(chat.last_change_seq),
+        });
+        let place = Place {
+            joined_seq: member.joined_seq,
+            parts: [chat.last_seq, chat.last_change_seq, member.version],
         };
+        if let Some(told) = self.told.insert(chat.id, place)
+            && told.joined_seq == place.joined_seq
+        {
+            let mut parts = told.parts.iter().zip(&place.parts);
+            let goes_on = parts.all(|(told, now)| told <= now);
+            assert!(goes_on, "the sidebar goes back: {place:?} behind {told:?}");
+        }
+        // What lies before the end of a membership is past.
+        if self
+            .left
+            .get(&chat.id)
+            .is_none_or(|left| *left < chat.last_seq)
+        {
+            let last = item.state.last_message.clone();
+            let shown = Shown::new(chat, last, member, unread);
+            self.chats.insert(chat.id, shown);
+        }
+    }
+
+    fn remove(&mut self, removal: &Removal) {
+        let Removal {
+            chat_id, left_seq, ..
+        } = *removal;
+        if let Some(before) = self.left.insert(chat_id, left_seq) {
+            assert!(before < left_seq, "a removal was told twice");
+        }
+        // Whoever is back already has not lost the chat.
+        let shown = self.chats.get(&chat_id);
+        if shown.is_some_and(|shown| shown.last_seq <= left_seq) {
+            self.chats.remove(&chat_id);
+        }
     }
 }
 
@@ -77,7 +146,7 @@ pub async fn follow(connection: &Connection, replica: &Mutex<ChatsReplica>) {
     let removals = feeds.removals(viewer).await.unwrap();
     let changes = feeds.chats(viewer).await.unwrap();
     connection.stall().await;
-    replica.lock().chats = all(&connection.truth, viewer);
+    replica.lock().begin(all(&connection.truth, viewer));
     tokio::join!(
         follow_changes(connection, replica, changes),
         follow_removals(connection, replica, removals),
@@ -90,8 +159,15 @@ async fn follow_changes(
     mut feed: ChatFeed,
 ) {
     loop {
-        let chat = feed.next().await.unwrap().state.chat.id;
-        replica.lock().read(connection, chat);
+        let item = feed.next().await.unwrap();
+        let unread = match feed.unread(&item).await.unwrap() {
+            None => {
+                let truth = &connection.truth;
+                truth.unread(connection.viewer.user_id, item.state.chat.id)
+            }
+            known => known,
+        };
+        replica.lock().show(&item, unread);
         connection.stall().await;
     }
 }
@@ -102,9 +178,8 @@ async fn follow_removals(
     mut feed: ChatRemovedFeed,
 ) {
     loop {
-        let chat = feed.next().await.unwrap().chat_id;
-        // Whoever is back already has not lost the chat.
-        replica.lock().read(connection, chat);
+        let removal = feed.next().await.unwrap();
+        replica.lock().remove(&removal);
         connection.stall().await;
     }
 }

@@ -4,6 +4,7 @@
 mod account;
 mod chats;
 mod lines;
+mod receipts;
 
 use std::panic::resume_unwind;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use super::truth::Truth;
 use account::AccountReplica;
 use chats::ChatsReplica;
 use lines::LinesReplica;
+use receipts::ReceiptsReplica;
 
 /// What a client needs of the world while it is connected.
 #[derive(Clone)]
@@ -47,6 +49,7 @@ enum Replica {
     Lines(Arc<Mutex<LinesReplica>>),
     Account(Arc<Mutex<AccountReplica>>),
     Chats(Arc<Mutex<ChatsReplica>>),
+    Receipts(Arc<Mutex<ReceiptsReplica>>),
 }
 
 /// A client.
@@ -63,13 +66,20 @@ impl Client {
     /// A client that is not connected yet. `chats` are those that are there from the start.
     pub fn new(plan: ClientPlan, viewer: Viewer, chats: &[talksy_domain::id::ChatId]) -> Self {
         let replica = match plan {
-            ClientPlan::Lines { chat, .. } => {
-                Replica::Lines(Arc::new(Mutex::new(LinesReplica::new(chats[chat]))))
+            ClientPlan::Lines {
+                chat, reads_first, ..
+            } => {
+                let replica = LinesReplica::new(chats[chat], reads_first);
+                Replica::Lines(Arc::new(Mutex::new(replica)))
             }
             ClientPlan::Account { .. } => {
                 Replica::Account(Arc::new(Mutex::new(AccountReplica::new(chats.to_vec()))))
             }
             ClientPlan::Chats { .. } => Replica::Chats(Arc::default()),
+            ClientPlan::Receipts { chat, .. } => {
+                let replica = ReceiptsReplica::new(chats[chat]);
+                Replica::Receipts(Arc::new(Mutex::new(replica)))
+            }
         };
         Self {
             viewer,
@@ -128,6 +138,13 @@ impl Client {
                     chats::follow(&connection, &replica).await;
                 })
             }
+            Replica::Receipts(replica) => {
+                let replica = Arc::clone(replica);
+                tokio::spawn(async move {
+                    tokio::time::sleep(after).await;
+                    receipts::follow(&connection, &replica).await;
+                })
+            }
         });
     }
 
@@ -148,6 +165,7 @@ impl Client {
             Replica::Lines(replica) => replica.lock().is_complete(truth, &self.viewer),
             Replica::Account(replica) => replica.lock().is_complete(truth, &self.viewer),
             Replica::Chats(replica) => replica.lock().is_complete(truth, &self.viewer),
+            Replica::Receipts(replica) => replica.lock().is_complete(truth, &self.viewer),
         }
     }
 
@@ -159,6 +177,7 @@ impl Client {
             Replica::Lines(replica) => replica.lock().compare(truth, &self.viewer),
             Replica::Account(replica) => replica.lock().compare(truth, &self.viewer),
             Replica::Chats(replica) => replica.lock().compare(truth, &self.viewer),
+            Replica::Receipts(replica) => replica.lock().compare(truth, &self.viewer),
         }
         truth.compared();
     }

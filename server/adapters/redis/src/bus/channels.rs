@@ -192,9 +192,7 @@ mod tests {
         let mut receivers = Vec::new();
         let mut waiting = Vec::new();
         for _ in 0..3 {
-            let mut receiver = channels.hub.receiver(Interest::TYPING);
-            receiver.follow(topic(1));
-            receivers.push(receiver);
+            receivers.push(channels.hub.follower(Interest::TYPING, &[topic(1)]));
             waiting.push(channels.follow(topic(1)).unwrap());
         }
         assert_eq!(channels.take_wanted(), [topic(1)]);
@@ -214,8 +212,7 @@ mod tests {
     #[test]
     fn a_topic_that_is_followed_again_stays() {
         let channels = channels();
-        let mut receiver = channels.hub.receiver(Interest::TYPING);
-        receiver.follow(topic(1));
+        let mut receiver = channels.hub.follower(Interest::TYPING, &[topic(1)]);
         assert!(channels.follow(topic(1)).is_some());
         channels.subscribed(&[topic(1)]);
         receiver.unfollow(topic(1));
@@ -227,8 +224,7 @@ mod tests {
     #[test]
     fn a_topic_that_nobody_waited_for_long_enough_is_not_asked_for() {
         let channels = channels();
-        let mut receiver = channels.hub.receiver(Interest::TYPING);
-        receiver.follow(topic(1));
+        let receiver = channels.hub.follower(Interest::TYPING, &[topic(1)]);
         assert!(channels.follow(topic(1)).is_some());
         drop(receiver);
         assert_eq!(channels.take_unfollowed(), [], "Redis knows of none");
