@@ -1,6 +1,6 @@
 //! What a client would never be told that was cut off, or read, at the wrong moment.
 
-use talksy_domain::feeds::AccountPosition;
+use talksy_domain::feeds::{AccountPosition, FeedPolicy};
 use talksy_domain::messages::HistoryFrom;
 
 use super::feed::{next, scripted, take, until_caught_up};
@@ -89,4 +89,48 @@ async fn who_is_cut_off_behind_a_checkpoint_is_told_of_the_chats_that_were_left_
     assert_eq!(told, ["former removed", "group removed", "viewer"]);
     let (told, _) = resume(&checkpoint).await;
     assert_eq!(told, ["viewer"]);
+}
+
+/// The news of a chat that is new comes ahead of its reset. Who was told the news alone has nothing of the
+/// chat yet.
+#[tokio::test]
+async fn who_is_cut_off_ahead_of_a_reset_is_told_of_it_again() {
+    let (world, _bus) = scripted(64, no_heartbeat()).await;
+    let group = world.group("group", &[]).await;
+    let names = [(group, "group")];
+    let feeds = &world.services.feeds;
+    let mut feed = feeds.account(&world.ben, None, None).await.unwrap();
+    let (_, checkpoint) = until_caught_up(&mut feed, &names).await;
+    world.add(group, &world.ben, HistoryFrom::All).await;
+    let news = next(&mut feed).await.cursor.encode();
+    drop(feed);
+    let position = AccountPosition::parse(world.ben.user_id, &checkpoint, &[news]).unwrap();
+    let resumed = feeds.account(&world.ben, Some(position), None).await;
+    let (mut told, _) = until_caught_up(&mut resumed.unwrap(), &names).await;
+    told.sort();
+    assert_eq!(told, ["group changed", "group reset", "viewer"]);
+}
+
+/// The bus has lost the first message, and says nothing of it.
+#[tokio::test]
+async fn ahead_of_saying_that_all_was_told_the_store_is_asked() {
+    let live = FeedPolicy {
+        checkpoint_events: 2,
+        ..no_heartbeat()
+    };
+    let (world, bus) = scripted(64, live).await;
+    let one = world.direct(&world.ann, &world.ben).await;
+    let other = world.direct(&world.cleo, &world.ben).await;
+    let names = [(one, "one"), (other, "other")];
+    let feeds = &world.services.feeds;
+    let mut feed = feeds.account(&world.ben, None, None).await.unwrap();
+    until_caught_up(&mut feed, &names).await;
+    bus.set(Mode::Lose);
+    world.send(one, &world.ann, "lost").await;
+    bus.set(Mode::Deliver);
+    for text in ["one", "two"] {
+        world.send(other, &world.cleo, text).await;
+    }
+    let (told, _) = until_caught_up(&mut feed, &names).await;
+    assert_eq!(told, ["other +1", "other +2", "checkpoint false", "one +1"]);
 }
