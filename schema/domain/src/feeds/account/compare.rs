@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use metrics::counter;
 
+use super::AccountFeed;
 use super::item::{AccountEvent, AccountItem, EventCursor};
 use super::line::Line;
 use super::position::{AccountCursor, ChatPlace};
