@@ -227,7 +227,10 @@ pub async fn pages_of_members_of_many_chats_are_those_of_each(stores: &Stores) {
         let peer = stores.user(if n == 2 { "Zoë $name" } else { "Bob" }).await;
         let chat = stores.direct(&ada, &peer).await.id;
         stores.send(chat, ada.id, 2).await;
-        let marked = stores.chats.mark_read(chat, peer.id, 2, now()).await;
+        let marked = stores
+            .chats
+            .mark_read(chat, peer.id, 2, now(), LargeGroups::NONE)
+            .await;
         assert!(marked.unwrap().unwrap().moved);
         let first = MemberCursor {
             chat_id: chat,

@@ -4,7 +4,7 @@
 
 use futures_util::future::try_join_all;
 use mongodb::bson::{Bson, Document, doc};
-use talksy_domain::chats::{ChatStore as _, ChatTitle, MemberFilter, MemberRole};
+use talksy_domain::chats::{ChatStore as _, ChatTitle, LargeGroups, MemberFilter, MemberRole};
 use talksy_domain::groups::{GroupAction, GroupOutcome};
 use talksy_domain::id::{ChatId, UserId};
 use talksy_domain::messages::{ChangeAction, HistoryFrom, MessageChange, MessageStore as _};
@@ -189,7 +189,8 @@ async fn a_group_of_thousands_costs_what_a_small_one_does() {
         let seq = done(store.append(&draft(chat, ada)).await.unwrap());
         let seq = seq.message.seq;
         for reader in &members[..8] {
-            store.mark_read(chat, *reader, seq, NOW).await.unwrap();
+            let marked = store.mark_read(chat, *reader, seq, NOW, LargeGroups::NONE);
+            assert!(marked.await.unwrap().unwrap().moved);
         }
         at.1.reads();
         let mut of_size = Vec::new();
