@@ -37,6 +37,8 @@ pub(super) struct ChatSubscription {
     joined_seq: Option<Seq>,
     /// The furthest that the chat's lines were seen to go.
     seen: Ends,
+    /// How many members the chat had when it was looked at last.
+    pub(super) member_count: u32,
     /// The store is looked at by then at the latest.
     heartbeat_at: Instant,
     /// Received, and not admitted yet.
@@ -71,6 +73,7 @@ impl ChatSubscription {
             mseq: 0,
             joined_seq: None,
             seen: Ends::default(),
+            member_count: 0,
             heartbeat_at,
             received: None,
             owes_look: false,
@@ -116,6 +119,7 @@ impl ChatSubscription {
             head = self.head().await?;
         }
         self.seen = self.seen.max(head.into());
+        self.member_count = head.member_count;
         Ok(Some(head))
     }
 

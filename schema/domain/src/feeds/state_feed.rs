@@ -87,6 +87,7 @@ impl<S: MemberState> StateFeed<S> {
     /// What the members have now is taken to be known.
     pub(super) async fn open(mut subscription: ChatSubscription) -> Result<Self, FeedError> {
         subscription.membership().await?;
+        subscription.member_count = subscription.head().await?.member_count;
         let mut feed = Self {
             subscription,
             pending: VecDeque::new(),
@@ -117,8 +118,8 @@ impl<S: MemberState> StateFeed<S> {
     async fn states(&self) -> Result<VecDeque<S>, FeedError> {
         let subscription = &self.subscription;
         let (context, chat) = (&subscription.context, subscription.chat);
-        let head = subscription.head().await?;
-        if context.policy.large_groups.contains(head.member_count) {
+        let large = context.policy.large_groups;
+        if large.contains(subscription.member_count) {
             let own = context.member(subscription.viewer.user_id, chat).await?;
             return Ok(own.iter().filter_map(S::of_member).collect());
         }
