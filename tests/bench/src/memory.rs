@@ -1,6 +1,6 @@
 //! What an idle socket holds, and what each stage of it adds: the connection, the WebSocket, the
-//! sign-in, a subscription. Each stage has a server of its own, since what a socket has freed again,
-//! such as the buffers of its upgrade, stays with the process for the next one.
+//! sign-in, a subscription. Each stage has a server of its own: what a socket has freed again, such
+//! as the buffers of its upgrade, stays with the process for the next one.
 //!
 //! Resident memory of the server's process is divided by the number of sockets. The kernel's
 //! buffers of a connection are not in it.
@@ -384,7 +384,7 @@ pub(super) fn table(out: &mut String, sockets: usize, rounds: &[Stages]) -> Outc
 }
 
 /// The blocks that each stage adds, as a table.
-pub(super) fn blocks_table(out: &mut String, stages: &Stages) -> Outcome<()> {
+pub(super) fn blocks_table(out: &mut String, stages: &[Stage]) -> Outcome<()> {
     writeln!(out, "\nlive bytes on the heap of each of {COUNTED} sockets")?;
     for stage in stages {
         let before = stages
@@ -432,7 +432,8 @@ mod tests {
             ]
         };
         let rounds = [stages(), stages()];
-        assert!(idle_kib(&rounds) == [4.0, 8.0]);
+        let idle = idle_kib(&rounds).map(|kib| format!("{kib:.1}"));
+        assert_eq!(idle, ["4.0", "8.0"]);
         let mut out = String::new();
         table(&mut out, 10, &rounds).unwrap();
         let rows: Vec<Vec<_>> = out.lines().map(|row| row.split(' ').collect()).collect();

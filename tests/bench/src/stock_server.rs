@@ -51,9 +51,10 @@ pub(super) async fn serve(settings: &SettingsArgs) -> Outcome<()> {
         authentication: Authentication::Anonymous,
     };
     let are_prepared = move || {
-        ready(match backends.are_prepared() {
-            true => StatusCode::OK,
-            false => StatusCode::SERVICE_UNAVAILABLE,
+        ready(if backends.are_prepared() {
+            StatusCode::OK
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
         })
     };
     let router = Router::new()

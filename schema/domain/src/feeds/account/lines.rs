@@ -92,7 +92,8 @@ mod tests {
         let found: Vec<_> = lines.values().map(|line| line.place.seq).collect();
         assert_eq!(found, [2, 3, 4]);
         let chats: Vec<ChatId> = lines.keys().copied().collect();
-        assert_eq!(chats, [1, 3, 5].map(|chat| id::from_bytes([chat; 16])));
+        let expected: [ChatId; 3] = [1, 3, 5].map(|chat| id::from_bytes([chat; 16]));
+        assert_eq!(chats, expected);
         assert!(lines.contains_key(&chats[1]));
         assert_eq!(lines.remove(&chats[1]).map(|line| line.place.seq), Some(3));
         assert!(lines.get(&chats[1]).is_none() && lines.remove(&chats[1]).is_none());
