@@ -5,7 +5,7 @@
 use futures_util::future::try_join_all;
 use mongodb::bson::{Bson, Document, doc};
 use talksy_domain::chats::{ChatStore as _, ChatTitle, LargeGroups, MemberFilter, MemberRole};
-use talksy_domain::groups::{GroupAction, GroupOutcome};
+use talksy_domain::groups::{GroupAction, GroupOutcome, GroupStore as _};
 use talksy_domain::id::{ChatId, UserId};
 use talksy_domain::messages::{ChangeAction, HistoryFrom, MessageChange, MessageStore as _};
 use talksy_mongo::{MongoStore, index_specs};

@@ -51,10 +51,6 @@ impl Lines {
         self.0.iter()
     }
 
-    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut Line> {
-        self.0.iter_mut()
-    }
-
     /// Keeps no room for more.
     pub(super) fn shrink_to_fit(&mut self) {
         self.0.shrink_to_fit();
