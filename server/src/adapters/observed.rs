@@ -2,7 +2,7 @@
 //! not know of it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use metrics::{counter, histogram};
 use talksy_domain::auth::{

@@ -5,7 +5,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use subtle::ConstantTimeEq as _;
 
 use super::codes::{ChallengeKey, CodeDigest};
@@ -126,7 +126,7 @@ fn opened(hash: &KeyedHash, purpose: &[u8], text: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use secrecy::SecretSlice;
+    use secrecy::{ExposeSecret as _, SecretSlice};
 
     use super::*;
     use crate::clock::SystemEntropy;
