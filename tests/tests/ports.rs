@@ -8,9 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
-use talksy_domain::auth::{
-    AddressKey, ChallengeKey, CodeDigest, IssuedCode, Session, TokenHash,
-};
+use talksy_domain::auth::{AddressKey, ChallengeKey, CodeDigest, IssuedCode, Session, TokenHash};
 use talksy_domain::chats::{Chat, ChatKind, ChatTitle, MemberFilter, MemberPage};
 use talksy_domain::clock::{Clock as _, SystemClock, SystemEntropy};
 use talksy_domain::error::PortError;

@@ -295,9 +295,7 @@ impl Shared {
                 self.attempt(&job, failed).instrument(span).await
             }
             // What it holds is personal and stays out of the log.
-            Err(error) => {
-                Outcome::Never(format!("not a mail job: {:?}", error.classify()), KEPT)
-            }
+            Err(error) => Outcome::Never(format!("not a mail job: {:?}", error.classify()), KEPT),
         };
         if let Err(error) = self.settle(channel, &delivery, failed, outcome).await {
             tracing::warn!(error = %chain(&error), "a job was not settled and will come again");

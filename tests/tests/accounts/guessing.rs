@@ -76,8 +76,14 @@ async fn codes_grow_with_the_tries_of_an_address_and_shrink_with_a_right_one() {
     // The twentieth code's tries are the last of a hundred, whether they were used up or may be yet.
     assert_eq!(code_length(&app, &stranger(&app, 100), email).await, 6);
     assert_eq!(code_length(&app, &stranger(&app, 101), email).await, 8);
-    assert_eq!(code_length(&app, &stranger(&app, 102), "bob@example.org").await, 6);
-    assert_eq!(code_length(&app, &stranger(&app, 103), "ada+x@example.org").await, 6);
+    assert_eq!(
+        code_length(&app, &stranger(&app, 102), "bob@example.org").await,
+        6
+    );
+    assert_eq!(
+        code_length(&app, &stranger(&app, 103), "ada+x@example.org").await,
+        6
+    );
     assert_eq!(code_length(&app, &home, email).await, 8);
     let code = code_for(&app, email);
     for short in [&code[..6], &code[..7], "12345678901"] {
@@ -121,5 +127,8 @@ async fn many_wrong_codes_of_all_make_codes_longer_and_lock_nobody_out() {
     // A right code ends an address's own count, not the alarm; the hours do.
     assert_eq!(code_length(&app, &stranger(&app, 9), ADA).await, 8);
     app.clock.advance(Duration::from_hours(2));
-    assert_eq!(code_length(&app, &app.client(), "late@example.org").await, 6);
+    assert_eq!(
+        code_length(&app, &app.client(), "late@example.org").await,
+        6
+    );
 }

@@ -162,7 +162,10 @@ async fn what_was_not_mailed_counts_under_no_limit() {
         assert!(!is_mailed(&app, &client, ADA, None).await);
     }
     app.clock.advance(MINUTE);
-    assert!(!is_mailed(&app, &client, ADA, None).await, "the third in all");
+    assert!(
+        !is_mailed(&app, &client, ADA, None).await,
+        "the third in all"
+    );
     for wanted in [true, true, false] {
         assert_eq!(is_mailed(&app, &client, ADA, device).await, wanted);
         app.clock.advance(MINUTE);
@@ -186,7 +189,10 @@ async fn who_asks_in_one_network_leaves_the_others_their_share() {
         assert!(!is_mailed(&app, &stranger(n + 100), ADA, None).await);
         app.clock.advance(MINUTE);
     }
-    assert!(!is_mailed(&app, &stranger(7), ADA, None).await, "in an hour");
+    assert!(
+        !is_mailed(&app, &stranger(7), ADA, None).await,
+        "in an hour"
+    );
     assert!(is_mailed(&app, &stranger(7), "bob@example.org", None).await);
     let client = app.client().from_place("198.51.101.1");
     assert!(is_mailed(&app, &client, ADA, None).await);
@@ -257,9 +263,18 @@ async fn a_device_that_has_signed_in_has_a_share_that_strangers_cannot_use_up() 
     }
     app.clock.advance(MINUTE);
     for client in [&home, &app.client().from_place("203.0.113.1")] {
-        assert!(!is_mailed(&app, client, ADA, None).await, "the mailbox's share is used up");
+        assert!(
+            !is_mailed(&app, client, ADA, None).await,
+            "the mailbox's share is used up"
+        );
         // What is no token of this address counts as none.
-        for other in [&*eve.device_token, "", "nonsense", &ada.refresh_token, &home.challenge(ADA)] {
+        for other in [
+            &*eve.device_token,
+            "",
+            "nonsense",
+            &ada.refresh_token,
+            &home.challenge(ADA),
+        ] {
             assert!(!is_mailed(&app, client, ADA, Some(other)).await, "{other}");
         }
     }
@@ -270,12 +285,20 @@ async fn a_device_that_has_signed_in_has_a_share_that_strangers_cannot_use_up() 
     let next = string(&auth["verifyOtp"]["deviceToken"]);
     app.clock.advance(MINUTE);
     // It goes where its device goes, and is good after its session has ended.
-    ada.client.data("mutation { logout { sessionId } }", json!({})).await;
+    ada.client
+        .data("mutation { logout { sessionId } }", json!({}))
+        .await;
     let elsewhere = app.client().from_place("203.0.113.2");
     assert!(is_mailed(&app, &elsewhere, ADA, device).await);
     app.clock.advance(MINUTE);
-    assert!(!is_mailed(&app, &elsewhere, ADA, device).await, "two an hour");
-    assert!(is_mailed(&app, &elsewhere, ADA, Some(&next)).await, "another device");
+    assert!(
+        !is_mailed(&app, &elsewhere, ADA, device).await,
+        "two an hour"
+    );
+    assert!(
+        is_mailed(&app, &elsewhere, ADA, Some(&next)).await,
+        "another device"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -286,7 +309,10 @@ async fn many_device_tokens_mail_no_more_from_one_place_than_it_may() {
         .await;
     let mut devices = Vec::new();
     for n in 0..6 {
-        let (client, email) = (app.client().from_place(&format!("198.51.{n}.1")), format!("m{n}@evil.example"));
+        let (client, email) = (
+            app.client().from_place(&format!("198.51.{n}.1")),
+            format!("m{n}@evil.example"),
+        );
         client.login(&email).await.data();
         let auth = client.verify(&email, &code_for(&app, &email)).await.data();
         devices.push((email, string(&auth["verifyOtp"]["deviceToken"])));

@@ -48,7 +48,9 @@ fn retry_after(reply: &Reply) -> u64 {
 fn told(reply: &Reply) -> Value {
     let mut body = without_request_ids(&reply.body);
     if let Some(Value::Object(login)) = body.pointer_mut("/data/login") {
-        let challenge = login.remove("challenge").map(|challenge| string(&challenge));
+        let challenge = login
+            .remove("challenge")
+            .map(|challenge| string(&challenge));
         assert!(challenge.is_some_and(|challenge| challenge.len() > 40));
     }
     body

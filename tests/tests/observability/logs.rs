@@ -146,7 +146,10 @@ async fn neither_logs_nor_metrics_nor_traces_tell_who_writes_what() {
     client.present(&challenge, "314159").await;
     client.present("sealed-elsewhere", "314159").await;
     let device = Some(&*ada.device_token);
-    client.login_on("ada.secretive@example.org", device).await.data();
+    client
+        .login_on("ada.secretive@example.org", device)
+        .await
+        .data();
     let refreshed = client.refresh(&bob.refresh_token).await.data();
     client.refresh(&bob.refresh_token).await;
     client

@@ -170,9 +170,8 @@ mod tests {
 
     #[test]
     fn two_challenges_of_one_address_share_nothing() {
-        let [one, other] = [0; 2].map(|_| {
-            Challenge::generate(address("ada@example.org"), 6, &SystemEntropy)
-        });
+        let [one, other] =
+            [0; 2].map(|_| Challenge::generate(address("ada@example.org"), 6, &SystemEntropy));
         let hash = secret(1);
         assert_ne!(one.key(&hash), other.key(&hash));
         assert!(one.digest("123456", &hash) != other.digest("123456", &hash));

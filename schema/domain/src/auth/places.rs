@@ -87,7 +87,11 @@ mod tests {
         let mapped = "::ffff:198.51.100.77".parse().unwrap();
         assert_eq!(addresses(mapped), addresses(v4));
         let v6 = "2001:db8:1:2345::7".parse().unwrap();
-        let wanted = ["2001:db8:1:2345::/64", "2001:db8:1:2300::/56", "2001:db8:1::/48"];
+        let wanted = [
+            "2001:db8:1:2345::/64",
+            "2001:db8:1:2300::/56",
+            "2001:db8:1::/48",
+        ];
         assert_eq!(names(&networks(v6)), wanted);
         assert_eq!(networks(v6), addresses(v6));
     }

@@ -69,7 +69,9 @@ impl AuthService {
         client: &ClientInfo,
     ) -> Result<CodeSent, AuthError> {
         let device = device_token.and_then(|token| DeviceToken::open(token, &address, &self.hash));
-        let counted = self.count_letter(&address, device.as_deref(), client).await?;
+        let counted = self
+            .count_letter(&address, device.as_deref(), client)
+            .await?;
         let sent = self.send_code(address).await;
         if sent.is_err() {
             self.give_back(&counted).await;
@@ -118,7 +120,11 @@ impl AuthService {
     /// How many digits the next code has.
     fn code_length(&self, guesses: Guesses) -> u8 {
         let reached = |(from, _): &&(u32, u8)| *from <= guesses.of_address;
-        let own = LONGER.iter().rev().find(reached).map_or(6, |(_, length)| *length);
+        let own = LONGER
+            .iter()
+            .rev()
+            .find(reached)
+            .map_or(6, |(_, length)| *length);
         if guesses.of_all >= self.policy.wrong_code_alarm {
             metrics::code_lengthened("alarm");
             own.max(LENGTH_UNDER_ATTACK)
@@ -148,7 +154,8 @@ impl AuthService {
         };
         let mailbox = self.hash.of(&[b"mailbox", address.mailbox().as_bytes()]);
         let mailbox = hex::encode(mailbox);
-        let of = |rule: Rule, place: &Place| (place.rule(rule), format!("{mailbox} {}", place.name));
+        let of =
+            |rule: Rule, place: &Place| (place.rule(rule), format!("{mailbox} {}", place.name));
         let from = client.ip.map(addresses).unwrap_or_default();
         let mut rules: Vec<Counted> = Vec::new();
         if let Some(device) = device.map(Place::device) {
@@ -156,12 +163,18 @@ impl AuthService {
                 name: "login-device-ip",
                 ..policy.login_ip
             };
-            rules.extend(from.into_iter().map(|place| (place.rule(login_ip), place.name)));
+            rules.extend(
+                from.into_iter()
+                    .map(|place| (place.rule(login_ip), place.name)),
+            );
             rules.push(of(resend, &device));
             rules.push((policy.login_device, device.name));
         } else {
             let login_ip = policy.login_ip;
-            rules.extend(from.into_iter().map(|place| (place.rule(login_ip), place.name)));
+            rules.extend(
+                from.into_iter()
+                    .map(|place| (place.rule(login_ip), place.name)),
+            );
             let nearby = client.ip.map_or_else(nowhere, networks);
             rules.extend(nearby.iter().map(|place| of(resend, place)));
             rules.extend(nearby.iter().map(|place| of(policy.login_network, place)));
@@ -222,7 +235,10 @@ impl AuthService {
             return Err(Invalid::new("code", rule).into());
         }
         let now = self.clock.now();
-        let (key, digest) = (challenge.key(&self.hash), challenge.digest(&code, &self.hash));
+        let (key, digest) = (
+            challenge.key(&self.hash),
+            challenge.digest(&code, &self.hash),
+        );
         let attempt = self.codes.attempt(key, digest, now).await?;
         if attempt == Attempt::Void {
             self.admit(self.policy.verify_ip, client).await?;

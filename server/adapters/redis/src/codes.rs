@@ -67,12 +67,7 @@ impl RedisCodeStore {
     }
 
     /// Runs a script that answers with a number.
-    async fn run(
-        &self,
-        script: &Script,
-        key: &str,
-        arguments: &[&[u8]],
-    ) -> Result<i64, PortError> {
+    async fn run(&self, script: &Script, key: &str, arguments: &[&[u8]]) -> Result<i64, PortError> {
         match self.servers.script(script, &[key], arguments).await {
             Ok(Value::Int(answer)) => Ok(answer),
             Ok(_) => Err(Fault::Answer("a sign-in code with something else").port(BACKEND)),

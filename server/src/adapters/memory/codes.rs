@@ -197,14 +197,24 @@ mod tests {
             ..MemoryCodeStore::new()
         };
         for byte in 1..=3 {
-            store.issue(challenge(byte), &code(byte, START)).await.unwrap();
+            store
+                .issue(challenge(byte), &code(byte, START))
+                .await
+                .unwrap();
         }
-        for (byte, wanted) in [(1, Attempt::Void), (2, Attempt::Accepted), (3, Attempt::Accepted)] {
+        for (byte, wanted) in [
+            (1, Attempt::Void),
+            (2, Attempt::Accepted),
+            (3, Attempt::Accepted),
+        ] {
             let digest = CodeDigest([byte; 32]);
             let answer = store.attempt(challenge(byte), digest, START).await;
             assert_eq!(answer.unwrap(), wanted, "{byte}");
         }
-        store.issue(challenge(4), &code(4, START + VALID)).await.unwrap();
+        store
+            .issue(challenge(4), &code(4, START + VALID))
+            .await
+            .unwrap();
         let codes = store.codes.lock();
         assert_eq!((codes.by_challenge.len(), codes.issued.len()), (1, 1));
     }

@@ -222,7 +222,10 @@ mod tests {
         for _ in 0..3 {
             assert!(allowed(&limiter, LOGIN, "bob").await);
         }
-        assert!(!allowed(&limiter, LOGIN, "bob").await, "no more than a burst");
+        assert!(
+            !allowed(&limiter, LOGIN, "bob").await,
+            "no more than a burst"
+        );
     }
 
     #[tokio::test]
