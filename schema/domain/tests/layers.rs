@@ -122,11 +122,12 @@ fn layer(module: &str) -> u8 {
         // The door, the ports, and the rules by which a store judges within its commit: they tell
         // the door's verdict, whose type alone they name.
         "access" | "store" | "rules" => 4,
-        "service" | "runner" if !module.starts_with("feeds") => 5,
+        "service" | "sign_in" | "runner" if !module.starts_with("feeds") => 5,
         _ if module.starts_with("feeds") => 6,
         "services" => 7,
         "" => 8,
-        "model" | "notice" | "codes" | "tokens" => 2,
+        _ if module == "auth::error" => 2,
+        "model" | "notice" | "codes" | "challenge" | "tokens" => 2,
         _ => 1,
     }
 }
