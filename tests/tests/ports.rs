@@ -9,11 +9,7 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 use talksy_domain::auth::{AddressKey, ChallengeKey, CodeDigest, IssuedCode, Session, TokenHash};
-<<<<<<< HEAD
 use talksy_domain::chats::{Chat, ChatKind, ChatTitle, LargeGroups, MemberFilter, MemberPage};
-=======
-use talksy_domain::chats::{Chat, ChatKind, ChatTitle, MemberFilter, MemberPage};
->>>>>>> h-auth
 use talksy_domain::clock::{Clock as _, SystemClock, SystemEntropy};
 use talksy_domain::error::PortError;
 use talksy_domain::events::{Event, Hub, Interest, Topic};
