@@ -84,6 +84,7 @@ async fn what_all_members_have_read_is_told_up_to_the_limit_and_not_beyond_it() 
         app.sign_in("bob").await,
         app.sign_in("cyd").await,
     ];
+    app.clock.advance(Duration::from_mins(1));
     let tablet = app.sign_in("ada").await;
     let chat = group(&ada, &[&bob]).await;
     let id = json!({ "id": chat });

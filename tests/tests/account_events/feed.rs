@@ -389,7 +389,10 @@ async fn in_a_large_group_own_marks_are_told_and_others_are_not_however_one_retu
     world.remove(group, &world.cleo).await;
     let mut feed = open(&world, &world.ben, Some(&checkpoint), None).await;
     let (told, _) = until_caught_up(&mut feed, &names).await;
-    assert_eq!(told, ["viewer", "group +5", "group changed"]);
+    assert_eq!(
+        told,
+        ["viewer", "group changed", "group +5", "group changed"]
+    );
     chats.mark_read(&world.ann, group, 5).await.unwrap();
     assert_eq!(take(&mut feed, &names, 1).await, ["group read 5"]);
 }
@@ -506,7 +509,7 @@ async fn the_other_sides_mark_that_was_not_heard_of_is_found_by_the_heartbeat_an
 async fn who_was_removed_unheard_is_not_shown_the_chat_as_it_is_behind_it() {
     for detail in [None, Some(&[][..])] {
         let (world, bus) = scripted(64, no_heartbeat()).await;
-        let group = world.group("group", &[&world.ben, &world.cleo]).await;
+        let group = world.group("group", &[&world.ben]).await;
         let mut feed = open(&world, &world.ben, None, detail).await;
         assert_eq!(take(&mut feed, &[], 1).await, ["checkpoint true"]);
         // As one that was told before.

@@ -70,7 +70,10 @@ async fn a_strangers_login_voids_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn codes_grow_with_the_tries_of_an_address_and_shrink_with_a_right_one() {
-    let app = behind_a_proxy().start().await;
+    let app = behind_a_proxy()
+        .config(|config| config.auth.otp_alarm = 100_000)
+        .start()
+        .await;
     let (home, email) = (app.client(), ADA);
     guess(&app, email, 0, 19).await;
     // The twentieth code's tries are the last of a hundred, whether they were used up or may be yet.

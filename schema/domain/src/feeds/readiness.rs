@@ -43,12 +43,11 @@ pub(super) async fn readiness(
 ) -> Result<Readiness, FeedError> {
     let line = (incarnation, told.member.chat_id);
     let states = &context.states;
-    let state = match states.known_at(line, told.ends) {
-        Some(known) => Some(known),
-        None => {
-            let made = async { retry_unavailable!(states.at(line, told.ends, &told.run)) };
-            Box::pin(made).await?
-        }
+    let state = if let Some(known) = states.known_at(line, told.ends) {
+        Some(known)
+    } else {
+        let made = async { retry_unavailable!(states.at(line, told.ends, &told.run)) };
+        Box::pin(made).await?
     };
     let Some(state) = state else {
         return Ok(Readiness::Gone);

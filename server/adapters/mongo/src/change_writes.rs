@@ -197,6 +197,7 @@ fn update(step: &Step) -> Document {
 
 #[cfg(test)]
 mod tests {
+    use super::Written::{Done, Not, Unknown};
     use super::*;
 
     #[test]
@@ -205,7 +206,6 @@ mod tests {
         let claims = [(8, twice), (9, once), (10, twice), (11, other), (12, gone)];
         let told =
             |numbers: &[(MessageId, Seq)]| told_apart(&claims, &numbers.iter().copied().collect());
-        use Written::{Done, Not, Unknown};
         // Only the first of two changes of one message was carried out.
         let numbers = [(twice, 8), (once, 9), (other, 3)];
         assert_eq!(told(&numbers), [Done, Done, Not, Not, Not]);

@@ -128,7 +128,7 @@ enum Verdict {
     /// It is answered.
     Answered(Result<Changed, PortError>),
     /// The message is so already.
-    AsItIs(Message),
+    AsItIs(Box<Message>),
     /// It has to be written.
     Write(Box<Step>),
     /// It depends on whether one ahead of it is written.
@@ -344,7 +344,7 @@ async fn judge(
                     exact = Some(chat.map_err(PortError::from));
                 }
                 let chat = exact.clone().unwrap_or(Err(Fault::Panicked.into()));
-                answer(waiting, chat.map(|chat| done(message, chat, false)));
+                answer(waiting, chat.map(|chat| done(*message, chat, false)));
             }
             Verdict::Write(step) => {
                 steps.push(Some(step));
@@ -367,7 +367,7 @@ fn one(read: &Read, change: &MessageChange, before: &Message, last: Seq) -> Verd
     let kind = read.kept.chat.kind;
     match change.apply(before, kind, actor, last.saturating_add(1)) {
         Err(refusal) => Verdict::Answered(Ok(Changed::Refused(refusal))),
-        Ok(None) => Verdict::AsItIs(before.clone()),
+        Ok(None) => Verdict::AsItIs(Box::new(before.clone())),
         Ok(Some(after)) => Verdict::Write(Box::new(Step {
             before: before.clone(),
             after,

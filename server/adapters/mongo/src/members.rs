@@ -114,14 +114,17 @@ fn range(page: &MemberPage) -> Vec<Bson> {
     if let Some(seq) = page.filter.has_read {
         values.extend([Bson::Int64(seq.into()), Bson::Int64(seq.into())]);
     }
-    values.extend(name_in(page).map(|name| Bson::String(name.to_lowercase())));
+    values.extend(name_in(page).map(|name| Bson::String(format!("={}", name.to_lowercase()))));
     values
 }
 
 /// Keeps the members whose name contains a text. Names stand with the users, which are looked up by
 /// id one after the other until enough match: nobody else's name leaves the server, and where hardly
-/// anybody matches it looks at all members.
-fn names_that_contain(text: &str) -> [Document; 3] {
+/// anybody matches it looks at all members. `value` is the text behind one more character, so that
+/// none that begins with `$` is taken for a field's name.
+fn names_that_contain(value: &str) -> [Document; 3] {
+    const LONGER_THAN_ANY: i32 = 1 << 20;
+    let text = doc! { "$substrBytes": [value, 1, LONGER_THAN_ANY] };
     let name = doc! { "$arrayElemAt": ["$user.nameKey", 0] };
     [
         doc! { "$lookup": {
