@@ -1,11 +1,6 @@
 //! Groups around the size from which receipts and typing are not told to the others, as clients see
 //! them and by what they cost.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what is not as a test expects ends the test"
-)]
-
 use std::sync::Arc;
 use std::time::Duration;
 

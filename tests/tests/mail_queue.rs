@@ -263,7 +263,7 @@ async fn dead_letters_expire_with_their_codes() {
     let worker = Worker::start(&rabbitmq, &recorder).await;
     let letters = dead_letters(&rabbitmq);
     let valid_for = |seconds: u64| MailJob {
-        created_at: SystemClock.now() - (Duration::from_mins(5) - Duration::from_secs(seconds)),
+        created_at: SystemClock.now() - Duration::from_secs(5 * 60 - seconds),
         ..job()
     };
     let over = valid_for(0);

@@ -441,7 +441,9 @@ async fn foreign_pages_open_no_socket() {
     };
     let own = format!("http://{}", app.address);
     for origin in [&*own, "https://app.example.org"] {
-        let mut socket = open(origin).await.ok().expect(origin);
+        let Ok(mut socket) = open(origin).await else {
+            panic!("{origin} opens no socket");
+        };
         socket.init(None).await;
     }
     for origin in ["https://evil.example", "http://127.0.0.1:1", "null"] {

@@ -59,11 +59,11 @@ use outcome::{Context as _, Outcome};
 async fn main() -> ExitCode {
     let options = Options::parse();
     let outcome = match options.role {
-        Some(Role::BareServer(arguments)) => bare::serve(arguments).await,
+        Some(Role::Bare(arguments)) => bare::serve(arguments).await,
         #[cfg(feature = "stock")]
-        Some(Role::StockServer(settings)) => stock_server::serve(&settings).await,
+        Some(Role::Stock(settings)) => stock_server::serve(&settings).await,
         #[cfg(feature = "heap")]
-        Some(Role::HeapServer(settings)) => heap_server::serve(&settings).await,
+        Some(Role::Heap(settings)) => heap_server::serve(&settings).await,
         #[cfg(not(all(feature = "stock", feature = "heap")))]
         Some(_) => Err("built without this feature".into()),
         None => until_signal(run::run(&options)).await,

@@ -65,14 +65,14 @@ pub(super) enum Part {
 #[derive(Debug, Subcommand)]
 pub(super) enum Role {
     /// Serve what the server is compared with.
-    #[command(hide = true)]
-    BareServer(BareArguments),
+    #[command(hide = true, name = "bare-server")]
+    Bare(BareArguments),
     /// Serve the schema through async-graphql-axum's own handlers.
-    #[command(hide = true)]
-    StockServer(SettingsArgs),
+    #[command(hide = true, name = "stock-server")]
+    Stock(SettingsArgs),
     /// Serve as the server does, and count what is allocated.
-    #[command(hide = true)]
-    HeapServer(SettingsArgs),
+    #[command(hide = true, name = "heap-server")]
+    Heap(SettingsArgs),
 }
 
 /// What the bare server answers.

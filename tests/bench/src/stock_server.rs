@@ -165,7 +165,7 @@ async fn socket(
             let token = payload["authorization"].as_str().and_then(bearer);
             let stock = signing_in.signed_in(token).await;
             if let Authentication::Refused(error) = &stock.authentication {
-                return Err(async_graphql::Error::new(error.message.to_string()));
+                return Err(async_graphql::Error::new(error.message.clone()));
             }
             let mut data = Data::default();
             data.insert(stock.authentication);

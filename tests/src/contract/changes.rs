@@ -242,9 +242,9 @@ pub async fn pages_of_changes_of_many_chats_are_those_of_each(stores: &Stores) {
     for chat in 0..4 {
         let (ada, _, kept) = stores.pair().await;
         let sent = stores.send(kept.id, ada.id, 4).await;
-        for n in 0..=chat {
+        for (n, message) in sent.iter().take(chat + 1).enumerate() {
             let text = format!("edited {n}");
-            ask(stores, &sent[n], &ada, edit(&text)).await.unwrap();
+            ask(stores, message, &ada, edit(&text)).await.unwrap();
         }
         for after in [None, Some(1), Some(9)] {
             for (from, limit) in [(1, 1), (2, 2), (3, 10), (1, 0)] {

@@ -104,7 +104,7 @@ async fn a_chat_that_was_half_made_is_finished_by_who_opens_it() {
 
         let (opened, made) = store.open_direct(&candidate(), [bob, ada]).await.unwrap();
         assert_eq!((opened.id, made), (chat, false));
-        assert_eq!(super::members(&store, chat).await.len(), 2);
+        assert_eq!(super::members(store, chat).await.len(), 2);
         for user in [ada, bob] {
             let page = store
                 .chats_of(user, None, &forward(None, 10))

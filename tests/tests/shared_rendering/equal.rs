@@ -83,12 +83,11 @@ impl Follower {
         loop {
             let text = raw.next().await;
             let event = event(&text, form);
-            let key = match form.tells_of {
-                Of::Account => text.clone(),
-                _ => {
-                    let at = format!("{} {}", event["sync"], event["changes"]);
-                    format!("{at} {} {}", event["who"], event["about"])
-                }
+            let key = if form.tells_of == Of::Account {
+                text.clone()
+            } else {
+                let at = format!("{} {}", event["sync"], event["changes"]);
+                format!("{at} {} {}", event["who"], event["about"])
             };
             seen.insert(key, text);
             if is_last(&event) {

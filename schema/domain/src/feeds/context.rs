@@ -39,7 +39,7 @@ use crate::users::model::User;
 pub(super) type Backlog = Arc<Vec<Arc<Published>>>;
 
 /// How many chats one store call asks for at most where it reads little of each.
-const CHATS: usize = 500;
+const CHATS: usize = 1_000;
 /// How many keys one store call asks for at most where it reads more.
 const KEYS: usize = 100;
 /// How many reads that no other feed shares go on at once: twice as many as feeds recover at once, so
