@@ -142,7 +142,7 @@ async fn nothing_stays_in_redis_for_ever() {
     assert_eq!(ended.len(), 1);
     let keys = server.run(&["KEYS", "*"]).await;
     let keys: Vec<_> = keys.lines().collect();
-    assert_eq!(keys.len(), 10, "{keys:?}");
+    assert_eq!(keys.len(), 9, "{keys:?}");
     for key in keys {
         assert!(key.starts_with("talksy:"), "{key}");
         let expiry = server.run(&["PTTL", key]).await;

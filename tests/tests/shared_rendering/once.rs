@@ -2,6 +2,7 @@
 
 use futures_util::future::join_all;
 use serde_json::json;
+use talksy_tests::app::TestApp;
 use talksy_tests::websocket::Subscription;
 
 use super::people::Group;
@@ -90,7 +91,9 @@ fn assert_equal(costs: &[u64]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_costs_the_store_the_same_however_many_are_told() {
-    let group = Group::start().await;
+    // So many are told of read marks too.
+    let builder = TestApp::builder().config(|config| config.chats.large_group_members = 100_000);
+    let group = Group::start_on(builder).await;
     let members = group.join(WATCHERS[WATCHERS.len() - 1]).await;
     for form in &FORMS {
         let query = everything(form).shared;
@@ -99,7 +102,6 @@ async fn an_event_costs_the_store_the_same_however_many_are_told() {
             members[n].client.subscribe(&query, variables).await
         };
         let costs = costs(&group, form, &WATCHERS, open).await;
-        println!("{}: {costs:?} store calls for {WATCHERS:?}", form.name);
         assert_equal(&costs);
     }
     group.app.stop().await;
@@ -120,7 +122,6 @@ async fn a_direct_chat_costs_the_store_the_same_on_however_many_devices_it_is_to
             sides[n % 2].client.subscribe(&query, variables).await
         };
         let costs = costs(&group, form, &DEVICES, open).await;
-        println!("{}: {costs:?} store calls for {DEVICES:?}", form.name);
         assert_equal(&costs);
     }
     group.app.stop().await;

@@ -123,8 +123,8 @@ fn range(page: &MemberPage) -> Vec<Bson> {
 /// anybody matches it looks at all members. `value` is the text behind one more character, so that
 /// none that begins with `$` is taken for a field's name.
 fn names_that_contain(value: &str) -> [Document; 3] {
-    const LONGER_THAN_ANY: i32 = 1 << 20;
-    let text = doc! { "$substrBytes": [value, 1, LONGER_THAN_ANY] };
+    let length = doc! { "$subtract": [{ "$strLenBytes": value }, 1] };
+    let text = doc! { "$substrBytes": [value, 1, length] };
     let name = doc! { "$arrayElemAt": ["$user.nameKey", 0] };
     [
         doc! { "$lookup": {
