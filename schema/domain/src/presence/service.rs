@@ -61,7 +61,7 @@ pub struct PresencePolicy {
     pub grace: Duration,
     /// How often ended leases are looked for.
     pub sweep: Duration,
-    /// For how long, and [`DOUBTING_LOOKS`] at least, an ended lease is doubted: the user is told
+    /// For how long, and at least two looks, an ended lease is doubted: the user is told
     /// offline where it is not renewed meanwhile.
     pub doubt: Duration,
     /// How often it is kept in the store that users are here.
