@@ -219,7 +219,9 @@ async fn a_group_of_thousands_costs_what_a_small_one_does() {
         assert!(it.1 <= 9, "{it:?}");
         of_size.push(("sharing", it));
         let (_, it) = cost(&at, store.unread_counts(members[9], &[chat])).await;
-        of_size.push(("unread", it));
+        // One more where a system message of somebody lies above the mark.
+        assert!(it.1 <= 3, "{it:?}");
+        of_size.push(("unread", (it.0, 0)));
         assert_indexed(&at.1, 32);
 
         // Behind the members that others have added.

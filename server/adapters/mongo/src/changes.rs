@@ -262,7 +262,9 @@ impl ChangeQueueWorker {
         }))
     }
 
-    /// Answers what was written, and keeps in the batch what has to be tried again.
+    /// Answers what was written, and keeps in the batch what has to be tried again. The answers come
+    /// behind the advance of the chat's last change, so that reads behind them find nothing to mend;
+    /// the next batch does not wait for it.
     fn finish(
         &self,
         call: &Call,
@@ -272,6 +274,7 @@ impl ChangeQueueWorker {
         batch: &mut VecDeque<Waiting>,
     ) {
         let mut written = written.iter();
+        let mut answers = Vec::new();
         let mut reached = 0;
         for (waiting, step) in batch.drain(..).zip(steps).collect::<Vec<_>>() {
             let Some(step) = step else {
@@ -286,7 +289,7 @@ impl ChangeQueueWorker {
                         last_change_seq,
                         ..chat.clone()
                     };
-                    answer(waiting, Ok(done(step.after, chat, true)));
+                    answers.push((waiting, done(step.after, chat, true)));
                 }
                 Some(Written::Unknown) => answer(waiting, Err(Fault::Unconfirmed.into())),
                 Some(Written::Not) | None => batch.push_back(waiting),
@@ -300,6 +303,9 @@ impl ChangeQueueWorker {
             if let Err(fault) = heads::advance_changes(&call, chat, reached).await {
                 // The changes are durable. Reads find them above the chat's head and repair that.
                 tracing::debug!(%fault, "the last change of a chat was not advanced");
+            }
+            for (waiting, outcome) in answers {
+                answer(waiting, Ok(outcome));
             }
         });
     }
