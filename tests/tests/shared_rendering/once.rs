@@ -9,7 +9,7 @@ use super::people::Group;
 use super::selections::{FORMS, Form, Last, Of, everything};
 
 /// How many are told.
-const WATCHERS: [usize; 3] = [1, 100, 1000];
+const WATCHERS: [usize; 3] = [1, 10, 100];
 /// How many devices one side of a direct chat has.
 const DEVICES: [usize; 3] = [1, 10, 100];
 /// How often each is measured. The first time each count is read, which then follows the events.
