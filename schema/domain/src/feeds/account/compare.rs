@@ -86,7 +86,6 @@ impl AccountFeed {
             self.compare_left().await?;
             self.version = version;
         }
-        self.direct_marks_are_due = true;
         self.keep_to_limit();
         Ok(())
     }

@@ -131,8 +131,10 @@ impl Feed for AccountFeed {
             } else if self.checkpoint_is_due() {
                 self.owes_caught_up = true;
                 Box::pin(self.compare_all()).await?;
+                self.direct_marks_are_due = true;
             } else if self.compare_at <= Instant::now() {
                 Box::pin(self.compare_all()).await?;
+                self.direct_marks_are_due = true;
             } else if self.recoverer.at().is_some_and(|at| at <= Instant::now()) {
                 Box::pin(self.recover()).await?;
             } else if std::mem::take(&mut self.direct_marks_are_due) {
