@@ -154,7 +154,7 @@ impl Backend {
     pub fn candidate(&self, name: &str, number: u32) -> User {
         let email = EmailAddress::parse(&format!("{name}.{number}@example.org")).unwrap();
         User {
-            id: self.ids().next(),
+            id: ids(&self.ports).next(),
             name: DisplayName::of_address(&email),
             email,
             about: None,
@@ -168,28 +168,37 @@ impl Backend {
     /// # Panics
     /// Where the store fails.
     pub async fn session(&self, user_id: UserId) -> Viewer {
-        let now = self.clock.now();
-        let session = Session {
-            id: self.ids().next(),
-            user_id,
-            created_at: now,
-            last_used_at: now,
-            expires_at: now + Duration::from_hours(24),
-            user_agent: None,
-            ip_address: None,
-        };
-        let token = RefreshToken::generate(session.id, &SystemEntropy).hash();
-        let sessions = &self.ports.sessions;
-        sessions.create_session(&session, token).await.unwrap();
-        Viewer {
-            user_id,
-            session_id: session.id,
-            expires_at: session.expires_at,
-        }
+        session(&self.ports, user_id).await
     }
+}
 
-    fn ids(&self) -> IdGenerator {
-        IdGenerator::new(Arc::clone(&self.clock) as _, Arc::new(SystemEntropy))
+/// Makes ids by the clock of these ports.
+pub(crate) fn ids(ports: &Ports) -> IdGenerator {
+    IdGenerator::new(Arc::clone(&ports.clock), Arc::new(SystemEntropy))
+}
+
+/// Signs a user in, in this store.
+///
+/// # Panics
+/// Where the store fails.
+pub async fn session(ports: &Ports, user_id: UserId) -> Viewer {
+    let now = ports.clock.now();
+    let session = Session {
+        id: ids(ports).next(),
+        user_id,
+        created_at: now,
+        last_used_at: now,
+        expires_at: now + Duration::from_hours(24),
+        user_agent: None,
+        ip_address: None,
+    };
+    let token = RefreshToken::generate(session.id, &SystemEntropy).hash();
+    let created = ports.sessions.create_session(&session, token).await;
+    created.unwrap();
+    Viewer {
+        user_id,
+        session_id: session.id,
+        expires_at: session.expires_at,
     }
 }
 

@@ -7,15 +7,12 @@
 )]
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
-use talksy_domain::auth::{RefreshToken, Session};
 use talksy_domain::chats::ChatTitle;
-use talksy_domain::clock::SystemEntropy;
 use talksy_domain::events::{Hub, LocalBus};
 use talksy_domain::feeds::{AccountEvent, AccountItem, Feed, FeedError, FeedPolicy};
-use talksy_domain::id::{ChatId, IdGenerator};
+use talksy_domain::id::ChatId;
 use talksy_domain::mail::EmailAddress;
 use talksy_domain::messages::{HistoryFrom, MessageText};
 use talksy_domain::services::{Ports, Services};
@@ -24,7 +21,7 @@ use talksy_domain::viewer::Viewer;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::backend::instance;
+use crate::backend::{ids, instance, session};
 use crate::faulty_store::FaultyStore;
 use crate::soon;
 
@@ -211,8 +208,7 @@ impl Drop for Sidebars {
 }
 
 async fn sign_up(ports: &Ports) -> Viewer {
-    let ids = IdGenerator::new(Arc::clone(&ports.clock), Arc::new(SystemEntropy));
-    let (id, now) = (ids.next(), ports.clock.now());
+    let (id, now) = (ids(ports).next(), ports.clock.now());
     let email = EmailAddress::parse(&format!("{id}@example.org")).unwrap();
     let user = User {
         id,
@@ -223,26 +219,7 @@ async fn sign_up(ports: &Ports) -> Viewer {
         last_seen_at: None,
     };
     ports.users.find_or_create_user(&user).await.unwrap();
-    let session = Session {
-        id: ids.next(),
-        user_id: id,
-        created_at: now,
-        last_used_at: now,
-        expires_at: now + Duration::from_hours(24),
-        user_agent: None,
-        ip_address: None,
-    };
-    let token = RefreshToken::generate(session.id, &SystemEntropy).hash();
-    ports
-        .sessions
-        .create_session(&session, token)
-        .await
-        .unwrap();
-    Viewer {
-        user_id: id,
-        session_id: session.id,
-        expires_at: session.expires_at,
-    }
+    session(ports, id).await
 }
 
 /// A direct chat of each two; returns those of the writer.

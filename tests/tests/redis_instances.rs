@@ -18,7 +18,7 @@ use talksy_tests::app::TestApp;
 use talksy_tests::client::User;
 use talksy_tests::faulty_store::FaultyStore;
 use talksy_tests::servers::redis::RedisServer;
-use talksy_tests::websocket::Socket;
+use talksy_tests::websocket::{Socket, Subscription};
 use talksy_tests::{DEADLINE, eventually, soon};
 use tokio::sync::Semaphore;
 
@@ -213,6 +213,18 @@ fn gone(who: &User, at: &str) -> Value {
     json!({ "presenceChanged": { "status": "OFFLINE", "lastSeenAt": at, "user": { "id": who.id } } })
 }
 
+/// Has a partner watch somebody come: how the watch goes on, and the socket.
+async fn who_comes(asker: &User, who: &User) -> (Subscription, Socket) {
+    asker.start_chat(who).await;
+    let users = json!({ "users": [who.id] });
+    let mut watch = asker.client.subscribe(PRESENCE, users).await;
+    let status = |item: &Value| item["presenceChanged"]["status"].clone();
+    assert_eq!(status(&watch.next().await), "OFFLINE");
+    let socket = who.client.socket().await;
+    assert_eq!(status(&watch.next().await), "ONLINE");
+    (watch, socket)
+}
+
 /// Closes somebody's only socket, and waits until they are offline, which they are from the time on
 /// that is returned.
 async fn leaves(servers: &[&TestApp], asker: &User, who: &User, socket: Socket) -> String {
@@ -249,13 +261,7 @@ async fn nobody_leaves_because_redis_has_lost_its_data() {
     let here = server_with(&redis, None, limit, &FaultyStore::new(), impatient).await;
     let there = server_with(&redis, Some(&here), limit, &faults, impatient).await;
     let (ada, bob) = (here.sign_in("ada").await, there.sign_in("bob").await);
-    ada.start_chat(&bob).await;
-    let users = json!({ "users": [bob.id] });
-    let mut watch = ada.client.subscribe(PRESENCE, users).await;
-    let status = |item: &Value| item["presenceChanged"]["status"].clone();
-    assert_eq!(status(&watch.next().await), "OFFLINE");
-    let socket = bob.client.socket().await;
-    assert_eq!(status(&watch.next().await), "ONLINE");
+    let (mut watch, socket) = who_comes(&ada, &bob).await;
     for _ in 0..3 {
         // An instance notices by what it knew before.
         let looks = faults.calls("presence.ended");
@@ -290,13 +296,7 @@ async fn nobody_leaves_because_redis_stood_still_for_longer_than_a_lease() {
     let here = server_with(&redis, None, limit, &FaultyStore::new(), quick).await;
     let there = server_with(&redis, Some(&here), limit, &faults, quick).await;
     let (ada, bob) = (here.sign_in("ada").await, there.sign_in("bob").await);
-    ada.start_chat(&bob).await;
-    let users = json!({ "users": [bob.id] });
-    let mut watch = ada.client.subscribe(PRESENCE, users).await;
-    let status = |item: &Value| item["presenceChanged"]["status"].clone();
-    assert_eq!(status(&watch.next().await), "OFFLINE");
-    let socket = bob.client.socket().await;
-    assert_eq!(status(&watch.next().await), "ONLINE");
+    let (mut watch, socket) = who_comes(&ada, &bob).await;
 
     redis.0.pause().await;
     let renewals = faults.calls("presence.renew");

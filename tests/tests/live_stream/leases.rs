@@ -15,19 +15,10 @@ use talksy_tests::backend::instance;
 use talksy_tests::eventually;
 use talksy_tests::faulty_store::{Fault, FaultyStore};
 use tokio::sync::Notify;
-use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::presence::run;
 use super::script::{Mode, ScriptBus};
 use super::world::{World, no_heartbeat, policies};
-
-/// Lets an instance renew and look until the guard is dropped.
-fn run(services: &Services) -> DropGuard {
-    let stop = CancellationToken::new();
-    let until = stop.clone();
-    let presence = Arc::clone(&services.presence);
-    tokio::spawn(async move { presence.run(until).await });
-    stop.drop_guard()
-}
 
 /// Whose coming and going was published since this was asked last.
 fn told(bus: &ScriptBus) -> Vec<(UserId, PresenceStatus)> {

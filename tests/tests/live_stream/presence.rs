@@ -23,8 +23,8 @@ async fn of_ann(world: &World) -> PresenceFeed {
     feed.unwrap()
 }
 
-/// Lets an instance renew and sweep until the guard is dropped.
-fn run(services: &Services) -> DropGuard {
+/// Lets an instance renew leases and look for ended ones until the guard is dropped.
+pub fn run(services: &Services) -> DropGuard {
     let stop = CancellationToken::new();
     let until = stop.clone();
     let presence = Arc::clone(&services.presence);
