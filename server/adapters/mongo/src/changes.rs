@@ -135,6 +135,12 @@ enum Verdict {
     Open,
 }
 
+impl Verdict {
+    const fn is_as_it_is(&self) -> bool {
+        matches!(self, Self::AsItIs(_))
+    }
+}
+
 /// A claim of another writer, and since when it is waited for.
 type Foreign = Option<(Seq, Instant)>;
 
@@ -203,7 +209,7 @@ impl ChangeQueueWorker {
             }
             return Ok(true);
         };
-        let steps = judge(call, &read, batch).await?;
+        let steps = judge(call, &read, batch).await;
         let kept = read.kept;
         let writes: Vec<_> = steps.iter().flatten().map(|step| &**step).collect();
         let Some(last) = writes.last().map(|step| step.after.change_seq) else {
@@ -313,11 +319,7 @@ impl ChangeQueueWorker {
 
 /// Judges the changes of the batch, each behind those ahead of it. Answers those of which nothing
 /// is to be written, and returns for each of the others what is, or nothing where that is open.
-async fn judge(
-    call: &Call,
-    read: &Read,
-    batch: &mut VecDeque<Waiting>,
-) -> Result<Vec<Option<Box<Step>>>, Fault> {
+async fn judge(call: &Call, read: &Read, batch: &mut VecDeque<Waiting>) -> Vec<Option<Box<Step>>> {
     let mut written: HashMap<MessageId, Message> = HashMap::new();
     let mut number = read.kept.claimed_seq;
     let mut verdicts = Vec::new();
@@ -339,17 +341,18 @@ async fn judge(
         }
         verdicts.push(verdict);
     }
-    let mut exact = None;
+    let chat = if verdicts.iter().any(Verdict::is_as_it_is) {
+        let exact = heads::exact_one(call, read.kept.chat.clone()).await;
+        exact.map_err(PortError::from)
+    } else {
+        Ok(read.kept.chat.clone())
+    };
     let mut steps = Vec::new();
     for (waiting, verdict) in batch.drain(..).zip(verdicts).collect::<Vec<_>>() {
         match verdict {
             Verdict::Answered(outcome) => answer(waiting, outcome),
             Verdict::AsItIs(message) => {
-                if exact.is_none() {
-                    let chat = heads::exact_one(call, read.kept.chat.clone()).await;
-                    exact = Some(chat.map_err(PortError::from));
-                }
-                let chat = exact.clone().unwrap_or(Err(Fault::Panicked.into()));
+                let chat = chat.clone();
                 answer(waiting, chat.map(|chat| done(*message, chat, false)));
             }
             Verdict::Write(step) => {
@@ -362,7 +365,7 @@ async fn judge(
             }
         }
     }
-    Ok(steps)
+    steps
 }
 
 /// Judges one change of a message that is as in `before`, where `last` is the last number given.
