@@ -3,6 +3,7 @@
 mod loaders;
 mod members;
 mod mutation;
+mod prefetch;
 mod query;
 mod subscription;
 mod types;

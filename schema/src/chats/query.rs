@@ -4,6 +4,7 @@ use async_graphql::{Context, ID, Object};
 use talksy_domain::id::ChatId;
 use talksy_domain::page::Window;
 
+use super::prefetch;
 use super::types::{ChatConnection, ChatNode};
 use crate::connection::{cursor, page_cost};
 use crate::context::ContextExt as _;
@@ -45,6 +46,7 @@ impl ChatQuery {
         let window = Window::forward(first, cursor(after.as_deref(), "after")?)?;
         let chats = &ctx.services().chats;
         let page = chats.list(viewer, search.as_deref(), &window).await?;
+        prefetch::chats(ctx, viewer.user_id, &page.items).await;
         Ok(Some(ChatConnection::new(
             page.map(ChatNode::new),
             ChatNode::cursor,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::checkpoint::KEPT_BYTES;
@@ -171,6 +172,9 @@ fn connect(path: &Path, mode: OpenFlags, busy: Duration) -> rusqlite::Result<Con
     // Each connection belongs to one thread. Without the URI flag a path is a path.
     let conn = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     conn.busy_timeout(busy)?;
+    // A plan does not depend on values. Without this SQLite parses and plans a statement with
+    // `LIMIT ?` anew each time that it is run.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     conn.set_prepared_statement_cache_capacity(128);
     rusqlite::vtab::array::load_module(&conn)?;
     Ok(conn)

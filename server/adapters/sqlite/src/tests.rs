@@ -25,16 +25,14 @@ use talksy_domain::users::{DisplayName, User};
 use tempfile::TempDir;
 
 use super::fault::Fault;
-use super::{
-    OpenError, SqliteOptions, SqliteStore, chats, groups, incarnation, jobs, messages, sessions,
-    unread, users,
-};
+use super::{OpenError, SqliteOptions, SqliteStore, jobs, messages, unread};
 
 mod announcing;
 mod bench;
 mod damage;
 mod job_rows;
 mod migrating;
+mod plans;
 mod reading;
 
 const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
@@ -424,32 +422,6 @@ async fn a_used_refresh_token_is_recognised_until_its_session_is_gone() {
     }
     assert!(matches!(rotate(1, 4).await, Ok(Rotation::Unknown)));
     assert_eq!(count(&fixture.outside(), "retired_tokens"), 0);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn no_statement_scans_a_table() {
-    let fixture = Fixture::new().await;
-    let conn = fixture.outside();
-    rusqlite::vtab::array::load_module(&conn).unwrap();
-    let modules = [
-        users::STATEMENTS,
-        sessions::STATEMENTS,
-        chats::STATEMENTS,
-        messages::STATEMENTS,
-        groups::STATEMENTS,
-        jobs::STATEMENTS,
-        incarnation::STATEMENTS,
-        unread::STATEMENTS,
-    ];
-    for (name, sql) in modules.concat() {
-        let mut explain = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
-        let mut steps = explain.raw_query();
-        while let Some(step) = steps.next().unwrap() {
-            let detail: String = step.get("detail").unwrap();
-            let scans = detail.starts_with("SCAN") && !detail.contains("VIRTUAL TABLE");
-            assert!(!scans, "{name}: {detail}");
-        }
-    }
 }
 
 #[tokio::test]
