@@ -1,11 +1,11 @@
 //! Sessions and their refresh tokens, one document each, so that every change of one is atomic.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use mongodb::bson::spec::BinarySubtype;
-use mongodb::bson::{Binary, Bson, Document, doc};
-use talksy_domain::auth::{Rotation, Session, SessionStore, TokenHash};
+use mongodb::bson::{Bson, Document, doc};
+use talksy_domain::auth::{Exchange, Rotation, Session, SessionStore, TokenHash, judge};
 use talksy_domain::clock::Timestamp;
 use talksy_domain::cursor::SessionCursor;
 use talksy_domain::error::PortError;
@@ -16,38 +16,8 @@ use talksy_domain::page::{Page, Window};
 use super::MongoStore;
 use super::call::Call;
 use super::commands::{Inserted, Shape};
-use super::documents::{self, SESSIONS, SessionDocument, date, key, keys, overread};
+use super::documents::{self, SESSIONS, SessionDocument, binary, date, key, keys, overread};
 use super::fault::Fault;
-
-/// How many replaced tokens of a session are remembered. With tokens that live for a quarter of
-/// an hour that is a year and a half of unbroken use; a document stays below 2 MiB.
-const RETIRED: i32 = 50_000;
-
-/// How much of a replaced token's hash is remembered: enough that nobody finds another like it.
-const RETIRED_BYTES: usize = 16;
-
-/// Without the tokens that were replaced, which may be many.
-fn fields() -> Shape {
-    Shape {
-        fields: Some(doc! { "retired": 0 }),
-        ..Shape::default()
-    }
-}
-
-fn token(hash: TokenHash) -> Binary {
-    binary(&hash.0)
-}
-
-fn retired(hash: TokenHash) -> Binary {
-    binary(hash.0.get(..RETIRED_BYTES).unwrap_or_default())
-}
-
-fn binary(bytes: &[u8]) -> Binary {
-    Binary {
-        subtype: BinarySubtype::Generic,
-        bytes: bytes.to_vec(),
-    }
-}
 
 fn by_id(id: SessionId) -> Document {
     doc! { "_id": key(id::bytes(id)) }
@@ -84,17 +54,9 @@ impl SessionStore for MongoStore {
         Ok(of_user(&self.call(), user, now, window).await?)
     }
 
-    /// 2 commands.
-    async fn rotate_session(
-        &self,
-        id: SessionId,
-        presented: TokenHash,
-        replacement: TokenHash,
-        now: Timestamp,
-        expires_at: Timestamp,
-    ) -> Result<Rotation, PortError> {
-        let tokens = (presented, replacement);
-        Ok(rotate(&self.call(), id, tokens, now, expires_at).await?)
+    /// 1 command.
+    async fn rotate_session(&self, exchange: &Exchange) -> Result<Rotation, PortError> {
+        Ok(rotate(&self.call(), exchange).await?)
     }
 
     async fn delete_session(&self, id: SessionId, user: UserId) -> Result<bool, PortError> {
@@ -108,7 +70,7 @@ impl SessionStore for MongoStore {
 }
 
 async fn create(call: &Call, session: &Session, first: TokenHash) -> Result<(), Fault> {
-    let document = SessionDocument::new(session, token(first));
+    let document = SessionDocument::new(session, first);
     match call.insert(SESSIONS, document).await? {
         Inserted::Done => Ok(()),
         // What a lost answer hides: the same session is there.
@@ -121,7 +83,7 @@ async fn create(call: &Call, session: &Session, first: TokenHash) -> Result<(), 
 
 async fn one(call: &Call, id: SessionId) -> Result<Option<Session>, Fault> {
     let found = call
-        .find_one::<SessionDocument>(by_id(id), fields())
+        .find_one::<SessionDocument>(by_id(id), Shape::default())
         .await?;
     Ok(found.map(|(session, _)| session))
 }
@@ -131,7 +93,9 @@ async fn many(call: &Call, ids: &[SessionId]) -> Result<Vec<Session>, Fault> {
         return Ok(Vec::new());
     }
     let filter = doc! { "_id": { "$in": keys(ids, id::bytes) } };
-    let found = call.find::<SessionDocument>(filter, fields()).await?;
+    let found = call
+        .find::<SessionDocument>(filter, Shape::default())
+        .await?;
     Ok(found.into_iter().map(|(session, _)| session).collect())
 }
 
@@ -173,48 +137,54 @@ async fn of_user(
     }
     let shape = Shape {
         sort: Some(doc! { "lastUsedAt": -1, "_id": -1 }),
-        ..fields()
+        ..Shape::default()
     };
     let found = call.find_first::<SessionDocument>(filter, shape, overread(window));
     let found = found.await?.into_iter().map(|(session, _)| session);
     Ok(Page::from_overread(found.collect(), window))
 }
 
-/// Compares and sets in one update, of which one of many callers' can match.
-async fn rotate(
-    call: &Call,
-    id: SessionId,
-    (presented, replacement): (TokenHash, TokenHash),
-    now: Timestamp,
-    expires_at: Timestamp,
-) -> Result<Rotation, Fault> {
-    let mut filter = by_id(id);
-    filter.insert("token", token(presented));
-    filter.insert("expiresAt", doc! { "$gt": date(now) });
-    let update = doc! {
-        "$set": {
-            "token": token(replacement),
-            "lastUsedAt": date(now),
-            "expiresAt": date(expires_at),
-        },
-        "$push": { "retired": { "$each": [retired(presented)], "$slice": -RETIRED } },
+/// Compares and sets in one command on one document, which answers with the document that it
+/// decided by: so the verdict follows from the same state as the change, whatever a secondary or
+/// another call has seen. Where nothing is changed, the answer waits for the majority as well.
+async fn rotate(call: &Call, exchange: &Exchange) -> Result<Rotation, Fault> {
+    let before = call
+        .find_and_update::<SessionDocument>(
+            by_id(exchange.session_id),
+            vec![rotation(exchange)],
+            || {},
+        )
+        .await?;
+    Ok(before.map_or(Rotation::Unknown, |(session, tokens)| {
+        judge(&session, &tokens, exchange)
+    }))
+}
+
+/// The stage that rotates the token where [`judge`] says that it does, and changes nothing elsewhere.
+fn rotation(exchange: &Exchange) -> Document {
+    let (now, life) = (exchange.now, exchange.life);
+    let rotates = doc! { "$and": [
+        { "$eq": ["$token", binary(&exchange.presented.0)] },
+        { "$gt": ["$expiresAt", date(now)] },
+        { "$gt": [{ "$add": ["$createdAt", millis(life.longest)] }, date(now)] },
+    ] };
+    let rotated = doc! {
+        "token": binary(&exchange.replacement.0),
+        "generation": { "$add": ["$generation", 1_i64] },
+        "replaced": { "token": "$token", "salt": binary(&exchange.salt.0), "at": date(now) },
+        "lastUsedAt": date(now),
+        "expiresAt": { "$min": [
+            date(now + life.idle),
+            { "$add": ["$createdAt", millis(life.longest)] },
+        ] },
     };
-    if call.update_one(SESSIONS, filter, update).await? {
-        let session = one(call, id).await?;
-        return Ok(session.map_or(Rotation::Unknown, Rotation::Rotated));
-    }
-    let mut filter = by_id(id);
-    let tokens = [
-        doc! { "token": token(presented) },
-        doc! { "retired": retired(presented) },
-    ];
-    filter.insert("$or", tokens.to_vec());
-    let found = call.find_one::<SessionDocument>(filter, fields()).await?;
-    Ok(match found {
-        Some((_, current)) if current == presented => Rotation::Expired,
-        Some((session, _)) => Rotation::Reused(session),
-        None => Rotation::Unknown,
-    })
+    let renewed = doc! { "$mergeObjects": ["$$ROOT", rotated] };
+    doc! { "$replaceWith": { "$cond": [rotates, renewed, "$$ROOT"] } }
+}
+
+/// A span as it is added to a date.
+fn millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
 async fn delete(call: &Call, id: SessionId, user: UserId) -> Result<bool, Fault> {
