@@ -167,7 +167,7 @@ mod tests {
         let judged = |now| judge(&session, &tokens, &exchange(0, now));
         assert_eq!(judged(START + HOUR), Rotation::Expired);
         assert_eq!(judged(START + LIFE.longest), Rotation::Outlived);
-        let twice = START + 2 * HOUR - SECOND;
+        let twice = START + 2 * HOUR - 2 * SECOND;
         let (session, tokens) = after(&[START + HOUR - SECOND, twice]);
         assert_eq!(
             session.expires_at,

@@ -5,7 +5,6 @@ use std::time::Duration;
 use futures_util::TryStreamExt as _;
 use mongodb::Database;
 use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
-use mongodb::options::UpdateModifications;
 use serde::Serialize;
 
 use super::call::Call;
@@ -355,15 +354,14 @@ impl Call {
         Ok(())
     }
 
-    /// Updates one document and returns it as it was before, where there is one. A pipeline decides by
-    /// the document itself what is changed. Then `announce` is called, as [`Call::run_then`] does.
+    /// Updates one document and returns it as it was before, where there is one. Then `announce` is
+    /// called, as [`Call::run_then`] does.
     pub(super) async fn find_and_update<S: Stored>(
         &self,
         filter: Document,
-        update: impl Into<UpdateModifications>,
+        update: Document,
         announce: impl FnOnce() + Send + 'static,
     ) -> Result<Option<S::Value>, Fault> {
-        let update = update.into();
         let work = move |database: Database| async move {
             let collection = database.collection::<RawDocumentBuf>(S::COLLECTION);
             collection.find_one_and_update(filter, update).await

@@ -1,11 +1,12 @@
 //! Sessions and their refresh tokens, one document each, so that every change of one is atomic.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use mongodb::bson::{Bson, Document, doc};
-use talksy_domain::auth::{Exchange, Rotation, Session, SessionStore, TokenHash, judge};
+use talksy_domain::auth::{
+    Exchange, Rotation, Session, SessionStore, SessionTokens, TokenHash, judge, rotated,
+};
 use talksy_domain::clock::Timestamp;
 use talksy_domain::cursor::SessionCursor;
 use talksy_domain::error::PortError;
@@ -54,7 +55,7 @@ impl SessionStore for MongoStore {
         Ok(of_user(&self.call(), user, now, window).await?)
     }
 
-    /// 1 command.
+    /// 2 commands, of which the second is left out where the token is not replaced.
     async fn rotate_session(&self, exchange: &Exchange) -> Result<Rotation, PortError> {
         Ok(rotate(&self.call(), exchange).await?)
     }
@@ -144,47 +145,52 @@ async fn of_user(
     Ok(Page::from_overread(found.collect(), window))
 }
 
-/// Compares and sets in one command on one document, which answers with the document that it
-/// decided by: so the verdict follows from the same state as the change, whatever a secondary or
-/// another call has seen. Where nothing is changed, the answer waits for the majority as well.
+/// Judges by the document as the primary has it, and replaces the token only where the document still
+/// has it: so what is answered follows from one state of it, whatever a secondary or a majority that is
+/// behind would have told. Where another call replaces the token in between, it is judged anew, by then
+/// with another verdict.
 async fn rotate(call: &Call, exchange: &Exchange) -> Result<Rotation, Fault> {
-    let before = call
-        .find_and_update::<SessionDocument>(
-            by_id(exchange.session_id),
-            vec![rotation(exchange)],
-            || {},
-        )
-        .await?;
-    Ok(before.map_or(Rotation::Unknown, |(session, tokens)| {
-        judge(&session, &tokens, exchange)
-    }))
+    loop {
+        let Some((session, tokens)) = newest(call, exchange.session_id).await? else {
+            return Ok(Rotation::Unknown);
+        };
+        let rotation = judge(&session, &tokens, exchange);
+        let Rotation::Rotated(renewed) = &rotation else {
+            return Ok(rotation);
+        };
+        let mut filter = by_id(exchange.session_id);
+        filter.insert("token", binary(&tokens.current.0));
+        let update = rotating(renewed, &rotated(&tokens, exchange));
+        if call.update_one(SESSIONS, filter, update).await? {
+            return Ok(rotation);
+        }
+    }
 }
 
-/// The stage that rotates the token where [`judge`] says that it does, and changes nothing elsewhere.
-fn rotation(exchange: &Exchange) -> Document {
-    let (now, life) = (exchange.now, exchange.life);
-    let rotates = doc! { "$and": [
-        { "$eq": ["$token", binary(&exchange.presented.0)] },
-        { "$gt": ["$expiresAt", date(now)] },
-        { "$gt": [{ "$add": ["$createdAt", millis(life.longest)] }, date(now)] },
-    ] };
-    let rotated = doc! {
-        "token": binary(&exchange.replacement.0),
-        "generation": { "$add": ["$generation", 1_i64] },
-        "replaced": { "token": "$token", "salt": binary(&exchange.salt.0), "at": date(now) },
-        "lastUsedAt": date(now),
-        "expiresAt": { "$min": [
-            date(now + life.idle),
-            { "$add": ["$createdAt", millis(life.longest)] },
-        ] },
+/// A session and its tokens by a command of writing that changes nothing: the primary answers it with the
+/// newest state, once the majority has that.
+async fn newest(call: &Call, id: SessionId) -> Result<Option<(Session, SessionTokens)>, Fault> {
+    let unchanged = doc! { "$max": { "generation": 0_i64 } };
+    call.find_and_update::<SessionDocument>(by_id(id), unchanged, || {})
+        .await
+}
+
+fn rotating(session: &Session, tokens: &SessionTokens) -> Document {
+    let mut set = doc! {
+        "token": binary(&tokens.current.0),
+        "generation": i64::from(tokens.generation),
+        "lastUsedAt": date(session.last_used_at),
+        "expiresAt": date(session.expires_at),
     };
-    let renewed = doc! { "$mergeObjects": ["$$ROOT", rotated] };
-    doc! { "$replaceWith": { "$cond": [rotates, renewed, "$$ROOT"] } }
-}
-
-/// A span as it is added to a date.
-fn millis(span: Duration) -> i64 {
-    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
+    if let Some(replaced) = tokens.replaced {
+        let replaced = doc! {
+            "token": binary(&replaced.hash.0),
+            "salt": binary(&replaced.salt.0),
+            "at": date(replaced.at),
+        };
+        set.insert("replaced", replaced);
+    }
+    doc! { "$set": set }
 }
 
 async fn delete(call: &Call, id: SessionId, user: UserId) -> Result<bool, Fault> {
