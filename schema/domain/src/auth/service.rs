@@ -88,8 +88,8 @@ pub struct AuthService {
     /// Keys the hashes of addresses and codes.
     pub(crate) hash: KeyedHash,
     pub(crate) policy: AuthPolicy,
-    /// Which sessions were live a moment ago.
-    pub(crate) live_sessions: Cache<SessionId, bool>,
+    /// Whose sessions were live a moment ago.
+    pub(crate) live_sessions: Cache<SessionId, Option<UserId>>,
 }
 
 /// For how long a session that was found live is not looked up again: the longest a revoked
@@ -139,13 +139,13 @@ impl AuthService {
         Ok(signed_in)
     }
 
-    /// Proves an access token and that its session has not been ended.
+    /// Proves an access token, and that its session is the user's and has not been ended.
     ///
     /// # Errors
     /// Where the token is refused or the session has ended.
     pub async fn authenticate(&self, token: &str) -> Result<Viewer, AuthError> {
         let viewer = self.tokens.verify(token, self.clock.now()).await?;
-        if self.is_live(viewer.session_id).await? {
+        if self.owner(viewer.session_id).await? == Some(viewer.user_id) {
             Ok(viewer)
         } else {
             Err(AuthError::SessionEnded)
@@ -158,9 +158,17 @@ impl AuthService {
     /// # Errors
     /// Where the store fails.
     pub async fn is_live(&self, session: SessionId) -> Result<bool, PortError> {
-        let read = self.is_live_now(session);
-        let live = self.live_sessions.try_get_with(session, read).await;
-        live.map_err(|error: Arc<PortError>| (*error).clone())
+        Ok(self.owner(session).await?.is_some())
+    }
+
+    /// Whose the session is, while it has not been ended, as [`Self::is_live`].
+    async fn owner(&self, session: SessionId) -> Result<Option<UserId>, PortError> {
+        let read = async {
+            let session = self.sessions.session(session).await?;
+            Ok(session.map(|session| session.user_id))
+        };
+        let owner = self.live_sessions.try_get_with(session, read).await;
+        owner.map_err(|error: Arc<PortError>| (*error).clone())
     }
 
     /// Forgets what is known of a session whose end was heard of, so that its next use looks it up.
@@ -168,15 +176,7 @@ impl AuthService {
         self.live_sessions.invalidate(&session).await;
     }
 
-    /// Whether the session has not been ended, as the store knows it at this moment.
-    ///
-    /// # Errors
-    /// Where the store fails.
-    pub async fn is_live_now(&self, session: SessionId) -> Result<bool, PortError> {
-        Ok(self.sessions.session(session).await?.is_some())
-    }
-
-    /// Those of these sessions that have not been ended, as [`Self::is_live_now`].
+    /// Those of these sessions that have not been ended, as the store knows it at this moment.
     pub(crate) async fn live_now(
         &self,
         sessions: &[SessionId],
