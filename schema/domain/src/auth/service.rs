@@ -165,7 +165,7 @@ impl AuthService {
     async fn owner(&self, session: SessionId) -> Result<Option<UserId>, PortError> {
         let read = async {
             let session = self.sessions.session(session).await?;
-            Ok(session.map(|session| session.user_id))
+            Ok::<_, PortError>(session.map(|session| session.user_id))
         };
         let owner = self.live_sessions.try_get_with(session, read).await;
         owner.map_err(|error: Arc<PortError>| (*error).clone())
