@@ -11,7 +11,7 @@ use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use talksy_domain::auth::{AccessTokens, TokenProblem};
-use talksy_domain::id::{self, IdGenerator};
+use talksy_domain::id::IdGenerator;
 use talksy_domain::viewer::Viewer;
 use tempfile::TempDir;
 
