@@ -84,6 +84,15 @@ impl From<TokenProblem> for Refusal {
     }
 }
 
+impl From<Refusal> for TokenProblem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::UnknownKey(_) => Self::Invalid,
+            Refusal::Problem(problem) => problem,
+        }
+    }
+}
+
 impl Keys {
     /// Checks everything but the expiry.
     fn check(&self, token: &str, now: Timestamp) -> Result<Verified, Refusal> {
@@ -173,24 +182,17 @@ impl AccessTokens for Keys {
     async fn verify(&self, token: &str, now: Timestamp) -> Result<Viewer, TokenProblem> {
         let kid = match self.verify_by_held(token, now) {
             Err(Refusal::UnknownKey(kid)) if self.looks.is_worth(&kid) => kid,
-            other => return other.map_err(problem),
+            other => return Ok(other?),
         };
         self.looks.look(&self.held).await;
         let verified = self.verify_by_held(token, now);
         if matches!(verified, Err(Refusal::UnknownKey(_))) {
             self.looks.note_unknown(&kid);
         }
-        verified.map_err(problem)
+        Ok(verified?)
     }
 
     fn jwks(&self) -> String {
         self.ring().jwks(self.clock.now())
-    }
-}
-
-fn problem(refusal: Refusal) -> TokenProblem {
-    match refusal {
-        Refusal::UnknownKey(_) => TokenProblem::Invalid,
-        Refusal::Problem(problem) => problem,
     }
 }
