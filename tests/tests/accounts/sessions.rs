@@ -205,6 +205,8 @@ async fn a_session_ends_at_its_longest_life_however_often_it_is_refreshed() {
         .config(|config| {
             config.auth.session_ttl = DAY;
             config.auth.session_max_age = 2 * DAY;
+            // The test purges by itself.
+            config.jobs.poll = Duration::from_hours(1);
         })
         .start()
         .await;
