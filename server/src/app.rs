@@ -12,6 +12,7 @@ use axum::Router;
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
+use talksy_domain::auth::{AuthError, TokenProblem};
 use talksy_domain::clock::{Clock, Entropy, SystemClock, SystemEntropy, Timestamp};
 use talksy_domain::error::{ApiError, ErrorCode};
 use talksy_domain::events::Bus;
@@ -238,9 +239,13 @@ impl Application for App {
     fn revoked(&self, viewer: &Viewer) -> BoxFuture<'static, Result<(), ApiError>> {
         let services = &self.services;
         let (feeds, auth) = (services.feeds.clone(), Arc::clone(&services.auth));
+        let keys_revoked = self.adapters.keys.revoked();
         let viewer = *viewer;
         Box::pin(async move {
-            let end = feeds.session_end(&viewer).await;
+            let end = tokio::select! {
+                end = feeds.session_end(&viewer) => end,
+                () = keys_revoked => return Err(AuthError::from(TokenProblem::Expired).into()),
+            };
             // Whoever is told so is known to be signed out: the commit says it, ahead of the answer to
             // the request that ended the session.
             // In a box, so that who waits for the end needs no room for it.

@@ -31,6 +31,7 @@ Examples:
   talksy --set limits.send.burst=50 check-config
   talksy schema > schema.graphql
   talksy keys rotate                        a running server picks the new key up by itself
+  talksy keys rotate --now                  the key file has leaked: nothing made with it is good
   talksy jobs retry                         try all again that has failed for good
 
 Configuration, each over the one before:
@@ -103,7 +104,13 @@ pub enum KeysCommand {
     /// Show each key's id, age and state.
     List,
     /// Sign with a new key from now on; the old one verifies until its last token has expired.
-    Rotate,
+    Rotate {
+        /// Somebody else has the file: throw all its keys and its secret away at once. Every access
+        /// token is void then, every socket and stream is closed, and codes that were mailed are no
+        /// longer accepted; clients refresh their sessions, which stay.
+        #[arg(long)]
+        now: bool,
+    },
 }
 
 /// What can be done with durable jobs. A job that fails for good stays until it is retried or
@@ -277,9 +284,11 @@ fn check_config(settings: &SettingsArgs, config: &Config) -> ExitCode {
 
 fn keys_command(command: KeysCommand, config: &Config) -> ExitCode {
     let ttl = config.auth.access_token_ttl;
+    let (path, clock, entropy) = (config.keys_path(), SystemClock, SystemEntropy);
     let keys = match command {
-        KeysCommand::List => keys::list(&config.keys_path(), ttl, SystemClock.now()),
-        KeysCommand::Rotate => keys::rotate(&config.keys_path(), ttl, &SystemClock, &SystemEntropy),
+        KeysCommand::List => keys::list(&path, ttl, clock.now()),
+        KeysCommand::Rotate { now: false } => keys::rotate(&path, ttl, &clock, &entropy),
+        KeysCommand::Rotate { now: true } => keys::replace(&path, ttl, &clock, &entropy),
     };
     match keys {
         Ok(keys) => print(&describe(&keys)),

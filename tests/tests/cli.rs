@@ -327,6 +327,34 @@ async fn a_rotated_key_signs_from_then_on_while_the_old_one_goes_on_verifying() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_leaked_is_good_for_nothing_at_once() {
+    let data = data_dir();
+    let server = ServerProcess::start(data.path(), &[]).await;
+    let ada = server.sign_in(data.path(), "ada").await;
+    let old = kid(&ada.client);
+    result(&run_talksy(data.path(), &["keys", "rotate"]).await);
+    let replaced = result(&run_talksy(data.path(), &["keys", "rotate", "--now"]).await);
+    let [new] = &listed(&replaced)[..] else {
+        panic!("not one key: {replaced}");
+    };
+    assert_ne!(new, &old);
+    assert!(replaced.trim_end().ends_with("signs"), "{replaced}");
+    server.signal("HUP").await;
+    let client = server.client();
+    eventually("the new key", async || {
+        (published(&client).await == [new.clone()]).then_some(())
+    })
+    .await;
+    let reply = ada.client.run("{ me { name } }", json!({})).await;
+    assert_eq!(reply.code(), "TOKEN_EXPIRED");
+    let fresh = ada.client.refresh(&ada.refresh_token).await.data();
+    let fresh = &fresh["refreshSession"]["accessToken"];
+    let fresh = client.with_token(fresh.as_str().unwrap_or_default());
+    assert_eq!(&kid(&fresh), new);
+    fresh.data("{ me { name } }", json!({})).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_retired_key_is_gone_when_its_last_token_has_expired() {
     let app = TestApp::start().await;
     let ada = app.sign_in("ada").await;

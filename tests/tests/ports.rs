@@ -8,7 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
-use talksy_domain::auth::{AddressKey, ChallengeKey, CodeDigest, IssuedCode, Session, TokenHash};
+use talksy_domain::auth::{
+    AddressKey, ChallengeKey, CodeDigest, Exchange, IssuedCode, Session, SessionLife, TokenHash,
+    TokenSalt,
+};
 use talksy_domain::chats::{Chat, ChatKind, ChatTitle, LargeGroups, MemberFilter, MemberPage};
 use talksy_domain::clock::{Clock as _, SystemClock, SystemEntropy};
 use talksy_domain::error::PortError;
@@ -137,8 +140,21 @@ async fn call_all(ports: &Ports) {
             .sessions_of(user, now, &Window::forward(None, None).unwrap())
             .await,
     );
-    let rotated = sessions.rotate_session(session_id, token, token, now, now);
-    assert_down(rotated.await);
+    let exchange = Exchange {
+        session_id,
+        presented: token,
+        generation: 0,
+        is_sealed: true,
+        replacement: token,
+        salt: TokenSalt([1; 32]),
+        now,
+        life: SessionLife {
+            idle: Duration::from_mins(1),
+            longest: Duration::from_mins(1),
+            retry: Duration::ZERO,
+        },
+    };
+    assert_down(sessions.rotate_session(&exchange).await);
     assert_down(sessions.delete_session(session_id, user).await);
 
     let chat = Chat {

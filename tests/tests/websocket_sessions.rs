@@ -10,7 +10,7 @@ use talksy_domain::events::{Bus, BusLayer, Event, Topic};
 use talksy_domain::port::{Layer, Layered};
 use talksy_domain::services::Ports;
 use talksy_tests::app::TestApp;
-use talksy_tests::client::{Client, MESSAGE_ADDED, User};
+use talksy_tests::client::{Client, MESSAGE_ADDED, User, start_of, string};
 use talksy_tests::faulty_store::{Fault, FaultyStore};
 use talksy_tests::soon;
 use talksy_tests::websocket::{Received, Socket};
@@ -153,6 +153,58 @@ async fn a_socket_ends_with_its_token_and_the_client_comes_back_with_a_fresh_one
     assert_eq!(bob_sees.seqs(1).await, [2]);
 }
 
+/// Exchanges a refresh token over the socket.
+async fn refresh_over(socket: &mut Socket, token: &str) -> Value {
+    let query = "mutation($input: RefreshSessionInput!) {
+        refreshSession(input: $input) { refreshToken expiresAt } }";
+    let input = json!({ "input": { "refreshToken": token } });
+    let answer = socket.run("refresh", query, input).await;
+    assert!(answer.get("errors").is_none(), "{answer}");
+    answer["data"]["refreshSession"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_over_which_its_session_is_refreshed_stays_open() {
+    let nine_minutes = Duration::from_mins(9);
+    let app = TestApp::start().await;
+    let (mut ada, bob, chat) = app.pair().await;
+    let mut socket = bob.client.socket().await;
+    let messages = json!({ "chatId": chat, "after": start_of(&chat) });
+    socket.subscribe("live", MESSAGE_ADDED, messages).await;
+    let mut refresh = bob.refresh_token.clone();
+    for _ in 0..3 {
+        app.clock.advance(nine_minutes);
+        let auth = refresh_over(&mut socket, &refresh).await;
+        refresh = string(&auth["refreshToken"]);
+        assert_eq!(name_on(&mut socket).await, json!({ "name": "bob" }));
+        let auth = app.client().refresh(&ada.refresh_token).await.data();
+        ada = User::of(&app.client(), &auth["refreshSession"]);
+    }
+    ada.send(&chat, "still there?").await;
+    let next = socket.message().await;
+    assert_eq!(next["id"], "live", "{next}");
+    assert_eq!(next["payload"]["data"]["messageAdded"]["node"]["seq"], 1);
+    // An answer that is given again renews it as well.
+    app.clock.advance(nine_minutes);
+    let first = refresh_over(&mut socket, &refresh).await;
+    let again = refresh_over(&mut socket, &refresh).await;
+    assert_eq!(first["refreshToken"], again["refreshToken"]);
+    app.clock.advance(nine_minutes);
+    assert_eq!(name_on(&mut socket).await, json!({ "name": "bob" }));
+
+    // It ends with the last token that was issued over it, whatever is issued elsewhere, or over it
+    // for somebody else.
+    let last = string(&again["refreshToken"]);
+    app.client().refresh(&last).await.data();
+    refresh_over(&mut socket, &ada.refresh_token).await;
+    app.clock.advance(Duration::from_mins(1));
+    socket.subscribe("late", "{ me { name } }", json!({})).await;
+    assert_eq!(
+        socket.next().await,
+        Received::Closed(4403, "The access token has expired".into())
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_expired_token_starts_no_operation() {
     let app = TestApp::start().await;
@@ -202,7 +254,7 @@ async fn a_refresh_token_used_twice_ends_the_sockets_of_its_session() {
     let ada = app.sign_in("ada").await;
     let mut socket = ada.client.socket().await;
     app.client().refresh(&ada.refresh_token).await.data();
-    // The grace for retries, where there is one, is over by then.
+    // The moment in which a lost answer is given again is over by then.
     app.clock.advance(Duration::from_mins(5));
     let reply = app.client().refresh(&ada.refresh_token).await;
     assert_eq!(reply.code(), "TOKEN_REUSED");

@@ -8,8 +8,8 @@
 //! What may know what, from the bottom up; a test holds every import to it:
 //!
 //! 1. words that all share: [`id`], [`seq`], [`incarnation`], [`clock`], [`backoff`], [`text`], [`page`],
-//!    [`cursor`], [`error`], [`damage`], [`limits`], [`viewer`], [`turns`], [`metrics`];
-//!    [`port`], by which ports are declared
+//!    [`cursor`], [`error`], [`damage`], [`limits`], [`viewer`], [`turns`], [`metrics`],
+//!    [`keyed_hash`]; [`port`], by which ports are declared
 //! 2. models, and the ports that keep them
 //! 3. [`events`]: what is told to all instances, and how it is published; [`access`]: the one
 //!    door, which gives proofs of who may do what
@@ -31,7 +31,7 @@ pub mod groups;
 pub mod id;
 pub mod incarnation;
 pub mod jobs;
-mod keyed_hash;
+pub mod keyed_hash;
 pub mod limits;
 pub mod mail;
 pub mod messages;

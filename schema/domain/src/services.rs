@@ -26,7 +26,7 @@ use crate::jobs::model::JobPolicy;
 use crate::jobs::runner::JobRunner;
 use crate::jobs::service::JobService;
 use crate::jobs::store::JobStore;
-use crate::keyed_hash::KeyedHash;
+use crate::keyed_hash::{KeyedHash, SecretSource};
 use crate::limits::{RateLimiter, Rule};
 use crate::mail::MailQueue;
 use crate::messages::service::MessageService;
@@ -67,8 +67,11 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub entropy: Arc<dyn Entropy>,
-    /// Keys the hashes of addresses and codes; 32 bytes, the same on all instances.
-    pub secret: SecretSlice<u8>,
+    /// Keys the hashes of addresses and codes, and the seals of what clients hold.
+    pub secret: Arc<dyn SecretSource>,
+    /// Keys the fingerprints that stores keep: 32 bytes that are never replaced, the same on all
+    /// instances.
+    pub lasting_secret: SecretSlice<u8>,
 }
 
 /// The domain's tunables.
@@ -137,7 +140,7 @@ impl Services {
             clock: Arc::clone(&ports.clock),
             entropy: Arc::clone(&ports.entropy),
             ids: ids.clone(),
-            hash: hash.clone(),
+            hash,
             policy: policies.auth,
             live_sessions: Cache::builder()
                 .max_capacity(100_000)
@@ -173,7 +176,7 @@ impl Services {
             send_rule: policies.send,
             clock: Arc::clone(&ports.clock),
             ids,
-            hash,
+            hash: KeyedHash::new(Arc::new(ports.lasting_secret)),
         };
         let presence = Arc::new(PresenceService {
             store: ports.presence,

@@ -1,6 +1,8 @@
 //! Who asks, and from where: what a transport puts beside each request.
 
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use crate::clock::Timestamp;
 use crate::error::{ApiError, ErrorCode};
@@ -13,7 +15,8 @@ pub struct Viewer {
     pub user_id: UserId,
     /// The session that the token belongs to.
     pub session_id: SessionId,
-    /// When the access token expires. A socket opened with it closes then (4403).
+    /// When the access token expires. A socket opened with it closes then (4403), unless
+    /// `refreshSession` over it has renewed it.
     pub expires_at: Timestamp,
 }
 
@@ -24,7 +27,52 @@ pub struct ClientInfo {
     pub ip: Option<IpAddr>,
     /// The `User-Agent` header, cut at 256 characters.
     pub user_agent: Option<String>,
+    /// Of a connection that outlives its requests: by which its session is renewed.
+    pub renewal: Option<Renewal>,
 }
+
+/// Until when a connection that was opened with an access token may stay open. `refreshSession`
+/// over the connection prolongs it: whoever gets fresh tokens of the same session over it has
+/// proved no less than who opens a new one with them.
+#[derive(Clone, Debug)]
+pub struct Renewal {
+    session_id: SessionId,
+    /// Milliseconds since the Unix epoch.
+    expires_at: Arc<AtomicI64>,
+}
+
+impl Renewal {
+    /// Of a connection that this viewer has opened: until their access token expires.
+    pub fn new(viewer: &Viewer) -> Self {
+        Self {
+            session_id: viewer.session_id,
+            expires_at: Arc::new(AtomicI64::new(viewer.expires_at.as_millis())),
+        }
+    }
+
+    /// Notes that an access token was issued over the connection. Another session's does nothing,
+    /// nor does one that expires earlier.
+    pub fn renew(&self, session: SessionId, expires_at: Timestamp) {
+        if session == self.session_id {
+            self.expires_at
+                .fetch_max(expires_at.as_millis(), Ordering::SeqCst);
+        }
+    }
+
+    /// When the connection's last access token expires.
+    pub fn expires_at(&self) -> Timestamp {
+        Timestamp::from_millis(self.expires_at.load(Ordering::SeqCst))
+    }
+}
+
+/// The same connection's.
+impl PartialEq for Renewal {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.expires_at, &other.expires_at)
+    }
+}
+
+impl Eq for Renewal {}
 
 /// What a request's credentials came to. A transport puts it beside every request; a resolver
 /// that needs a viewer asks for it, so that public operations such as `refreshSession` still run
@@ -54,5 +102,35 @@ impl Authentication {
             )),
             Self::Refused(error) => Err(error.clone()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::id;
+
+    #[test]
+    fn a_connection_is_renewed_by_its_own_session_and_never_shortened() {
+        let start = Timestamp::from_millis(1_000);
+        let later = start + Duration::from_mins(10);
+        let viewer = Viewer {
+            user_id: id::from_bytes([1; 16]),
+            session_id: id::from_bytes([2; 16]),
+            expires_at: start,
+        };
+        let renewal = Renewal::new(&viewer);
+        renewal.clone().renew(id::from_bytes([3; 16]), later);
+        assert_eq!(renewal.expires_at(), start, "another session's token");
+        renewal.clone().renew(viewer.session_id, later);
+        assert_eq!(renewal.expires_at(), later);
+        renewal.renew(viewer.session_id, start);
+        assert_eq!(
+            renewal.expires_at(),
+            later,
+            "an earlier answer that came late"
+        );
     }
 }

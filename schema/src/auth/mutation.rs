@@ -48,8 +48,9 @@ pub struct VerifyOtpInput {
 /// A refresh token to exchange for fresh tokens.
 #[derive(InputObject)]
 pub struct RefreshSessionInput {
-    /// The session's current refresh token. It is good for one use; using it again ends the
-    /// session.
+    /// The session's current refresh token. It is good for one use. Where the answer was lost, it is
+    /// answered with the same new one again, for a minute and while that is unused; using it later
+    /// ends the session.
     refresh_token: String,
 }
 
@@ -158,7 +159,8 @@ impl AuthMutation {
         )))
     }
 
-    /// Exchanges a refresh token for fresh tokens. Works without a valid access token.
+    /// Exchanges a refresh token for fresh tokens. Works without a valid access token. Over a socket
+    /// that the session has opened, the socket stays open until the new access token expires.
     async fn refresh_session(
         &self,
         ctx: &Context<'_>,

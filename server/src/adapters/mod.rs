@@ -121,7 +121,7 @@ impl Adapters {
         let mut backends: Vec<Arc<dyn Backend>> = Vec::new();
         let (shared, redis) = shared(config, environment, &mut backends)?;
         let stores = stores(config, events, redis.as_ref(), &mut backends)?;
-        let keys = KeyOptions::from(&config.auth);
+        let keys = KeyOptions::from(config);
         let keys = Keys::open(&config.keys_path(), keys, Arc::clone(clock), &**entropy)?;
         let keys = Arc::new(keys);
         let (mail, consumer) = mail_queue(config, environment, &mut backends)?;
@@ -137,7 +137,8 @@ impl Adapters {
             presence: shared.presence,
             bus: shared.bus,
             mail,
-            secret: keys.code_secret(),
+            secret: Arc::clone(&keys) as _,
+            lasting_secret: keys.lasting_secret(),
             tokens: Arc::clone(&keys) as _,
             clock: Arc::clone(clock),
             entropy: Arc::clone(entropy),

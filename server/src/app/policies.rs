@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use talksy_domain::auth::AuthPolicy;
+use talksy_domain::auth::{AuthPolicy, SessionLife};
 use talksy_domain::chats::LargeGroups;
 use talksy_domain::feeds::FeedPolicy;
 use talksy_domain::jobs::JobPolicy;
@@ -18,7 +18,11 @@ impl From<&Config> for Policies {
         Self {
             auth: AuthPolicy {
                 access_token_ttl: auth.access_token_ttl,
-                session_ttl: auth.session_ttl,
+                session_life: SessionLife {
+                    idle: auth.session_ttl,
+                    longest: auth.session_max_age,
+                    retry: auth.refresh_retry,
+                },
                 code_ttl: auth.otp_ttl,
                 code_tries: auth.otp_tries,
                 code_resend: auth.otp_resend,

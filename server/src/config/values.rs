@@ -147,6 +147,11 @@ pub(super) fn is_name(text: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b".-_:".contains(&byte))
 }
 
+/// An issuer or audience of access tokens: 1 to 255 visible ASCII characters.
+pub(super) fn is_token_party(text: &str) -> bool {
+    (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 pub(super) fn is_cors_origin(text: &str) -> bool {
     let is_origin = text.starts_with("http://") || text.starts_with("https://");
     text == "*" || (is_origin && !text.ends_with('/'))

@@ -88,6 +88,7 @@ pub(super) fn client_info(trusted: &[IpNet], parts: &Parts) -> ClientInfo {
     ClientInfo {
         ip: peer.map(|peer| origin_address(trusted, peer, &parts.headers)),
         user_agent,
+        renewal: None,
     }
 }
 

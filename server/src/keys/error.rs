@@ -26,7 +26,7 @@ pub enum KeyError {
     /// Other users of the machine may read the file.
     #[error(
         "{} holds signing keys and is open to others (mode {mode:03o}): run `chmod 600 {}`, and \
-         `talksy keys rotate` where somebody may have read it",
+         `talksy keys rotate --now` where somebody may have read it",
         path.display(), path.display()
     )]
     Exposed {

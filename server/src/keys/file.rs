@@ -20,15 +20,30 @@ use talksy_domain::clock::{Entropy, Timestamp};
 
 use super::{KeyError, KeyInfo};
 
-/// The format's version.
-const VERSION: u32 = 1;
+/// The format's version. Version 1 had neither an id of the deployment nor a secret that stays.
+const VERSION: u32 = 2;
+/// The oldest version that is read.
+const OLDEST_VERSION: u32 = 1;
 /// How many characters of the thumbprint make a `kid`: 96 bits.
 const KID_LENGTH: usize = 16;
 
 /// The file's content. Every part was checked when it was loaded.
 pub(super) struct KeyFile {
+    /// Tells one deployment from another, for the life of the file.
+    pub(super) deployment: String,
     pub(super) keys: Vec<StoredKey>,
+    /// Keys that were thrown away, as somebody else has them.
+    pub(super) revoked: Vec<RevokedKey>,
     pub(super) code_secret: Zeroizing<[u8; 32]>,
+    /// The secret of what stores keep: never replaced.
+    pub(super) lasting_secret: Zeroizing<[u8; 32]>,
+}
+
+/// What is known of a key that was revoked.
+#[derive(Clone)]
+pub(super) struct RevokedKey {
+    pub(super) kid: String,
+    pub(super) revoked_at: Timestamp,
 }
 
 /// A key of the file.
@@ -69,11 +84,14 @@ impl StoredKey {
 impl KeyFile {
     /// A new file's content: one key and a secret.
     pub(super) fn generate(now: Timestamp, entropy: &dyn Entropy) -> Self {
-        let mut code_secret = Zeroizing::new([0; 32]);
-        entropy.fill(&mut *code_secret);
+        let mut deployment = [0; 16];
+        entropy.fill(&mut deployment);
         Self {
+            deployment: hex::encode(deployment),
             keys: vec![StoredKey::generate(now, entropy)],
-            code_secret,
+            revoked: Vec::new(),
+            code_secret: secret(entropy),
+            lasting_secret: secret(entropy),
         }
     }
 
@@ -85,12 +103,26 @@ impl KeyFile {
         self.keys.push(StoredKey::generate(now, entropy));
     }
 
-    /// Drops the keys that verify nothing any more. `true`: there were some.
+    /// Throws all keys and the code secret away, as others have them, and makes new ones. Of the keys
+    /// their ids stay, so that who holds a token of theirs is told to refresh.
+    pub(super) fn replace(&mut self, now: Timestamp, entropy: &dyn Entropy) {
+        let revoked = self.keys.drain(..).map(|key| RevokedKey {
+            kid: key.kid,
+            revoked_at: now,
+        });
+        self.revoked.extend(revoked);
+        self.keys.push(StoredKey::generate(now, entropy));
+        self.code_secret = secret(entropy);
+    }
+
+    /// Drops the keys that verify nothing any more, and the ids of those whose last token would have
+    /// expired. `true`: there were some.
     pub(super) fn prune(&mut self, now: Timestamp, overlap: Duration) -> bool {
-        let before = self.keys.len();
+        let before = self.keys.len() + self.revoked.len();
         self.keys
             .retain(|key| key.verifies_until(overlap).is_none_or(|until| now < until));
-        self.keys.len() != before
+        self.revoked.retain(|key| now < key.revoked_at + overlap);
+        self.keys.len() + self.revoked.len() != before
     }
 
     pub(super) fn infos(&self, overlap: Duration) -> Vec<KeyInfo> {
@@ -103,6 +135,12 @@ impl KeyFile {
             })
             .collect()
     }
+}
+
+fn secret(entropy: &dyn Entropy) -> Zeroizing<[u8; 32]> {
+    let mut secret = Zeroizing::new([0; 32]);
+    entropy.fill(&mut *secret);
+    secret
 }
 
 /// The public key's coordinate, as a JWK has it (RFC 8037, section 2).
@@ -121,14 +159,35 @@ fn kid(key: &SigningKey) -> String {
     thumbprint
 }
 
+/// Whether a text may be a key's id. What cannot be is not looked for.
+pub(super) fn is_kid(text: &str) -> bool {
+    let is_base64url = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    text.len() == KID_LENGTH && text.bytes().all(is_base64url)
+}
+
 /// The JSON form.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct FileJson {
     version: u32,
+    #[serde(default)]
+    deployment: Option<String>,
     keys: Vec<KeyJson>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    revoked: Vec<RevokedJson>,
     /// Base64.
     code_secret: String,
+    /// Base64.
+    #[serde(default)]
+    lasting_secret: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RevokedJson {
+    kid: String,
+    /// RFC 3339.
+    revoked_at: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -257,22 +316,38 @@ fn parse(text: &str) -> Result<KeyFile, String> {
         )
     };
     let VersionJson { version } = serde_json::from_str(text).map_err(place)?;
-    if version != VERSION {
-        return Err(format!("it has version {version}, not {VERSION}"));
+    if !(OLDEST_VERSION..=VERSION).contains(&version) {
+        return Err(format!(
+            "it has version {version}, not {OLDEST_VERSION} to {VERSION}"
+        ));
     }
     let json: FileJson = serde_json::from_str(text).map_err(place)?;
-    let secret = STANDARD
-        .decode(json.code_secret.as_bytes())
-        .map(Zeroizing::new);
-    let code_secret = secret
-        .ok()
-        .and_then(|bytes| <[u8; 32]>::try_from(bytes.as_slice()).ok())
-        .ok_or("its `codeSecret` is not 32 bytes of base64")?;
+    let code_secret = parse_secret(&json.code_secret, "codeSecret")?;
+    // A file of version 1 has one secret for all, of which an id is made that tells nothing of it.
+    let lasting_secret = match &json.lasting_secret {
+        Some(text) => parse_secret(text, "lastingSecret")?,
+        None => code_secret.clone(),
+    };
+    let deployment = json.deployment.unwrap_or_else(|| {
+        let id = Sha256::new()
+            .chain_update(b"talksy deployment")
+            .chain_update(*code_secret);
+        hex::encode(&id.finalize()[..16])
+    });
     let keys = json
         .keys
         .iter()
         .map(parse_key)
         .collect::<Result<Vec<_>, _>>()?;
+    let revoked = json
+        .revoked
+        .into_iter()
+        .map(|key| {
+            let revoked_at = parse_time(&key.revoked_at, &key.kid)?;
+            let kid = key.kid;
+            Ok(RevokedKey { kid, revoked_at })
+        })
+        .collect::<Result<_, String>>()?;
     let signing = keys.iter().filter(|key| key.retired_at.is_none()).count();
     if signing != 1 {
         return Err(format!(
@@ -280,9 +355,26 @@ fn parse(text: &str) -> Result<KeyFile, String> {
         ));
     }
     Ok(KeyFile {
+        deployment,
         keys,
-        code_secret: Zeroizing::new(code_secret),
+        revoked,
+        code_secret,
+        lasting_secret,
     })
+}
+
+fn parse_secret(text: &str, name: &str) -> Result<Zeroizing<[u8; 32]>, String> {
+    let bytes = STANDARD.decode(text.as_bytes()).map(Zeroizing::new);
+    bytes
+        .ok()
+        .and_then(|bytes| <[u8; 32]>::try_from(bytes.as_slice()).ok())
+        .map(Zeroizing::new)
+        .ok_or_else(|| format!("its `{name}` is not 32 bytes of base64"))
+}
+
+fn parse_time(text: &str, kid: &str) -> Result<Timestamp, String> {
+    text.parse()
+        .map_err(|_| format!("a time of the key `{kid}` is not RFC 3339"))
 }
 
 fn parse_key(json: &KeyJson) -> Result<StoredKey, String> {
@@ -295,10 +387,7 @@ fn parse_key(json: &KeyJson) -> Result<StoredKey, String> {
     if kid(&key) != *name {
         return Err(format!("the key `{name}` has another key's id"));
     }
-    let time = |text: &str| {
-        text.parse::<Timestamp>()
-            .map_err(|_| format!("a time of the key `{name}` is not RFC 3339"))
-    };
+    let time = |text: &str| parse_time(text, name);
     Ok(StoredKey {
         kid: name.clone(),
         created_at: time(&json.created_at)?,
@@ -308,8 +397,13 @@ fn parse_key(json: &KeyJson) -> Result<StoredKey, String> {
 }
 
 fn render(keys: &KeyFile) -> Result<Zeroizing<String>, String> {
+    let revoked = keys.revoked.iter().map(|key| RevokedJson {
+        kid: key.kid.clone(),
+        revoked_at: key.revoked_at.to_string(),
+    });
     let json = FileJson {
         version: VERSION,
+        deployment: Some(keys.deployment.clone()),
         keys: keys
             .keys
             .iter()
@@ -323,7 +417,9 @@ fn render(keys: &KeyFile) -> Result<Zeroizing<String>, String> {
                 })
             })
             .collect::<Result<_, String>>()?,
+        revoked: revoked.collect(),
         code_secret: STANDARD.encode(*keys.code_secret),
+        lasting_secret: Some(STANDARD.encode(*keys.lasting_secret)),
     };
     serde_json::to_string_pretty(&json)
         .map(Zeroizing::new)

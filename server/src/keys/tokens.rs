@@ -1,5 +1,5 @@
-//! Access tokens: JWTs signed with EdDSA, read strictly (RFC 8725): one algorithm, a known `kid`,
-//! our issuer, our audience, every claim present. Time comes from the caller.
+//! Access tokens: JWTs signed with EdDSA, read strictly (RFC 8725): one algorithm, a known `kid`, the
+//! deployment's issuer and audience, every claim present. Time comes from the caller.
 //!
 //! A signature check costs some 50 µs, and a client sends the same token with each request. So
 //! verified tokens are remembered by their hash, in a bounded cache; what is remembered is still
@@ -7,7 +7,8 @@
 
 use std::sync::Arc;
 
-use jsonwebtoken::{Algorithm, Validation, decode, decode_header, encode};
+use async_trait::async_trait;
+use jsonwebtoken::{decode, decode_header, encode};
 use moka::sync::Cache;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -18,9 +19,8 @@ use talksy_domain::id::{SessionId, UserId};
 use talksy_domain::viewer::Viewer;
 
 use super::Keys;
+use super::file::is_kid;
 
-/// Who issues the tokens, and whom they are for.
-const ISSUER: &str = "talksy";
 /// Ours have some 350 bytes.
 const MAX_TOKEN_BYTES: usize = 2_048;
 
@@ -69,95 +69,127 @@ impl TokenCache {
     }
 }
 
+/// Why a token is not accepted by the keys in force.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// It names a key that is not known, which another instance may have made just now.
+    UnknownKey(String),
+    /// Whatever keys there are.
+    Problem(TokenProblem),
+}
+
+impl From<TokenProblem> for Refusal {
+    fn from(problem: TokenProblem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+impl From<Refusal> for TokenProblem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::UnknownKey(_) => Self::Invalid,
+            Refusal::Problem(problem) => problem,
+        }
+    }
+}
+
 impl Keys {
     /// Checks everything but the expiry.
-    fn check(&self, token: &str, now: Timestamp) -> Option<Verified> {
-        let header = decode_header(token).ok()?;
+    fn check(&self, token: &str, now: Timestamp) -> Result<Verified, Refusal> {
+        let invalid = || Refusal::from(TokenProblem::Invalid);
+        let header = decode_header(token).map_err(|_| invalid())?;
         // An extension that must be understood is not (RFC 7515, section 4.1.11).
         if header.crit.is_some() {
-            return None;
+            return Err(invalid());
         }
+        let kid = header.kid.ok_or_else(invalid)?;
         let ring = self.ring();
-        let key = ring.verifying(header.kid.as_deref()?, now)?;
-        let claims = decode::<Claims>(token, &key.key, &validation())
-            .ok()?
-            .claims;
-        Some(Verified {
+        let Some(key) = ring.verifying(&kid, now) else {
+            return Err(if ring.is_revoked(&kid, now) {
+                // Nothing is believed of it: whoever has no session to refresh is told so then.
+                TokenProblem::Expired.into()
+            } else if ring.knows(&kid) || !is_kid(&kid) {
+                invalid()
+            } else {
+                Refusal::UnknownKey(kid)
+            });
+        };
+        let claims = decode::<Claims>(token, &key.key, &ring.validation);
+        let claims = claims.map_err(|_| invalid())?.claims;
+        let expires_at = claims.exp.checked_mul(1_000).ok_or_else(invalid)?;
+        Ok(Verified {
             viewer: Viewer {
                 user_id: claims.sub,
                 session_id: claims.sid,
-                expires_at: Timestamp::from_millis(claims.exp.checked_mul(1_000)?),
+                expires_at: Timestamp::from_millis(expires_at),
             },
             kid: Arc::from(&*key.kid),
         })
     }
-}
 
-impl Keys {
-    /// Another instance may sign with a key that this one has not read yet: looks at the file,
-    /// which costs no more than its metadata where it is unchanged.
-    fn check_anew(&self, token: &str, now: Timestamp) -> Option<Verified> {
-        let kid = decode_header(token).ok()?.kid?;
-        if self.ring().verifying(&kid, now).is_some() || !matches!(self.reload(), Ok(true)) {
-            return None;
-        }
-        self.check(token, now)
-    }
-}
-
-fn validation() -> Validation {
-    let mut validation = Validation::new(Algorithm::EdDSA);
-    validation.set_issuer(&[ISSUER]);
-    validation.set_audience(&[ISSUER]);
-    validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-    // The library would read the machine's clock; the caller's time is compared instead.
-    validation.validate_exp = false;
-    validation
-}
-
-impl AccessTokens for Keys {
-    fn issue(&self, viewer: &Viewer, issued_at: Timestamp) -> Result<String, PortError> {
-        let claims = Claims {
-            iss: ISSUER.to_owned(),
-            aud: ISSUER.to_owned(),
-            sub: viewer.user_id,
-            sid: viewer.session_id,
-            iat: issued_at.as_secs(),
-            exp: viewer.expires_at.as_secs(),
-        };
-        let ring = self.ring();
-        encode(&ring.header, &claims, &ring.signing).map_err(|error| {
-            PortError::corrupt(format!("signing key in {}", self.path.display()), error)
-        })
-    }
-
-    fn verify(&self, token: &str, now: Timestamp) -> Result<Viewer, TokenProblem> {
+    /// The viewer that the token proves by the keys in force.
+    pub(super) fn verify_by_held(&self, token: &str, now: Timestamp) -> Result<Viewer, Refusal> {
         if token.len() > MAX_TOKEN_BYTES {
-            return Err(TokenProblem::Invalid);
+            return Err(TokenProblem::Invalid.into());
         }
         let hash: [u8; 32] = Sha256::digest(token).into();
-        let remembered = self.cache.get(&hash);
+        let in_force = |verified: &Verified| self.ring().verifying(&verified.kid, now).is_some();
+        let remembered = self.cache.get(&hash).filter(in_force);
         let known = remembered.is_some();
         let verified = match remembered {
             Some(verified) => verified,
             None => self
                 .check(token, now)
-                .or_else(|| self.check_anew(token, now))
-                .ok_or(TokenProblem::Invalid)?,
+                .inspect_err(|_| self.cache.remove(&hash))?,
         };
         if now >= verified.viewer.expires_at {
             self.cache.remove(&hash);
-            return Err(TokenProblem::Expired);
+            return Err(TokenProblem::Expired.into());
         }
-        if known {
-            if self.ring().verifying(&verified.kid, now).is_none() {
-                self.cache.remove(&hash);
-                return Err(TokenProblem::Invalid);
-            }
-        } else {
+        if !known {
             self.cache.insert(hash, verified.clone());
         }
-        Ok(verified.viewer)
+        // No token is made for longer. One that says so was made by somebody who has the key, and what
+        // is opened with it must not outlive the key.
+        let longest = now + self.access_token_ttl;
+        Ok(Viewer {
+            expires_at: verified.viewer.expires_at.min(longest),
+            ..verified.viewer
+        })
+    }
+}
+
+#[async_trait]
+impl AccessTokens for Keys {
+    fn issue(&self, viewer: &Viewer, issued_at: Timestamp) -> Result<String, PortError> {
+        let ring = self.ring();
+        let claims = Claims {
+            iss: ring.issuer.clone(),
+            aud: ring.audience.clone(),
+            sub: viewer.user_id,
+            sid: viewer.session_id,
+            iat: issued_at.as_secs(),
+            exp: viewer.expires_at.as_secs(),
+        };
+        encode(&ring.header, &claims, &ring.signing).map_err(|error| {
+            PortError::corrupt(
+                format!("signing key in {}", self.held.path.display()),
+                error,
+            )
+        })
+    }
+
+    async fn verify(&self, token: &str, now: Timestamp) -> Result<Viewer, TokenProblem> {
+        let kid = match self.verify_by_held(token, now) {
+            Err(Refusal::UnknownKey(kid)) if self.looks.is_worth(&kid) => kid,
+            other => return Ok(other?),
+        };
+        self.looks.look(&self.held).await;
+        let verified = self.verify_by_held(token, now);
+        if matches!(verified, Err(Refusal::UnknownKey(_))) {
+            self.looks.note_unknown(&kid);
+        }
+        Ok(verified?)
     }
 
     fn jwks(&self) -> String {

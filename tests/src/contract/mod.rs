@@ -31,6 +31,7 @@ pub mod mail;
 pub mod names;
 pub mod presence;
 pub mod reading;
+pub mod refreshing;
 pub mod retries;
 pub mod sending;
 pub mod sessions;

@@ -1,4 +1,4 @@
-//! Sessions, and refresh tokens that are good once.
+//! Sessions.
 
 use std::time::Duration;
 
@@ -8,15 +8,16 @@ use talksy_domain::cursor::SessionCursor;
 use talksy_domain::id::{SessionId, UserId};
 
 use super::fixture::{Stores, forward};
+use super::refreshing::{assert_current, exchange, present, replace};
 use super::{at_once, ids, now, random};
 
 const DAY: Duration = Duration::from_hours(24);
 
-fn token() -> TokenHash {
+pub(super) fn token() -> TokenHash {
     TokenHash(random())
 }
 
-fn new_session(user: UserId, now: Timestamp) -> Session {
+pub(super) fn new_session(user: UserId, now: Timestamp) -> Session {
     Session {
         id: ids().next(),
         user_id: user,
@@ -29,7 +30,7 @@ fn new_session(user: UserId, now: Timestamp) -> Session {
 }
 
 /// Makes a session, and a user for it.
-async fn signed_in(stores: &Stores, now: Timestamp) -> (Session, TokenHash) {
+pub(super) async fn signed_in(stores: &Stores, now: Timestamp) -> (Session, TokenHash) {
     let [user] = stores.users().await;
     let (session, token) = (new_session(user.id, now), token());
     stores
@@ -40,12 +41,12 @@ async fn signed_in(stores: &Stores, now: Timestamp) -> (Session, TokenHash) {
     (session, token)
 }
 
-async fn kept(stores: &Stores, id: SessionId) -> Option<Session> {
+pub(super) async fn kept(stores: &Stores, id: SessionId) -> Option<Session> {
     stores.sessions.session(id).await.unwrap()
 }
 
 /// The user's sessions, in a page that holds all.
-async fn listed(stores: &Stores, user: UserId, now: Timestamp) -> Vec<Session> {
+pub(super) async fn listed(stores: &Stores, user: UserId, now: Timestamp) -> Vec<Session> {
     let window = forward(None, 100);
     let page = stores.sessions.sessions_of(user, now, &window);
     page.await.unwrap().items
@@ -55,30 +56,6 @@ fn place(session: &Session) -> SessionCursor {
     SessionCursor {
         last_used_at: session.last_used_at,
         session_id: session.id,
-    }
-}
-
-/// Presents a token an hour after the session was made.
-async fn rotate(
-    stores: &Stores,
-    session: &Session,
-    presented: TokenHash,
-    replacement: TokenHash,
-) -> Rotation {
-    let now = session.created_at + Duration::from_hours(1);
-    stores
-        .sessions
-        .rotate_session(session.id, presented, replacement, now, now + DAY)
-        .await
-        .unwrap()
-}
-
-fn rotated(session: &Session) -> Session {
-    let now = session.created_at + Duration::from_hours(1);
-    Session {
-        last_used_at: now,
-        expires_at: now + DAY,
-        ..session.clone()
     }
 }
 
@@ -223,117 +200,11 @@ pub async fn sessions_are_read_by_id(stores: &Stores) {
     assert_eq!(read(&[ids().next()]).await, []);
 }
 
-/// The current token rotates: its replacement is current now, and the session lives on.
-pub async fn the_current_token_rotates(stores: &Stores) {
-    let (mut session, mut current) = signed_in(stores, now()).await;
-    for _ in 0..3 {
-        let replacement = token();
-        let renewed = rotated(&session);
-        let answer = rotate(stores, &session, current, replacement).await;
-        assert_eq!(answer, Rotation::Rotated(renewed.clone()));
-        assert_eq!(kept(stores, session.id).await, Some(renewed.clone()));
-        current = replacement;
-        session = Session {
-            created_at: session.created_at,
-            ..renewed
-        };
-    }
-    let listed = listed(stores, session.user_id, session.last_used_at).await;
-    assert_eq!(listed, [session]);
-}
-
-/// Any token that was current once is known for ever as reused, and changes nothing.
-pub async fn an_old_token_is_found_reused(stores: &Stores) {
-    let (session, first) = signed_in(stores, now()).await;
-    let (second, third) = (token(), token());
-    rotate(stores, &session, first, second).await;
-    rotate(stores, &session, second, third).await;
-    let before = rotated(&session);
-    for old in [first, second, first] {
-        let later = session.created_at + Duration::from_hours(2);
-        let answer = stores
-            .sessions
-            .rotate_session(session.id, old, token(), later, later + DAY)
-            .await
-            .unwrap();
-        assert_eq!(answer, Rotation::Reused(before.clone()));
-    }
-    assert_eq!(kept(stores, session.id).await, Some(before));
-    let answer = rotate(stores, &session, third, token()).await;
-    assert!(matches!(answer, Rotation::Rotated(_)), "{answer:?}");
-}
-
-/// A token that the session never had is unknown, also where it is another session's.
-pub async fn a_foreign_token_is_unknown(stores: &Stores) {
-    let (session, current) = signed_in(stores, now()).await;
-    let (other, others) = signed_in(stores, now()).await;
-    for foreign in [token(), others] {
-        let answer = rotate(stores, &session, foreign, token()).await;
-        assert_eq!(answer, Rotation::Unknown);
-    }
-    let missing = new_session(session.user_id, now());
-    let answer = rotate(stores, &missing, current, token()).await;
-    assert_eq!(answer, Rotation::Unknown, "there is no such session");
-    assert_eq!(kept(stores, missing.id).await, None);
-    assert_eq!(kept(stores, session.id).await, Some(session.clone()));
-    assert_eq!(kept(stores, other.id).await, Some(other));
-    let answer = rotate(stores, &session, current, token()).await;
-    assert!(matches!(answer, Rotation::Rotated(_)), "{answer:?}");
-}
-
-/// A session cannot be renewed from the instant on at which it ends.
-pub async fn an_expired_session_does_not_rotate(stores: &Stores) {
-    let (session, current) = signed_in(stores, now()).await;
-    let at = async |now: Timestamp, replacement| {
-        let sessions = &stores.sessions;
-        let answer = sessions.rotate_session(session.id, current, replacement, now, now + DAY);
-        answer.await.unwrap()
-    };
-    let end = session.expires_at;
-    assert_eq!(at(end, token()).await, Rotation::Expired);
-    assert_eq!(at(end + DAY, token()).await, Rotation::Expired);
-    assert_eq!(kept(stores, session.id).await, Some(session.clone()));
-    let answer = at(end - Duration::from_millis(1), token()).await;
-    assert!(matches!(answer, Rotation::Rotated(_)), "{answer:?}");
-}
-
-/// Of many who present one token at the same time one is served, and the others are found out.
-pub async fn of_concurrent_rotations_one_succeeds(stores: &Stores) {
-    let (session, current) = signed_in(stores, now()).await;
-    let answers = at_once((0..16).map(|_| {
-        let (stores, session, replacement) = (stores.clone(), session.clone(), token());
-        async move {
-            let answer = rotate(&stores, &session, current, replacement).await;
-            (answer, replacement)
-        }
-    }))
-    .await;
-    let renewed = rotated(&session);
-    let mut winners = Vec::new();
-    for (answer, replacement) in answers {
-        match answer {
-            Rotation::Rotated(session) => {
-                assert_eq!(session, renewed);
-                winners.push(replacement);
-            }
-            Rotation::Reused(session) => assert_eq!(session, renewed),
-            other => panic!("{other:?}"),
-        }
-    }
-    assert_eq!(winners.len(), 1);
-    let answer = rotate(stores, &session, winners[0], token()).await;
-    assert!(
-        matches!(answer, Rotation::Rotated(_)),
-        "the winner's replacement is current, but: {answer:?}"
-    );
-}
-
-/// A session is deleted by its own user, once, with all its tokens.
+/// A session is deleted by its own user, once, with its tokens.
 pub async fn a_session_is_deleted_by_its_user(stores: &Stores) {
     let (session, first) = signed_in(stores, now()).await;
     let (other, others) = signed_in(stores, now()).await;
-    let second = token();
-    rotate(stores, &session, first, second).await;
+    let second = replace(stores, &session, first, 0).await.replacement;
     let delete = async |id, user| stores.sessions.delete_session(id, user).await.unwrap();
     assert!(!delete(session.id, other.user_id).await);
     assert!(!delete(ids().next(), session.user_id).await);
@@ -343,12 +214,11 @@ pub async fn a_session_is_deleted_by_its_user(stores: &Stores) {
     assert!(!delete(session.id, session.user_id).await);
     assert_eq!(kept(stores, session.id).await, None);
     assert_eq!(listed(stores, session.user_id, now()).await, []);
-    for gone in [first, second] {
-        let answer = rotate(stores, &session, gone, token()).await;
+    for (gone, generation) in [(first, 0), (second, 1)] {
+        let answer = present(stores, &exchange(&session, gone, generation)).await;
         assert_eq!(answer, Rotation::Unknown);
     }
-    let answer = rotate(stores, &other, others, token()).await;
-    assert!(matches!(answer, Rotation::Rotated(_)), "the other's lives");
+    assert_current(stores, &other, others, 0).await;
 }
 
 /// Of many who delete a session at the same time one is told that it was there.
@@ -387,7 +257,7 @@ pub async fn it_is_told_which_sessions_there_are(stores: &Stores) {
     assert_eq!(existing(&[]).await, []);
 }
 
-/// Expired sessions are deleted, with all their tokens, a part at a time.
+/// Expired sessions are deleted, with their tokens, a part at a time.
 pub async fn expired_sessions_are_purged(stores: &Stores) {
     // Long ago, where no other rule has sessions.
     let then = Timestamp::from_millis(946_684_800_000);
@@ -405,7 +275,7 @@ pub async fn expired_sessions_are_purged(stores: &Stores) {
     );
     for (session, token) in expired {
         assert_eq!(kept(stores, session.id).await, None);
-        let answer = rotate(stores, &session, token, self::token()).await;
+        let answer = present(stores, &exchange(&session, token, 0)).await;
         assert_eq!(answer, Rotation::Unknown);
     }
     assert!(kept(stores, later.id).await.is_some(), "it expires later");
@@ -419,11 +289,6 @@ super::suite::rules! {
     sessions_are_listed_in_pages,
     sessions_are_read_by_id,
     it_is_told_which_sessions_there_are,
-    the_current_token_rotates,
-    an_old_token_is_found_reused,
-    a_foreign_token_is_unknown,
-    an_expired_session_does_not_rotate,
-    of_concurrent_rotations_one_succeeds,
     a_session_is_deleted_by_its_user,
     of_concurrent_deletions_one_is_told,
 }

@@ -45,6 +45,7 @@ macro_rules! contract_suite {
         $crate::users_rules!(@shared users $meta $backend =>);
         $crate::names_rules!(@shared names $meta $backend =>);
         $crate::sessions_rules!(@shared sessions $meta $backend =>);
+        $crate::refreshing_rules!(@shared refreshing $meta $backend =>);
         $crate::chats_rules!(@shared chats $meta $backend =>);
         $crate::chat_list_rules!(@shared chat_list $meta $backend =>);
         $crate::reading_rules!(@shared reading $meta $backend =>);

@@ -1,6 +1,7 @@
 //! Signing in and out, what tokens are good for, sessions and the profile, as a client meets them.
 
 mod guessing;
+mod keys;
 mod letters;
 mod profile;
 mod sessions;

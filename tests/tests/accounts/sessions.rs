@@ -1,12 +1,15 @@
 //! Refreshing, sessions and signing out.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
+use talksy_domain::clock::Clock as _;
 use talksy_tests::app::TestApp;
 use talksy_tests::client::{Client, User, string};
+use talksy_tests::faulty_store::{Fault, FaultyStore};
 use talksy_tests::websocket::{Received, Socket};
 
 use super::{DAY, ME, MINUTE, SECOND, SESSIONS, another_device, code_for, ids_of_sessions};
@@ -32,7 +35,7 @@ async fn each_refresh_gives_new_tokens_of_the_same_session() {
         let data = fresh.data(SESSIONS, json!({})).await;
         assert_eq!(
             data["sessions"]["nodes"][0]["lastUsedAt"],
-            json!(talksy_domain::clock::Clock::now(&*app.clock).to_string())
+            json!(app.clock.now().to_string())
         );
     }
     // 27 minutes later: the first access token is long over.
@@ -52,6 +55,8 @@ async fn a_refresh_token_used_again_ends_the_session_everywhere() {
     let fresh = User::of(&app.client(), auth);
     let mut socket = fresh.client.socket().await;
 
+    // Behind the moment in which a lost answer is given again.
+    app.clock.advance(MINUTE);
     let reply = app.client().refresh(&ada.refresh_token).await;
     assert_eq!(
         reply.code_and_field(),
@@ -77,17 +82,22 @@ async fn a_refresh_token_used_again_ends_the_session_everywhere() {
 async fn a_refresh_token_that_was_never_one_or_whose_session_has_expired_is_refused() {
     let app = TestApp::start().await;
     let ada = app.sign_in("ada").await;
-    let flipped = {
+    // The session, the generation, and the secret.
+    let flipped = [15, 19, 40].map(|at| {
         let mut bytes = BASE64_URL_SAFE_NO_PAD
             .decode(&ada.refresh_token)
             .unwrap_or_default();
-        if let Some(last) = bytes.last_mut() {
-            *last ^= 1;
-        }
+        bytes[at] ^= 1;
         BASE64_URL_SAFE_NO_PAD.encode(bytes)
-    };
+    });
     let token = ada.client.token().unwrap_or_default().to_owned();
-    for garbage in ["", "garbage", &"A".repeat(64), &flipped, &token] {
+    let [session, generation, secret] = &flipped;
+    let (short, zeros) = ("A".repeat(64), "A".repeat(91));
+    let others = ["", "garbage", &short, &zeros, &token];
+    for garbage in others
+        .into_iter()
+        .chain([session.as_str(), generation, secret])
+    {
         let reply = app.client().refresh(garbage).await;
         assert_eq!(
             reply.code_and_field(),
@@ -104,6 +114,134 @@ async fn a_refresh_token_that_was_never_one_or_whose_session_has_expired_is_refu
         reply.code_and_field(),
         ("TOKEN_EXPIRED", "input.refreshToken")
     );
+}
+
+/// The tokens of a refresh that succeeds.
+async fn refreshed(app: &TestApp, token: &str) -> User {
+    let auth = app.client().refresh(token).await.data();
+    User::of(&app.client(), &auth["refreshSession"])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_answer_is_fetched_again_while_its_token_is_unused() {
+    let app = TestApp::start().await;
+    let ada = app.sign_in("ada").await;
+    let mut socket = ada.client.socket().await;
+    let lost = refreshed(&app, &ada.refresh_token).await;
+    for wait in [Duration::ZERO, 30 * SECOND, 29 * SECOND] {
+        app.clock.advance(wait);
+        let again = refreshed(&app, &ada.refresh_token).await;
+        assert_eq!(again.refresh_token, lost.refresh_token);
+        assert_eq!(again.session_id, ada.session_id);
+        again.client.data(ME, json!({})).await;
+    }
+    // In the same second its successor is used: from then on the first is a stolen copy.
+    let next = refreshed(&app, &lost.refresh_token).await;
+    assert_ne!(next.refresh_token, lost.refresh_token);
+    next.client.data(ME, json!({})).await;
+    let own = ids_of_sessions(&next).await;
+    assert_eq!(own, HashSet::from([ada.session_id.clone()]));
+    let reply = app.client().refresh(&ada.refresh_token).await;
+    assert_eq!(
+        reply.code_and_field(),
+        ("TOKEN_REUSED", "input.refreshToken")
+    );
+    assert_eq!(socket.closed().await, 4403);
+    let reply = app.client().refresh(&next.refresh_token).await;
+    assert_eq!(reply.code(), "UNAUTHENTICATED");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tabs_that_refresh_at_the_same_instant_go_on_with_one_session() {
+    let app = TestApp::start().await;
+    let ada = app.sign_in("ada").await;
+    let mut token = ada.refresh_token.clone();
+    for _ in 0..5 {
+        app.clock.advance(9 * MINUTE);
+        let tabs = (0..8).map(|_| refreshed(&app, &token));
+        let tabs = futures_util::future::join_all(tabs).await;
+        for tab in &tabs {
+            assert_eq!(tab.refresh_token, tabs[0].refresh_token);
+            let own = ids_of_sessions(tab).await;
+            assert_eq!(own, HashSet::from([ada.session_id.clone()]));
+        }
+        token.clone_from(&tabs[0].refresh_token);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_that_fails_behind_its_rotation_is_tried_again() {
+    let store = FaultyStore::new();
+    let app = TestApp::builder().ports(store.install()).start().await;
+    let ada = app.sign_in("ada").await;
+    // The token has been replaced when the account is read.
+    store.set("users.users", Fault::Unavailable("taken away by the test"));
+    for _ in 0..2 {
+        let reply = app.client().refresh(&ada.refresh_token).await;
+        assert_eq!(reply.code(), "UNAVAILABLE");
+    }
+    store.set("users.users", Fault::None);
+    let fresh = refreshed(&app, &ada.refresh_token).await;
+    assert_eq!(fresh.session_id, ada.session_id);
+    fresh.client.data(ME, json!({})).await;
+    refreshed(&app, &fresh.refresh_token).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_moment_of_grace_each_second_use_ends_the_session() {
+    let app = TestApp::builder()
+        .config(|config| config.auth.refresh_retry = Duration::ZERO)
+        .start()
+        .await;
+    let ada = app.sign_in("ada").await;
+    refreshed(&app, &ada.refresh_token).await;
+    let reply = app.client().refresh(&ada.refresh_token).await;
+    assert_eq!(reply.code(), "TOKEN_REUSED");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_ends_at_its_longest_life_however_often_it_is_refreshed() {
+    let app = TestApp::builder()
+        .config(|config| {
+            config.auth.session_ttl = DAY;
+            config.auth.session_max_age = 2 * DAY;
+            // The test purges by itself.
+            config.jobs.poll = Duration::from_hours(1);
+        })
+        .start()
+        .await;
+    let ada = app.sign_in("ada").await;
+    let mut refresh = ada.refresh_token.clone();
+    let end = "2026-01-03T00:00:00.000Z";
+    for hours in [20, 20] {
+        app.clock.advance(Duration::from_hours(hours));
+        let auth = app.client().refresh(&refresh).await.data();
+        refresh = string(&auth["refreshSession"]["refreshToken"]);
+    }
+    // Not for another day, but to the end of the second one; and so its last access token.
+    app.clock.advance(Duration::from_hours(8) - MINUTE);
+    let auth = app.client().refresh(&refresh).await.data()["refreshSession"].clone();
+    assert_eq!(auth["session"]["expiresAt"], json!(end));
+    assert_eq!(auth["expiresAt"], json!(end));
+    let last = User::of(&app.client(), &auth);
+    let mut socket = last.client.socket().await;
+    app.clock.advance(MINUTE);
+    let reply = app.client().refresh(&last.refresh_token).await;
+    assert_eq!(
+        reply.code_and_field(),
+        ("UNAUTHENTICATED", "input.refreshToken")
+    );
+    let told = string(&reply.error()["message"]);
+    assert!(told.contains("longest life"), "{told}");
+    assert_eq!(last.client.run(ME, json!({})).await.code(), "TOKEN_EXPIRED");
+    socket.subscribe("1", ME, json!({})).await;
+    assert_eq!(socket.closed().await, 4403);
+    // The purge takes it as it takes any that has expired.
+    let sessions = &app.adapters.ports.sessions;
+    let purged = sessions.purge_expired(app.clock.now(), 10).await;
+    assert!(matches!(purged, Ok(1)), "{purged:?}");
+    let reply = app.client().refresh(&last.refresh_token).await;
+    assert_eq!(reply.code(), "UNAUTHENTICATED");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -65,7 +65,7 @@ fn signed_by_hmac(kid: &str, claims: &Value, secret: &[u8]) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_this_server_did_not_sign_as_it_does_is_refused() {
     let (app, foreign) = (TestApp::start().await, TestApp::start().await);
-    let ada = app.sign_in("ada").await;
+    let (ada, bob) = (app.sign_in("ada").await, app.sign_in("bob").await);
     let token = ada.client.token().unwrap_or_default().to_owned();
     let (key, public, kid) = signing_key(&app);
     let (foreign_key, _, foreign_kid) = signing_key(&foreign);
@@ -122,6 +122,10 @@ async fn a_token_that_this_server_did_not_sign_as_it_does_is_refused() {
             ours(&with("sid", json!("ses_01h455vb4pex5vsknk084sn02q"))),
         ),
         ("another user's claims", swapped),
+        (
+            "another user in the own session",
+            ours(&with("sub", json!(bob.id))),
+        ),
         ("no signature", format!("{head}.")),
         ("half a token", head.to_owned()),
         ("garbage", "garbage".to_owned()),

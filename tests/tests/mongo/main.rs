@@ -18,6 +18,7 @@ mod jobs;
 mod migrating;
 mod outages;
 mod preparing;
+mod sessions;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -126,13 +126,15 @@ fn opened(hash: &KeyedHash, purpose: &[u8], text: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use secrecy::{ExposeSecret as _, SecretSlice};
 
     use super::*;
     use crate::clock::SystemEntropy;
 
     fn secret(byte: u8) -> KeyedHash {
-        KeyedHash::new(SecretSlice::from(vec![byte; 32]))
+        KeyedHash::new(Arc::new(SecretSlice::from(vec![byte; 32])))
     }
 
     fn address(text: &str) -> EmailAddress {

@@ -38,6 +38,9 @@ pub enum AuthError {
     /// The session has expired.
     #[error("The session has expired. Sign in again.")]
     RefreshExpired,
+    /// The session has reached its longest life.
+    #[error("The session has reached its longest life. Sign in again.")]
+    RefreshOutlived,
     /// The refresh token was used before.
     #[error("The refresh token was used before, so its session was ended. Sign in again.")]
     RefreshReused,
@@ -67,7 +70,9 @@ impl AuthError {
             Self::Token(TokenProblem::Invalid) | Self::SessionEnded | Self::NoAccount => {
                 refuse(ErrorCode::Unauthenticated)
             }
-            Self::RefreshInvalid => refuse(ErrorCode::Unauthenticated).field("refreshToken"),
+            Self::RefreshInvalid | Self::RefreshOutlived => {
+                refuse(ErrorCode::Unauthenticated).field("refreshToken")
+            }
             Self::RefreshExpired => refuse(ErrorCode::TokenExpired).field("refreshToken"),
             Self::RefreshReused => refuse(ErrorCode::TokenReused).field("refreshToken"),
             Self::NoSession => refuse(ErrorCode::NotFound).field("sessionId"),

@@ -10,9 +10,9 @@ use secrecy::SecretString;
 use super::challenge::DeviceToken;
 use super::codes::CodeStore;
 use super::error::AuthError;
-use super::model::{RefreshToken, Session};
+use super::model::{RefreshToken, Session, SessionLife, TokenSalt};
 use super::places::addresses;
-use super::store::{Rotation, SessionStore};
+use super::store::{Exchange, Rotation, SessionStore};
 use super::tokens::AccessTokens;
 use crate::clock::{Clock, Entropy, Timestamp};
 use crate::cursor::SessionCursor;
@@ -31,8 +31,8 @@ use crate::viewer::{ClientInfo, Viewer};
 pub struct AuthPolicy {
     /// How long an access token is valid.
     pub access_token_ttl: Duration,
-    /// How long a session lasts without being refreshed.
-    pub session_ttl: Duration,
+    /// How long a session lasts.
+    pub session_life: SessionLife,
     /// How long a code is valid.
     pub code_ttl: Duration,
     /// How many wrong codes one code survives.
@@ -64,7 +64,7 @@ pub struct SignedIn {
     pub access_token: String,
     /// When it expires.
     pub expires_at: Timestamp,
-    /// For `refreshSession`; each is good for one use.
+    /// For `refreshSession`; it replaces the one before.
     pub refresh_token: RefreshToken,
     /// The session.
     pub session: Session,
@@ -88,8 +88,8 @@ pub struct AuthService {
     /// Keys the hashes of addresses and codes.
     pub(crate) hash: KeyedHash,
     pub(crate) policy: AuthPolicy,
-    /// Which sessions were live a moment ago.
-    pub(crate) live_sessions: Cache<SessionId, bool>,
+    /// Whose sessions were live a moment ago.
+    pub(crate) live_sessions: Cache<SessionId, Option<UserId>>,
 }
 
 /// For how long a session that was found live is not looked up again: the longest a revoked
@@ -98,46 +98,54 @@ pub(crate) const SESSION_CACHE: Duration = Duration::from_secs(1);
 
 impl AuthService {
     /// Exchanges a refresh token for fresh tokens. Each is good for one use; using one again
-    /// ends its session, since somebody holds a copy.
+    /// ends its session, since somebody holds a copy. For a short while, and until its successor is
+    /// used, it is answered with the same one again: the answer may have been lost, or two tabs
+    /// share the token. Over a connection that the session has opened, the connection is renewed.
     ///
     /// # Errors
-    /// Where the token is not the session's current one.
+    /// Where the token is not the session's current one, or the session has ended.
     pub async fn refresh(&self, token: &str, client: &ClientInfo) -> Result<SignedIn, AuthError> {
         self.admit(self.policy.refresh_ip, client).await?;
         let presented = RefreshToken::parse(token).ok_or(AuthError::RefreshInvalid)?;
-        let replacement = RefreshToken::generate(presented.session_id, &*self.entropy);
-        let now = self.clock.now();
-        let rotation = self
-            .sessions
-            .rotate_session(
-                presented.session_id,
-                presented.hash(),
-                replacement.hash(),
-                now,
-                now + self.policy.session_ttl,
-            )
-            .await?;
-        let session = match rotation {
-            Rotation::Rotated(session) => session,
+        let salt = TokenSalt::generate(&*self.entropy);
+        let replacement = presented.successor(&salt, &self.hash);
+        let exchange = Exchange {
+            session_id: presented.session_id,
+            presented: presented.hash(),
+            generation: presented.generation,
+            is_sealed: presented.is_sealed(&self.hash),
+            replacement: replacement.hash(),
+            salt,
+            now: self.clock.now(),
+            life: self.policy.session_life,
+        };
+        let (session, replacement) = match self.sessions.rotate_session(&exchange).await? {
+            Rotation::Rotated(session) => (session, replacement),
+            Rotation::Repeated(session, salt) => (session, presented.successor(&salt, &self.hash)),
             Rotation::Reused(session) => {
                 self.end_session(session.user_id, session.id).await?;
                 return Err(AuthError::RefreshReused);
             }
             Rotation::Unknown => return Err(AuthError::RefreshInvalid),
             Rotation::Expired => return Err(AuthError::RefreshExpired),
+            Rotation::Outlived => return Err(AuthError::RefreshOutlived),
         };
         let user = self.users.users(&[session.user_id]).await?.pop();
         let user = user.ok_or(AuthError::NoAccount)?;
-        self.signed_in(session, replacement, user, false)
+        let signed_in = self.signed_in(session, replacement, user, false)?;
+        if let Some(renewal) = &client.renewal {
+            renewal.renew(signed_in.session.id, signed_in.expires_at);
+        }
+        Ok(signed_in)
     }
 
-    /// Proves an access token and that its session has not been ended.
+    /// Proves an access token, and that its session is the user's and has not been ended.
     ///
     /// # Errors
     /// Where the token is refused or the session has ended.
     pub async fn authenticate(&self, token: &str) -> Result<Viewer, AuthError> {
-        let viewer = self.tokens.verify(token, self.clock.now())?;
-        if self.is_live(viewer.session_id).await? {
+        let viewer = self.tokens.verify(token, self.clock.now()).await?;
+        if self.owner(viewer.session_id).await? == Some(viewer.user_id) {
             Ok(viewer)
         } else {
             Err(AuthError::SessionEnded)
@@ -150,9 +158,17 @@ impl AuthService {
     /// # Errors
     /// Where the store fails.
     pub async fn is_live(&self, session: SessionId) -> Result<bool, PortError> {
-        let read = self.is_live_now(session);
-        let live = self.live_sessions.try_get_with(session, read).await;
-        live.map_err(|error: Arc<PortError>| (*error).clone())
+        Ok(self.owner(session).await?.is_some())
+    }
+
+    /// Whose the session is, while it has not been ended, as [`Self::is_live`].
+    async fn owner(&self, session: SessionId) -> Result<Option<UserId>, PortError> {
+        let read = async {
+            let session = self.sessions.session(session).await?;
+            Ok::<_, PortError>(session.map(|session| session.user_id))
+        };
+        let owner = self.live_sessions.try_get_with(session, read).await;
+        owner.map_err(|error: Arc<PortError>| (*error).clone())
     }
 
     /// Forgets what is known of a session whose end was heard of, so that its next use looks it up.
@@ -160,15 +176,7 @@ impl AuthService {
         self.live_sessions.invalidate(&session).await;
     }
 
-    /// Whether the session has not been ended, as the store knows it at this moment.
-    ///
-    /// # Errors
-    /// Where the store fails.
-    pub async fn is_live_now(&self, session: SessionId) -> Result<bool, PortError> {
-        Ok(self.sessions.session(session).await?.is_some())
-    }
-
-    /// Those of these sessions that have not been ended, as [`Self::is_live_now`].
+    /// Those of these sessions that have not been ended, as the store knows it at this moment.
     pub(crate) async fn live_now(
         &self,
         sessions: &[SessionId],

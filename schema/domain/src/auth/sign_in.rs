@@ -281,11 +281,11 @@ impl AuthService {
             user_id: user.id,
             created_at: now,
             last_used_at: now,
-            expires_at: now + self.policy.session_ttl,
+            expires_at: self.policy.session_life.expiry(now, now),
             user_agent: client.user_agent.clone(),
             ip_address: client.ip,
         };
-        let refresh_token = RefreshToken::generate(session.id, &*self.entropy);
+        let refresh_token = RefreshToken::first(session.id, &*self.entropy, &self.hash);
         self.sessions
             .create_session(&session, refresh_token.hash())
             .await?;

@@ -30,7 +30,7 @@ pub(super) use members::{ChatOfMember, MemberDocument, UserOfMember};
 pub(super) use messages::{
     MessageDocument, NOBODY, Place, PlaceDocument, Tail, TailDocument, dedup,
 };
-pub(super) use sessions::SessionDocument;
+pub(super) use sessions::{SessionDocument, binary};
 pub(super) use users::{UserDocument, UserKey};
 
 /// Users.

@@ -9,7 +9,7 @@ use talksy_domain::error::PortError;
 
 use super::call::Call;
 use super::commands::Shape;
-use super::documents::{CHATS, MEMBERS, META, Stored};
+use super::documents::{CHATS, MEMBERS, META, SESSIONS, Stored};
 use super::fault::{Fault, Why};
 use super::indexes;
 
@@ -17,7 +17,8 @@ use super::indexes;
 ///
 /// - 1: the first.
 /// - 2: groups. Members say whether they still are; chats say what was applied and claimed.
-const VERSION: i64 = 2;
+/// - 3: refresh tokens have a generation. Sessions keep the current one and the one before.
+const VERSION: i64 = 3;
 
 /// The oldest server that will do, as its users know it.
 const OLDEST_SERVER: i32 = 5;
@@ -152,6 +153,10 @@ pub(super) async fn bring_up_to_date(call: &Call, found: i64) -> Result<(), Prep
             call.inner.preparing.note("documents of schema version 1");
             to_2(call).await?;
         }
+        if (1..3).contains(&found) {
+            call.inner.preparing.note("sessions of earlier versions");
+            to_3(call).await?;
+        }
         let update = doc! { "$max": { "version": VERSION } };
         call.upsert_one(META, doc! { "_id": "schema" }, update)
             .await?;
@@ -178,6 +183,14 @@ async fn to_2(call: &Call) -> Result<(), Fault> {
     let update = doc! { "$set": chat, "$unset": { "membershipEpoch": "" } };
     call.update_many(CHATS, lacking, update).await?;
     indexes::drop_former(call).await
+}
+
+/// The refresh tokens of before name no generation and are not read any more, so that nobody can go
+/// on with their sessions.
+async fn to_3(call: &Call) -> Result<(), Fault> {
+    let before = doc! { "generation": { "$exists": false } };
+    call.delete(SESSIONS, before).await?;
+    Ok(())
 }
 
 fn check_server(build: &Document) -> Result<(), PrepareError> {

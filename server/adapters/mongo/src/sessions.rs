@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 
 use async_trait::async_trait;
-use mongodb::bson::spec::BinarySubtype;
-use mongodb::bson::{Binary, Bson, Document, doc};
-use talksy_domain::auth::{Rotation, Session, SessionStore, TokenHash};
+use mongodb::bson::{Bson, Document, doc};
+use talksy_domain::auth::{
+    Exchange, Rotation, Session, SessionStore, SessionTokens, TokenHash, judge, rotated,
+};
 use talksy_domain::clock::Timestamp;
 use talksy_domain::cursor::SessionCursor;
 use talksy_domain::error::PortError;
@@ -16,38 +17,8 @@ use talksy_domain::page::{Page, Window};
 use super::MongoStore;
 use super::call::Call;
 use super::commands::{Inserted, Shape};
-use super::documents::{self, SESSIONS, SessionDocument, date, key, keys, overread};
+use super::documents::{self, SESSIONS, SessionDocument, binary, date, key, keys, overread};
 use super::fault::Fault;
-
-/// How many replaced tokens of a session are remembered. With tokens that live for a quarter of
-/// an hour that is a year and a half of unbroken use; a document stays below 2 MiB.
-const RETIRED: i32 = 50_000;
-
-/// How much of a replaced token's hash is remembered: enough that nobody finds another like it.
-const RETIRED_BYTES: usize = 16;
-
-/// Without the tokens that were replaced, which may be many.
-fn fields() -> Shape {
-    Shape {
-        fields: Some(doc! { "retired": 0 }),
-        ..Shape::default()
-    }
-}
-
-fn token(hash: TokenHash) -> Binary {
-    binary(&hash.0)
-}
-
-fn retired(hash: TokenHash) -> Binary {
-    binary(hash.0.get(..RETIRED_BYTES).unwrap_or_default())
-}
-
-fn binary(bytes: &[u8]) -> Binary {
-    Binary {
-        subtype: BinarySubtype::Generic,
-        bytes: bytes.to_vec(),
-    }
-}
 
 fn by_id(id: SessionId) -> Document {
     doc! { "_id": key(id::bytes(id)) }
@@ -84,17 +55,9 @@ impl SessionStore for MongoStore {
         Ok(of_user(&self.call(), user, now, window).await?)
     }
 
-    /// 2 commands.
-    async fn rotate_session(
-        &self,
-        id: SessionId,
-        presented: TokenHash,
-        replacement: TokenHash,
-        now: Timestamp,
-        expires_at: Timestamp,
-    ) -> Result<Rotation, PortError> {
-        let tokens = (presented, replacement);
-        Ok(rotate(&self.call(), id, tokens, now, expires_at).await?)
+    /// 2 commands, of which the second is left out where the token is not replaced.
+    async fn rotate_session(&self, exchange: &Exchange) -> Result<Rotation, PortError> {
+        Ok(rotate(&self.call(), exchange).await?)
     }
 
     async fn delete_session(&self, id: SessionId, user: UserId) -> Result<bool, PortError> {
@@ -108,7 +71,7 @@ impl SessionStore for MongoStore {
 }
 
 async fn create(call: &Call, session: &Session, first: TokenHash) -> Result<(), Fault> {
-    let document = SessionDocument::new(session, token(first));
+    let document = SessionDocument::new(session, first);
     match call.insert(SESSIONS, document).await? {
         Inserted::Done => Ok(()),
         // What a lost answer hides: the same session is there.
@@ -121,7 +84,7 @@ async fn create(call: &Call, session: &Session, first: TokenHash) -> Result<(), 
 
 async fn one(call: &Call, id: SessionId) -> Result<Option<Session>, Fault> {
     let found = call
-        .find_one::<SessionDocument>(by_id(id), fields())
+        .find_one::<SessionDocument>(by_id(id), Shape::default())
         .await?;
     Ok(found.map(|(session, _)| session))
 }
@@ -131,7 +94,9 @@ async fn many(call: &Call, ids: &[SessionId]) -> Result<Vec<Session>, Fault> {
         return Ok(Vec::new());
     }
     let filter = doc! { "_id": { "$in": keys(ids, id::bytes) } };
-    let found = call.find::<SessionDocument>(filter, fields()).await?;
+    let found = call
+        .find::<SessionDocument>(filter, Shape::default())
+        .await?;
     Ok(found.into_iter().map(|(session, _)| session).collect())
 }
 
@@ -173,48 +138,59 @@ async fn of_user(
     }
     let shape = Shape {
         sort: Some(doc! { "lastUsedAt": -1, "_id": -1 }),
-        ..fields()
+        ..Shape::default()
     };
     let found = call.find_first::<SessionDocument>(filter, shape, overread(window));
     let found = found.await?.into_iter().map(|(session, _)| session);
     Ok(Page::from_overread(found.collect(), window))
 }
 
-/// Compares and sets in one update, of which one of many callers' can match.
-async fn rotate(
-    call: &Call,
-    id: SessionId,
-    (presented, replacement): (TokenHash, TokenHash),
-    now: Timestamp,
-    expires_at: Timestamp,
-) -> Result<Rotation, Fault> {
-    let mut filter = by_id(id);
-    filter.insert("token", token(presented));
-    filter.insert("expiresAt", doc! { "$gt": date(now) });
-    let update = doc! {
-        "$set": {
-            "token": token(replacement),
-            "lastUsedAt": date(now),
-            "expiresAt": date(expires_at),
-        },
-        "$push": { "retired": { "$each": [retired(presented)], "$slice": -RETIRED } },
-    };
-    if call.update_one(SESSIONS, filter, update).await? {
-        let session = one(call, id).await?;
-        return Ok(session.map_or(Rotation::Unknown, Rotation::Rotated));
+/// Judges by the document as the primary has it, and replaces the token only where the document still
+/// has it: so what is answered follows from one state of it, whatever a secondary or a majority that is
+/// behind would have told. Where another call replaces the token in between, it is judged anew, by then
+/// with another verdict.
+async fn rotate(call: &Call, exchange: &Exchange) -> Result<Rotation, Fault> {
+    loop {
+        let Some((session, tokens)) = newest(call, exchange.session_id).await? else {
+            return Ok(Rotation::Unknown);
+        };
+        let rotation = judge(&session, &tokens, exchange);
+        let Rotation::Rotated(renewed) = &rotation else {
+            return Ok(rotation);
+        };
+        let mut filter = by_id(exchange.session_id);
+        filter.insert("token", binary(&tokens.current.0));
+        let update = rotating(renewed, &rotated(&tokens, exchange));
+        if call.update_one(SESSIONS, filter, update).await? {
+            return Ok(rotation);
+        }
     }
-    let mut filter = by_id(id);
-    let tokens = [
-        doc! { "token": token(presented) },
-        doc! { "retired": retired(presented) },
-    ];
-    filter.insert("$or", tokens.to_vec());
-    let found = call.find_one::<SessionDocument>(filter, fields()).await?;
-    Ok(match found {
-        Some((_, current)) if current == presented => Rotation::Expired,
-        Some((session, _)) => Rotation::Reused(session),
-        None => Rotation::Unknown,
-    })
+}
+
+/// A session and its tokens by a command of writing that changes nothing: the primary answers it with the
+/// newest state, once the majority has that.
+async fn newest(call: &Call, id: SessionId) -> Result<Option<(Session, SessionTokens)>, Fault> {
+    let unchanged = doc! { "$max": { "generation": 0_i64 } };
+    call.find_and_update::<SessionDocument>(by_id(id), unchanged, || {})
+        .await
+}
+
+fn rotating(session: &Session, tokens: &SessionTokens) -> Document {
+    let mut set = doc! {
+        "token": binary(&tokens.current.0),
+        "generation": i64::from(tokens.generation),
+        "lastUsedAt": date(session.last_used_at),
+        "expiresAt": date(session.expires_at),
+    };
+    if let Some(replaced) = tokens.replaced {
+        let replaced = doc! {
+            "token": binary(&replaced.hash.0),
+            "salt": binary(&replaced.salt.0),
+            "at": date(replaced.at),
+        };
+        set.insert("replaced", replaced);
+    }
+    doc! { "$set": set }
 }
 
 async fn delete(call: &Call, id: SessionId, user: UserId) -> Result<bool, Fault> {

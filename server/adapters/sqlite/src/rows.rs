@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, Rows, params};
-use talksy_domain::auth::Session;
+use talksy_domain::auth::{ReplacedToken, Session, SessionTokens, TokenHash, TokenSalt};
 use talksy_domain::chats::{Chat, ChatKind, ChatTitle, Member, MemberRole};
 use talksy_domain::clock::Timestamp;
 use talksy_domain::damage::{self, or_stand_in};
@@ -256,6 +256,27 @@ pub(super) fn session(row: &Row<'_>) -> Result<Session, Fault> {
             expires_at: time(row, 4)?,
             user_agent: text(row, 5)?,
             ip_address: or_stand_in(ip_address, record, "ip_address", || None),
+        })
+    };
+    parse().map_err(|why| Fault::row(format_args!("session {session_id}"), why))
+}
+
+/// A session's tokens, in the columns behind those of [`session`].
+pub(super) fn session_tokens(row: &Row<'_>) -> Result<SessionTokens, Fault> {
+    let session_id: SessionId = id::from_bytes(row.get(0)?);
+    let parse = || -> Result<SessionTokens, Why> {
+        let replaced: Option<[u8; 32]> = row.get(9)?;
+        let replaced = replaced.map(|hash| -> Result<ReplacedToken, Why> {
+            Ok(ReplacedToken {
+                hash: TokenHash(hash),
+                salt: TokenSalt(row.get(10)?),
+                at: time(row, 11)?,
+            })
+        });
+        Ok(SessionTokens {
+            current: TokenHash(row.get(7)?),
+            generation: row.get(8)?,
+            replaced: replaced.transpose()?,
         })
     };
     parse().map_err(|why| Fault::row(format_args!("session {session_id}"), why))

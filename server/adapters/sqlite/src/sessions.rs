@@ -1,8 +1,8 @@
-//! Sessions, with the tokens that each has had.
+//! Sessions, each with its refresh token and the one before.
 
 use async_trait::async_trait;
 use rusqlite::Connection;
-use talksy_domain::auth::{Rotation, Session, SessionStore, TokenHash};
+use talksy_domain::auth::{Exchange, Rotation, Session, SessionStore, TokenHash, judge, rotated};
 use talksy_domain::clock::Timestamp;
 use talksy_domain::cursor::SessionCursor;
 use talksy_domain::error::PortError;
@@ -12,7 +12,7 @@ use talksy_domain::page::{Page, Window};
 
 use super::SqliteStore;
 use super::fault::Fault;
-use super::rows::{self, Key, LAST_KEY, all, change, filled, one, session_columns, statements};
+use super::rows::{self, LAST_KEY, all, change, filled, one, session_columns, statements};
 
 statements! {
     INSERT_SESSION = concat!("INSERT INTO sessions (", session_columns!(), ", token_hash)
@@ -24,14 +24,11 @@ statements! {
     SESSIONS_OF = concat!("SELECT ", session_columns!(), " FROM sessions
         WHERE user_id = ?1 AND expires_at > ?2 AND (last_used_at, id) < (?3, ?4)
         ORDER BY last_used_at DESC, id DESC LIMIT ?5");
-    /// The session, whether the hash is its current one, and whether it was once.
-    SESSION_AND_TOKEN = concat!("SELECT ", session_columns!(), ", token_hash = ?2,
-        EXISTS (SELECT 1 FROM retired_tokens AS r
-            WHERE r.session_id = sessions.id AND r.token_hash = ?2)
+    SESSION_AND_TOKENS = concat!("SELECT ", session_columns!(),
+        ", token_hash, generation, replaced_hash, successor_salt, replaced_at
         FROM sessions WHERE id = ?1");
-    RETIRE_TOKEN = "INSERT INTO retired_tokens (session_id, token_hash) VALUES (?1, ?2)";
-    REPLACE_TOKEN = concat!("UPDATE sessions SET token_hash = ?2, last_used_at = ?3, expires_at = ?4
-        WHERE id = ?1 RETURNING ", session_columns!());
+    REPLACE_TOKEN = "UPDATE sessions SET last_used_at = ?2, expires_at = ?3, token_hash = ?4,
+        generation = ?5, replaced_hash = ?6, successor_salt = ?7, replaced_at = ?8 WHERE id = ?1";
     DELETE_SESSION = "DELETE FROM sessions WHERE id = ?1 AND user_id = ?2";
     PURGE_SESSIONS = "DELETE FROM sessions WHERE id IN
         (SELECT id FROM sessions WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)";
@@ -102,17 +99,9 @@ impl SessionStore for SqliteStore {
         Ok(Page::from_overread(sessions, window))
     }
 
-    async fn rotate_session(
-        &self,
-        id: SessionId,
-        presented: TokenHash,
-        replacement: TokenHash,
-        now: Timestamp,
-        expires_at: Timestamp,
-    ) -> Result<Rotation, PortError> {
-        let key = id::bytes(id);
-        self.write(move |conn| rotate(conn, key, presented, replacement, now, expires_at))
-            .await
+    async fn rotate_session(&self, exchange: &Exchange) -> Result<Rotation, PortError> {
+        let exchange = *exchange;
+        self.write(move |conn| rotate(conn, &exchange)).await
     }
 
     async fn delete_session(&self, id: SessionId, user: UserId) -> Result<bool, PortError> {
@@ -135,26 +124,28 @@ impl SessionStore for SqliteStore {
     }
 }
 
-fn rotate(
-    conn: &Connection,
-    key: Key,
-    presented: TokenHash,
-    replacement: TokenHash,
-    now: Timestamp,
-    expires_at: Timestamp,
-) -> Result<Rotation, Fault> {
-    let found = one(conn, SESSION_AND_TOKEN, (key, presented.0), |row| {
-        Ok((rows::session(row)?, row.get(7)?, row.get(8)?))
+fn rotate(conn: &Connection, exchange: &Exchange) -> Result<Rotation, Fault> {
+    let key = id::bytes(exchange.session_id);
+    let found = one(conn, SESSION_AND_TOKENS, [key], |row| {
+        Ok((rows::session(row)?, rows::session_tokens(row)?))
     })?;
-    match found {
-        Some((session, false, true)) => Ok(Rotation::Reused(session)),
-        Some((session, true, _)) if session.expires_at <= now => Ok(Rotation::Expired),
-        Some((_, true, _)) => {
-            change(conn, RETIRE_TOKEN, (key, presented.0))?;
-            let values = (key, replacement.0, now.as_millis(), expires_at.as_millis());
-            let session = one(conn, REPLACE_TOKEN, values, rows::session)?;
-            Ok(session.map_or(Rotation::Unknown, Rotation::Rotated))
-        }
-        _ => Ok(Rotation::Unknown),
+    let Some((session, tokens)) = found else {
+        return Ok(Rotation::Unknown);
+    };
+    let rotation = judge(&session, &tokens, exchange);
+    if let Rotation::Rotated(session) = &rotation {
+        let tokens = rotated(&tokens, exchange);
+        let values = (
+            key,
+            session.last_used_at.as_millis(),
+            session.expires_at.as_millis(),
+            tokens.current.0,
+            tokens.generation,
+            tokens.replaced.map(|replaced| replaced.hash.0),
+            tokens.replaced.map(|replaced| replaced.salt.0),
+            tokens.replaced.map(|replaced| replaced.at.as_millis()),
+        );
+        change(conn, REPLACE_TOKEN, values)?;
     }
+    Ok(rotation)
 }

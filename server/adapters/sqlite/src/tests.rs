@@ -9,7 +9,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use talksy_domain::auth::SessionStore as _;
-use talksy_domain::auth::{Rotation, Session, TokenHash};
+use talksy_domain::auth::{Exchange, Rotation, Session, SessionLife, TokenHash, TokenSalt};
 use talksy_domain::chats::{Chat, ChatKind, ChatStore as _, LargeGroups};
 use talksy_domain::clock::{SystemClock, SystemEntropy, Timestamp};
 use talksy_domain::error::PortError;
@@ -385,8 +385,9 @@ async fn names_are_found_by_any_prefix_text() {
     }
 }
 
+/// A session is one row, as long after many refreshes as after the first one.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_used_refresh_token_is_recognised_until_its_session_is_gone() {
+async fn a_session_of_many_refreshes_takes_no_more_room() {
     let fixture = Fixture::new().await;
     let store = &fixture.store;
     let session = Session {
@@ -399,29 +400,50 @@ async fn a_used_refresh_token_is_recognised_until_its_session_is_gone() {
         ip_address: Some("::1".parse().unwrap()),
     };
     store
-        .create_session(&session, TokenHash([1; 32]))
+        .create_session(&session, TokenHash([0; 32]))
         .await
         .unwrap();
-    let rotate = |from: u8, to: u8| {
-        let later = NOW + Duration::from_secs(90);
-        store.rotate_session(
-            session.id,
-            TokenHash([from; 32]),
-            TokenHash([to; 32]),
-            NOW,
-            later,
-        )
+    let rotate = |from: u8, generation: u32| {
+        let exchange = Exchange {
+            session_id: session.id,
+            presented: TokenHash([from; 32]),
+            generation,
+            is_sealed: true,
+            replacement: TokenHash([from + 1; 32]),
+            salt: TokenSalt([from; 32]),
+            now: NOW,
+            life: SessionLife {
+                idle: Duration::from_secs(90),
+                longest: Duration::from_hours(1),
+                retry: Duration::from_mins(1),
+            },
+        };
+        async move { store.rotate_session(&exchange).await }
     };
-    assert!(matches!(rotate(1, 2).await, Ok(Rotation::Rotated(_))));
-    assert!(matches!(rotate(2, 3).await, Ok(Rotation::Rotated(_))));
-    assert!(matches!(rotate(1, 4).await, Ok(Rotation::Reused(_))));
-    assert!(matches!(rotate(9, 4).await, Ok(Rotation::Unknown)));
+    let outside = fixture.outside();
+    let size = || -> i64 {
+        let sum = "SELECT sum(length(token_hash) + length(replaced_hash) + length(successor_salt))
+            FROM sessions";
+        outside.query_row(sum, [], |row| row.get(0)).unwrap()
+    };
+    for from in 0..200 {
+        let rotated = rotate(from, from.into()).await;
+        assert!(matches!(rotated, Ok(Rotation::Rotated(_))), "{rotated:?}");
+        assert_eq!(size(), 96);
+    }
+    assert_eq!(count(&outside, "sessions"), 1);
+    let again = rotate(199, 199).await.unwrap();
+    let salt = TokenSalt([199; 32]);
+    assert!(matches!(again, Rotation::Repeated(_, kept) if kept == salt));
+    for old in [0, 1, 198] {
+        let reused = rotate(old, old.into()).await;
+        assert!(matches!(reused, Ok(Rotation::Reused(_))), "{reused:?}");
+    }
     for (later, purged) in [(60, 0), (90, 1)] {
         let now = NOW + Duration::from_secs(later);
         assert_eq!(store.purge_expired(now, 10).await.unwrap(), purged);
     }
-    assert!(matches!(rotate(1, 4).await, Ok(Rotation::Unknown)));
-    assert_eq!(count(&fixture.outside(), "retired_tokens"), 0);
+    assert!(matches!(rotate(200, 200).await, Ok(Rotation::Unknown)));
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::config::duration::{DAY, HOUR, MINUTE, SECOND};
 use crate::config::section::section;
-use crate::config::values::Quota;
+use crate::config::values::{Quota, is_token_party};
 
 /// What every quota lies between.
 const QUOTAS: RangeInclusive<Quota> = Quota::new(1, SECOND)..=Quota::new(1_000_000, DAY);
@@ -17,6 +17,26 @@ section! {
         access_token_ttl: Duration = 10 * MINUTE, in MINUTE..=HOUR;
         /// How long a session lives after its last refresh.
         session_ttl: Duration = 30 * DAY, in DAY..=365 * DAY;
+        /// How long a session lives at most, however often it is refreshed: then its user signs in
+        /// again.
+        session_max_age: Duration = 365 * DAY, in DAY..=3_650 * DAY,
+            must "not be shorter than `auth.session_ttl`" =>
+                |auth| auth.session_max_age >= auth.session_ttl;
+        /// For how long a refresh token that was replaced is answered with the same successor again,
+        /// while that is unused: an answer was lost, or two tabs share the token. Later, or once its
+        /// successor was used, a replaced token ends its session, since somebody holds a copy. 0s ends
+        /// it at once, and with it the sessions of clients that lost an answer.
+        refresh_retry: Duration = MINUTE, in Duration::ZERO..=HOUR;
+        /// The issuer that access tokens name (`iss`) and must name. Without it: `public_url`, or else
+        /// an id of the key file. All instances need the same one; where it changes, clients refresh.
+        token_issuer: Option<String> = None, such as "https://chat.example.org",
+            must "have 1 to 255 visible ASCII characters" =>
+                |auth| auth.token_issuer.as_deref().is_none_or(is_token_party);
+        /// The audience that access tokens name (`aud`) and must name. Without it: the issuer. All
+        /// instances need the same one; where it changes, clients refresh.
+        token_audience: Option<String> = None, such as "https://chat.example.org",
+            must "have 1 to 255 visible ASCII characters" =>
+                |auth| auth.token_audience.as_deref().is_none_or(is_token_party);
         /// How long a sign-in code is valid.
         otp_ttl: Duration = 5 * MINUTE, in MINUTE..=HOUR;
         /// How many wrong guesses a sign-in code survives.

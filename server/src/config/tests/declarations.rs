@@ -58,6 +58,8 @@ fn the_example_file_shows_the_defaults() {
             "redis_url",
             "amqp_url",
             "mail.smtp_ca_file",
+            "auth.token_issuer",
+            "auth.token_audience",
             "metrics.listen",
             "telemetry.otlp_endpoint",
         ]
@@ -145,6 +147,25 @@ fn bounds_are_held_at_both_ends() {
             let error = load("", &[], &[(setting, wrong)]).unwrap_err();
             let rule = format!("must be from {least} to {most}, not {wrong}");
             assert_eq!(problems(&error), [(setting, rule.as_str())]);
+        }
+    }
+}
+
+#[test]
+fn sessions_and_the_parties_of_their_tokens_are_held_to_their_rules() {
+    let shorter = [
+        ("auth.session_ttl", "60days"),
+        ("auth.session_max_age", "59days"),
+    ];
+    let error = load("", &[], &shorter).unwrap_err();
+    let rule = "must not be shorter than `auth.session_ttl`";
+    assert_eq!(problems(&error), [("auth.session_max_age", rule)]);
+    for setting in ["auth.token_issuer", "auth.token_audience"] {
+        load("", &[], &[(setting, "https://chat.example.org")]).unwrap();
+        for wrong in ["two words", "ä", &"x".repeat(256)] {
+            let error = load("", &[], &[(setting, wrong)]).unwrap_err();
+            let rule = "must have 1 to 255 visible ASCII characters";
+            assert_eq!(problems(&error), [(setting, rule)], "{wrong}");
         }
     }
 }

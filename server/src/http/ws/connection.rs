@@ -11,7 +11,7 @@ use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt as _, StreamExt as _};
 use serde_json::value::RawValue;
 use talksy_domain::error::{ApiError, ErrorCode};
-use talksy_domain::viewer::{Authentication, ClientInfo, Viewer};
+use talksy_domain::viewer::{Authentication, ClientInfo, Renewal, Viewer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -113,14 +113,11 @@ impl Connection {
         !(matches!(self.phase, Phase::Proving(_)) && self.protocol.operations_wait_for_ack())
     }
 
-    /// How long the viewer's token still holds; `None` where there is none.
+    /// How long the viewer's token still holds, or the one that was issued over this connection
+    /// since; `None` where there is none.
     pub(super) fn token_left(&self) -> Option<Duration> {
-        match &self.caller.authentication {
-            Authentication::SignedIn(viewer) => {
-                Some(viewer.expires_at.since(self.server.app.now()))
-            }
-            Authentication::Anonymous | Authentication::Refused(_) => None,
-        }
+        let renewal = self.caller.client.renewal.as_ref()?;
+        Some(renewal.expires_at().since(self.server.app.now()))
     }
 
     /// The regular tick of an open connection.
@@ -147,6 +144,7 @@ impl Connection {
                 let shutdown = self.server.shutdown.clone();
                 self.watch = watch(shutdown, Some(revoked), Arc::clone(&self.send_queue));
                 self.online = Some(app.connected(&viewer));
+                self.caller.client.renewal = Some(Renewal::new(&viewer));
                 self.caller.authentication = Authentication::SignedIn(viewer);
                 self.acknowledge();
                 Poll::Ready(Ok(()))

@@ -3,23 +3,26 @@
 use std::net::IpAddr;
 
 use mongodb::bson::raw::RawDocument;
-use mongodb::bson::{DateTime, Uuid};
+use mongodb::bson::spec::BinarySubtype;
+use mongodb::bson::{Binary, DateTime, Uuid};
 use serde::{Deserialize, Serialize};
-use talksy_domain::auth::{Session, TokenHash};
+use talksy_domain::auth::{ReplacedToken, Session, SessionTokens, TokenHash, TokenSalt};
 use talksy_domain::id::{self, SessionId};
 
 use super::{SESSIONS, Stored, date, id_text, instant, key};
 use crate::fault::Why;
 
-/// A session with the hash of its current refresh token. Those of earlier ones stand in `retired`,
-/// which is never read as a whole.
+/// A session with the hashes of its refresh token and of the one before.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SessionDocument {
     #[serde(rename = "_id")]
     id: Uuid,
     user_id: Uuid,
-    token: mongodb::bson::Binary,
+    token: Binary,
+    generation: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replaced: Option<ReplacedDocument>,
     created_at: DateTime,
     last_used_at: DateTime,
     expires_at: DateTime,
@@ -29,13 +32,38 @@ pub(crate) struct SessionDocument {
     ip_address: Option<String>,
 }
 
+/// The token before the current one, and what that was made of.
+#[derive(Serialize, Deserialize)]
+struct ReplacedDocument {
+    token: Binary,
+    salt: Binary,
+    at: DateTime,
+}
+
+/// A token's hash, or a salt, as documents keep it.
+pub(crate) fn binary(bytes: &[u8; 32]) -> Binary {
+    Binary {
+        subtype: BinarySubtype::Generic,
+        bytes: bytes.to_vec(),
+    }
+}
+
+fn bytes(binary: &Binary) -> Result<[u8; 32], Why> {
+    let bytes = binary.bytes.as_slice();
+    bytes
+        .try_into()
+        .map_err(|_| "a token or salt has no 32 bytes".into())
+}
+
 impl SessionDocument {
     /// The session with the hash of its first token.
-    pub(crate) fn new(session: &Session, token: mongodb::bson::Binary) -> Self {
+    pub(crate) fn new(session: &Session, token: TokenHash) -> Self {
         Self {
             id: key(id::bytes(session.id)),
             user_id: key(id::bytes(session.user_id)),
-            token,
+            token: binary(&token.0),
+            generation: 0,
+            replaced: None,
             created_at: date(session.created_at),
             last_used_at: date(session.last_used_at),
             expires_at: date(session.expires_at),
@@ -46,7 +74,7 @@ impl SessionDocument {
 }
 
 impl Stored for SessionDocument {
-    type Value = (Session, TokenHash);
+    type Value = (Session, SessionTokens);
     const COLLECTION: &'static str = SESSIONS;
 
     fn name(raw: &RawDocument) -> String {
@@ -57,9 +85,19 @@ impl Stored for SessionDocument {
         format!("session {id}")
     }
 
-    fn value(self) -> Result<(Session, TokenHash), Why> {
-        let token = self.token.bytes.as_slice();
-        let token = token.try_into().map_err(|_| "its token has no 32 bytes")?;
+    fn value(self) -> Result<(Session, SessionTokens), Why> {
+        let replaced = self.replaced.map(|replaced| -> Result<ReplacedToken, Why> {
+            Ok(ReplacedToken {
+                hash: TokenHash(bytes(&replaced.token)?),
+                salt: TokenSalt(bytes(&replaced.salt)?),
+                at: instant(replaced.at),
+            })
+        });
+        let tokens = SessionTokens {
+            current: TokenHash(bytes(&self.token)?),
+            generation: self.generation.try_into()?,
+            replaced: replaced.transpose()?,
+        };
         // Where the client was is told to the user alone, as far as it is known.
         let ip_address: Option<IpAddr> = self.ip_address.and_then(|text| text.parse().ok());
         let session = Session {
@@ -71,6 +109,6 @@ impl Stored for SessionDocument {
             user_agent: self.user_agent,
             ip_address,
         };
-        Ok((session, TokenHash(token)))
+        Ok((session, tokens))
     }
 }

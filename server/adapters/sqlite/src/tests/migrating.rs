@@ -121,6 +121,50 @@ async fn a_database_of_version_1_is_as_it_was_and_takes_what_is_new() {
     assert_eq!((heads[0].last_seq, heads[0].last_change_seq), (2, 1));
 }
 
+/// Refresh tokens of before version 6 are not read any more, so that their sessions are gone and no
+/// table of retired tokens is left.
+#[tokio::test]
+async fn sessions_of_version_5_are_over_and_new_ones_begin() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("talksy.db");
+    let (_, [ada, _]) = version_4(&path, 3);
+    let outside = Connection::open(&path).unwrap();
+    outside
+        .execute_batch(include_str!("../migrations/0005_reading.sql"))
+        .unwrap();
+    outside.pragma_update(None, "user_version", 5).unwrap();
+    let session = Session {
+        id: ids().next(),
+        user_id: ada,
+        created_at: NOW,
+        last_used_at: NOW,
+        expires_at: NOW + Duration::from_hours(1),
+        user_agent: None,
+        ip_address: None,
+    };
+    let key = id::bytes(session.id);
+    let insert =
+        "INSERT INTO sessions (id, user_id, created_at, last_used_at, expires_at, token_hash)
+        VALUES (?1, ?2, ?3, ?3, ?4, ?5)";
+    let (at, end) = (NOW.as_millis(), session.expires_at.as_millis());
+    let values = (key, id::bytes(ada), at, end, [1_u8; 32]);
+    outside.execute(insert, values).unwrap();
+    let retired = "INSERT INTO retired_tokens VALUES (?1, ?2)";
+    outside.execute(retired, (key, [2_u8; 32])).unwrap();
+    outside.close().unwrap();
+
+    let store = super::open(&path, &options()).unwrap();
+    assert_eq!(store.session(session.id).await.unwrap(), None);
+    let outside = Connection::open(&path).unwrap();
+    let tables = "SELECT count(*) FROM sqlite_schema WHERE name = 'retired_tokens'";
+    let left: u32 = outside.query_row(tables, [], |row| row.get(0)).unwrap();
+    assert_eq!(left, 0);
+    let created = store.create_session(&session, TokenHash([1; 32]));
+    created.await.unwrap();
+    let kept = store.session(session.id).await.unwrap();
+    assert_eq!(kept.as_ref(), Some(&session));
+}
+
 /// The chat of version 1 with so many messages as version 4 left them: Ada's and Bob's in turns of
 /// five, each seventh of nobody, each eleventh deleted.
 fn version_4(path: &Path, last: u32) -> (ChatId, [UserId; 2]) {
