@@ -20,6 +20,7 @@ use super::super::Transports;
 use super::super::client::{Caller, not_bearer, strip_bearer};
 use super::super::graphql::run as execute;
 use super::super::observe;
+use super::super::shares::Share;
 use super::super::sse::subscribe;
 use super::close::Close;
 use super::operation::{self, Running};
@@ -54,6 +55,12 @@ pub(super) struct Connection {
     phase: Phase,
     /// One for each mutation that may run: one that its client no longer waits for runs on.
     mutations: Arc<Semaphore>,
+    /// One for each query or mutation that may be executed, or whose result may wait for room.
+    executions: Arc<Semaphore>,
+    /// The socket's place. Handed over where the socket is closed, which takes a while.
+    share: Option<Share>,
+    /// Whether an operation was asked for since [`Connection::is_idle`] was last asked.
+    was_used: bool,
     /// Keeps the viewer online.
     online: Option<Box<dyn Any + Send>>,
     /// Closes the socket on a stop or a revocation.
@@ -66,6 +73,7 @@ impl Connection {
         protocol: Protocol,
         client: ClientInfo,
         credentials: Option<Credentials>,
+        share: Share,
     ) -> Self {
         let limits = &server.config.websocket;
         let send_queue = SendQueue::new(Bounds {
@@ -74,6 +82,7 @@ impl Connection {
             operations: limits.max_operations,
         });
         let mutations = limits.max_operations.min(Semaphore::MAX_PERMITS);
+        let executions = limits.max_executions.min(Semaphore::MAX_PERMITS);
         let watch = watch(server.shutdown.clone(), None, Arc::clone(&send_queue));
         Self {
             server,
@@ -82,9 +91,13 @@ impl Connection {
             caller: Caller {
                 authentication: Authentication::Anonymous,
                 client,
+                connection: None,
             },
             phase: Phase::Waiting(credentials),
             mutations: Arc::new(Semaphore::new(mutations)),
+            executions: Arc::new(Semaphore::new(executions)),
+            share: Some(share),
+            was_used: false,
             online: None,
             watch,
         }
@@ -111,6 +124,24 @@ impl Connection {
     /// Whether the client's next message may be read now.
     pub(super) const fn reads(&self) -> bool {
         !(matches!(self.phase, Phase::Proving(_)) && self.protocol.operations_wait_for_ack())
+    }
+
+    /// Whether the connection is open without a user, and nothing was asked of it since the last
+    /// time of asking this.
+    pub(super) fn is_idle(&mut self) -> bool {
+        let was_used = std::mem::take(&mut self.was_used);
+        let is_anonymous = matches!(self.caller.authentication, Authentication::Anonymous);
+        self.is_open() && is_anonymous && !was_used && !self.send_queue.has_operations()
+    }
+
+    /// Whether somebody has signed in.
+    pub(super) const fn is_signed_in(&self) -> bool {
+        matches!(self.caller.authentication, Authentication::SignedIn(_))
+    }
+
+    /// The socket's place, for who goes on holding it.
+    pub(super) fn take_share(&mut self) -> Option<Share> {
+        self.share.take()
     }
 
     /// How long the viewer's token still holds; `None` where there is none.
@@ -142,6 +173,11 @@ impl Connection {
         };
         match proved {
             Ok(viewer) => {
+                let share = self.share.as_mut();
+                if let Some(Err(bound)) = share.map(|share| share.sign_in(viewer.user_id)) {
+                    let refusal = ApiError::new(bound.code(), bound.reason());
+                    return Poll::Ready(self.refuse(&refusal));
+                }
                 let app = &self.server.app;
                 let revoked = app.revoked(&viewer);
                 let shutdown = self.server.shutdown.clone();
@@ -218,10 +254,11 @@ impl Connection {
         }
     }
 
-    fn subscribe(&self, id: &str, payload: &RawValue) -> Result<(), Close> {
+    fn subscribe(&mut self, id: &str, payload: &RawValue) -> Result<(), Close> {
         if !self.is_open() {
             return Err(Close::UNAUTHORIZED);
         }
+        self.was_used = true;
         if self.token_left() == Some(Duration::ZERO) {
             return Err(Close::EXPIRED);
         }
@@ -265,7 +302,9 @@ impl Connection {
     ) -> Result<(), Close> {
         let operation = Operation::new(id, self.protocol.next_prefix(id));
         let request = observe::new_id(&self.server);
+        let is_answered_once = prepared.operation.kind() != OperationType::Subscription;
         let running = Running {
+            turns: is_answered_once.then(|| Arc::clone(&self.executions)),
             protocol: self.protocol,
             send_queue: Arc::clone(&self.send_queue),
             operation: Arc::clone(&operation),
@@ -297,7 +336,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.send_queue.shut();
+        observe::queue_peak(self.send_queue.shut());
     }
 }
 

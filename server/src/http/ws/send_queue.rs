@@ -69,6 +69,9 @@ pub(super) struct Bounds {
 #[derive(Debug)]
 pub(super) struct SendQueue {
     state: Mutex<State>,
+    /// Whether operations should make nothing more for now. Written under the lock; read without
+    /// it, for each payload.
+    full: AtomicBool,
     /// Told when there is room again, or never will be.
     room: Notify,
     bounds: Bounds,
@@ -80,6 +83,10 @@ struct State {
     /// Frames and bytes that wait or are being written.
     frames: usize,
     bytes: usize,
+    /// Bytes of frames that operations hold until there is room.
+    outside: usize,
+    /// The most bytes there were at a time, outside and in here.
+    peak: usize,
     operations: HashMap<Box<str>, Running>,
     close: Option<(Close, When)>,
     /// No frame is accepted any more.
@@ -107,6 +114,11 @@ pub(super) enum When {
 }
 
 impl State {
+    /// Whether frames of the operation are wanted.
+    fn takes(&self, operation: &Operation) -> bool {
+        !self.shut && self.close.is_none() && operation.live.load(Ordering::Relaxed)
+    }
+
     fn has_room(&self, bounds: Bounds, bytes: usize) -> bool {
         self.frames == 0
             || (self.frames < bounds.frames && self.bytes.saturating_add(bytes) <= bounds.bytes)
@@ -118,6 +130,7 @@ impl State {
         }
         self.frames += 1;
         self.bytes += frame.len();
+        self.peak = self.peak.max(self.bytes + self.outside);
         self.waiting.push_back(Message::Text(frame));
         self.wake_idle();
     }
@@ -135,24 +148,30 @@ impl SendQueue {
     pub(super) fn new(bounds: Bounds) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::default(),
+            full: AtomicBool::new(false),
             room: Notify::new(),
             bounds,
         })
     }
 
-    /// Queues an operation's frame, waiting for room.
+    /// Whether operations should make nothing more, as it would have to wait outside. May be a
+    /// moment late.
+    pub(super) fn is_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the queue is not full.
     ///
     /// # Errors
     /// [`Gone`] once the operation was cancelled or the socket closes.
-    pub(super) async fn send(&self, operation: &Operation, frame: Utf8Bytes) -> Result<(), Gone> {
+    pub(super) async fn room(&self, operation: &Operation) -> Result<(), Gone> {
         loop {
             let room = {
                 let mut state = self.state.lock();
-                if state.shut || state.close.is_some() || !operation.live.load(Ordering::Relaxed) {
+                if !state.takes(operation) {
                     return Err(Gone);
                 }
-                if state.has_room(self.bounds, frame.len()) {
-                    state.push(frame);
+                if !self.is_full() {
                     return Ok(());
                 }
                 state.wanted = true;
@@ -163,10 +182,57 @@ impl SendQueue {
         }
     }
 
+    /// Queues an operation's frame, waiting for room. While it waits, the queue is full.
+    ///
+    /// # Errors
+    /// [`Gone`] once the operation was cancelled or the socket closes.
+    pub(super) async fn send(&self, operation: &Operation, frame: Utf8Bytes) -> Result<(), Gone> {
+        let mut outside = None;
+        loop {
+            let room = {
+                let mut state = self.state.lock();
+                if !state.takes(operation) {
+                    return Err(Gone);
+                }
+                if state.has_room(self.bounds, frame.len()) {
+                    if let Some(outside) = outside.take() {
+                        Outside::end(outside, &mut state);
+                    }
+                    state.push(frame);
+                    self.look(&state);
+                    return Ok(());
+                }
+                state.wanted = true;
+                self.full.store(true, Ordering::Relaxed);
+                if outside.is_none() {
+                    outside = Some(Outside::begin(self, &mut state, frame.len()));
+                }
+                // Made under the lock, so that no notification is missed.
+                self.room.notified()
+            };
+            room.await;
+        }
+    }
+
+    /// Says whether the queue is full, after what it holds has changed.
+    fn look(&self, state: &State) {
+        let full = state.wanted || !state.has_room(self.bounds, 0);
+        if full != self.is_full() {
+            self.full.store(full, Ordering::Relaxed);
+        }
+    }
+
     /// Queues the driver's own frame. It does not wait: the driver reads no further message
     /// while the send queue is full, so there is at most one such frame beyond the bounds.
     pub(super) fn reply(&self, frame: Utf8Bytes) {
-        self.state.lock().push(frame);
+        let mut state = self.state.lock();
+        state.push(frame);
+        self.look(&state);
+    }
+
+    /// Whether any operation runs.
+    pub(super) fn has_operations(&self) -> bool {
+        !self.state.lock().operations.is_empty()
     }
 
     /// Registers an operation and spawns it; `spawn` gives the handle that aborts it.
@@ -223,6 +289,7 @@ impl SendQueue {
             state.operations.remove(&operation.id);
             operation.live.store(false, Ordering::Relaxed);
             state.push(frame());
+            self.look(&state);
         }
     }
 
@@ -234,6 +301,7 @@ impl SendQueue {
         };
         running.operation.live.store(false, Ordering::Relaxed);
         let wanted = std::mem::take(&mut state.wanted);
+        self.look(&state);
         drop(state);
         running.abort.abort();
         if wanted {
@@ -290,7 +358,7 @@ impl SendQueue {
         let state = self.state.lock();
         match &state.close {
             Some((close, When::Now)) => Err(close.clone()),
-            _ => Ok(state.has_room(self.bounds, 0)),
+            _ => Ok(!self.is_full()),
         }
     }
 
@@ -299,19 +367,23 @@ impl SendQueue {
         let mut state = self.state.lock();
         state.frames = state.waiting.len();
         state.bytes = state.waiting.iter().map(length).sum();
-        if std::mem::take(&mut state.wanted) {
-            drop(state);
+        let wanted = std::mem::take(&mut state.wanted);
+        self.look(&state);
+        drop(state);
+        if wanted {
             self.room.notify_waiters();
         }
     }
 
-    /// Drops all that waits, and ends all operations; the socket is over.
-    pub(super) fn shut(&self) {
+    /// Drops all that waits, and ends all operations; the socket is over. Gives the most bytes that
+    /// waited for it at a time, in the queue and outside of it.
+    pub(super) fn shut(&self) -> usize {
         let mut state = self.state.lock();
         state.shut = true;
         state.driver = None;
         let waiting = std::mem::take(&mut state.waiting);
         let operations = std::mem::take(&mut state.operations);
+        let peak = state.peak;
         for running in operations.values() {
             running.operation.live.store(false, Ordering::Relaxed);
         }
@@ -321,6 +393,35 @@ impl SendQueue {
             running.abort.abort();
         }
         self.room.notify_waiters();
+        peak
+    }
+}
+
+/// A frame that waits outside of the queue, as long as it does.
+struct Outside<'a> {
+    queue: &'a SendQueue,
+    bytes: usize,
+}
+
+impl<'a> Outside<'a> {
+    fn begin(queue: &'a SendQueue, state: &mut State, bytes: usize) -> Self {
+        state.outside += bytes;
+        state.peak = state.peak.max(state.bytes + state.outside);
+        Self { queue, bytes }
+    }
+
+    /// Ends it under the lock.
+    fn end(mut self, state: &mut State) {
+        state.outside -= std::mem::take(&mut self.bytes);
+    }
+}
+
+/// Its operation has ended.
+impl Drop for Outside<'_> {
+    fn drop(&mut self) {
+        if self.bytes > 0 {
+            self.queue.state.lock().outside -= self.bytes;
+        }
     }
 }
 
@@ -420,6 +521,50 @@ mod tests {
             Poll::Ready(vec!["0123456789".into(), "end".into()])
         );
         assert!(!send_queue.cancel("1"));
+    }
+
+    #[tokio::test]
+    async fn what_waits_outside_counts_and_keeps_others_from_making_more() {
+        let send_queue = SendQueue::new(BOUNDS);
+        let [one, other] = ["1", "2"].map(|id| operation(&send_queue, id));
+        assert_eq!(send_queue.room(&one).now_or_never(), Some(Ok(())));
+        assert_eq!(
+            send_queue.send(&one, "12345".into()).now_or_never(),
+            Some(Ok(()))
+        );
+        assert!(!send_queue.is_full());
+        let mut waiting = Box::pin(send_queue.send(&one, "1234567".into()));
+        assert_eq!(waiting.as_mut().now_or_never(), None);
+        // There is room in the queue still, but what is made now would pass what waits.
+        assert!(send_queue.is_full());
+        assert_eq!(send_queue.poll_urgent(), Ok(false));
+        let mut idle = Box::pin(send_queue.room(&other));
+        assert_eq!(idle.as_mut().now_or_never(), None);
+
+        assert_eq!(take(&send_queue), Poll::Ready(vec!["12345".into()]));
+        send_queue.written();
+        assert!(!send_queue.is_full());
+        assert_eq!(waiting.now_or_never(), Some(Ok(())));
+        assert_eq!(idle.now_or_never(), Some(Ok(())));
+        assert_eq!(send_queue.shut(), 12);
+    }
+
+    #[tokio::test]
+    async fn what_waits_outside_no_longer_counts_when_it_is_given_up() {
+        let send_queue = SendQueue::new(BOUNDS);
+        let op = operation(&send_queue, "1");
+        let full = "0123456789";
+        assert_eq!(
+            send_queue.send(&op, full.into()).now_or_never(),
+            Some(Ok(()))
+        );
+        for _ in 0..3 {
+            let mut waiting = Box::pin(send_queue.send(&op, "12345".into()));
+            assert_eq!(waiting.as_mut().now_or_never(), None);
+        }
+        send_queue.close(Close::RESTART, When::Written);
+        assert_eq!(send_queue.room(&op).now_or_never(), Some(Err(Gone)));
+        assert_eq!(send_queue.shut(), 15, "never more than one of them");
     }
 
     #[tokio::test]
