@@ -5,7 +5,6 @@
 //! between two. Where a newcomer finds no place, the one that has been silent for longest ends, so
 //! that nobody keeps others out by opening connections and saying nothing.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,8 +17,8 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::client::is_trusted;
-use super::networks::{Network, Networks};
-use super::shares::{Bound, decrement};
+use super::networks::{ByAge, Counts, Networks};
+use super::shares::Bound;
 use crate::config::{HttpConfig, ShareLimits};
 use crate::metrics::{CONNECTIONS_CUT, CONNECTIONS_LIMIT, CONNECTIONS_OPEN, Held};
 
@@ -70,51 +69,33 @@ pub(super) struct Connections {
 /// Those that count.
 #[derive(Debug, Default)]
 struct Open {
-    all: usize,
-    networks: HashMap<Network, usize>,
-    /// By when they fell silent; the numbers go up.
-    silent: BTreeMap<u64, Arc<Connection>>,
-    silent_in: BTreeSet<(Network, u64)>,
-    last: u64,
+    counts: Counts,
+    /// By when they fell silent.
+    silent: ByAge<Arc<Connection>>,
 }
 
 impl Open {
     fn add_silent(&mut self, connection: &Arc<Connection>) {
-        self.last += 1;
-        connection.silent_since.store(self.last, Ordering::Relaxed);
-        self.silent.insert(self.last, Arc::clone(connection));
-        for network in connection.networks.iter() {
-            self.silent_in.insert((network, self.last));
-        }
+        let number = self.silent.add(Arc::clone(connection), connection.networks);
+        connection.silent_as.store(number, Ordering::Relaxed);
     }
 
     fn remove_silent(&mut self, connection: &Connection) {
-        let since = connection.silent_since.swap(0, Ordering::Relaxed);
-        if since == 0 {
-            return;
-        }
-        self.silent.remove(&since);
-        for network in connection.networks.iter() {
-            self.silent_in.remove(&(network, since));
+        let number = connection.silent_as.swap(0, Ordering::Relaxed);
+        if number != 0 {
+            self.silent.remove(number);
         }
     }
 
-    fn oldest(&self) -> Option<Arc<Connection>> {
-        let (_, connection) = self.silent.first_key_value()?;
-        Some(Arc::clone(connection))
-    }
-
-    fn oldest_in(&self, network: Network) -> Option<Arc<Connection>> {
-        let mut silent = self.silent_in.range((network, 0)..=(network, u64::MAX));
-        let (_, since) = silent.next()?;
-        self.silent.get(since).cloned()
-    }
-
-    fn remove(&mut self, networks: Networks) {
-        self.all = self.all.saturating_sub(1);
-        for network in networks.iter() {
-            decrement(&mut self.networks, network);
-        }
+    /// Ends a connection that was silent, and frees its place at once.
+    fn give_way(&mut self, connection: Option<Arc<Connection>>) -> Option<()> {
+        let connection = connection?;
+        connection.silent_as.store(0, Ordering::Relaxed);
+        connection.is_over.store(true, Ordering::Relaxed);
+        connection.gave_way.store(true, Ordering::Relaxed);
+        self.counts.remove(connection.networks);
+        connection.cut(Cut::Silent);
+        Some(())
     }
 }
 
@@ -152,27 +133,23 @@ impl Connections {
             Networks::of(peer)
         };
         let mut open = self.open.lock();
-        let before = open.all;
+        let before = open.counts.all();
         for network in networks.iter() {
-            let count = open.networks.get(&network).copied().unwrap_or(0);
-            if count >= network.most(self.of_address) {
-                let oldest = open.oldest_in(network);
-                give_way(&mut open, oldest).ok_or(Bound::ConnectionsOfAddress)?;
+            if open.counts.of(network) >= network.most(self.of_address) {
+                let oldest = open.silent.take_oldest_of(network);
+                open.give_way(oldest).ok_or(Bound::ConnectionsOfAddress)?;
             }
         }
-        if open.all >= self.most {
-            let oldest = open.oldest();
-            give_way(&mut open, oldest).ok_or(Bound::Connections)?;
+        if open.counts.all() >= self.most {
+            let oldest = open.silent.take_oldest();
+            open.give_way(oldest).ok_or(Bound::Connections)?;
         }
-        let gave_way = open.all < before;
-        open.all += 1;
-        for network in networks.iter() {
-            *open.networks.entry(network).or_default() += 1;
-        }
+        let gave_way = open.counts.all() < before;
+        open.counts.add(networks);
         let connection = Arc::new(Connection {
             connections: Arc::clone(self),
             networks,
-            silent_since: AtomicU64::new(0),
+            silent_as: AtomicU64::new(0),
             has_begun: AtomicBool::new(false),
             is_upgrading: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
@@ -191,8 +168,8 @@ impl Connections {
     /// Ends the connection that has been silent for longest.
     pub(super) fn make_room(&self) {
         let mut open = self.open.lock();
-        let oldest = open.oldest();
-        give_way(&mut open, oldest);
+        let oldest = open.silent.take_oldest();
+        open.give_way(oldest);
     }
 
     /// Waits until a connection that gave way is gone, with its file.
@@ -201,24 +178,13 @@ impl Connections {
     }
 }
 
-/// Ends a connection and frees its place at once.
-fn give_way(open: &mut Open, connection: Option<Arc<Connection>>) -> Option<()> {
-    let connection = connection?;
-    open.remove_silent(&connection);
-    open.remove(connection.networks);
-    connection.is_over.store(true, Ordering::Relaxed);
-    connection.gave_way.store(true, Ordering::Relaxed);
-    connection.cut(Cut::Silent);
-    Some(())
-}
-
 /// What is known of a connection.
 #[derive(Debug)]
 pub(super) struct Connection {
     connections: Arc<Connections>,
     networks: Networks,
     /// Its number among the silent ones, or 0. Written under the lock of all.
-    silent_since: AtomicU64,
+    silent_as: AtomicU64,
     /// Whether a request has come.
     has_begun: AtomicBool,
     /// It is becoming a socket, so that it does not fall silent again.
@@ -327,7 +293,7 @@ impl Drop for Place {
             drop(open);
             connection.connections.gone.notify_one();
         } else {
-            open.remove(connection.networks);
+            open.counts.remove(connection.networks);
         }
     }
 }
@@ -379,16 +345,12 @@ mod tests {
             Some(Bound::Connections)
         );
         drop((second, third));
-        assert_eq!(connections.open.lock().all, 3);
+        assert_eq!(connections.open.lock().counts.all(), 3);
         drop((first, fourth, fifth));
         // Whose connection is closed does not fall silent.
         drop(busy);
         let open = connections.open.lock();
-        assert_eq!(
-            (open.all, open.silent.len(), open.silent_in.len()),
-            (0, 0, 0)
-        );
-        assert!(open.networks.is_empty());
+        assert!(open.counts.is_empty() && open.silent.is_empty());
     }
 
     #[test]
@@ -406,7 +368,7 @@ mod tests {
         drop(busy);
         let proxied = [0; 5].map(|_| place(&connections, "10.1.2.3"));
         drop((kept, third, proxied, stranger));
-        assert_eq!(connections.open.lock().all, 0);
+        assert_eq!(connections.open.lock().counts.all(), 0);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use talksy_domain::error::{ApiError, ErrorCode};
 use talksy_domain::viewer::{Authentication, Viewer};
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Transports;
@@ -52,7 +53,7 @@ impl OpenStream {
             viewer,
             connection: caller.connection.clone(),
             online: viewer.map(|viewer| server.app.connected(&viewer)),
-            _share: share,
+            share,
             _open: observe::open(protocol),
         };
         Ok(Self {
@@ -75,13 +76,16 @@ struct Watch {
     viewer: Option<Viewer>,
     connection: Option<Arc<Connection>>,
     online: Option<Box<dyn Any + Send>>,
-    _share: Share,
+    share: Share,
     _open: Held,
 }
 
 impl Watch {
     async fn run(mut self, sender: oneshot::Sender<Option<ApiError>>) {
-        let end = end(&self.server, self.viewer).await;
+        let end = match self.viewer {
+            Some(viewer) => end_of_session(&self.server, &viewer).await,
+            None => end_of_anonymous(&self.server, self.share.gave_way()).await,
+        };
         // Whose session is over is not online, even where their client does not read that.
         self.online = None;
         if sender.send(end).is_err() {
@@ -96,15 +100,19 @@ impl Watch {
     }
 }
 
-/// Resolves when a stream has to end.
-async fn end(server: &Transports, viewer: Option<Viewer>) -> Option<ApiError> {
-    let Some(viewer) = viewer else {
-        server.shutdown.cancelled().await;
-        return None;
-    };
+/// Resolves when a stream without a user has to end.
+async fn end_of_anonymous(server: &Transports, gave_way: CancellationToken) -> Option<ApiError> {
+    tokio::select! {
+        () = server.shutdown.cancelled() => None,
+        () = gave_way.cancelled() => Some(Bound::Anonymous.error()),
+    }
+}
+
+/// Resolves when the stream of a user has to end.
+async fn end_of_session(server: &Transports, viewer: &Viewer) -> Option<ApiError> {
     tokio::select! {
         biased;
-        end = server.app.revoked(&viewer) => Some(match end {
+        end = server.app.revoked(viewer) => Some(match end {
             Ok(()) => ApiError::new(
                 ErrorCode::Unauthenticated,
                 "The session was revoked. Sign in again.",
@@ -112,7 +120,7 @@ async fn end(server: &Transports, viewer: Option<Viewer>) -> Option<ApiError> {
             // An outage says nothing of the session.
             Err(refusal) => refusal,
         }),
-        () = expiry(server, &viewer) => Some(ApiError::new(
+        () = expiry(server, viewer) => Some(ApiError::new(
             ErrorCode::TokenExpired,
             "The access token has expired. Refresh the session and subscribe again.",
         )),

@@ -1,23 +1,24 @@
 //! The shares of sockets and event streams: how many there may be in all, of one address, of one
 //! user, and of those who have not signed in. Whoever takes more than their share is refused, and
-//! nobody else.
+//! nobody else; where it may be that a newcomer is about to sign in, the one that has not for
+//! longest gives way.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::response::Response;
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, StatusCode};
 use metrics::{counter, gauge};
 use parking_lot::Mutex;
-use talksy_domain::error::ErrorCode;
+use talksy_domain::error::{ApiError, ErrorCode};
 use talksy_domain::id::UserId;
+use tokio_util::sync::CancellationToken;
 
 use super::media::Media;
-use super::networks::{Network, Networks};
+use super::networks::{ByAge, Counts, Network, Networks};
 use super::reply::Malformed;
 use crate::config::HttpConfig;
 use crate::metrics::{CONNECTIONS_REFUSED, Held, SOCKETS_ANONYMOUS};
@@ -105,6 +106,15 @@ impl Bound {
         }
     }
 
+    /// The refusal as an error.
+    pub(super) fn error(self) -> ApiError {
+        let message = format!("{}. Try again shortly.", self.reason());
+        ApiError {
+            retry_after: Some(RETRY_SECONDS),
+            ..ApiError::new(self.code(), message)
+        }
+    }
+
     /// The refusal as an HTTP response.
     pub(super) fn reply(self, media: Media) -> Response {
         let message = format!("{}. Try again shortly.", self.reason());
@@ -132,60 +142,76 @@ pub(super) struct Shares {
     taken: Mutex<Taken>,
 }
 
-/// How many are taken.
+/// What is taken.
 #[derive(Debug, Default)]
 struct Taken {
     signed_in: Counts,
     anonymous: Counts,
     users: HashMap<UserId, usize>,
+    /// Those who have not signed in, by when they came.
+    give_way: ByAge<Arc<Anonymous>>,
 }
 
-/// How many there are, in all and in each network.
-#[derive(Debug, Default)]
-struct Counts {
-    all: usize,
-    networks: HashMap<Network, usize>,
-}
-
-impl Counts {
-    fn add(&mut self, networks: Networks) {
-        self.all += 1;
-        for network in networks.iter() {
-            *self.networks.entry(network).or_default() += 1;
-        }
-    }
-
-    fn remove(&mut self, networks: Networks) {
-        self.all = self.all.saturating_sub(1);
-        for network in networks.iter() {
-            decrement(&mut self.networks, network);
-        }
-    }
-}
-
-/// Counts one less under the key, and forgets a key that counts nothing.
-pub(super) fn decrement<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: K) {
-    if let Entry::Occupied(mut count) = counts.entry(key) {
-        *count.get_mut() = count.get().saturating_sub(1);
-        if *count.get() == 0 {
-            count.remove();
-        }
-    }
+/// A place on which nobody has signed in.
+#[derive(Debug)]
+struct Anonymous {
+    networks: Networks,
+    number: AtomicU64,
+    /// It is no longer counted. Written under the lock.
+    gave_way: CancellationToken,
 }
 
 impl Taken {
-    /// Whether a network of these has so many already.
-    fn is_full(&self, networks: Networks, share: usize, with_signed_in: bool) -> bool {
-        networks.iter().any(|network| {
-            let in_network = |counts: &Counts| counts.networks.get(&network).copied();
-            let anonymous = in_network(&self.anonymous).unwrap_or(0);
-            let signed_in = in_network(&self.signed_in).filter(|_| with_signed_in);
-            anonymous + signed_in.unwrap_or(0) >= network.most(share)
-        })
+    fn all(&self) -> usize {
+        self.signed_in.all() + self.anonymous.all()
+    }
+
+    /// Of the networks, one that has its share of places already.
+    fn full(&self, networks: Networks, share: usize) -> Option<Network> {
+        let count = |network| self.signed_in.of(network) + self.anonymous.of(network);
+        networks
+            .iter()
+            .find(|network| count(*network) >= network.most(share))
+    }
+
+    /// Of the networks, one that has its share of those who have not signed in.
+    fn full_of_anonymous(&self, networks: Networks, share: usize) -> Option<Network> {
+        networks
+            .iter()
+            .find(|network| self.anonymous.of(*network) >= network.most(share))
     }
 
     fn of_user(&self, user: UserId) -> usize {
         self.users.get(&user).copied().unwrap_or(0)
+    }
+
+    /// Ends one who has not signed in, for another, because of this bound.
+    fn end(&mut self, anonymous: Option<Arc<Anonymous>>, bound: Bound) -> Result<(), Bound> {
+        let anonymous = anonymous.ok_or(bound)?;
+        self.anonymous.remove(anonymous.networks);
+        anonymous.gave_way.cancel();
+        bound.counted();
+        Ok(())
+    }
+
+    fn add_user(&mut self, user: UserId, networks: Networks) {
+        self.signed_in.add(networks);
+        *self.users.entry(user).or_default() += 1;
+    }
+
+    fn remove_user(&mut self, user: UserId, networks: Networks) {
+        self.signed_in.remove(networks);
+        match self.of_user(user) {
+            0 | 1 => self.users.remove(&user),
+            count => self.users.insert(user, count - 1),
+        };
+    }
+
+    fn remove_anonymous(&mut self, anonymous: &Anonymous) {
+        let number = anonymous.number.load(Ordering::Relaxed);
+        if self.give_way.remove(number).is_some() {
+            self.anonymous.remove(anonymous.networks);
+        }
     }
 }
 
@@ -204,9 +230,10 @@ impl Shares {
     }
 
     /// Takes a place for a client at this address; none where the address is not the client's own.
+    /// One who has not signed in may have to give way.
     ///
     /// # Errors
-    /// The bound that is reached.
+    /// The bound that is reached, where nobody gives way.
     pub(super) fn take(
         self: &Arc<Self>,
         ip: Option<IpAddr>,
@@ -214,76 +241,114 @@ impl Shares {
     ) -> Result<Share, Bound> {
         let networks = ip.map(Networks::of).unwrap_or_default();
         let mut taken = self.taken.lock();
-        if let Some(bound) = self.reached(&taken, networks, user) {
+        if let Err(bound) = self.make_room(&mut taken, networks, user) {
             drop(taken);
             return Err(bound.counted());
         }
-        match user {
+        let held_by = match user {
             Some(user) => {
-                taken.signed_in.add(networks);
-                *taken.users.entry(user).or_default() += 1;
+                taken.add_user(user, networks);
+                HeldBy::User(user)
             }
-            None => taken.anonymous.add(networks),
-        }
+            None => {
+                let anonymous = Arc::new(Anonymous {
+                    networks,
+                    number: AtomicU64::new(0),
+                    gave_way: CancellationToken::new(),
+                });
+                taken.anonymous.add(networks);
+                let number = taken.give_way.add(Arc::clone(&anonymous), networks);
+                anonymous.number.store(number, Ordering::Relaxed);
+                HeldBy::Nobody {
+                    anonymous,
+                    _counted: Held::new(gauge!(SOCKETS_ANONYMOUS)),
+                }
+            }
+        };
         drop(taken);
         Ok(Share {
             shares: Arc::clone(self),
             networks,
-            user,
-            anonymous: user.is_none().then(counted_anonymous),
+            held_by,
         })
     }
 
-    fn reached(&self, taken: &Taken, networks: Networks, user: Option<UserId>) -> Option<Bound> {
-        if taken.signed_in.all + taken.anonymous.all >= self.all {
-            return Some(Bound::Sockets);
+    fn make_room(
+        &self,
+        taken: &mut Taken,
+        networks: Networks,
+        user: Option<UserId>,
+    ) -> Result<(), Bound> {
+        if user.is_some_and(|user| taken.of_user(user) >= self.of_user) {
+            return Err(Bound::SocketsOfUser);
         }
-        if taken.is_full(networks, self.of_address, true) {
-            return Some(Bound::SocketsOfAddress);
-        }
-        match user {
-            Some(user) => (taken.of_user(user) >= self.of_user).then_some(Bound::SocketsOfUser),
-            None if taken.anonymous.all >= self.anonymous => Some(Bound::Anonymous),
-            None if taken.is_full(networks, self.anonymous_of_address, false) => {
-                Some(Bound::AnonymousOfAddress)
+        if user.is_none() {
+            if let Some(network) = taken.full_of_anonymous(networks, self.anonymous_of_address) {
+                let oldest = taken.give_way.take_oldest_of(network);
+                taken.end(oldest, Bound::AnonymousOfAddress)?;
             }
-            None => None,
+            if taken.anonymous.all() >= self.anonymous {
+                let oldest = taken.give_way.take_oldest();
+                taken.end(oldest, Bound::Anonymous)?;
+            }
         }
+        while let Some(network) = taken.full(networks, self.of_address) {
+            let oldest = taken.give_way.take_oldest_of(network);
+            taken.end(oldest, Bound::SocketsOfAddress)?;
+        }
+        if taken.all() >= self.all {
+            let oldest = taken.give_way.take_oldest();
+            taken.end(oldest, Bound::Sockets)?;
+        }
+        Ok(())
     }
-}
-
-fn counted_anonymous() -> Held {
-    Held::new(gauge!(SOCKETS_ANONYMOUS))
 }
 
 /// A place that is taken, until it is dropped.
 pub(super) struct Share {
     shares: Arc<Shares>,
     networks: Networks,
-    user: Option<UserId>,
-    anonymous: Option<Held>,
+    held_by: HeldBy,
+}
+
+enum HeldBy {
+    User(UserId),
+    Nobody {
+        anonymous: Arc<Anonymous>,
+        _counted: Held,
+    },
 }
 
 impl Share {
-    /// The client has signed in: the place counts for the user from now on.
+    /// Cancelled when the place is another's, because nobody has signed in on it. Never cancelled
+    /// where somebody has.
+    pub(super) fn gave_way(&self) -> CancellationToken {
+        match &self.held_by {
+            HeldBy::User(_) => CancellationToken::new(),
+            HeldBy::Nobody { anonymous, .. } => anonymous.gave_way.clone(),
+        }
+    }
+
+    /// The client has signed in: the place counts for the user from now on, and is the client's.
     ///
     /// # Errors
-    /// Where the user has as many as one may have. The place stays what it was.
+    /// Where the user has as many as one may have, or the place has been given away.
     pub(super) fn sign_in(&mut self, user: UserId) -> Result<(), Bound> {
-        if self.user.is_some() {
+        let HeldBy::Nobody { anonymous, .. } = &self.held_by else {
             return Ok(());
-        }
+        };
         let mut taken = self.shares.taken.lock();
+        if anonymous.gave_way.is_cancelled() {
+            return Err(Bound::Anonymous);
+        }
         if taken.of_user(user) >= self.shares.of_user {
             drop(taken);
             return Err(Bound::SocketsOfUser.counted());
         }
-        taken.anonymous.remove(self.networks);
-        taken.signed_in.add(self.networks);
-        *taken.users.entry(user).or_default() += 1;
+        taken.remove_anonymous(anonymous);
+        taken.add_user(user, self.networks);
         drop(taken);
-        self.user = Some(user);
-        self.anonymous = None;
+        self.held_by = HeldBy::User(user);
         Ok(())
     }
 }
@@ -291,12 +356,9 @@ impl Share {
 impl Drop for Share {
     fn drop(&mut self) {
         let mut taken = self.shares.taken.lock();
-        match self.user {
-            Some(user) => {
-                taken.signed_in.remove(self.networks);
-                decrement(&mut taken.users, user);
-            }
-            None => taken.anonymous.remove(self.networks),
+        match &self.held_by {
+            HeldBy::User(user) => taken.remove_user(*user, self.networks),
+            HeldBy::Nobody { anonymous, .. } => taken.remove_anonymous(anonymous),
         }
     }
 }
@@ -353,41 +415,49 @@ mod tests {
             Some(Bound::SocketsOfAddress)
         );
         drop(kept);
-        assert!(shares.taken.lock().signed_in.networks.is_empty());
-        assert!(shares.taken.lock().users.is_empty());
+        let taken = shares.taken.lock();
+        assert!(taken.signed_in.is_empty() && taken.users.is_empty());
     }
 
     #[test]
-    fn who_has_not_signed_in_has_a_share_of_all_and_makes_room_by_signing_in() {
+    fn who_has_not_signed_in_has_a_share_and_gives_way_to_the_next() {
         let shares = shares(|http| {
             http.websocket.max_sockets = 20;
             http.shares.anonymous_percent = 10;
-            http.shares.anonymous_per_address = 1;
             http.shares.sockets_per_user = 1;
         });
-        let mut first = shares.take(at("203.0.113.1"), None).unwrap();
-        assert_eq!(
-            shares.take(at("203.0.113.1"), None).err(),
-            Some(Bound::AnonymousOfAddress)
-        );
-        let mut second = shares.take(at("203.0.113.2"), None).unwrap();
-        assert_eq!(
-            shares.take(at("203.0.113.3"), None).err(),
-            Some(Bound::Anonymous)
-        );
-        first.sign_in(user(1).unwrap()).unwrap();
-        let third = shares.take(at("203.0.113.1"), None).unwrap();
-        assert_eq!(second.sign_in(user(1).unwrap()), Err(Bound::SocketsOfUser));
-        assert_eq!(
-            shares.take(at("203.0.113.3"), None).err(),
-            Some(Bound::Anonymous)
-        );
-        drop(first);
+        let take = |n: u8| shares.take(at(&format!("203.0.113.{n}")), None).unwrap();
+        let has_given_way = |share: &Share| share.gave_way().is_cancelled();
+        let (first, mut second) = (take(1), take(2));
+        let mut third = take(3);
+        assert!(has_given_way(&first) && !has_given_way(&second));
         second.sign_in(user(1).unwrap()).unwrap();
-        drop((second, third));
+        let fourth = take(4);
+        assert!(!has_given_way(&third) && !has_given_way(&second));
+        assert_eq!(third.sign_in(user(1).unwrap()), Err(Bound::SocketsOfUser));
+        let _fifth = take(5);
+        assert!(has_given_way(&third) && !has_given_way(&fourth));
+        assert_eq!(third.sign_in(user(2).unwrap()), Err(Bound::Anonymous));
+        drop((first, second, third, fourth));
         let taken = shares.taken.lock();
-        assert_eq!((taken.anonymous.all, taken.signed_in.all), (0, 0));
-        assert!(taken.anonymous.networks.is_empty());
+        assert_eq!((taken.anonymous.all(), taken.signed_in.all()), (1, 0));
+    }
+
+    #[test]
+    fn who_has_not_signed_in_gives_way_to_who_shares_the_address() {
+        let shares = shares(|http| {
+            http.shares.anonymous_per_address = 1;
+            http.shares.sockets_per_address = 2;
+        });
+        let has_given_way = |share: &Share| share.gave_way().is_cancelled();
+        let here = at("203.0.113.1");
+        let elsewhere = shares.take(at("203.0.113.2"), None).unwrap();
+        let first = shares.take(here, None).unwrap();
+        let second = shares.take(here, None).unwrap();
+        assert!(has_given_way(&first) && !has_given_way(&second));
+        let _kept = [1, 2].map(|n| shares.take(here, user(n)).unwrap());
+        assert!(has_given_way(&second) && !has_given_way(&elsewhere));
+        assert_eq!(shares.take(here, None).err(), Some(Bound::SocketsOfAddress));
     }
 
     #[test]

@@ -77,8 +77,9 @@ section! {
 section! {
     /// The limits of one WebSocket, and of their number.
     pub struct WebSocketLimits {
-        /// Most open sockets and event streams. One more socket is closed with 1013, one more
-        /// stream is answered with 503.
+        /// Most open sockets and event streams. One more ends the oldest on which nobody has signed
+        /// in; where there is none, one more socket is closed with 1013, one more stream is answered
+        /// with 503.
         max_sockets: usize = 100_000, in 1..=10_000_000;
         /// From the upgrade until the connection is acknowledged, the proof of its token
         /// included. Beyond it: 4408.
@@ -126,16 +127,18 @@ section! {
         /// `http.trusted_proxies` have no such bound. Where they are used up, the one of the address
         /// that has been silent for longest is closed; where none is silent, a new one gets 429.
         connections_per_address: usize = 4_000, in 4..=10_000_000;
-        /// Most sockets and event streams of one address. One more socket is closed with 1013, one
-        /// more stream is answered with 429; so for the next settings.
+        /// Most sockets and event streams of one address. One more ends the oldest of them on which
+        /// nobody has signed in; where there is none, one more socket is closed with 1013, one more
+        /// stream is answered with 429.
         sockets_per_address: usize = 2_000, in 1..=10_000_000;
-        /// Most sockets and event streams of one user, on all devices.
+        /// Most sockets and event streams of one user, on all devices. One more socket is closed
+        /// with 1013, one more stream is answered with 429.
         sockets_per_user: usize = 100, in 1..=1_000_000;
-        /// Most sockets and event streams on which nobody is signed in, also those whose token is
-        /// yet to come, in percent of `http.websocket.max_sockets`. One more stream is answered with
-        /// 503.
+        /// Most sockets and event streams on which nobody is signed in, those among them whose token
+        /// is yet to come, in percent of `http.websocket.max_sockets`. One more ends the oldest of
+        /// them, a socket with 1013.
         anonymous_percent: u8 = 10, in 1..=100;
-        /// Most of those of one address.
+        /// Most of those of one address. One more ends the oldest of them.
         anonymous_per_address: usize = 256, in 1..=10_000_000;
     }
 }

@@ -20,7 +20,7 @@ use super::super::Transports;
 use super::super::client::{Caller, not_bearer, strip_bearer};
 use super::super::graphql::run as execute;
 use super::super::observe;
-use super::super::shares::Share;
+use super::super::shares::{Bound, Share};
 use super::super::sse::subscribe;
 use super::close::Close;
 use super::operation::{self, Running};
@@ -83,7 +83,8 @@ impl Connection {
         });
         let mutations = limits.max_operations.min(Semaphore::MAX_PERMITS);
         let executions = limits.max_executions.min(Semaphore::MAX_PERMITS);
-        let watch = watch(server.shutdown.clone(), None, Arc::clone(&send_queue));
+        let (shutdown, queue) = (server.shutdown.clone(), Arc::clone(&send_queue));
+        let watch = watch_anonymous(shutdown, share.gave_way(), queue);
         Self {
             server,
             protocol,
@@ -181,7 +182,7 @@ impl Connection {
                 let app = &self.server.app;
                 let revoked = app.revoked(&viewer);
                 let shutdown = self.server.shutdown.clone();
-                self.watch = watch(shutdown, Some(revoked), Arc::clone(&self.send_queue));
+                self.watch = watch_session(shutdown, revoked, Arc::clone(&self.send_queue));
                 self.online = Some(app.connected(&viewer));
                 self.caller.authentication = Authentication::SignedIn(viewer);
                 self.acknowledge();
@@ -355,31 +356,45 @@ fn payloads(
     stream::once(request.around("socket operation", answer)).boxed()
 }
 
-/// Closes the socket when the server stops, the session is revoked, or its end would not be heard.
-fn watch(
+/// Closes a socket on which nobody has signed in when the server stops, or its place is another's.
+fn watch_anonymous(
     shutdown: CancellationToken,
-    revoked: Option<BoxFuture<'static, Result<(), ApiError>>>,
+    gave_way: CancellationToken,
     send_queue: Arc<SendQueue>,
 ) -> AbortOnDropHandle<()> {
     AbortOnDropHandle::new(tokio::spawn(async move {
-        match revoked {
-            None => shutdown.cancelled().await,
-            Some(revoked) => tokio::select! {
-                biased;
-                end = revoked => {
-                    let close = match end {
-                        Ok(()) => Close::REVOKED,
-                        Err(refusal) => {
-                            log_fault(&refusal);
-                            Close::refused(&refusal)
-                        }
-                    };
-                    return send_queue.close(close, When::Now);
-                }
-                () = shutdown.cancelled() => {}
-            },
+        tokio::select! {
+            biased;
+            () = gave_way.cancelled() => {
+                send_queue.close(Close::full(Bound::Anonymous), When::Now);
+            }
+            () = shutdown.cancelled() => send_queue.close(Close::RESTART, When::Written),
         }
-        send_queue.close(Close::RESTART, When::Written);
+    }))
+}
+
+/// Closes the socket of a user when the server stops, the session is revoked, or its end would not
+/// be heard.
+fn watch_session(
+    shutdown: CancellationToken,
+    revoked: BoxFuture<'static, Result<(), ApiError>>,
+    send_queue: Arc<SendQueue>,
+) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        tokio::select! {
+            biased;
+            end = revoked => {
+                let close = match end {
+                    Ok(()) => Close::REVOKED,
+                    Err(refusal) => {
+                        log_fault(&refusal);
+                        Close::refused(&refusal)
+                    }
+                };
+                send_queue.close(close, When::Now);
+            }
+            () = shutdown.cancelled() => send_queue.close(Close::RESTART, When::Written),
+        }
     }))
 }
 

@@ -2,13 +2,16 @@
 //! while it is full; whoever drives the socket takes all that waits at once. Knows no protocol
 //! and no socket.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use axum::extract::ws::{Message, Utf8Bytes};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
@@ -119,6 +122,11 @@ impl State {
         !self.shut && self.close.is_none() && operation.live.load(Ordering::Relaxed)
     }
 
+    /// Whether what operations make now would have to wait outside, or would pass what does.
+    fn is_full(&self, bounds: Bounds) -> bool {
+        self.outside > 0 || !self.has_room(bounds, 0)
+    }
+
     fn has_room(&self, bounds: Bounds, bytes: usize) -> bool {
         self.frames == 0
             || (self.frames < bounds.frames && self.bytes.saturating_add(bytes) <= bounds.bytes)
@@ -199,11 +207,10 @@ impl SendQueue {
                         Outside::end(outside, &mut state);
                     }
                     state.push(frame);
-                    self.look(&state);
+                    self.changed(state);
                     return Ok(());
                 }
                 state.wanted = true;
-                self.full.store(true, Ordering::Relaxed);
                 if outside.is_none() {
                     outside = Some(Outside::begin(self, &mut state, frame.len()));
                 }
@@ -214,11 +221,16 @@ impl SendQueue {
         }
     }
 
-    /// Says whether the queue is full, after what it holds has changed.
-    fn look(&self, state: &State) {
-        let full = state.wanted || !state.has_room(self.bounds, 0);
+    /// Says whether the queue is full, after what it holds has changed, and wakes who waits for
+    /// that it is not.
+    fn changed(&self, mut state: MutexGuard<'_, State>) {
+        let full = state.is_full(self.bounds);
         if full != self.is_full() {
             self.full.store(full, Ordering::Relaxed);
+        }
+        if !full && std::mem::take(&mut state.wanted) {
+            drop(state);
+            self.room.notify_waiters();
         }
     }
 
@@ -227,7 +239,7 @@ impl SendQueue {
     pub(super) fn reply(&self, frame: Utf8Bytes) {
         let mut state = self.state.lock();
         state.push(frame);
-        self.look(&state);
+        self.changed(state);
     }
 
     /// Whether any operation runs.
@@ -289,7 +301,7 @@ impl SendQueue {
             state.operations.remove(&operation.id);
             operation.live.store(false, Ordering::Relaxed);
             state.push(frame());
-            self.look(&state);
+            self.changed(state);
         }
     }
 
@@ -301,7 +313,6 @@ impl SendQueue {
         };
         running.operation.live.store(false, Ordering::Relaxed);
         let wanted = std::mem::take(&mut state.wanted);
-        self.look(&state);
         drop(state);
         running.abort.abort();
         if wanted {
@@ -358,7 +369,7 @@ impl SendQueue {
         let state = self.state.lock();
         match &state.close {
             Some((close, When::Now)) => Err(close.clone()),
-            _ => Ok(!self.is_full()),
+            _ => Ok(state.has_room(self.bounds, 0)),
         }
     }
 
@@ -367,9 +378,9 @@ impl SendQueue {
         let mut state = self.state.lock();
         state.frames = state.waiting.len();
         state.bytes = state.waiting.iter().map(length).sum();
+        // Also where frames wait outside, so that it stays full: theirs come first.
         let wanted = std::mem::take(&mut state.wanted);
-        self.look(&state);
-        drop(state);
+        self.changed(state);
         if wanted {
             self.room.notify_waiters();
         }
@@ -406,6 +417,7 @@ struct Outside<'a> {
 impl<'a> Outside<'a> {
     fn begin(queue: &'a SendQueue, state: &mut State, bytes: usize) -> Self {
         state.outside += bytes;
+        queue.full.store(true, Ordering::Relaxed);
         state.peak = state.peak.max(state.bytes + state.outside);
         Self { queue, bytes }
     }
@@ -420,7 +432,9 @@ impl<'a> Outside<'a> {
 impl Drop for Outside<'_> {
     fn drop(&mut self) {
         if self.bytes > 0 {
-            self.queue.state.lock().outside -= self.bytes;
+            let mut state = self.queue.state.lock();
+            state.outside -= self.bytes;
+            self.queue.changed(state);
         }
     }
 }
@@ -430,174 +444,5 @@ fn length(message: &Message) -> usize {
         Message::Text(text) => text.len(),
         Message::Binary(bytes) | Message::Ping(bytes) | Message::Pong(bytes) => bytes.len(),
         Message::Close(_) => 0,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use futures_util::FutureExt as _;
-    use futures_util::task::noop_waker_ref;
-
-    use super::*;
-
-    const BOUNDS: Bounds = Bounds {
-        frames: 2,
-        bytes: 10,
-        operations: 2,
-    };
-
-    fn task() -> AbortHandle {
-        tokio::spawn(std::future::pending::<()>()).abort_handle()
-    }
-
-    fn operation(send_queue: &SendQueue, id: &str) -> Arc<Operation> {
-        let operation = Operation::new(id, "".into());
-        send_queue.start(&operation, task).unwrap();
-        operation
-    }
-
-    fn take(send_queue: &SendQueue) -> Poll<Vec<String>> {
-        let mut taken = VecDeque::new();
-        match send_queue.poll_take(&Context::from_waker(noop_waker_ref()), &mut taken) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Taken::Frames) => Poll::Ready(
-                taken
-                    .into_iter()
-                    .map(|m| m.into_text().unwrap().to_string())
-                    .collect(),
-            ),
-            Poll::Ready(Taken::Close(close)) => Poll::Ready(vec![close.code.to_string()]),
-        }
-    }
-
-    #[tokio::test]
-    async fn an_operation_waits_for_room_and_a_large_frame_passes_alone() {
-        let send_queue = SendQueue::new(BOUNDS);
-        let op = operation(&send_queue, "1");
-        let large = "x".repeat(100);
-        assert_eq!(
-            send_queue.send(&op, large.as_str().into()).now_or_never(),
-            Some(Ok(()))
-        );
-        assert_eq!(send_queue.send(&op, "b".into()).now_or_never(), None);
-        assert_eq!(take(&send_queue), Poll::Ready(vec![large]));
-        assert_eq!(
-            send_queue.send(&op, "b".into()).now_or_never(),
-            None,
-            "not written yet"
-        );
-        send_queue.written();
-        for frame in ["b", "c"] {
-            assert_eq!(
-                send_queue.send(&op, frame.into()).now_or_never(),
-                Some(Ok(()))
-            );
-        }
-        let mut third = Box::pin(send_queue.send(&op, "d".into()));
-        assert_eq!(third.as_mut().now_or_never(), None);
-        assert_eq!(take(&send_queue), Poll::Ready(vec!["b".into(), "c".into()]));
-        send_queue.written();
-        assert_eq!(third.now_or_never(), Some(Ok(())));
-    }
-
-    #[tokio::test]
-    async fn a_cancelled_operation_is_gone_even_while_it_waits_and_its_end_is_not_told() {
-        let send_queue = SendQueue::new(BOUNDS);
-        let op = operation(&send_queue, "1");
-        assert_eq!(
-            send_queue.send(&op, "0123456789".into()).now_or_never(),
-            Some(Ok(()))
-        );
-        let mut waiting = Box::pin(send_queue.send(&op, "b".into()));
-        assert_eq!(waiting.as_mut().now_or_never(), None);
-        assert!(send_queue.cancel("1"));
-        assert_eq!(waiting.now_or_never(), Some(Err(Gone)));
-        let again = operation(&send_queue, "1");
-        send_queue.finish(&op, || "late".into());
-        send_queue.finish(&again, || "end".into());
-        send_queue.finish(&again, || "twice".into());
-        assert_eq!(
-            take(&send_queue),
-            Poll::Ready(vec!["0123456789".into(), "end".into()])
-        );
-        assert!(!send_queue.cancel("1"));
-    }
-
-    #[tokio::test]
-    async fn what_waits_outside_counts_and_keeps_others_from_making_more() {
-        let send_queue = SendQueue::new(BOUNDS);
-        let [one, other] = ["1", "2"].map(|id| operation(&send_queue, id));
-        assert_eq!(send_queue.room(&one).now_or_never(), Some(Ok(())));
-        assert_eq!(
-            send_queue.send(&one, "12345".into()).now_or_never(),
-            Some(Ok(()))
-        );
-        assert!(!send_queue.is_full());
-        let mut waiting = Box::pin(send_queue.send(&one, "1234567".into()));
-        assert_eq!(waiting.as_mut().now_or_never(), None);
-        // There is room in the queue still, but what is made now would pass what waits.
-        assert!(send_queue.is_full());
-        assert_eq!(send_queue.poll_urgent(), Ok(false));
-        let mut idle = Box::pin(send_queue.room(&other));
-        assert_eq!(idle.as_mut().now_or_never(), None);
-
-        assert_eq!(take(&send_queue), Poll::Ready(vec!["12345".into()]));
-        send_queue.written();
-        assert!(!send_queue.is_full());
-        assert_eq!(waiting.now_or_never(), Some(Ok(())));
-        assert_eq!(idle.now_or_never(), Some(Ok(())));
-        assert_eq!(send_queue.shut(), 12);
-    }
-
-    #[tokio::test]
-    async fn what_waits_outside_no_longer_counts_when_it_is_given_up() {
-        let send_queue = SendQueue::new(BOUNDS);
-        let op = operation(&send_queue, "1");
-        let full = "0123456789";
-        assert_eq!(
-            send_queue.send(&op, full.into()).now_or_never(),
-            Some(Ok(()))
-        );
-        for _ in 0..3 {
-            let mut waiting = Box::pin(send_queue.send(&op, "12345".into()));
-            assert_eq!(waiting.as_mut().now_or_never(), None);
-        }
-        send_queue.close(Close::RESTART, When::Written);
-        assert_eq!(send_queue.room(&op).now_or_never(), Some(Err(Gone)));
-        assert_eq!(send_queue.shut(), 15, "never more than one of them");
-    }
-
-    #[tokio::test]
-    async fn ids_are_unique_and_operations_are_counted() {
-        let send_queue = SendQueue::new(BOUNDS);
-        let first = operation(&send_queue, "1");
-        assert_eq!(
-            send_queue.start(&Operation::new("1", "".into()), task),
-            Err(StartError::Duplicate)
-        );
-        operation(&send_queue, "2");
-        assert_eq!(send_queue.admits("3"), Err(StartError::TooMany));
-        send_queue.finish(&first, || "end".into());
-        assert_eq!(send_queue.admits("3"), Ok(()));
-    }
-
-    #[tokio::test]
-    async fn a_close_waits_for_what_is_queued_unless_it_is_urgent() {
-        let send_queue = SendQueue::new(BOUNDS);
-        let op = operation(&send_queue, "1");
-        assert_eq!(
-            send_queue.send(&op, "a".into()).now_or_never(),
-            Some(Ok(()))
-        );
-        send_queue.close(Close::RESTART, When::Written);
-        assert_eq!(
-            send_queue.send(&op, "b".into()).now_or_never(),
-            Some(Err(Gone))
-        );
-        assert_eq!(take(&send_queue), Poll::Ready(vec!["a".into()]));
-        assert_eq!(take(&send_queue), Poll::Ready(vec!["1012".into()]));
-        send_queue.close(Close::REVOKED, When::Now);
-        send_queue.close(Close::RESTART, When::Written);
-        assert_eq!(take(&send_queue), Poll::Ready(vec!["4403".into()]));
     }
 }
