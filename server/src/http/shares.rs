@@ -126,6 +126,7 @@ impl Bound {
 
     /// Counts a refusal.
     pub(super) fn counted(self) -> Self {
+        tracing::debug!(bound = self.name(), "a connection has no place");
         counter!(CONNECTIONS_REFUSED, "bound" => self.name()).increment(1);
         self
     }

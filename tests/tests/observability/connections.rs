@@ -51,7 +51,7 @@ async fn what_is_refused_and_ended_is_counted() {
         "--set",
         "http.shares.anonymous_per_address=1",
         "--set",
-        "http.head_timeout=1s",
+        "http.head_timeout=3s",
     ];
     let scraped = Scraped::start(data.path(), &settings).await;
     let ada = scraped.server.sign_in(data.path(), "ada").await;
@@ -59,6 +59,12 @@ async fn what_is_refused_and_ended_is_counted() {
     let mut second = Socket::connect(scraped.server.address, "graphql-transport-ws").await;
     second.send_init(ada.client.token()).await;
     assert!(matches!(second.next().await, Received::Closed(1013, _)));
+    // Its place is free when it has answered the close, which it does when it reads on.
+    assert_eq!(second.next().await, Received::Gone);
+    page(&scraped, "the socket's end", |page| {
+        is(page.get("talksy_sockets_anonymous_open", &[]), 0)
+    })
+    .await;
     let mut first = scraped.server.client().socket().await;
     let _next = scraped.server.client().socket().await;
     assert!(matches!(first.next().await, Received::Closed(1013, _)));
@@ -75,7 +81,7 @@ async fn what_is_refused_and_ended_is_counted() {
         1
     ));
     assert!(is(page.get(REFUSED, &[]), 2));
-    assert!(is(page.get(CUT, &[("why", "no_request")]), 1));
+    assert!(page.get(CUT, &[("why", "no_request")]) >= 1.0);
     let open = page.get("talksy_connections_open", &[]);
     assert!(open >= 2.0, "{open}");
     assert!(page.get("talksy_connections_limit", &[]) > open);
