@@ -28,6 +28,8 @@ pub(crate) const SOCKET_CLOSES: &str = "talksy_socket_closes_total";
 pub(crate) const SLOW_CONSUMERS: &str = "talksy_slow_consumers_closed_total";
 /// The most bytes that waited for a socket at a time, of sockets that are over.
 pub(crate) const SOCKET_QUEUE_PEAK: &str = "talksy_socket_queue_peak_bytes";
+/// Bytes that wait for all sockets whose clients do not read just now.
+pub(crate) const SOCKETS_STALLED_BYTES: &str = "talksy_sockets_stalled_bytes";
 /// Open sockets and event streams on which nobody is signed in.
 pub(crate) const SOCKETS_ANONYMOUS: &str = "talksy_sockets_anonymous_open";
 /// Open TCP connections, those of sockets among them.
@@ -176,6 +178,12 @@ fn describe_gauges() {
         describe_gauge!(name, Unit::Count, meaning);
         gauge!(name).set(0);
     }
+    describe_gauge!(
+        SOCKETS_STALLED_BYTES,
+        Unit::Bytes,
+        "Bytes that wait for all WebSockets whose clients do not read just now."
+    );
+    gauge!(SOCKETS_STALLED_BYTES).set(0);
 }
 
 /// Holds a gauge one higher until it is dropped.

@@ -43,6 +43,7 @@ pub(crate) use connections::Cut;
 pub(crate) use shares::Bound;
 
 use self::shares::Shares;
+use self::ws::Stalled;
 use crate::config::HttpConfig;
 use crate::graphql::Guard;
 use crate::graphql::metering::Names;
@@ -56,6 +57,8 @@ struct Transports {
     names: Arc<Names>,
     /// The places of sockets and event streams.
     shares: Arc<Shares>,
+    /// What waits for sockets that are not read.
+    stalled: Arc<Stalled>,
     shutdown: CancellationToken,
     tasks: TaskTracker,
 }
@@ -80,6 +83,7 @@ pub fn router(
     let cors = cors(&config.cors_origins);
     let graphiql = config.graphiql;
     let shares = Shares::new(&config);
+    let stalled = Stalled::new(config.websocket.max_stalled_bytes);
     let server = Arc::new(Transports {
         app,
         config,
@@ -87,6 +91,7 @@ pub fn router(
         sdl,
         names,
         shares,
+        stalled,
         shutdown,
         tasks,
     });

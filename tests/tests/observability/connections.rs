@@ -193,3 +193,51 @@ async fn events_that_nobody_reads_are_not_made_for_each_subscription() {
     assert!(peak <= f64::from(most), "{peak}, not {most}");
     assert_eq!(socket.closed().await.0, 1013);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_all_who_do_not_read_is_bounded_and_the_longest_unread_goes() {
+    const MOST: u32 = 1024 * 1024;
+    const SOCKETS: usize = 6;
+    let data = tempfile::tempdir().unwrap();
+    let settings = [
+        "http.websocket.max_stalled_bytes=1048576",
+        "http.websocket.max_queued_bytes=65536",
+        "http.websocket.max_executions=1",
+        "http.websocket.write_timeout=10m",
+        "http.websocket.ping_interval=10m",
+        "http.websocket.close_timeout=1m",
+    ];
+    let settings: Vec<_> = settings.iter().flat_map(|set| ["--set", set]).collect();
+    let scraped = Scraped::start(data.path(), &settings).await;
+    let (ada, bob, chat) = long_message(&scraped, data.path()).await;
+    ada.send(&chat, &"😀".repeat(4_000)).await;
+    let query = format!(
+        "query($chat: ID!) {{ node(id: $chat) {{ ... on Chat {{
+            messages(last: 1) {{ nodes {{ {} }} }} }} }} }}",
+        texts()
+    );
+    let variables = json!({ "chat": chat });
+    let mut sockets = Vec::new();
+    for _ in 0..SOCKETS {
+        sockets.push(unread(&bob, &query, &variables).await);
+        let stalled = "talksy_sockets_stalled_bytes";
+        let page = page(&scraped, "a socket that is not read", |page| {
+            page.get(stalled, &[]) > 0.0
+        })
+        .await;
+        // Until the one that goes is gone, one result more.
+        let most = f64::from(MOST + REPEATED * LONGEST + REST);
+        assert!(page.get(stalled, &[]) <= most);
+    }
+    // Each holds more than a quarter of it, and less than all.
+    page(&scraped, "the end of slow clients", |page| {
+        page.get("talksy_slow_consumers_closed_total", &[]) >= 3.0
+    })
+    .await;
+    assert_eq!(
+        sockets[0].closed().await,
+        (1013, "The client reads too slowly".into())
+    );
+    let page = scraped.scrape().await;
+    assert!(page.get("talksy_sockets_open", &[]) >= 1.0);
+}

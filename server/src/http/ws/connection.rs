@@ -76,11 +76,12 @@ impl Connection {
         share: Share,
     ) -> Self {
         let limits = &server.config.websocket;
-        let send_queue = SendQueue::new(Bounds {
+        let bounds = Bounds {
             frames: limits.max_queued_frames,
             bytes: limits.max_queued_bytes,
             operations: limits.max_operations,
-        });
+        };
+        let send_queue = SendQueue::new(bounds, Arc::clone(&server.stalled));
         let mutations = limits.max_operations.min(Semaphore::MAX_PERMITS);
         let executions = limits.max_executions.min(Semaphore::MAX_PERMITS);
         let (shutdown, queue) = (server.shutdown.clone(), Arc::clone(&send_queue));
@@ -108,7 +109,7 @@ impl Connection {
         &self.server
     }
 
-    pub(super) fn send_queue(&self) -> &SendQueue {
+    pub(super) const fn send_queue(&self) -> &Arc<SendQueue> {
         &self.send_queue
     }
 

@@ -10,6 +10,7 @@ mod operation;
 mod protocol;
 mod send_queue;
 mod socket;
+mod stalled;
 
 use std::future::ready;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ pub(super) use close::Close;
 use connection::Connection;
 use protocol::Protocol;
 use socket::Socket;
+pub(super) use stalled::Stalled;
 
 /// Bytes read at a time, kept by each socket. Messages are mostly smaller.
 const READ_BUFFER: usize = 1024;

@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::close::Close;
+use super::stalled::Stalled;
 
 /// An operation on a socket.
 #[derive(Debug)]
@@ -69,7 +70,6 @@ pub(super) struct Bounds {
 }
 
 /// See the module.
-#[derive(Debug)]
 pub(super) struct SendQueue {
     state: Mutex<State>,
     /// Whether operations should make nothing more for now. Written under the lock; read without
@@ -78,6 +78,8 @@ pub(super) struct SendQueue {
     /// Told when there is room again, or never will be.
     room: Notify,
     bounds: Bounds,
+    /// Those whose clients do not read, of all sockets.
+    stalled: Arc<Stalled>,
 }
 
 #[derive(Debug, Default)]
@@ -99,6 +101,15 @@ struct State {
     idle: bool,
     /// Some operation waits for room.
     wanted: bool,
+    /// The client does not read.
+    stall: Option<Stall>,
+}
+
+/// That a client does not read, as it counts among all such.
+#[derive(Debug)]
+struct Stall {
+    number: u64,
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -153,12 +164,13 @@ impl State {
 }
 
 impl SendQueue {
-    pub(super) fn new(bounds: Bounds) -> Arc<Self> {
+    pub(super) fn new(bounds: Bounds, stalled: Arc<Stalled>) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::default(),
             full: AtomicBool::new(false),
             room: Notify::new(),
             bounds,
+            stalled,
         })
     }
 
@@ -211,11 +223,13 @@ impl SendQueue {
                     return Ok(());
                 }
                 state.wanted = true;
+                // Made under the lock, so that no notification is missed.
+                let room = self.room.notified();
                 if outside.is_none() {
                     outside = Some(Outside::begin(self, &mut state, frame.len()));
+                    self.changed(state);
                 }
-                // Made under the lock, so that no notification is missed.
-                self.room.notified()
+                room
             };
             room.await;
         }
@@ -228,9 +242,37 @@ impl SendQueue {
         if full != self.is_full() {
             self.full.store(full, Ordering::Relaxed);
         }
-        if !full && std::mem::take(&mut state.wanted) {
-            drop(state);
+        let has_room = !full && std::mem::take(&mut state.wanted);
+        let held = state.bytes + state.outside;
+        let too_much = match &mut state.stall {
+            None => false,
+            Some(stall) => {
+                let before = std::mem::replace(&mut stall.bytes, held);
+                self.stalled.changed(before, held)
+            }
+        };
+        drop(state);
+        if has_room {
             self.room.notify_waiters();
+        }
+        if too_much {
+            self.stalled.relieve();
+        }
+    }
+
+    /// The client does not read: what waits counts among what waits for all such clients, until it
+    /// is [`written`](Self::written).
+    pub(super) fn stall(self: &Arc<Self>) {
+        let number = self.stalled.add(self);
+        let mut state = self.state.lock();
+        state.stall = Some(Stall { number, bytes: 0 });
+        self.changed(state);
+    }
+
+    fn end_stall(&self, state: &mut State) {
+        if let Some(stall) = state.stall.take() {
+            self.stalled.remove(stall.number);
+            self.stalled.changed(stall.bytes, 0);
         }
     }
 
@@ -330,6 +372,10 @@ impl SendQueue {
         if state.shut || earlier {
             return;
         }
+        if when == When::Now {
+            state.waiting.clear();
+            self.end_stall(&mut state);
+        }
         state.close = Some((close, when));
         state.idle = false;
         if let Some(driver) = &state.driver {
@@ -378,6 +424,7 @@ impl SendQueue {
         let mut state = self.state.lock();
         state.frames = state.waiting.len();
         state.bytes = state.waiting.iter().map(length).sum();
+        self.end_stall(&mut state);
         // Also where frames wait outside, so that it stays full: theirs come first.
         let wanted = std::mem::take(&mut state.wanted);
         self.changed(state);
@@ -395,6 +442,7 @@ impl SendQueue {
         let waiting = std::mem::take(&mut state.waiting);
         let operations = std::mem::take(&mut state.operations);
         let peak = state.peak;
+        self.end_stall(&mut state);
         for running in operations.values() {
             running.operation.live.store(false, Ordering::Relaxed);
         }

@@ -211,10 +211,11 @@ impl Socket {
                 // The connection is gone.
                 Poll::Ready(Err(_)) => return Poll::Ready(None),
                 Poll::Pending => {
-                    let timeout = self.connection.server().config.websocket.write_timeout;
-                    self.deadlines
-                        .write
-                        .get_or_insert_with(|| Instant::now() + timeout);
+                    if self.deadlines.write.is_none() {
+                        let timeout = self.connection.server().config.websocket.write_timeout;
+                        self.deadlines.write = Some(Instant::now() + timeout);
+                        self.connection.send_queue().stall();
+                    }
                     return Poll::Pending;
                 }
             }

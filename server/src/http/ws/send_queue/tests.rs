@@ -35,7 +35,7 @@ fn take(send_queue: &SendQueue) -> Poll<Vec<String>> {
 
 #[tokio::test]
 async fn an_operation_waits_for_room_and_a_large_frame_passes_alone() {
-    let send_queue = SendQueue::new(BOUNDS);
+    let send_queue = SendQueue::new(BOUNDS, Stalled::new(1_000));
     let op = operation(&send_queue, "1");
     let large = "x".repeat(100);
     assert_eq!(
@@ -65,7 +65,7 @@ async fn an_operation_waits_for_room_and_a_large_frame_passes_alone() {
 
 #[tokio::test]
 async fn a_cancelled_operation_is_gone_even_while_it_waits_and_its_end_is_not_told() {
-    let send_queue = SendQueue::new(BOUNDS);
+    let send_queue = SendQueue::new(BOUNDS, Stalled::new(1_000));
     let op = operation(&send_queue, "1");
     assert_eq!(
         send_queue.send(&op, "0123456789".into()).now_or_never(),
@@ -88,7 +88,7 @@ async fn a_cancelled_operation_is_gone_even_while_it_waits_and_its_end_is_not_to
 
 #[tokio::test]
 async fn what_waits_outside_counts_and_keeps_others_from_making_more() {
-    let send_queue = SendQueue::new(BOUNDS);
+    let send_queue = SendQueue::new(BOUNDS, Stalled::new(1_000));
     let [one, other] = ["1", "2"].map(|id| operation(&send_queue, id));
     assert_eq!(send_queue.room(&one).now_or_never(), Some(Ok(())));
     assert_eq!(
@@ -116,7 +116,7 @@ async fn what_waits_outside_counts_and_keeps_others_from_making_more() {
 
 #[tokio::test]
 async fn what_waits_outside_no_longer_counts_when_it_is_given_up() {
-    let send_queue = SendQueue::new(BOUNDS);
+    let send_queue = SendQueue::new(BOUNDS, Stalled::new(1_000));
     let op = operation(&send_queue, "1");
     let full = "0123456789";
     assert_eq!(
@@ -134,7 +134,7 @@ async fn what_waits_outside_no_longer_counts_when_it_is_given_up() {
 
 #[tokio::test]
 async fn ids_are_unique_and_operations_are_counted() {
-    let send_queue = SendQueue::new(BOUNDS);
+    let send_queue = SendQueue::new(BOUNDS, Stalled::new(1_000));
     let first = operation(&send_queue, "1");
     assert_eq!(
         send_queue.start(&Operation::new("1", "".into()), task),
@@ -148,7 +148,7 @@ async fn ids_are_unique_and_operations_are_counted() {
 
 #[tokio::test]
 async fn a_close_waits_for_what_is_queued_unless_it_is_urgent() {
-    let send_queue = SendQueue::new(BOUNDS);
+    let send_queue = SendQueue::new(BOUNDS, Stalled::new(1_000));
     let op = operation(&send_queue, "1");
     assert_eq!(
         send_queue.send(&op, "a".into()).now_or_never(),
@@ -164,4 +164,34 @@ async fn a_close_waits_for_what_is_queued_unless_it_is_urgent() {
     send_queue.close(Close::REVOKED, When::Now);
     send_queue.close(Close::RESTART, When::Written);
     assert_eq!(take(&send_queue), Poll::Ready(vec!["4403".into()]));
+}
+
+#[tokio::test]
+async fn where_too_much_waits_for_who_does_not_read_the_longest_unread_is_closed() {
+    let stalled = Stalled::new(25);
+    let queues = [0; 3].map(|_| SendQueue::new(BOUNDS, Arc::clone(&stalled)));
+    for queue in &queues {
+        let op = operation(queue, "1");
+        let sent = queue.send(&op, "0123456789".into());
+        assert_eq!(sent.now_or_never(), Some(Ok(())));
+    }
+    let [first, second, third] = &queues;
+    first.stall();
+    second.stall();
+    // What waits for a client that reads does not count.
+    assert_eq!(first.poll_urgent(), Ok(true));
+    third.stall();
+    assert_eq!(first.poll_urgent(), Err(Close::SLOW));
+    assert_eq!(second.poll_urgent(), Ok(true));
+    assert_eq!(third.poll_urgent(), Ok(true));
+
+    assert_eq!(take(second), Poll::Ready(vec!["0123456789".into()]));
+    second.written();
+    third.reply("a frame of 16 B.".into());
+    assert_eq!(third.poll_urgent(), Err(Close::SLOW));
+    assert_eq!(second.poll_urgent(), Ok(true));
+    for queue in &queues {
+        queue.shut();
+    }
+    assert!(!stalled.changed(0, 25), "nothing waits any more");
 }
