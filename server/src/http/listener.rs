@@ -42,6 +42,10 @@ const REFUSALS: usize = 16;
 /// How long a refusal may take to be written and read.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Longest head of a request, in bytes; and how many bytes of an answer are kept until its client
+/// reads. The longest document that a GET may carry needs three times its length in a URL.
+const BUFFER: usize = 128 * 1024;
+
 /// How many bytes of the refused request are read and dropped. A connection closed over unread
 /// bytes is reset, and the reset can overtake the refusal.
 const DRAINED: u64 = 64 * 1024;
@@ -167,7 +171,8 @@ impl Served {
         };
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
-            .header_read_timeout(idle_timeout);
+            .header_read_timeout(idle_timeout)
+            .max_buf_size(BUFFER);
         let served = http
             .serve_connection(TokioIo::new(io), service)
             .with_upgrades();
