@@ -42,8 +42,8 @@ const REFUSALS: usize = 16;
 /// How long a refusal may take to be written and read.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Longest head of a request, in bytes; and how many bytes of an answer are kept until its client
-/// reads. The longest document that a GET may carry needs three times its length in a URL.
+/// Longest head of a request, in bytes, of which the URL may take half; and how many bytes of an
+/// answer are kept until its client reads.
 const BUFFER: usize = 128 * 1024;
 
 /// How many bytes of the refused request are read and dropped. A connection closed over unread
