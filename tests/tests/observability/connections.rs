@@ -195,7 +195,7 @@ async fn events_that_nobody_reads_are_not_made_for_each_subscription() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_waits_for_all_who_do_not_read_is_bounded_and_the_longest_unread_goes() {
+async fn what_waits_for_all_who_do_not_read_is_bounded_and_the_longest_unread_go() {
     const MOST: u32 = 1024 * 1024;
     const SOCKETS: usize = 6;
     let data = tempfile::tempdir().unwrap();
@@ -220,18 +220,11 @@ async fn what_waits_for_all_who_do_not_read_is_bounded_and_the_longest_unread_go
     let mut sockets = Vec::new();
     for _ in 0..SOCKETS {
         sockets.push(unread(&bob, &query, &variables).await);
-        let stalled = "talksy_sockets_stalled_bytes";
-        let page = page(&scraped, "a socket that is not read", |page| {
-            page.get(stalled, &[]) > 0.0
-        })
-        .await;
-        // Until the one that goes is gone, one result more.
-        let most = f64::from(MOST + REPEATED * LONGEST + REST);
-        assert!(page.get(stalled, &[]) <= most);
     }
     // Each holds more than a quarter of it, and less than all.
     page(&scraped, "the end of slow clients", |page| {
         page.get("talksy_slow_consumers_closed_total", &[]) >= 3.0
+            && page.get("talksy_sockets_stalled_bytes", &[]) <= f64::from(MOST)
     })
     .await;
     assert_eq!(

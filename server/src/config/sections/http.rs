@@ -108,7 +108,8 @@ section! {
         /// passes alone.
         max_queued_bytes: usize = 256 * KIB, in 4 * KIB..=64 * MIB;
         /// Most bytes that wait for all sockets together whose clients do not read just now. Beyond
-        /// it, the one that has not been read for longest is closed with 1013.
+        /// it, those that have not been read for longest, and for a second at least, are closed with
+        /// 1013.
         max_stalled_bytes: usize = 32 * MIB, in MIB..=1024 * 1024 * MIB;
     }
 }

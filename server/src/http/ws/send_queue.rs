@@ -238,11 +238,6 @@ impl SendQueue {
     /// Says whether the queue is full, after what it holds has changed, and wakes who waits for
     /// that it is not.
     fn changed(&self, mut state: MutexGuard<'_, State>) {
-        let full = state.is_full(self.bounds);
-        if full != self.is_full() {
-            self.full.store(full, Ordering::Relaxed);
-        }
-        let has_room = !full && std::mem::take(&mut state.wanted);
         let held = state.bytes + state.outside;
         let too_much = match &mut state.stall {
             None => false,
@@ -251,6 +246,11 @@ impl SendQueue {
                 self.stalled.changed(before, held)
             }
         };
+        let full = too_much || state.is_full(self.bounds);
+        if full != self.is_full() {
+            self.full.store(full, Ordering::Relaxed);
+        }
+        let has_room = !full && std::mem::take(&mut state.wanted);
         drop(state);
         if has_room {
             self.room.notify_waiters();

@@ -1,30 +1,37 @@
 //! The sockets whose clients do not read just now, and how much waits for all of them together. Where
-//! that is too much, the one that has not been read for longest is closed: a thousand clients that
-//! read nothing cost no more than a few.
+//! that is too much, their operations make nothing more, and those that have not been read for longest
+//! are closed: a thousand clients that read nothing cost no more than a few.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use metrics::{Gauge, gauge};
 use parking_lot::Mutex;
+use tokio::time::{Instant, sleep};
 
 use super::close::Close;
 use super::send_queue::{SendQueue, When};
 use crate::metrics::SOCKETS_STALLED_BYTES;
+
+/// Clients that read on within this time are not closed: under load, each waits now and then.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// See the module.
 pub(in crate::http) struct Stalled {
     most: usize,
     bytes: AtomicUsize,
     line: Mutex<Line>,
+    /// Some task closes those that are not read, as long as there is too much.
+    relieving: AtomicBool,
     shown: Gauge,
 }
 
 /// By when they were last read; the numbers go up.
 #[derive(Default)]
 struct Line {
-    queues: BTreeMap<u64, Arc<SendQueue>>,
+    queues: BTreeMap<u64, (Instant, Arc<SendQueue>)>,
     last: u64,
 }
 
@@ -35,6 +42,7 @@ impl Stalled {
             most,
             bytes: AtomicUsize::new(0),
             line: Mutex::default(),
+            relieving: AtomicBool::new(false),
             shown: gauge!(SOCKETS_STALLED_BYTES),
         })
     }
@@ -44,7 +52,8 @@ impl Stalled {
         let mut line = self.line.lock();
         line.last += 1;
         let number = line.last;
-        line.queues.insert(number, Arc::clone(queue));
+        line.queues
+            .insert(number, (Instant::now(), Arc::clone(queue)));
         number
     }
 
@@ -66,11 +75,33 @@ impl Stalled {
         all > self.most
     }
 
-    /// Closes the one that has not been read for longest.
-    pub(super) fn relieve(&self) {
-        let longest = self.line.lock().queues.pop_first();
-        if let Some((_, queue)) = longest {
-            queue.close(Close::SLOW, When::Now);
+    /// There is too much: has those closed that have not been read for longest, until there is not.
+    pub(super) fn relieve(self: &Arc<Self>) {
+        if self.relieving.swap(true, Ordering::Relaxed) {
+            return;
         }
+        let this = Arc::clone(self);
+        tokio::spawn(async move {
+            while this.bytes.load(Ordering::Relaxed) > this.most {
+                match this.next() {
+                    None => break,
+                    Some(Ok(queue)) => queue.close(Close::SLOW, When::Now),
+                    Some(Err(wait)) => sleep(wait).await,
+                }
+            }
+            this.relieving.store(false, Ordering::Relaxed);
+        });
+    }
+
+    /// The one to close, or how long to wait for it.
+    fn next(&self) -> Option<Result<Arc<SendQueue>, Duration>> {
+        let mut line = self.line.lock();
+        let first = line.queues.first_entry()?;
+        let unread = first.get().0.elapsed();
+        Some(if unread < PATIENCE {
+            Err(PATIENCE.saturating_sub(unread))
+        } else {
+            Ok(first.remove().1)
+        })
     }
 }
