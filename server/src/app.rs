@@ -26,7 +26,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::adapters::backend::StartFailure;
 use crate::adapters::{Adapters, StartError, observed};
-use crate::config::Config;
+use crate::config::{Config, HttpConfig};
 use crate::graphql::response::error_payload;
 use crate::graphql::{Answer, Executor, Payload, Prepared};
 use crate::http::listener::serve;
@@ -60,7 +60,7 @@ pub struct Server {
     bus: Arc<dyn Bus>,
     services: Services,
     shutdown: Shutdown,
-    idle_timeout: Duration,
+    http: HttpConfig,
     start_timeout: Duration,
     drain: Duration,
 }
@@ -109,7 +109,7 @@ impl Server {
             bus,
             services,
             shutdown,
-            idle_timeout: config.http.idle_timeout,
+            http: config.http.clone(),
             start_timeout: config.start.timeout,
             drain: config.shutdown.drain,
         }
@@ -131,7 +131,7 @@ impl Server {
         self.adapters.start(&self.shutdown);
         self.run_jobs();
 
-        let serving = serve(listener, self.router, self.idle_timeout, stop.clone());
+        let serving = serve(listener, self.router, self.http, stop.clone());
         let serving = tokio::spawn(serving);
         stop.cancelled().await;
         // One time for all: what requests take of it, tasks no longer have.

@@ -3,6 +3,8 @@
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge};
 
+use crate::http::{Bound, Cut};
+
 /// How many names of operations get series of their own; further ones count as `other`.
 pub const MAX_NAMES: usize = 200;
 
@@ -24,6 +26,20 @@ pub(crate) const SOCKETS_OPEN: &str = "talksy_sockets_open";
 pub(crate) const SOCKET_CLOSES: &str = "talksy_socket_closes_total";
 /// Sockets closed because their client did not read.
 pub(crate) const SLOW_CONSUMERS: &str = "talksy_slow_consumers_closed_total";
+/// The most bytes that waited for a socket at a time, of sockets that are over.
+pub(crate) const SOCKET_QUEUE_PEAK: &str = "talksy_socket_queue_peak_bytes";
+/// Bytes that wait for all sockets whose clients do not read just now.
+pub(crate) const SOCKETS_STALLED_BYTES: &str = "talksy_sockets_stalled_bytes";
+/// Open sockets and event streams on which nobody is signed in.
+pub(crate) const SOCKETS_ANONYMOUS: &str = "talksy_sockets_anonymous_open";
+/// Open TCP connections, those of sockets among them.
+pub(crate) const CONNECTIONS_OPEN: &str = "talksy_connections_open";
+/// How many TCP connections there may be.
+pub(crate) const CONNECTIONS_LIMIT: &str = "talksy_connections_limit";
+/// Connections, sockets and event streams that were refused; `bound`.
+pub(crate) const CONNECTIONS_REFUSED: &str = "talksy_connections_refused_total";
+/// TCP connections that the server ended; `why`.
+pub(crate) const CONNECTIONS_CUT: &str = "talksy_connections_cut_total";
 /// Connections that hold a user online, of this process.
 pub(crate) const PRESENCE_CONNECTIONS: &str = "talksy_presence_connections";
 
@@ -64,6 +80,14 @@ pub fn describe() {
             SOCKET_CLOSES,
             "WebSockets closed, by the code sent; peer where the client went first.",
         ),
+        (
+            CONNECTIONS_REFUSED,
+            "Connections, sockets and event streams that were refused, by the bound that was reached.",
+        ),
+        (
+            CONNECTIONS_CUT,
+            "TCP connections that the server ended: silent, for another; without a request; because its client did not read.",
+        ),
         (STORE_ERRORS, "Store calls that failed, by port and kind."),
         (
             CODES,
@@ -90,6 +114,12 @@ pub fn describe() {
         describe_counter!(name, Unit::Count, meaning);
         counter!(name).increment(0);
     }
+    for bound in Bound::ALL {
+        counter!(CONNECTIONS_REFUSED, "bound" => bound.name()).increment(0);
+    }
+    for why in Cut::ALL {
+        counter!(CONNECTIONS_CUT, "why" => why.name()).increment(0);
+    }
     for port in [
         "users", "sessions", "chats", "messages", "groups", "jobs", "codes", "limits", "presence",
     ] {
@@ -107,22 +137,53 @@ pub fn describe() {
     for (name, meaning) in histograms {
         describe_histogram!(name, Unit::Seconds, meaning);
     }
-    describe_gauge!(
-        SUBSCRIPTIONS_OPEN,
-        Unit::Count,
-        "Open subscriptions, by root field."
+    describe_histogram!(
+        SOCKET_QUEUE_PEAK,
+        Unit::Bytes,
+        "The most bytes that waited for a WebSocket at a time; told when it is over."
     );
+    describe_gauges();
+}
+
+fn describe_gauges() {
+    let gauges = [
+        (SUBSCRIPTIONS_OPEN, "Open subscriptions, by root field."),
+        (
+            SOCKETS_OPEN,
+            "Open WebSockets and event streams, by protocol.",
+        ),
+    ];
+    for (name, meaning) in gauges {
+        describe_gauge!(name, Unit::Count, meaning);
+    }
+    let plain = [
+        (
+            PRESENCE_CONNECTIONS,
+            "Connections of this process that hold a user online.",
+        ),
+        (
+            SOCKETS_ANONYMOUS,
+            "Open WebSockets and event streams on which nobody is signed in.",
+        ),
+        (
+            CONNECTIONS_OPEN,
+            "Open TCP connections of clients, those of sockets among them.",
+        ),
+        (
+            CONNECTIONS_LIMIT,
+            "How many TCP connections of clients there may be.",
+        ),
+    ];
+    for (name, meaning) in plain {
+        describe_gauge!(name, Unit::Count, meaning);
+        gauge!(name).set(0);
+    }
     describe_gauge!(
-        SOCKETS_OPEN,
-        Unit::Count,
-        "Open WebSockets and event streams, by protocol."
+        SOCKETS_STALLED_BYTES,
+        Unit::Bytes,
+        "Bytes that wait for all WebSockets whose clients do not read just now."
     );
-    describe_gauge!(
-        PRESENCE_CONNECTIONS,
-        Unit::Count,
-        "Connections of this process that hold a user online."
-    );
-    gauge!(PRESENCE_CONNECTIONS).set(0);
+    gauge!(SOCKETS_STALLED_BYTES).set(0);
 }
 
 /// Holds a gauge one higher until it is dropped.

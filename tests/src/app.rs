@@ -121,6 +121,15 @@ fn test_config() -> Config {
     let mut config = Config::default();
     // A client on a busy machine may be slow to begin.
     config.http.websocket.init_timeout = DEADLINE;
+    config.http.websocket.anonymous_timeout = DEADLINE;
+    config.http.head_timeout = DEADLINE;
+    // All clients of a test have one address.
+    let shares = &mut config.http.shares;
+    shares.connections_per_address = 1_000_000;
+    shares.sockets_per_address = 1_000_000;
+    shares.sockets_per_user = 1_000_000;
+    shares.anonymous_percent = 100;
+    shares.anonymous_per_address = 1_000_000;
     let high = Quota {
         burst: 1_000_000,
         period: Duration::from_secs(1),

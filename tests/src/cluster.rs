@@ -81,6 +81,14 @@ impl Cluster {
             settings.push(format!("limits.{limit}.burst=1000000"));
             settings.push(format!("limits.{limit}.period=1s"));
         }
+        // All clients have one address.
+        for share in [
+            "sockets_per_address",
+            "sockets_per_user",
+            "anonymous_per_address",
+        ] {
+            settings.push(format!("http.shares.{share}=1000000"));
+        }
         settings.extend(more.iter().map(|&setting| setting.to_owned()));
         let set = |setting| ["--set".to_owned(), setting];
         settings.into_iter().flat_map(set).collect()

@@ -97,6 +97,15 @@ impl ServerProcess {
         Self::run(cut_off(command, data), address, arguments).await
     }
 
+    /// The same of a server that may have so many files open, its connections among them.
+    pub async fn start_with_open_files(most: u32, data: &Path, arguments: &[&str]) -> Self {
+        let mut command = Command::new("sh");
+        let script = format!("ulimit -n {most}; exec \"$0\" \"$@\"");
+        command.arg("-c").arg(script).arg(binary("talksy"));
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self::run(cut_off(command, data), address, arguments).await
+    }
+
     /// Lets the process write no file beyond so many bytes, or `unlimited`.
     pub async fn limit_files(&self, bytes: &str) {
         let Some(id) = self.id() else { return };

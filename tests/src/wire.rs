@@ -1,15 +1,15 @@
 //! HTTP and WebSocket by hand, for what no library would send and for peers that do not answer;
 //! and server-sent events as they come.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::app::must;
-use crate::soon;
+use crate::{eventually, soon};
 
 /// An HTTP response.
 #[derive(Clone, Debug)]
@@ -85,6 +85,35 @@ impl Wire {
         Self { stream }
     }
 
+    /// Connects from this address of the machine.
+    pub async fn connect_from(source: IpAddr, address: SocketAddr) -> Self {
+        let socket = must(TcpSocket::new_v4());
+        must(socket.bind(SocketAddr::new(source, 0)));
+        let stream = must(socket.connect(address).await);
+        must(stream.set_nodelay(true));
+        Self { stream }
+    }
+
+    /// Connects with as little room for bytes that are not read yet as the system allows, so that
+    /// the peer soon has to wait.
+    pub async fn narrow(address: SocketAddr) -> Self {
+        let socket = must(TcpSocket::new_v4());
+        must(socket.set_recv_buffer_size(4096));
+        Self {
+            stream: must(socket.connect(address).await),
+        }
+    }
+
+    /// Waits until the peer has closed the connection, without reading anything. Bytes are sent for
+    /// that, which a peer that lives does not get to see before it has written all.
+    pub async fn given_up(&mut self) {
+        let stream = &mut self.stream;
+        eventually("the connection's end", async || {
+            stream.write_all(b" ").await.err()
+        })
+        .await;
+    }
+
     /// Sends bytes. A peer that has gone is found out by the next read.
     pub async fn write(&mut self, bytes: impl AsRef<[u8]>) {
         drop(self.stream.write_all(bytes.as_ref()).await);
@@ -95,11 +124,19 @@ impl Wire {
     /// # Panics
     /// Where something else comes.
     pub async fn head(&mut self) -> Answer {
+        match self.try_head().await {
+            Ok(head) => head,
+            Err(other) => panic!("no response but {:?}", String::from_utf8_lossy(&other)),
+        }
+    }
+
+    /// A response's status and headers, or what came before the connection ended.
+    async fn try_head(&mut self) -> Result<Answer, Vec<u8>> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             match self.exactly(1).await {
                 Some(byte) => head.extend(byte),
-                None => panic!("no response but {:?}", String::from_utf8_lossy(&head)),
+                None => return Err(head),
             }
         }
         let head = String::from_utf8_lossy(&head);
@@ -112,11 +149,20 @@ impl Wire {
                 must(HeaderValue::try_from(value.trim())),
             );
         }
-        Answer {
+        Ok(Answer {
             status: status.and_then(|text| text.parse().ok()).unwrap_or(0),
             headers,
             body: Vec::new(),
-        }
+        })
+    }
+
+    /// A response with its body, which must have a length; `None` where the connection ends
+    /// instead.
+    pub async fn try_answer(&mut self) -> Option<Answer> {
+        let mut answer = self.try_head().await.ok()?;
+        let length = answer.header("content-length").parse().unwrap_or(0);
+        answer.body = self.exactly(length).await?;
+        Some(answer)
     }
 
     /// A response with its body, which must have a length.

@@ -6,10 +6,11 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 use talksy_tests::app::TestApp;
-use talksy_tests::client::{Client, MESSAGE_ADDED, User, string};
+use talksy_tests::client::{Client, MESSAGE_ADDED, User, start_of, string};
 use talksy_tests::eventually;
 use talksy_tests::faulty_store::{Fault, FaultyStore};
-use talksy_tests::wire::{Answer, Event, Events};
+use talksy_tests::websocket::Subscription;
+use talksy_tests::wire::{Answer, Event, Events, Wire};
 
 const STREAM: &str = "text/event-stream";
 
@@ -213,6 +214,113 @@ async fn a_stream_ends_with_its_token_and_with_its_session() {
     let payload = of_ada.payload().await;
     assert_eq!(payload["errors"][0]["extensions"]["code"], "TOKEN_EXPIRED");
     of_ada.completed().await;
+}
+
+/// Follows a chat from its start with events of 800 kB, over a connection of which nothing is read
+/// but that the stream is open.
+async fn unread(user: &User, chat: &str) -> Wire {
+    let texts = (0..50).fold(String::new(), |texts, n| format!("{texts} t{n}: text"));
+    let query = format!(
+        "subscription($chat: ID!, $after: String) {{
+            messageAdded(chatId: $chat, after: $after) {{ node {{ {texts} }} }} }}"
+    );
+    let variables = json!({ "chat": chat, "after": start_of(chat) });
+    let body = json!({ "query": query, "variables": variables }).to_string();
+    let mut wire = Wire::narrow(user.client.address()).await;
+    wire.write(format!(
+        "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+         Accept: {STREAM}\r\nAuthorization: Bearer {}\r\nContent-Length: {}\r\n\r\n{body}",
+        user.client.token().unwrap_or_default(),
+        body.len()
+    ))
+    .await;
+    assert_eq!(wire.head().await.status, 200);
+    wire
+}
+
+/// Sends so much to a chat that no connection holds it unread.
+async fn fill(user: &User, chat: &str) {
+    for _ in 0..24 {
+        user.send(chat, &"😀".repeat(4_000)).await;
+    }
+}
+
+/// Follows whether a user is online, and sees that they are.
+async fn sees_online(user: &User, other: &User) -> Subscription {
+    let presence = "subscription($ids: [ID!]!) { presenceChanged(userIds: $ids) { status } }";
+    let variables = json!({ "ids": [other.id] });
+    let mut seen = user.client.subscribe(presence, variables).await;
+    assert_eq!(seen.next().await["presenceChanged"]["status"], "ONLINE");
+    seen
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_is_not_read_ends_and_leaves_its_place_and_its_user_offline() {
+    let app = TestApp::builder()
+        .config(|config| {
+            config.http.write_timeout = Duration::from_secs(1);
+            config.http.shares.sockets_per_user = 1;
+            config.presence.grace = Duration::ZERO;
+            config.presence.sweep = Duration::from_millis(100);
+        })
+        .start()
+        .await;
+    let (ada, bob, chat, _) = chat(&app).await;
+    let mut stuck = unread(&bob, &chat).await;
+    let mut bob_is = sees_online(&ada, &bob).await;
+    fill(&ada, &chat).await;
+    stuck.given_up().await;
+    assert_eq!(bob_is.next().await["presenceChanged"]["status"], "OFFLINE");
+    eventually("a place for a stream", async || {
+        let variables = json!({ "chatId": chat, "after": start_of(&chat) });
+        let again = ask(&bob.client, STREAM, MESSAGE_ADDED, variables).send();
+        (again.await.ok()?.status() == 200).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_is_not_read_ends_with_its_session_and_with_its_token_all_the_same() {
+    let app = TestApp::builder()
+        .config(|config| {
+            // What is not read is no reason here.
+            config.http.write_timeout = Duration::from_mins(10);
+            config.http.websocket.close_timeout = Duration::from_secs(1);
+            config.http.sse_keep_alive = Duration::from_millis(50);
+            config.presence.grace = Duration::ZERO;
+            config.presence.sweep = Duration::from_millis(100);
+        })
+        .start()
+        .await;
+    let (ada, bob, chat, _) = chat(&app).await;
+    let mut of_ada = unread(&ada, &chat).await;
+    let mut of_bob = unread(&bob, &chat).await;
+    let mut bob_is = sees_online(&ada, &bob).await;
+    fill(&ada, &chat).await;
+    let logout = "mutation { logout { sessionId } }";
+    bob.client.data(logout, json!({})).await;
+    assert_eq!(bob_is.next().await["presenceChanged"]["status"], "OFFLINE");
+    of_bob.given_up().await;
+
+    app.clock.advance(Duration::from_mins(11));
+    of_ada.given_up().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_does_not_wait_for_a_stream_that_is_not_read() {
+    let app = TestApp::builder()
+        .config(|config| {
+            config.http.write_timeout = Duration::from_mins(10);
+            config.http.websocket.close_timeout = Duration::from_secs(1);
+            config.shutdown.drain = Duration::from_mins(10);
+        })
+        .start()
+        .await;
+    let (ada, bob, chat, _) = chat(&app).await;
+    let mut stuck = unread(&bob, &chat).await;
+    fill(&ada, &chat).await;
+    app.stop().await;
+    stuck.given_up().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

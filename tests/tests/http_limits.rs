@@ -270,6 +270,43 @@ async fn a_connection_without_a_request_is_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_head_without_an_end_is_not_kept_for_ever() {
+    const LONGEST: usize = 128 * 1024;
+    let app = TestApp::start().await;
+    let head = "GET /livez HTTP/1.1\r\nHost: x\r\nX-Long: ";
+    let end = "\r\n\r\n";
+    let padding = |length: usize| "a".repeat(length - head.len());
+    let mut wire = Wire::connect(app.address).await;
+    wire.write(format!("{head}{}{end}", padding(LONGEST - 1_000)))
+        .await;
+    assert_eq!(wire.answer().await.status, 200);
+    let mut wire = Wire::connect(app.address).await;
+    wire.write(format!("{head}{}", padding(LONGEST))).await;
+    assert_eq!(wire.answer().await.status, 431);
+    assert!(wire.ended().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_does_not_read_its_answers_is_given_up() {
+    const REQUESTS: usize = 600;
+    let app = TestApp::builder()
+        .config(|config| config.http.write_timeout = Duration::from_secs(1))
+        .start()
+        .await;
+    let request = "GET /schema.graphql HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut wire = Wire::connect(app.address).await;
+    wire.write(request).await;
+    let length = wire.answer().await.body.len();
+    assert!(length * REQUESTS > 16 << 20, "too little: {length} bytes");
+    let mut stuck = Wire::narrow(app.address).await;
+    stuck.write(request.repeat(REQUESTS)).await;
+    stuck.given_up().await;
+    // Whoever reads is served as before.
+    wire.write(request).await;
+    assert_eq!(wire.answer().await.body.len(), length);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_document_that_asks_for_too_much_is_refused_with_the_reason() {
     let app = TestApp::start().await;
     let ada = app.sign_in("ada").await;

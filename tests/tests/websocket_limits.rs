@@ -338,6 +338,45 @@ async fn an_operation_too_many_is_refused_and_the_socket_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn queries_and_mutations_beyond_those_that_are_executed_wait_for_their_turn() {
+    let store = FaultyStore::new();
+    let app = TestApp::builder()
+        .config(|config| config.http.websocket.max_executions = 2)
+        .ports(store.install())
+        .start()
+        .await;
+    let (ada, _bob, chat) = app.pair().await;
+    let send = json!({ "input": { "chatId": chat, "text": "hi" } });
+    store.set("messages.append", Fault::Held);
+    let mut socket = ada.client.socket().await;
+    for id in ["1", "2"] {
+        socket.subscribe(id, SEND, send.clone()).await;
+        store.arrived("messages.append").await;
+    }
+    let before = store.calls("users.users");
+    socket.subscribe("3", "{ me { name } }", json!({})).await;
+    // What the protocol itself has to say, and what another socket asks, does not wait.
+    socket.send(json!({ "type": "ping" })).await;
+    assert_eq!(socket.message().await, json!({ "type": "pong" }));
+    let mut other = ada.client.socket().await;
+    let data = other.run("1", "{ __typename }", json!({})).await;
+    assert_eq!(data["data"]["__typename"], "Query");
+    assert_eq!(store.calls("users.users"), before);
+    store.release("messages.append", 2);
+    let mut ended = Vec::new();
+    while ended.len() < 3 {
+        let message = socket.message().await;
+        if message["type"] == "complete" {
+            ended.push(string(&message["id"]));
+        } else {
+            assert_eq!(message["type"], "next", "{message}");
+        }
+    }
+    ended.sort();
+    assert_eq!(ended, ["1", "2", "3"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn mutations_that_were_given_up_still_count_while_they_run() {
     let store = FaultyStore::new();
     let app = TestApp::builder()
@@ -382,8 +421,9 @@ async fn a_socket_too_many_is_closed_with_a_code_to_come_back_on() {
         .config(|config| config.http.websocket.max_sockets = 2)
         .start()
         .await;
-    let first = app.client().socket().await;
-    let _second = app.client().socket().await;
+    let ada = app.sign_in("ada").await;
+    let first = ada.client.socket().await;
+    let _second = ada.client.socket().await;
     let mut third = Socket::connect(app.address, PROTOCOL).await;
     assert_eq!(
         third.next().await,

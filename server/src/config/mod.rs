@@ -45,8 +45,8 @@ pub use problem::{ConfigError, Problem};
 pub use section::{SectionInfo, SettingInfo};
 pub use sections::{
     AmqpConfig, AuthConfig, ChatsConfig, HttpConfig, JobsConfig, LimitsConfig, LiveConfig,
-    LogConfig, MailConfig, MetricsConfig, PresenceConfig, QueryLimits, RedisConfig, ShutdownConfig,
-    StartConfig, StoreConfig, TelemetryConfig, WebSocketLimits,
+    LogConfig, MailConfig, MetricsConfig, PresenceConfig, QueryLimits, RedisConfig, ShareLimits,
+    ShutdownConfig, StartConfig, StoreConfig, TelemetryConfig, WebSocketLimits,
 };
 pub use values::{LogFormat, Mailbox, Quota, StoreLocation};
 

@@ -2,6 +2,7 @@
 //! Proves nothing; the application does.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use axum::extract::ConnectInfo;
 use http::HeaderMap;
@@ -12,6 +13,7 @@ use talksy_domain::error::{ApiError, ErrorCode};
 use talksy_domain::viewer::{Authentication, ClientInfo};
 
 use super::application::Application;
+use super::connections::Connection;
 use crate::graphql::errors::log_fault;
 use crate::graphql::{Answer, Guard, Params, Prepared, prepare};
 
@@ -25,6 +27,8 @@ pub(super) struct Caller {
     pub(super) authentication: Authentication,
     /// The client's side of the connection.
     pub(super) client: ClientInfo,
+    /// The connection of an HTTP request.
+    pub(super) connection: Option<Arc<Connection>>,
 }
 
 impl Caller {
@@ -41,7 +45,13 @@ impl Caller {
         Self {
             authentication,
             client: client_info(trusted, parts),
+            connection: parts.extensions.get::<Arc<Connection>>().cloned(),
         }
+    }
+
+    /// The address by which the caller's sockets and streams are counted.
+    pub(super) fn counted_address(&self, trusted: &[IpNet]) -> Option<IpAddr> {
+        counted_address(trusted, &self.client)
     }
 
     /// Checks a request of this caller and chooses its operation.
@@ -66,9 +76,15 @@ pub(super) fn is_trusted_peer(trusted: &[IpNet], extensions: &http::Extensions) 
     peer.is_some_and(|ConnectInfo(peer)| is_trusted(trusted, peer.ip()))
 }
 
+/// The address by which a client's sockets and streams are counted: its own. None where a trusted
+/// proxy did not say whose they are, so that not all of its clients are counted as one.
+pub(super) fn counted_address(trusted: &[IpNet], client: &ClientInfo) -> Option<IpAddr> {
+    client.ip.filter(|ip| !is_trusted(trusted, *ip))
+}
+
 /// Whether one of the ranges holds the address. An IPv4 address that comes as an IPv6 one, as it
 /// does on a socket that serves both, counts as the IPv4 address.
-fn is_trusted(trusted: &[IpNet], ip: IpAddr) -> bool {
+pub(super) fn is_trusted(trusted: &[IpNet], ip: IpAddr) -> bool {
     let ip = ip.to_canonical();
     trusted.iter().any(|network| network.contains(&ip))
 }

@@ -1,73 +1,227 @@
 //! Accepts connections and speaks HTTP/1.1 on them. axum's own loop waits forever for a request's
-//! header, so that whoever opens connections and says nothing keeps them all.
+//! header and for a client that reads nothing, so that whoever opens connections and does no more
+//! keeps them all.
 
+use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use axum::serve::Listener;
-use http::Request;
+use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
+use super::connection_io::{Answering, ConnectionIo};
+use super::connections::{Connection, Connections, Cut};
+use super::shares::{Bound, RETRY_SECONDS};
+use crate::config::HttpConfig;
+
+/// How long to wait where the system gives no connection, mostly because too many files are open.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a connection that gives way may take to be gone, before the next is accepted anyway.
+const GIVING_WAY: Duration = Duration::from_secs(1);
+
+/// So many refusals are written at one time; who comes then is refused without a word.
+const REFUSALS: usize = 16;
+
+/// How long a refusal may take to be written and read.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Longest head of a request, in bytes, of which the URL may take half; and how many bytes of an
+/// answer are kept until its client reads.
+const BUFFER: usize = 128 * 1024;
+
+/// How many bytes of the refused request are read and dropped. A connection closed over unread
+/// bytes is reset, and the reset can overtake the refusal.
+const DRAINED: u64 = 64 * 1024;
+
 /// Serves until `stop`, then until the requests that run are answered. Requests carry the peer's
-/// address as [`ConnectInfo`]. A connection that has had no whole header for `idle_timeout` is
-/// closed, also between two requests.
+/// address as [`ConnectInfo`], and their [`Connection`].
 pub(crate) async fn serve(
-    mut listener: TcpListener,
+    listener: TcpListener,
     router: Router,
-    idle_timeout: Duration,
+    config: HttpConfig,
     stop: CancellationToken,
 ) {
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(idle_timeout);
+    let connections = Connections::new(&config);
     let running = TaskTracker::new();
-    // axum's `accept` waits a second where no more files can be open, and tries again.
+    let refusals = Arc::new(Semaphore::new(REFUSALS));
     while let Some((stream, peer)) = stop
-        .run_until_cancelled(Listener::accept(&mut listener))
+        .run_until_cancelled(accept(&listener, &connections))
         .await
     {
         // Frames are small and wait for nobody.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY was not set");
         }
-        let router = router.clone();
-        let service = service_fn(move |request: Request<Incoming>| {
-            let mut request = request.map(Body::new);
-            request
-                .extensions_mut()
-                .insert(ConnectInfo::<SocketAddr>(peer));
-            router.clone().oneshot(request)
-        });
-        let connection = http
-            .serve_connection(TokioIo::new(stream), service)
-            .with_upgrades();
-        let stop = stop.clone();
-        running.spawn(async move {
-            let mut connection = pin!(connection);
-            let ended = tokio::select! {
-                ended = &mut connection => ended,
-                () = stop.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
+        match connections.admit(peer.ip()) {
+            Ok((place, gave_way)) => {
+                let connection = Arc::clone(place.connection());
+                let io = ConnectionIo::new(stream, place, config.write_timeout);
+                let served = Served {
+                    connection: Arc::clone(&connection),
+                    router: router.clone(),
+                    peer,
+                    head_timeout: config.head_timeout,
+                    idle_timeout: config.idle_timeout,
+                };
+                let task = running.spawn(served.run(io, stop.clone()));
+                connection.runs(task.abort_handle());
+                if gave_way {
+                    // So that those that go and those that come are not open at the same time.
+                    timeout(GIVING_WAY, connections.gone()).await.ok();
                 }
-            };
-            if let Err(error) = ended {
-                tracing::debug!(%error, "a connection has ended");
             }
-        });
+            Err(bound) => {
+                bound.counted();
+                if let Ok(turn) = Arc::clone(&refusals).try_acquire_owned() {
+                    tokio::spawn(async move {
+                        timeout(REFUSAL_TIMEOUT, refuse(stream, bound)).await.ok();
+                        drop(turn);
+                    });
+                }
+            }
+        }
     }
     drop(listener);
     running.close();
     running.wait().await;
+}
+
+/// The next connection. Where the system gives none, the one that has been silent for longest ends.
+async fn accept(listener: &TcpListener, connections: &Connections) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => return accepted,
+            // Of the one connection that was about to come.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::ConnectionRefused
+                        | io::ErrorKind::ConnectionAborted
+                        | io::ErrorKind::ConnectionReset
+                ) => {}
+            Err(error) => {
+                tracing::error!(%error, "no connection is accepted");
+                connections.make_room();
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Tells a client that there is no place for it, without having read what it asks for.
+async fn refuse(mut stream: TcpStream, bound: Bound) -> io::Result<()> {
+    let status = bound.status();
+    let body = format!(
+        r#"{{"errors":[{{"message":"{}. Try again shortly.","extensions":{{"code":"{}"}}}}]}}"#,
+        bound.reason(),
+        bound.code().as_str()
+    );
+    let answer = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncache-control: no-store\r\n\
+         retry-after: {RETRY_SECONDS}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(answer.as_bytes()).await?;
+    stream.shutdown().await?;
+    tokio::io::copy(&mut stream.take(DRAINED), &mut tokio::io::sink()).await?;
+    Ok(())
+}
+
+/// A connection that is served.
+struct Served {
+    connection: Arc<Connection>,
+    router: Router,
+    peer: SocketAddr,
+    head_timeout: Duration,
+    idle_timeout: Duration,
+}
+
+impl Served {
+    /// Serves the connection to its end, or to its upgrade.
+    async fn run(self, io: ConnectionIo, stop: CancellationToken) {
+        let Self {
+            connection,
+            router,
+            peer,
+            head_timeout,
+            idle_timeout,
+        } = self;
+        let service = {
+            let connection = Arc::clone(&connection);
+            service_fn(move |request: Request<Incoming>| {
+                answer(&connection, &router, peer, request)
+            })
+        };
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new())
+            .header_read_timeout(idle_timeout)
+            .max_buf_size(BUFFER);
+        let served = http
+            .serve_connection(TokioIo::new(io), service)
+            .with_upgrades();
+        let mut served = pin!(served);
+        let mut first = pin!(sleep(head_timeout));
+        let (mut is_new, mut is_stopping) = (true, false);
+        loop {
+            tokio::select! {
+                ended = &mut served => {
+                    if let Err(error) = ended {
+                        tracing::debug!(%error, "a connection has ended");
+                    }
+                    break;
+                }
+                () = &mut first, if is_new => {
+                    is_new = false;
+                    if !connection.has_begun() {
+                        Cut::NoRequest.counted();
+                        break;
+                    }
+                }
+                () = stop.cancelled(), if !is_stopping => {
+                    is_stopping = true;
+                    served.as_mut().graceful_shutdown();
+                }
+            }
+        }
+        connection.ended();
+    }
+}
+
+/// Answers a request. The connection is busy until the answer is written.
+fn answer(
+    connection: &Arc<Connection>,
+    router: &Router,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+) -> impl Future<Output = Result<http::Response<Answering>, Infallible>> + use<> {
+    let busy = connection.begin();
+    let mut request = request.map(Body::new);
+    let extensions = request.extensions_mut();
+    extensions.insert(ConnectInfo::<SocketAddr>(peer));
+    extensions.insert(Arc::clone(connection));
+    let answer = router.clone().oneshot(request);
+    async move {
+        let response = answer.await?;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            busy.connection().upgrades();
+        }
+        Ok(response.map(|body| Answering::new(body, busy)))
+    }
 }

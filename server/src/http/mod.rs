@@ -9,14 +9,19 @@
 pub mod application;
 mod body;
 pub mod client;
+mod connection_io;
+mod connections;
 mod graphiql;
 mod graphql;
 pub(crate) mod listener;
 mod media;
+mod networks;
 mod observe;
+mod open_stream;
 mod origins;
 mod pages;
 mod reply;
+mod shares;
 mod sse;
 mod ws;
 
@@ -28,14 +33,17 @@ use axum::routing::get;
 use bytes::Bytes;
 use http::header::X_CONTENT_TYPE_OPTIONS;
 use http::{HeaderValue, Method};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
 
 pub use application::Application;
+pub(crate) use connections::Cut;
+pub(crate) use shares::Bound;
 
+use self::shares::Shares;
+use self::ws::Stalled;
 use crate::config::HttpConfig;
 use crate::graphql::Guard;
 use crate::graphql::metering::Names;
@@ -47,8 +55,10 @@ struct Transports {
     guard: Guard,
     sdl: Bytes,
     names: Arc<Names>,
-    /// One for each socket and event stream that may still be opened.
-    connections: Arc<Semaphore>,
+    /// The places of sockets and event streams.
+    shares: Arc<Shares>,
+    /// What waits for sockets that are not read.
+    stalled: Arc<Stalled>,
     shutdown: CancellationToken,
     tasks: TaskTracker,
 }
@@ -72,14 +82,16 @@ pub fn router(
     let names = Arc::new(Names::new(&app.sdl()));
     let cors = cors(&config.cors_origins);
     let graphiql = config.graphiql;
-    let connections = config.websocket.max_sockets.min(Semaphore::MAX_PERMITS);
+    let shares = Shares::new(&config);
+    let stalled = Stalled::new(config.websocket.max_stalled_bytes);
     let server = Arc::new(Transports {
         app,
         config,
         guard,
         sdl,
         names,
-        connections: Arc::new(Semaphore::new(connections)),
+        shares,
+        stalled,
         shutdown,
         tasks,
     });

@@ -16,7 +16,8 @@ use super::client::is_trusted_peer;
 use super::ws::Close;
 use crate::graphql::RequestId;
 use crate::metrics::{
-    HTTP_DURATION, HTTP_REQUESTS, Held, SLOW_CONSUMERS, SOCKET_CLOSES, SOCKETS_OPEN,
+    HTTP_DURATION, HTTP_REQUESTS, Held, SLOW_CONSUMERS, SOCKET_CLOSES, SOCKET_QUEUE_PEAK,
+    SOCKETS_OPEN,
 };
 
 /// The header of the request's id, in both directions.
@@ -108,6 +109,11 @@ fn method(method: &Method) -> &'static str {
 /// Counts an open socket or event stream until it is dropped.
 pub(super) fn open(protocol: &'static str) -> Held {
     Held::new(gauge!(SOCKETS_OPEN, "protocol" => protocol))
+}
+
+/// So many bytes waited for a socket, which is over, when they were most.
+pub(super) fn queue_peak(bytes: usize) {
+    histogram!(SOCKET_QUEUE_PEAK).record(u32::try_from(bytes).unwrap_or(u32::MAX));
 }
 
 /// A socket is being closed: with our code, or because the peer went.

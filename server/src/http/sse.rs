@@ -1,7 +1,7 @@
 //! GraphQL over Server-Sent Events, "distinct connections" mode: one operation, one response
-//! that goes on. A client that reads slowly is not polled, so nothing piles up.
+//! that goes on. For a client that reads slowly nothing is made, so nothing piles up; one that does
+//! not read at all is given up (see `open_stream`).
 
-use std::any::Any;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,31 +10,25 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::{BufMut as _, Bytes, BytesMut};
-use futures_util::future::BoxFuture;
+use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
-use futures_util::{FutureExt as _, StreamExt as _};
 use http::{HeaderValue, StatusCode};
-use talksy_domain::error::{ApiError, ErrorCode};
-use talksy_domain::viewer::{Authentication, Viewer};
-use tokio::sync::OwnedSemaphorePermit;
+use talksy_domain::error::ApiError;
 use tokio::time::{Instant, Sleep};
 
 use super::Transports;
 use super::client::Caller;
 use super::media::Media;
 use super::observe;
-use super::reply::{self, Malformed};
+use super::open_stream::OpenStream;
+use super::reply;
 use crate::graphql::response::error_payload;
 use crate::graphql::{Encoded, Payload, Prepared, RequestId, metering};
-use crate::metrics::Held;
 
 /// Opens the stream, and keeps it open.
 const COMMENT: Bytes = Bytes::from_static(b":\n\n");
 /// The data line lets browsers' `EventSource` dispatch the event.
 const COMPLETE: Bytes = Bytes::from_static(b"event: complete\ndata:\n\n");
-/// How often the application's clock is asked whether the token has expired, at least.
-const EXPIRY_CHECK: Duration = Duration::from_secs(30);
-
 /// One response, then the end.
 pub(super) fn single(encoded: Encoded) -> Response {
     let parts = [next(&encoded.body), COMPLETE];
@@ -51,31 +45,18 @@ pub(super) fn subscription(
     caller: &Caller,
     media: Media,
 ) -> Response {
-    let Ok(place) = Arc::clone(&server.connections).try_acquire_owned() else {
-        return Malformed::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            ErrorCode::Unavailable,
-            "The server has as many connections as it may have. Try again shortly.",
-        )
-        .reply(Some(media));
-    };
-    let viewer = match &caller.authentication {
-        Authentication::SignedIn(viewer) => Some(*viewer),
-        Authentication::Anonymous | Authentication::Refused(_) => None,
+    let open = match OpenStream::open(server, caller, "sse") {
+        Ok(open) => open,
+        Err(bound) => return bound.reply(media),
     };
     let id = RequestId::current().unwrap_or_else(|| observe::new_id(server));
     let feed = Feed {
         payloads: subscribe(server, prepared, id.clone()),
         id,
-        end: end(Arc::clone(server), viewer).boxed(),
-        server: Arc::clone(server),
-        viewer,
+        open,
         keep_alive: Box::pin(tokio::time::sleep(server.config.sse_keep_alive)),
         pause: server.config.sse_keep_alive,
         ending: false,
-        _online: viewer.map(|viewer| server.app.connected(&viewer)),
-        _place: place,
-        _open: observe::open("sse"),
     };
     let events = stream::unfold(feed, |mut feed| async move {
         let event = feed.event().await?;
@@ -108,16 +89,11 @@ fn respond(body: Body) -> Response {
 struct Feed {
     payloads: BoxStream<'static, Payload>,
     id: RequestId,
-    end: BoxFuture<'static, Option<ApiError>>,
-    server: Arc<Transports>,
-    viewer: Option<Viewer>,
+    open: OpenStream,
     keep_alive: Pin<Box<Sleep>>,
     pause: Duration,
     /// The last event was sent.
     ending: bool,
-    _online: Option<Box<dyn Any + Send>>,
-    _place: OwnedSemaphorePermit,
-    _open: Held,
 }
 
 impl Feed {
@@ -127,7 +103,7 @@ impl Feed {
         }
         let event = tokio::select! {
             biased;
-            refusal = &mut self.end => {
+            refusal = self.open.ended() => {
                 self.ending = true;
                 let refusal = refusal?;
                 self.id.within(|| refused(&refusal))
@@ -143,60 +119,11 @@ impl Feed {
                     COMPLETE
                 }
             },
-            // The application's clock is asked here as well, since timers stand still where
-            // machines sleep.
-            () = &mut self.keep_alive => match self.viewer {
-                Some(viewer) if token_left(&self.server, &viewer).is_zero() => {
-                    self.ending = true;
-                    self.id.within(|| refused(&expired()))
-                }
-                _ => COMMENT,
-            },
+            () = &mut self.keep_alive => COMMENT,
         };
         self.keep_alive.as_mut().reset(Instant::now() + self.pause);
         Some(event)
     }
-}
-
-/// Resolves when the stream has to end: with what to tell the client, or with nothing on a stop.
-async fn end(server: Arc<Transports>, viewer: Option<Viewer>) -> Option<ApiError> {
-    let Some(viewer) = viewer else {
-        server.shutdown.cancelled().await;
-        return None;
-    };
-    let until_expiry = async {
-        loop {
-            let left = token_left(&server, &viewer);
-            if left.is_zero() {
-                break;
-            }
-            tokio::time::sleep(left.min(EXPIRY_CHECK)).await;
-        }
-    };
-    tokio::select! {
-        () = server.shutdown.cancelled() => None,
-        () = until_expiry => Some(expired()),
-        end = server.app.revoked(&viewer) => Some(match end {
-            Ok(()) => ApiError::new(
-                ErrorCode::Unauthenticated,
-                "The session was revoked. Sign in again.",
-            ),
-            // An outage says nothing of the session.
-            Err(refusal) => refusal,
-        }),
-    }
-}
-
-/// How long the viewer's token still holds.
-fn token_left(server: &Transports, viewer: &Viewer) -> Duration {
-    viewer.expires_at.since(server.app.now())
-}
-
-fn expired() -> ApiError {
-    ApiError::new(
-        ErrorCode::TokenExpired,
-        "The access token has expired. Refresh the session and subscribe again.",
-    )
 }
 
 /// The last event of a stream that is refused from now on.

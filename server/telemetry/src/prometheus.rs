@@ -18,6 +18,19 @@ const CALLS: [f64; 12] = [
     0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.25, 1.0, 5.0,
 ];
 
+/// Bounds of what is kept in memory, in bytes: each four times the one before, from 1 KiB on.
+const BYTES: [f64; 9] = [
+    1024.0,
+    4096.0,
+    16_384.0,
+    65_536.0,
+    262_144.0,
+    1_048_576.0,
+    4_194_304.0,
+    16_777_216.0,
+    67_108_864.0,
+];
+
 /// How often what was measured is folded into the histograms, also when nobody scrapes.
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -37,6 +50,7 @@ impl Metrics {
         let handle = PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Suffix("_call_duration_seconds".into()), &CALLS)?
             .set_buckets_for_metric(Matcher::Suffix("_publish_duration_seconds".into()), &CALLS)?
+            .set_buckets_for_metric(Matcher::Suffix("_bytes".into()), &BYTES)?
             .set_buckets(&REQUESTS)?
             .install_recorder()?;
         metrics::describe_gauge!("talksy_build_info", "Always 1; its label is the version.");

@@ -33,6 +33,14 @@ const LIMITS: [&str; 8] = [
     "start_chat",
 ];
 
+/// Shares of connections, all of which come from one address here.
+const SHARES: [&str; 4] = [
+    "connections_per_address",
+    "sockets_per_address",
+    "sockets_per_user",
+    "anonymous_per_address",
+];
+
 /// A server process. Dropping it kills it.
 pub(super) struct Process {
     child: Child,
@@ -101,6 +109,10 @@ impl Home {
             let period = format!("limits.{limit}.period=1s");
             command.args(["--set", &quota, "--set", &period]);
         }
+        for share in SHARES {
+            command.args(["--set", &format!("http.shares.{share}=1000000")]);
+        }
+        command.args(["--set", "http.shares.anonymous_percent=100"]);
         for setting in &self.settings {
             command.args(["--set", setting]);
         }

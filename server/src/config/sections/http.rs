@@ -18,9 +18,15 @@ section! {
         max_body_bytes: usize = 256 * KIB, in KIB..=64 * MIB;
         /// How long a client may take to send its body. Beyond it: 408.
         body_timeout: Duration = 30 * SECOND, in SECOND..=10 * MINUTE;
-        /// How long a connection may be open without a whole request header, also between two
-        /// requests; longer than a reverse proxy keeps idle connections. Beyond it: closed.
+        /// How long a new connection may take to send the head of its first request. Beyond it:
+        /// closed.
+        head_timeout: Duration = 10 * SECOND, in SECOND..=5 * MINUTE;
+        /// How long a connection may be idle between two requests, and take to send the head of the
+        /// next; longer than a reverse proxy keeps idle connections. Beyond it: closed.
         idle_timeout: Duration = 75 * SECOND, in SECOND..=10 * MINUTE;
+        /// How long a client may read nothing of its answer while there is more of it to write, an
+        /// event stream's too. Beyond it: the connection is closed.
+        write_timeout: Duration = 30 * SECOND, in SECOND..=10 * MINUTE;
         /// Most operations in one batched (array) POST. Beyond it: 413.
         max_batch: usize = 10, in 1..=100;
         /// Origins whose pages may call this server and open sockets to it from a browser, besides
@@ -40,6 +46,7 @@ section! {
     with {
         query: QueryLimits,
         websocket: WebSocketLimits,
+        shares: ShareLimits,
     }
 }
 
@@ -70,12 +77,16 @@ section! {
 section! {
     /// The limits of one WebSocket, and of their number.
     pub struct WebSocketLimits {
-        /// Most open sockets and event streams. One more socket is closed with 1013, one more
-        /// stream is answered with 503.
+        /// Most open sockets and event streams. One more ends the oldest on which nobody has signed
+        /// in; where there is none, one more socket is closed with 1013, one more stream is answered
+        /// with 503.
         max_sockets: usize = 100_000, in 1..=10_000_000;
         /// From the upgrade until the connection is acknowledged, the proof of its token
         /// included. Beyond it: 4408.
         init_timeout: Duration = 3 * SECOND, in SECOND..=MINUTE;
+        /// How long a socket on which nobody has signed in may be open without an operation.
+        /// Beyond it: 1000.
+        anonymous_timeout: Duration = 30 * SECOND, in SECOND..=10 * MINUTE;
         /// Pause between pings. A peer from which nothing came for two of them is dead.
         ping_interval: Duration = 25 * SECOND, in SECOND..=10 * MINUTE;
         /// How long waiting frames may take to be written before the client counts as a slow
@@ -86,6 +97,9 @@ section! {
         /// Most operations of one socket at one time. One more is refused with an `error` message
         /// of code `RATE_LIMITED`; the socket stays.
         max_operations: usize = 100, in 1..=100_000;
+        /// Most queries and mutations of one socket that are executed, or whose results wait for
+        /// room, at one time. Further ones wait for their turn.
+        max_executions: usize = 8, in 1..=100_000;
         /// Largest message from a client, in bytes. Beyond it: 1009.
         max_message_bytes: usize = 128 * KIB, in KIB..=16 * MIB;
         /// Most frames that wait for one socket; then its operations wait.
@@ -93,5 +107,42 @@ section! {
         /// Most bytes that wait for one socket; then its operations wait. One frame that is larger
         /// passes alone.
         max_queued_bytes: usize = 256 * KIB, in 4 * KIB..=64 * MIB;
+        /// Most bytes that wait for all sockets together whose clients do not read just now. Beyond
+        /// it, those that have not been read for longest, and for a second at least, are closed with
+        /// 1013.
+        max_stalled_bytes: usize = 32 * MIB, in MIB..=1024 * 1024 * MIB;
+    }
+}
+
+section! {
+    /// How many connections each may have, so that nobody takes those of all. An address is one of
+    /// IPv4 or a /64 of IPv6; a /56 of IPv6 may have four times as many. Behind a reverse proxy the
+    /// address is the one that the proxy forwards, if `http.trusted_proxies` names the proxy; if
+    /// not, all clients of the proxy share what one address may have.
+    pub struct ShareLimits {
+        /// Most TCP connections, those of sockets and event streams among them; fewer where the
+        /// system lets the process open too few files. Where they are used up, the connection that
+        /// has been silent for longest is closed; where none is silent, a new one gets 503.
+        connections: usize = 200_000, in 16..=10_000_000;
+        /// Open files that connections leave to the rest of the process (the database, backends,
+        /// keys), but never more than a quarter of those that the system allows.
+        spare_files: usize = 1024, in 16..=1_000_000;
+        /// Most TCP connections of one address, and never more than half of all. Proxies of
+        /// `http.trusted_proxies` have no such bound. Where they are used up, the one of the address
+        /// that has been silent for longest is closed; where none is silent, a new one gets 429.
+        connections_per_address: usize = 4_000, in 4..=10_000_000;
+        /// Most sockets and event streams of one address. One more ends the oldest of them on which
+        /// nobody has signed in; where there is none, one more socket is closed with 1013, one more
+        /// stream is answered with 429.
+        sockets_per_address: usize = 2_000, in 1..=10_000_000;
+        /// Most sockets and event streams of one user, on all devices. One more socket is closed
+        /// with 1013, one more stream is answered with 429.
+        sockets_per_user: usize = 100, in 1..=1_000_000;
+        /// Most sockets and event streams on which nobody is signed in, those among them whose token
+        /// is yet to come, in percent of `http.websocket.max_sockets`. One more ends the oldest of
+        /// them, a socket with 1013.
+        anonymous_percent: u8 = 10, in 1..=100;
+        /// Most of those of one address. One more ends the oldest of them.
+        anonymous_per_address: usize = 256, in 1..=10_000_000;
     }
 }

@@ -6,6 +6,8 @@ use std::borrow::Cow;
 use axum::extract::ws::CloseFrame;
 use talksy_domain::error::{ApiError, ErrorCode};
 
+use super::super::shares::Bound;
+
 /// Longest reason: a control frame carries 125 bytes, the code takes two.
 const MAX_REASON: usize = 123;
 
@@ -17,6 +19,10 @@ pub(in crate::http) struct Close {
 }
 
 impl Close {
+    /// Nobody signed in, and nothing was asked. Neither protocol has a code for it; clients come
+    /// back on this one only if they have something to ask.
+    pub(in crate::http) const IDLE: Self =
+        Self::fixed(1000, "Nobody has signed in, and nothing was asked");
     /// The client said good-bye.
     pub(in crate::http) const NORMAL: Self = Self::fixed(1000, "");
     /// The peer answered no ping.
@@ -30,8 +36,6 @@ impl Close {
     pub(in crate::http) const TOO_BIG: Self = Self::fixed(1009, "Message too big");
     /// The server stops; come back.
     pub(in crate::http) const RESTART: Self = Self::fixed(1012, "The server is restarting");
-    /// Too many sockets; come back later.
-    pub(in crate::http) const OVERLOAD: Self = Self::fixed(1013, "Too many connections");
     /// The client does not read fast enough.
     pub(in crate::http) const SLOW: Self = Self::fixed(1013, "The client reads too slowly");
     /// `subscribe` before the acknowledgement.
@@ -73,10 +77,16 @@ impl Close {
         }
     }
 
-    /// The token was not accepted: 4403; where it could not be looked at, 1013.
+    /// 1013: there is no place for the socket; come back later.
+    pub(in crate::http) const fn full(bound: Bound) -> Self {
+        Self::fixed(1013, bound.reason())
+    }
+
+    /// The token was not accepted: 4403; where it could not be looked at, or its user has too many
+    /// connections, 1013.
     pub(in crate::http) fn refused(refusal: &ApiError) -> Self {
         let code = match refusal.code {
-            ErrorCode::Unavailable | ErrorCode::Internal => 1013,
+            ErrorCode::Unavailable | ErrorCode::Internal | ErrorCode::RateLimited => 1013,
             _ => 4403,
         };
         Self {

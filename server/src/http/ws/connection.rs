@@ -20,6 +20,7 @@ use super::super::Transports;
 use super::super::client::{Caller, not_bearer, strip_bearer};
 use super::super::graphql::run as execute;
 use super::super::observe;
+use super::super::shares::{Bound, Share};
 use super::super::sse::subscribe;
 use super::close::Close;
 use super::operation::{self, Running};
@@ -54,6 +55,12 @@ pub(super) struct Connection {
     phase: Phase,
     /// One for each mutation that may run: one that its client no longer waits for runs on.
     mutations: Arc<Semaphore>,
+    /// One for each query or mutation that may be executed, or whose result may wait for room.
+    executions: Arc<Semaphore>,
+    /// The socket's place. Handed over where the socket is closed, which takes a while.
+    share: Option<Share>,
+    /// Whether an operation was asked for since [`Connection::is_idle`] was last asked.
+    was_used: bool,
     /// Keeps the viewer online.
     online: Option<Box<dyn Any + Send>>,
     /// Closes the socket on a stop or a revocation.
@@ -66,15 +73,19 @@ impl Connection {
         protocol: Protocol,
         client: ClientInfo,
         credentials: Option<Credentials>,
+        share: Share,
     ) -> Self {
         let limits = &server.config.websocket;
-        let send_queue = SendQueue::new(Bounds {
+        let bounds = Bounds {
             frames: limits.max_queued_frames,
             bytes: limits.max_queued_bytes,
             operations: limits.max_operations,
-        });
+        };
+        let send_queue = SendQueue::new(bounds, Arc::clone(&server.stalled));
         let mutations = limits.max_operations.min(Semaphore::MAX_PERMITS);
-        let watch = watch(server.shutdown.clone(), None, Arc::clone(&send_queue));
+        let executions = limits.max_executions.min(Semaphore::MAX_PERMITS);
+        let (shutdown, queue) = (server.shutdown.clone(), Arc::clone(&send_queue));
+        let watch = watch_anonymous(shutdown, share.gave_way(), queue);
         Self {
             server,
             protocol,
@@ -82,9 +93,13 @@ impl Connection {
             caller: Caller {
                 authentication: Authentication::Anonymous,
                 client,
+                connection: None,
             },
             phase: Phase::Waiting(credentials),
             mutations: Arc::new(Semaphore::new(mutations)),
+            executions: Arc::new(Semaphore::new(executions)),
+            share: Some(share),
+            was_used: false,
             online: None,
             watch,
         }
@@ -94,7 +109,7 @@ impl Connection {
         &self.server
     }
 
-    pub(super) fn send_queue(&self) -> &SendQueue {
+    pub(super) const fn send_queue(&self) -> &Arc<SendQueue> {
         &self.send_queue
     }
 
@@ -111,6 +126,24 @@ impl Connection {
     /// Whether the client's next message may be read now.
     pub(super) const fn reads(&self) -> bool {
         !(matches!(self.phase, Phase::Proving(_)) && self.protocol.operations_wait_for_ack())
+    }
+
+    /// Whether the connection is open without a user, and nothing was asked of it since the last
+    /// time of asking this.
+    pub(super) fn is_idle(&mut self) -> bool {
+        let was_used = std::mem::take(&mut self.was_used);
+        let is_anonymous = matches!(self.caller.authentication, Authentication::Anonymous);
+        self.is_open() && is_anonymous && !was_used && !self.send_queue.has_operations()
+    }
+
+    /// Whether somebody has signed in.
+    pub(super) const fn is_signed_in(&self) -> bool {
+        matches!(self.caller.authentication, Authentication::SignedIn(_))
+    }
+
+    /// The socket's place, for who goes on holding it.
+    pub(super) fn take_share(&mut self) -> Option<Share> {
+        self.share.take()
     }
 
     /// How long the viewer's token still holds, or the one that was issued over this connection
@@ -139,10 +172,15 @@ impl Connection {
         };
         match proved {
             Ok(viewer) => {
+                let share = self.share.as_mut();
+                if let Some(Err(bound)) = share.map(|share| share.sign_in(viewer.user_id)) {
+                    let refusal = ApiError::new(bound.code(), bound.reason());
+                    return Poll::Ready(self.refuse(&refusal));
+                }
                 let app = &self.server.app;
                 let revoked = app.revoked(&viewer);
                 let shutdown = self.server.shutdown.clone();
-                self.watch = watch(shutdown, Some(revoked), Arc::clone(&self.send_queue));
+                self.watch = watch_session(shutdown, revoked, Arc::clone(&self.send_queue));
                 self.online = Some(app.connected(&viewer));
                 self.caller.client.renewal = Some(Renewal::new(&viewer));
                 self.caller.authentication = Authentication::SignedIn(viewer);
@@ -216,10 +254,11 @@ impl Connection {
         }
     }
 
-    fn subscribe(&self, id: &str, payload: &RawValue) -> Result<(), Close> {
+    fn subscribe(&mut self, id: &str, payload: &RawValue) -> Result<(), Close> {
         if !self.is_open() {
             return Err(Close::UNAUTHORIZED);
         }
+        self.was_used = true;
         if self.token_left() == Some(Duration::ZERO) {
             return Err(Close::EXPIRED);
         }
@@ -263,7 +302,9 @@ impl Connection {
     ) -> Result<(), Close> {
         let operation = Operation::new(id, self.protocol.next_prefix(id));
         let request = observe::new_id(&self.server);
+        let is_answered_once = prepared.operation.kind() != OperationType::Subscription;
         let running = Running {
+            turns: is_answered_once.then(|| Arc::clone(&self.executions)),
             protocol: self.protocol,
             send_queue: Arc::clone(&self.send_queue),
             operation: Arc::clone(&operation),
@@ -295,7 +336,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.send_queue.shut();
+        observe::queue_peak(self.send_queue.shut());
     }
 }
 
@@ -314,31 +355,45 @@ fn payloads(
     stream::once(request.around("socket operation", answer)).boxed()
 }
 
-/// Closes the socket when the server stops, the session is revoked, or its end would not be heard.
-fn watch(
+/// Closes a socket on which nobody has signed in when the server stops, or its place is another's.
+fn watch_anonymous(
     shutdown: CancellationToken,
-    revoked: Option<BoxFuture<'static, Result<(), ApiError>>>,
+    gave_way: CancellationToken,
     send_queue: Arc<SendQueue>,
 ) -> AbortOnDropHandle<()> {
     AbortOnDropHandle::new(tokio::spawn(async move {
-        match revoked {
-            None => shutdown.cancelled().await,
-            Some(revoked) => tokio::select! {
-                biased;
-                end = revoked => {
-                    let close = match end {
-                        Ok(()) => Close::REVOKED,
-                        Err(refusal) => {
-                            log_fault(&refusal);
-                            Close::refused(&refusal)
-                        }
-                    };
-                    return send_queue.close(close, When::Now);
-                }
-                () = shutdown.cancelled() => {}
-            },
+        tokio::select! {
+            biased;
+            () = gave_way.cancelled() => {
+                send_queue.close(Close::full(Bound::Anonymous), When::Now);
+            }
+            () = shutdown.cancelled() => send_queue.close(Close::RESTART, When::Written),
         }
-        send_queue.close(Close::RESTART, When::Written);
+    }))
+}
+
+/// Closes the socket of a user when the server stops, the session is revoked, or its end would not
+/// be heard.
+fn watch_session(
+    shutdown: CancellationToken,
+    revoked: BoxFuture<'static, Result<(), ApiError>>,
+    send_queue: Arc<SendQueue>,
+) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        tokio::select! {
+            biased;
+            end = revoked => {
+                let close = match end {
+                    Ok(()) => Close::REVOKED,
+                    Err(refusal) => {
+                        log_fault(&refusal);
+                        Close::refused(&refusal)
+                    }
+                };
+                send_queue.close(close, When::Now);
+            }
+            () = shutdown.cancelled() => send_queue.close(Close::RESTART, When::Written),
+        }
     }))
 }
 

@@ -10,6 +10,7 @@ mod operation;
 mod protocol;
 mod send_queue;
 mod socket;
+mod stalled;
 
 use std::future::ready;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use http::request::Parts;
 use talksy_domain::error::ErrorCode;
 
 use super::Transports;
-use super::client::{bearer_token, client_info, is_trusted_peer, not_bearer};
+use super::client::{bearer_token, client_info, counted_address, is_trusted_peer, not_bearer};
 use super::observe;
 use super::origins::may_connect;
 use super::reply::Malformed;
@@ -30,6 +31,7 @@ pub(super) use close::Close;
 use connection::Connection;
 use protocol::Protocol;
 use socket::Socket;
+pub(super) use stalled::Stalled;
 
 /// Bytes read at a time, kept by each socket. Messages are mostly smaller.
 const READ_BUFFER: usize = 1024;
@@ -63,25 +65,27 @@ pub(super) async fn upgrade(server: Arc<Transports>, parts: &mut Parts) -> Respo
             .selected_protocol()
             .is_some_and(|name| name == p.name())
     });
+    let client = client_info(&config.trusted_proxies, parts);
+    let address = counted_address(&config.trusted_proxies, &client);
     let admitted = match protocol {
         None => Err(Close::NO_SUBPROTOCOL),
-        Some(protocol) => match Arc::clone(&server.connections).try_acquire_owned() {
-            Ok(place) => Ok((protocol, place)),
-            Err(_) => Err(Close::OVERLOAD),
+        // Nobody is signed in until the token of `connection_init` is proved.
+        Some(protocol) => match server.shares.take(address, None) {
+            Ok(share) => Ok((protocol, share)),
+            Err(bound) => Err(Close::full(bound)),
         },
     };
     let credentials =
         bearer_token(&parts.headers).map(|token| token.map(Box::from).map_err(|_| not_bearer()));
-    let client = client_info(&server.config.trusted_proxies, parts);
     // So that a stop waits for the socket.
     let counted = server.tasks.token();
     // The socket has a task of its own: that of the upgrade has room for all that an upgrade takes,
     // and would keep it as long as the socket is open.
     upgrade.on_upgrade(move |stream| {
         match admitted {
-            Ok((protocol, place)) => {
-                let held = (counted, place, observe::open(protocol.name()));
-                let connection = Connection::new(server, protocol, client, credentials);
+            Ok((protocol, share)) => {
+                let held = (counted, observe::open(protocol.name()));
+                let connection = Connection::new(server, protocol, client, credentials, share);
                 tokio::spawn(Socket::new(stream, connection).run(held));
             }
             Err(close) => {

@@ -2,17 +2,21 @@
 //! while it is full; whoever drives the socket takes all that waits at once. Knows no protocol
 //! and no socket.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use axum::extract::ws::{Message, Utf8Bytes};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::close::Close;
+use super::stalled::Stalled;
 
 /// An operation on a socket.
 #[derive(Debug)]
@@ -66,12 +70,16 @@ pub(super) struct Bounds {
 }
 
 /// See the module.
-#[derive(Debug)]
 pub(super) struct SendQueue {
     state: Mutex<State>,
+    /// Whether operations should make nothing more for now. Written under the lock; read without
+    /// it, for each payload.
+    full: AtomicBool,
     /// Told when there is room again, or never will be.
     room: Notify,
     bounds: Bounds,
+    /// Those whose clients do not read, of all sockets.
+    stalled: Arc<Stalled>,
 }
 
 #[derive(Debug, Default)]
@@ -80,6 +88,10 @@ struct State {
     /// Frames and bytes that wait or are being written.
     frames: usize,
     bytes: usize,
+    /// Bytes of frames that operations hold until there is room.
+    outside: usize,
+    /// The most bytes there were at a time, outside and in here.
+    peak: usize,
     operations: HashMap<Box<str>, Running>,
     close: Option<(Close, When)>,
     /// No frame is accepted any more.
@@ -89,6 +101,15 @@ struct State {
     idle: bool,
     /// Some operation waits for room.
     wanted: bool,
+    /// The client does not read.
+    stall: Option<Stall>,
+}
+
+/// That a client does not read, as it counts among all such.
+#[derive(Debug)]
+struct Stall {
+    number: u64,
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -107,6 +128,16 @@ pub(super) enum When {
 }
 
 impl State {
+    /// Whether frames of the operation are wanted.
+    fn takes(&self, operation: &Operation) -> bool {
+        !self.shut && self.close.is_none() && operation.live.load(Ordering::Relaxed)
+    }
+
+    /// Whether what operations make now would have to wait outside, or would pass what does.
+    fn is_full(&self, bounds: Bounds) -> bool {
+        self.outside > 0 || !self.has_room(bounds, 0)
+    }
+
     fn has_room(&self, bounds: Bounds, bytes: usize) -> bool {
         self.frames == 0
             || (self.frames < bounds.frames && self.bytes.saturating_add(bytes) <= bounds.bytes)
@@ -118,6 +149,7 @@ impl State {
         }
         self.frames += 1;
         self.bytes += frame.len();
+        self.peak = self.peak.max(self.bytes + self.outside);
         self.waiting.push_back(Message::Text(frame));
         self.wake_idle();
     }
@@ -132,27 +164,34 @@ impl State {
 }
 
 impl SendQueue {
-    pub(super) fn new(bounds: Bounds) -> Arc<Self> {
+    pub(super) fn new(bounds: Bounds, stalled: Arc<Stalled>) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::default(),
+            full: AtomicBool::new(false),
             room: Notify::new(),
             bounds,
+            stalled,
         })
     }
 
-    /// Queues an operation's frame, waiting for room.
+    /// Whether operations should make nothing more, as it would have to wait outside. May be a
+    /// moment late.
+    pub(super) fn is_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the queue is not full.
     ///
     /// # Errors
     /// [`Gone`] once the operation was cancelled or the socket closes.
-    pub(super) async fn send(&self, operation: &Operation, frame: Utf8Bytes) -> Result<(), Gone> {
+    pub(super) async fn room(&self, operation: &Operation) -> Result<(), Gone> {
         loop {
             let room = {
                 let mut state = self.state.lock();
-                if state.shut || state.close.is_some() || !operation.live.load(Ordering::Relaxed) {
+                if !state.takes(operation) {
                     return Err(Gone);
                 }
-                if state.has_room(self.bounds, frame.len()) {
-                    state.push(frame);
+                if !self.is_full() {
                     return Ok(());
                 }
                 state.wanted = true;
@@ -163,10 +202,91 @@ impl SendQueue {
         }
     }
 
+    /// Queues an operation's frame, waiting for room. While it waits, the queue is full.
+    ///
+    /// # Errors
+    /// [`Gone`] once the operation was cancelled or the socket closes.
+    pub(super) async fn send(&self, operation: &Operation, frame: Utf8Bytes) -> Result<(), Gone> {
+        let mut outside = None;
+        loop {
+            let room = {
+                let mut state = self.state.lock();
+                if !state.takes(operation) {
+                    return Err(Gone);
+                }
+                if state.has_room(self.bounds, frame.len()) {
+                    if let Some(outside) = outside.take() {
+                        Outside::end(outside, &mut state);
+                    }
+                    state.push(frame);
+                    self.changed(state);
+                    return Ok(());
+                }
+                state.wanted = true;
+                // Made under the lock, so that no notification is missed.
+                let room = self.room.notified();
+                if outside.is_none() {
+                    outside = Some(Outside::begin(self, &mut state, frame.len()));
+                    self.changed(state);
+                }
+                room
+            };
+            room.await;
+        }
+    }
+
+    /// Says whether the queue is full, after what it holds has changed, and wakes who waits for
+    /// that it is not.
+    fn changed(&self, mut state: MutexGuard<'_, State>) {
+        let held = state.bytes + state.outside;
+        let too_much = match &mut state.stall {
+            None => false,
+            Some(stall) => {
+                let before = std::mem::replace(&mut stall.bytes, held);
+                self.stalled.changed(before, held)
+            }
+        };
+        let full = too_much || state.is_full(self.bounds);
+        if full != self.is_full() {
+            self.full.store(full, Ordering::Relaxed);
+        }
+        let has_room = !full && std::mem::take(&mut state.wanted);
+        drop(state);
+        if has_room {
+            self.room.notify_waiters();
+        }
+        if too_much {
+            self.stalled.relieve();
+        }
+    }
+
+    /// The client does not read: what waits counts among what waits for all such clients, until it
+    /// is [`written`](Self::written).
+    pub(super) fn stall(self: &Arc<Self>) {
+        let number = self.stalled.add(self);
+        let mut state = self.state.lock();
+        state.stall = Some(Stall { number, bytes: 0 });
+        self.changed(state);
+    }
+
+    fn end_stall(&self, state: &mut State) {
+        if let Some(stall) = state.stall.take() {
+            self.stalled.remove(stall.number);
+            self.stalled.changed(stall.bytes, 0);
+        }
+    }
+
     /// Queues the driver's own frame. It does not wait: the driver reads no further message
     /// while the send queue is full, so there is at most one such frame beyond the bounds.
     pub(super) fn reply(&self, frame: Utf8Bytes) {
-        self.state.lock().push(frame);
+        let mut state = self.state.lock();
+        state.push(frame);
+        self.changed(state);
+    }
+
+    /// Whether any operation runs.
+    pub(super) fn has_operations(&self) -> bool {
+        !self.state.lock().operations.is_empty()
     }
 
     /// Registers an operation and spawns it; `spawn` gives the handle that aborts it.
@@ -223,6 +343,7 @@ impl SendQueue {
             state.operations.remove(&operation.id);
             operation.live.store(false, Ordering::Relaxed);
             state.push(frame());
+            self.changed(state);
         }
     }
 
@@ -250,6 +371,10 @@ impl SendQueue {
             || (state.close.is_some() && when == When::Written);
         if state.shut || earlier {
             return;
+        }
+        if when == When::Now {
+            state.waiting.clear();
+            self.end_stall(&mut state);
         }
         state.close = Some((close, when));
         state.idle = false;
@@ -299,19 +424,25 @@ impl SendQueue {
         let mut state = self.state.lock();
         state.frames = state.waiting.len();
         state.bytes = state.waiting.iter().map(length).sum();
-        if std::mem::take(&mut state.wanted) {
-            drop(state);
+        self.end_stall(&mut state);
+        // Also where frames wait outside, so that it stays full: theirs come first.
+        let wanted = std::mem::take(&mut state.wanted);
+        self.changed(state);
+        if wanted {
             self.room.notify_waiters();
         }
     }
 
-    /// Drops all that waits, and ends all operations; the socket is over.
-    pub(super) fn shut(&self) {
+    /// Drops all that waits, and ends all operations; the socket is over. Gives the most bytes that
+    /// waited for it at a time, in the queue and outside of it.
+    pub(super) fn shut(&self) -> usize {
         let mut state = self.state.lock();
         state.shut = true;
         state.driver = None;
         let waiting = std::mem::take(&mut state.waiting);
         let operations = std::mem::take(&mut state.operations);
+        let peak = state.peak;
+        self.end_stall(&mut state);
         for running in operations.values() {
             running.operation.live.store(false, Ordering::Relaxed);
         }
@@ -321,6 +452,38 @@ impl SendQueue {
             running.abort.abort();
         }
         self.room.notify_waiters();
+        peak
+    }
+}
+
+/// A frame that waits outside of the queue, as long as it does.
+struct Outside<'a> {
+    queue: &'a SendQueue,
+    bytes: usize,
+}
+
+impl<'a> Outside<'a> {
+    fn begin(queue: &'a SendQueue, state: &mut State, bytes: usize) -> Self {
+        state.outside += bytes;
+        queue.full.store(true, Ordering::Relaxed);
+        state.peak = state.peak.max(state.bytes + state.outside);
+        Self { queue, bytes }
+    }
+
+    /// Ends it under the lock.
+    fn end(mut self, state: &mut State) {
+        state.outside -= std::mem::take(&mut self.bytes);
+    }
+}
+
+/// Its operation has ended.
+impl Drop for Outside<'_> {
+    fn drop(&mut self) {
+        if self.bytes > 0 {
+            let mut state = self.queue.state.lock();
+            state.outside -= self.bytes;
+            self.queue.changed(state);
+        }
     }
 }
 
@@ -329,130 +492,5 @@ fn length(message: &Message) -> usize {
         Message::Text(text) => text.len(),
         Message::Binary(bytes) | Message::Ping(bytes) | Message::Pong(bytes) => bytes.len(),
         Message::Close(_) => 0,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use futures_util::FutureExt as _;
-    use futures_util::task::noop_waker_ref;
-
-    use super::*;
-
-    const BOUNDS: Bounds = Bounds {
-        frames: 2,
-        bytes: 10,
-        operations: 2,
-    };
-
-    fn task() -> AbortHandle {
-        tokio::spawn(std::future::pending::<()>()).abort_handle()
-    }
-
-    fn operation(send_queue: &SendQueue, id: &str) -> Arc<Operation> {
-        let operation = Operation::new(id, "".into());
-        send_queue.start(&operation, task).unwrap();
-        operation
-    }
-
-    fn take(send_queue: &SendQueue) -> Poll<Vec<String>> {
-        let mut taken = VecDeque::new();
-        match send_queue.poll_take(&Context::from_waker(noop_waker_ref()), &mut taken) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Taken::Frames) => Poll::Ready(
-                taken
-                    .into_iter()
-                    .map(|m| m.into_text().unwrap().to_string())
-                    .collect(),
-            ),
-            Poll::Ready(Taken::Close(close)) => Poll::Ready(vec![close.code.to_string()]),
-        }
-    }
-
-    #[tokio::test]
-    async fn an_operation_waits_for_room_and_a_large_frame_passes_alone() {
-        let send_queue = SendQueue::new(BOUNDS);
-        let op = operation(&send_queue, "1");
-        let large = "x".repeat(100);
-        assert_eq!(
-            send_queue.send(&op, large.as_str().into()).now_or_never(),
-            Some(Ok(()))
-        );
-        assert_eq!(send_queue.send(&op, "b".into()).now_or_never(), None);
-        assert_eq!(take(&send_queue), Poll::Ready(vec![large]));
-        assert_eq!(
-            send_queue.send(&op, "b".into()).now_or_never(),
-            None,
-            "not written yet"
-        );
-        send_queue.written();
-        for frame in ["b", "c"] {
-            assert_eq!(
-                send_queue.send(&op, frame.into()).now_or_never(),
-                Some(Ok(()))
-            );
-        }
-        let mut third = Box::pin(send_queue.send(&op, "d".into()));
-        assert_eq!(third.as_mut().now_or_never(), None);
-        assert_eq!(take(&send_queue), Poll::Ready(vec!["b".into(), "c".into()]));
-        send_queue.written();
-        assert_eq!(third.now_or_never(), Some(Ok(())));
-    }
-
-    #[tokio::test]
-    async fn a_cancelled_operation_is_gone_even_while_it_waits_and_its_end_is_not_told() {
-        let send_queue = SendQueue::new(BOUNDS);
-        let op = operation(&send_queue, "1");
-        assert_eq!(
-            send_queue.send(&op, "0123456789".into()).now_or_never(),
-            Some(Ok(()))
-        );
-        let mut waiting = Box::pin(send_queue.send(&op, "b".into()));
-        assert_eq!(waiting.as_mut().now_or_never(), None);
-        assert!(send_queue.cancel("1"));
-        assert_eq!(waiting.now_or_never(), Some(Err(Gone)));
-        let again = operation(&send_queue, "1");
-        send_queue.finish(&op, || "late".into());
-        send_queue.finish(&again, || "end".into());
-        send_queue.finish(&again, || "twice".into());
-        assert_eq!(
-            take(&send_queue),
-            Poll::Ready(vec!["0123456789".into(), "end".into()])
-        );
-        assert!(!send_queue.cancel("1"));
-    }
-
-    #[tokio::test]
-    async fn ids_are_unique_and_operations_are_counted() {
-        let send_queue = SendQueue::new(BOUNDS);
-        let first = operation(&send_queue, "1");
-        assert_eq!(
-            send_queue.start(&Operation::new("1", "".into()), task),
-            Err(StartError::Duplicate)
-        );
-        operation(&send_queue, "2");
-        assert_eq!(send_queue.admits("3"), Err(StartError::TooMany));
-        send_queue.finish(&first, || "end".into());
-        assert_eq!(send_queue.admits("3"), Ok(()));
-    }
-
-    #[tokio::test]
-    async fn a_close_waits_for_what_is_queued_unless_it_is_urgent() {
-        let send_queue = SendQueue::new(BOUNDS);
-        let op = operation(&send_queue, "1");
-        assert_eq!(
-            send_queue.send(&op, "a".into()).now_or_never(),
-            Some(Ok(()))
-        );
-        send_queue.close(Close::RESTART, When::Written);
-        assert_eq!(
-            send_queue.send(&op, "b".into()).now_or_never(),
-            Some(Err(Gone))
-        );
-        assert_eq!(take(&send_queue), Poll::Ready(vec!["a".into()]));
-        assert_eq!(take(&send_queue), Poll::Ready(vec!["1012".into()]));
-        send_queue.close(Close::REVOKED, When::Now);
-        send_queue.close(Close::RESTART, When::Written);
-        assert_eq!(take(&send_queue), Poll::Ready(vec!["4403".into()]));
     }
 }

@@ -66,6 +66,8 @@ struct Peer {
 /// When what is due. One timer serves all.
 struct Deadlines {
     init: Option<Instant>,
+    /// Until then a socket without a user has to be used.
+    anonymous: Option<Instant>,
     expiry: Option<Instant>,
     write: Option<Instant>,
     ping: Instant,
@@ -73,7 +75,7 @@ struct Deadlines {
 
 impl Deadlines {
     fn next(&self) -> Instant {
-        [self.init, self.expiry, self.write]
+        [self.init, self.anonymous, self.expiry, self.write]
             .into_iter()
             .flatten()
             .fold(self.ping, Instant::min)
@@ -87,6 +89,7 @@ impl Socket {
         let now = Instant::now();
         let deadlines = Deadlines {
             init: Some(now + limits.init_timeout),
+            anonymous: Some(now + limits.anonymous_timeout),
             expiry: None,
             write: None,
             ping: now + limits.ping_interval,
@@ -111,14 +114,17 @@ impl Socket {
             poll_fn(|cx| self.poll(cx, timer.as_mut())).await
         };
         let Self {
-            stream, connection, ..
+            stream,
+            mut connection,
+            ..
         } = *self;
         let timeout = connection.server().config.websocket.close_timeout;
+        let share = connection.take_share();
         // Frees the operations and all that waits, before the peer is waited for.
         drop(connection);
         // In a box, so that a socket that is open needs no room for it.
         Box::pin(close(stream, end, timeout)).await;
-        drop(held);
+        drop((share, held));
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Poll<End> {
@@ -205,10 +211,11 @@ impl Socket {
                 // The connection is gone.
                 Poll::Ready(Err(_)) => return Poll::Ready(None),
                 Poll::Pending => {
-                    let timeout = self.connection.server().config.websocket.write_timeout;
-                    self.deadlines
-                        .write
-                        .get_or_insert_with(|| Instant::now() + timeout);
+                    if self.deadlines.write.is_none() {
+                        let timeout = self.connection.server().config.websocket.write_timeout;
+                        self.deadlines.write = Some(Instant::now() + timeout);
+                        self.connection.send_queue().stall();
+                    }
                     return Poll::Pending;
                 }
             }
@@ -246,6 +253,14 @@ impl Socket {
         }
         if passed(self.deadlines.write) {
             return Err(Close::SLOW);
+        }
+        if passed(self.deadlines.anonymous) {
+            if self.connection.is_idle() {
+                return Err(Close::IDLE);
+            }
+            let timeout = self.connection.server().config.websocket.anonymous_timeout;
+            let is_signed_in = self.connection.is_signed_in();
+            self.deadlines.anonymous = (!is_signed_in).then(|| now + timeout);
         }
         let ping_due = self.deadlines.ping <= now;
         // The application's clock decides; it is asked at each ping as well, since timers stand
