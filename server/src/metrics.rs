@@ -27,6 +27,9 @@ pub(crate) const SLOW_CONSUMERS: &str = "talksy_slow_consumers_closed_total";
 /// Connections that hold a user online, of this process.
 pub(crate) const PRESENCE_CONNECTIONS: &str = "talksy_presence_connections";
 
+/// Whether a backend answers; `backend`.
+pub(crate) const BACKEND_UP: &str = "talksy_backend_up";
+
 /// Calls of a store; `port`, `method`.
 pub(crate) const STORE_DURATION: &str = "talksy_store_call_duration_seconds";
 /// Calls of a store that failed; `port`, `kind`.
@@ -111,6 +114,11 @@ pub fn describe() {
         SUBSCRIPTIONS_OPEN,
         Unit::Count,
         "Open subscriptions, by root field."
+    );
+    describe_gauge!(
+        BACKEND_UP,
+        Unit::Count,
+        "1 where the backend answered the last look, some seconds ago; 0 where it did not."
     );
     describe_gauge!(
         SOCKETS_OPEN,

@@ -7,6 +7,7 @@ pub(crate) mod model;
 mod places;
 pub(crate) mod service;
 pub(crate) mod sign_in;
+mod sign_up;
 pub(crate) mod store;
 pub(crate) mod tokens;
 
@@ -15,5 +16,6 @@ pub use error::*;
 pub use model::*;
 pub use service::*;
 pub use sign_in::*;
+pub use sign_up::*;
 pub use store::*;
 pub use tokens::*;

@@ -31,8 +31,9 @@ section! {
                 |http| http.cors_origins.iter().all(|origin| is_cors_origin(origin));
         /// Whether `/graphiql` is served.
         graphiql: bool = true;
-        /// Networks (`10.0.0.0/8`, `::1`) of reverse proxies whose `X-Forwarded-For` is believed.
-        /// Without any the peer's own address counts.
+        /// Networks (`10.0.0.0/8`, `::1`) of reverse proxies whose `X-Forwarded-For`,
+        /// `X-Request-Id` and `traceparent` are believed. Without any the peer's own address
+        /// counts.
         trusted_proxies: Vec<IpNet> = Vec::new();
         /// Pause between the comment lines that keep an idle event stream open.
         sse_keep_alive: Duration = 12 * SECOND, in SECOND..=MINUTE;
