@@ -62,8 +62,8 @@ section! {
         /// Deepest nesting of selection sets; a fragment counts as one level. GraphiQL's
         /// introspection needs 18.
         max_depth: u32 = 24, in 4..=32;
-        /// Memory for checked documents that are kept for the next request, in bytes, estimated
-        /// from the length of their text; 0 keeps none.
+        /// Memory for checked documents that are kept for the next request, in bytes: of one of 500
+        /// fields about 400,000. 0 keeps none.
         cache_bytes: u64 = 16 << 20, in 0..=1 << 30;
     }
 }
