@@ -10,7 +10,8 @@ use async_graphql::parser::types::{
     BaseType, Directive, DocumentOperations, ExecutableDocument, OperationDefinition, Selection,
     SelectionSet, Type,
 };
-use async_graphql::{Name, Positioned, Value};
+use async_graphql::{Name, Positioned};
+use async_graphql_value::Value;
 
 /// What an allocator adds to each block for itself.
 const BLOCK: usize = 16;
