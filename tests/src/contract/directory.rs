@@ -124,9 +124,8 @@ pub async fn known_users_are_read_in_pages(stores: &Stores) {
         assert_eq!(read.len() % 2, 0, "a page but the last is full");
     }
     assert_eq!(read, users);
-    let none = stores
-        .users
-        .known_users_by_name(&word, ada.id, &forward(None, 0));
+    let window = forward(None, 0);
+    let none = stores.users.known_users_by_name(&word, ada.id, &window);
     let none = none.await.unwrap();
     assert_eq!((none.items.len(), none.has_next), (0, true));
 }
