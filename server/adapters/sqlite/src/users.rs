@@ -27,12 +27,13 @@ statements! {
     USERS_BY_NAME = concat!("SELECT ", user_columns!(), " FROM users
         WHERE (name_key, id) > (?1, ?2) AND name_key < ?3 AND id <> ?4
         ORDER BY name_key, id LIMIT ?5");
-    // In the order of an index that has the members of the present alone.
+    // In the order of an index that has the members of the present alone: nothing is sorted, and no more
+    // of it is read than the limit says.
     KNOWN_USERS = "SELECT theirs.user_id FROM members AS mine
         CROSS JOIN members AS theirs INDEXED BY members_by_role
             ON theirs.chat_id = mine.chat_id AND theirs.left_seq IS NULL
         WHERE mine.user_id = ?1 AND mine.left_seq IS NULL AND theirs.user_id <> ?1
-        ORDER BY mine.chat_id, theirs.role, theirs.joined_seq, theirs.user_id LIMIT ?2";
+        ORDER BY mine.chat_id LIMIT ?2";
     THESE_USERS_BY_NAME = concat!("SELECT ", user_columns!(), " FROM rarray(?1) AS known
         CROSS JOIN users ON id = known.value
         WHERE (name_key, id) > (?2, ?3) AND name_key < ?4
