@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use talksy_domain::clock::SystemClock;
 
 use crate::amqp::AmqpOptions;
-use crate::transport::{FileTransport, SmtpTransport, Transport};
+use crate::transport::{FileTransport, SmtpOptions, SmtpTransport, Transport};
 use crate::worker::MailWorker;
 
 const AFTER_HELP: &str = "\
@@ -68,7 +68,7 @@ pub enum Command {
     },
     /// Write the mails to a folder, rendered with sample values.
     Preview {
-        /// Where to write `sign_in_code.txt` and `sign_in_code.html`.
+        /// Where to write `sign_in_code.txt`, `no_account.txt` and the same as `.html`.
         folder: PathBuf,
     },
 }
@@ -146,6 +146,10 @@ pub struct MailArgs {
         value_name = "FILE"
     )]
     pub smtp_ca_file: Option<PathBuf>,
+    /// Send the URL's user name and password also where the connection is not certain to be
+    /// encrypted, and the mail server is another machine: the server's `mail.plain_credentials`
+    #[arg(long, global = true, env = "TALKSY_MAIL__PLAIN_CREDENTIALS")]
+    pub plain_credentials: bool,
     /// Write `.eml` files to this folder where no SMTP server is given
     #[arg(
         long,
@@ -237,7 +241,13 @@ impl MailArgs {
     /// Where there is neither a server nor a folder, or one of the settings is wrong.
     pub fn worker(&self) -> Result<MailWorker, Box<dyn std::error::Error>> {
         let transport: Arc<dyn Transport> = match (&self.smtp_url, &self.outbox) {
-            (Some(url), _) => Arc::new(SmtpTransport::new(url, self.smtp_ca_file.as_deref())?),
+            (Some(url), _) => Arc::new(SmtpTransport::new(
+                url,
+                &SmtpOptions {
+                    ca_file: self.smtp_ca_file.as_deref(),
+                    plain_credentials: self.plain_credentials,
+                },
+            )?),
             (None, Some(folder)) => Arc::new(FileTransport::new(folder)?),
             (None, None) => {
                 return Err("give the mail server: --smtp-url, or TALKSY_SMTP_URL in the environment; or a folder: --outbox".into());

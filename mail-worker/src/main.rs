@@ -95,14 +95,19 @@ async fn send(cli: &Cli, file: Option<&PathBuf>) -> Outcome {
 }
 
 fn preview(folder: &Path) -> Outcome {
-    let content = MailContent::SignInCode {
-        code: "042137".into(),
-        expires_in: 300,
-    };
-    let mail = Templates::new()?.render(&content)?;
+    let expires_in = 300;
+    let code = "042137".to_owned();
+    let mails = [
+        ("sign_in_code", MailContent::SignInCode { code, expires_in }),
+        ("no_account", MailContent::NoAccount { expires_in }),
+    ];
+    let templates = Templates::new()?;
     std::fs::create_dir_all(folder)?;
-    let text = format!("{}\n\n{}", mail.subject, mail.text);
-    std::fs::write(folder.join("sign_in_code.txt"), text)?;
-    std::fs::write(folder.join("sign_in_code.html"), mail.html)?;
+    for (name, content) in mails {
+        let mail = templates.render(&content)?;
+        let text = format!("{}\n\n{}", mail.subject, mail.text);
+        std::fs::write(folder.join(format!("{name}.txt")), text)?;
+        std::fs::write(folder.join(format!("{name}.html")), mail.html)?;
+    }
     Ok(())
 }

@@ -43,6 +43,18 @@ impl Templates {
         )?;
         templates.add_template("code.txt", include_str!("../templates/sign_in_code.txt"))?;
         templates.add_template("code.html", include_str!("../templates/sign_in_code.html"))?;
+        templates.add_template(
+            "no_account.subject",
+            include_str!("../templates/no_account.subject.txt"),
+        )?;
+        templates.add_template(
+            "no_account.txt",
+            include_str!("../templates/no_account.txt"),
+        )?;
+        templates.add_template(
+            "no_account.html",
+            include_str!("../templates/no_account.html"),
+        )?;
         Ok(Self(templates))
     }
 
@@ -51,14 +63,19 @@ impl Templates {
     /// # Errors
     /// Where a template fails.
     pub fn render(&self, content: &MailContent) -> Result<Rendered, minijinja::Error> {
-        let MailContent::SignInCode { code, expires_in } = content;
-        let valid_for = spell(Duration::from_secs(u64::from(*expires_in)));
-        let variables = context! { code, valid_for };
-        let part = |name| self.0.get_template(name)?.render(&variables);
+        let valid_for = spell(Duration::from_secs(u64::from(content.expires_in())));
+        let (name, variables) = match content {
+            MailContent::SignInCode { code, .. } => ("code", context! { code, valid_for }),
+            MailContent::NoAccount { .. } => ("no_account", context! {}),
+        };
+        let part = |kind: &str| {
+            let template = self.0.get_template(&format!("{name}.{kind}"))?;
+            template.render(&variables)
+        };
         Ok(Rendered {
-            subject: part("code.subject")?.trim().to_owned(),
-            text: part("code.txt")?,
-            html: part("code.html")?,
+            subject: part("subject")?.trim().to_owned(),
+            text: part("txt")?,
+            html: part("html")?,
         })
     }
 }
@@ -87,5 +104,18 @@ mod tests {
         assert!(mail.text.contains("    <042>\n"));
         assert!(mail.text.contains("valid for 5 minutes"));
         assert!(mail.html.contains("&lt;042&gt;") && !mail.html.contains("<042>"));
+    }
+
+    #[test]
+    fn who_has_no_account_is_told_so_and_given_no_code() {
+        let content = MailContent::NoAccount { expires_in: 300 };
+        let mail = Templates::new().unwrap().render(&content).unwrap();
+        assert_eq!(mail.subject, "There is no Talksy account of this address");
+        for part in [&mail.text, &mail.html] {
+            assert!(part.contains("makes no new account"), "{part}");
+            // Nothing in it could be taken for a code.
+            let digits = part.split(|c: char| !c.is_ascii_digit());
+            assert!(digits.into_iter().all(|run| run.len() < 6), "{part}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use lettre::Message;
 use talksy_domain::id::MailJobId;
 
 pub use file::FileTransport;
-pub use smtp::{SmtpSettingsError, SmtpTransport};
+pub use smtp::{SmtpOptions, SmtpSettingsError, SmtpTransport, shows_credentials};
 
 /// Why a mail was not sent.
 #[derive(Debug, thiserror::Error)]
@@ -27,9 +27,4 @@ pub trait Transport: Send + Sync {
     /// Sends one mail. Sending the same job again is harmless to the recipient where the
     /// transport can tell.
     async fn send(&self, job: MailJobId, mail: &Message) -> Result<(), SendError>;
-
-    /// Whether the mails stay on this machine, so that their codes may be shown in the log.
-    fn is_local(&self) -> bool {
-        false
-    }
 }

@@ -96,7 +96,7 @@ async fn fetch(ctx: &Context<'_>, ids: &[ID]) -> Result<Vec<Option<Node>>> {
     }
     let mut found = Vec::<(NodeId, Node)>::new();
     if !users.is_empty() {
-        let readable = services.access.profiles(viewer, users).into_users();
+        let readable = services.access.profiles(viewer, users).await?.into_users();
         for (id, user) in ctx.loaders().load_many(readable).await? {
             found.push((NodeId::User(id), Node::User(UserNode::new(user))));
         }

@@ -130,6 +130,9 @@ impl Server {
             .spawn(async move { presence.run(until).await });
         self.adapters.start(&self.shutdown);
         self.run_jobs();
+        let (backends, until) = (self.adapters.backends.clone(), stop.clone());
+        self.shutdown
+            .spawn(async move { backends.watch(until).await });
 
         let serving = serve(listener, self.router, self.http, stop.clone());
         let serving = tokio::spawn(serving);
@@ -254,8 +257,9 @@ impl Application for App {
         })
     }
 
-    async fn ready(&self) -> Result<(), String> {
-        self.adapters.backends.ready().await
+    fn unready(&self) -> Vec<String> {
+        let unready = self.adapters.backends.unready().into_iter();
+        unready.map(|unready| unready.part).collect()
     }
 
     fn jwks(&self) -> String {

@@ -27,7 +27,7 @@ const HEALTH_TIMEOUT: Duration = Duration::from_secs(3);
 const AFTER_HELP: &str = "\
 Examples:
   talksy                                    serve on 127.0.0.1:4000 with all data in ./data
-  talksy --listen 0.0.0.0:4000 --data-dir /var/lib/talksy
+  TALKSY_SMTP_URL=smtps://… talksy --listen 0.0.0.0:4000 --data-dir /var/lib/talksy
   talksy --set limits.send.burst=50 check-config
   talksy schema > schema.graphql
   talksy keys rotate                        a running server picks the new key up by itself
@@ -45,7 +45,7 @@ Configuration, each over the one before:
 
 Data (in ./data, or where data_dir says):
   talksy.db   the embedded database     keys.json   signing keys, mode 0600
-  outbox/     mails as .eml files, while no SMTP server is configured
+  outbox/     mails as .eml files, while no SMTP server is configured (on a loopback address)
   `talksy backup FILE` copies the database, also while the server runs; back keys.json up too, and
   keep it secret. After any other way of restoring a store run `talksy restored` before the server.
 
@@ -75,7 +75,8 @@ pub struct Cli {
 pub enum Command {
     /// Run the server. This is what `talksy` alone does.
     Serve,
-    /// Print the effective configuration as TOML, secrets left out, or every problem of it.
+    /// Print the effective configuration as TOML, secrets left out, with what to think about, or
+    /// every problem of it.
     CheckConfig,
     /// Print the GraphQL schema (SDL).
     Schema,
@@ -274,9 +275,14 @@ fn check_config(settings: &SettingsArgs, config: &Config) -> ExitCode {
         None if PathBuf::from(DEFAULT_FILE).exists() => DEFAULT_FILE.to_owned(),
         None => "no file".to_owned(),
     };
+    let warnings: String = config
+        .warnings()
+        .iter()
+        .map(|warning| format!("# Warning: {warning}\n"))
+        .collect();
     match config.to_toml() {
         Ok(toml) => print(&format!(
-            "# The configuration in effect: defaults, {file}, environment, command line.\n{toml}"
+            "# The configuration in effect: defaults, {file}, environment, command line.\n{warnings}{toml}"
         )),
         Err(error) => fail(error),
     }

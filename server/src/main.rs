@@ -62,6 +62,9 @@ fn raise_open_files() {
 
 async fn try_serve(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     let telemetry = telemetry::init(config)?;
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
     raise_open_files();
     let served = observed(config, telemetry.metrics()).await;
     telemetry.shutdown().await;

@@ -43,6 +43,9 @@ pub(crate) const CONNECTIONS_CUT: &str = "talksy_connections_cut_total";
 /// Connections that hold a user online, of this process.
 pub(crate) const PRESENCE_CONNECTIONS: &str = "talksy_presence_connections";
 
+/// Whether a backend answers; `backend`.
+pub(crate) const BACKEND_UP: &str = "talksy_backend_up";
+
 /// Calls of a store; `port`, `method`.
 pub(crate) const STORE_DURATION: &str = "talksy_store_call_duration_seconds";
 /// Calls of a store that failed; `port`, `kind`.
@@ -182,6 +185,11 @@ fn describe_gauges() {
         SOCKETS_STALLED_BYTES,
         Unit::Bytes,
         "Bytes that wait for all WebSockets whose clients do not read just now."
+    );
+    describe_gauge!(
+        BACKEND_UP,
+        Unit::Count,
+        "1 where the backend answered the last look, some seconds ago; 0 where it did not."
     );
     gauge!(SOCKETS_STALLED_BYTES).set(0);
 }

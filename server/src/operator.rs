@@ -10,7 +10,7 @@ use axum::routing::get;
 use talksy_telemetry::{CONTENT_TYPE as PROMETHEUS, Metrics};
 use tokio_util::sync::CancellationToken;
 
-use crate::adapters::backend::Backends;
+use crate::adapters::backend::{Backends, Unready};
 
 #[derive(Clone)]
 struct Pages {
@@ -40,10 +40,12 @@ async fn ready(State(pages): State<Pages>) -> (StatusCode, String) {
     let reason = if pages.stop.is_cancelled() {
         "stopping".to_owned()
     } else {
-        match pages.backends.ready().await {
-            Ok(()) => return (StatusCode::OK, "ok\n".to_owned()),
-            Err(reason) => reason,
+        let unready = pages.backends.unready();
+        if unready.is_empty() {
+            return (StatusCode::OK, "ok\n".to_owned());
         }
+        let lines: Vec<_> = unready.iter().map(Unready::to_string).collect();
+        lines.join("\n")
     };
     (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n"))
 }

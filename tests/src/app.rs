@@ -145,6 +145,11 @@ fn test_config() -> Config {
         &mut limits.send,
         &mut limits.typing,
         &mut limits.start_chat,
+        &mut limits.change_chats,
+        &mut limits.mark_read,
+        &mut limits.update_profile,
+        &mut limits.find_address,
+        &mut limits.revoke,
     ] {
         *quota = high;
     }

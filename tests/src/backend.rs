@@ -64,6 +64,9 @@ pub fn instance(ports: Ports, feeds: FeedPolicy) -> Services {
     let mut policies = policies();
     free(&mut policies.send);
     free(&mut policies.start_chat);
+    free(&mut policies.change_chats);
+    free(&mut policies.mark_read);
+    free(&mut policies.users.update_profile);
     free(&mut policies.typing);
     policies.feeds = feeds;
     policies.presence.sweep = Duration::from_millis(10);

@@ -77,6 +77,8 @@ impl Cluster {
             "verify_ip",
             "send",
             "start_chat",
+            "change_chats",
+            "mark_read",
         ] {
             settings.push(format!("limits.{limit}.burst=1000000"));
             settings.push(format!("limits.{limit}.period=1s"));

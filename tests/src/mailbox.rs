@@ -35,13 +35,20 @@ impl Mailbox {
         self.broken.store(broken, Ordering::SeqCst);
     }
 
-    /// The newest sign-in code that was mailed to the address.
+    /// The sign-in code in the newest mail to the address.
     pub fn code(&self, address: &str) -> Option<String> {
+        match self.newest(address)? {
+            MailContent::SignInCode { code, .. } => Some(code),
+            MailContent::NoAccount { .. } => None,
+        }
+    }
+
+    /// What the newest mail to the address says.
+    pub fn newest(&self, address: &str) -> Option<MailContent> {
         let jobs = self.jobs.lock();
         let mut newest_first = jobs.iter().rev();
         let job = newest_first.find(|job| job.to.as_str().eq_ignore_ascii_case(address))?;
-        let MailContent::SignInCode { code, .. } = &job.content;
-        Some(code.clone())
+        Some(job.content.clone())
     }
 
     /// How many jobs were taken.

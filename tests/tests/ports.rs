@@ -118,6 +118,8 @@ async fn call_all(ports: &Ports) {
     assert_down(users.update_profile(user, &ProfileChange::default()).await);
     let window = Window::forward(None, None).unwrap();
     assert_down(users.users_by_name("a", user, &window).await);
+    assert_down(users.known_users_by_name("a", user, &window).await);
+    assert_down(users.user_of_email(&email).await);
     assert_down(users.set_last_seen(&[user], now).await);
 
     let session = Session {

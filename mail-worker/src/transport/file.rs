@@ -39,10 +39,6 @@ impl Transport for FileTransport {
             .unwrap_or_else(|panic| Err(std::io::Error::other(panic)))
             .map_err(|error| SendError::Transient(error.into()))
     }
-
-    fn is_local(&self) -> bool {
-        true
-    }
 }
 
 /// Whoever sees the file sees all of it: it is written under another name and then renamed. The

@@ -1,6 +1,7 @@
 //! SMTP (RFC 5321) with TLS by rustls, over a pool of connections. The server's certificate is
 //! always checked.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -21,22 +22,35 @@ const CONNECTIONS: u32 = 4;
 /// The replies that speak of the user name and the password, not of the mail (RFC 4954).
 const ABOUT_CREDENTIALS: [u16; 4] = [530, 534, 535, 538];
 
+/// How a mail server is talked to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SmtpOptions<'a> {
+    /// The authorities, in PEM, that the server's certificate must come from; the public ones where
+    /// absent.
+    pub ca_file: Option<&'a Path>,
+    /// Whether the URL's user name and password may go to another machine over a connection that is
+    /// not certain to be encrypted.
+    pub plain_credentials: bool,
+}
+
 /// Sends by SMTP.
 pub struct SmtpTransport(AsyncSmtpTransport<Tokio1Executor>);
 
 impl SmtpTransport {
     /// A transport to the server of the URL: `smtps://user:password@host` (TLS from the start),
     /// `smtp://…?tls=required` (STARTTLS), `smtp://…?tls=opportunistic`, or plain `smtp://…`.
-    /// The server's certificate must come from one of the authorities of `ca_file`, in PEM, or,
-    /// without one, from a public one. Nothing is connected yet.
+    /// Nothing is connected yet.
     ///
     /// # Errors
-    /// Where the URL is none of these, or the file is of no use. The error does not repeat the
-    /// URL: it may hold a password.
-    pub fn new(url: &SecretString, ca_file: Option<&Path>) -> Result<Self, SmtpSettingsError> {
+    /// Where the URL is none of these, the file is of no use, or a password would be shown. The error
+    /// does not repeat the URL: it may hold a password.
+    pub fn new(url: &SecretString, options: &SmtpOptions<'_>) -> Result<Self, SmtpSettingsError> {
+        if !options.plain_credentials && shows_credentials(url) {
+            return Err(SmtpSettingsError::PlainCredentials);
+        }
         let mut builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(url.expose_secret())
             .map_err(|_| SmtpSettingsError::Url)?;
-        if let Some(path) = ca_file {
+        if let Some(path) = options.ca_file {
             let tls: fn(TlsParameters) -> Tls = match tls_of(url)? {
                 Security::None => return Err(SmtpSettingsError::NothingToCheck),
                 Security::Opportunistic => Tls::Opportunistic,
@@ -76,6 +90,26 @@ fn tls_of(url: &SecretString) -> Result<Security, SmtpSettingsError> {
     }
 }
 
+/// Whether the URL has a password that whoever is between this machine and the mail
+/// server may read: without TLS, and with TLS that is taken only where it is offered, as whoever is
+/// between can take the offer away.
+pub fn shows_credentials(url: &SecretString) -> bool {
+    let Ok(parsed) = parse(url) else {
+        return false;
+    };
+    let is_plain = matches!(tls_of(url), Ok(Security::None | Security::Opportunistic));
+    // A user name alone is not sent.
+    parsed.password().is_some() && is_plain && !is_this_machine(&parsed)
+}
+
+/// Whether the URL's host is this machine. Hosts of schemes like `smtp` are not parsed as addresses.
+fn is_this_machine(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    let is_loopback = |ip: IpAddr| ip.to_canonical().is_loopback();
+    host.eq_ignore_ascii_case("localhost") || address.parse().is_ok_and(is_loopback)
+}
+
 fn host_of(url: &SecretString) -> Result<String, SmtpSettingsError> {
     let url = parse(url)?;
     url.host_str()
@@ -110,6 +144,11 @@ pub enum SmtpSettingsError {
     /// There are authorities, and no TLS to need them.
     #[error("the SMTP URL asks for no TLS, so that its CA file has nothing to check")]
     NothingToCheck,
+    /// The URL's password would go to another machine in the clear.
+    #[error(
+        "the SMTP URL's user name and password would be sent without encryption: use `smtps://` or `?tls=required`, or allow it by `mail.plain_credentials` (`--plain-credentials`)"
+    )]
+    PlainCredentials,
     /// The file of the authorities is of no use.
     #[error("the SMTP server's CA file `{}` cannot be used", path.display())]
     CaFile {
@@ -150,7 +189,11 @@ mod tests {
     use super::*;
 
     fn transport(url: &str, ca_file: Option<&Path>) -> Result<SmtpTransport, SmtpSettingsError> {
-        SmtpTransport::new(&url.to_owned().into(), ca_file)
+        let options = SmtpOptions {
+            ca_file,
+            plain_credentials: false,
+        };
+        SmtpTransport::new(&url.to_owned().into(), &options)
     }
 
     fn refusal(url: &str, ca_file: Option<&Path>) -> String {
@@ -179,7 +222,7 @@ mod tests {
             assert!(refusal(url, None).contains("must be like"), "{url}");
         }
         let file = tempfile::NamedTempFile::new().unwrap();
-        let said = refusal("smtp://u:secret@x", Some(file.path()));
+        let said = refusal("smtp://x", Some(file.path()));
         assert!(said.contains("asks for no TLS"), "{said}");
         let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         for text in ["", "nonsense", broken] {
@@ -188,5 +231,36 @@ mod tests {
             assert!(said.contains("CA file"), "{said}");
         }
         refusal("smtps://u:secret@x", Some(Path::new("/nowhere/ca.pem")));
+    }
+
+    #[tokio::test]
+    async fn a_password_goes_to_another_machine_only_under_tls_or_where_that_is_allowed() {
+        for url in [
+            "smtp://u:secret@mail.example.org",
+            "smtp://u:secret@192.0.2.1:25",
+            "smtp://u:secret@[2001:db8::1]:25",
+            "smtp://u:secret@localhost.example.org",
+            // Whoever stands between takes the offer of TLS away.
+            "smtp://u:secret@mail.example.org?tls=opportunistic",
+        ] {
+            let said = refusal(url, None);
+            assert!(said.contains("mail.plain_credentials"), "{url}: {said}");
+            let options = SmtpOptions {
+                ca_file: None,
+                plain_credentials: true,
+            };
+            let allowed = SmtpTransport::new(&url.to_owned().into(), &options);
+            assert!(allowed.is_ok(), "{url}");
+        }
+        for url in [
+            "smtps://u:secret@mail.example.org",
+            "smtp://u:secret@mail.example.org?tls=required",
+            "smtp://mail.example.org",
+            "smtp://u:secret@localhost:1025",
+            "smtp://u:secret@127.0.0.2",
+            "smtp://u:secret@[::1]:25",
+        ] {
+            assert!(transport(url, None).is_ok(), "{url}");
+        }
     }
 }

@@ -15,6 +15,7 @@ use crate::chats::store::ChatStore;
 use crate::error::{ApiError, ErrorCode, PortError};
 use crate::id::{ChatId, UserId};
 use crate::seq::Seq;
+use crate::users::model::Directory;
 use crate::users::store::UserStore;
 use crate::viewer::Viewer;
 
@@ -114,7 +115,7 @@ impl Acquainted {
 pub struct ReadableProfiles(Vec<UserId>);
 
 impl ReadableProfiles {
-    /// The users, in the order in which they were asked for.
+    /// The users.
     pub fn into_users(self) -> Vec<UserId> {
         self.0
     }
@@ -135,6 +136,8 @@ impl Contact {
 pub struct Access {
     pub(crate) chats: Arc<dyn ChatStore>,
     pub(crate) users: Arc<dyn UserStore>,
+    /// Whose profiles are open.
+    pub(crate) directory: Directory,
 }
 
 impl Access {
@@ -258,13 +261,25 @@ impl Access {
         Ok(seen)
     }
 
-    /// Those of these users whose profile the viewer may read by its id: all, as the directory is
-    /// open to whoever is signed in.
-    pub fn profiles(&self, _viewer: &Viewer, users: Vec<UserId>) -> ReadableProfiles {
-        ReadableProfiles(users)
+    /// Those of these users whose profile the viewer may read by its id: all where the directory
+    /// shows everyone; else the viewer and who shares a chat with them.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn profiles(
+        &self,
+        viewer: &Viewer,
+        users: Vec<UserId>,
+    ) -> Result<ReadableProfiles, PortError> {
+        Ok(ReadableProfiles(match self.directory {
+            Directory::Everyone => users,
+            Directory::SharedChats | Directory::Off => self.acquainted(viewer, &users).await?.0,
+        }))
     }
 
     /// The users as whom the viewer may add to a group, each once and in their order. They exist.
+    /// Whomever the directory shows: an id cannot be guessed, and who knows one has met the user, or
+    /// found them by their address.
     ///
     /// # Errors
     /// The place in `users` of the first who does not exist, or the store's error.
@@ -281,7 +296,7 @@ impl Access {
         Ok(Ok(users.iter().copied().map(Contact).collect()))
     }
 
-    /// The user as somebody with whom the viewer may start a chat.
+    /// The user as somebody with whom the viewer may start a chat: any, as for [`Self::contacts`].
     ///
     /// # Errors
     /// [`Denied::NoUser`], or the store's error.

@@ -33,7 +33,7 @@ use crate::messages::service::MessageService;
 use crate::messages::store::MessageStore;
 use crate::presence::service::{PresencePolicy, PresenceService};
 use crate::presence::store::PresenceStore;
-use crate::users::service::UserService;
+use crate::users::service::{UserPolicy, UserService};
 use crate::users::store::UserStore;
 
 /// All that the domain needs of the outside.
@@ -75,10 +75,12 @@ pub struct Ports {
 }
 
 /// The domain's tunables.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Policies {
     /// Signing in.
     pub auth: AuthPolicy,
+    /// Users.
+    pub users: UserPolicy,
     /// The live feeds.
     pub feeds: FeedPolicy,
     /// Presence.
@@ -89,6 +91,10 @@ pub struct Policies {
     pub send: Rule,
     /// How quickly a user may start chats.
     pub start_chat: Rule,
+    /// How quickly a user may change groups, and what is their own of chats.
+    pub change_chats: Rule,
+    /// How quickly a user may move read marks.
+    pub mark_read: Rule,
     /// The most members that a group may have.
     pub max_members: u32,
     /// How quickly a user may change their typing state.
@@ -150,12 +156,15 @@ impl Services {
         let access = Arc::new(Access {
             chats: Arc::clone(&ports.chats),
             users: Arc::clone(&ports.users),
+            directory: policies.users.directory,
         });
         let chats = ChatService {
             store: Arc::clone(&ports.chats),
             access: Arc::clone(&access),
             limiter: Arc::clone(&ports.limiter),
             start_rule: policies.start_chat,
+            change_rule: policies.change_chats,
+            read_rule: policies.mark_read,
             large_groups: policies.feeds.large_groups,
             clock: Arc::clone(&ports.clock),
             ids: ids.clone(),
@@ -165,6 +174,7 @@ impl Services {
             access: Arc::clone(&access),
             limiter: Arc::clone(&ports.limiter),
             start_rule: policies.start_chat,
+            change_rule: policies.change_chats,
             max_members: policies.max_members,
             clock: Arc::clone(&ports.clock),
             ids: ids.clone(),
@@ -183,7 +193,7 @@ impl Services {
             users: Arc::clone(&ports.users),
             access: Arc::clone(&access),
             bus: Arc::clone(&ports.bus),
-            limiter: ports.limiter,
+            limiter: Arc::clone(&ports.limiter),
             typing_rule: policies.typing,
             large_groups: policies.feeds.large_groups,
             clock: ports.clock,
@@ -193,7 +203,7 @@ impl Services {
             is_unrenewed: AtomicBool::new(false),
         });
         let auth = Arc::new(auth);
-        let users = UserService::new(ports.users);
+        let users = UserService::new(ports.users, ports.limiter, policies.users);
         let feeds = FeedService::new(
             Arc::clone(&access),
             ports.bus,

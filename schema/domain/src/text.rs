@@ -1,6 +1,12 @@
 //! The rules that human text must keep, shared by the newtypes that hold it.
 
+use unicode_normalization::char::is_combining_mark;
+
 use crate::error::Invalid;
+
+/// The most combining marks that stand on one character of a line. The scripts in use put up to
+/// three there, Tibetan now and then four; more of them paint over the lines above and below.
+const MAX_MARKS: usize = 4;
 
 /// How a kind of text may look.
 #[derive(Clone, Copy, Debug)]
@@ -17,24 +23,38 @@ impl TextRule {
     /// Checks length and characters.
     ///
     /// # Errors
-    /// [`Invalid`] for text that is too long, or holds a control character or one that reverses
-    /// the reading direction of what follows it (which lets a name pose as another).
+    /// [`Invalid`] for text that is too long, or holds a control character; for one line also where
+    /// it holds a character that reverses the reading direction of what follows it (which lets a
+    /// name pose as another), or more than [`MAX_MARKS`] combining marks in a row.
     pub(crate) fn check(&self, text: &str) -> Result<(), Invalid> {
         // A scalar value takes at most four bytes: a huge text is refused without counting it.
         if text.len() > self.max_chars * 4 || text.chars().count() > self.max_chars {
             let rule = format!("must be at most {} characters long", self.max_chars);
             return Err(Invalid::new(self.field, rule));
         }
-        match text.chars().find(|&c| self.forbids(c)) {
-            Some(c) => Err(Invalid::new(
-                self.field,
-                format!(
-                    "must not contain the control character U+{:04X}",
-                    u32::from(c)
-                ),
-            )),
-            None => Ok(()),
+        if let Some(c) = text.chars().find(|&c| self.forbids(c)) {
+            let rule = format!(
+                "must not contain the control character U+{:04X}",
+                u32::from(c)
+            );
+            return Err(Invalid::new(self.field, rule));
         }
+        if !self.multi_line && text.chars().any(exceeds_marks()) {
+            let rule = format!("must have at most {MAX_MARKS} combining marks on one character");
+            return Err(Invalid::new(self.field, rule));
+        }
+        Ok(())
+    }
+
+    /// As much of the text as may be shown on a line: what is forbidden becomes a space, and what
+    /// is too much is left out.
+    pub(crate) fn visible_part(&self, text: &str) -> String {
+        let mut exceeds = exceeds_marks();
+        text.chars()
+            .map(|c| if self.forbids(c) { ' ' } else { c })
+            .filter(|&c| !exceeds(c))
+            .take(self.max_chars)
+            .collect()
     }
 
     /// Whether text of this kind may not contain the character.
@@ -45,6 +65,20 @@ impl TextRule {
             }
             c => c.is_control(),
         }
+    }
+}
+
+/// Asked of each character of a text in turn: whether it is a combining mark behind
+/// [`MAX_MARKS`] others in a row.
+fn exceeds_marks() -> impl FnMut(char) -> bool {
+    let mut in_a_row = 0_usize;
+    move |c| {
+        in_a_row = if is_combining_mark(c) {
+            in_a_row.saturating_add(1)
+        } else {
+            0
+        };
+        in_a_row > MAX_MARKS
     }
 }
 

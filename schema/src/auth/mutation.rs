@@ -146,7 +146,8 @@ impl AuthMutation {
     }
 
     /// Exchanges a challenge and its sign-in code for a session. The first sign-in of an address
-    /// makes its account, named after the part before the `@`.
+    /// makes its account, named after the part before the `@`; where the server makes none for it, the
+    /// letter says so and has no code.
     async fn verify_otp(
         &self,
         ctx: &Context<'_>,

@@ -10,7 +10,7 @@ use crate::error::Result;
 /// What to change of the viewer's profile. What is absent stays as it is.
 #[derive(InputObject)]
 pub struct UpdateProfileInput {
-    /// The new name: 1 to 64 characters on one line.
+    /// The new name: 1 to 64 characters on one line, at most 4 combining marks on one character.
     name: Option<String>,
     /// The new text, up to 500 characters; null or blank clears it.
     about: MaybeUndefined<String>,

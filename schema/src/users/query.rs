@@ -25,13 +25,15 @@ impl UserQuery {
         )))
     }
 
-    /// Everyone but the viewer, ordered by name.
+    /// The other users whom the server's directory shows: everyone, those who share a chat with the
+    /// viewer, or nobody; ordered by name.
     #[graphql(complexity = "page_cost([first, None], child_complexity)")]
     async fn users(
         &self,
         ctx: &Context<'_>,
         #[graphql(
-            desc = "Only users whose name starts with this, whatever the case; at most 100 characters."
+            desc = "Only users whose name starts with this, whatever the case; at most 100 characters. A \
+                    mail address finds its user alone, whomever the directory shows."
         )]
         search: Option<String>,
         #[graphql(desc = "How many, 0 to 100; 50 where absent.")] first: Option<i32>,

@@ -1,16 +1,27 @@
 //! What every server outside this process has in common: it may be away when this one starts,
 //! and go away later. The order in which they start does not matter.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
+use metrics::gauge;
+use parking_lot::Mutex;
 use talksy_domain::backoff::Backoff;
 use talksy_domain::error::PortError;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
-/// How long a check of readiness may take.
+use crate::metrics::BACKEND_UP;
+
+/// How often all are asked whether they answer. Whoever asks for readiness is told what was found
+/// last, so that asking costs no backend anything.
+const LOOK_INTERVAL: Duration = Duration::from_secs(3);
+
+/// How long such a look may take.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The waits between tries at the start.
@@ -92,21 +103,59 @@ pub enum StartFailure {
     },
 }
 
-/// All backends of the process, and whether each has been prepared.
+/// What keeps requests from being served. Reads as a line for an operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unready {
+    /// Which part, and no more: for anybody to read.
+    pub part: String,
+    /// Why, where that is known. It may name hosts and versions: for operators alone.
+    pub reason: Option<String>,
+}
+
+impl Unready {
+    fn new(part: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self {
+            part: part.into(),
+            reason: Some(reason.into()),
+        }
+    }
+}
+
+impl fmt::Display for Unready {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.part)?;
+        match &self.reason {
+            Some(reason) => write!(f, ": {reason}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// All backends of the process, whether each has been prepared, and how each was found last.
 #[derive(Clone)]
 pub struct Backends {
     all: Arc<[Arc<dyn Backend>]>,
     /// What is waited for; `None` once everything has been prepared.
-    waiting: Arc<watch::Sender<Option<String>>>,
+    waiting: Arc<watch::Sender<Option<Unready>>>,
+    /// What was found of each at the last look, in their order; `None` where it answers.
+    found: Arc<Mutex<Vec<Option<Unready>>>>,
 }
 
 impl Backends {
     /// Remote ones have not been prepared yet.
     pub fn new(all: Vec<Arc<dyn Backend>>) -> Self {
         let remote = all.iter().any(|backend| backend.is_remote());
+        let starting = || Unready {
+            part: "starting".to_owned(),
+            reason: None,
+        };
+        for backend in &all {
+            show(&**backend, !backend.is_remote());
+        }
         Self {
+            found: Arc::new(Mutex::new(vec![None; all.len()])),
             all: all.into(),
-            waiting: Arc::new(watch::Sender::new(remote.then(|| "starting".to_owned()))),
+            waiting: Arc::new(watch::Sender::new(remote.then(starting))),
         }
     }
 
@@ -137,36 +186,69 @@ impl Backends {
         Ok(())
     }
 
-    /// Whether all answer now.
-    ///
-    /// # Errors
-    /// What does not, and why, for an operator to read.
-    pub async fn ready(&self) -> Result<(), String> {
+    /// What keeps requests from being served, as of the last look: nothing where all is well.
+    pub fn unready(&self) -> Vec<Unready> {
         if let Some(waiting) = &*self.waiting.borrow() {
-            return Err(waiting.clone());
+            return vec![waiting.clone()];
         }
-        let pings = self.all.iter().map(|backend| async move {
-            let name = backend.name();
-            match tokio::time::timeout(PING_TIMEOUT, backend.ping()).await {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(reason)) => Err(format!("{name} is not ready: {reason}")),
-                Err(_elapsed) => Err(format!("{name} does not answer")),
+        self.found.lock().iter().flatten().cloned().collect()
+    }
+
+    /// Once all have been prepared, looks again and again whether they answer, until `stop`. Says so
+    /// once where one no longer does, or does again.
+    pub async fn watch(&self, stop: CancellationToken) {
+        let looking = async {
+            self.prepared().await;
+            loop {
+                let looks = (0..).zip(&*self.all);
+                join_all(looks.map(|(place, backend)| self.look(place, &**backend))).await;
+                sleep(LOOK_INTERVAL).await;
             }
-        });
-        futures_util::future::try_join_all(pings).await.map(drop)
+        };
+        tokio::select! {
+            () = looking => {}
+            () = stop.cancelled() => {}
+        }
+    }
+
+    async fn look(&self, place: usize, backend: &dyn Backend) {
+        let name = backend.name();
+        let now = match timeout(PING_TIMEOUT, backend.ping()).await {
+            Ok(Ok(())) => None,
+            Ok(Err(reason)) => Some(Unready::new(format!("{name} is not ready"), reason)),
+            Err(_elapsed) => Some(Unready {
+                part: format!("{name} does not answer"),
+                reason: None,
+            }),
+        };
+        show(backend, now.is_none());
+        let before = match self.found.lock().get_mut(place) {
+            Some(found) => std::mem::replace(found, now.clone()),
+            None => return,
+        };
+        match (before, now) {
+            (None, Some(unready)) => tracing::warn!(backend = name, "{unready}"),
+            (Some(_), None) => tracing::info!(backend = name, "is ready again"),
+            _ => {}
+        }
     }
 
     /// Lets go of all.
     pub async fn close(&self) {
         let closing = self.all.iter().map(|backend| backend.close());
-        futures_util::future::join_all(closing).await;
+        join_all(closing).await;
     }
+}
+
+/// Shows in the metrics whether a backend can be used.
+fn show(backend: &dyn Backend, is_up: bool) {
+    gauge!(BACKEND_UP, "backend" => backend.name()).set(u32::from(is_up));
 }
 
 async fn prepare(
     backend: &dyn Backend,
     timeout: Duration,
-    waiting: &watch::Sender<Option<String>>,
+    waiting: &watch::Sender<Option<Unready>>,
 ) -> Result<(), StartFailure> {
     let name = backend.name();
     let mut deadline = Instant::now() + timeout;
@@ -176,9 +258,13 @@ async fn prepare(
         let reason = match backend.prepare().await {
             Ok(()) if waits || work.is_some() => {
                 tracing::info!(backend = name, "is there");
+                show(backend, true);
                 return Ok(());
             }
-            Ok(()) => return Ok(()),
+            Ok(()) => {
+                show(backend, true);
+                return Ok(());
+            }
             Err(NotReady::Ever(reason)) => {
                 return Err(StartFailure::Refused {
                     backend: name,
@@ -189,12 +275,13 @@ async fn prepare(
                 // To end now would only have the next start wait for the same.
                 deadline = Instant::now() + timeout;
                 backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
-                waiting.send_replace(Some(format!("preparing {name}: {reason}")));
+                let preparing = Unready::new(format!("preparing {name}"), &reason);
+                waiting.send_replace(Some(preparing));
                 if work.as_ref() != Some(&reason) {
                     tracing::info!(backend = name, %reason, "preparing a backend");
                     work = Some(reason);
                 }
-                tokio::time::sleep(FIRST_PAUSE).await;
+                sleep(FIRST_PAUSE).await;
                 continue;
             }
             Err(NotReady::Yet(reason)) => reason,
@@ -207,23 +294,54 @@ async fn prepare(
                 waited: timeout,
             });
         }
-        waiting.send_replace(Some(format!("waiting for {name}: {reason}")));
+        let missing = Unready::new(format!("waiting for {name}"), &reason);
+        waiting.send_replace(Some(missing));
         if !waits {
             tracing::warn!(backend = name, %reason, ?timeout, "waiting for a backend");
             waits = true;
         }
-        tokio::time::sleep(pause).await;
+        sleep(pause).await;
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use parking_lot::Mutex;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
 
     /// Answers `prepare` from a list, the last answer for ever.
     struct Scripted(Mutex<Vec<Result<(), NotReady>>>);
+
+    /// Is there at once, answers pings as it is told, and counts them.
+    #[derive(Default)]
+    struct Pinged {
+        trouble: Mutex<Option<String>>,
+        pings: AtomicU32,
+    }
+
+    #[async_trait]
+    impl Backend for Pinged {
+        fn name(&self) -> &'static str {
+            "Pinged"
+        }
+        fn is_remote(&self) -> bool {
+            false
+        }
+        async fn prepare(&self) -> Result<(), NotReady> {
+            Ok(())
+        }
+        async fn ping(&self) -> Result<(), String> {
+            self.pings.fetch_add(1, Ordering::Relaxed);
+            self.trouble.lock().clone().map_or(Ok(()), Err)
+        }
+        async fn close(&self) {}
+    }
+
+    /// What operators are told.
+    fn told(backends: &Backends) -> Vec<String> {
+        backends.unready().iter().map(Unready::to_string).collect()
+    }
 
     #[async_trait]
     impl Backend for Scripted {
@@ -255,19 +373,49 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_backend_that_comes_late_is_waited_for() {
         let backends = backends(vec![later(), later(), Ok(())]);
-        assert_eq!(backends.ready().await, Err("starting".to_owned()));
+        assert_eq!(told(&backends), ["starting"]);
         let start = {
             let backends = backends.clone();
             tokio::spawn(async move { backends.prepare(Duration::from_mins(1)).await })
         };
         tokio::time::sleep(Duration::from_millis(50)).await;
-        let reason = "waiting for Scripted: refused".to_owned();
-        assert_eq!(backends.ready().await, Err(reason));
+        assert_eq!(told(&backends), ["waiting for Scripted: refused"]);
+        assert_eq!(backends.unready()[0].part, "waiting for Scripted");
         assert!(!backends.are_prepared());
         assert_eq!(start.await.unwrap(), Ok(()));
         assert!(backends.are_prepared());
-        let reason = "Scripted is not ready: no".to_owned();
-        assert_eq!(backends.ready().await, Err(reason));
+        assert_eq!(told(&backends), [""; 0], "what was just prepared is there");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn readiness_is_what_the_last_look_has_found_however_often_it_is_asked_for() {
+        let backend = Arc::new(Pinged::default());
+        let backends = Backends::new(vec![Arc::clone(&backend) as _]);
+        let stop = CancellationToken::new();
+        let watching = tokio::spawn({
+            let (backends, stop) = (backends.clone(), stop.clone());
+            async move { backends.watch(stop).await }
+        });
+        // Paused time goes on only where everybody waits: each span is one look further.
+        sleep(LOOK_INTERVAL / 2).await;
+        for _ in 0..1_000 {
+            assert_eq!(told(&backends), [""; 0]);
+        }
+        assert_eq!(backend.pings.load(Ordering::Relaxed), 1);
+
+        let reason = "mongo-3.internal:27017 refuses".to_owned();
+        *backend.trouble.lock() = Some(reason.clone());
+        assert_eq!(told(&backends), [""; 0], "nobody has looked yet");
+        sleep(LOOK_INTERVAL).await;
+        assert_eq!(told(&backends), [format!("Pinged is not ready: {reason}")]);
+        assert_eq!(backends.unready()[0].part, "Pinged is not ready");
+
+        *backend.trouble.lock() = None;
+        sleep(LOOK_INTERVAL).await;
+        assert_eq!(told(&backends), [""; 0]);
+        assert_eq!(backend.pings.load(Ordering::Relaxed), 3);
+        stop.cancel();
+        watching.await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
@@ -282,8 +430,7 @@ mod tests {
         };
         // Long behind the timeout, and long ahead of the end of the work.
         tokio::time::sleep(timeout * 30).await;
-        let reason = "preparing Scripted: indexes".to_owned();
-        assert_eq!(backends.ready().await, Err(reason));
+        assert_eq!(told(&backends), ["preparing Scripted: indexes"]);
         assert!(!start.is_finished());
         assert_eq!(start.await.unwrap(), Ok(()));
         assert!(backends.are_prepared());

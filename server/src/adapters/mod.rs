@@ -25,7 +25,7 @@ use talksy_domain::services::Ports;
 use talksy_domain::users::UserStore;
 use talksy_mail_worker::amqp::{AmqpOptions, AmqpQueue, InvalidAmqpUrl};
 use talksy_mail_worker::queue::{self, QueueConsumer};
-use talksy_mail_worker::transport::{FileTransport, SmtpTransport, Transport};
+use talksy_mail_worker::transport::{FileTransport, SmtpOptions, SmtpTransport, Transport};
 use talksy_mail_worker::{JobError, MailWorker};
 use talksy_mongo::{MongoOpenError, MongoOptions, MongoStore};
 use talksy_redis::{RedisAdapters, RedisOpenError, RedisOptions};
@@ -340,7 +340,11 @@ fn mail_queue(
         return Ok((queue, None));
     }
     let transport: Arc<dyn Transport> = if let Some(url) = &config.smtp_url {
-        let transport = SmtpTransport::new(url, config.mail.smtp_ca_file.as_deref());
+        let options = SmtpOptions {
+            ca_file: config.mail.smtp_ca_file.as_deref(),
+            plain_credentials: config.mail.plain_credentials,
+        };
+        let transport = SmtpTransport::new(url, &options);
         Arc::new(transport.map_err(|error| StartError::Mail(error.into()))?)
     } else {
         let outbox = FileTransport::new(config.data_dir.join(OUTBOX));
@@ -351,7 +355,10 @@ fn mail_queue(
         &config.mail.from.to_string(),
         Arc::clone(&environment.clock),
     );
-    let worker = worker.map_err(|error: JobError| StartError::Mail(error.into()))?;
+    let mut worker = worker.map_err(|error: JobError| StartError::Mail(error.into()))?;
+    if config.smtp_url.is_none() && config.is_loopback() {
+        worker = worker.logging_codes();
+    }
     let (queue, consumer) = queue::in_process();
     Ok((Arc::new(queue), Some((consumer, worker))))
 }

@@ -2,21 +2,27 @@
 
 use std::time::Duration;
 
-use talksy_domain::auth::{AuthPolicy, SessionLife};
+use talksy_domain::auth::{AuthPolicy, SessionLife, SignUp};
 use talksy_domain::chats::LargeGroups;
 use talksy_domain::feeds::FeedPolicy;
 use talksy_domain::jobs::JobPolicy;
 use talksy_domain::limits::{self, Rule};
 use talksy_domain::presence::PresencePolicy;
 use talksy_domain::services::Policies;
+use talksy_domain::users::{Directory, UserPolicy};
 
-use crate::config::{Config, Quota};
+use crate::config::{self, Config, Quota};
 
 impl From<&Config> for Policies {
     fn from(config: &Config) -> Self {
         let (auth, limits) = (&config.auth, &config.limits);
         Self {
             auth: AuthPolicy {
+                sign_up: match auth.sign_up {
+                    config::SignUp::Open => SignUp::Open,
+                    config::SignUp::Domains => SignUp::Domains(auth.sign_up_domains.clone()),
+                    config::SignUp::Closed => SignUp::Closed,
+                },
                 access_token_ttl: auth.access_token_ttl,
                 session_life: SessionLife {
                     idle: auth.session_ttl,
@@ -33,6 +39,16 @@ impl From<&Config> for Policies {
                 login_device: rule("login-device", limits.login_device),
                 verify_ip: rule("verify-ip", limits.verify_ip),
                 refresh_ip: rule("refresh-ip", limits.refresh_ip),
+                revoke: rule("revoke", limits.revoke),
+            },
+            users: UserPolicy {
+                directory: match config.users.directory {
+                    None | Some(config::Directory::Everyone) => Directory::Everyone,
+                    Some(config::Directory::SharedChats) => Directory::SharedChats,
+                    Some(config::Directory::Off) => Directory::Off,
+                },
+                update_profile: rule("update-profile", limits.update_profile),
+                find_address: rule("find-address", limits.find_address),
             },
             feeds: FeedPolicy {
                 replay_limit: config.live.replay_limit,
@@ -66,6 +82,8 @@ impl From<&Config> for Policies {
             },
             send: rule("send", limits.send),
             start_chat: rule("start-chat", limits.start_chat),
+            change_chats: rule("change-chats", limits.change_chats),
+            mark_read: rule("mark-read", limits.mark_read),
             max_members: config.chats.max_members,
             typing: rule("typing", limits.typing),
         }
@@ -114,11 +132,14 @@ mod tests {
     fn no_two_rules_share_a_name() {
         let Policies {
             auth,
+            users,
             feeds: _,
             presence: _,
             jobs: _,
             send,
             start_chat,
+            change_chats,
+            mark_read,
             max_members: _,
             typing,
         } = Policies::from(&Config::default());
@@ -129,8 +150,13 @@ mod tests {
             auth.login_device,
             auth.verify_ip,
             auth.refresh_ip,
+            auth.revoke,
+            users.update_profile,
+            users.find_address,
             send,
             start_chat,
+            change_chats,
+            mark_read,
             typing,
         ];
         let names: HashSet<_> = rules.iter().map(|rule| rule.name).collect();

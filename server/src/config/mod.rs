@@ -39,6 +39,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use secrecy::SecretString;
+use talksy_mail_worker::transport::shows_credentials;
 
 pub use layers::{DEFAULT_FILE, ENV_PREFIX, Sources};
 pub use problem::{ConfigError, Problem};
@@ -46,13 +47,13 @@ pub use section::{SectionInfo, SettingInfo};
 pub use sections::{
     AmqpConfig, AuthConfig, ChatsConfig, HttpConfig, JobsConfig, LimitsConfig, LiveConfig,
     LogConfig, MailConfig, MetricsConfig, PresenceConfig, QueryLimits, RedisConfig, ShareLimits,
-    ShutdownConfig, StartConfig, StoreConfig, TelemetryConfig, WebSocketLimits,
+    ShutdownConfig, StartConfig, StoreConfig, TelemetryConfig, UsersConfig, WebSocketLimits,
 };
-pub use values::{LogFormat, Mailbox, Quota, StoreLocation};
+pub use values::{Directory, LogFormat, Mailbox, Quota, SignUp, StoreLocation};
 
 use problem::Problems;
 use section::{Section as _, section};
-use values::{NoStore, is_amqp_url, is_public_url, is_redis_url, is_smtp_url};
+use values::{NoStore, is_amqp_url, is_elsewhere, is_public_url, is_redis_url, is_smtp_url};
 
 /// The usual name of the file of signing keys, in the data directory.
 pub const KEY_FILE: &str = "keys.json";
@@ -85,14 +86,20 @@ section! {
                 |config| config.no_store() != Some(NoStore::Scheme),
             must "name a file and no more, as in `sqlite:data/talksy.db`" =>
                 |config| config.no_store() != Some(NoStore::File);
-        /// The mail server: `smtps://` for TLS from the first byte, `smtp://…?tls=required` for
+        /// The mail server, which a server that others can connect to needs, unless a worker sends
+        /// its mail (`amqp_url`): `smtps://` for TLS from the first byte, `smtp://…?tls=required` for
         /// STARTTLS; without either all goes in the clear. It may hold a password: consider giving
         /// it as `TALKSY_SMTP_URL`. Without it mails are written as `.eml` files to `outbox` in
-        /// `data_dir`.
+        /// `data_dir`, and sign-in codes to the log.
         smtp_url: Option<SecretString> = None,
             such as "smtps://user:password@mail.example.org",
             must "be a URL such as `smtps://user:password@mail.example.org`" =>
-                |config| config.smtp_url.as_ref().is_none_or(is_smtp_url);
+                |config| config.smtp_url.as_ref().is_none_or(is_smtp_url),
+            must "be set where `listen` is no loopback address, unless `amqp_url` is or `mail.outbox` is true" =>
+                |config| config.sends_mail() || config.is_loopback() || config.mail.outbox,
+            must "not have a password where TLS is not certain and the mail server is another machine, unless `mail.plain_credentials` is true" =>
+                |config| config.mail.plain_credentials
+                    || !config.smtp_url.as_ref().is_some_and(shows_credentials);
         /// Redis, which several instances need for live events, sign-in codes, rate limits and
         /// presence. Also `redis+sentinel://host:26379/name` and `redis+cluster://host1,host2`;
         /// `rediss…` for TLS. Without it they are kept in this process.
@@ -111,6 +118,7 @@ section! {
         mail: MailConfig,
         auth: AuthConfig,
         limits: LimitsConfig,
+        users: UsersConfig,
         chats: ChatsConfig,
         live: LiveConfig,
         presence: PresenceConfig,
@@ -167,6 +175,40 @@ impl Config {
             problems.retain(|problem| problem.setting == "store_url");
             ConfigError { problems }
         })
+    }
+
+    /// Whether only this machine can connect to the server.
+    pub fn is_loopback(&self) -> bool {
+        self.listen.ip().to_canonical().is_loopback()
+    }
+
+    /// Whether mail leaves this machine, or goes to a worker.
+    fn sends_mail(&self) -> bool {
+        self.smtp_url.is_some() || self.amqp_url.is_some()
+    }
+
+    /// What the settings allow and an operator should know of, each in a sentence.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let is_public = !self.is_loopback() || self.public_url.as_deref().is_some_and(is_elsewhere);
+        let is_open = self.auth.sign_up == SignUp::Open;
+        if is_public && is_open && self.users.directory.is_none() {
+            warnings.push(
+                "`users.directory` is not set and anybody may sign up (`auth.sign_up`): so anybody \
+                 may list all users by name, and the name of a new account is the part of its mail \
+                 address before the `@`. Choose `users.directory`: `everyone`, `shared_chats` or \
+                 `off`."
+                    .to_owned(),
+            );
+        }
+        if !self.is_loopback() && !self.sends_mail() {
+            warnings.push(
+                "`mail.outbox` is true and there is no `smtp_url`: mails are written to files, and \
+                 nobody is sent a sign-in code."
+                    .to_owned(),
+            );
+        }
+        warnings
     }
 
     /// Every broken bound and rule.

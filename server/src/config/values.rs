@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use talksy_domain::mail::EmailAddress;
 use tracing_subscriber::EnvFilter;
-use url::Url;
+use url::{Host, Url};
 
 /// A sender: `Talksy <no-reply@example.org>`, or an address alone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,6 +137,45 @@ pub enum LogFormat {
     Pretty,
     /// One JSON object a line.
     Json,
+}
+
+/// Whose first sign-in makes an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SignUp {
+    /// Everybody's.
+    Open,
+    /// That of addresses of certain domains.
+    Domains,
+    /// Nobody's.
+    Closed,
+}
+
+/// Whom the list of users shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Directory {
+    /// All users.
+    Everyone,
+    /// Who shares a chat with the one who asks.
+    SharedChats,
+    /// Nobody.
+    Off,
+}
+
+/// Whether the text is the part of a mail address behind the `@`, as addresses are compared.
+pub(super) fn is_mail_domain(text: &str) -> bool {
+    EmailAddress::parse(&format!("x@{text}")).is_ok_and(|address| address.domain() == text)
+}
+
+/// Whether the URL's host is another machine, as others see it.
+pub(super) fn is_elsewhere(url: &str) -> bool {
+    Url::parse(url).is_ok_and(|url| match url.host() {
+        Some(Host::Domain(name)) => name != "localhost",
+        Some(Host::Ipv4(ip)) => !ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => !ip.is_loopback(),
+        None => false,
+    })
 }
 
 /// A name on a backend: 1 to 100 letters, digits, `.`, `-`, `_` or `:`.

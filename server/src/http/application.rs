@@ -38,8 +38,9 @@ pub trait Application: Send + Sync + 'static {
     /// on.
     fn revoked(&self, viewer: &Viewer) -> BoxFuture<'static, Result<(), ApiError>>;
 
-    /// Whether requests can be served, or which backend is not ready.
-    async fn ready(&self) -> Result<(), String>;
+    /// Which parts keep requests from being served, as far as strangers are told; none where they
+    /// can be. Asks nobody.
+    fn unready(&self) -> Vec<String>;
 
     /// The public keys of access tokens, as a JSON Web Key Set.
     fn jwks(&self) -> String;

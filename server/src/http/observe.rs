@@ -63,8 +63,12 @@ pub(super) async fn request(
         otel.kind = "server",
         http.response.status_code = field::Empty,
     );
+    // A stranger's would tie requests together as they like, and have all of them traced.
     let caller = request.headers().get("traceparent");
-    talksy_telemetry::continue_trace(&span, caller.and_then(|value| value.to_str().ok()));
+    let caller = caller
+        .filter(|_| is_trusted_peer(&server.config.trusted_proxies, request.extensions()))
+        .and_then(|value| value.to_str().ok());
+    talksy_telemetry::continue_trace(&span, caller);
     let started = Instant::now();
     let answer = id.clone().scope(next.run(request));
     let mut response = answer.instrument(span.clone()).await;

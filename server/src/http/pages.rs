@@ -30,15 +30,18 @@ pub(super) async fn live() -> Response {
     uncached(StatusCode::OK, TEXT, "ok\n")
 }
 
-/// `/readyz`: requests can be served, or 503 and why not.
+/// `/readyz`: requests can be served, or 503 and which part is missing. Why is for operators, on the
+/// page of the same name beside the metrics.
 pub(super) async fn ready(State(server): State<Arc<Transports>>) -> Response {
     if server.shutdown.is_cancelled() {
         return uncached(StatusCode::SERVICE_UNAVAILABLE, TEXT, "stopping\n");
     }
-    match server.app.ready().await {
-        Ok(()) => uncached(StatusCode::OK, TEXT, "ok\n"),
-        Err(reason) => uncached(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{reason}\n")),
+    let unready = server.app.unready();
+    if unready.is_empty() {
+        return uncached(StatusCode::OK, TEXT, "ok\n");
     }
+    let text = unready.join("\n") + "\n";
+    uncached(StatusCode::SERVICE_UNAVAILABLE, TEXT, text)
 }
 
 /// `/schema.graphql`.

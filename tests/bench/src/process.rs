@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const TICK: Duration = Duration::from_millis(10);
 
 /// Settings of the server that differ from the defaults: nobody is held back.
-const LIMITS: [&str; 8] = [
+const LIMITS: [&str; 11] = [
     "login_ip",
     "login_network",
     "login_address",
@@ -31,6 +31,9 @@ const LIMITS: [&str; 8] = [
     "send",
     "typing",
     "start_chat",
+    "change_chats",
+    "mark_read",
+    "update_profile",
 ];
 
 /// Shares of connections, all of which come from one address here.

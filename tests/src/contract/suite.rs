@@ -44,6 +44,7 @@ macro_rules! contract_suite {
     (@stores $meta:tt $backend:expr) => {
         $crate::users_rules!(@shared users $meta $backend =>);
         $crate::names_rules!(@shared names $meta $backend =>);
+        $crate::directory_rules!(@shared directory $meta $backend =>);
         $crate::sessions_rules!(@shared sessions $meta $backend =>);
         $crate::refreshing_rules!(@shared refreshing $meta $backend =>);
         $crate::chats_rules!(@shared chats $meta $backend =>);

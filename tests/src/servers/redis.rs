@@ -151,6 +151,18 @@ impl RedisSentinel {
         sentinel
     }
 
+    /// Has the primary and the Sentinel stand still.
+    pub async fn pause(&self) {
+        self.sentinel.pause().await;
+        self.primary.0.pause().await;
+    }
+
+    /// Has them go on.
+    pub fn resume(&self) {
+        self.primary.0.resume();
+        self.sentinel.resume();
+    }
+
     /// Its URL.
     pub fn url(&self) -> SecretString {
         SecretString::from(format!(

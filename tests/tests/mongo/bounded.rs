@@ -8,6 +8,7 @@ use talksy_domain::chats::{ChatStore as _, ChatTitle, LargeGroups, MemberFilter,
 use talksy_domain::groups::{GroupAction, GroupOutcome, GroupStore as _};
 use talksy_domain::id::{ChatId, UserId};
 use talksy_domain::messages::{ChangeAction, HistoryFrom, MessageChange, MessageStore as _};
+use talksy_domain::users::UserStore as _;
 use talksy_mongo::{MongoStore, index_specs};
 use talksy_tests::servers::counted::CountedMongo;
 use talksy_tests::servers::mongo::{Mongo, patient};
@@ -244,6 +245,27 @@ async fn a_group_of_thousands_costs_what_a_small_one_does() {
     }
     println!("{:?}", costs[1]);
     assert_eq!(costs[0], costs[1]);
+}
+
+/// Who shares a chat with somebody is read in one command, and no more is returned than is shown.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_known_users_costs_the_same_however_many_are_known() {
+    let mongo = Mongo::shared().await;
+    let fixture = Fixture::new(mongo).await;
+    let [ada, _] = fixture.users;
+    let at = seen(mongo, &fixture.database).await;
+    let mut costs = Vec::new();
+    for size in [12, 1_000] {
+        group_of(&fixture.store, ada, size).await;
+        at.1.reads();
+        let window = forward(None, 5);
+        let (page, it) = cost(&at, at.0.known_users_by_name("zoë", ada, &window)).await;
+        let page = page.unwrap();
+        assert_eq!((page.items.len(), page.has_next), (5, true));
+        assert_indexed(&at.1, 8);
+        costs.push(it);
+    }
+    assert_eq!(costs, [(1, 6), (1, 6)]);
 }
 
 /// Chats of the user with as many new ones, who are made fifty at a time.

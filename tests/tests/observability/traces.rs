@@ -147,10 +147,33 @@ async fn a_trace_goes_from_the_request_over_the_bus_to_the_subscribers() {
     assert!(!format!("{all:?}").contains("secretive"));
 }
 
+/// A server that takes this machine for a proxy which it trusts.
 async fn server(data: &Path, collector: &Collector, arguments: &[&str]) -> ServerProcess {
+    let trusted = ["--set", "http.trusted_proxies=[\"127.0.0.0/8\"]"];
+    distrustful(data, collector, &[&trusted, arguments].concat()).await
+}
+
+/// A server that trusts nobody.
+async fn distrustful(data: &Path, collector: &Collector, arguments: &[&str]) -> ServerProcess {
     let endpoint = format!("telemetry.otlp_endpoint={}", collector.url());
     let arguments = [&["--set", &endpoint], arguments].concat();
     ServerProcess::start(data, &arguments).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_s_trace_does_not_go_on() {
+    let collector = Collector::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let server = distrustful(data.path(), &collector, &[]).await;
+    login(&server).await;
+    stop(server).await;
+    let spans = collector.spans.lock();
+    let request = spans.iter().find(|span| span.name == "POST /graphql");
+    let Some(request) = request else {
+        panic!("the request is in a trace of its own");
+    };
+    assert_ne!(hex::encode(&request.trace_id), TRACE);
+    assert_eq!(request.parent_span_id, [0_u8; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,7 +12,7 @@ use talksy_domain::limits::Decision;
 use talksy_domain::presence::ConnectionId;
 use talksy_redis::{RedisAdapters, RedisOptions};
 use talksy_server::adapters::memory::MemoryRateLimiter;
-use talksy_tests::servers::redis::RedisServer;
+use talksy_tests::servers::redis::{RedisSentinel, RedisServer};
 use talksy_tests::{eventually, soon};
 use tokio_util::sync::CancellationToken;
 
@@ -119,6 +119,81 @@ async fn a_redis_that_stands_still_fails_calls_and_stops_no_publisher() {
     eventually("calls that succeed again", async || {
         here.ping().await.ok()?;
         here.limiter().check(RULE, "other").await.ok()
+    })
+    .await;
+}
+
+/// How often in a row something is asked of a Redis that stands still, and the time between: in all
+/// that is longer than the pauses after which it is tried whether it is there again.
+const IN_A_ROW: usize = 500;
+const BETWEEN: Duration = Duration::from_millis(2);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_stands_still_is_waited_for_once() {
+    let server = RedisServer::start().await;
+    let here = instance(&server.url()).await;
+    let local = Arc::new(MemoryRateLimiter::new(Arc::new(SystemClock)));
+    let lenient = here.lenient_limiter(local);
+    let (strict, codes) = (here.limiter(), here.codes());
+    strict.check(RULE, "warm").await.unwrap();
+    assert_eq!(here.timeouts(), 0);
+    server.0.pause().await;
+
+    // One call finds out; who comes behind it is not made to wait, whatever they ask for.
+    assert_unavailable(soon("the first call", strict.check(RULE, "first")).await);
+    let waited = here.timeouts();
+    assert!(waited >= 1, "somebody has to find out");
+    soon("calls that do not wait", async {
+        for n in 0..IN_A_ROW {
+            assert_unavailable(strict.check(RULE, "key").await);
+            let decision = lenient.check(RULE, &n.to_string()).await.unwrap();
+            assert_eq!(
+                decision,
+                Decision::Allowed,
+                "each instance limits by itself"
+            );
+            let attempt = codes.attempt(ChallengeKey(random()), CodeDigest(random()), now());
+            assert_unavailable(attempt.await);
+            tokio::time::sleep(BETWEEN).await;
+        }
+    })
+    .await;
+    assert_eq!(here.timeouts(), waited, "a call has waited");
+
+    server.0.resume();
+    eventually("calls that succeed again", async || {
+        strict.check(RULE, "other").await.ok()
+    })
+    .await;
+}
+
+/// A primary that stands still and its Sentinel, which does too: nobody can say where Redis is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sentinel_that_stands_still_is_waited_for_once() {
+    let servers = RedisSentinel::start().await;
+    let here = instance(&servers.url()).await;
+    let limiter = here.limiter();
+    limiter.check(RULE, "warm").await.unwrap();
+    servers.pause().await;
+
+    // The first finds out about the primary, the next, who asks where it is now, about the Sentinel.
+    for _ in 0..2 {
+        assert_unavailable(soon("a first call", limiter.check(RULE, "first")).await);
+    }
+    let waited = here.timeouts();
+    assert!(waited >= 1, "somebody has to find out");
+    soon("calls that do not wait", async {
+        for _ in 0..IN_A_ROW {
+            assert_unavailable(limiter.check(RULE, "key").await);
+            tokio::time::sleep(BETWEEN).await;
+        }
+    })
+    .await;
+    assert_eq!(here.timeouts(), waited, "a call has waited");
+
+    servers.resume();
+    eventually("calls that succeed again", async || {
+        limiter.check(RULE, "other").await.ok()
     })
     .await;
 }

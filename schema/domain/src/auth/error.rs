@@ -44,6 +44,9 @@ pub enum AuthError {
     /// The refresh token was used before.
     #[error("The refresh token was used before, so its session was ended. Sign in again.")]
     RefreshReused,
+    /// There is no account of the address, and none is made.
+    #[error("This server makes no account for the address.")]
+    SignUpRefused,
     /// There is no such session of the viewer.
     #[error("There is no such session.")]
     NoSession,
@@ -75,6 +78,7 @@ impl AuthError {
             }
             Self::RefreshExpired => refuse(ErrorCode::TokenExpired).field("refreshToken"),
             Self::RefreshReused => refuse(ErrorCode::TokenReused).field("refreshToken"),
+            Self::SignUpRefused => refuse(ErrorCode::Forbidden),
             Self::NoSession => refuse(ErrorCode::NotFound).field("sessionId"),
             Self::Port(error) => error.into(),
         }

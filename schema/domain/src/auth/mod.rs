@@ -8,6 +8,7 @@ mod places;
 pub(crate) mod rules;
 pub(crate) mod service;
 pub(crate) mod sign_in;
+mod sign_up;
 pub(crate) mod store;
 pub(crate) mod tokens;
 
@@ -17,5 +18,6 @@ pub use model::*;
 pub use rules::*;
 pub use service::*;
 pub use sign_in::*;
+pub use sign_up::*;
 pub use store::*;
 pub use tokens::*;

@@ -12,6 +12,7 @@ use super::codes::CodeStore;
 use super::error::AuthError;
 use super::model::{RefreshToken, Session, SessionLife, TokenSalt};
 use super::places::addresses;
+use super::sign_up::SignUp;
 use super::store::{Exchange, Rotation, SessionStore};
 use super::tokens::AccessTokens;
 use crate::clock::{Clock, Entropy, Timestamp};
@@ -27,8 +28,10 @@ use crate::users::store::UserStore;
 use crate::viewer::{ClientInfo, Viewer};
 
 /// The rules of signing in.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct AuthPolicy {
+    /// Whose first sign-in makes an account.
+    pub sign_up: SignUp,
     /// How long an access token is valid.
     pub access_token_ttl: Duration,
     /// How long a session lasts.
@@ -53,6 +56,9 @@ pub struct AuthPolicy {
     pub verify_ip: Rule,
     /// Sessions refreshed from one IP address.
     pub refresh_ip: Rule,
+    /// Other sessions ended from one session, so that whoever has stolen one cannot use up what
+    /// the user needs to end it.
+    pub revoke: Rule,
 }
 
 /// A session with fresh tokens.
@@ -188,8 +194,15 @@ impl AuthService {
     /// Ends one of the viewer's sessions, on all instances at once.
     ///
     /// # Errors
-    /// Where the viewer has no such session.
+    /// Where the viewer has no such session, or has tried to end too many. The present one can
+    /// always be ended: there is one for each sign-in.
     pub async fn revoke(&self, viewer: &Viewer, session: SessionId) -> Result<(), AuthError> {
+        if session != viewer.session_id {
+            let key = viewer.session_id.to_string();
+            if let Decision::Denied(wait) = self.limiter.check(self.policy.revoke, &key).await? {
+                return Err(AuthError::TooMany(wait));
+            }
+        }
         if self.end_session(viewer.user_id, session).await? {
             Ok(())
         } else {

@@ -12,6 +12,8 @@
 //!   for the mailbox in all. An address with a `+tag` is the mailbox without it. Guesses are counted
 //!   for the address itself: somebody else's tag may be a mailbox of its own, whose right codes must
 //!   not make this one forget.
+//! - **It tells nobody who has an account.** Where none is made for an address ([`SignUp`](super::SignUp)), all goes as
+//!   for others, but that the letter has no code.
 
 use std::time::Duration;
 
@@ -81,6 +83,9 @@ impl AuthService {
 
     async fn send_code(&self, address: EmailAddress) -> Result<CodeSent, AuthError> {
         let now = self.clock.now();
+        // Looked up for all whom it concerns, so that the time tells nothing either.
+        let may_sign_in = self.policy.sign_up.admits(&address)
+            || self.users.user_of_email(&address).await?.is_some();
         let (key, tries) = (self.address_key(&address), self.policy.code_tries);
         let guesses = self.codes.count_tries(key, tries, now).await?;
         let code_length = self.code_length(guesses);
@@ -95,14 +100,18 @@ impl AuthService {
         };
         let key = challenge.key(&self.hash);
         self.codes.issue(key, &code).await?;
+        let expires_in = u32::try_from(self.policy.code_ttl.as_secs()).unwrap_or(u32::MAX);
+        let content = if may_sign_in {
+            let code = digits;
+            MailContent::SignInCode { code, expires_in }
+        } else {
+            MailContent::NoAccount { expires_in }
+        };
         let job = MailJob {
             version: MAIL_JOB_VERSION,
             id: self.ids.next(),
             to: challenge.address.clone(),
-            content: MailContent::SignInCode {
-                code: digits,
-                expires_in: u32::try_from(self.policy.code_ttl.as_secs()).unwrap_or(u32::MAX),
-            },
+            content,
             created_at: now,
         };
         if let Err(error) = self.mail.enqueue(&job).await {
@@ -209,11 +218,11 @@ impl AuthService {
     }
 
     /// Exchanges a challenge and its code for a session. The first sign-in of an address makes its
-    /// account.
+    /// account, where [`SignUp`](super::SignUp) admits it.
     ///
     /// # Errors
-    /// Where the code is wrong, expired or used, was tried too often, or the challenge is none of
-    /// this server's.
+    /// Where the code is wrong, expired or used, was tried too often, the challenge is none of
+    /// this server's, or there is no account and none is made.
     pub async fn verify_code(
         &self,
         challenge: &str,
@@ -275,7 +284,12 @@ impl AuthService {
             created_at: now,
             last_seen_at: None,
         };
-        let (user, is_new_user) = self.users.find_or_create_user(&candidate).await?;
+        let (user, is_new_user) = if self.policy.sign_up.admits(&candidate.email) {
+            self.users.find_or_create_user(&candidate).await?
+        } else {
+            let found = self.users.user_of_email(&candidate.email).await?;
+            (found.ok_or(AuthError::SignUpRefused)?, false)
+        };
         let session = Session {
             id: self.ids.next(),
             user_id: user.id,

@@ -28,6 +28,9 @@ pub enum ChatError {
     /// Too many chats were started.
     #[error("You start chats too quickly. Wait a little.")]
     TooFast(std::time::Duration),
+    /// Too many changes.
+    #[error("You change this too quickly. Wait a little.")]
+    TooManyChanges(std::time::Duration),
     /// A port failed.
     #[error(transparent)]
     Port(#[from] PortError),
@@ -38,7 +41,7 @@ impl ChatError {
         match self {
             Self::Invalid(invalid) => invalid.into(),
             Self::Access(error) => error.clone().into(),
-            Self::TooFast(wait) => {
+            Self::TooFast(wait) | Self::TooManyChanges(wait) => {
                 ApiError::new(ErrorCode::RateLimited, self.to_string()).retry_after(*wait)
             }
             Self::Port(error) => error.into(),
@@ -58,6 +61,10 @@ pub struct ChatService {
     pub(crate) limiter: Arc<dyn RateLimiter>,
     /// How quickly one may start chats.
     pub(crate) start_rule: Rule,
+    /// How quickly one may change what is one's own of chats, such as whether they are muted.
+    pub(crate) change_rule: Rule,
+    /// How quickly one may move read marks.
+    pub(crate) read_rule: Rule,
     /// In which groups the other members are not told of receipts.
     pub(crate) large_groups: LargeGroups,
     /// Time.
@@ -154,13 +161,14 @@ impl ChatService {
     /// Says whether the viewer wants no notifications of the chat, and tells their other devices.
     ///
     /// # Errors
-    /// Where there is no such chat, or the viewer is no member.
+    /// Where there is no such chat, the viewer is no member, or changes too much.
     pub async fn mute(
         &self,
         viewer: &Viewer,
         chat: ChatId,
         is_muted: bool,
     ) -> Result<Chat, ChatError> {
+        self.admit(viewer, self.change_rule).await?;
         let member = self.store.set_muted(chat, viewer.user_id, is_muted).await?;
         let found = self.store.chats(&[chat]).await?.pop();
         let found = found.ok_or(AccessError::from(Denied::NoChat))?;
@@ -174,13 +182,14 @@ impl ChatService {
     /// group the viewer's own devices alone.
     ///
     /// # Errors
-    /// Where there is no such chat, or the viewer is no member.
+    /// Where there is no such chat, the viewer is no member, or moves marks too quickly.
     pub async fn mark_read(
         &self,
         viewer: &Viewer,
         chat: ChatId,
         seq: Seq,
     ) -> Result<(Chat, ReadReceipt), ChatError> {
+        self.admit(viewer, self.read_rule).await?;
         let now = self.clock.now();
         let (user, large) = (viewer.user_id, self.large_groups);
         let Some(mark) = self.store.mark_read(chat, user, seq, now, large).await? else {
@@ -196,6 +205,14 @@ impl ChatService {
             read_at: now,
         });
         Ok((mark.chat, receipt))
+    }
+
+    async fn admit(&self, viewer: &Viewer, rule: Rule) -> Result<(), ChatError> {
+        let key = viewer.user_id.to_string();
+        match self.limiter.check(rule, &key).await? {
+            Decision::Denied(wait) => Err(ChatError::TooManyChanges(wait)),
+            Decision::Allowed => Ok(()),
+        }
     }
 
     /// Whether the chat is a large group: how far all its members have read is not told.

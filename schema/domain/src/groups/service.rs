@@ -30,6 +30,9 @@ pub enum GroupError {
     /// Too many groups were made.
     #[error("You start chats too quickly. Wait a little.")]
     TooFast(std::time::Duration),
+    /// Too many changes of groups.
+    #[error("You change groups too quickly. Wait a little.")]
+    TooManyChanges(std::time::Duration),
     /// A port failed.
     #[error(transparent)]
     Port(#[from] PortError),
@@ -42,7 +45,7 @@ impl GroupError {
             Self::Refused(refusal) => (*refusal).into(),
             Self::NoUser(field, place) => ApiError::new(ErrorCode::NotFound, self.to_string())
                 .field(format!("{field}.{place}")),
-            Self::TooFast(wait) => {
+            Self::TooFast(wait) | Self::TooManyChanges(wait) => {
                 ApiError::new(ErrorCode::RateLimited, self.to_string()).retry_after(*wait)
             }
             Self::Port(error) => error.into(),
@@ -62,6 +65,8 @@ pub struct GroupService {
     pub(crate) limiter: Arc<dyn RateLimiter>,
     /// How quickly one may start chats.
     pub(crate) start_rule: Rule,
+    /// How quickly one may change groups.
+    pub(crate) change_rule: Rule,
     /// The most members of a group.
     pub(crate) max_members: u32,
     /// Time.
@@ -109,7 +114,7 @@ impl GroupService {
     /// Gives the group another title.
     ///
     /// # Errors
-    /// [`GroupRefusal`].
+    /// [`GroupRefusal`], or where the viewer changes groups too quickly.
     pub async fn rename(
         &self,
         viewer: &Viewer,
@@ -135,17 +140,18 @@ impl GroupService {
             return Err(Invalid::new("userIds", "must name at least one user").into());
         }
         check_users("userIds", &users)?;
+        self.admit(viewer).await?;
         // A stranger is not told who exists.
         self.access.membership(viewer, chat).await?;
         self.check_existence(viewer, "userIds", &users).await?;
         let action = GroupAction::Add { users, history };
-        self.change(viewer, chat, action).await
+        self.apply(viewer, chat, action).await
     }
 
     /// Ends a membership. One that has ended is no error.
     ///
     /// # Errors
-    /// [`GroupRefusal`].
+    /// [`GroupRefusal`], or where the viewer changes groups too quickly.
     pub async fn remove(
         &self,
         viewer: &Viewer,
@@ -169,7 +175,7 @@ impl GroupService {
     /// Gives a member another role.
     ///
     /// # Errors
-    /// [`GroupRefusal`].
+    /// [`GroupRefusal`], or where the viewer changes groups too quickly.
     pub async fn set_role(
         &self,
         viewer: &Viewer,
@@ -196,7 +202,26 @@ impl GroupService {
         }
     }
 
+    async fn admit(&self, viewer: &Viewer) -> Result<(), GroupError> {
+        let key = viewer.user_id.to_string();
+        match self.limiter.check(self.change_rule, &key).await? {
+            Decision::Denied(wait) => Err(GroupError::TooManyChanges(wait)),
+            Decision::Allowed => Ok(()),
+        }
+    }
+
     async fn change(
+        &self,
+        viewer: &Viewer,
+        chat_id: ChatId,
+        action: GroupAction,
+    ) -> Result<Chat, GroupError> {
+        self.admit(viewer).await?;
+        self.apply(viewer, chat_id, action).await
+    }
+
+    /// Makes a change that has been counted.
+    async fn apply(
         &self,
         viewer: &Viewer,
         chat_id: ChatId,

@@ -46,6 +46,20 @@ pub enum MailContent {
         /// For how many seconds from the job's creation the code is valid.
         expires_in: u32,
     },
+    /// Somebody asked for a code, there is no account of this address, and none is made.
+    NoAccount {
+        /// For how many seconds from the job's creation it is worth saying.
+        expires_in: u32,
+    },
+}
+
+impl MailContent {
+    /// For how many seconds from the job's creation the mail is worth sending.
+    pub const fn expires_in(&self) -> u32 {
+        match self {
+            Self::SignInCode { expires_in, .. } | Self::NoAccount { expires_in } => *expires_in,
+        }
+    }
 }
 
 /// Leaves the code out: a job may be logged.
@@ -55,6 +69,10 @@ impl std::fmt::Debug for MailContent {
             Self::SignInCode { expires_in, .. } => f
                 .debug_struct("SignInCode")
                 .field("code", &"[redacted]")
+                .field("expires_in", expires_in)
+                .finish(),
+            Self::NoAccount { expires_in } => f
+                .debug_struct("NoAccount")
                 .field("expires_in", expires_in)
                 .finish(),
         }

@@ -8,7 +8,8 @@ use crate::id::UserId;
 use crate::mail::EmailAddress;
 use crate::text::{TextRule, is_blank};
 
-/// The name a user shows: 1 to 64 characters on one line, no control characters.
+/// The name a user shows: 1 to 64 characters on one line, no control characters, at most four
+/// combining marks on one character.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct DisplayName {
@@ -55,11 +56,7 @@ impl DisplayName {
     /// shown, `?` where that is nothing. `key` is the stored sort key, so that the pages of a list
     /// go on behind the user.
     pub fn stand_in(text: &str, key: &str) -> Self {
-        let visible: String = text
-            .chars()
-            .map(|c| if Self::RULE.forbids(c) { ' ' } else { c })
-            .take(Self::RULE.max_chars)
-            .collect();
+        let visible = Self::RULE.visible_part(text);
         let shown = match visible.trim() {
             blank if is_blank(blank) => Self::UNKNOWN,
             visible => visible,
@@ -155,6 +152,18 @@ pub struct User {
     pub last_seen_at: Option<Timestamp>,
 }
 
+/// Whom the directory shows to a user. Whoever knows an exact address finds its user in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Directory {
+    /// All users.
+    #[default]
+    Everyone,
+    /// Who shares a chat with the user.
+    SharedChats,
+    /// Nobody.
+    Off,
+}
+
 /// What `updateProfile` changes. `None` leaves a part as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProfileChange {
@@ -179,6 +188,9 @@ mod tests {
             "a\u{0}b",
             "a\u{202E}b",
             &"x".repeat(65),
+            &format!("a{}", "\u{301}".repeat(5)),
+            // Marks of several kinds count together, also where nothing stands under them.
+            "Ada \u{489}\u{301}\u{E34}\u{20DD}\u{302}",
         ] {
             assert_eq!(
                 DisplayName::parse(text).unwrap_err().field,
@@ -187,6 +199,35 @@ mod tests {
             );
         }
         assert!(DisplayName::parse(&"ö".repeat(64)).is_ok());
+        let stacked = "e\u{323}\u{302}\u{301}\u{304}".repeat(12);
+        assert!(DisplayName::parse(&stacked).is_ok(), "four on each");
+    }
+
+    #[test]
+    fn a_name_that_would_paint_over_others_says_which_rule_it_breaks() {
+        let error = DisplayName::parse(&format!("Z{}", "\u{30D}".repeat(60))).unwrap_err();
+        assert_eq!(error.field, "name");
+        let rule = "must have at most 4 combining marks on one character";
+        assert_eq!(error.rule, rule);
+    }
+
+    /// Names as people write them, whole and with their marks apart.
+    #[test]
+    fn names_of_all_scripts_are_taken() {
+        for name in [
+            "Nguyễn Thị Thu Hiền",
+            "Nguye\u{302}\u{303}n",
+            "שָׁלוֹם כֹּהֵן",
+            "ทศพร นุ่มนวล",
+            "संस्कृति शर्मा",
+            "தமிழ்ச்செல்வி",
+            "བསོད་ནམས་བསྟན་འཛིན",
+            "მარიამ",
+            "👩🏽\u{200D}💻 Ada",
+            "1\u{FE0F}\u{20E3} Ada",
+        ] {
+            assert!(DisplayName::parse(name).is_ok(), "{name}");
+        }
     }
 
     /// Every character in the local part, alone and behind another, in either case.
@@ -199,6 +240,7 @@ mod tests {
                 format!("a{c}"),
                 format!("{c}.{c}"),
                 format!("Σ{c}Σ"),
+                format!("a{}", String::from(c).repeat(8)),
             ] {
                 let Ok(address) = EmailAddress::parse(&format!("{local}@example.org")) else {
                     continue;
@@ -221,6 +263,10 @@ mod tests {
             ("", "?"),
             ("two\nlines\u{202E}", "two lines"),
             (&"x".repeat(70), &"x".repeat(64)),
+            (
+                &format!("a{}b", "\u{301}".repeat(60)),
+                "a\u{301}\u{301}\u{301}\u{301}b",
+            ),
         ] {
             let name = DisplayName::stand_in(text, "key");
             assert_eq!((name.as_str(), name.sort_key()), (shown, "key".into()));

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use super::model::{ProfileChange, User};
+use super::model::{Directory, ProfileChange, User};
 use super::store::UserStore;
 use crate::cursor::UserCursor;
 use crate::error::service_error;
 use crate::error::{ApiError, ErrorCode, Invalid, PortError};
 use crate::id::UserId;
+use crate::limits::{Decision, RateLimiter, Rule};
+use crate::mail::EmailAddress;
 use crate::page::{Page, Window};
 use crate::text::check_search;
 use crate::viewer::Viewer;
@@ -22,6 +25,12 @@ pub enum UserError {
     /// The viewer's account is gone.
     #[error("The account no longer exists.")]
     NoAccount,
+    /// Too many changes of the profile.
+    #[error("You change your profile too quickly. Wait a little.")]
+    TooFast(Duration),
+    /// Too many addresses were looked up.
+    #[error("You look up addresses too quickly. Wait a little.")]
+    TooManyAddresses(Duration),
     /// A port failed.
     #[error(transparent)]
     Port(#[from] PortError),
@@ -32,6 +41,9 @@ impl UserError {
         match self {
             Self::Invalid(invalid) => invalid.into(),
             Self::NoAccount => ApiError::new(ErrorCode::Unauthenticated, self.to_string()),
+            Self::TooFast(wait) | Self::TooManyAddresses(wait) => {
+                ApiError::new(ErrorCode::RateLimited, self.to_string()).retry_after(*wait)
+            }
             Self::Port(error) => error.into(),
         }
     }
@@ -39,19 +51,39 @@ impl UserError {
 
 service_error!(UserError);
 
+/// Whom users find, and how quickly they may do what.
+#[derive(Clone, Copy, Debug)]
+pub struct UserPolicy {
+    /// Whom the directory shows.
+    pub directory: Directory,
+    /// Changes of the profile, a user.
+    pub update_profile: Rule,
+    /// Exact addresses looked up, a user.
+    pub find_address: Rule,
+}
+
 /// Rules of users.
 pub struct UserService {
     /// The users.
     store: Arc<dyn UserStore>,
+    /// Holds back who is too quick.
+    limiter: Arc<dyn RateLimiter>,
+    policy: UserPolicy,
     /// How many profiles were changed, or may have been.
     changed: AtomicU64,
 }
 
 impl UserService {
     /// Over this store.
-    pub(crate) fn new(store: Arc<dyn UserStore>) -> Self {
+    pub(crate) fn new(
+        store: Arc<dyn UserStore>,
+        limiter: Arc<dyn RateLimiter>,
+        policy: UserPolicy,
+    ) -> Self {
         Self {
             store,
+            limiter,
+            policy,
             changed: AtomicU64::new(0),
         }
     }
@@ -75,10 +107,12 @@ impl UserService {
         self.user(viewer.user_id).await
     }
 
-    /// The other users, by name; with `search` those whose name starts with it.
+    /// The other users whom the directory shows, by name; with `search` those whose name starts with
+    /// it. A search that is an address finds the user of that address and nobody else, whomever
+    /// the directory shows: a name that looks like an address is found by less than all of it.
     ///
     /// # Errors
-    /// Where `search` is too long.
+    /// Where `search` is too long, or the viewer looks up addresses too quickly.
     pub async fn search(
         &self,
         viewer: &Viewer,
@@ -87,21 +121,59 @@ impl UserService {
     ) -> Result<Page<User>, UserError> {
         let prefix = search.map(str::trim).unwrap_or_default();
         check_search(Some(prefix))?;
-        Ok(self
-            .store
-            .users_by_name(prefix, viewer.user_id, window)
-            .await?)
+        if let Ok(address) = EmailAddress::parse(prefix) {
+            return self.of_address(viewer, &address, window).await;
+        }
+        let (store, viewer) = (&self.store, viewer.user_id);
+        Ok(match self.policy.directory {
+            Directory::Everyone => store.users_by_name(prefix, viewer, window).await?,
+            Directory::SharedChats => store.known_users_by_name(prefix, viewer, window).await?,
+            Directory::Off => Page::from_overread(Vec::new(), window),
+        })
+    }
+
+    /// The user of an address as a page, of which others are empty.
+    async fn of_address(
+        &self,
+        viewer: &Viewer,
+        address: &EmailAddress,
+        window: &Window<UserCursor>,
+    ) -> Result<Page<User>, UserError> {
+        if let Some(wait) = self.admit(viewer, self.policy.find_address).await? {
+            return Err(UserError::TooManyAddresses(wait));
+        }
+        let found = self.store.user_of_email(address).await?;
+        let is_shown = |user: &User| {
+            let place = (user.name.sort_key(), user.id);
+            let is_behind =
+                |after: &UserCursor| (&after.name_key, after.user_id) < (&place.0, place.1);
+            user.id != viewer.user_id && window.after.as_ref().is_none_or(is_behind)
+        };
+        let found: Vec<User> = found.into_iter().filter(is_shown).collect();
+        Ok(Page::from_overread(found, window))
+    }
+
+    /// Counts what the viewer does under the rule, or says how long to wait.
+    async fn admit(&self, viewer: &Viewer, rule: Rule) -> Result<Option<Duration>, PortError> {
+        let key = viewer.user_id.to_string();
+        Ok(match self.limiter.check(rule, &key).await? {
+            Decision::Allowed => None,
+            Decision::Denied(wait) => Some(wait),
+        })
     }
 
     /// Changes the viewer's profile, and tells their other devices.
     ///
     /// # Errors
-    /// Where the account is gone.
+    /// Where the account is gone, or the viewer changes it too quickly.
     pub async fn update_profile(
         &self,
         viewer: &Viewer,
         change: &ProfileChange,
     ) -> Result<User, UserError> {
+        if let Some(wait) = self.admit(viewer, self.policy.update_profile).await? {
+            return Err(UserError::TooFast(wait));
+        }
         let user = self.store.update_profile(viewer.user_id, change).await;
         // Ahead of the answer, and also where it is not known whether it was changed.
         self.note_changed_profile();

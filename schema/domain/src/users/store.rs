@@ -5,8 +5,12 @@ use crate::clock::Timestamp;
 use crate::cursor::UserCursor;
 use crate::error::PortError;
 use crate::id::UserId;
+use crate::mail::EmailAddress;
 use crate::page::{Page, Window};
 use crate::port::port;
+
+/// How many memberships [`UserStore::known_users_by_name`] looks at at most.
+pub const MAX_KNOWN: u32 = 10_000;
 
 port! {
     /// Keeps users. Each method is atomic on its own.
@@ -17,6 +21,9 @@ port! {
         /// The user of `candidate.email`, made from `candidate` where there is none. True when made.
         /// Concurrent calls for one address make one user.
         async fn find_or_create_user(&self, candidate: &User) -> Result<(User, bool), PortError>;
+
+        /// The user of an address; `None` where there is none.
+        async fn user_of_email(&self, email: &EmailAddress) -> Result<Option<User>, PortError>;
 
         /// Changes a profile; `None` where there is no such user.
         async fn update_profile(
@@ -31,6 +38,16 @@ port! {
             &self,
             prefix: &str,
             except: UserId,
+            window: &Window<UserCursor>,
+        ) -> Result<Page<User>, PortError>;
+
+        /// The same, of those who share a chat with `viewer` now. It looks at no more than
+        /// [`MAX_KNOWN`] memberships of other users, in the order of the chats' ids: whoever is in
+        /// chats with more finds some of them only.
+        async fn known_users_by_name(
+            &self,
+            prefix: &str,
+            viewer: UserId,
             window: &Window<UserCursor>,
         ) -> Result<Page<User>, PortError>;
 

@@ -99,7 +99,7 @@ const INDEXES: &[IndexSpec] = &[
         MEMBERS,
         "by_member",
         &["userId", "active", "chatId"],
-        "a user's chats, without their documents; memberships of a page of chats; who shares a group",
+        "a user's chats, without their documents; memberships of a page of chats; who shares a chat",
     ),
     index(
         MEMBERS,

@@ -1,18 +1,19 @@
 //! Users, by id, address and name.
 
 use async_trait::async_trait;
-use mongodb::bson::{Document, doc};
+use mongodb::bson::{Bson, Document, doc};
 use talksy_domain::clock::Timestamp;
 use talksy_domain::cursor::UserCursor;
 use talksy_domain::error::PortError;
 use talksy_domain::events::Announcement;
 use talksy_domain::id::{self, UserId};
+use talksy_domain::mail::EmailAddress;
 use talksy_domain::page::{Page, Window};
-use talksy_domain::users::{ProfileChange, User, UserStore};
+use talksy_domain::users::{MAX_KNOWN, ProfileChange, User, UserStore};
 
 use super::call::Call;
 use super::commands::{Inserted, Shape};
-use super::documents::{USERS, UserDocument, date, key, keys, overread};
+use super::documents::{self, MEMBERS, USERS, UserDocument, date, key, keys, overread};
 use super::fault::Fault;
 use super::{MongoStore, names};
 
@@ -26,6 +27,14 @@ impl UserStore for MongoStore {
     /// User; for a new one insert: 1 to 2.
     async fn find_or_create_user(&self, candidate: &User) -> Result<(User, bool), PortError> {
         Ok(find_or_create(&self.call(), candidate).await?)
+    }
+
+    /// 1 command.
+    async fn user_of_email(&self, email: &EmailAddress) -> Result<Option<User>, PortError> {
+        let filter = doc! { "email": email.as_str() };
+        let call = self.call();
+        let found = call.find_one::<UserDocument>(filter, Shape::default());
+        Ok(found.await?)
     }
 
     async fn update_profile(
@@ -43,20 +52,8 @@ impl UserStore for MongoStore {
         except: UserId,
         window: &Window<UserCursor>,
     ) -> Result<Page<User>, PortError> {
-        let mut filter = doc! {
-            "nameKey": names::starting_with(&prefix.to_lowercase()),
-            "_id": { "$ne": key(id::bytes(except)) },
-        };
-        if let Some(after) = &window.after {
-            let behind = [
-                doc! { "nameKey": { "$gt": &after.name_key } },
-                doc! {
-                    "nameKey": &after.name_key,
-                    "_id": { "$gt": key(id::bytes(after.user_id)) },
-                },
-            ];
-            filter.insert("$or", behind.to_vec());
-        }
+        let mut filter = named(prefix, window);
+        filter.insert("_id", doc! { "$ne": key(id::bytes(except)) });
         let shape = Shape {
             sort: Some(doc! { "nameKey": 1, "_id": 1 }),
             ..Shape::default()
@@ -64,6 +61,23 @@ impl UserStore for MongoStore {
         let call = self.call();
         let users = call.find_first::<UserDocument>(filter, shape, overread(window));
         let users = users.await?;
+        Ok(Page::from_overread(users, window))
+    }
+
+    /// 1 command.
+    async fn known_users_by_name(
+        &self,
+        prefix: &str,
+        viewer: UserId,
+        window: &Window<UserCursor>,
+    ) -> Result<Page<User>, PortError> {
+        let users = known(
+            &self.call(),
+            viewer,
+            named(prefix, window),
+            overread(window),
+        )
+        .await?;
         Ok(Page::from_overread(users, window))
     }
 
@@ -84,6 +98,81 @@ async fn users(call: &Call, ids: &[UserId]) -> Result<Vec<User>, Fault> {
     }
     let filter = doc! { "_id": { "$in": keys(ids, id::bytes) } };
     call.find::<UserDocument>(filter, Shape::default()).await
+}
+
+/// Users whose name starts with the prefix, behind the window's cursor.
+fn named(prefix: &str, window: &Window<UserCursor>) -> Document {
+    let mut filter = doc! { "nameKey": names::starting_with(&prefix.to_lowercase()) };
+    if let Some(after) = &window.after {
+        let behind = [
+            doc! { "nameKey": { "$gt": &after.name_key } },
+            doc! {
+                "nameKey": &after.name_key,
+                "_id": { "$gt": key(id::bytes(after.user_id)) },
+            },
+        ];
+        filter.insert("$or", behind.to_vec());
+    }
+    filter
+}
+
+/// The first `wanted` users of the filter who share a chat with the viewer, by name.
+///
+/// The memberships come first, in the order of indexes and no more of them than are looked at; then
+/// the users, whom the filter is held against. None of them is returned but those of the page.
+async fn known(
+    call: &Call,
+    viewer: UserId,
+    filter: Document,
+    wanted: usize,
+) -> Result<Vec<User>, Fault> {
+    let viewer = key(id::bytes(viewer));
+    let members = [
+        doc! { "$match": { "$expr": { "$and": [
+            { "$eq": ["$chatId", "$$chat"] },
+            { "$eq": ["$active", true] },
+        ] } } },
+        doc! { "$sort": { "userId": 1 } },
+        doc! { "$limit": MAX_KNOWN },
+        doc! { "$project": { "_id": 0, "userId": 1 } },
+    ];
+    let pipeline = [
+        doc! { "$match": { "userId": viewer.clone(), "active": true } },
+        doc! { "$sort": { "chatId": 1 } },
+        doc! { "$lookup": {
+            "from": MEMBERS,
+            "let": { "chat": "$chatId" },
+            "pipeline": members.to_vec(),
+            "as": "other",
+        } },
+        doc! { "$unwind": "$other" },
+        doc! { "$match": { "other.userId": { "$ne": viewer } } },
+        doc! { "$limit": MAX_KNOWN },
+        doc! { "$group": { "_id": "$other.userId" } },
+        doc! { "$lookup": {
+            "from": USERS,
+            "localField": "_id",
+            "foreignField": "_id",
+            "as": "user",
+        } },
+        doc! { "$unwind": "$user" },
+        doc! { "$replaceRoot": { "newRoot": "$user" } },
+        doc! { "$match": filter },
+        doc! { "$sort": { "nameKey": 1, "_id": 1 } },
+    ];
+    let mut most = wanted;
+    loop {
+        let limit = Bson::Int64(i64::try_from(most).unwrap_or(i64::MAX));
+        let page = pipeline.iter().cloned().chain([doc! { "$limit": limit }]);
+        let found = call.aggregate(MEMBERS, page).await?;
+        let mut users = documents::parse_all::<UserDocument>(&found);
+        if users.len() >= wanted || found.len() < most {
+            users.truncate(wanted);
+            return Ok(users);
+        }
+        // Grows each time, since more were left out than were read beyond the wanted ones.
+        most = wanted + 2 * (found.len() - users.len());
+    }
 }
 
 /// Looks, then inserts under the unique index on the address: whoever is refused looks again.

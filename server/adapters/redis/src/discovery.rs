@@ -39,8 +39,7 @@ impl Servers {
     }
 
     async fn ask_sentinel(&self, sentinel: &Address, name: &str) -> Result<Arc<Node>, Fault> {
-        let info = self.location.sentinel(sentinel)?;
-        let sentinel = Node::new(sentinel.clone(), info, self.limit() / 2, Arc::default());
+        let sentinel = self.sentinel(sentinel)?;
         let mut question = redis::cmd("SENTINEL");
         question.arg("GET-MASTER-ADDR-BY-NAME").arg(name);
         let (host, port) = match sentinel.query(&question).await? {

@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
-use talksy_domain::error::PortError;
+use talksy_domain::error::{PortError, chain};
 
 /// A failure inside the adapters.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -81,6 +81,15 @@ impl Fault {
         }
     }
 
+    /// Whether the answer was waited for in vain.
+    pub(super) fn is_timeout(&self) -> bool {
+        match self {
+            Self::Redis(error) => error.is_timeout(),
+            Self::TimedOut => true,
+            _ => false,
+        }
+    }
+
     /// Whether there was no answer at all.
     pub(super) fn is_absence(&self) -> bool {
         self.breaks_connection() || matches!(self, Self::Down(_))
@@ -148,7 +157,7 @@ impl From<Fault> for PrepareError {
             return Self::TooOld("5 or older".to_owned());
         }
         // The driver hides what it is but in its text.
-        if fault.to_string().contains("invalid peer certificate") {
+        if chain(&fault).contains("invalid peer certificate") {
             return Self::Certificate(fault.into());
         }
         Self::Unavailable(fault.into())

@@ -236,6 +236,12 @@ impl RedisAdapters {
         Arc::clone(&self.0.turns) as _
     }
 
+    /// How many calls have waited in vain for an answer. While Redis stands still only those do that
+    /// were on their way: later ones fail at once, until a probe has found it there again.
+    pub fn timeouts(&self) -> u64 {
+        self.0.servers.timeouts()
+    }
+
     /// How many events came from other instances that this version does not know.
     pub fn unknown_events(&self) -> u64 {
         self.0.bus.unknown_events()

@@ -151,7 +151,13 @@ mod tests {
         let node = |address: Address| {
             let info = (address.host.clone(), address.port).into_connection_info()?;
             let limit = Duration::from_secs(1);
-            Ok(Node::new(address, info, limit, Arc::default()))
+            Ok(Node::new(
+                address,
+                info,
+                limit,
+                Arc::default(),
+                Arc::default(),
+            ))
         };
         let range = |first, last, host: &str, port| {
             let node = vec![

@@ -1,12 +1,13 @@
 //! One server: the connection to it, made when it is first needed and again after it broke.
 //!
 //! All calls share the connection and are pipelined on it. Every call ends in time: one that has
-//! waited too long fails and the connection with it. While a server cannot be reached one caller
-//! at a time tries to; the others are told at once for a moment, so that an outage does not pile
-//! up waiting requests.
+//! waited too long fails and the connection with it. From then on, and from when on the server could
+//! not be reached, callers are told at once that it is down, until a probe has connected again. The
+//! probe runs beside them: nobody waits for a server that is paused, but those whose calls were on
+//! their way.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::RwLock;
@@ -20,7 +21,7 @@ use tokio::time::{Instant, timeout};
 use super::address::Address;
 use super::fault::Fault;
 
-/// For how long after a failure to connect callers are told at once.
+/// How long after a failure, or after a probe that has failed, the server is probed again.
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// A connection in use.
@@ -40,8 +41,10 @@ pub(super) struct Node {
     live: RwLock<Option<Live>>,
     /// Held by who connects.
     connecting: Mutex<()>,
-    /// Why there is no connection, and since when; none while there is one.
+    /// Why the server counts as down, and since when that is known; none while it does not.
     failure: parking_lot::Mutex<Option<(Instant, Fault)>>,
+    /// Calls that have waited in vain.
+    timeouts: Arc<AtomicU64>,
 }
 
 /// Notes that the connection is gone before anybody has sent on it.
@@ -62,12 +65,13 @@ impl AsyncPushSender for Watch {
 
 impl Node {
     /// The server at this address, whose calls take no longer than `limit`. `doubt` is set when a
-    /// connection to it is lost.
+    /// connection to it is lost; `timeouts` counts calls that have waited in vain.
     pub(super) fn new(
         address: Address,
         info: ConnectionInfo,
         limit: Duration,
         doubt: Arc<AtomicBool>,
+        timeouts: Arc<AtomicU64>,
     ) -> Arc<Self> {
         Arc::new(Self {
             address,
@@ -77,17 +81,18 @@ impl Node {
             live: RwLock::new(None),
             connecting: Mutex::new(()),
             failure: parking_lot::Mutex::new(None),
+            timeouts,
         })
     }
 
     /// Runs a command. A server's error is an error.
-    pub(super) async fn query(&self, command: &Cmd) -> Result<Value, Fault> {
+    pub(super) async fn query(self: &Arc<Self>, command: &Cmd) -> Result<Value, Fault> {
         self.call(async |mut connection| command.query_async(&mut connection).await)
             .await
     }
 
     /// Runs a command for a key that the server is just taking over.
-    pub(super) async fn asking(&self, command: &Cmd) -> Result<Value, Fault> {
+    pub(super) async fn asking(self: &Arc<Self>, command: &Cmd) -> Result<Value, Fault> {
         self.call(async |mut connection| {
             let mut pipeline = redis::pipe();
             pipeline.cmd("ASKING").ignore();
@@ -99,7 +104,10 @@ impl Node {
     }
 
     /// Runs commands in their order, in one step. A server's error is an answer.
-    pub(super) async fn run_all(&self, pipeline: &Pipeline) -> Result<Vec<Value>, Fault> {
+    pub(super) async fn run_all(
+        self: &Arc<Self>,
+        pipeline: &Pipeline,
+    ) -> Result<Vec<Value>, Fault> {
         self.call(async |mut connection| {
             connection
                 .send_packed_commands(pipeline, 0, pipeline.len())
@@ -129,7 +137,7 @@ impl Node {
     }
 
     async fn call<T>(
-        &self,
+        self: &Arc<Self>,
         work: impl AsyncFnOnce(MultiplexedConnection) -> Result<T, redis::RedisError>,
     ) -> Result<T, Fault> {
         let mut used = None;
@@ -142,13 +150,35 @@ impl Node {
             Ok(result) => result,
             Err(_elapsed) => Err(Fault::TimedOut),
         };
-        if let Err(fault) = &result
-            && fault.breaks_connection()
-            && let Some(broken) = used
-        {
-            broken.store(true, Ordering::Release);
+        if let Err(fault) = &result {
+            if fault.is_timeout() {
+                self.timeouts.fetch_add(1, Ordering::Relaxed);
+            }
+            if fault.breaks_connection()
+                && let Some(broken) = used
+            {
+                self.give_up(&broken, fault);
+            }
         }
         result
+    }
+
+    /// The connection of this flag is of no use any more. Where that is because the server did not
+    /// answer, the server counts as down: to connect to one that is paused takes as long.
+    fn give_up(&self, broken: &Arc<AtomicBool>, fault: &Fault) {
+        let was_known = broken.swap(true, Ordering::AcqRel);
+        let is_present = {
+            let live = self.live.read();
+            live.as_ref()
+                .is_some_and(|live| Arc::ptr_eq(&live.broken, broken))
+        };
+        if !was_known && is_present && fault.is_timeout() {
+            self.note_failure(fault);
+        }
+    }
+
+    fn note_failure(&self, fault: &Fault) {
+        *self.failure.lock() = Some((Instant::now(), fault.clone()));
     }
 
     fn present(&self) -> Option<Live> {
@@ -158,26 +188,43 @@ impl Node {
             .cloned()
     }
 
-    async fn live(&self) -> Result<Live, Fault> {
+    async fn live(self: &Arc<Self>) -> Result<Live, Fault> {
         if let Some(live) = self.present() {
             return Ok(live);
         }
-        // In an outage one caller finds out whether it is over; the others are not made to wait.
-        let _connecting = match self.connecting.try_lock() {
-            Ok(guard) => guard,
-            Err(_) => match self.failed() {
-                Some((_, fault)) => return Err(Fault::Down(Box::new(fault))),
-                None => self.connecting.lock().await,
-            },
-        };
-        if let Some(live) = self.present() {
-            return Ok(live);
-        }
-        if let Some((at, fault)) = self.failed()
-            && at.elapsed() < PAUSE
-        {
+        if let Some((at, fault)) = self.failed() {
+            self.probe(at);
             return Err(Fault::Down(Box::new(fault)));
         }
+        let _connecting = self.connecting.lock().await;
+        if let Some(live) = self.present() {
+            return Ok(live);
+        }
+        // Who has waited for somebody else to connect does not try the same again.
+        if let Some((_, fault)) = self.failed() {
+            return Err(Fault::Down(Box::new(fault)));
+        }
+        self.connect().await
+    }
+
+    /// Finds out, beside the callers, whether the server is there again. One probe at a time.
+    fn probe(self: &Arc<Self>, failed_at: Instant) {
+        if failed_at.elapsed() < PAUSE || self.connecting.try_lock().is_err() {
+            return;
+        }
+        let node = Arc::clone(self);
+        tokio::spawn(async move {
+            if let Ok(_connecting) = node.connecting.try_lock()
+                && node.present().is_none()
+            {
+                // A failure is noted, for the callers that come.
+                let _ = node.connect().await;
+            }
+        });
+    }
+
+    /// Makes the connection. Only who holds `connecting` does.
+    async fn connect(&self) -> Result<Live, Fault> {
         let broken = Arc::new(AtomicBool::new(false));
         let watch = Watch {
             broken: Arc::clone(&broken),
@@ -191,7 +238,7 @@ impl Node {
                 Ok(live)
             }
             Err(fault) => {
-                *self.failure.lock() = Some((Instant::now(), fault.clone()));
+                self.note_failure(&fault);
                 Err(fault)
             }
         }

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -38,6 +38,10 @@ pub(super) struct Servers {
     in_doubt: Arc<AtomicBool>,
     reading: Mutex<LastRead>,
     nodes: parking_lot::Mutex<HashMap<Address, Arc<Node>>>,
+    /// Kept, so that one that does not answer is waited for once.
+    sentinels: parking_lot::Mutex<HashMap<Address, Arc<Node>>>,
+    /// Calls that have waited in vain, of all servers.
+    timeouts: Arc<AtomicU64>,
 }
 
 impl Servers {
@@ -50,6 +54,8 @@ impl Servers {
             in_doubt: Arc::default(),
             reading: Mutex::new(None),
             nodes: parking_lot::Mutex::default(),
+            sentinels: parking_lot::Mutex::default(),
+            timeouts: Arc::default(),
         })
     }
 
@@ -61,6 +67,11 @@ impl Servers {
     /// The slot of a key or shard channel; 0 where there are none.
     pub(super) fn slot(&self, key: &str) -> u16 {
         if self.is_cluster() { slot_of(key) } else { 0 }
+    }
+
+    /// How many calls have waited in vain for an answer so far.
+    pub(super) fn timeouts(&self) -> u64 {
+        self.timeouts.load(Ordering::Relaxed)
     }
 
     /// How long a call may take.
@@ -255,9 +266,24 @@ impl Servers {
         // Less than the whole, so that a connection which does not answer is found out by its own
         // limit and given up.
         let doubt = Arc::clone(&self.in_doubt);
-        let node = Node::new(address.clone(), info, self.limit * 3 / 4, doubt);
+        let timeouts = Arc::clone(&self.timeouts);
+        let node = Node::new(address.clone(), info, self.limit * 3 / 4, doubt, timeouts);
         nodes.insert(address, Arc::clone(&node));
         Ok(node)
+    }
+
+    /// The Sentinel at this address; the same each time.
+    pub(super) fn sentinel(&self, address: &Address) -> Result<Arc<Node>, Fault> {
+        let mut sentinels = self.sentinels.lock();
+        if let Some(sentinel) = sentinels.get(address) {
+            return Ok(Arc::clone(sentinel));
+        }
+        let info = self.location.sentinel(address)?;
+        let timeouts = Arc::clone(&self.timeouts);
+        let limit = self.limit / 2;
+        let sentinel = Node::new(address.clone(), info, limit, Arc::default(), timeouts);
+        sentinels.insert(address.clone(), Arc::clone(&sentinel));
+        Ok(sentinel)
     }
 
     /// The addresses of all servers that are known.

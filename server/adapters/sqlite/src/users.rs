@@ -1,15 +1,16 @@
 //! Users, by id, address and name.
 
 use async_trait::async_trait;
-use rusqlite::Connection;
 use rusqlite::types::Value;
+use rusqlite::{Connection, Row};
 use talksy_domain::clock::Timestamp;
 use talksy_domain::cursor::UserCursor;
 use talksy_domain::error::PortError;
 use talksy_domain::events::Announcement;
 use talksy_domain::id::{self, UserId};
+use talksy_domain::mail::EmailAddress;
 use talksy_domain::page::{Page, Window};
-use talksy_domain::users::{About, DisplayName, ProfileChange, User, UserStore};
+use talksy_domain::users::{About, DisplayName, MAX_KNOWN, ProfileChange, User, UserStore};
 
 use super::SqliteStore;
 use super::rows::{self, all, change, filled, one, statements, user_columns};
@@ -25,6 +26,17 @@ statements! {
         WHERE id = ?1 RETURNING ", user_columns!());
     USERS_BY_NAME = concat!("SELECT ", user_columns!(), " FROM users
         WHERE (name_key, id) > (?1, ?2) AND name_key < ?3 AND id <> ?4
+        ORDER BY name_key, id LIMIT ?5");
+    // In the order of an index that has the members of the present alone: nothing is sorted, and no more
+    // of it is read than the limit says.
+    KNOWN_USERS = "SELECT theirs.user_id FROM members AS mine
+        CROSS JOIN members AS theirs INDEXED BY members_by_role
+            ON theirs.chat_id = mine.chat_id AND theirs.left_seq IS NULL
+        WHERE mine.user_id = ?1 AND mine.left_seq IS NULL AND theirs.user_id <> ?1
+        ORDER BY mine.chat_id LIMIT ?2";
+    THESE_USERS_BY_NAME = concat!("SELECT ", user_columns!(), " FROM rarray(?1) AS known
+        CROSS JOIN users ON id = known.value
+        WHERE (name_key, id) > (?2, ?3) AND name_key < ?4
         ORDER BY name_key, id LIMIT ?5");
     SET_LAST_SEEN = "UPDATE users SET last_seen_at = ?2
         WHERE id IN (SELECT value FROM rarray(?1)) AND coalesce(last_seen_at < ?2, TRUE)";
@@ -59,6 +71,12 @@ impl UserStore for SqliteStore {
         .await
     }
 
+    async fn user_of_email(&self, email: &EmailAddress) -> Result<Option<User>, PortError> {
+        let email = email.clone();
+        self.read(move |conn| one(conn, USER_OF_EMAIL, [email.as_str()], rows::user))
+            .await
+    }
+
     async fn update_profile(
         &self,
         id: UserId,
@@ -89,20 +107,34 @@ impl UserStore for SqliteStore {
         except: UserId,
         window: &Window<UserCursor>,
     ) -> Result<Page<User>, PortError> {
-        let prefix = prefix.to_lowercase();
-        let end = prefix_end(&prefix);
-        // Sorts ahead of every user whose name starts with the prefix.
-        let start = (prefix, Vec::new());
-        let (name, key) = match &window.after {
-            Some(after) => start.max((after.name_key.clone(), id::bytes(after.user_id).to_vec())),
-            None => start,
-        };
+        let (name, key, end) = range(prefix, window);
         let wanted = rows::overread(window);
         let users = self
             .read(move |conn| {
                 let except = id::bytes(except);
                 let values = |limit| (&name, &key, &end, except, limit);
                 filled(conn, USERS_BY_NAME, wanted, values, rows::user)
+            })
+            .await?;
+        Ok(Page::from_overread(users, window))
+    }
+
+    async fn known_users_by_name(
+        &self,
+        prefix: &str,
+        viewer: UserId,
+        window: &Window<UserCursor>,
+    ) -> Result<Page<User>, PortError> {
+        let (name, key, end) = range(prefix, window);
+        let wanted = rows::overread(window);
+        let users = self
+            .read(move |conn| {
+                let values = (id::bytes(viewer), MAX_KNOWN);
+                let read = |row: &Row<'_>| Ok(id::from_bytes(row.get(0)?));
+                let known: Vec<UserId> = all(conn, KNOWN_USERS, values, read)?;
+                let known = rows::keys(&known, id::bytes);
+                let values = |limit| (rows::list(&known), &name, &key, &end, limit);
+                filled(conn, THESE_USERS_BY_NAME, wanted, values, rows::user)
             })
             .await?;
         Ok(Page::from_overread(users, window))
@@ -116,6 +148,20 @@ impl UserStore for SqliteStore {
         })
         .await
     }
+}
+
+/// The place behind which a page of users whose name starts with the prefix begins, as name and id,
+/// and where all of them end.
+fn range(prefix: &str, window: &Window<UserCursor>) -> (String, Vec<u8>, Value) {
+    let prefix = prefix.to_lowercase();
+    let end = prefix_end(&prefix);
+    // Sorts ahead of every user whose name starts with the prefix.
+    let start = (prefix, Vec::new());
+    let (name, key) = match &window.after {
+        Some(after) => start.max((after.name_key.clone(), id::bytes(after.user_id).to_vec())),
+        None => start,
+    };
+    (name, key, end)
 }
 
 /// The least value that sorts behind every text with the prefix. UTF-8 sorts as its scalar values

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::config::duration::{DAY, HOUR, MINUTE, SECOND};
 use crate::config::section::section;
-use crate::config::values::{Quota, is_token_party};
+use crate::config::values::{Directory, Quota, SignUp, is_mail_domain, is_token_party};
 
 /// What every quota lies between.
 const QUOTAS: RangeInclusive<Quota> = Quota::new(1, SECOND)..=Quota::new(1_000_000, DAY);
@@ -47,6 +47,17 @@ section! {
         /// The least time between two codes for one address from one network.
         otp_resend: Duration = MINUTE, in SECOND..=HOUR,
             must "not be longer than `auth.otp_ttl`" => |auth| auth.otp_resend <= auth.otp_ttl;
+        /// Whose first sign-in makes an account: `open` for everybody's, `domains` for that of
+        /// addresses of `auth.sign_up_domains`, `closed` for nobody's. Others who ask for a code are
+        /// answered the same, and sent a letter that says so: no stranger learns who has an account.
+        sign_up: SignUp = SignUp::Open;
+        /// The domains of `auth.sign_up = "domains"`, such as `["example.org"]`. A subdomain is
+        /// another domain.
+        sign_up_domains: Vec<String> = Vec::new(),
+            must "be domains in lower case, such as `example.org`" =>
+                |auth| auth.sign_up_domains.iter().all(|domain| is_mail_domain(domain)),
+            must "name a domain where `auth.sign_up` is `domains`, and none elsewhere" =>
+                |auth| (auth.sign_up == SignUp::Domains) != auth.sign_up_domains.is_empty();
         /// How many verified access tokens are remembered, so that a token that comes again costs
         /// a lookup, not a signature check; about 300 bytes each.
         token_cache: u64 = 50_000, in 0..=10_000_000;
@@ -79,5 +90,27 @@ section! {
         typing: Quota = Quota::new(20, 10 * SECOND), in QUOTAS;
         /// Chats started, a user.
         start_chat: Quota = Quota::new(30, MINUTE), in QUOTAS;
+        /// Changes of groups (titles, members, roles, leaving) and of what is one's own of chats
+        /// (whether they are muted), a user.
+        change_chats: Quota = Quota::new(60, MINUTE), in QUOTAS;
+        /// Read marks moved, a user.
+        mark_read: Quota = Quota::new(60, 10 * SECOND), in QUOTAS;
+        /// Changes of the own profile, a user.
+        update_profile: Quota = Quota::new(10, MINUTE), in QUOTAS;
+        /// Exact addresses looked up in the list of users, a user.
+        find_address: Quota = Quota::new(30, 10 * MINUTE), in QUOTAS;
+        /// Other sessions ended, a session.
+        revoke: Quota = Quota::new(30, MINUTE), in QUOTAS;
+    }
+}
+
+section! {
+    /// What users are shown of one another.
+    pub struct UsersConfig {
+        /// Whom the list of users shows, and whose profile may be read by its id: `everyone` is
+        /// shown to everyone who is signed in, `shared_chats` shows who shares a chat with the one
+        /// who asks, `off` nobody. A whole mail address finds its user in any case. Without it:
+        /// `everyone`, with a warning where anybody may sign up and other machines may connect.
+        directory: Option<Directory> = None, such as "shared_chats";
     }
 }

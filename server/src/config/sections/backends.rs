@@ -17,6 +17,13 @@ section! {
         /// The file of the authorities, in PEM, that the mail server's certificate may come from.
         /// Without it: the public ones.
         smtp_ca_file: Option<PathBuf> = None, such as "/etc/talksy/mail-ca.pem";
+        /// Whether a password in `smtp_url` may go to another machine over a connection that is not
+        /// certain to be encrypted: plain `smtp://`, or `?tls=opportunistic`.
+        plain_credentials: bool = false;
+        /// Whether a server without `smtp_url` may write mails to files also where `listen` lets
+        /// other machines connect. Sign-in codes lie in them; the log has them on a loopback
+        /// address alone.
+        outbox: bool = false;
     }
 }
 

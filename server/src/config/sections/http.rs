@@ -37,8 +37,9 @@ section! {
                 |http| http.cors_origins.iter().all(|origin| is_cors_origin(origin));
         /// Whether `/graphiql` is served.
         graphiql: bool = true;
-        /// Networks (`10.0.0.0/8`, `::1`) of reverse proxies whose `X-Forwarded-For` is believed.
-        /// Without any the peer's own address counts.
+        /// Networks (`10.0.0.0/8`, `::1`) of reverse proxies whose `X-Forwarded-For`,
+        /// `X-Request-Id` and `traceparent` are believed. Without any the peer's own address
+        /// counts.
         trusted_proxies: Vec<IpNet> = Vec::new();
         /// Pause between the comment lines that keep an idle event stream open.
         sse_keep_alive: Duration = 12 * SECOND, in SECOND..=MINUTE;
@@ -68,8 +69,8 @@ section! {
         /// Deepest nesting of selection sets; a fragment counts as one level. GraphiQL's
         /// introspection needs 18.
         max_depth: u32 = 24, in 4..=32;
-        /// Memory for checked documents that are kept for the next request, in bytes, estimated
-        /// from the length of their text; 0 keeps none.
+        /// Memory for checked documents that are kept for the next request, in bytes: of one of 500
+        /// fields about 400,000. 0 keeps none.
         cache_bytes: u64 = 16 << 20, in 0..=1 << 30;
     }
 }

@@ -7,7 +7,7 @@ mod http;
 mod live;
 mod process;
 
-pub use auth::{AuthConfig, LimitsConfig};
+pub use auth::{AuthConfig, LimitsConfig, UsersConfig};
 pub use backends::{AmqpConfig, MailConfig, RedisConfig, StoreConfig};
 pub use http::{HttpConfig, QueryLimits, ShareLimits, WebSocketLimits};
 pub use live::{ChatsConfig, LiveConfig, PresenceConfig};

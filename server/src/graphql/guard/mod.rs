@@ -6,6 +6,7 @@
 
 mod lexer;
 mod measure;
+mod weight;
 
 use std::sync::Arc;
 
@@ -22,9 +23,6 @@ use crate::config::QueryLimits;
 use lexer::LexError;
 use measure::MeasureError;
 
-/// A syntax tree takes about this many times its text's bytes.
-const TREE_FACTOR: u32 = 32;
-
 /// The most that an operation's introspection may weigh (see `measure`): a little more than twice
 /// what the fullest query of graphql-js does, which is answered with 150 kB.
 const MAX_INTROSPECTION: u64 = 150_000;
@@ -38,6 +36,8 @@ pub struct CheckedDocument {
     text: Arc<str>,
     document: ExecutableDocument,
     operations: Vec<Chosen>,
+    /// How much memory it takes.
+    bytes: usize,
 }
 
 /// An operation of a document, and its name where it has one.
@@ -52,6 +52,11 @@ impl CheckedDocument {
     /// The parsed document.
     pub fn document(&self) -> &ExecutableDocument {
         &self.document
+    }
+
+    /// How much memory it takes, in bytes, reckoned from the tree: never less than what is allocated.
+    pub const fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The operation that a request with this `operationName` runs, and its own name where the
@@ -90,10 +95,8 @@ impl Guard {
     pub fn new(limits: QueryLimits) -> Self {
         let checked = Cache::builder()
             .max_capacity(limits.cache_bytes)
-            .weigher(|text: &Arc<str>, _| {
-                u32::try_from(text.len())
-                    .unwrap_or(u32::MAX)
-                    .saturating_mul(TREE_FACTOR)
+            .weigher(|_, checked: &Arc<CheckedDocument>| {
+                u32::try_from(checked.bytes + weight::ENTRY).unwrap_or(u32::MAX)
             })
             .build();
         Self { limits, checked }
@@ -125,13 +128,19 @@ impl Guard {
         let operations = operations
             .map(|(name, operation)| (name.cloned(), Arc::new(operation.clone())))
             .collect();
+        let bytes = weight::shared(size_of::<CheckedDocument>())
+            + weight::shared(text.len())
+            + weight::of_document(&document);
         let checked = Arc::new(CheckedDocument {
+            bytes,
             text: Arc::clone(&text),
             document,
             operations,
         });
         if self.limits.cache_bytes > 0 {
             self.checked.insert(text, Arc::clone(&checked));
+            // Makes room at once: of what waits for that, hundreds of documents may be kept besides.
+            self.checked.run_pending_tasks();
         }
         Ok(checked)
     }

@@ -6,6 +6,8 @@ use std::thread;
 
 use crate::checkpoint::LogLength;
 use crate::readers;
+use talksy_domain::id::ChatId;
+use talksy_domain::users::MAX_KNOWN;
 
 use super::*;
 
@@ -156,4 +158,46 @@ async fn a_count_costs_the_same_however_much_is_unread_or_was_sent() {
     // The ends of the range differ in length.
     let (least, most) = (costs.iter().min().unwrap(), costs.iter().max().unwrap());
     assert!(most - least < 64 * 12, "{costs:?}");
+}
+
+/// Whoever is in a chat with more than are looked at finds some of them, and costs no more.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_memberships_are_looked_at_than_the_port_says() {
+    let fixture = Fixture::new().await;
+    let ada = fixture.users[0].id;
+    let crowd: ChatId = ids().next();
+    let (chat, viewer) = (crowd.uuid().simple(), ada.uuid().simple());
+    let members = MAX_KNOWN + 1_000;
+    let numbers = format!(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {members})"
+    );
+    // Ids are 16 bytes; digits will do.
+    let user = "CAST(printf('%016d', i) AS BLOB)";
+    fixture
+        .outside()
+        .execute_batch(&format!(
+            "BEGIN;
+            INSERT INTO chats (id, kind, created_at, active_at, last_seq, member_count, title, title_key)
+                VALUES (x'{chat}', 1, 0, 0, 1, {members}, 'Crowd', 'crowd');
+            {numbers} INSERT INTO users (id, email, name, name_key, created_at)
+                SELECT {user}, 'k' || i || '@example.org', 'known ' || i, 'known ' || i, 0 FROM n;
+            {numbers} INSERT INTO members (chat_id, user_id, role, joined_at, last_read_seq)
+                SELECT x'{chat}', {user}, 2, 0, 0 FROM n;
+            INSERT INTO members (chat_id, user_id, role, joined_at, last_read_seq)
+                VALUES (x'{chat}', x'{viewer}', 0, 0, 0);
+            COMMIT;"
+        ))
+        .unwrap();
+    let window = Window {
+        after: None,
+        before: None,
+        limit: 20_000,
+        from_end: false,
+    };
+    let page = fixture.store.known_users_by_name("", ada, &window);
+    let page = page.await.unwrap();
+    assert_eq!(page.items.len(), MAX_KNOWN as usize);
+    let bob = &fixture.users[1];
+    assert_eq!(page.items.first(), Some(bob), "of the chat before");
+    assert!(!page.has_next);
 }
