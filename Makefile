@@ -4,7 +4,7 @@
 GRAPHIQL := client-examples/graphiql/dist/index.html.gz
 GRAPHIQL_SOURCES := $(filter-out %/dist %/node_modules,$(wildcard client-examples/graphiql/*)) $(wildcard client-examples/graphiql/src/*)
 
-.PHONY: run dist test lint fmt sdl example bench soak audit graphiql clean-data
+.PHONY: run dist test lint fmt sdl example bench hostile fuzz soak audit graphiql clean-data
 
 # How many random schedules `make soak` runs; how many rounds of kills, and how often the example of
 # a replica; how many messages each of up to 48 senders sends to one chat.
@@ -12,6 +12,9 @@ SOAK ?= 1000000
 KILLS ?= 200
 REPLICAS ?= 25
 MESSAGES ?= 200
+
+# How many seconds `make fuzz` runs each target.
+FUZZ ?= 60
 
 ## Build in the shortest time, say how long it took, and start on the embedded default:
 ## http://127.0.0.1:4000
@@ -57,6 +60,20 @@ bench: $(GRAPHIQL)
 	npm ci --prefix tests/bench/audits --silent --no-fund --no-audit
 	cargo build --release --bin talksy
 	cargo run --release -p talksy-bench --features stock -- $(BENCH)
+
+## Attack the server in every way that we know of, and tell what each attack has cost beside its bound.
+## HOSTILE=--quick for a short run, HOSTILE='--only documents' for one kind,
+## HOSTILE='--write docs/HOSTILE.md' to write the table there; HOSTILE=--help lists more.
+hostile: $(GRAPHIQL)
+	cargo build --release --bin talksy
+	cargo run --release -p talksy-bench -- hostile $(HOSTILE)
+
+## Run each fuzz target for FUZZ seconds, with cases that no run before has had. `make test` runs a few
+## hundred of each, always the same.
+fuzz: $(GRAPHIQL)
+	TALKSY_FUZZ_SECONDS=$(FUZZ) cargo test --release -p talksy-domain --test fuzz
+	TALKSY_FUZZ_SECONDS=$(FUZZ) cargo test --release -p talksy-server -p talksy-redis \
+		-p talksy-mail-worker --lib fuzz::
 
 ## Run for long what `make test` runs briefly: kills of servers and backends, the example of a
 ## replica, the crowded chat, and the random schedules of the feeds: over MongoDB, where one costs a

@@ -13,6 +13,10 @@ use crate::metrics::{ATTEMPT_DURATION, ATTEMPTS};
 use crate::templates::Templates;
 use crate::transport::{SendError, Transport};
 
+/// The last second that a mail's date can name, of the year 9999. Who can write to the queue can
+/// name later ones.
+const LAST_SECOND: u64 = 253_402_300_799;
+
 /// Why a job was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
@@ -136,6 +140,7 @@ impl MailWorker {
         let to: Mailbox = job.to.as_str().parse()?;
         let domain = self.from.email.domain();
         let seconds = u64::try_from(job.created_at.as_secs()).unwrap_or_default();
+        let seconds = seconds.min(LAST_SECOND);
         let mail = Message::builder()
             .from(self.from.clone())
             .to(to)
@@ -158,3 +163,6 @@ impl MailWorker {
 pub(crate) fn expiry(job: &MailJob) -> Timestamp {
     job.created_at + Duration::from_secs(u64::from(job.content.expires_in()))
 }
+
+#[cfg(test)]
+mod fuzz;

@@ -1,6 +1,7 @@
 //! What an operator sees of the configuration.
 
 mod declarations;
+mod fuzz;
 
 use std::time::Duration;
 

@@ -44,7 +44,7 @@ impl FromStr for Mailbox {
             None => ("", text),
             Some(rest) => rest.rsplit_once('<').ok_or(RULE)?,
         };
-        let name = name.trim().trim_matches('"');
+        let name = name.trim().trim_matches('"').trim();
         if name.chars().any(|c| c.is_control() || "<>\"".contains(c)) || name.len() > 100 {
             return Err(RULE);
         }

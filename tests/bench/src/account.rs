@@ -113,7 +113,7 @@ pub(super) fn text(value: &Value) -> Outcome<String> {
 }
 
 /// Waits for the codes of all these addresses.
-async fn codes(outbox: &Path, addresses: &[String]) -> Outcome<HashMap<String, String>> {
+pub(super) async fn codes(outbox: &Path, addresses: &[String]) -> Outcome<HashMap<String, String>> {
     let started = Instant::now();
     let (mut codes, mut read) = (HashMap::new(), HashSet::new());
     while started.elapsed() < PATIENCE {

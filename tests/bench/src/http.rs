@@ -1,11 +1,11 @@
 //! A keep-alive HTTP/1.1 client, as lean as these servers allow: one request at a time, answers
 //! with `Content-Length`, no copies.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::frames::position;
 use super::outcome::{Context as _, Outcome};
@@ -37,12 +37,28 @@ pub(super) fn post(address: SocketAddr, path: &str, token: &str, body: &str) -> 
     .into_bytes()
 }
 
+/// Connects from one of this machine's own addresses.
+pub(super) async fn dial(source: Ipv4Addr, server: SocketAddr) -> Outcome<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket
+        .bind((source, 0).into())
+        .context(format_args!("cannot come from {source}"))?;
+    let stream = socket
+        .connect(server)
+        .await
+        .context(format_args!("cannot connect to {server}"))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
 impl Connection {
     pub(super) async fn open(address: SocketAddr) -> Outcome<Self> {
-        let stream = TcpStream::connect(address)
-            .await
-            .context(format_args!("cannot connect to {address}"))?;
-        stream.set_nodelay(true)?;
+        Self::open_from(Ipv4Addr::LOCALHOST, address).await
+    }
+
+    /// Connects from one of this machine's own addresses.
+    pub(super) async fn open_from(source: Ipv4Addr, address: SocketAddr) -> Outcome<Self> {
+        let stream = dial(source, address).await?;
         Ok(Self {
             stream,
             address,

@@ -20,6 +20,7 @@ mod frames;
 mod goals;
 #[cfg(feature = "heap")]
 mod heap_server;
+mod hostile;
 mod http;
 mod inbox;
 mod inserts;
@@ -64,6 +65,7 @@ async fn main() -> ExitCode {
         Some(Role::Stock(settings)) => stock_server::serve(&settings).await,
         #[cfg(feature = "heap")]
         Some(Role::Heap(settings)) => heap_server::serve(&settings).await,
+        Some(Role::Hostile(arguments)) => Box::pin(until_signal(hostile::run(&arguments))).await,
         #[cfg(not(all(feature = "stock", feature = "heap")))]
         Some(_) => Err("built without this feature".into()),
         None => until_signal(run::run(&options)).await,

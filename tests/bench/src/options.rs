@@ -61,6 +61,43 @@ pub(super) enum Part {
     Stock,
 }
 
+/// What the hostile suite can be asked.
+#[derive(Clone, Debug, Args)]
+pub(super) struct HostileArguments {
+    /// Shorter attacks
+    #[arg(long)]
+    pub(super) quick: bool,
+    /// Attack in this way alone; repeatable
+    #[arg(long, value_name = "RANGE")]
+    only: Vec<Range>,
+    /// Write the table into this page, between its marks
+    #[arg(long, value_name = "FILE")]
+    pub(super) write: Option<PathBuf>,
+    /// The server [default: the `talksy` beside this program]
+    #[arg(long, value_name = "FILE")]
+    pub(super) server: Option<PathBuf>,
+}
+
+/// Attacks of one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Range {
+    /// Single documents: bombs, 32 KB of every shape, random ones
+    Documents,
+    /// Answers that are long, and answers, results and streams that nobody reads
+    Answers,
+    /// A thousand hostile connections, beside neighbours
+    Sockets,
+    /// Sign-in, tokens, sessions, profiles, origins
+    Accounts,
+}
+
+impl HostileArguments {
+    /// Whether attacks of this kind are asked for.
+    pub(super) fn wants(&self, range: Range) -> bool {
+        self.only.is_empty() || self.only.contains(&range)
+    }
+}
+
 /// Roles that the tool gives to processes of itself.
 #[derive(Debug, Subcommand)]
 pub(super) enum Role {
@@ -73,6 +110,9 @@ pub(super) enum Role {
     /// Serve as the server does, and count what is allocated.
     #[command(hide = true, name = "heap-server")]
     Heap(SettingsArgs),
+    /// Attack the server, and tell what each attack has cost beside its bound
+    #[command(name = "hostile")]
+    Hostile(HostileArguments),
 }
 
 /// What the bare server answers.

@@ -58,6 +58,10 @@ pub(super) struct Home {
     /// The role of this program, where it is the server.
     role: Option<&'static str>,
     settings: Vec<String>,
+    /// Whether limits of rates are lifted, as where only speed is measured.
+    is_lifted: bool,
+    /// How many files the server may have open, where that is not what this program may.
+    files: Option<u32>,
 }
 
 impl Home {
@@ -72,7 +76,25 @@ impl Home {
             binary: binary.to_owned(),
             role: None,
             settings,
+            is_lifted: true,
+            files: None,
         })
+    }
+
+    /// With the limits that the server has by itself, for who attacks it.
+    pub(super) fn with_limits(binary: &Path, settings: Vec<String>) -> Outcome<Self> {
+        Ok(Self {
+            is_lifted: false,
+            ..Self::with(binary, settings)?
+        })
+    }
+
+    /// Lets the server have only so many files open.
+    pub(super) fn few_files(self, files: u32) -> Self {
+        Self {
+            files: Some(files),
+            ..self
+        }
     }
 
     /// For this program in another role, which takes the settings of the server.
@@ -89,13 +111,24 @@ impl Home {
         self.folder.path().join("data")
     }
 
+    /// The server's program.
+    fn command(&self) -> Command {
+        let Some(files) = self.files else {
+            return Command::new(&self.binary);
+        };
+        let mut shell = Command::new("sh");
+        let script = format!("ulimit -n {files} && exec \"$0\" \"$@\"");
+        shell.arg("-c").arg(script).arg(&self.binary);
+        shell
+    }
+
     /// Starts the server here; also tells how long it took to be ready.
     pub(super) async fn start(&self) -> Outcome<(Process, Duration)> {
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let log_path = self.folder.path().join("log");
         let log = File::create(&log_path).context("cannot make the log")?;
-        let mut command = Command::new(&self.binary);
+        let mut command = self.command();
         command
             .args(self.role)
             .arg("--listen")
@@ -107,7 +140,7 @@ impl Home {
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log);
-        for limit in LIMITS {
+        for limit in LIMITS.into_iter().filter(|_| self.is_lifted) {
             let quota = format!("limits.{limit}.burst=1000000");
             let period = format!("limits.{limit}.period=1s");
             command.args(["--set", &quota, "--set", &period]);
@@ -203,6 +236,11 @@ impl Process {
         } else {
             Err(format!("the server has failed: {status}").into())
         }
+    }
+
+    /// The process's id.
+    pub(super) fn id(&self) -> u32 {
+        self.pid
     }
 
     /// Resident memory in bytes.

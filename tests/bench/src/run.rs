@@ -222,7 +222,7 @@ pub(super) fn say(what: &str) {
 }
 
 /// The server that was built together with this program.
-fn beside_this() -> Outcome<PathBuf> {
+pub(super) fn beside_this() -> Outcome<PathBuf> {
     let this = std::env::current_exe().context("where is this program?")?;
     Ok(this.with_file_name("talksy"))
 }

@@ -124,8 +124,7 @@ impl Socket {
         self.say(&subscribe).await
     }
 
-    /// A socket whose handshake is over.
-    #[cfg(test)]
+    /// Over a connection that is open.
     pub(super) fn over(stream: TcpStream) -> Self {
         Self {
             stream,
@@ -133,7 +132,8 @@ impl Socket {
         }
     }
 
-    async fn say(&mut self, message: &serde_json::Value) -> Outcome<()> {
+    /// Sends a message of the protocol, whatever it is.
+    pub(super) async fn say(&mut self, message: &serde_json::Value) -> Outcome<()> {
         let frame = frames::text(message.to_string().as_bytes());
         self.stream.write_all(&frame).await.context("cannot write")
     }

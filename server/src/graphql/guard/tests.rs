@@ -1,5 +1,6 @@
 //! The guard against documents that were made to hurt it, and against those that people send.
 
+mod fuzz;
 mod introspection;
 mod properties;
 

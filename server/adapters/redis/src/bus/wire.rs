@@ -147,6 +147,9 @@ impl Wire {
 }
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use talksy_domain::id::{self, ChatId, UserId};
 

@@ -203,7 +203,7 @@ fn count(set: &Set) -> Measure {
 }
 
 /// The fewest tokens that such a document can be written with.
-fn fewest_tokens(document: &ExecutableDocument) -> usize {
+pub(super) fn fewest_tokens(document: &ExecutableDocument) -> usize {
     let operations = document.operations.iter().map(|(_, operation)| {
         let operation = &operation.node;
         let variables = operation.variable_definitions.iter().map(|variable| {

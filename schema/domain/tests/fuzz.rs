@@ -1,0 +1,250 @@
+//! What strangers send as text: cursors, ids, mail addresses, and the jobs that a queue brings. Nothing
+//! panics; what is taken is written as it was read; what is written is read as it was.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use talksy_domain::clock::Timestamp;
+use talksy_domain::cursor::{
+    ChatCursor, Cursor, MemberCursor, MessageCursor, SessionCursor, UserCursor,
+};
+use talksy_domain::feeds::AccountPosition;
+use talksy_domain::id::{self, ChatKindTag, MessageKindTag, SessionKind, UserId, UserKind};
+use talksy_domain::incarnation::Incarnation;
+use talksy_domain::mail::{EmailAddress, MailJob};
+use talksy_fuzz::proptest::collection::vec;
+use talksy_fuzz::proptest::prelude::*;
+use talksy_fuzz::{Case, edited, fuzz};
+
+/// A cursor of each list, as the server writes it.
+fn cursors() -> Vec<String> {
+    let (chat_id, user_id) = (id::from_bytes([7; 16]), id::from_bytes([9; 16]));
+    let message = |change_seq| {
+        MessageCursor {
+            chat_id,
+            incarnation: Incarnation(3),
+            seq: 5,
+            change_seq,
+        }
+        .encode()
+    };
+    let active_at = Timestamp::from_millis(1_767_225_600_000);
+    vec![
+        message(None),
+        message(Some(8)),
+        ChatCursor { active_at, chat_id }.encode(),
+        SessionCursor {
+            last_used_at: active_at,
+            session_id: id::from_bytes([1; 16]),
+        }
+        .encode(),
+        UserCursor {
+            name_key: "åsa".to_owned(),
+            user_id,
+        }
+        .encode(),
+        MemberCursor { chat_id, user_id }.encode(),
+    ]
+}
+
+/// What is taken for a cursor of this list is exactly what the list would write.
+fn is_taken_as_written<C: Cursor>(text: &str) -> Case {
+    if let Ok(cursor) = C::decode(text, "after") {
+        prop_assert_eq!(cursor.encode(), text);
+    }
+    Ok(())
+}
+
+fn any_list(text: &str) -> Case {
+    is_taken_as_written::<MessageCursor>(text)?;
+    is_taken_as_written::<ChatCursor>(text)?;
+    is_taken_as_written::<SessionCursor>(text)?;
+    is_taken_as_written::<UserCursor>(text)?;
+    is_taken_as_written::<MemberCursor>(text)
+}
+
+#[test]
+fn cursors_are_taken_as_they_are_written() {
+    fuzz(&edited(cursors(), &["A", "_", "-", "=", "bQ"]), |text| {
+        any_list(&text)
+    });
+}
+
+#[test]
+fn any_bytes_with_the_mark_of_a_list_are_answered_for() {
+    let mark = prop::sample::select(b"mcsupkv".to_vec());
+    fuzz(&(mark, vec(any::<u8>(), 0..80)), |(mark, mut bytes)| {
+        bytes.insert(0, mark);
+        any_list(&BASE64_URL_SAFE_NO_PAD.encode(bytes))
+    });
+}
+
+#[test]
+fn cursors_are_read_as_they_were_written() {
+    let parts = (
+        any::<[u8; 16]>(),
+        any::<[u8; 16]>(),
+        any::<i64>(),
+        any::<u32>(),
+        (
+            0..=talksy_domain::seq::MAX,
+            prop::option::of(0..=talksy_domain::seq::MAX),
+        ),
+        ".{0,100}",
+    );
+    fuzz(
+        &parts,
+        |(one, other, millis, incarnation, (seq, change_seq), name_key)| {
+            let at = Timestamp::from_millis(millis);
+            let message = MessageCursor {
+                chat_id: id::from_bytes(one),
+                incarnation: Incarnation(incarnation),
+                seq,
+                change_seq,
+            };
+            prop_assert_eq!(
+                MessageCursor::decode(&message.encode(), "after"),
+                Ok(message)
+            );
+            let chat = ChatCursor {
+                active_at: at,
+                chat_id: id::from_bytes(one),
+            };
+            prop_assert_eq!(ChatCursor::decode(&chat.encode(), "after"), Ok(chat));
+            let session = SessionCursor {
+                last_used_at: at,
+                session_id: id::from_bytes(other),
+            };
+            prop_assert_eq!(
+                SessionCursor::decode(&session.encode(), "after"),
+                Ok(session)
+            );
+            let member = MemberCursor {
+                chat_id: id::from_bytes(one),
+                user_id: id::from_bytes(other),
+            };
+            prop_assert_eq!(MemberCursor::decode(&member.encode(), "after"), Ok(member));
+            let user = UserCursor {
+                name_key,
+                user_id: id::from_bytes(other),
+            };
+            // A longer one is no cursor of ours: a name's key is shorter.
+            let text = user.encode();
+            if text.len() <= 512 {
+                prop_assert_eq!(UserCursor::decode(&text, "after"), Ok(user));
+            }
+            Ok(())
+        },
+    );
+}
+
+#[test]
+fn a_position_of_the_account_is_answered_for_whatever_it_is() {
+    let user: UserId = id::from_bytes([9; 16]);
+    // A checkpoint of this user, in the incarnation 3, that names no chat; and one that names a chat
+    // by the last half of its id, with the places 5, 2, 1 and 3.
+    let head = [&b"k\x01"[..], &[9; 8], &[0, 0, 0, 3], &[0]].concat();
+    let none = [&head[..], &[0]].concat();
+    let one = [&head[..], &[1, 5 << 2], &[7; 8], &[2, 1, 3]].concat();
+    let checkpoints = [none, one].map(|bytes| BASE64_URL_SAFE_NO_PAD.encode(bytes));
+    for checkpoint in &checkpoints {
+        assert!(
+            AccountPosition::parse(user, checkpoint, &[]).is_ok(),
+            "{checkpoint}"
+        );
+    }
+    let checkpoint = edited(checkpoints.to_vec(), &["A", "_", "____", "AAAA"]);
+    let since = vec(edited(cursors(), &["A", "_"]), 0..4);
+    fuzz(&(checkpoint, since), |(checkpoint, since)| {
+        let parse = || AccountPosition::parse(user, &checkpoint, &since);
+        // What it holds, its own tests see: here that it is answered for, and always alike.
+        prop_assert_eq!(parse(), parse());
+        Ok(())
+    });
+}
+
+#[test]
+fn ids_are_taken_as_they_are_written() {
+    let ids = ["usr", "cht", "msg", "ses"].map(|kind| format!("{kind}_01h455vb4pex5vsknk084sn02q"));
+    fuzz(
+        &edited(ids.to_vec(), &["_", "usr_", "8", "z", "I", "l"]),
+        |text| {
+            if let Ok(id) = id::parse::<UserKind>(&text, "id") {
+                prop_assert_eq!(id.to_string(), text.as_str());
+            }
+            if let Ok(id) = id::parse::<ChatKindTag>(&text, "id") {
+                prop_assert_eq!(id.to_string(), text.as_str());
+            }
+            if let Ok(id) = id::parse::<MessageKindTag>(&text, "id") {
+                prop_assert_eq!(id.to_string(), text.as_str());
+            }
+            if let Ok(id) = id::parse::<SessionKind>(&text, "id") {
+                prop_assert_eq!(id.to_string(), text.as_str());
+            }
+            Ok(())
+        },
+    );
+    fuzz(&any::<[u8; 16]>(), |bytes| {
+        let id: UserId = id::from_bytes(bytes);
+        prop_assert_eq!(id::bytes(id), bytes);
+        prop_assert_eq!(id::parse::<UserKind>(&id.to_string(), "id"), Ok(id));
+        Ok(())
+    });
+}
+
+#[test]
+fn an_address_is_the_same_once_it_is_parsed() {
+    let addresses = [
+        "ada@example.org",
+        "Ada.L+tag@Mail.Example.ORG",
+        "ö@bücher.example",
+    ];
+    let words = [
+        "@", "..", "+", " ", "\r\n", "\u{130}", "ß", "\u{200b}", "<", ">", ",", "\"",
+    ];
+    fuzz(
+        &edited(addresses.map(str::to_owned).to_vec(), &words),
+        |text| {
+            let Ok(address) = EmailAddress::parse(&text) else {
+                return Ok(());
+            };
+            let canonical = address.as_str();
+            prop_assert!(canonical.len() <= 254);
+            prop_assert!(!canonical.contains(|c: char| c.is_whitespace() || "<>,\"".contains(c)));
+            prop_assert_eq!(EmailAddress::parse(canonical), Ok(address.clone()));
+            // Its mailbox, where that is an address, is its own mailbox: a limit counts nobody twice.
+            if let Ok(mailbox) = EmailAddress::parse(&address.mailbox()) {
+                prop_assert_eq!(mailbox.mailbox(), address.mailbox());
+            }
+            Ok(())
+        },
+    );
+}
+
+#[test]
+fn a_job_is_read_as_it_was_written() {
+    let job = r#"{"version":1,"id":"mail_01h455vb4pex5vsknk084sn02q","to":"ada@example.org","content":{"kind":"signInCode","code":"042137","expiresIn":300},"createdAt":1767225600000}"#;
+    let words = [
+        "null",
+        "-1",
+        "{}",
+        "[",
+        "\"",
+        "\\u0000",
+        "\\ud800",
+        "1e99",
+        "\"kind\":",
+    ];
+    let read = |text: &str| serde_json::from_str::<MailJob>(text).ok();
+    assert!(read(job).is_some(), "the example is one");
+    fuzz(&edited(vec![job.to_owned()], &words), |text| {
+        let Some(job) = read(&text) else {
+            return Ok(());
+        };
+        let written =
+            serde_json::to_string(&job).map_err(|error| TestCaseError::fail(error.to_string()))?;
+        prop_assert_eq!(read(&written), Some(job));
+        // No more than what came, but for what is written out.
+        prop_assert!(written.len() <= 4 * text.len() + 256);
+        Ok(())
+    });
+}
