@@ -5,7 +5,7 @@ use talksy_domain::id::ChatId;
 use talksy_domain::page::Window;
 
 use super::types::{ChatConnection, ChatNode};
-use crate::connection::{cursor, page_cost};
+use crate::connection::cursor;
 use crate::context::ContextExt as _;
 use crate::error::Result;
 
@@ -30,7 +30,6 @@ impl ChatQuery {
     }
 
     /// The viewer's chats, most recently active first.
-    #[graphql(complexity = "page_cost([first, None], child_complexity)")]
     async fn chats(
         &self,
         ctx: &Context<'_>,

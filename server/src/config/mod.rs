@@ -48,7 +48,7 @@ pub use sections::{
     LogConfig, MailConfig, MetricsConfig, PresenceConfig, QueryLimits, RedisConfig, ShutdownConfig,
     StartConfig, StoreConfig, TelemetryConfig, WebSocketLimits,
 };
-pub use values::{LogFormat, Mailbox, Quota, StoreLocation};
+pub use values::{Introspection, LogFormat, Mailbox, Quota, StoreLocation};
 
 use problem::Problems;
 use section::{Section as _, section};

@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::duration;
 use super::problem::Problems;
-use super::values::{LogFormat, Mailbox, Quota};
+use super::values::{Introspection, LogFormat, Mailbox, Quota};
 
 /// A type that a setting can have.
 pub(super) trait SettingValue: Sized {
@@ -92,7 +92,17 @@ macro_rules! plain {
 }
 
 plain!(
-    u8, u32, u64, usize, bool, String, PathBuf, LogFormat, Mailbox, Quota
+    u8,
+    u32,
+    u64,
+    usize,
+    bool,
+    String,
+    PathBuf,
+    Introspection,
+    LogFormat,
+    Mailbox,
+    Quota
 );
 
 macro_rules! ordered_number {

@@ -67,8 +67,12 @@ pub fn router(
     shutdown: CancellationToken,
     tasks: TaskTracker,
 ) -> Router {
-    let guard = Guard::new(config.query.clone());
     let sdl = Bytes::from(app.sdl());
+    let guard = Guard::new(
+        config.query.clone(),
+        &app.sdl(),
+        config.introspection.is_on(),
+    );
     let names = Arc::new(Names::new(&app.sdl()));
     let cors = cors(&config.cors_origins);
     let graphiql = config.graphiql;

@@ -101,6 +101,10 @@ impl Home {
             let period = format!("limits.{limit}.period=1s");
             command.args(["--set", &quota, "--set", &period]);
         }
+        for budget in ["cost_user", "cost_ip"] {
+            let quota = format!("limits.{budget}.burst=2000000000");
+            command.args(["--set", &quota]);
+        }
         for setting in &self.settings {
             command.args(["--set", setting]);
         }

@@ -13,6 +13,7 @@ pub(crate) mod tokens;
 pub use codes::*;
 pub use error::*;
 pub use model::*;
+pub use places::{Place, addresses};
 pub use service::*;
 pub use sign_in::*;
 pub use store::*;

@@ -2,7 +2,8 @@
 //! touches it. Order: bytes → tokens and nesting → parse → measure. What passes is kept, so that
 //! the next request with the same text skips all of it.
 //!
-//! Knows GraphQL's syntax and the limits, and of the schema the fields of introspection alone.
+//! Knows GraphQL's syntax and the limits, of the schema the fields of introspection, and what an
+//! operation on it costs by [`super::cost`].
 
 mod lexer;
 mod measure;
@@ -11,12 +12,13 @@ use std::sync::Arc;
 
 use async_graphql::parser::parse_query;
 use async_graphql::parser::types::{ExecutableDocument, OperationDefinition};
-use async_graphql::{Name, Pos, Positioned, ServerError};
+use async_graphql::{Name, Pos, Positioned, ServerError, Variables};
 use moka::sync::Cache;
 use talksy_domain::error::{ApiError, ErrorCode};
 
 pub use async_graphql::parser::types::OperationType;
 
+use super::cost::{Cost, Prices};
 use super::errors::server_error;
 use crate::config::QueryLimits;
 use lexer::LexError;
@@ -38,6 +40,8 @@ pub struct CheckedDocument {
     text: Arc<str>,
     document: ExecutableDocument,
     operations: Vec<Chosen>,
+    /// What its introspection weighs.
+    introspection: u64,
 }
 
 /// An operation of a document, and its name where it has one.
@@ -82,12 +86,15 @@ impl CheckedDocument {
 #[derive(Debug)]
 pub struct Guard {
     limits: QueryLimits,
+    introspection: bool,
+    prices: Prices,
     checked: Cache<Arc<str>, Arc<CheckedDocument>>,
 }
 
 impl Guard {
-    /// A guard with an empty cache.
-    pub fn new(limits: QueryLimits) -> Self {
+    /// A guard of a schema, given as SDL, with an empty cache. `introspection` says whether that may
+    /// be asked for.
+    pub fn new(limits: QueryLimits, sdl: &str, introspection: bool) -> Self {
         let checked = Cache::builder()
             .max_capacity(limits.cache_bytes)
             .weigher(|text: &Arc<str>, _| {
@@ -96,7 +103,54 @@ impl Guard {
                     .saturating_mul(TREE_FACTOR)
             })
             .build();
-        Self { limits, checked }
+        Self {
+            limits,
+            introspection,
+            prices: Prices::new(sdl),
+            checked,
+        }
+    }
+
+    /// What an operation of a checked document costs at most.
+    ///
+    /// # Errors
+    /// `QUERY_TOO_COMPLEX` where that is more than [`QueryLimits::max_cost`].
+    pub fn cost(
+        &self,
+        document: &CheckedDocument,
+        operation: &OperationDefinition,
+        variables: &Variables,
+    ) -> Result<Cost, Box<ServerError>> {
+        let introspection = document.introspection;
+        let cost = self
+            .prices
+            .cost(&document.document, operation, variables, introspection);
+        let (points, most) = (cost.points(), self.limits.max_cost);
+        if points > most {
+            return too_complex(format!(
+                "The operation asks for too much at once: it may cost {points} points, more than \
+                 {most}. Ask for smaller pages, or for fewer fields."
+            ));
+        }
+        Ok(cost)
+    }
+
+    /// Checks what the operations of a batch cost together, in points.
+    ///
+    /// # Errors
+    /// `QUERY_TOO_COMPLEX` where that is more than one operation may cost.
+    pub fn check_batch(&self, points: u64) -> Result<(), ApiError> {
+        let most = self.limits.max_cost;
+        if points <= most {
+            return Ok(());
+        }
+        Err(ApiError::new(
+            ErrorCode::QueryTooComplex,
+            format!(
+                "The operations of the batch may cost {points} points together, more than {most}. \
+                 None was executed: send fewer at once."
+            ),
+        ))
     }
 
     /// Checks a document, or finds it among those checked before. The cache compares whole
@@ -119,7 +173,7 @@ impl Guard {
             return Ok(known);
         }
         let document = self.parse(text)?;
-        self.weigh(&document)?;
+        let introspection = self.weigh(&document)?;
         let text: Arc<str> = text.into();
         let operations = document.operations.iter();
         let operations = operations
@@ -129,6 +183,7 @@ impl Guard {
             text: Arc::clone(&text),
             document,
             operations,
+            introspection,
         });
         if self.limits.cache_bytes > 0 {
             self.checked.insert(text, Arc::clone(&checked));
@@ -169,7 +224,8 @@ impl Guard {
         })
     }
 
-    fn weigh(&self, document: &ExecutableDocument) -> Result<(), Box<ServerError>> {
+    /// Bounds what the document asks for, and tells what its introspection weighs.
+    fn weigh(&self, document: &ExecutableDocument) -> Result<u64, Box<ServerError>> {
         let limits = &self.limits;
         let totals = match measure::measure(document, limits.max_depth) {
             Ok(totals) => totals,
@@ -190,6 +246,14 @@ impl Guard {
             return refuse(
                 ErrorCode::GraphqlValidationFailed,
                 "A subscription selects exactly one field at its root.".into(),
+            );
+        }
+        if totals.measure.introspection > 0 && !self.introspection {
+            return refuse(
+                ErrorCode::GraphqlValidationFailed,
+                "Introspection is switched off on this server. The schema is at \
+                 `/schema.graphql`."
+                    .into(),
             );
         }
         if totals.measure.introspection_lists > MAX_INTROSPECTION_LISTS {
@@ -222,7 +286,7 @@ impl Guard {
                 ));
             }
         }
-        Ok(())
+        Ok(totals.measure.introspection)
     }
 }
 

@@ -19,7 +19,7 @@ fn guard() -> Guard {
 fn guard_with(change: impl FnOnce(&mut QueryLimits)) -> Guard {
     let mut limits = QueryLimits::default();
     change(&mut limits);
-    Guard::new(limits)
+    Guard::new(limits, &talksy_schema::schema::sdl(), true)
 }
 
 /// A refusal's code, message and first position.
