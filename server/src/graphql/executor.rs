@@ -221,18 +221,18 @@ impl Executor {
     ) -> Option<Response> {
         add_defaults(&mut request, operation.definition());
         let (loaders, batches) = loaders(self.services.clone(), asker, true);
-        for person in event.people() {
-            if let Some(user) = self.senders.get(&self.services, person).await {
-                loaders.feed_one(person, user);
-            }
-        }
-        let request = request.data(event.clone()).data(loaders);
         let ExecutionLimits {
             max_answer_bytes,
             event_timeout,
             ..
         } = self.limits;
         let execution = async {
+            for person in event.people() {
+                if let Some(user) = self.senders.get(&self.services, person).await {
+                    loaders.feed_one(person, user);
+                }
+            }
+            let request = request.data(event.clone()).data(loaders);
             let Some(meter) = meter(may_have, max_answer_bytes) else {
                 let mut responses = self.schema.execute_stream(request);
                 return batches.run(responses.next()).await;

@@ -126,6 +126,28 @@ fn bombs_by_the_thousand_are_cheap() {
 }
 
 #[test]
+fn what_costs_too_much_is_refused_with_the_cost() {
+    let guard = guard_with(|limits| limits.max_cost = 100);
+    let cost = |first: u32| {
+        let checked = passes(
+            &guard,
+            "query($n: Int) { users(first: $n) { nodes { id } } }",
+        );
+        let (_, operation) = checked.operation(None).unwrap();
+        let mut variables = Variables::default();
+        variables.insert(Name::new("n"), first.into());
+        guard.cost(&checked, &operation.node, &variables)
+    };
+    assert_eq!(cost(40).unwrap().points(), 81);
+    let error = *cost(50).unwrap_err();
+    assert!(error.message.contains("101 points"), "{}", error.message);
+    assert_eq!(Answer::refused(error).code(), "QUERY_TOO_COMPLEX");
+    assert!(guard.check_batch(100).is_ok());
+    let refused = guard.check_batch(101).unwrap_err();
+    assert_eq!(refused.code, ErrorCode::QueryTooComplex);
+}
+
+#[test]
 fn a_long_document_is_refused_before_it_is_read() {
     let guard = guard_with(|limits| limits.max_bytes = 20);
     passes(&guard, "{ me { id } } #  20B");
