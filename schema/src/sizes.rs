@@ -19,6 +19,9 @@ const CURSOR: usize = 512;
 /// The most bytes of a token.
 const TOKEN: usize = 2_048;
 
+/// The most bytes of an address, and of what the server says of itself.
+const SHORT: usize = 64;
+
 /// What a chat is called: its title, or the other member's name. The longer of the two.
 const TITLE: usize = 100 * CHARACTER;
 
@@ -32,8 +35,7 @@ pub fn text_bytes(type_name: &str, field: &str) -> Option<usize> {
         ("User", "about") => About::MAX_CHARS * CHARACTER,
         ("User", "email") => 254 * CHARACTER,
         ("Session", "userAgent") => 256 * CHARACTER,
-        ("Session", "ipAddress") => 64,
-        ("Server", "version" | "schemaHash" | "features") => 64,
+        ("Session", "ipAddress") | ("Server", "version" | "schemaHash" | "features") => SHORT,
         (
             "AuthPayload" | "LoginPayload",
             "deviceToken" | "accessToken" | "refreshToken" | "challenge",

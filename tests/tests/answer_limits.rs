@@ -52,13 +52,9 @@ async fn narrow() -> TestApp {
 #[track_caller]
 fn assert_too_large(reply: &Reply) {
     assert_eq!((reply.status, reply.code()), (200, "RESPONSE_TOO_LARGE"));
-    let body = reply.body.as_object().unwrap();
-    assert_eq!(
-        body.get("data"),
-        Some(&Value::Null),
-        "something was executed"
-    );
-    assert_eq!(body["errors"].as_array().map(Vec::len), Some(1));
+    let data = reply.body.get("data");
+    assert_eq!(data, Some(&Value::Null), "something was executed");
+    assert_eq!(reply.body["errors"].as_array().map(Vec::len), Some(1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -253,7 +249,10 @@ async fn hasty(store: &FaultyStore) -> (TestApp, Client, Client, String) {
         .config(|config| config.http.execution_timeout = Duration::from_millis(300))
         .start()
         .await;
-    let at = |user: &User| app.client().with_token(user.client.token().unwrap());
+    let at = |user: &User| {
+        app.client()
+            .with_token(user.client.token().unwrap_or_default())
+    };
     let (ada, bob) = (at(&ada), at(&bob));
     (app, ada, bob, chat)
 }

@@ -68,12 +68,12 @@ impl Budgets {
         for place in client.ip.into_iter().flat_map(addresses) {
             let rule = place.rule(self.address);
             let key = format!("address {}", place.name);
-            let left = self.spend_one(rule, key, points, tell).await;
+            let left = self.spend_one(rule, &key, points, tell).await;
             least = smaller(least, left.map_err(|wait| refused("address", wait))?);
         }
         if let Authentication::SignedIn(viewer) = authentication {
             let key = format!("user {}", viewer.user_id);
-            let left = self.spend_one(self.user, key, points, tell).await;
+            let left = self.spend_one(self.user, &key, points, tell).await;
             least = smaller(least, left.map_err(|wait| refused("user", wait))?);
         }
         Ok(least)
@@ -82,11 +82,11 @@ impl Budgets {
     async fn spend_one(
         &self,
         rule: Rule,
-        key: String,
+        key: &str,
         points: u64,
         tell: bool,
     ) -> Result<Option<u32>, Duration> {
-        let unspent = self.unspent.get_with_by_ref(&key, Arc::default);
+        let unspent = self.unspent.get_with_by_ref(key, Arc::default);
         let sum = unspent
             .fetch_add(points, Ordering::Relaxed)
             .saturating_add(points);
@@ -97,7 +97,7 @@ impl Budgets {
         // Another request may have taken it meanwhile.
         let sum = unspent.swap(0, Ordering::Relaxed);
         let amount = u32::try_from(sum / unit).unwrap_or(u32::MAX);
-        match self.limiter.spend(rule, &key, amount).await {
+        match self.limiter.spend(rule, key, amount).await {
             Ok(Spending::Left(left)) => {
                 let rest = sum % unit;
                 unspent.fetch_add(rest, Ordering::Relaxed);

@@ -239,6 +239,9 @@ struct Variable {
     value: Value,
 }
 
+/// What stands in the place of a variable, and a value without variables.
+type Filled = Result<Value, Infallible>;
+
 struct Walk<'a> {
     prices: &'a Prices,
     document: &'a ExecutableDocument,
@@ -311,9 +314,7 @@ impl<'a> Walk<'a> {
     /// says so. `fill` puts something in the place of each variable.
     fn read(
         &self,
-        fill: impl FnOnce(
-            &mut dyn FnMut(Name) -> Result<Value, Infallible>,
-        ) -> Result<Value, Infallible>,
+        fill: impl FnOnce(&mut dyn FnMut(Name) -> Filled) -> Filled,
     ) -> (u64, Option<u64>) {
         let mut of_variables = 0_u64;
         let Ok(value) = fill(&mut |name| {

@@ -73,7 +73,7 @@ impl Executor {
             Err(refusal) => return Answer::from(&refusal),
         };
         let operation = prepared.operation.clone();
-        let most = self.limits.max_answer_bytes.min(prepared.max_answer_bytes);
+        let max_bytes = self.limits.max_answer_bytes.min(prepared.max_answer_bytes);
         // What a mutation changes must be read anew by the fields behind it.
         let is_query = operation.kind() == OperationType::Query;
         let asker = Asker::from(&prepared.authentication);
@@ -81,7 +81,7 @@ impl Executor {
         add_defaults(&mut request, operation.definition());
         let (loaders, batches) = loaders(self.services.clone(), asker, is_query);
         let request = request.data(loaders);
-        let mut answer = match meter(cost.bytes(), most) {
+        let mut answer = match meter(cost.bytes(), max_bytes) {
             None => self.answer(&operation, batches.run(self.schema.execute(request)).await),
             Some(meter) => {
                 let execution = self.metered.execute(request.data(meter.clone()));
@@ -91,13 +91,13 @@ impl Executor {
                 } else {
                     Some(execution.await)
                 };
-                self.metered_answer(&operation, response, &meter, most)
+                self.metered_answer(&operation, response, &meter, max_bytes)
             }
         };
         if tell {
             answer.extend("cost", self.told_cost(cost, left));
         }
-        answer.at_most(most)
+        answer.at_most(max_bytes)
     }
 
     /// The answer of an execution whose bytes were counted.
@@ -106,12 +106,12 @@ impl Executor {
         operation: &Operation,
         response: Option<Response>,
         meter: &Meter,
-        most: usize,
+        max_bytes: usize,
     ) -> Answer {
         match response {
             Some(response) if !meter.is_over() => self.answer(operation, response),
             response => {
-                let told = too_large(most);
+                let told = too_large(max_bytes);
                 let kind = Some(operation.kind());
                 let response = told.in_place_of(response.unwrap_or_default(), kind);
                 self.answer(operation, response).in_place()

@@ -114,19 +114,22 @@ impl Extension for Metering {
             return next.run(ctx, info).await;
         };
         // The fields of a mutation are all carried out.
-        let is_root = info.path_node.parent.is_none();
-        if meter.is_over() && !is_root {
+        let is_change = info.path_node.parent.is_none() && info.parent_type == MUTATION;
+        if meter.is_over() && !is_change {
             return Ok(Some(Value::Null));
         }
         let around = info.alias.unwrap_or(info.name).len() + AROUND;
         let value = next.run(ctx, info).await?;
         meter.add(around + value.as_ref().map_or(NULL, written));
-        if meter.is_over() && !is_root {
+        if meter.is_over() && !is_change {
             return Ok(Some(Value::Null));
         }
         Ok(value)
     }
 }
+
+/// The type of what changes something.
+const MUTATION: &str = "Mutation";
 
 /// The quotes and the colon of a field's key, and the comma behind its value.
 const AROUND: usize = 4;

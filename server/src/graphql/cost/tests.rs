@@ -173,14 +173,14 @@ fn leaves() -> impl Strategy<Value = Vec<Counted>> {
 fn selections() -> impl Strategy<Value = Vec<Counted>> {
     leaves().prop_recursive(4, 24, 3, |inner| {
         let of_chat = inner.clone().prop_map(|inside| {
-            let inside = joined(inside);
+            let inside = joined(&inside);
             Counted {
                 text: format!("lastMessage {{ chat {{ {} }} }}", inside.text),
                 values: 2 + inside.values,
             }
         });
         let page = (inner.clone(), 1..=100_u64, any::<bool>()).prop_map(|(inside, size, last)| {
-            let inside = joined(inside);
+            let inside = joined(&inside);
             let end = if last { "last" } else { "first" };
             Counted {
                 text: format!(
@@ -191,7 +191,7 @@ fn selections() -> impl Strategy<Value = Vec<Counted>> {
             }
         });
         let inline = inner.prop_map(|inside| {
-            let inside = joined(inside);
+            let inside = joined(&inside);
             Counted {
                 text: format!("... on Chat {{ {} }}", inside.text),
                 values: inside.values,
@@ -201,7 +201,7 @@ fn selections() -> impl Strategy<Value = Vec<Counted>> {
     })
 }
 
-fn joined(parts: Vec<Counted>) -> Counted {
+fn joined(parts: &[Counted]) -> Counted {
     let texts: Vec<_> = parts.iter().map(|part| part.text.as_str()).collect();
     Counted {
         text: texts.join(" "),
@@ -216,7 +216,7 @@ proptest! {
     /// the plainest count has.
     #[test]
     fn values_are_counted_as_by_hand_whatever_the_form(selection in selections()) {
-        let all = joined(selection);
+        let all = joined(&selection);
         let plain = cost(&format!("{{ chat(id: \"x\") {{ {0} {0} }} }}", all.text));
         prop_assert_eq!(plain.values, 1 + 2 * all.values);
         let spread = cost(&format!(
@@ -230,7 +230,7 @@ proptest! {
     /// Asking for more never costs less.
     #[test]
     fn a_larger_page_costs_no_less(selection in selections(), size in 1..100_u64) {
-        let all = joined(selection).text;
+        let all = joined(&selection).text;
         let page = |size: u64| {
             cost(&format!("{{ chats(first: {size}) {{ nodes {{ {all} }} }} }}"))
         };

@@ -125,11 +125,11 @@ impl Guard {
         let cost = self
             .prices
             .cost(&document.document, operation, variables, introspection);
-        let (points, most) = (cost.points(), self.limits.max_cost);
-        if points > most {
+        let (points, limit) = (cost.points(), self.limits.max_cost);
+        if points > limit {
             return too_complex(format!(
                 "The operation asks for too much at once: it may cost {points} points, more than \
-                 {most}. Ask for smaller pages, or for fewer fields."
+                 {limit}. Ask for smaller pages, or for fewer fields."
             ));
         }
         Ok(cost)
