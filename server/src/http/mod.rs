@@ -67,13 +67,9 @@ pub fn router(
     shutdown: CancellationToken,
     tasks: TaskTracker,
 ) -> Router {
-    let sdl = Bytes::from(app.sdl());
-    let guard = Guard::new(
-        config.query.clone(),
-        &app.sdl(),
-        config.introspection.is_on(),
-    );
-    let names = Arc::new(Names::new(&app.sdl()));
+    let sdl = app.sdl();
+    let guard = Guard::new(config.query.clone(), &sdl, config.introspection.is_on());
+    let names = Arc::new(Names::new(&sdl));
     let cors = cors(&config.cors_origins);
     let graphiql = config.graphiql;
     let connections = config.websocket.max_sockets.min(Semaphore::MAX_PERMITS);
@@ -81,7 +77,7 @@ pub fn router(
         app,
         config,
         guard,
-        sdl,
+        sdl: sdl.into(),
         names,
         connections: Arc::new(Semaphore::new(connections)),
         shutdown,
