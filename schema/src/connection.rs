@@ -1,7 +1,7 @@
 //! Relay connections (<https://relay.dev/graphql/connections.htm>).
 
 use async_graphql::SimpleObject;
-use talksy_domain::page::{DEFAULT_PAGE, MAX_PAGE, Page};
+use talksy_domain::page::Page;
 
 /// Where a page lies in its list.
 #[derive(SimpleObject)]
@@ -25,18 +25,6 @@ impl PageInfo {
             end_cursor: page.items.last().map(&cursor),
         }
     }
-}
-
-/// What a connection costs for the limit of complexity: a page of its items.
-pub(crate) fn page_cost(sizes: [Option<i32>; 2], item: usize) -> usize {
-    let size = sizes
-        .into_iter()
-        .flatten()
-        .max()
-        .map_or(DEFAULT_PAGE, |size| {
-            usize::try_from(size).unwrap_or_default().min(MAX_PAGE)
-        });
-    size.max(1).saturating_mul(item.max(1))
 }
 
 /// Defines a Relay connection of a node type, with its edge.

@@ -62,6 +62,10 @@ pub enum ErrorCodeEnum {
     QueryTooComplex,
     /// The request or message is larger than allowed.
     PayloadTooLarge,
+    /// The answer would be larger than allowed. Ask for smaller pages or fewer fields.
+    ResponseTooLarge,
+    /// It took longer than the server allows. A query has changed nothing; a mutation runs on.
+    Timeout,
     /// The document is not GraphQL.
     GraphqlParseFailed,
     /// The document does not fit the schema.

@@ -19,4 +19,5 @@ pub mod scalars;
 pub mod schema;
 pub mod server;
 pub mod sharing;
+pub mod sizes;
 pub mod users;

@@ -43,7 +43,6 @@ impl NodeQuery {
 
     /// The objects with these ids, in their order; null for one that is unknown, malformed or not
     /// the viewer's to see.
-    #[graphql(complexity = "ids.len().saturating_mul(child_complexity)")]
     async fn nodes(
         &self,
         ctx: &Context<'_>,

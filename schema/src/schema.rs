@@ -1,5 +1,6 @@
 //! The one schema, put together from the rooms.
 
+use async_graphql::extensions::ExtensionFactory;
 use async_graphql::{MergedObject, MergedSubscription, Schema, SchemaBuilder};
 use talksy_domain::services::Services;
 
@@ -41,26 +42,29 @@ pub struct Subscription(
 /// The schema.
 pub type TalksySchema = Schema<Query, Mutation, Subscription>;
 
-/// The most fields a request may resolve, where a connection counts its page size times what one
-/// item counts.
-pub const MAX_COMPLEXITY: usize = 20_000;
-
 fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {
     Schema::build(
         Query::default(),
         Mutation::default(),
         Subscription::default(),
     )
-    .limit_complexity(MAX_COMPLEXITY)
 }
 
 /// The schema over the services. A request needs beside it: [`talksy_domain::viewer::Authentication`],
 /// [`talksy_domain::viewer::ClientInfo`] and [`crate::loaders::Loaders`].
+///
+/// It bounds nothing that a request asks for: whoever serves it does.
 pub fn schema(services: Services) -> TalksySchema {
-    builder()
-        .data(services)
-        .data(ServerObject::new(&sdl()))
-        .finish()
+    over(services).finish()
+}
+
+/// The same schema with an extension, which takes each field some time.
+pub fn schema_with(services: Services, extension: impl ExtensionFactory) -> TalksySchema {
+    over(services).extension(extension).finish()
+}
+
+fn over(services: Services) -> SchemaBuilder<Query, Mutation, Subscription> {
+    builder().data(services).data(ServerObject::new(&sdl()))
 }
 
 /// The schema's SDL, as it is published: it says all that introspection says.

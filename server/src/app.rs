@@ -28,7 +28,7 @@ use crate::adapters::backend::StartFailure;
 use crate::adapters::{Adapters, StartError, observed};
 use crate::config::{Config, HttpConfig};
 use crate::graphql::response::error_payload;
-use crate::graphql::{Answer, Executor, Payload, Prepared};
+use crate::graphql::{Answer, ExecutionLimits, Executor, Payload, Prepared};
 use crate::http::listener::serve;
 use crate::http::{self, Application};
 use crate::lifecycle::Shutdown;
@@ -88,18 +88,22 @@ impl Server {
     ) -> Self {
         let ports = observed(adapters.ports.clone());
         let bus = Arc::clone(&ports.bus);
+        let budgets = policies::budgets(Arc::clone(&ports.limiter), config);
         let services = Services::new(ports, config.into());
-        let schema = schema::schema(services.clone());
+        let limits = ExecutionLimits::from(config);
+        let executor = Executor::new(services.clone(), budgets, limits);
         let app = App {
-            executor: Arc::new(Executor::new(schema, services.clone())),
+            executor: Arc::new(executor),
             services: services.clone(),
             adapters: adapters.clone(),
             clock: environment.clock,
             entropy: environment.entropy,
         };
+        let mut settings = config.http.clone();
+        settings.introspection = settings.introspection.at(config.listen.ip());
         let router = http::router(
             Arc::new(app),
-            config.http.clone(),
+            settings,
             shutdown.soft().clone(),
             shutdown.tasks().clone(),
         );

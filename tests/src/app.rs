@@ -153,6 +153,11 @@ fn test_config() -> Config {
     ] {
         *quota = high;
     }
+    for budget in [&mut limits.cost_user, &mut limits.cost_ip] {
+        budget.burst = 2_000_000_000;
+    }
+    // A test may hold up an operation, and a machine be busy.
+    config.http.execution_timeout = 10 * DEADLINE;
     config
 }
 

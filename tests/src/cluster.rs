@@ -91,6 +91,10 @@ impl Cluster {
         ] {
             settings.push(format!("http.shares.{share}=1000000"));
         }
+        for budget in ["cost_user", "cost_ip"] {
+            settings.push(format!("limits.{budget}.burst=2000000000"));
+        }
+        settings.push("http.execution_timeout=10m".to_owned());
         settings.extend(more.iter().map(|&setting| setting.to_owned()));
         let set = |setting| ["--set".to_owned(), setting];
         settings.into_iter().flat_map(set).collect()

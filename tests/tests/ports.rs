@@ -269,6 +269,7 @@ async fn call_all(ports: &Ports) {
         },
     };
     assert_down(ports.limiter.check(rule, "key").await);
+    assert_down(ports.limiter.spend(rule, "key", 1).await);
     assert_down(ports.limiter.give_back(rule, "key").await);
 
     let connection = ConnectionId(1);

@@ -13,13 +13,17 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 /// Limits that the tests do not meet.
-const GENEROUS: [&str; 6] = [
+const GENEROUS: [&str; 10] = [
     "--set",
     "limits.send.burst=1000000",
     "--set",
     "limits.login_ip.burst=1000",
     "--set",
     "limits.start_chat.burst=1000000",
+    "--set",
+    "limits.cost_user.burst=2000000000",
+    "--set",
+    "limits.cost_ip.burst=2000000000",
 ];
 
 fn data_dir() -> TempDir {

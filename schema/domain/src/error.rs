@@ -116,6 +116,10 @@ pub enum ErrorCode {
     QueryTooComplex,
     /// The request or message is larger than allowed.
     PayloadTooLarge,
+    /// The answer would be larger than allowed. Ask for smaller pages or fewer fields.
+    ResponseTooLarge,
+    /// It took longer than the server allows. A query has changed nothing; a mutation runs on.
+    Timeout,
     /// The document is not GraphQL.
     GraphqlParseFailed,
     /// The document does not fit the schema.
@@ -145,6 +149,8 @@ impl ErrorCode {
             Self::SlowConsumer => "SLOW_CONSUMER",
             Self::QueryTooComplex => "QUERY_TOO_COMPLEX",
             Self::PayloadTooLarge => "PAYLOAD_TOO_LARGE",
+            Self::ResponseTooLarge => "RESPONSE_TOO_LARGE",
+            Self::Timeout => "TIMEOUT",
             Self::GraphqlParseFailed => "GRAPHQL_PARSE_FAILED",
             Self::GraphqlValidationFailed => "GRAPHQL_VALIDATION_FAILED",
             Self::Unavailable => "UNAVAILABLE",

@@ -32,11 +32,24 @@ pub enum Decision {
     Denied(Duration),
 }
 
+/// Whether the limiter lets several events happen at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spending {
+    /// They may, and have been counted. So many more may happen at once now.
+    Left(u32),
+    /// Not before this time has passed. None has been counted.
+    Denied(Duration),
+}
+
 port! {
     /// Counts events a key, atomically across all instances that share the backend.
     pub trait RateLimiter as "limits" with RateLimiterLayer {
         /// Counts one event of `key` under `rule`, or says how long to wait.
         async fn check(&self, rule: Rule, key: &str) -> Result<Decision, PortError>;
+
+        /// Counts `amount` events of `key` under `rule`, all or none. More than the burst count as
+        /// the burst; 0 only tells what is left.
+        async fn spend(&self, rule: Rule, key: &str, amount: u32) -> Result<Spending, PortError>;
 
         /// Takes back one event that was counted and then did not happen. Never gives more than the
         /// whole burst.

@@ -4,7 +4,7 @@ use async_graphql::{Context, Object};
 use talksy_domain::page::Window;
 
 use super::types::{SessionConnection, SessionNode};
-use crate::connection::{cursor, page_cost};
+use crate::connection::cursor;
 use crate::context::ContextExt as _;
 use crate::error::Result;
 
@@ -15,7 +15,6 @@ pub struct AuthQuery;
 #[Object]
 impl AuthQuery {
     /// The viewer's signed-in devices, last used first.
-    #[graphql(complexity = "page_cost([first, None], child_complexity)")]
     async fn sessions(
         &self,
         ctx: &Context<'_>,

@@ -6,7 +6,7 @@ use talksy_domain::page::Window;
 
 use super::prefetch;
 use super::types::{ChatConnection, ChatNode};
-use crate::connection::{cursor, page_cost};
+use crate::connection::cursor;
 use crate::context::ContextExt as _;
 use crate::error::Result;
 
@@ -31,7 +31,6 @@ impl ChatQuery {
     }
 
     /// The viewer's chats, most recently active first.
-    #[graphql(complexity = "page_cost([first, None], child_complexity)")]
     async fn chats(
         &self,
         ctx: &Context<'_>,

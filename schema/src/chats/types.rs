@@ -16,7 +16,7 @@ use super::members::{
     MemberConnection, MemberObject, load_members, member_cursor, member_place, placeholder,
     read_cursor,
 };
-use crate::connection::{connection, page_cost};
+use crate::connection::connection;
 use crate::context::ContextExt as _;
 use crate::error::{ResolverError, Result, dangling};
 use crate::messages::{
@@ -113,7 +113,6 @@ impl ChatNode {
     }
 
     /// The members, ordered by the age of their accounts.
-    #[graphql(complexity = "page_cost([first, None], child_complexity)")]
     async fn members(
         &self,
         ctx: &Context<'_>,
@@ -242,7 +241,6 @@ impl ChatNode {
 
     /// The messages, oldest first. `last: 50`, which is also the default, is the newest page;
     /// `before` goes back in time. A message's own `cursor` opens its surroundings.
-    #[graphql(complexity = "page_cost([first, last], child_complexity)")]
     async fn messages(
         &self,
         ctx: &Context<'_>,
@@ -286,7 +284,6 @@ impl ChatNode {
 
     /// The messages that were changed behind the cursor (edited, deleted), as they are now and in
     /// the order of their latest change.
-    #[graphql(complexity = "page_cost([first, None], child_complexity)")]
     async fn changes(
         &self,
         ctx: &Context<'_>,

@@ -63,7 +63,6 @@ impl SystemNoticeObject {
     }
 
     /// Whom it concerns, at most 100.
-    #[graphql(complexity = "child_complexity.saturating_mul(10)")]
     async fn subjects(&self, ctx: &Context<'_>) -> Result<Vec<UserNode>> {
         let ids = self.0.subject_ids.clone();
         let mut found = ctx.loaders().load_many(ids).await?;

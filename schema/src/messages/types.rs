@@ -16,7 +16,7 @@ use crate::chats::{
     ChatNode, FirstMembersOf, LowestReadMarksOf, ReadReceiptConnection, ReadReceiptObject,
     is_large, load_chat, load_members, member_cursor,
 };
-use crate::connection::{connection, page_cost};
+use crate::connection::connection;
 use crate::context::ContextExt as _;
 use crate::error::Result;
 use crate::scalars::{DateTime, global_id, int};
@@ -180,7 +180,6 @@ impl MessageNode {
 
     /// Members other than the sender whose read mark has passed this message. In a large group too,
     /// when it is asked: there `readReceiptUpdated` does not tell that somebody has read on.
-    #[graphql(complexity = "page_cost([first, None], child_complexity)")]
     async fn read_by(
         &self,
         ctx: &Context<'_>,

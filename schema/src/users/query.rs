@@ -5,7 +5,7 @@ use talksy_domain::page::Window;
 use talksy_domain::viewer::Authentication;
 
 use super::types::{UserConnection, UserNode};
-use crate::connection::{cursor, page_cost};
+use crate::connection::cursor;
 use crate::context::ContextExt as _;
 use crate::error::Result;
 
@@ -27,7 +27,6 @@ impl UserQuery {
 
     /// The other users whom the server's directory shows: everyone, those who share a chat with the
     /// viewer, or nobody; ordered by name.
-    #[graphql(complexity = "page_cost([first, None], child_complexity)")]
     async fn users(
         &self,
         ctx: &Context<'_>,

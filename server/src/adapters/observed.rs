@@ -15,7 +15,7 @@ use talksy_domain::error::PortError;
 use talksy_domain::events::{Bus, BusLayer, Event, Topic};
 use talksy_domain::groups::{GroupStore, GroupStoreLayer};
 use talksy_domain::jobs::{JobStore, JobStoreLayer};
-use talksy_domain::limits::{Decision, RateLimiter, RateLimiterLayer, Rule};
+use talksy_domain::limits::{Decision, RateLimiter, RateLimiterLayer, Rule, Spending};
 use talksy_domain::mail::{MailJob, MailQueue, MailQueueLayer};
 use talksy_domain::messages::{MessageStore, MessageStoreLayer};
 use talksy_domain::port::{Call, Layer, Layered};
@@ -139,6 +139,14 @@ impl RateLimiterLayer for Counted<dyn RateLimiter> {
             counter!(RATE_LIMITED, "rule" => rule.name).increment(1);
         }
         Ok(decision)
+    }
+
+    async fn spend(&self, rule: Rule, key: &str, amount: u32) -> Result<Spending, PortError> {
+        let spending = self.0.spend(rule, key, amount).await?;
+        if let Spending::Denied(_) = spending {
+            counter!(RATE_LIMITED, "rule" => rule.name).increment(1);
+        }
+        Ok(spending)
     }
 }
 

@@ -1,17 +1,19 @@
 //! The configuration in the domain's own terms: which setting is which of its tunables.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use talksy_domain::auth::{AuthPolicy, SessionLife, SignUp};
 use talksy_domain::chats::LargeGroups;
 use talksy_domain::feeds::FeedPolicy;
 use talksy_domain::jobs::JobPolicy;
-use talksy_domain::limits::{self, Rule};
+use talksy_domain::limits::{self, RateLimiter, Rule};
 use talksy_domain::presence::PresencePolicy;
 use talksy_domain::services::Policies;
 use talksy_domain::users::{Directory, UserPolicy};
 
 use crate::config::{self, Config, Quota};
+use crate::graphql::{Budgets, ExecutionLimits};
 
 impl From<&Config> for Policies {
     fn from(config: &Config) -> Self {
@@ -90,6 +92,30 @@ impl From<&Config> for Policies {
     }
 }
 
+impl From<&Config> for ExecutionLimits {
+    fn from(config: &Config) -> Self {
+        Self {
+            max_answer_bytes: config.http.max_answer_bytes,
+            max_cost: config.http.query.max_cost,
+            event_timeout: config.http.execution_timeout,
+        }
+    }
+}
+
+/// What users and addresses may have computed.
+pub(super) fn budgets(limiter: Arc<dyn RateLimiter>, config: &Config) -> Budgets {
+    let (user, address) = cost_rules(config);
+    Budgets::new(limiter, user, address)
+}
+
+fn cost_rules(config: &Config) -> (Rule, Rule) {
+    let limits = &config.limits;
+    (
+        rule("cost-user", limits.cost_user),
+        rule("cost-ip", limits.cost_ip),
+    )
+}
+
 /// How long a feed waits for a store that is behind what it has told.
 const AHEAD_GRACE: Duration = Duration::from_secs(5);
 
@@ -143,7 +169,10 @@ mod tests {
             max_members: _,
             typing,
         } = Policies::from(&Config::default());
+        let (cost_user, cost_ip) = cost_rules(&Config::default());
         let rules = [
+            cost_user,
+            cost_ip,
             auth.login_ip,
             auth.login_network,
             auth.login_address,

@@ -49,7 +49,7 @@ pub use sections::{
     LogConfig, MailConfig, MetricsConfig, PresenceConfig, QueryLimits, RedisConfig, ShareLimits,
     ShutdownConfig, StartConfig, StoreConfig, TelemetryConfig, UsersConfig, WebSocketLimits,
 };
-pub use values::{Directory, LogFormat, Mailbox, Quota, SignUp, StoreLocation};
+pub use values::{Directory, Introspection, LogFormat, Mailbox, Quota, SignUp, StoreLocation};
 
 use problem::Problems;
 use section::{Section as _, section};

@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::duration;
 use super::problem::Problems;
-use super::values::{Directory, LogFormat, Mailbox, Quota, SignUp};
+use super::values::{Directory, Introspection, LogFormat, Mailbox, Quota, SignUp};
 
 /// A type that a setting can have.
 pub(super) trait SettingValue: Sized {
@@ -92,7 +92,19 @@ macro_rules! plain {
 }
 
 plain!(
-    u8, u32, u64, usize, bool, String, PathBuf, Directory, LogFormat, Mailbox, Quota, SignUp
+    u8,
+    u32,
+    u64,
+    usize,
+    bool,
+    String,
+    PathBuf,
+    Directory,
+    Introspection,
+    LogFormat,
+    Mailbox,
+    Quota,
+    SignUp
 );
 
 macro_rules! ordered_number {

@@ -1,6 +1,7 @@
 //! The types of settings that are more than a number or a text, and what makes a text fit.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -124,6 +125,35 @@ pub struct Quota {
 impl Quota {
     pub(super) const fn new(burst: u32, period: Duration) -> Self {
         Self { burst, period }
+    }
+}
+
+/// Whether the schema may be asked for by introspection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Introspection {
+    /// Where the server listens on a loopback address.
+    Auto,
+    /// By everybody.
+    On,
+    /// By nobody.
+    Off,
+}
+
+impl Introspection {
+    /// What it comes to for who listens there.
+    #[must_use]
+    pub fn at(self, address: IpAddr) -> Self {
+        match self {
+            Self::Auto if address.to_canonical().is_loopback() => Self::On,
+            Self::Auto => Self::Off,
+            said => said,
+        }
+    }
+
+    /// Whether it was said, or come to, that it is on.
+    pub fn is_on(self) -> bool {
+        self == Self::On
     }
 }
 
@@ -293,6 +323,18 @@ mod tests {
             ("sqlite:a.db?mode=ro", NoStore::File),
         ] {
             assert_eq!(at(url).unwrap_err(), why, "{url}");
+        }
+    }
+    #[test]
+    fn introspection_is_on_by_itself_where_nobody_else_connects() {
+        let at = |said: Introspection, ip: &str| said.at(ip.parse().unwrap()).is_on();
+        for local in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"] {
+            assert!(at(Introspection::Auto, local), "{local}");
+            assert!(!at(Introspection::Off, local), "{local}");
+        }
+        for open in ["0.0.0.0", "192.0.2.1", "::", "2001:db8::1"] {
+            assert!(!at(Introspection::Auto, open), "{open}");
+            assert!(at(Introspection::On, open), "{open}");
         }
     }
 }

@@ -77,12 +77,6 @@ fn complete_error(error: &mut ServerError, of_mutation: bool) {
         return;
     }
     let refusal = error.source::<ApiError>().cloned();
-    let too_large = error.path.is_empty() && error.message == "Query is too complex.";
-    if too_large {
-        // async-graphql has only a message for it.
-        "The operation asks for too many objects at once. Ask for smaller pages."
-            .clone_into(&mut error.message);
-    }
     let extensions = error.extensions.get_or_insert_default();
     if let Some(mut refusal) = refusal {
         log_fault(&refusal);
@@ -92,9 +86,7 @@ fn complete_error(error: &mut ServerError, of_mutation: bool) {
         extend(extensions, &refusal);
         return;
     }
-    let code = if too_large {
-        ErrorCode::QueryTooComplex
-    } else if COERCION
+    let code = if COERCION
         .iter()
         .any(|start| error.message.starts_with(start))
     {

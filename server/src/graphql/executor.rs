@@ -1,54 +1,146 @@
 //! Runs operations on the schema. Here, and only here, what is asked becomes what is answered.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_graphql::parser::types::{OperationDefinition, VariableDefinition};
 use async_graphql::{Name, Positioned, Request, Response, Value};
 use futures_util::StreamExt as _;
-use futures_util::stream::BoxStream;
+use futures_util::stream::{self, BoxStream};
+use talksy_domain::error::ApiError;
 use talksy_domain::services::Services;
+use talksy_domain::viewer::{Authentication, ClientInfo};
 use talksy_schema::loaders::{Asker, loaders};
-use talksy_schema::schema::{TalksySchema, sdl};
+use talksy_schema::schema::{TalksySchema, schema, schema_with, sdl};
 use talksy_schema::sharing::{Rendered, SharedOperation};
 
+use super::budget::Budgets;
+use super::cost::Cost;
 use super::field_order::Order;
 use super::guard::OperationType;
+use super::meter::{Meter, Metering};
 use super::null_propagation::NullRules;
 use super::operation::{Operation, Prepared};
-use super::response::{Answer, Payload};
+use super::response::{Answer, Payload, error_payload};
 use super::sender_cache::SenderCache;
 use super::shared_execution::SharedExecution;
+use super::too_much::{timed_out, too_large};
 
 /// Executes requests for the transports.
 pub struct Executor {
     schema: TalksySchema,
+    /// The same, for answers that may be too large: their bytes are counted as they are made.
+    metered: TalksySchema,
     services: Services,
+    budgets: Budgets,
+    limits: ExecutionLimits,
     nulls: Arc<NullRules>,
     senders: SenderCache,
 }
 
+/// What bounds an execution.
+#[derive(Clone, Copy, Debug)]
+pub struct ExecutionLimits {
+    /// The most bytes of an answer, or of what is told of one event.
+    pub max_answer_bytes: usize,
+    /// The most points that an operation may cost.
+    pub max_cost: u64,
+    /// How long one event of a subscription may be executed.
+    pub event_timeout: Duration,
+}
+
 impl Executor {
-    /// Runs operations on this schema.
-    pub fn new(schema: TalksySchema, services: Services) -> Self {
+    /// Runs operations on the schema over the services.
+    pub fn new(services: Services, budgets: Budgets, limits: ExecutionLimits) -> Self {
         Self {
-            schema,
+            schema: schema(services.clone()),
+            metered: schema_with(services.clone(), Metering),
             services,
+            budgets,
+            limits,
             nulls: Arc::new(NullRules::new(&sdl())),
             senders: SenderCache::new(),
         }
     }
 
-    /// Runs a query or mutation.
+    /// Runs a query or mutation. The execution of a query ends where its answer is too large; a
+    /// mutation is carried out whole.
     pub async fn execute(&self, prepared: Prepared) -> Answer {
+        let (cost, tell) = (prepared.cost, prepared.wants_cost());
+        let (authentication, client) = (&prepared.authentication, &prepared.client);
+        let left = match self.spend(authentication, client, cost, tell).await {
+            Ok(left) => left,
+            Err(refusal) => return Answer::from(&refusal),
+        };
         let operation = prepared.operation.clone();
+        let max_bytes = self.limits.max_answer_bytes.min(prepared.max_answer_bytes);
         // What a mutation changes must be read anew by the fields behind it.
-        let remember = operation.kind() == OperationType::Query;
+        let is_query = operation.kind() == OperationType::Query;
         let asker = Asker::from(&prepared.authentication);
         let mut request = prepared.into_request();
         add_defaults(&mut request, operation.definition());
-        let (loaders, batches) = loaders(self.services.clone(), asker, remember);
-        let execution = self.schema.execute(request.data(loaders));
-        self.answer(&operation, batches.run(execution).await)
+        let (loaders, batches) = loaders(self.services.clone(), asker, is_query);
+        let request = request.data(loaders);
+        let mut answer = match meter(cost.bytes(), max_bytes) {
+            None => self.answer(&operation, batches.run(self.schema.execute(request)).await),
+            Some(meter) => {
+                let execution = self.metered.execute(request.data(meter.clone()));
+                let execution = batches.run(execution);
+                let response = if is_query {
+                    meter.run(execution).await
+                } else {
+                    Some(execution.await)
+                };
+                self.metered_answer(&operation, response, &meter, max_bytes)
+            }
+        };
+        if tell {
+            answer.extend("cost", self.told_cost(cost, left));
+        }
+        answer.at_most(max_bytes)
+    }
+
+    /// The answer of an execution whose bytes were counted.
+    fn metered_answer(
+        &self,
+        operation: &Operation,
+        response: Option<Response>,
+        meter: &Meter,
+        max_bytes: usize,
+    ) -> Answer {
+        match response {
+            Some(response) if !meter.is_over() => self.answer(operation, response),
+            response => {
+                let told = too_large(max_bytes);
+                let kind = Some(operation.kind());
+                let response = told.in_place_of(response.unwrap_or_default(), kind);
+                self.answer(operation, response).in_place()
+            }
+        }
+    }
+
+    /// Takes what an operation costs from the budgets of who asks; see [`Budgets::spend`].
+    pub(super) async fn spend(
+        &self,
+        authentication: &Authentication,
+        client: &ClientInfo,
+        cost: Cost,
+        tell: bool,
+    ) -> Result<Option<u32>, ApiError> {
+        let spent = self
+            .budgets
+            .spend(authentication, client, cost.points(), tell);
+        spent.await
+    }
+
+    /// What `extensions.cost` says.
+    fn told_cost(&self, cost: Cost, left: Option<u32>) -> Value {
+        let told = [
+            ("points", cost.points().into()),
+            ("most", self.limits.max_cost.into()),
+            ("left", left.map_or(Value::Null, Value::from)),
+        ];
+        Value::Object(told.map(|(name, value)| (Name::new(name), value)).into())
     }
 
     /// Runs a subscription.
@@ -61,8 +153,9 @@ impl Executor {
             operation.name(),
             &prepared.variables,
         );
+        let cost = prepared.cost;
         let payloads = match shared {
-            Some(shared) => SharedExecution::new(Arc::clone(self), shared, prepared).run(),
+            Some(shared) => SharedExecution::new(Arc::clone(self), shared, prepared).run(cost),
             None => self.subscribe_alone(prepared),
         };
         until_error(payloads)
@@ -70,18 +163,41 @@ impl Executor {
 
     /// A subscription that is executed for this subscriber alone.
     fn subscribe_alone(self: &Arc<Self>, prepared: Prepared) -> BoxStream<'static, Payload> {
-        let operation = prepared.operation.clone();
-        let asker = Asker::from(&prepared.authentication);
-        let responses = self.responses(prepared.into_request(), &operation, asker);
         let executor = Arc::clone(self);
-        responses
-            .map(move |response| executor.payload(&operation, response))
-            .boxed()
+        let opened = async move {
+            let (authentication, client) = (&prepared.authentication, &prepared.client);
+            let spent = executor.spend(authentication, client, prepared.cost, false);
+            if let Err(refusal) = spent.await {
+                return stream::iter(Some(error_payload(&refusal))).left_stream();
+            }
+            let operation = prepared.operation.clone();
+            let asker = Asker::from(&prepared.authentication);
+            let limits = &executor.limits;
+            let meter = Meter::of_events(limits.max_answer_bytes, limits.event_timeout);
+            let request = prepared.into_request().data(meter);
+            let responses = executor.responses(&executor.metered, request, &operation, asker);
+            responses
+                .map(move |response| executor.payload(&operation, response))
+                .right_stream()
+        };
+        // In a box, which goes once the subscription is open.
+        stream::once(Box::pin(opened)).flatten().boxed()
+    }
+
+    /// Has a subscription that many share check its document and arguments.
+    pub(super) fn open(
+        &self,
+        request: Request,
+        operation: &Operation,
+        asker: Asker,
+    ) -> BoxStream<'static, Response> {
+        self.responses(&self.schema, request, operation, asker)
     }
 
     /// The responses of a subscription.
-    pub(super) fn responses(
+    fn responses(
         &self,
+        schema: &TalksySchema,
         mut request: Request,
         operation: &Operation,
         asker: Asker,
@@ -89,28 +205,48 @@ impl Executor {
         add_defaults(&mut request, operation.definition());
         // Nothing is remembered from one event to the next.
         let (loaders, batches) = loaders(self.services.clone(), asker, false);
-        let responses = self.schema.execute_stream(request.data(loaders));
+        let responses = schema.execute_stream(request.data(loaders));
         batches.run_stream(responses).boxed()
     }
 
-    /// The response of a subscription to one event, for one viewer or for all.
+    /// The response of a subscription to one event, for one viewer or for all. It has at most
+    /// `may_have` bytes.
     pub(super) async fn response_to(
         &self,
         event: &Rendered,
         mut request: Request,
         operation: &Operation,
+        may_have: u64,
         asker: Asker,
     ) -> Option<Response> {
         add_defaults(&mut request, operation.definition());
         let (loaders, batches) = loaders(self.services.clone(), asker, true);
-        for person in event.people() {
-            if let Some(user) = self.senders.get(&self.services, person).await {
-                loaders.feed_one(person, user);
+        let ExecutionLimits {
+            max_answer_bytes,
+            event_timeout,
+            ..
+        } = self.limits;
+        let execution = async {
+            for person in event.people() {
+                if let Some(user) = self.senders.get(&self.services, person).await {
+                    loaders.feed_one(person, user);
+                }
             }
+            let request = request.data(event.clone()).data(loaders);
+            let Some(meter) = meter(may_have, max_answer_bytes) else {
+                let mut responses = self.schema.execute_stream(request);
+                return batches.run(responses.next()).await;
+            };
+            let mut responses = self.metered.execute_stream(request.data(meter.clone()));
+            match meter.run(batches.run(responses.next())).await {
+                Some(response) => response,
+                None => Some(too_large(max_answer_bytes).into_response()),
+            }
+        };
+        match tokio::time::timeout(event_timeout, execution).await {
+            Ok(response) => response,
+            Err(_) => Some(timed_out(event_timeout).into_response()),
         }
-        let request = request.data(event.clone()).data(loaders);
-        let mut responses = self.schema.execute_stream(request);
-        batches.run(responses.next()).await
     }
 
     /// How many profiles were changed in this process.
@@ -129,15 +265,23 @@ impl Executor {
         Answer::new(response, operation.kind())
     }
 
-    /// A response of a subscription as a payload. An event without data ends the operation: to
-    /// skip it would lose it, so the client is told and resumes.
+    /// A response of a subscription as a payload. An event without data ends the operation.
     pub(super) fn payload(&self, operation: &Operation, response: Response) -> Payload {
-        let mut answer = self.answer(operation, response);
-        if answer.is_without_data() {
-            return answer.end();
-        }
-        answer.payload()
+        let answer = self.answer(operation, response);
+        answer.at_most(self.limits.max_answer_bytes).event()
     }
+
+    /// How many bytes what is told of one event may have.
+    pub(super) fn max_event_bytes(&self) -> usize {
+        self.limits.max_answer_bytes
+    }
+}
+
+/// The meter of an answer of at most `most` bytes; none where it cannot be larger, as it has at most
+/// `may_have`.
+fn meter(may_have: u64, most: usize) -> Option<Meter> {
+    let fits = usize::try_from(may_have).is_ok_and(|bytes| bytes <= most);
+    (!fits).then(|| Meter::new(most))
 }
 
 /// Gives variables that are absent their default values: for `@skip` and `@include`,

@@ -5,10 +5,13 @@
 //! operation is chosen once, by [`operation::prepare`], and each error completed and logged once,
 //! by [`errors`]. Knows no transport.
 
+pub mod budget;
+pub mod cost;
 pub mod errors;
 pub mod executor;
 pub mod field_order;
 pub mod guard;
+mod meter;
 pub mod metering;
 pub mod null_propagation;
 pub mod operation;
@@ -17,12 +20,16 @@ pub mod response;
 mod sender_cache;
 mod shared_execution;
 mod template;
+mod too_much;
 
-pub use executor::Executor;
+pub use budget::Budgets;
+pub use cost::Cost;
+pub use executor::{ExecutionLimits, Executor};
 pub use guard::{CheckedDocument, Guard, OperationType};
 pub use operation::{Operation, Params, Prepared, prepare};
 pub use request_id::RequestId;
 pub use response::{Answer, Encoded, Payload};
+pub use too_much::timeout_error;
 
 use async_graphql::parser::parse_schema;
 use async_graphql::parser::types::{TypeDefinition, TypeSystemDefinition};

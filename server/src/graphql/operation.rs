@@ -11,6 +11,7 @@ use serde::de::Error as _;
 use talksy_domain::error::{ApiError, ErrorCode};
 use talksy_domain::viewer::{Authentication, ClientInfo};
 
+use super::cost::Cost;
 use super::errors::server_error;
 use super::guard::{CheckedDocument, Guard, OperationType};
 use super::metering;
@@ -107,10 +108,35 @@ pub struct Prepared {
     pub(super) authentication: Authentication,
     /// From where.
     pub(super) client: ClientInfo,
+    /// What it costs at most.
+    pub(super) cost: Cost,
+    /// How many bytes its answer may have, where that is less than any answer may.
+    pub(super) max_answer_bytes: usize,
     extensions: Option<BTreeMap<String, Value>>,
 }
 
+/// The member of `extensions` that asks for the cost of an operation.
+const COST: &str = "cost";
+
 impl Prepared {
+    /// The points that it costs at most.
+    pub fn points(&self) -> u64 {
+        self.cost.points()
+    }
+
+    /// The same, whose answer has at most so many bytes.
+    #[must_use]
+    pub fn answered_within(mut self, bytes: usize) -> Self {
+        self.max_answer_bytes = bytes;
+        self
+    }
+
+    /// Whether the request asks what it costs: by `"extensions": {"cost": true}`.
+    pub(super) fn wants_cost(&self) -> bool {
+        let extensions = self.extensions.as_ref();
+        extensions.and_then(|extensions| extensions.get(COST)) == Some(&Value::Boolean(true))
+    }
+
     /// The request as the executor takes it.
     pub(super) fn into_request(self) -> Request {
         let mut request = self.operation.request().variables(self.variables);
@@ -138,11 +164,16 @@ pub fn prepare(
     };
     let (operation, variables) =
         choose(guard, params.query, params.operation_name, params.variables).map_err(refused)?;
+    let cost = guard
+        .cost(&operation.document, &operation.definition.node, &variables)
+        .map_err(refused)?;
     Ok(Prepared {
         operation,
         variables,
         authentication: authentication.clone(),
         client: client.clone(),
+        cost,
+        max_answer_bytes: usize::MAX,
         extensions: params.extensions,
     })
 }

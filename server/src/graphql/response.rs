@@ -1,5 +1,7 @@
 //! Answers as bytes: the one place where a GraphQL response is serialized, for all transports.
 
+use std::io;
+
 use async_graphql::parser::types::OperationType;
 use async_graphql::{Response, ServerError, Value};
 use bytes::Bytes;
@@ -8,6 +10,7 @@ use talksy_domain::error::ApiError;
 
 use super::errors::{complete, is_request_error, server_error};
 use super::request_id::stamp;
+use super::too_much::too_large;
 
 /// What stands in for a response that cannot be serialized. Values of async-graphql always can
 /// be; the constant spares a panic.
@@ -45,7 +48,15 @@ pub struct Encoded {
 
 /// What a request is answered: every error has its code, and nothing internal is in it.
 #[derive(Debug)]
-pub struct Answer(Response);
+pub struct Answer {
+    response: Response,
+    /// The kind of the operation that was executed, where one was.
+    executed: Option<OperationType>,
+    /// Whether it stands in for an answer that cannot be given, although something was executed.
+    in_place: bool,
+    /// How many bytes it may have.
+    max_bytes: usize,
+}
 
 impl Answer {
     /// Completes the response of an operation that was executed. Its errors are logged here, where
@@ -59,19 +70,48 @@ impl Answer {
         Self::completed(Response::from_errors(vec![error]), None)
     }
 
+    /// The answer of an operation that was executed, at least in part, and has no data.
+    pub fn without_data(error: &ApiError, executed: OperationType) -> Self {
+        let response = Response::from_errors(vec![server_error(error)]);
+        Self::new(response, executed).in_place()
+    }
+
     fn completed(mut response: Response, executed: Option<OperationType>) -> Self {
         complete(&mut response, executed);
-        Self(response)
+        Self {
+            response,
+            executed,
+            in_place: false,
+            max_bytes: usize::MAX,
+        }
+    }
+
+    /// The same, which stands in for an answer that cannot be given.
+    pub(super) fn in_place(self) -> Self {
+        Self {
+            in_place: true,
+            ..self
+        }
+    }
+
+    /// The same, of at most so many bytes. One that is larger is told as that.
+    pub(super) fn at_most(self, max_bytes: usize) -> Self {
+        Self { max_bytes, ..self }
+    }
+
+    /// Tells something beside the data.
+    pub(super) fn extend(&mut self, name: &str, value: Value) {
+        self.response.extensions.insert(name.to_owned(), value);
     }
 
     /// Whether something was executed, so that `data` is there, if only as `null`.
     pub fn is_executed(&self) -> bool {
-        !is_request_error(&self.0)
+        self.in_place || !is_request_error(&self.response)
     }
 
     /// The code of the first error, or `OK`.
     pub fn code(&self) -> &str {
-        let Some(error) = self.0.errors.first() else {
+        let Some(error) = self.response.errors.first() else {
             return "OK";
         };
         match error.extensions.as_ref().and_then(|e| e.get("code")) {
@@ -82,17 +122,27 @@ impl Answer {
 
     /// Serializes it whole.
     pub fn encode(mut self) -> Encoded {
-        stamp(&mut self.0.errors);
+        stamp(&mut self.response.errors);
         let executed = self.is_executed();
-        let wire = Wire {
-            data: executed.then_some(&self.0.data),
-            errors: &self.0.errors,
-            extensions: (!self.0.extensions.is_empty()).then_some(&self.0.extensions),
+        let body = match self.write(executed) {
+            Written::Whole(body) => body,
+            Written::Broken => Bytes::from_static(UNSERIALIZABLE),
+            Written::TooLarge => {
+                let told = too_large(self.max_bytes);
+                let response = told.in_place_of(self.response, self.executed);
+                return Self::completed(response, self.executed).in_place().encode();
+            }
         };
-        Encoded {
-            body: to_bytes(&wire),
-            executed,
-        }
+        Encoded { body, executed }
+    }
+
+    fn write(&self, executed: bool) -> Written {
+        let wire = Wire {
+            data: executed.then_some(&self.response.data),
+            errors: &self.response.errors,
+            extensions: (!self.response.extensions.is_empty()).then_some(&self.response.extensions),
+        };
+        to_bytes(&wire, self.max_bytes)
     }
 
     /// What was answered, where it is data alone.
@@ -102,7 +152,7 @@ impl Answer {
             errors,
             extensions,
             ..
-        } = self.0;
+        } = self.response;
         (errors.is_empty() && extensions.is_empty()).then_some(data)
     }
 
@@ -116,15 +166,31 @@ impl Answer {
         }
     }
 
-    /// Serializes its errors alone, which end an operation.
-    pub(super) fn end(&mut self) -> Payload {
-        stamp(&mut self.0.errors);
-        Payload::Error(to_bytes(&self.0.errors))
+    /// Serializes it as the payload of one event. An event without data ends the operation: to skip
+    /// it would lose it, so the client is told and resumes. So does one that is too large.
+    pub(super) fn event(mut self) -> Payload {
+        let is_without_data = self.response.data == Value::Null && !self.response.errors.is_empty();
+        if is_without_data {
+            return self.end();
+        }
+        stamp(&mut self.response.errors);
+        match self.write(true) {
+            Written::Whole(body) => Payload::Next(body),
+            Written::Broken => Payload::Next(Bytes::from_static(UNSERIALIZABLE)),
+            Written::TooLarge => {
+                let told = too_large(self.max_bytes).into_response();
+                Self::completed(told, self.executed).end()
+            }
+        }
     }
 
-    /// Whether an event brought nothing but errors.
-    pub(super) fn is_without_data(&self) -> bool {
-        self.0.data == Value::Null && !self.0.errors.is_empty()
+    /// Serializes its errors alone, which end an operation.
+    fn end(&mut self) -> Payload {
+        stamp(&mut self.response.errors);
+        Payload::Error(match to_bytes(&self.response.errors, usize::MAX) {
+            Written::Whole(body) => body,
+            Written::Broken | Written::TooLarge => Bytes::from_static(UNSERIALIZABLE),
+        })
     }
 }
 
@@ -139,13 +205,48 @@ pub fn error_payload(error: &ApiError) -> Payload {
     Answer::from(error).end()
 }
 
-fn to_bytes(value: &impl Serialize) -> Bytes {
-    match serde_json::to_vec(value) {
-        Ok(bytes) => bytes.into(),
+/// What came of writing a value.
+enum Written {
+    Whole(Bytes),
+    TooLarge,
+    Broken,
+}
+
+fn to_bytes(value: &impl Serialize, max_bytes: usize) -> Written {
+    let mut bounded = Bounded {
+        bytes: Vec::with_capacity(128),
+        most: max_bytes,
+    };
+    match serde_json::to_writer(&mut bounded, value) {
+        Ok(()) => Written::Whole(bounded.bytes.into()),
+        Err(error) if error.io_error_kind() == Some(FULL) => Written::TooLarge,
         Err(error) => {
             tracing::error!(%error, "a response could not be serialized");
-            Bytes::from_static(UNSERIALIZABLE)
+            Written::Broken
         }
+    }
+}
+
+/// How [`Bounded`] says that it is full.
+const FULL: io::ErrorKind = io::ErrorKind::FileTooLarge;
+
+/// Takes bytes up to a bound.
+struct Bounded {
+    bytes: Vec<u8>,
+    most: usize,
+}
+
+impl io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.len() > self.most.saturating_sub(self.bytes.len()) {
+            return Err(FULL.into());
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -183,5 +284,29 @@ mod tests {
             encode(Response::new(value!({"a": 1}))).body,
             r#"{"data":{"a":1}}"#
         );
+    }
+    #[test]
+    fn an_answer_has_no_more_bytes_than_it_may() {
+        let answer = |kind| Answer::new(Response::new(value!({"a": "x".repeat(100)})), kind);
+        let whole = answer(OperationType::Query).encode().body;
+        let same = answer(OperationType::Query).at_most(whole.len()).encode();
+        assert_eq!(same.body, whole);
+        let shorter = || whole.len() - 1;
+        let query = answer(OperationType::Query).at_most(shorter()).encode();
+        assert!(query.executed);
+        let query: serde_json::Value = serde_json::from_slice(&query.body).unwrap();
+        assert_eq!(query["data"], serde_json::Value::Null);
+        assert!(query.as_object().unwrap().contains_key("data"));
+        let code = "/errors/0/extensions/code";
+        let too_large = serde_json::json!("RESPONSE_TOO_LARGE");
+        assert_eq!(query.pointer(code), Some(&too_large));
+        let Payload::Error(errors) = answer(OperationType::Subscription)
+            .at_most(shorter())
+            .event()
+        else {
+            panic!("an event that is too large ends the operation");
+        };
+        let errors: serde_json::Value = serde_json::from_slice(&errors).unwrap();
+        assert_eq!(errors.pointer("/0/extensions/code"), Some(&too_large));
     }
 }

@@ -15,6 +15,7 @@ use talksy_schema::loaders::Asker;
 use talksy_schema::sharing::{OpenedFeed, Recorder, Rendered, SharedFeed, SharedOperation};
 use tracing::{Instrument as _, trace_span};
 
+use super::cost::Cost;
 use super::executor::Executor;
 use super::operation::{Operation, Prepared};
 use super::response::{Payload, error_payload};
@@ -25,6 +26,8 @@ pub(super) struct SharedExecution {
     executor: Arc<Executor>,
     shared: SharedOperation,
     operation: Operation,
+    /// How many bytes what is told of an event has at most.
+    may_have: u64,
     /// As JSON: they are asked for where something is rendered, and take ten times the room otherwise.
     variables: Box<str>,
     authentication: Authentication,
@@ -41,16 +44,17 @@ impl SharedExecution {
             executor,
             shared,
             operation: prepared.operation,
+            may_have: prepared.cost.bytes(),
             variables: json(&prepared.variables),
             authentication: prepared.authentication,
             client: prepared.client,
         }
     }
 
-    /// The payloads.
-    pub(super) fn run(self) -> BoxStream<'static, Payload> {
+    /// The payloads. `cost` is that of the subscription.
+    pub(super) fn run(self, cost: Cost) -> BoxStream<'static, Payload> {
         let opened = async move {
-            match Box::pin(self.open()).await {
+            match Box::pin(self.open(cost)).await {
                 Ok(Some(feed)) => self.payloads(feed).left_stream(),
                 Ok(None) => stream::iter(None).right_stream(),
                 Err(refused) => stream::iter(Some(refused)).right_stream(),
@@ -62,11 +66,14 @@ impl SharedExecution {
 
     /// Has the subscription check its document and arguments and open its feed, as for one
     /// subscriber alone.
-    async fn open(&self) -> Result<Option<OpenedFeed>, Payload> {
+    async fn open(&self, cost: Cost) -> Result<Option<OpenedFeed>, Payload> {
+        let (authentication, client) = (&self.authentication, &self.client);
+        let spent = self.executor.spend(authentication, client, cost, false);
+        spent.await.map_err(|refusal| error_payload(&refusal))?;
         let feed = SharedFeed::default();
         let request = self.request_of_viewer().data(feed.clone());
         let asker = Asker::from(&self.authentication);
-        let mut responses = self.executor.responses(request, &self.operation, asker);
+        let mut responses = self.executor.open(request, &self.operation, asker);
         match responses.next().await {
             Some(refused) => Err(self.executor.payload(&self.operation, refused)),
             None => Ok(feed.take()),
@@ -140,22 +147,24 @@ impl SharedExecution {
         talksy_telemetry::continue_trace(&span, trace);
         let (executor, operation) = (&self.executor, &self.operation);
         let all = Asker::All(recorder.clone());
-        let response = executor.response_to(event, request, operation, all);
+        let response = executor.response_to(event, request, operation, self.may_have, all);
         let response = response.instrument(span).await?;
         let holes = recorder.into_holes()?;
         // Where it has failed, each one's own execution says how, and logs it.
         if !response.errors.is_empty() {
             return None;
         }
-        template(&executor.answer(operation, response).into_data()?, &holes)
+        let data = executor.answer(operation, response).into_data()?;
+        // Where it is too large, each one's own execution says so.
+        template(&data, &holes, executor.max_event_bytes())
     }
 
     /// Executes the operation's selection on the event for this subscriber alone.
     async fn execute(&self, event: &Rendered) -> Option<Payload> {
         let (request, asker) = (self.request_of_viewer(), Asker::from(&self.authentication));
-        let response = self
-            .executor
-            .response_to(event, request, &self.operation, asker);
+        let response =
+            self.executor
+                .response_to(event, request, &self.operation, self.may_have, asker);
         Some(self.executor.payload(&self.operation, response.await?))
     }
 

@@ -7,8 +7,8 @@ use talksy_domain::events::{Hole, Template};
 use talksy_schema::sharing::RecordedHole;
 
 /// Serializes the data of a response, and leaves out what is a hole; `None` where a hole is not
-/// found.
-pub(super) fn template(data: &Value, holes: &[RecordedHole]) -> Option<Template> {
+/// found, and where there are more than `most` bytes.
+pub(super) fn template(data: &Value, holes: &[RecordedHole], most: usize) -> Option<Template> {
     let mut writer = Writer {
         bytes: Vec::new(),
         path: Vec::new(),
@@ -18,7 +18,8 @@ pub(super) fn template(data: &Value, holes: &[RecordedHole]) -> Option<Template>
     writer.bytes.extend_from_slice(br#"{"data":"#);
     writer.write(data)?;
     writer.bytes.push(b'}');
-    (writer.found.len() == holes.len()).then(|| Template::new(writer.bytes, writer.found))
+    let is_good = writer.found.len() == holes.len() && writer.bytes.len() <= most;
+    is_good.then(|| Template::new(writer.bytes, writer.found))
 }
 
 struct Writer<'a> {
@@ -97,7 +98,7 @@ mod tests {
     }
 
     fn filled(data: &Value, holes: &[RecordedHole]) -> Option<String> {
-        let filled = template(data, holes)?.filled(|hole, bytes| {
+        let filled = template(data, holes, usize::MAX)?.filled(|hole, bytes| {
             bytes.extend_from_slice(format!("<{hole:?}>").as_bytes());
             Some(())
         });
@@ -130,5 +131,13 @@ mod tests {
         assert_eq!(filled(&data, &missing), None);
         let doubled = [hole(&["n"], Hole::IsMuted), hole(&["n"], Hole::UnreadCount)];
         assert_eq!(filled(&data, &doubled), None);
+    }
+
+    #[test]
+    fn a_template_has_no_more_bytes_than_it_may() {
+        let data = value!({ "a": "text" });
+        let length = serde_json::json!({ "data": data }).to_string().len();
+        assert!(template(&data, &[], length).is_some());
+        assert!(template(&data, &[], length - 1).is_none());
     }
 }

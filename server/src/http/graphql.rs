@@ -15,6 +15,7 @@ use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use talksy_domain::error::{ApiError, ErrorCode};
+use tokio::time::{Instant, timeout_at};
 use tracing::Instrument as _;
 
 use super::body::{self, Operations};
@@ -22,9 +23,9 @@ use super::client::Caller;
 use super::media::{Accepted, Media, is_json};
 use super::reply::{self, Malformed};
 use super::{Transports, sse, ws};
-use crate::graphql::metering::Metered;
+use crate::graphql::metering::{self, Metered};
 use crate::graphql::operation::{NO_QUERY, Variables};
-use crate::graphql::{Answer, OperationType, Params, Prepared};
+use crate::graphql::{Answer, OperationType, Params, Prepared, timeout_error};
 
 /// `POST /graphql`.
 pub(super) async fn post(State(server): State<Arc<Transports>>, request: Request) -> Response {
@@ -113,7 +114,10 @@ async fn finish(
         Ok(prepared) if is_subscription(&prepared) && stream => {
             return sse::subscription(server, prepared, caller, media);
         }
-        Ok(prepared) => execute(server, prepared).await,
+        Ok(prepared) => {
+            let deadline = Instant::now() + server.config.execution_timeout;
+            execute(server, prepared, deadline).await
+        }
         Err(refused) => *refused,
     };
     let encoded = answer.encode();
@@ -123,7 +127,8 @@ async fn finish(
     }
 }
 
-/// A batch is executed in order, and answered with 200 and an array of responses.
+/// A batch is executed in order, and answered with 200 and an array of responses. Its operations
+/// share the bounds of one: what they may cost, the time, and the bytes of the answers.
 async fn many(
     server: &Arc<Transports>,
     batch: Vec<Params>,
@@ -133,14 +138,34 @@ async fn many(
     if media == Media::EventStream {
         return not_acceptable().reply(None);
     }
+    let prepared = batch
+        .into_iter()
+        .map(|params| caller.prepare(&server.guard, params));
+    // All are prepared ahead of the first execution, so that a batch that costs too much does nothing.
+    let prepared: Vec<_> = prepared.collect();
+    let points = prepared.iter().flatten().map(Prepared::points);
+    let affordable = server
+        .guard
+        .check_batch(points.fold(0, u64::saturating_add));
+    let deadline = Instant::now() + server.config.execution_timeout;
+    let mut left = server.config.max_batch_answer_bytes;
     let mut body = BytesMut::new();
-    for params in batch {
-        let answer = match caller.prepare(&server.guard, params) {
-            Ok(prepared) => execute(server, prepared).await,
-            Err(refused) => *refused,
+    for prepared in prepared {
+        let answer = match (prepared, &affordable) {
+            (Err(refused), _) => *refused,
+            (Ok(_), Err(refusal)) => {
+                let answer = Answer::from(refusal);
+                metering::refused(&answer);
+                answer
+            }
+            (Ok(prepared), Ok(())) => {
+                execute(server, prepared.answered_within(left), deadline).await
+            }
         };
+        let answer = answer.encode().body;
+        left = left.saturating_sub(answer.len());
         body.put_u8(if body.is_empty() { b'[' } else { b',' });
-        body.extend_from_slice(&answer.encode().body);
+        body.extend_from_slice(&answer);
     }
     body.put_u8(b']');
     let body: Bytes = body.freeze();
@@ -151,7 +176,7 @@ fn is_subscription(prepared: &Prepared) -> bool {
     prepared.operation.kind() == OperationType::Subscription
 }
 
-async fn execute(server: &Arc<Transports>, prepared: Prepared) -> Answer {
+async fn execute(server: &Arc<Transports>, prepared: Prepared, deadline: Instant) -> Answer {
     if is_subscription(&prepared) {
         return Answer::from(&ApiError::new(
             ErrorCode::BadUserInput,
@@ -159,44 +184,66 @@ async fn execute(server: &Arc<Transports>, prepared: Prepared) -> Answer {
              stream to requests that say `Accept: text/event-stream`.",
         ));
     }
-    run(server, prepared, ()).await
+    run_until(server, prepared, (), deadline).await
 }
 
-/// Executes a query or mutation. A mutation that has begun runs to its end even if its client
-/// goes away; `held` is dropped at that end. A panic becomes an `INTERNAL` error of this request
-/// alone.
+/// Executes a query or mutation, for as long as one may be executed; see [`run_until`].
 pub(super) async fn run(
     server: &Arc<Transports>,
     prepared: Prepared,
     held: impl Send + 'static,
 ) -> Answer {
+    let deadline = Instant::now() + server.config.execution_timeout;
+    run_until(server, prepared, held, deadline).await
+}
+
+/// Executes a query or mutation. A query ends by the deadline. A mutation that has begun runs to its
+/// end even if its client goes away or is told that it takes too long; `held` is dropped at that end.
+/// A panic becomes an `INTERNAL` error of this request alone.
+async fn run_until(
+    server: &Arc<Transports>,
+    prepared: Prepared,
+    held: impl Send + 'static,
+    deadline: Instant,
+) -> Answer {
     let app = Arc::clone(&server.app);
     let metered = Metered::of(&prepared.operation);
     let span = metered.span();
-    let answer = if prepared.operation.kind() == OperationType::Mutation {
-        server
+    let kind = prepared.operation.kind();
+    let is_mutation = kind == OperationType::Mutation;
+    let answer = if is_mutation {
+        let execution = async move {
+            let _held = held;
+            app.execute(prepared).await
+        };
+        let running = server
             .tasks
-            .spawn(
-                async move {
-                    let _held = held;
-                    app.execute(prepared).await
-                }
-                .instrument(span)
-                .in_current_span(),
-            )
+            .spawn(execution.instrument(span).in_current_span());
+        timeout_at(deadline, running)
             .await
-            .ok()
+            .map(|ended| ended.map_err(drop))
     } else {
-        AssertUnwindSafe(app.execute(prepared))
-            .catch_unwind()
-            .instrument(span)
+        let execution = AssertUnwindSafe(app.execute(prepared)).catch_unwind();
+        timeout_at(deadline, execution.instrument(span))
             .await
-            .ok()
+            .map(|ended| ended.map_err(drop))
     };
-    let answer = answer.unwrap_or_else(|| {
-        tracing::error!("an operation panicked");
-        Answer::from(&panicked())
-    });
+    let answer = match answer {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(())) => {
+            tracing::error!("an operation panicked");
+            Answer::from(&panicked())
+        }
+        Err(_) => {
+            let timeout = server.config.execution_timeout;
+            tracing::warn!(
+                ?timeout,
+                is_mutation,
+                "an operation was not answered in time"
+            );
+            Answer::without_data(&timeout_error(timeout, is_mutation), kind)
+        }
+    };
     metered.ended(&server.names, &answer);
     answer
 }

@@ -77,9 +77,9 @@ pub fn router(
     shutdown: CancellationToken,
     tasks: TaskTracker,
 ) -> Router {
-    let guard = Guard::new(config.query.clone());
-    let sdl = Bytes::from(app.sdl());
-    let names = Arc::new(Names::new(&app.sdl()));
+    let sdl = app.sdl();
+    let guard = Guard::new(config.query.clone(), &sdl, config.introspection.is_on());
+    let names = Arc::new(Names::new(&sdl));
     let cors = cors(&config.cors_origins);
     let graphiql = config.graphiql;
     let shares = Shares::new(&config);
@@ -88,7 +88,7 @@ pub fn router(
         app,
         config,
         guard,
-        sdl,
+        sdl: sdl.into(),
         names,
         shares,
         stalled,

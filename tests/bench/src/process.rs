@@ -149,6 +149,10 @@ impl Home {
             command.args(["--set", &format!("http.shares.{share}=1000000")]);
         }
         command.args(["--set", "http.shares.anonymous_percent=100"]);
+        for budget in ["cost_user", "cost_ip"] {
+            let quota = format!("limits.{budget}.burst=2000000000");
+            command.args(["--set", &quota]);
+        }
         for setting in &self.settings {
             command.args(["--set", setting]);
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use talksy_domain::limits::{Decision, Quota, RateLimiter, Rule};
+use talksy_domain::limits::{Decision, Quota, RateLimiter, Rule, Spending};
 
 use super::{at_once, word};
 
@@ -221,6 +221,36 @@ pub async fn giving_back_makes_no_more_than_a_burst(limits: &Limits) {
     }
 }
 
+/// Several are counted at once, all or none, and it is told what is left.
+pub async fn several_are_spent_at_once_or_none(limits: &Limits) {
+    let (rule, key) = (slow("contract-spend", 100), word());
+    let spend = async |amount| limits.limiter.spend(rule, &key, amount).await.unwrap();
+    assert_eq!(spend(0).await, Spending::Left(100));
+    assert_eq!(spend(60).await, Spending::Left(40));
+    match spend(50).await {
+        Spending::Denied(wait) => {
+            let share = rule.quota.period / 100;
+            assert!(wait > share * 9 && wait <= share * 10, "{wait:?}");
+        }
+        Spending::Left(left) => panic!("{left} left of 40"),
+    }
+    // What was denied is not counted; single events count with the others.
+    limits.pass(rule, &key, 1).await;
+    assert_eq!(spend(39).await, Spending::Left(0));
+    assert!(matches!(spend(1).await, Spending::Denied(_)));
+    let decision = limits.check(rule, &key).await;
+    assert!(matches!(decision, Decision::Denied(_)));
+}
+
+/// What is more than the burst counts as the burst: it may happen, where nothing else does.
+pub async fn more_than_the_burst_counts_as_the_burst(limits: &Limits) {
+    let (rule, key, fresh) = (slow("contract-spend-all", 5), word(), word());
+    let spend = async |key| limits.limiter.spend(rule, key, u32::MAX).await.unwrap();
+    assert_eq!(spend(&*fresh).await, Spending::Left(0));
+    limits.pass(rule, &key, 1).await;
+    assert!(matches!(spend(&*key).await, Spending::Denied(_)));
+}
+
 super::suite::rules! {
     limits_rules:
     a_burst_passes_and_no_more,
@@ -232,4 +262,6 @@ super::suite::rules! {
     concurrent_checks_pass_the_burst_and_no_more,
     what_did_not_happen_is_given_back,
     giving_back_makes_no_more_than_a_burst,
+    several_are_spent_at_once_or_none,
+    more_than_the_burst_counts_as_the_burst,
 }

@@ -81,6 +81,8 @@ async fn a_replica_ends_equal_while_its_server_is_killed() {
         "limits.start_chat.burst=1000000",
         "limits.change_chats.burst=1000000",
         "limits.mark_read.burst=1000000",
+        "limits.cost_user.burst=2000000000",
+        "limits.cost_ip.burst=2000000000",
     ];
     let generous = generous.map(|setting| ["--set", setting]).concat();
     let address = address();

@@ -15,6 +15,7 @@ pub(crate) mod tokens;
 pub use codes::*;
 pub use error::*;
 pub use model::*;
+pub use places::{Place, addresses};
 pub use rules::*;
 pub use service::*;
 pub use sign_in::*;

@@ -6,11 +6,11 @@ use crate::limits::{Quota, Rule};
 
 /// A network that a limit counts, and how many times the quota of a single place it has.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub struct Place {
     /// The network, or the device.
-    pub(crate) name: String,
+    pub name: String,
     /// How many times the rule's burst it has.
-    pub(crate) share: u32,
+    pub share: u32,
 }
 
 impl Place {
@@ -23,7 +23,8 @@ impl Place {
     }
 
     /// The rule for it.
-    pub(crate) fn rule(&self, rule: Rule) -> Rule {
+    #[must_use]
+    pub fn rule(&self, rule: Rule) -> Rule {
         let quota = Quota {
             burst: rule.quota.burst.saturating_mul(self.share),
             ..rule.quota
@@ -37,7 +38,7 @@ impl Place {
 const IPV6_PREFIXES: [(u8, u32); 3] = [(64, 1), (56, 4), (48, 16)];
 
 /// The address itself where it is of IPv4, and the networks of an IPv6 address.
-pub(crate) fn addresses(ip: IpAddr) -> Vec<Place> {
+pub fn addresses(ip: IpAddr) -> Vec<Place> {
     match ip.to_canonical() {
         IpAddr::V4(ip) => vec![v4(ip, 32, 1)],
         IpAddr::V6(ip) => v6(ip),

@@ -24,9 +24,11 @@ pub enum ChatKind {
 pub struct ChatTitle(String);
 
 impl ChatTitle {
+    /// The most characters that it may have.
+    pub const MAX_CHARS: usize = 100;
     const RULE: TextRule = TextRule {
         field: "title",
-        max_chars: 100,
+        max_chars: Self::MAX_CHARS,
         multi_line: false,
     };
 

@@ -30,9 +30,11 @@ pub enum MessageKind {
 pub struct MessageText(String);
 
 impl MessageText {
+    /// The most characters that it may have.
+    pub const MAX_CHARS: usize = 4_000;
     const RULE: TextRule = TextRule {
         field: "text",
-        max_chars: 4000,
+        max_chars: Self::MAX_CHARS,
         multi_line: true,
     };
 
@@ -74,9 +76,11 @@ impl From<MessageText> for String {
 pub struct ClientMessageId(String);
 
 impl ClientMessageId {
+    /// The most characters that it may have.
+    pub const MAX_CHARS: usize = 64;
     const RULE: TextRule = TextRule {
         field: "clientMessageId",
-        max_chars: 64,
+        max_chars: Self::MAX_CHARS,
         multi_line: false,
     };
 

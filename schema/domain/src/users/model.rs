@@ -21,9 +21,11 @@ pub struct DisplayName {
 impl DisplayName {
     /// What is shown where there is nothing to show.
     const UNKNOWN: &str = "?";
+    /// The most characters that it may have.
+    pub const MAX_CHARS: usize = 64;
     const RULE: TextRule = TextRule {
         field: "name",
-        max_chars: 64,
+        max_chars: Self::MAX_CHARS,
         multi_line: false,
     };
 
@@ -100,9 +102,11 @@ impl From<DisplayName> for String {
 pub struct About(String);
 
 impl About {
+    /// The most characters that it may have.
+    pub const MAX_CHARS: usize = 500;
     const RULE: TextRule = TextRule {
         field: "about",
-        max_chars: 500,
+        max_chars: Self::MAX_CHARS,
         multi_line: true,
     };
 

@@ -11,7 +11,7 @@ use redis::Value;
 use sha2::{Digest as _, Sha256};
 use talksy_domain::clock::Clock;
 use talksy_domain::error::PortError;
-use talksy_domain::limits::{Decision, RateLimiter, Rule};
+use talksy_domain::limits::{Decision, RateLimiter, Rule, Spending};
 
 use super::fault::Fault;
 use super::script::Script;
@@ -49,9 +49,9 @@ impl RedisRateLimiter {
         format!("{}{}:{}", self.prefix, rule.name, hex::encode(&hash[..16]))
     }
 
-    async fn decide(&self, rule: Rule, key: &str) -> Result<Decision, Fault> {
+    async fn decide(&self, rule: Rule, key: &str, amount: u32) -> Result<Spending, Fault> {
         let Some((now, interval)) = self.times(rule) else {
-            return Ok(Decision::Allowed);
+            return Ok(Spending::Left(u32::MAX));
         };
         // As long as whole intervals, or rounding would refuse the burst's last event.
         let period = interval * u64::from(rule.quota.burst.max(1));
@@ -60,14 +60,13 @@ impl RedisRateLimiter {
             interval.to_string(),
             period.to_string(),
             MARGIN_MS.to_string(),
+            amount.to_string(),
         ];
-        match self.run(&self.check, rule, key, &arguments).await? {
-            0 => Ok(Decision::Allowed),
-            wait => {
-                let wait = u64::try_from(wait).unwrap_or_default();
-                Ok(Decision::Denied(Duration::from_micros(wait)))
-            }
-        }
+        let answer = self.run(&self.check, rule, key, &arguments).await?;
+        Ok(match u64::try_from(answer) {
+            Ok(wait @ 1..) => Spending::Denied(Duration::from_micros(wait)),
+            _ => Spending::Left(u32::try_from(answer.unsigned_abs()).unwrap_or(u32::MAX)),
+        })
     }
 
     /// Now, and the time of one event, in microseconds. No quota comes of a period under a
@@ -98,9 +97,15 @@ impl RedisRateLimiter {
 #[async_trait]
 impl RateLimiter for RedisRateLimiter {
     async fn check(&self, rule: Rule, key: &str) -> Result<Decision, PortError> {
-        self.decide(rule, key)
-            .await
-            .map_err(|fault| fault.port(BACKEND))
+        Ok(match self.spend(rule, key, 1).await? {
+            Spending::Left(_) => Decision::Allowed,
+            Spending::Denied(wait) => Decision::Denied(wait),
+        })
+    }
+
+    async fn spend(&self, rule: Rule, key: &str, amount: u32) -> Result<Spending, PortError> {
+        let decided = self.decide(rule, key, amount).await;
+        decided.map_err(|fault| fault.port(BACKEND))
     }
 
     async fn give_back(&self, rule: Rule, key: &str) -> Result<(), PortError> {
@@ -133,6 +138,13 @@ impl RateLimiter for LenientRateLimiter {
         match self.redis.check(rule, key).await {
             Err(PortError::Unavailable { .. }) => self.local.check(rule, key).await,
             decision => decision,
+        }
+    }
+
+    async fn spend(&self, rule: Rule, key: &str, amount: u32) -> Result<Spending, PortError> {
+        match self.redis.spend(rule, key, amount).await {
+            Err(PortError::Unavailable { .. }) => self.local.spend(rule, key, amount).await,
+            spending => spending,
         }
     }
 

@@ -15,7 +15,7 @@ use moka::sync::Cache;
 use parking_lot::{Mutex, RwLock};
 use talksy_domain::clock::{Clock, Timestamp};
 use talksy_domain::error::PortError;
-use talksy_domain::limits::{Decision, Quota, RateLimiter, Rule};
+use talksy_domain::limits::{Decision, Quota, RateLimiter, Rule, Spending};
 
 /// How many keys a rule remembers at most, about 30 MB of them.
 const MAX_KEYS: u64 = 100_000;
@@ -92,14 +92,24 @@ impl Gcra {
         arrival.clamp(self.now, self.now.saturating_add(self.period))
     }
 
-    fn check(&self, arrival: &mut i64) -> Decision {
-        let from = self.bounded(*arrival);
-        let wait = from + self.interval - self.period - self.now;
-        if let Ok(wait @ 1..) = u64::try_from(wait) {
-            return Decision::Denied(Duration::from_micros(wait));
+    fn spend(&self, arrival: &mut i64, amount: u32) -> Spending {
+        let time = self.interval.saturating_mul(amount.into()).min(self.period);
+        let until = self.bounded(*arrival).saturating_add(time);
+        let end = self.now.saturating_add(self.period);
+        if let Ok(wait @ 1..) = u64::try_from(until.saturating_sub(end)) {
+            return Spending::Denied(Duration::from_micros(wait));
         }
-        *arrival = from + self.interval;
-        Decision::Allowed
+        *arrival = until;
+        // Of a quota without an interval all is always left.
+        let left = (end - until).checked_div(self.interval);
+        Spending::Left(left.map_or(u32::MAX, |left| u32::try_from(left).unwrap_or(u32::MAX)))
+    }
+
+    fn check(&self, arrival: &mut i64) -> Decision {
+        match self.spend(arrival, 1) {
+            Spending::Left(_) => Decision::Allowed,
+            Spending::Denied(wait) => Decision::Denied(wait),
+        }
     }
 
     fn give_back(&self, arrival: &mut i64) {
@@ -111,6 +121,10 @@ impl Gcra {
 impl RateLimiter for MemoryRateLimiter {
     async fn check(&self, rule: Rule, key: &str) -> Result<Decision, PortError> {
         Ok(self.with(rule, key, |arrival, gcra| gcra.check(arrival)))
+    }
+
+    async fn spend(&self, rule: Rule, key: &str, amount: u32) -> Result<Spending, PortError> {
+        Ok(self.with(rule, key, |arrival, gcra| gcra.spend(arrival, amount)))
     }
 
     async fn give_back(&self, rule: Rule, key: &str) -> Result<(), PortError> {
@@ -159,6 +173,23 @@ mod tests {
         );
         clock.advance(Duration::from_secs(6));
         assert!(allowed(&limiter, LOGIN, "ada").await);
+        assert!(!allowed(&limiter, LOGIN, "ada").await);
+    }
+
+    #[tokio::test]
+    async fn several_are_spent_at_once_or_none() {
+        let (clock, limiter) = limiter();
+        let spend = async |amount| limiter.spend(LOGIN, "ada", amount).await.unwrap();
+        assert_eq!(spend(0).await, Spending::Left(3));
+        assert_eq!(spend(2).await, Spending::Left(1));
+        let wait = Duration::from_secs(10);
+        assert_eq!(spend(2).await, Spending::Denied(wait));
+        assert_eq!(spend(1).await, Spending::Left(0));
+        clock.advance(wait);
+        assert_eq!(spend(0).await, Spending::Left(1));
+        // More than the burst counts as the burst.
+        clock.advance(wait * 2);
+        assert_eq!(spend(1_000_000_000).await, Spending::Left(0));
         assert!(!allowed(&limiter, LOGIN, "ada").await);
     }
 

@@ -64,6 +64,9 @@ section! {
     }
 }
 
+/// What budgets of costs lie between.
+const BUDGETS: RangeInclusive<Quota> = Quota::new(1_000, SECOND)..=Quota::new(2_000_000_000, DAY);
+
 section! {
     /// Rate limits: `burst` at once, refilled evenly over `period`. Who goes over one gets
     /// `RATE_LIMITED` with the seconds to wait.
@@ -90,6 +93,12 @@ section! {
         typing: Quota = Quota::new(20, 10 * SECOND), in QUOTAS;
         /// Chats started, a user.
         start_chat: Quota = Quota::new(30, MINUTE), in QUOTAS;
+        /// Points that the operations of a user may cost together; see `http.query.max_cost`. An
+        /// instance may let pass a hundredth more.
+        cost_user: Quota = Quota::new(3_000_000, MINUTE), in BUDGETS;
+        /// Points that the operations of an IP address may cost together, of IPv6 as in
+        /// `limits.login_ip`. Many users may share an address.
+        cost_ip: Quota = Quota::new(30_000_000, MINUTE), in BUDGETS;
         /// Changes of groups (titles, members, roles, leaving) and of what is one's own of chats
         /// (whether they are muted), a user.
         change_chats: Quota = Quota::new(60, MINUTE), in QUOTAS;

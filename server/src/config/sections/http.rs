@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use crate::config::duration::{MINUTE, SECOND};
 use crate::config::section::section;
-use crate::config::values::is_cors_origin;
+use crate::config::values::{Introspection, is_cors_origin};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -29,6 +29,20 @@ section! {
         write_timeout: Duration = 30 * SECOND, in SECOND..=10 * MINUTE;
         /// Most operations in one batched (array) POST. Beyond it: 413.
         max_batch: usize = 10, in 1..=100;
+        /// Most bytes of one answer, or of what a subscription tells of one event, counted while it is
+        /// made. Beyond it: `RESPONSE_TOO_LARGE`.
+        max_answer_bytes: usize = 4 * MIB, in 64 * KIB..=1024 * MIB;
+        /// Most bytes of the answers of one batch together. Beyond it, those that no longer fit are
+        /// `RESPONSE_TOO_LARGE`.
+        max_batch_answer_bytes: usize = 8 * MIB, in 64 * KIB..=1024 * MIB;
+        /// How long a query, a batch, or one event of a subscription may be executed; longer than
+        /// backends that are down take to be told as that. Beyond it: `TIMEOUT`. A mutation is not
+        /// stopped; its client is told that it takes longer.
+        execution_timeout: Duration = 20 * SECOND, in SECOND / 10..=10 * MINUTE;
+        /// Whether the schema may be asked for by introspection: `on`, `off`, or `auto`, which is `on`
+        /// where `listen` is a loopback address. GraphiQL needs it to complete and to document.
+        /// `/schema.graphql` is served in any case.
+        introspection: Introspection = Introspection::Auto;
         /// Origins whose pages may call this server and open sockets to it from a browser, besides
         /// those of its own host, or `["*"]` for all.
         /// Credentials are bearer tokens, never cookies, so `*` gives no page a user's identity.
@@ -62,6 +76,10 @@ section! {
         max_tokens: usize = 4_000, in 64..=100_000;
         /// Most selections, fragments spread out.
         max_selections: u64 = 2_000, in 16..=100_000;
+        /// Most points that an operation, or the operations of a batch together, may cost: one for each
+        /// value that the answer may have, and one for each 8 KiB, with pages and texts as large as
+        /// they may be.
+        max_cost: u64 = 20_000, in 100..=100_000_000;
         /// Most aliased fields, fragments spread out.
         max_aliases: u64 = 100, in 0..=10_000;
         /// Most fields at an operation's root.

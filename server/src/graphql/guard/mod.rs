@@ -2,7 +2,8 @@
 //! touches it. Order: bytes → tokens and nesting → parse → measure. What passes is kept, so that
 //! the next request with the same text skips all of it.
 //!
-//! Knows GraphQL's syntax and the limits, and of the schema the fields of introspection alone.
+//! Knows GraphQL's syntax and the limits, of the schema the fields of introspection, and what an
+//! operation on it costs by [`super::cost`].
 
 mod lexer;
 mod measure;
@@ -12,12 +13,13 @@ use std::sync::Arc;
 
 use async_graphql::parser::parse_query;
 use async_graphql::parser::types::{ExecutableDocument, OperationDefinition};
-use async_graphql::{Name, Pos, Positioned, ServerError};
+use async_graphql::{Name, Pos, Positioned, ServerError, Variables};
 use moka::sync::Cache;
 use talksy_domain::error::{ApiError, ErrorCode};
 
 pub use async_graphql::parser::types::OperationType;
 
+use super::cost::{Cost, Prices};
 use super::errors::server_error;
 use crate::config::QueryLimits;
 use lexer::LexError;
@@ -38,6 +40,8 @@ pub struct CheckedDocument {
     operations: Vec<Chosen>,
     /// How much memory it takes.
     bytes: usize,
+    /// What its introspection weighs.
+    introspection: u64,
 }
 
 /// An operation of a document, and its name where it has one.
@@ -87,19 +91,69 @@ impl CheckedDocument {
 #[derive(Debug)]
 pub struct Guard {
     limits: QueryLimits,
+    introspection: bool,
+    prices: Prices,
     checked: Cache<Arc<str>, Arc<CheckedDocument>>,
 }
 
 impl Guard {
-    /// A guard with an empty cache.
-    pub fn new(limits: QueryLimits) -> Self {
+    /// A guard of a schema, given as SDL, with an empty cache. `introspection` says whether that may
+    /// be asked for.
+    pub fn new(limits: QueryLimits, sdl: &str, introspection: bool) -> Self {
         let checked = Cache::builder()
             .max_capacity(limits.cache_bytes)
             .weigher(|_, checked: &Arc<CheckedDocument>| {
                 u32::try_from(checked.bytes + weight::ENTRY).unwrap_or(u32::MAX)
             })
             .build();
-        Self { limits, checked }
+        Self {
+            limits,
+            introspection,
+            prices: Prices::new(sdl),
+            checked,
+        }
+    }
+
+    /// What an operation of a checked document costs at most.
+    ///
+    /// # Errors
+    /// `QUERY_TOO_COMPLEX` where that is more than [`QueryLimits::max_cost`].
+    pub fn cost(
+        &self,
+        document: &CheckedDocument,
+        operation: &OperationDefinition,
+        variables: &Variables,
+    ) -> Result<Cost, Box<ServerError>> {
+        let introspection = document.introspection;
+        let cost = self
+            .prices
+            .cost(&document.document, operation, variables, introspection);
+        let (points, limit) = (cost.points(), self.limits.max_cost);
+        if points > limit {
+            return too_complex(format!(
+                "The operation asks for too much at once: it may cost {points} points, more than \
+                 {limit}. Ask for smaller pages, or for fewer fields."
+            ));
+        }
+        Ok(cost)
+    }
+
+    /// Checks what the operations of a batch cost together, in points.
+    ///
+    /// # Errors
+    /// `QUERY_TOO_COMPLEX` where that is more than one operation may cost.
+    pub fn check_batch(&self, points: u64) -> Result<(), ApiError> {
+        let most = self.limits.max_cost;
+        if points <= most {
+            return Ok(());
+        }
+        Err(ApiError::new(
+            ErrorCode::QueryTooComplex,
+            format!(
+                "The operations of the batch may cost {points} points together, more than {most}. \
+                 None was executed: send fewer at once."
+            ),
+        ))
     }
 
     /// Checks a document, or finds it among those checked before. The cache compares whole
@@ -122,7 +176,7 @@ impl Guard {
             return Ok(known);
         }
         let document = self.parse(text)?;
-        self.weigh(&document)?;
+        let introspection = self.weigh(&document)?;
         let text: Arc<str> = text.into();
         let operations = document.operations.iter();
         let operations = operations
@@ -136,6 +190,7 @@ impl Guard {
             text: Arc::clone(&text),
             document,
             operations,
+            introspection,
         });
         if self.limits.cache_bytes > 0 {
             self.checked.insert(text, Arc::clone(&checked));
@@ -178,7 +233,8 @@ impl Guard {
         })
     }
 
-    fn weigh(&self, document: &ExecutableDocument) -> Result<(), Box<ServerError>> {
+    /// Bounds what the document asks for, and tells what its introspection weighs.
+    fn weigh(&self, document: &ExecutableDocument) -> Result<u64, Box<ServerError>> {
         let limits = &self.limits;
         let totals = match measure::measure(document, limits.max_depth) {
             Ok(totals) => totals,
@@ -199,6 +255,14 @@ impl Guard {
             return refuse(
                 ErrorCode::GraphqlValidationFailed,
                 "A subscription selects exactly one field at its root.".into(),
+            );
+        }
+        if totals.measure.introspection > 0 && !self.introspection {
+            return refuse(
+                ErrorCode::GraphqlValidationFailed,
+                "Introspection is switched off on this server. The schema is at \
+                 `/schema.graphql`."
+                    .into(),
             );
         }
         if totals.measure.introspection_lists > MAX_INTROSPECTION_LISTS {
@@ -231,7 +295,7 @@ impl Guard {
                 ));
             }
         }
-        Ok(())
+        Ok(totals.measure.introspection)
     }
 }
 

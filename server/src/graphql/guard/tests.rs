@@ -20,7 +20,7 @@ fn guard() -> Guard {
 fn guard_with(change: impl FnOnce(&mut QueryLimits)) -> Guard {
     let mut limits = QueryLimits::default();
     change(&mut limits);
-    Guard::new(limits)
+    Guard::new(limits, &talksy_schema::schema::sdl(), true)
 }
 
 /// A refusal's code, message and first position.
@@ -124,6 +124,28 @@ fn bombs_by_the_thousand_are_cheap() {
         measured / 10_000,
         start.elapsed() / 1_000
     );
+}
+
+#[test]
+fn what_costs_too_much_is_refused_with_the_cost() {
+    let guard = guard_with(|limits| limits.max_cost = 100);
+    let cost = |first: u32| {
+        let checked = passes(
+            &guard,
+            "query($n: Int) { users(first: $n) { nodes { id } } }",
+        );
+        let (_, operation) = checked.operation(None).unwrap();
+        let mut variables = Variables::default();
+        variables.insert(Name::new("n"), first.into());
+        guard.cost(&checked, &operation.node, &variables)
+    };
+    assert_eq!(cost(40).unwrap().points(), 81);
+    let error = *cost(50).unwrap_err();
+    assert!(error.message.contains("101 points"), "{}", error.message);
+    assert_eq!(Answer::refused(error).code(), "QUERY_TOO_COMPLEX");
+    assert!(guard.check_batch(100).is_ok());
+    let refused = guard.check_batch(101).unwrap_err();
+    assert_eq!(refused.code, ErrorCode::QueryTooComplex);
 }
 
 #[test]

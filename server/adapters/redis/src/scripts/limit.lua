@@ -2,8 +2,10 @@
 -- whole again. All times in microseconds; doubles hold them exactly until the year 2255.
 --
 -- KEYS[1]  the rule's counter of one key
--- ARGV     now, interval (of one event), period (of the whole burst), margin of the expiry (ms)
--- Returns  0 where it may happen and has been counted, else for how long it may not.
+-- ARGV     now, interval (of one event), period (of the whole burst), margin of the expiry (ms),
+--          how many events
+-- Returns  For how long they may not happen, above 0. Where they may and have been counted: how many
+--          more may happen now, below 0 or 0.
 local now = tonumber(ARGV[1])
 local interval = tonumber(ARGV[2])
 local period = tonumber(ARGV[3])
@@ -13,11 +15,11 @@ local tat = tonumber(redis.call('GET', KEYS[1]) or now)
 -- a period.
 tat = math.min(math.max(tat, now), now + period)
 
-local wait = tat + interval - period - now
+local till = tat + math.min(interval * tonumber(ARGV[5]), period)
+local wait = till - period - now
 if wait > 0 then
   return math.ceil(wait)
 end
-tat = tat + interval
-local expiry = math.ceil((tat - now) / 1000) + tonumber(ARGV[4])
-redis.call('SET', KEYS[1], string.format('%.0f', tat), 'PX', string.format('%.0f', expiry))
-return 0
+local expiry = math.ceil((till - now) / 1000) + tonumber(ARGV[4])
+redis.call('SET', KEYS[1], string.format('%.0f', till), 'PX', string.format('%.0f', expiry))
+return -math.floor((now + period - till) / interval)

@@ -94,3 +94,39 @@ fn the_introspection_of_every_common_tool_passes() {
         );
     }
 }
+
+#[test]
+fn introspection_that_is_switched_off_is_refused_wherever_it_stands() {
+    let guard = Guard::new(QueryLimits::default(), &talksy_schema::schema::sdl(), false);
+    for text in [
+        INTROSPECTION,
+        "{ __schema { __typename } }",
+        "{ me { id } a: __type(name: \"User\") { name } }",
+        "mutation { __schema { types { name } } }",
+        "{ ...Q } fragment Q on Query { ... { __schema { types { name } } } }",
+    ] {
+        assert_eq!(
+            refused(&guard, text).code,
+            "GRAPHQL_VALIDATION_FAILED",
+            "{text}"
+        );
+    }
+    passes(&guard, "{ __typename me { __typename id } }");
+}
+
+#[test]
+fn introspection_costs_points_and_the_fullest_can_be_afforded() {
+    let guard = guard();
+    let cost = |text: &str| {
+        let checked = passes(&guard, text);
+        let (_, operation) = checked.operation(None).unwrap();
+        guard.cost(&checked, &operation.node, &Variables::default())
+    };
+    let points = cost(INTROSPECTION).unwrap().points();
+    assert!((1_000..=10_000).contains(&points), "{points}");
+    assert!(cost("{ __schema { types { name } } }").unwrap().points() < 50);
+    // Whatever the guard lets pass by its weight can be afforded alone.
+    assert!(
+        MAX_INTROSPECTION / 8 + MAX_INTROSPECTION * 64 / 8_192 < QueryLimits::default().max_cost
+    );
+}

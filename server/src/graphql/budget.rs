@@ -1,0 +1,229 @@
+//! How much a user, and an address, may have computed in a time: the budget of costs.
+//!
+//! The rate limiter keeps the budgets. It is not asked for each operation, which may be a call to
+//! another machine: what operations cost is added up here first, and asked for together. So a budget
+//! may be overdrawn by a hundredth for each instance.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache;
+use talksy_domain::auth::addresses;
+use talksy_domain::error::{ApiError, ErrorCode};
+use talksy_domain::limits::{Quota, RateLimiter, Rule, Spending};
+use talksy_domain::viewer::{Authentication, ClientInfo};
+
+/// How many users, and networks, are remembered whose costs have not been asked for yet. Who is
+/// forgotten gets less than a hundredth of a budget for nothing.
+const MAX_KEYS: u64 = 100_000;
+
+/// Costs are asked for in parts of the budget: this many.
+const PARTS: u64 = 100;
+
+/// So many points are one event for the limiter, whose time is too coarse for single ones.
+const UNIT: u32 = 100;
+
+/// The budgets of all.
+pub struct Budgets {
+    limiter: Arc<dyn RateLimiter>,
+    user: Rule,
+    address: Rule,
+    unspent: Cache<String, Arc<AtomicU64>>,
+}
+
+impl Budgets {
+    /// The budget of each user and of each address, in points.
+    pub fn new(limiter: Arc<dyn RateLimiter>, user: Rule, address: Rule) -> Self {
+        let (user, address) = (in_units(user), in_units(address));
+        let period = user.quota.period.max(address.quota.period);
+        let unspent = Cache::builder()
+            .max_capacity(MAX_KEYS)
+            .eviction_policy(EvictionPolicy::lru())
+            .time_to_idle(period)
+            .build();
+        Self {
+            limiter,
+            user,
+            address,
+            unspent,
+        }
+    }
+
+    /// Takes what an operation costs from the budgets of who asks: the user's, and that of the
+    /// address. Tells what is left of the smaller one where that is asked for. Where the limiter does
+    /// not answer, nothing is refused: an outage is nobody's fault.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED` with the time to wait.
+    pub(super) async fn spend(
+        &self,
+        authentication: &Authentication,
+        client: &ClientInfo,
+        points: u64,
+        tell: bool,
+    ) -> Result<Option<u32>, ApiError> {
+        let mut least = None;
+        for place in client.ip.into_iter().flat_map(addresses) {
+            let rule = place.rule(self.address);
+            let key = format!("address {}", place.name);
+            let left = self.spend_one(rule, &key, points, tell).await;
+            least = smaller(least, left.map_err(|wait| refused("address", wait))?);
+        }
+        if let Authentication::SignedIn(viewer) = authentication {
+            let key = format!("user {}", viewer.user_id);
+            let left = self.spend_one(self.user, &key, points, tell).await;
+            least = smaller(least, left.map_err(|wait| refused("user", wait))?);
+        }
+        Ok(least)
+    }
+
+    async fn spend_one(
+        &self,
+        rule: Rule,
+        key: &str,
+        points: u64,
+        tell: bool,
+    ) -> Result<Option<u32>, Duration> {
+        let unspent = self.unspent.get_with_by_ref(key, Arc::default);
+        let sum = unspent
+            .fetch_add(points, Ordering::Relaxed)
+            .saturating_add(points);
+        let unit = u64::from(UNIT);
+        if !tell && sum < u64::from(rule.quota.burst) * unit / PARTS {
+            return Ok(None);
+        }
+        // Another request may have taken it meanwhile.
+        let sum = unspent.swap(0, Ordering::Relaxed);
+        let amount = u32::try_from(sum / unit).unwrap_or(u32::MAX);
+        match self.limiter.spend(rule, key, amount).await {
+            Ok(Spending::Left(left)) => {
+                let rest = sum % unit;
+                unspent.fetch_add(rest, Ordering::Relaxed);
+                let rest = u32::try_from(rest).unwrap_or(UNIT);
+                Ok(Some(left.saturating_mul(UNIT).saturating_sub(rest)))
+            }
+            Ok(Spending::Denied(wait)) => {
+                // What others have cost stays to be asked for; this is not done.
+                unspent.fetch_add(sum.saturating_sub(points), Ordering::Relaxed);
+                Err(wait)
+            }
+            // Logged and counted by who watches the port.
+            Err(_) => Ok(None),
+        }
+    }
+}
+
+fn in_units(rule: Rule) -> Rule {
+    let quota = Quota {
+        burst: (rule.quota.burst / UNIT).max(1),
+        ..rule.quota
+    };
+    Rule { quota, ..rule }
+}
+
+fn smaller(one: Option<u32>, other: Option<u32>) -> Option<u32> {
+    one.into_iter().chain(other).min()
+}
+
+fn refused(whose: &str, wait: Duration) -> ApiError {
+    ApiError::new(
+        ErrorCode::RateLimited,
+        format!(
+            "Too much was asked for by this {whose} in too short a time. Wait, and ask for less."
+        ),
+    )
+    .retry_after(wait)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use talksy_domain::clock::Timestamp;
+    use talksy_domain::id;
+    use talksy_domain::viewer::Viewer;
+
+    use super::*;
+    use crate::adapters::memory::MemoryRateLimiter;
+    use crate::testing::ManualClock;
+
+    fn rule(name: &'static str, burst: u32) -> Rule {
+        let period = Duration::from_mins(1);
+        Rule {
+            name,
+            quota: Quota { burst, period },
+        }
+    }
+
+    fn budgets(user: u32, address: u32) -> (Arc<ManualClock>, Budgets) {
+        let clock = Arc::new(ManualClock::default());
+        let limiter = Arc::new(MemoryRateLimiter::new(Arc::clone(&clock) as _));
+        let (user, address) = (rule("cost-user", user), rule("cost-address", address));
+        (clock, Budgets::new(limiter, user, address))
+    }
+
+    fn user(number: u8) -> Authentication {
+        Authentication::SignedIn(Viewer {
+            user_id: id::from_bytes([number; 16]),
+            session_id: id::from_bytes([0; 16]),
+            expires_at: Timestamp::from_millis(0),
+        })
+    }
+
+    fn from(ip: &str) -> ClientInfo {
+        ClientInfo {
+            ip: Some(ip.parse::<IpAddr>().unwrap()),
+            user_agent: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn who_has_spent_a_budget_waits_and_nobody_else_does() {
+        let (clock, budgets) = budgets(1_000, 10_000);
+        let (ada, here) = (user(1), from("192.0.2.1"));
+        let spend = async |who: &Authentication| budgets.spend(who, &here, 100, false).await;
+        for _ in 0..10 {
+            assert_eq!(spend(&ada).await.map(|left| left.is_some()), Ok(true));
+        }
+        let refused = spend(&ada).await.unwrap_err();
+        assert_eq!(refused.code, ErrorCode::RateLimited);
+        assert_eq!(refused.retry_after, Some(6));
+        assert!(spend(&user(2)).await.is_ok());
+        clock.advance(Duration::from_secs(6));
+        assert!(spend(&ada).await.is_ok());
+        assert!(spend(&ada).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn an_address_has_a_budget_for_all_users_and_for_those_who_have_not_signed_in() {
+        let (_, budgets) = budgets(1_000, 1_500);
+        let here = from("2001:db8::1");
+        let same = from("2001:db8::2");
+        assert!(budgets.spend(&user(1), &here, 1_000, false).await.is_ok());
+        assert!(budgets.spend(&user(2), &same, 1_000, false).await.is_err());
+        let anonymous = Authentication::Anonymous;
+        assert!(budgets.spend(&anonymous, &same, 500, false).await.is_ok());
+        assert!(budgets.spend(&anonymous, &same, 500, false).await.is_err());
+        let elsewhere = from("2001:db8:0:1::1");
+        assert!(
+            budgets
+                .spend(&anonymous, &elsewhere, 1_500, false)
+                .await
+                .is_ok()
+        );
+    }
+
+    #[tokio::test]
+    async fn small_costs_are_asked_for_together_and_told_when_asked() {
+        let (_, budgets) = budgets(10_000, 100_000);
+        let (ada, here) = (user(1), from("192.0.2.1"));
+        for _ in 0..9 {
+            let left = budgets.spend(&ada, &here, 10, false).await.unwrap();
+            assert_eq!(left, None);
+        }
+        let left = budgets.spend(&ada, &here, 17, true).await.unwrap();
+        assert_eq!(left, Some(9_893));
+    }
+}
