@@ -11,15 +11,15 @@ const OUTBOX =
  * Looks at what lies in the outbox now; the function it returns waits for a newer mail to the
  * address and returns its code.
  */
-export async function watchFor(address) {
-  const old = new Set(await mails());
+export async function watchFor(address, outbox = OUTBOX) {
+  const old = new Set(await mails(outbox));
   return async () => {
     const deadline = Date.now() + 15_000;
     while (Date.now() < deadline) {
       // The names sort by time: the newest comes first.
-      const fresh = (await mails()).filter((name) => !old.has(name)).reverse();
+      const fresh = (await mails(outbox)).filter((name) => !old.has(name)).reverse();
       for (const name of fresh) {
-        const mail = parse(await readFile(`${OUTBOX}/${name}`, 'latin1'));
+        const mail = parse(await readFile(`${outbox}/${name}`, 'latin1'));
         if (!(mail.headers.get('to') ?? '').toLowerCase().includes(address.toLowerCase())) continue;
         const code = /\b\d{6}\b/.exec(textOf(mail) ?? '')?.[0];
         if (code) return code;
@@ -27,15 +27,15 @@ export async function watchFor(address) {
       await sleep(50);
     }
     throw new Error(
-      `no mail to ${address} came into ${OUTBOX}. ` +
+      `no mail to ${address} came into ${outbox}. ` +
         "If the server's data directory is another one, set CHAT_OUTBOX to its outbox.",
     );
   };
 }
 
-async function mails() {
+async function mails(outbox) {
   try {
-    return (await readdir(OUTBOX)).filter((name) => name.endsWith('.eml')).sort();
+    return (await readdir(outbox)).filter((name) => name.endsWith('.eml')).sort();
   } catch (error) {
     // The folder comes with the first mail.
     if (error.code === 'ENOENT') return [];

@@ -1,0 +1,135 @@
+// What the tests of the examples have in common: users of a server that `with-server.mjs` runs, and
+// the chat that every example must come through.
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { watchFor } from './outbox.mjs';
+
+export const SERVER = (process.env.CHAT_URL ?? 'http://127.0.0.1:4000').replace(/\/+$/, '');
+
+/** Signs a new user in, with the example's own `Session`. */
+export async function signIn(Session, name) {
+  // New addresses for each run: a code can be asked for once a minute for an address.
+  const email = `${name}-${randomBytes(4).toString('hex')}@example.org`;
+  return Session.signIn(SERVER, email, await watchFor(email));
+}
+
+/** Stops or starts the server. */
+async function control(action) {
+  const answer = await fetch(`${process.env.CHAT_CONTROL}${action}`, { method: 'POST' });
+  if (!answer.ok) throw new Error(await answer.text());
+}
+export const stopServer = (signal) => control(`/stop?signal=${signal}`);
+export const startServer = () => control('/start');
+
+/** Waits until the check passes. The last failure tells what was missing. */
+export async function eventually(check) {
+  for (const deadline = Date.now() + 30_000; ; await sleep(20)) {
+    try {
+      return await check();
+    } catch (error) {
+      if (Date.now() > deadline) throw error;
+    }
+  }
+}
+
+/** A network that can be away: `online` is for the example's socket. */
+export class Network {
+  #back = Promise.resolve();
+  #comeBack = () => {};
+  online = () => this.#back;
+
+  leave() {
+    this.#back = new Promise((resolve) => (this.#comeBack = resolve));
+  }
+
+  comeBack() {
+    this.#comeBack();
+  }
+}
+
+const STORED = /* GraphQL */ `
+  query Stored($chatId: ID!) {
+    chat(id: $chatId) {
+      headCursor
+      messages(last: 100) {
+        nodes {
+          seq
+          text
+        }
+      }
+    }
+  }
+`;
+
+/** The chat's messages as the server has them. */
+export async function stored(session, chatId) {
+  const { chat } = await session.request(STORED, { chatId });
+  return chat.messages.nodes;
+}
+
+/** The place behind all that happened in the chat until now. */
+export async function headCursor(session, chatId) {
+  const { chat } = await session.request(STORED, { chatId });
+  return chat.headCursor;
+}
+
+const shown = (messages) => messages.map(({ seq, text }) => ({ seq, text }));
+
+/**
+ * Two users chat while the server is stopped and killed. Both see what the server has, and each
+ * event of `messageAdded` has come once and in order.
+ *
+ * `open(session, options)` makes the example's client; `options.online` is for its socket. It has
+ * `startChat(userId)`, `show(chatId)`, which keeps a thread up to date, `thread(chatId)`, `send(chatId,
+ * text)`, `edit(messageId, text)`, `follow(chatId, after, onEdge)` and `close()`.
+ */
+export async function chatThroughRestarts(Session, open) {
+  const sessions = [await signIn(Session, 'ada'), await signIn(Session, 'grace')];
+  const network = new Network();
+  const ada = open(sessions[0], {});
+  const grace = open(sessions[1], { online: network.online });
+  const chatId = await ada.startChat(sessions[1].user.id);
+  await Promise.all([ada.show(chatId), grace.show(chatId)]);
+  const edges = [];
+  grace.follow(chatId, await headCursor(sessions[1], chatId), (edge) => edges.push(edge));
+  const agree = () =>
+    eventually(async () => {
+      const wanted = shown(await stored(sessions[0], chatId));
+      assert.deepEqual(shown(ada.thread(chatId)), wanted, "Ada's thread");
+      assert.deepEqual(shown(grace.thread(chatId)), wanted, "Grace's thread");
+      const seqs = edges.map(({ node }) => node.seq);
+      const last = wanted.at(-1)?.seq ?? 0;
+      assert.deepEqual(seqs, Array.from({ length: last }, (_, at) => at + 1), 'messageAdded');
+    });
+
+  const first = await ada.send(chatId, 'Hello, Grace');
+  await agree();
+  await grace.send(chatId, 'Hello, Ada');
+  await ada.edit(first.id, 'Hello, dear Grace');
+  await agree();
+
+  for (const signal of ['SIGTERM', 'SIGKILL']) {
+    network.leave();
+    await stopServer(signal);
+    // It is sent when the server is there again.
+    const pending = ada.send(chatId, `Sent while the server was away, ${signal}`);
+    await startServer();
+    await pending;
+    // All this happens while Grace is away.
+    await ada.send(chatId, `Sent while Grace was away, ${signal}`);
+    await ada.edit(first.id, `Edited while Grace was away, ${signal}`);
+    // As over night: the new connection needs another token.
+    sessions[1].expired();
+    network.comeBack();
+    await agree();
+    // And live again.
+    await grace.send(chatId, `Back again, ${signal}`);
+    await agree();
+  }
+  assert.equal(ada.thread(chatId).length, 8);
+  assert.equal(ada.thread(chatId)[0].text, 'Edited while Grace was away, SIGKILL');
+  ada.close();
+  grace.close();
+}

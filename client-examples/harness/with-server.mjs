@@ -1,0 +1,111 @@
+// Runs a command beside a server of its own, with a temporary data directory:
+//
+//     node with-server.mjs COMMAND…
+//
+// The command finds the server at $CHAT_URL and its mails in $CHAT_OUTBOX, and controls it at
+// $CHAT_CONTROL: POST /stop?signal=SIGTERM and POST /start, on the same port and data; GET
+// /code?email=… waits for the next sign-in code to an address. $CHAT_BINARY names the server's binary.
+import { spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { fileURLToPath } from 'node:url';
+
+import { watchFor } from './outbox.mjs';
+
+const target = process.env.CARGO_TARGET_DIR ?? fileURLToPath(new URL('../../target', import.meta.url));
+const binary = process.env.CHAT_BINARY ?? `${target}/debug/talksy`;
+const data = await mkdtemp(`${tmpdir()}/talksy-`);
+const outbox = `${data}/outbox`;
+// Away from a developer's talksy.toml and TALKSY_ variables.
+const env = Object.fromEntries(
+  Object.entries(process.env).filter(([name]) => !name.startsWith('TALKSY_')),
+);
+
+let listen = '127.0.0.1:0';
+let log = '';
+let server;
+
+/** Starts the server and waits until it serves. */
+function start() {
+  server = spawn(binary, ['--listen', listen, '--data-dir', data], {
+    cwd: data,
+    env,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  const { stderr } = server;
+  server.ended = new Promise((resolve) => {
+    server.on('error', (error) => resolve(`it did not start: ${error.message}`));
+    server.on('exit', (code, signal) => resolve(signal ?? code));
+  });
+  return new Promise((resolve, reject) => {
+    let started = '';
+    stderr.setEncoding('utf8').on('data', (text) => {
+      log = (log + text).slice(-20_000);
+      started += text;
+      const address = /Talksy serves https?:\/\/([^/ ]+)\/graphql/.exec(started)?.[1];
+      if (!address) return;
+      listen = address;
+      started = '';
+      resolve();
+    });
+    server.ended.then((end) => reject(new Error(`the server ended: ${end}\n${log}`)));
+  });
+}
+
+/** Ends the server. On SIGTERM it must end by itself, with exit code 0. */
+async function stop(signal) {
+  server.kill(signal);
+  const late = setTimeout(() => server.kill('SIGKILL'), 30_000);
+  const end = await server.ended;
+  clearTimeout(late);
+  if (end !== (signal === 'SIGTERM' ? 0 : signal)) throw new Error(`${signal} ended it with ${end}`);
+}
+
+const codes = new Map();
+const actions = {
+  '/start': start,
+  '/stop': (query) => stop(query.get('signal') ?? 'SIGTERM'),
+  // Call it before the code is asked for: later mails count.
+  '/expect': async (query) => void codes.set(query.get('email'), await watchFor(query.get('email'), outbox)),
+  '/code': (query) => codes.get(query.get('email'))(),
+};
+
+const control = createServer(async (request, response) => {
+  const { pathname, searchParams } = new URL(request.url, 'http://control');
+  try {
+    const answer = await actions[pathname](searchParams);
+    response.end(answer);
+  } catch (error) {
+    response.writeHead(500).end(String(error.stack ?? error));
+  }
+});
+
+let code = 1;
+try {
+  await start();
+  await new Promise((resolve) => control.listen(0, '127.0.0.1', resolve));
+  const [command, ...args] = process.argv.slice(2);
+  const child = spawn(command, args, {
+    stdio: 'inherit',
+    env: {
+      ...env,
+      CHAT_URL: `http://${listen}`,
+      CHAT_OUTBOX: outbox,
+      CHAT_CONTROL: `http://127.0.0.1:${control.address().port}`,
+    },
+  });
+  for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal));
+  code = await new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('exit', (status) => resolve(status ?? 1));
+  });
+} catch (error) {
+  console.error(String(error.stack ?? error));
+} finally {
+  if (code !== 0 && log) console.error(`--- the end of the server's log\n${log.slice(-3_000)}`);
+  server?.kill('SIGKILL');
+  await server?.ended;
+  await rm(data, { recursive: true, force: true });
+}
+process.exit(code);
