@@ -40,12 +40,15 @@ export function backoff(tries: number, retryAfter?: number): Promise<void> {
 }
 
 /** Asks until there is an answer. For what is safe to repeat: queries, and sending under one id. */
-export async function retrying<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
+export async function retrying<Answer>(
+  ask: () => Promise<Answer>,
+  signal?: AbortSignal,
+): Promise<Answer> {
   for (let tries = 1; ; tries += 1) {
     try {
       return await ask();
     } catch (error) {
-      if (!mayPass(error) || tries === 10) throw error;
+      if (!mayPass(error) || tries === 10 || signal?.aborted) throw error;
       await backoff(tries, error instanceof Refused ? error.retryAfter : undefined);
     }
   }

@@ -1,5 +1,5 @@
 // Signs in, and renews the access token. Needs `fetch` alone.
-import { Refused, type ErrorEntry } from './refused.js';
+import { Refused, mayPass, retrying, type ErrorEntry } from './refused.js';
 
 const LOGIN = /* GraphQL */ `
   mutation Login($email: String!, $deviceToken: String) {
@@ -100,10 +100,22 @@ export class Session {
   readonly fetch: typeof fetch = async (input, init) => {
     const token = await this.token();
     const response = await send(input, init, token);
-    if (!(await saysExpired(response))) return response;
+    if ((await refusal(response))?.code !== 'TOKEN_EXPIRED') return response;
     this.expired(token);
     return send(input, init, await this.token());
   };
+
+  /**
+   * The same, which also waits for a network that is away and a backend that is down. Use it where
+   * all that is asked is safe to repeat: see the guide.
+   */
+  readonly retryingFetch: typeof fetch = (input, init) =>
+    retrying(async () => {
+      const response = await this.fetch(input, init);
+      const refused = await refusal(response);
+      if (refused && mayPass(refused)) throw refused;
+      return response;
+    }, init?.signal ?? undefined);
 
   /** One operation as this user. */
   request<Data>(query: string, variables?: object): Promise<Data> {
@@ -138,10 +150,11 @@ function send(
   return fetch(input, { ...init, headers, signal });
 }
 
-async function saysExpired(response: Response): Promise<boolean> {
-  if (!/\bjson\b/.test(response.headers.get('content-type') ?? '')) return false;
+/** What an answer refuses, without taking it from the library. */
+async function refusal(response: Response): Promise<Refused | undefined> {
+  if (!/\bjson\b/.test(response.headers.get('content-type') ?? '')) return undefined;
   const { errors } = (await response.clone().json()) as { errors?: ErrorEntry[] };
-  return errors?.some(({ extensions }) => extensions?.['code'] === 'TOKEN_EXPIRED') ?? false;
+  return errors?.[0] && new Refused(errors[0]);
 }
 
 async function post<Data>(

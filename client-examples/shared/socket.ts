@@ -1,9 +1,8 @@
 // One WebSocket for all of a user's subscriptions. It is opened by the first and closed after the
-// last; when it breaks it is made again, and the subscriptions go on behind what they last had.
+// last, and made again when it breaks.
 import { createClient, type Client, type ClientOptions } from 'graphql-ws';
 
 import { Refused, backoff } from './refused.js';
-import { resuming } from './resuming.js';
 import type { Session } from './session.js';
 
 export interface SocketOptions {
@@ -13,7 +12,7 @@ export interface SocketOptions {
   readonly webSocketImpl?: ClientOptions['webSocketImpl'];
 }
 
-/** A client of graphql-ws whose subscriptions resume. */
+/** A client of graphql-ws. Give it to `resuming`, or messages are lost when the connection breaks. */
 export function createSocket(
   session: Session,
   { online = async () => {}, webSocketImpl }: SocketOptions = {},
@@ -56,5 +55,5 @@ export function createSocket(
       },
     },
   });
-  return resuming(client);
+  return client;
 }

@@ -5,13 +5,14 @@ import WebSocket from 'ws';
 
 import { chatThroughRestarts, eventually, headCursor, signIn, stored } from '../../harness/chat.mjs';
 import { Thread, edit, follow, send, startChat } from '../dist/chat.js';
+import { resuming } from '../dist/talksy/resuming.js';
 import { Session } from '../dist/talksy/session.js';
 import { createSocket } from '../dist/talksy/socket.js';
 
 const fail = (problem) => assert.fail(`a feed ended: ${problem.message ?? problem}`);
 
 function open(session, options) {
-  const socket = createSocket(session, { ...options, webSocketImpl: WebSocket });
+  const socket = resuming(createSocket(session, { ...options, webSocketImpl: WebSocket }));
   let thread;
   return {
     startChat: (userId) => startChat(session, userId),
@@ -34,7 +35,7 @@ test('cuts in the middle of a burst lose nothing and double nothing', async () =
   const ada = await signIn(Session, 'ada');
   const grace = await signIn(Session, 'grace');
   const chatId = await startChat(ada, grace.user.id);
-  const socket = createSocket(grace, { webSocketImpl: WebSocket });
+  const socket = resuming(createSocket(grace, { webSocketImpl: WebSocket }));
   const thread = new Thread(grace, socket, chatId, fail);
   await thread.open();
   const got = [];
