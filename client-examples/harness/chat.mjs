@@ -82,7 +82,7 @@ const shown = (messages) => messages.map(({ seq, text }) => ({ seq, text }));
  * event of `messageAdded` has come once and in order.
  *
  * `open(session, options)` makes the example's client; `options.online` is for its socket. It has
- * `startChat(userId)`, `show(chatId)`, which keeps a thread up to date, `thread(chatId)`, `send(chatId,
+ * `startChat(userId)`, `show(chatId, count)`, which keeps a thread up to date, `thread()`, `send(chatId,
  * text)`, `edit(messageId, text)`, `follow(chatId, after, onEdge)` and `close()`.
  */
 export async function chatThroughRestarts(Session, open) {
@@ -91,14 +91,14 @@ export async function chatThroughRestarts(Session, open) {
   const ada = open(sessions[0], {});
   const grace = open(sessions[1], { online: network.online });
   const chatId = await ada.startChat(sessions[1].user.id);
-  await Promise.all([ada.show(chatId), grace.show(chatId)]);
+  await Promise.all([ada.show(chatId, 50), grace.show(chatId, 50)]);
   const edges = [];
   grace.follow(chatId, await headCursor(sessions[1], chatId), (edge) => edges.push(edge));
   const agree = () =>
     eventually(async () => {
       const wanted = shown(await stored(sessions[0], chatId));
-      assert.deepEqual(shown(ada.thread(chatId)), wanted, "Ada's thread");
-      assert.deepEqual(shown(grace.thread(chatId)), wanted, "Grace's thread");
+      assert.deepEqual(shown(ada.thread()), wanted, "Ada's thread");
+      assert.deepEqual(shown(grace.thread()), wanted, "Grace's thread");
       const seqs = edges.map(({ node }) => node.seq);
       const last = wanted.at(-1)?.seq ?? 0;
       assert.deepEqual(seqs, Array.from({ length: last }, (_, at) => at + 1), 'messageAdded');
@@ -128,8 +128,47 @@ export async function chatThroughRestarts(Session, open) {
     await grace.send(chatId, `Back again, ${signal}`);
     await agree();
   }
-  assert.equal(ada.thread(chatId).length, 8);
-  assert.equal(ada.thread(chatId)[0].text, 'Edited while Grace was away, SIGKILL');
+  assert.equal(ada.thread().length, 8);
+  assert.equal(ada.thread()[0].text, 'Edited while Grace was away, SIGKILL');
+  ada.close();
+  grace.close();
+}
+
+const texts = (messages) => messages.map(({ text }) => text);
+
+/**
+ * A library's cache: it gets chats and messages by events, pages back, and shows what is being sent
+ * once. Besides what `chatThroughRestarts` needs, the client has `showSidebar()`, `sidebar()`, `older()`,
+ * which loads the page before, and `outbox`.
+ */
+export async function chatInCache(Session, open) {
+  const sessions = [await signIn(Session, 'ada'), await signIn(Session, 'grace')];
+  const [ada, grace] = sessions.map((session) => open(session, {}));
+  await grace.showSidebar();
+  assert.deepEqual(grace.sidebar(), []);
+  const chatId = await ada.startChat(sessions[1].user.id);
+  const all = Array.from({ length: 15 }, (_, at) => `number ${at + 1}`);
+  for (const text of all) await ada.send(chatId, text);
+  await eventually(() => {
+    const shown = grace.sidebar().map(({ id, unreadCount }) => ({ id, unreadCount }));
+    assert.deepEqual(shown, [{ id: chatId, unreadCount: 15 }]);
+  });
+
+  await grace.show(chatId, 10);
+  assert.deepEqual(texts(grace.thread()), all.slice(5));
+  await grace.older();
+  await eventually(() => assert.deepEqual(texts(grace.thread()), all));
+
+  const shownOnce = () => {
+    const shown = texts([...grace.thread(), ...grace.outbox.of(chatId, grace.thread())]);
+    assert.equal(shown.filter((text) => text === 'and one more').length, 1);
+  };
+  const sent = grace.send(chatId, 'and one more');
+  shownOnce();
+  await sent;
+  await eventually(() => assert.deepEqual(texts(grace.thread()), [...all, 'and one more']));
+  shownOnce();
+  assert.deepEqual(grace.outbox.snapshot(), []);
   ada.close();
   grace.close();
 }

@@ -3,7 +3,7 @@ import test from 'node:test';
 
 import WebSocket from 'ws';
 
-import { chatThroughRestarts, eventually, signIn } from '../../harness/chat.mjs';
+import { chatInCache, chatThroughRestarts } from '../../harness/chat.mjs';
 import { followAccount } from '../dist/account.js';
 import * as chat from '../dist/chat.js';
 import { createApolloClient } from '../dist/client.js';
@@ -11,26 +11,35 @@ import { Session } from '../dist/talksy/session.js';
 import { createSocket } from '../dist/talksy/socket.js';
 
 const fail = (problem) => assert.fail(`a feed ended: ${problem?.message ?? problem}`);
-const nodes = (result) => result.data?.chat?.messages.edges.map(({ node }) => node) ?? [];
+const nodesOf = (connection) => connection?.edges.map(({ node }) => node) ?? [];
 
 function open(session, options) {
   const socket = createSocket(session, { ...options, webSocketImpl: WebSocket });
   const client = createApolloClient(session, socket);
   const account = followAccount(client, fail);
-  let thread = [];
+  let thread;
+  let sidebar;
+  /** Resolves when the query has been answered, and keeps it up to date. */
+  const show = async (query) => {
+    await account.isReady;
+    await new Promise((resolve) =>
+      query.subscribe(({ dataState, error }) => {
+        if (error) fail(error);
+        if (dataState === 'complete') resolve();
+      }),
+    );
+    return query;
+  };
+  const messages = () => thread.getCurrentResult().data.chat?.messages;
   return {
-    client,
     startChat: (userId) => chat.startChat(client, userId),
-    show: async (chatId) => {
-      await account.isReady;
-      await new Promise((resolve) =>
-        chat.watchMessages(client, chatId).subscribe((result) => {
-          thread = nodes(result);
-          if (result.dataState === 'complete') resolve();
-        }),
-      );
-    },
-    thread: () => thread,
+    show: async (chatId, count) =>
+      (thread = await show(chat.watchMessages(client, chatId, count))),
+    thread: () => nodesOf(messages()),
+    older: () => thread.fetchMore({ variables: { before: messages().pageInfo.startCursor } }),
+    showSidebar: async () => (sidebar = await show(chat.watchChats(client))),
+    sidebar: () => nodesOf(sidebar.getCurrentResult().data.chats),
+    outbox: chat.outbox,
     send: (chatId, text) => chat.send(client, chatId, text),
     edit: (messageId, text) => chat.edit(client, messageId, text),
     follow: (chatId, after, onEdge) =>
@@ -49,42 +58,5 @@ function open(session, options) {
 test('a chat goes on when the server is stopped and killed', () =>
   chatThroughRestarts(Session, open));
 
-test('the cache pages back, and gets new chats and messages by events', async () => {
-  const sessions = [await signIn(Session, 'ada'), await signIn(Session, 'grace')];
-  const [ada, grace] = sessions.map((session) => open(session, {}));
-  const sidebar = chat.watchChats(grace.client);
-  await grace.show('cht_unknown');
-  sidebar.subscribe(() => {});
-  const chatId = await ada.startChat(sessions[1].user.id);
-  for (let number = 1; number <= 15; number += 1) await ada.send(chatId, `number ${number}`);
-  const inSidebar = () => sidebar.getCurrentResult().data.chats.edges.map(({ node }) => node);
-  await eventually(() => {
-    assert.deepEqual(inSidebar().map(({ id }) => id), [chatId]);
-    assert.equal(inSidebar()[0].unreadCount, 15);
-  });
-
-  const messages = chat.watchMessages(grace.client, chatId, 10);
-  messages.subscribe(() => {});
-  const thread = () => nodes(messages.getCurrentResult()).map(({ text }) => text);
-  await eventually(() => assert.equal(thread().length, 10));
-  const { startCursor } = messages.getCurrentResult().data.chat.messages.pageInfo;
-  await messages.fetchMore({ variables: { before: startCursor } });
-  const all = Array.from({ length: 15 }, (_, at) => `number ${at + 1}`);
-  await eventually(() => assert.deepEqual(thread(), all));
-
-  // What is being sent is shown at once, and only once when it has come.
-  const sent = grace.send(chatId, 'and one more');
-  const shownOnce = () => {
-    const all = nodes(messages.getCurrentResult());
-    const texts = [...all, ...chat.outbox.of(chatId, all)].map(({ text }) => text);
-    assert.equal(texts.filter((text) => text === 'and one more').length, 1);
-  };
-  shownOnce();
-  const watch = messages.subscribe(shownOnce);
-  await sent;
-  await eventually(() => assert.equal(thread().length, 16));
-  shownOnce();
-  watch.unsubscribe();
-  ada.close();
-  grace.close();
-});
+test('the cache pages back, and gets new chats and messages by events', () =>
+  chatInCache(Session, open));
