@@ -1,23 +1,27 @@
 // An offline replica of a user's account, kept in a file by `accountEvents` alone. It may be killed
 // and cut off at any moment: started again, it goes on where the file stands.
 //
-//     REPLICA_FILE=replica.json REPLICA_TOKEN=… node replica.mjs
+//     REPLICA_FILE=replica.json REPLICA_TOKEN=… node dist/replica.js
 //
 // It prints a line for each time that it has caught up.
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import type { ResultOf } from 'gql.tada';
+import { print, type GraphQLFormattedError } from 'graphql';
 import { createClient } from 'graphql-ws';
 import WebSocket from 'ws';
 
+import { graphql } from './graphql.js';
+
 // Servers on the same backends, to which it turns at random.
-const SERVERS = (process.env.CHAT_URLS ?? process.env.CHAT_URL ?? 'http://127.0.0.1:4000')
+const SERVERS = (process.env['CHAT_URLS'] ?? process.env['CHAT_URL'] ?? 'http://127.0.0.1:4000')
   .split(',')
   .map((url) => url.replace(/\/+$/, ''));
-const FILE = process.env.REPLICA_FILE ?? 'replica.json';
-const TOKEN = process.env.REPLICA_TOKEN;
+const FILE = process.env['REPLICA_FILE'] ?? 'replica.json';
+const TOKEN = process.env['REPLICA_TOKEN'];
 
-const ACCOUNT_EVENTS = /* GraphQL */ `
+const ACCOUNT_EVENTS = graphql(`
   subscription AccountEvents($after: AccountPosition) {
     accountEvents(after: $after) {
       __typename
@@ -75,9 +79,9 @@ const ACCOUNT_EVENTS = /* GraphQL */ `
       }
     }
   }
-`;
+`);
 
-const CHATS = /* GraphQL */ `
+const CHATS = graphql(`
   query ReplicaChats($after: String) {
     me {
       name
@@ -95,9 +99,9 @@ const CHATS = /* GraphQL */ `
       }
     }
   }
-`;
+`);
 
-const MESSAGES = /* GraphQL */ `
+const MESSAGES = graphql(`
   query ReplicaMessages($chatId: ID!, $after: String) {
     chat(id: $chatId) {
       messages(first: 100, after: $after) {
@@ -114,27 +118,56 @@ const MESSAGES = /* GraphQL */ `
       }
     }
   }
-`;
+`);
 
-const anyServer = () => SERVERS[Math.floor(Math.random() * SERVERS.length)];
+type AccountEvent = ResultOf<typeof ACCOUNT_EVENTS>['accountEvents'];
+type Message = NonNullable<ResultOf<typeof MESSAGES>['chat']>['messages']['nodes'][number];
 
-async function request(query, variables) {
+interface KeptChat {
+  shown: object | null;
+  messages: Record<number, Message>;
+}
+
+/** The account, as a replica keeps it. */
+export interface Account {
+  viewer: ResultOf<typeof CHATS>['me'];
+  chats: Record<string, KeptChat>;
+}
+
+interface Replica extends Account {
+  checkpoint: string | null;
+  since: Record<string, string>;
+}
+
+/** Asks the server; the answer is what the operation says. */
+type Ask = <Data>(query: string, variables: object) => Promise<Data>;
+
+const anyServer = () => SERVERS[Math.floor(Math.random() * SERVERS.length)]!;
+
+const request: Ask = async <Data>(query: string, variables: object) => {
   const response = await fetch(`${anyServer()}/graphql`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', authorization: `Bearer ${TOKEN}` },
     body: JSON.stringify({ query, variables }),
     signal: AbortSignal.timeout(10_000),
   });
-  const { data, errors } = await response.json();
-  if (errors) throw new Error(errors[0].message);
+  const { data, errors } = (await response.json()) as {
+    data: Data;
+    errors?: GraphQLFormattedError[];
+  };
+  if (errors?.[0]) throw new Error(errors[0].message);
   return data;
-}
+};
 
 /** All messages of a chat that the viewer may read; null where they are no member any more. */
-export async function messagesOf(chatId, ask = request) {
-  const messages = {};
-  for (let after = null; ; ) {
-    const { chat } = await ask(MESSAGES, { chatId, after });
+export async function messagesOf(
+  chatId: string,
+  ask: Ask = request,
+): Promise<KeptChat['messages'] | null> {
+  const messages: KeptChat['messages'] = {};
+  for (let after: string | null = null; ; ) {
+    const variables: { chatId: string; after: string | null } = { chatId, after };
+    const { chat } = await ask<ResultOf<typeof MESSAGES>>(print(MESSAGES), variables);
     if (!chat) return null;
     for (const message of chat.messages.nodes) messages[message.seq] = message;
     const { hasNextPage, endCursor } = chat.messages.pageInfo;
@@ -144,10 +177,11 @@ export async function messagesOf(chatId, ask = request) {
 }
 
 /** The whole account as the server has it now, in the form in which a replica keeps it. */
-export async function fetchAll(ask = request) {
-  const kept = { viewer: null, chats: {} };
-  for (let after = null; ; ) {
-    const { me, chats } = await ask(CHATS, { after });
+export async function fetchAll(ask: Ask = request): Promise<Account> {
+  const kept: Account = { viewer: null, chats: {} };
+  for (let after: string | null = null; ; ) {
+    const { me, chats }: ResultOf<typeof CHATS> = await ask(print(CHATS), { after });
+    if (!chats) throw new Error('The answer has no chats.');
     kept.viewer = me;
     for (const { id, ...shown } of chats.nodes) {
       const messages = await messagesOf(id, ask);
@@ -159,24 +193,24 @@ export async function fetchAll(ask = request) {
 }
 
 /** Keeps what a message says, unless what is there is newer. */
-function keep(chat, { chat: _, ...message }, isAddition) {
-  const known = chat.messages[message.seq];
+function keep(kept: KeptChat, { chat: _, ...message }: Message & { chat: object }, isAddition: boolean) {
+  const known = kept.messages[message.seq];
   // The change of a message that is not kept lies ahead of what was loaded.
   if (known ? known.changeSeq <= message.changeSeq : isAddition) {
-    chat.messages[message.seq] = message;
+    kept.messages[message.seq] = message;
   }
 }
 
 /** Applies one event to the replica. */
-async function apply(replica, event) {
+async function apply(replica: Replica, event: AccountEvent) {
   const { chats } = replica;
-  const messages = () => (chats[event.message.chat.id] ??= { shown: null, messages: {} });
-  let chatId;
+  let chatId: string;
   switch (event.__typename) {
     case 'MessageAdded':
     case 'MessageChange':
-      keep(messages(), event.message, event.__typename === 'MessageAdded');
       chatId = event.message.chat.id;
+      chats[chatId] ??= { shown: null, messages: {} };
+      keep(chats[chatId]!, event.message, event.__typename === 'MessageAdded');
       break;
     case 'ChatChanged': {
       const { id, ...shown } = event.chat;
@@ -215,23 +249,24 @@ async function apply(replica, event) {
 }
 
 /** What is kept and where that stands go into one file, which is replaced as a whole. */
-async function save(replica) {
+async function save(replica: Replica) {
   await writeFile(`${FILE}.new`, JSON.stringify(replica));
   await rename(`${FILE}.new`, FILE);
 }
 
-async function load() {
+async function load(): Promise<Replica> {
   try {
-    return JSON.parse(await readFile(FILE, 'utf8'));
+    return JSON.parse(await readFile(FILE, 'utf8')) as Replica;
   } catch (error) {
-    if (error.code === 'ENOENT') return { checkpoint: null, since: {}, viewer: null, chats: {} };
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT')
+      return { checkpoint: null, since: {}, viewer: null, chats: {} };
     throw error;
   }
 }
 
 async function main() {
   const replica = await load();
-  let socket;
+  let socket: WebSocket | undefined;
   const client = createClient({
     url: () => `${anyServer().replace(/^http/, 'ws')}/graphql`,
     webSocketImpl: WebSocket,
@@ -239,30 +274,31 @@ async function main() {
     // A new connection needs the position as it is then: each is asked for below.
     retryAttempts: 0,
     keepAlive: 10_000,
-    on: { opened: (opened) => (socket = opened) },
+    on: { opened: (opened) => (socket = opened as WebSocket) },
   });
   // Cuts itself off, as a tunnel does.
-  if (process.env.REPLICA_CUTS) {
+  if (process.env['REPLICA_CUTS']) {
     setInterval(() => Math.random() < 0.3 && socket?.terminate(), 100).unref();
   }
   for (;;) {
     const { checkpoint, since } = replica;
     const after = checkpoint && { checkpoint, since: Object.values(since) };
     try {
-      for await (const { data, errors } of client.iterate({
-        query: ACCOUNT_EVENTS,
+      for await (const { data, errors } of client.iterate<ResultOf<typeof ACCOUNT_EVENTS>>({
+        query: print(ACCOUNT_EVENTS),
         variables: { after },
       })) {
-        if (errors) throw errors;
+        if (errors || !data) throw errors;
         const event = data.accountEvents;
         // The first event of a stream without a position: all from here on follows.
         if (!replica.checkpoint) Object.assign(replica, await fetchAll());
         await apply(replica, event);
         await save(replica);
-        if (event.isCaughtUp) console.log('caught up');
+        if (event.__typename === 'AccountCheckpoint' && event.isCaughtUp) console.log('caught up');
       }
     } catch (problem) {
-      const codes = [problem].flat().map((error) => error?.extensions?.code);
+      const errors = [problem].flat() as (GraphQLFormattedError | undefined)[];
+      const codes = errors.map((error) => error?.extensions?.['code'] as string | undefined);
       if (codes.includes('RESYNC_REQUIRED')) {
         // The file as well: else the next turn would begin with what is of no use any more.
         await save(Object.assign(replica, { checkpoint: null, since: {}, chats: {} }));
@@ -276,7 +312,7 @@ async function main() {
   }
 }
 
-if (process.argv[1]?.endsWith('replica.mjs')) {
+if (process.argv[1]?.endsWith('replica.js')) {
   main().catch((error) => {
     console.error(error);
     process.exit(1);

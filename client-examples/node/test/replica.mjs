@@ -1,16 +1,16 @@
 // Keeps a replica in another process, which is killed, cut off and started again at random while
 // others write, edit, delete, join and leave. In the end it equals the server's own answer.
 import { spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { isDeepStrictEqual } from 'node:util';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
-import { watchFor } from '../resume/outbox.mjs';
-import { SERVER, Session, send } from '../resume/talksy.mjs';
-import { fetchAll } from './replica.mjs';
+import { SERVER, signIn } from '../../harness/chat.mjs';
+import { send } from '../dist/chat.js';
+import { fetchAll } from '../dist/replica.js';
+import { Session } from '../dist/talksy/session.js';
 
 const STEPS = Number(process.env.REPLICA_STEPS ?? 120);
 
@@ -94,13 +94,7 @@ const MUTE = /* GraphQL */ `
   }
 `;
 
-const run = randomBytes(4).toString('hex');
 const pick = (items) => items[Math.floor(Math.random() * items.length)];
-
-async function signIn(name) {
-  const email = `${name}-${run}@example.org`;
-  return Session.signIn(email, await watchFor(email));
-}
 
 /** The replica's process, which is killed and started again. */
 class Replica {
@@ -113,7 +107,7 @@ class Replica {
 
   start({ cuts }) {
     this.starts += 1;
-    this.child = spawn(process.execPath, [fileURLToPath(new URL('replica.mjs', import.meta.url))], {
+    this.child = spawn(process.execPath, [fileURLToPath(new URL('../dist/replica.js', import.meta.url))], {
       env: {
         ...process.env,
         CHAT_URL: SERVER,
@@ -197,8 +191,8 @@ function fail(message) {
 
 async function main() {
   console.log(`talking to ${SERVER}`);
-  const ada = await signIn('ada');
-  const bob = await signIn('bob');
+  const ada = await signIn(Session, 'ada');
+  const bob = await signIn(Session, 'bob');
   const members = [bob.user.id];
   const groups = [];
   for (const [title, memberIds] of [['one', members], ['two', []], ['three', members]]) {
