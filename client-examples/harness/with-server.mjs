@@ -49,7 +49,7 @@ function start() {
       started = '';
       resolve();
     });
-    server.ended.then((end) => reject(new Error(`the server ended: ${end}\n${log}`)));
+    server.ended.then((end) => reject(new Error(`the server ended: ${end}`)));
   });
 }
 
@@ -88,6 +88,8 @@ try {
   const [command, ...args] = process.argv.slice(2);
   const child = spawn(command, args, {
     stdio: 'inherit',
+    // A group of its own, so that all that it starts ends with it.
+    detached: true,
     env: {
       ...env,
       CHAT_URL: `http://${listen}`,
@@ -95,13 +97,28 @@ try {
       CHAT_CONTROL: `http://127.0.0.1:${control.address().port}`,
     },
   });
-  for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal));
+  const kill = (signal) => {
+    try {
+      process.kill(-child.pid, signal);
+    } catch {
+      // None is left.
+    }
+  };
+  for (const signal of ['SIGINT', 'SIGTERM']) {
+    process.on(signal, () => {
+      kill(signal);
+      setTimeout(() => kill('SIGKILL'), 2_000).unref();
+    });
+  }
   code = await new Promise((resolve, reject) => {
     child.on('error', reject);
     child.on('exit', (status) => resolve(status ?? 1));
   });
+  kill('SIGKILL');
+  if (code === 0) await stop('SIGTERM');
 } catch (error) {
-  console.error(String(error.stack ?? error));
+  console.error(`FAILED: ${error.message ?? error}`);
+  code = 1;
 } finally {
   if (code !== 0 && log) console.error(`--- the end of the server's log\n${log.slice(-3_000)}`);
   server?.kill('SIGKILL');
