@@ -22,6 +22,7 @@ async function control(action) {
 }
 export const stopServer = (signal) => control(`/stop?signal=${signal}`);
 export const startServer = () => control('/start');
+export const restoreServer = () => control('/restored');
 
 /** Waits until the check passes. The last failure tells what was missing. */
 export async function eventually(check) {
@@ -170,5 +171,55 @@ export async function chatInCache(Session, open) {
   shownOnce();
   assert.deepEqual(grace.outbox.snapshot(), []);
   ada.close();
+  grace.close();
+}
+
+const SEND = /* GraphQL */ `
+  mutation Send($chatId: ID!, $text: String!) {
+    sendMessage(input: { chatId: $chatId, text: $text }) {
+      message {
+        id
+      }
+    }
+  }
+`;
+
+/**
+ * The server was restored from a backup: `RESYNC_REQUIRED`. The thread is loaded anew and goes on. A
+ * library whose cache cannot be emptied tells it by `options.onEnd`, and the client is made again.
+ */
+export async function chatThroughRestore(Session, open) {
+  const sessions = [await signIn(Session, 'ada'), await signIn(Session, 'grace')];
+  const network = new Network();
+  let grace;
+  const start = () => {
+    grace = open(sessions[1], { online: network.online, onEnd });
+  };
+  const onEnd = async (error) => {
+    const code = error.code ?? error.graphQLErrors?.[0]?.extensions.code;
+    assert.equal(code, 'RESYNC_REQUIRED', String(error));
+    grace.close();
+    start();
+    await grace.show(chatId, 50);
+  };
+  start();
+  const chatId = await grace.startChat(sessions[0].user.id);
+  const agree = () =>
+    eventually(async () =>
+      assert.deepEqual(shown(grace.thread()), shown(await stored(sessions[0], chatId))),
+    );
+  await sessions[0].request(SEND, { chatId, text: 'Before' });
+  await grace.show(chatId, 50);
+  await agree();
+  network.leave();
+  await stopServer('SIGTERM');
+  await restoreServer();
+  await startServer();
+  await sessions[0].request(SEND, { chatId, text: 'While Grace was away' });
+  network.comeBack();
+  await agree();
+  await sessions[0].request(SEND, { chatId, text: 'And live' });
+  await agree();
+  assert.equal(grace.thread().length, 3);
   grace.close();
 }

@@ -3,13 +3,15 @@
 //     node with-server.mjs COMMAND…
 //
 // The command finds the server at $CHAT_URL and its mails in $CHAT_OUTBOX, and controls it at
-// $CHAT_CONTROL: POST /stop?signal=SIGTERM and POST /start, on the same port and data; GET
-// /code?email=… waits for the next sign-in code to an address. $CHAT_BINARY names the server's binary.
-import { spawn } from 'node:child_process';
+// $CHAT_CONTROL by POST: /stop?signal=SIGTERM and /start, on the same port and data; /restored, while it
+// is stopped, does what an operator does behind a restore; /expect?email=… and then /code?email=… wait
+// for a sign-in code. $CHAT_BINARY names the server's binary.
+import { execFile, spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 
 import { watchFor } from './outbox.mjs';
 
@@ -62,8 +64,12 @@ async function stop(signal) {
   if (end !== (signal === 'SIGTERM' ? 0 : signal)) throw new Error(`${signal} ended it with ${end}`);
 }
 
+/** What an operator runs when the data came from a backup: older cursors are good no more. */
+const restored = () => promisify(execFile)(binary, ['restored', '--data-dir', data], { cwd: data, env });
+
 const codes = new Map();
 const actions = {
+  '/restored': async () => void (await restored()),
   '/start': start,
   '/stop': (query) => stop(query.get('signal') ?? 'SIGTERM'),
   // Call it before the code is asked for: later mails count.

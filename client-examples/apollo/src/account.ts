@@ -96,7 +96,6 @@ export function followAccount(
         const errors = CombinedGraphQLErrors.is(error) ? error.errors : [];
         if (errors[0]?.extensions?.['code'] !== 'RESYNC_REQUIRED') return onEnd(error);
         // The server does not have what came before: begin anew, then load all anew.
-        subscription.unsubscribe();
         start(() => void client.resetStore().catch(onEnd));
       },
       error: onEnd,

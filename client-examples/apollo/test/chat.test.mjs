@@ -3,20 +3,23 @@ import test from 'node:test';
 
 import WebSocket from 'ws';
 
-import { chatInCache, chatThroughRestarts } from '../../harness/chat.mjs';
+import { chatInCache, chatThroughRestarts, chatThroughRestore } from '../../harness/chat.mjs';
 import { followAccount } from '../dist/account.js';
 import * as chat from '../dist/chat.js';
 import { createApolloClient } from '../dist/client.js';
 import { Session } from '../dist/talksy/session.js';
 import { createSocket } from '../dist/talksy/socket.js';
 
+// Node.js has one since version 22; Apollo's link for errors needs it.
+globalThis.WebSocket ??= WebSocket;
+
 const fail = (problem) => assert.fail(`a feed ended: ${problem?.message ?? problem}`);
 const nodesOf = (connection) => connection?.edges.map(({ node }) => node) ?? [];
 
 function open(session, options) {
-  const socket = createSocket(session, { ...options, webSocketImpl: WebSocket });
+  const socket = createSocket(session, options);
   const client = createApolloClient(session, socket);
-  const account = followAccount(client, fail);
+  const account = followAccount(client, options.onEnd ?? fail);
   let thread;
   let sidebar;
   /** Resolves when the query has been answered, and keeps it up to date. */
@@ -60,3 +63,5 @@ test('a chat goes on when the server is stopped and killed', () =>
 
 test('the cache pages back, and gets new chats and messages by events', () =>
   chatInCache(Session, open));
+
+test('a restored server has the thread loaded anew', () => chatThroughRestore(Session, open));

@@ -3,7 +3,14 @@ import test from 'node:test';
 
 import WebSocket from 'ws';
 
-import { chatThroughRestarts, eventually, headCursor, signIn, stored } from '../../harness/chat.mjs';
+import {
+  chatThroughRestarts,
+  chatThroughRestore,
+  eventually,
+  headCursor,
+  signIn,
+  stored,
+} from '../../harness/chat.mjs';
 import { Thread, edit, follow, send, startChat } from '../dist/chat.js';
 import { resuming } from '../dist/talksy/resuming.js';
 import { Session } from '../dist/talksy/session.js';
@@ -16,7 +23,7 @@ function open(session, options) {
   let thread;
   return {
     startChat: (userId) => startChat(session, userId),
-    show: (chatId) => (thread = new Thread(session, socket, chatId, fail)).open(),
+    show: (chatId) => (thread = new Thread(session, socket, chatId, options.onEnd ?? fail)).open(),
     thread: () => thread.messages,
     send: (chatId, text) => send(session, chatId, text),
     edit: (messageId, text) => edit(session, messageId, text),
@@ -30,6 +37,8 @@ function open(session, options) {
 
 test('a chat goes on when the server is stopped and killed', () =>
   chatThroughRestarts(Session, open));
+
+test('a restored server has the thread loaded anew', () => chatThroughRestore(Session, open));
 
 test('cuts in the middle of a burst lose nothing and double nothing', async () => {
   const ada = await signIn(Session, 'ada');

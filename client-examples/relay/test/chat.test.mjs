@@ -3,7 +3,7 @@ import test from 'node:test';
 
 import WebSocket from 'ws';
 
-import { chatInCache, chatThroughRestarts } from '../../harness/chat.mjs';
+import { chatInCache, chatThroughRestarts, chatThroughRestore } from '../../harness/chat.mjs';
 import * as account from '../dist/account.js';
 import * as chat from '../dist/chat.js';
 import { createEnvironment } from '../dist/environment.js';
@@ -16,7 +16,7 @@ const nodesOf = (connection) => connection?.edges.map(({ node }) => node) ?? [];
 function open(session, options) {
   const socket = createSocket(session, { ...options, webSocketImpl: WebSocket });
   const environment = createEnvironment(session, socket);
-  const { isReady, end } = account.followAccount(environment, fail);
+  const { isReady, end } = account.followAccount(environment, options.onEnd ?? fail);
   let thread;
   let sidebar;
   return {
@@ -51,3 +51,5 @@ test('a chat goes on when the server is stopped and killed', () =>
 
 test('the cache pages back, and gets new chats and messages by events', () =>
   chatInCache(Session, open));
+
+test('a restored server has the thread loaded anew', () => chatThroughRestore(Session, open));

@@ -246,9 +246,10 @@ export function followAccount(
   let end = () => {};
   const isReady = new Promise<void>((resolve) => {
     const { unsubscribe } = client.subscription(ACCOUNT_EVENTS, {}).subscribe(({ data, error }) => {
+      // Beside an error urql tells the data of the event before.
+      if (error) onEnd(error);
       // The first event is a checkpoint at the present.
-      if (data) resolve();
-      else if (error) onEnd(error);
+      else if (data) resolve();
     });
     end = unsubscribe;
   });

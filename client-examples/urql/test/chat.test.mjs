@@ -3,7 +3,7 @@ import test from 'node:test';
 
 import WebSocket from 'ws';
 
-import { chatInCache, chatThroughRestarts } from '../../harness/chat.mjs';
+import { chatInCache, chatThroughRestarts, chatThroughRestore } from '../../harness/chat.mjs';
 import * as chat from '../dist/chat.js';
 import { createUrqlClient } from '../dist/client.js';
 import { Session } from '../dist/talksy/session.js';
@@ -15,7 +15,7 @@ const nodesOf = (connection) => connection?.edges.map(({ node }) => node) ?? [];
 function open(session, options) {
   const socket = createSocket(session, { ...options, webSocketImpl: WebSocket });
   const client = createUrqlClient(session, socket);
-  const account = chat.followAccount(client, fail);
+  const account = chat.followAccount(client, options.onEnd ?? fail);
   const ends = [account.end];
   let thread;
   let sidebar;
@@ -59,3 +59,5 @@ test('a chat goes on when the server is stopped and killed', () =>
 
 test('the cache pages back, and gets new chats and messages by events', () =>
   chatInCache(Session, open));
+
+test('a restored server has the thread loaded anew', () => chatThroughRestore(Session, open));
