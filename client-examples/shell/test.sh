@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Two users chat while the server is stopped and killed. Run it beside a server that may be:
+# Tests that a chat goes on when the server is stopped and killed. Run it beside a server that may be:
 #
 #     node ../harness/with-server.mjs ./test.sh
 set -euo pipefail

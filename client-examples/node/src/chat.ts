@@ -21,10 +21,10 @@ const START_CHAT = graphql(`
 `);
 
 const MESSAGES = graphql(`
-  query Messages($chatId: ID!, $before: String) {
+  query Messages($chatId: ID!, $last: Int!, $before: String) {
     chat(id: $chatId) {
       headCursor
-      messages(last: 50, before: $before) {
+      messages(last: $last, before: $before) {
         nodes {
           id
           seq
@@ -185,6 +185,8 @@ export class Thread {
     readonly chatId: string,
     /** The server refused to go on, as where the user is no member any more. */
     readonly onEnd: (problem: unknown) => void,
+    /** How many messages a page has. */
+    readonly pageSize = 50,
   ) {}
 
   /** Oldest first. */
@@ -223,7 +225,8 @@ export class Thread {
   }
 
   async #load(before: string | null) {
-    const { chat } = await request(this.session, MESSAGES, { chatId: this.chatId, before });
+    const variables = { chatId: this.chatId, last: this.pageSize, before };
+    const { chat } = await request(this.session, MESSAGES, variables);
     if (!chat) throw new Error('The user has no such chat.');
     chat.messages.nodes.forEach((message) => this.#keep(message));
     const { hasPreviousPage, startCursor } = chat.messages.pageInfo;

@@ -63,6 +63,15 @@ test('cuts in the middle of a burst lose nothing and double nothing', async () =
     assert.equal(got.at(-1), 15);
   });
   assert.deepEqual(got, Array.from({ length: 15 }, (_, at) => at + 1), 'once and in order');
+
+  // A thread that begins with its newest page has the rest by paging back.
+  const late = new Thread(grace, socket, chatId, fail, 6);
+  await late.open();
+  assert.equal(late.messages.length, 6);
+  assert.equal(await late.older(), true);
+  assert.equal(await late.older(), false);
+  assert.deepEqual(late.messages, thread.messages);
+  late.close();
   thread.close();
   await socket.dispose();
 });
