@@ -44,14 +44,16 @@ check() {
     echo "ok      $name ($((SECONDS - start)) s)"
   else
     failed=$((failed + 1))
-    cat "$work/output"
+    # Set in: a line that begins with FAILED counts.
+    sed 's/^/    /' "$work/output"
     echo "FAILED: $name"
     return 1
   fi
 }
 
+# Both take the place of the process that `run` has started, so that a signal reaches the command.
+run_in() { cd "$1" && exec "${@:2}"; }
 beside_a_server() { run_in "$1" env "CHAT_BINARY=$talksy" node "$work/harness/with-server.mjs" "${@:2}"; }
-run_in() { (cd "$1" && exec "${@:2}"); }
 
 # Copies folders, with what their links lead to, and without what is made.
 copy() {

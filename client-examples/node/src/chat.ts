@@ -2,13 +2,23 @@
 // of what is added and what is changed.
 import { randomUUID } from 'node:crypto';
 
-import type { TadaDocumentNode } from 'gql.tada';
+import type { ResultOf, TadaDocumentNode } from 'gql.tada';
 import { print, type GraphQLFormattedError } from 'graphql';
 import type { Client } from 'graphql-ws';
 
 import { graphql } from './graphql.js';
 import { Refused, retrying } from './talksy/refused.js';
 import type { Session } from './talksy/session.js';
+
+// Select `changeSeq` of every message: of two states the one with the greater number is the newer.
+const MESSAGE_FIELDS = graphql(`
+  fragment MessageFields on Message @_unmask {
+    id
+    seq
+    changeSeq
+    text
+  }
+`);
 
 const START_CHAT = graphql(`
   mutation StartChat($userId: ID!) {
@@ -20,86 +30,81 @@ const START_CHAT = graphql(`
   }
 `);
 
-const MESSAGES = graphql(`
-  query Messages($chatId: ID!, $last: Int!, $before: String) {
-    chat(id: $chatId) {
-      headCursor
-      messages(last: $last, before: $before) {
-        nodes {
-          id
-          seq
-          changeSeq
-          text
+const MESSAGES = graphql(
+  `
+    query Messages($chatId: ID!, $last: Int!, $before: String) {
+      chat(id: $chatId) {
+        headCursor
+        messages(last: $last, before: $before) {
+          nodes {
+            ...MessageFields
+          }
+          pageInfo {
+            hasPreviousPage
+            startCursor
+          }
         }
-        pageInfo {
-          hasPreviousPage
-          startCursor
+      }
+    }
+  `,
+  [MESSAGE_FIELDS],
+);
+
+const SEND_MESSAGE = graphql(
+  `
+    mutation SendMessage($chatId: ID!, $text: String!, $clientMessageId: String!) {
+      sendMessage(input: { chatId: $chatId, text: $text, clientMessageId: $clientMessageId }) {
+        message {
+          ...MessageFields
         }
       }
     }
-  }
-`);
+  `,
+  [MESSAGE_FIELDS],
+);
 
-const SEND_MESSAGE = graphql(`
-  mutation SendMessage($chatId: ID!, $text: String!, $clientMessageId: String!) {
-    sendMessage(input: { chatId: $chatId, text: $text, clientMessageId: $clientMessageId }) {
-      message {
-        id
-        seq
-        changeSeq
-        text
+const EDIT_MESSAGE = graphql(
+  `
+    mutation EditMessage($messageId: ID!, $text: String!) {
+      editMessage(input: { messageId: $messageId, text: $text }) {
+        message {
+          ...MessageFields
+        }
       }
     }
-  }
-`);
+  `,
+  [MESSAGE_FIELDS],
+);
 
-const EDIT_MESSAGE = graphql(`
-  mutation EditMessage($messageId: ID!, $text: String!) {
-    editMessage(input: { messageId: $messageId, text: $text }) {
-      message {
-        id
-        seq
-        changeSeq
-        text
+const MESSAGE_ADDED = graphql(
+  `
+    subscription MessageAdded($chatId: ID!, $after: String) {
+      messageAdded(chatId: $chatId, after: $after) {
+        cursor
+        node {
+          ...MessageFields
+        }
       }
     }
-  }
-`);
+  `,
+  [MESSAGE_FIELDS],
+);
 
-const MESSAGE_ADDED = graphql(`
-  subscription MessageAdded($chatId: ID!, $after: String) {
-    messageAdded(chatId: $chatId, after: $after) {
-      cursor
-      node {
-        id
-        seq
-        changeSeq
-        text
+const MESSAGE_UPDATED = graphql(
+  `
+    subscription MessageUpdated($chatId: ID!, $after: String) {
+      messageUpdated(chatId: $chatId, after: $after) {
+        cursor
+        message {
+          ...MessageFields
+        }
       }
     }
-  }
-`);
+  `,
+  [MESSAGE_FIELDS],
+);
 
-const MESSAGE_UPDATED = graphql(`
-  subscription MessageUpdated($chatId: ID!, $after: String) {
-    messageUpdated(chatId: $chatId, after: $after) {
-      cursor
-      message {
-        id
-        seq
-        changeSeq
-        text
-      }
-    }
-  }
-`);
-
-export interface Message {
-  readonly id: string;
-  readonly seq: number;
-  readonly changeSeq: number;
-  readonly text: string | null;
-}
+export type Message = ResultOf<typeof MESSAGE_FIELDS>;
 
 export interface Edge {
   readonly cursor: string;
