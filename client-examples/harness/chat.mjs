@@ -223,3 +223,54 @@ export async function chatThroughRestore(Session, open) {
   assert.equal(grace.thread().length, 3);
   grace.close();
 }
+
+/**
+ * A message comes while its thread is being loaded: after the server has read the page, and before the
+ * page is here. `options.watch` is called with each result of a subscription, before the example has it.
+ */
+export async function chatWhileLoading(Session, open) {
+  const sessions = [await signIn(Session, 'ada'), await signIn(Session, 'grace')];
+  let told = 0;
+  // Answers are held back from when `held` is set.
+  let held;
+  let answered = 0;
+  const { retryingFetch } = sessions[1];
+  sessions[1].retryingFetch = async (...request) => {
+    const response = await retryingFetch(...request);
+    if (held) answered += 1;
+    await held;
+    return response;
+  };
+  const grace = open(sessions[1], {
+    watch: ({ data }) => (told += data?.accountEvents?.__typename === 'MessageAdded'),
+  });
+  const chatId = await grace.startChat(sessions[0].user.id);
+  await grace.showSidebar();
+  await sessions[0].request(SEND, { chatId, text: 'Before' });
+  await eventually(() => assert.equal(told, 1));
+
+  let release;
+  held = new Promise((resolve) => (release = resolve));
+  const loading = grace.show(chatId, 50);
+  await eventually(() => assert.equal(answered, 1));
+  await sessions[0].request(SEND, { chatId, text: 'Meanwhile' });
+  await eventually(() => assert.equal(told, 2));
+  release();
+  await loading;
+  await eventually(() => assert.deepEqual(texts(grace.thread()), ['Before', 'Meanwhile']));
+  assert.equal(grace.sidebar()[0].unreadCount, 2);
+  grace.close();
+}
+
+/** A client of graphql-ws whose results can be watched. */
+export const watched = (client, watch = () => {}) => ({
+  ...client,
+  subscribe: (payload, sink) =>
+    client.subscribe(payload, {
+      ...sink,
+      next: (result) => {
+        sink.next(result);
+        watch(result);
+      },
+    }),
+});

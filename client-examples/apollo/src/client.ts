@@ -4,9 +4,10 @@ import { GraphQLWsLink } from '@apollo/client/link/subscriptions';
 import { relayStylePagination } from '@apollo/client/utilities';
 import { OperationTypeNode } from 'graphql';
 import type { Client } from 'graphql-ws';
-import { map } from 'rxjs';
+import { concatMap, finalize, map } from 'rxjs';
 
 import { keepNewest } from './talksy/newest.js';
+import { Order } from './talksy/order.js';
 import { resuming } from './talksy/resuming.js';
 import type { Session } from './talksy/session.js';
 
@@ -16,16 +17,22 @@ import type { Session } from './talksy/session.js';
  */
 export const resumingLink = (socket: Client): ApolloLink => new GraphQLWsLink(resuming(socket));
 
-/** Gives no older state of a message to the cache than it has had. */
-export function newestLink(): ApolloLink {
+/** Puts answers and events into the cache in an order in which none undoes what another has told. */
+export function orderLink(): ApolloLink {
+  const order = new Order();
   const newest = keepNewest();
-  return new ApolloLink((operation, forward) =>
-    forward(operation).pipe(
-      map((result) =>
-        'data' in result && result.data ? { ...result, data: newest(result.data) } : result,
-      ),
-    ),
-  );
+  const keep = (result: ApolloLink.Result): ApolloLink.Result =>
+    'data' in result && result.data ? { ...result, data: newest(result.data) } : result;
+  return new ApolloLink((operation, forward) => {
+    switch (operation.operationType) {
+      case OperationTypeNode.SUBSCRIPTION:
+        return forward(operation).pipe(concatMap((result) => order.turn().then(() => keep(result))));
+      case OperationTypeNode.QUERY:
+        return forward(operation).pipe(map(keep), finalize(order.asks()));
+      default:
+        return forward(operation).pipe(map(keep));
+    }
+  });
 }
 
 export function createApolloClient(session: Session, socket: Client): ApolloClient {
@@ -35,7 +42,7 @@ export function createApolloClient(session: Session, socket: Client): ApolloClie
     new HttpLink({ uri: `${session.url}/graphql`, fetch: session.retryingFetch }),
   );
   return new ApolloClient({
-    link: ApolloLink.from([newestLink(), transport]),
+    link: ApolloLink.from([orderLink(), transport]),
     cache: new InMemoryCache({
       typePolicies: {
         Query: { fields: { chats: relayStylePagination(['search']) } },

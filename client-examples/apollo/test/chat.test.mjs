@@ -3,7 +3,13 @@ import test from 'node:test';
 
 import WebSocket from 'ws';
 
-import { chatInCache, chatThroughRestarts, chatThroughRestore } from '../../harness/chat.mjs';
+import {
+  chatInCache,
+  chatThroughRestarts,
+  chatThroughRestore,
+  chatWhileLoading,
+  watched,
+} from '../../harness/chat.mjs';
 import { followAccount } from '../dist/account.js';
 import * as chat from '../dist/chat.js';
 import { createApolloClient } from '../dist/client.js';
@@ -18,7 +24,7 @@ const nodesOf = (connection) => connection?.edges.map(({ node }) => node) ?? [];
 
 function open(session, options) {
   const socket = createSocket(session, options);
-  const client = createApolloClient(session, socket);
+  const client = createApolloClient(session, watched(socket, options.watch));
   const account = followAccount(client, options.onEnd ?? fail);
   let thread;
   let sidebar;
@@ -65,3 +71,6 @@ test('the cache pages back, and gets new chats and messages by events', () =>
   chatInCache(Session, open));
 
 test('a restored server has the thread loaded anew', () => chatThroughRestore(Session, open));
+
+test('a message that comes while its thread is being loaded is there', () =>
+  chatWhileLoading(Session, open));

@@ -3,7 +3,13 @@ import test from 'node:test';
 
 import WebSocket from 'ws';
 
-import { chatInCache, chatThroughRestarts, chatThroughRestore } from '../../harness/chat.mjs';
+import {
+  chatInCache,
+  chatThroughRestarts,
+  chatThroughRestore,
+  chatWhileLoading,
+  watched,
+} from '../../harness/chat.mjs';
 import * as account from '../dist/account.js';
 import * as chat from '../dist/chat.js';
 import { createEnvironment } from '../dist/environment.js';
@@ -15,7 +21,7 @@ const nodesOf = (connection) => connection?.edges.map(({ node }) => node) ?? [];
 
 function open(session, options) {
   const socket = createSocket(session, { ...options, webSocketImpl: WebSocket });
-  const environment = createEnvironment(session, socket);
+  const environment = createEnvironment(session, watched(socket, options.watch));
   const { isReady, end } = account.followAccount(environment, options.onEnd ?? fail);
   let thread;
   let sidebar;
@@ -53,3 +59,6 @@ test('the cache pages back, and gets new chats and messages by events', () =>
   chatInCache(Session, open));
 
 test('a restored server has the thread loaded anew', () => chatThroughRestore(Session, open));
+
+test('a message that comes while its thread is being loaded is there', () =>
+  chatWhileLoading(Session, open));

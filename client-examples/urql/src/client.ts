@@ -13,6 +13,7 @@ import type { Client as Socket } from 'graphql-ws';
 import { CHATS, MESSAGES, type AccountEvent } from './chat.js';
 import { introspection } from './generated/introspection.js';
 import { keepNewest } from './talksy/newest.js';
+import { Order } from './talksy/order.js';
 import { resuming } from './talksy/resuming.js';
 import type { Session } from './talksy/session.js';
 
@@ -29,10 +30,27 @@ export function resumingExchange(socket: Socket): Exchange {
   });
 }
 
-/** Gives no older state of a message to the cache than it has had. */
-export function newestExchange(): Exchange {
+/** Puts answers and events into the cache in an order in which none undoes what another has told. */
+export function orderExchange(): Exchange {
+  const order = new Order();
   const newest = keepNewest();
-  return mapExchange({ onResult: (result) => ({ ...result, data: newest(result.data) }) });
+  const underWay = new Map<number, () => void>();
+  const ends = (key: number) => {
+    underWay.get(key)?.();
+    underWay.delete(key);
+  };
+  return mapExchange({
+    onOperation: ({ key, kind }) => {
+      ends(key);
+      if (kind === 'query') underWay.set(key, order.asks());
+    },
+    onResult: async (result) => {
+      const { key, kind } = result.operation;
+      if (kind === 'subscription') await order.turn();
+      else ends(key);
+      return { ...result, data: newest(result.data) };
+    },
+  });
 }
 
 export function createUrqlClient(session: Session, socket: Socket): Client {
@@ -40,7 +58,7 @@ export function createUrqlClient(session: Session, socket: Socket): Client {
     url: `${session.url}/graphql`,
     preferGetMethod: false,
     fetch: session.retryingFetch,
-    exchanges: [createCache(), newestExchange(), resumingExchange(socket), fetchExchange],
+    exchanges: [createCache(), orderExchange(), resumingExchange(socket), fetchExchange],
   });
 }
 

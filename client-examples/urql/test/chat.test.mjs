@@ -3,7 +3,13 @@ import test from 'node:test';
 
 import WebSocket from 'ws';
 
-import { chatInCache, chatThroughRestarts, chatThroughRestore } from '../../harness/chat.mjs';
+import {
+  chatInCache,
+  chatThroughRestarts,
+  chatThroughRestore,
+  chatWhileLoading,
+  watched,
+} from '../../harness/chat.mjs';
 import * as chat from '../dist/chat.js';
 import { createUrqlClient } from '../dist/client.js';
 import { Session } from '../dist/talksy/session.js';
@@ -14,7 +20,7 @@ const nodesOf = (connection) => connection?.edges.map(({ node }) => node) ?? [];
 
 function open(session, options) {
   const socket = createSocket(session, { ...options, webSocketImpl: WebSocket });
-  const client = createUrqlClient(session, socket);
+  const client = createUrqlClient(session, watched(socket, options.watch));
   const account = chat.followAccount(client, options.onEnd ?? fail);
   const ends = [account.end];
   let thread;
@@ -61,3 +67,6 @@ test('the cache pages back, and gets new chats and messages by events', () =>
   chatInCache(Session, open));
 
 test('a restored server has the thread loaded anew', () => chatThroughRestore(Session, open));
+
+test('a message that comes while its thread is being loaded is there', () =>
+  chatWhileLoading(Session, open));
