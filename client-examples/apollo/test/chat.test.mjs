@@ -23,8 +23,8 @@ const fail = (problem) => assert.fail(`a feed ended: ${problem?.message ?? probl
 const nodesOf = (connection) => connection?.edges.map(({ node }) => node) ?? [];
 
 function open(session, options) {
-  const socket = createSocket(session, options);
-  const client = createApolloClient(session, watched(socket, options.watch));
+  const socket = watched(createSocket(session, options), options.watch);
+  const client = createApolloClient(session, socket);
   const account = followAccount(client, options.onEnd ?? fail);
   let thread;
   let sidebar;

@@ -20,8 +20,9 @@ const fail = (problem) => assert.fail(`a feed ended: ${problem?.message ?? probl
 const nodesOf = (connection) => connection?.edges.map(({ node }) => node) ?? [];
 
 function open(session, options) {
-  const socket = createSocket(session, { ...options, webSocketImpl: WebSocket });
-  const environment = createEnvironment(session, watched(socket, options.watch));
+  const plain = createSocket(session, { ...options, webSocketImpl: WebSocket });
+  const socket = watched(plain, options.watch);
+  const environment = createEnvironment(session, socket);
   const { isReady, end } = account.followAccount(environment, options.onEnd ?? fail);
   let thread;
   let sidebar;

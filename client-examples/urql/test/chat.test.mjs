@@ -19,8 +19,9 @@ const fail = (problem) => assert.fail(`a feed ended: ${problem?.message ?? probl
 const nodesOf = (connection) => connection?.edges.map(({ node }) => node) ?? [];
 
 function open(session, options) {
-  const socket = createSocket(session, { ...options, webSocketImpl: WebSocket });
-  const client = createUrqlClient(session, watched(socket, options.watch));
+  const plain = createSocket(session, { ...options, webSocketImpl: WebSocket });
+  const socket = watched(plain, options.watch);
+  const client = createUrqlClient(session, socket);
   const account = chat.followAccount(client, options.onEnd ?? fail);
   const ends = [account.end];
   let thread;
