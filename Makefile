@@ -81,7 +81,8 @@ fuzz: $(GRAPHIQL)
 ## MESSAGES=20 for a shorter one.
 soak: $(GRAPHIQL)
 	tests/install-servers.sh
-	for example in resume replica; do npm ci --prefix client-examples/$$example --silent --no-fund --no-audit; done
+	npm ci --prefix client-examples/node --silent --no-fund --no-audit
+	npm run --prefix client-examples/node --silent build
 	cargo build --release --bins
 	TALKSY_KILL_ROUNDS=$(KILLS) cargo test --release -p talksy-tests \
 		--test shutdown_and_crash --test cluster -- acknowledged --nocapture

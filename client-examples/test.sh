@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs the examples against a server of their own: a free port, a temporary data directory.
-# `make test` runs it behind the tests of cargo. The last line counts what passed and failed.
+# Runs the examples, each as somebody who has copied it: from a copy in a temporary directory, installed
+# from its lock file, beside a server of its own. `make test` runs it behind the tests of cargo. The
+# last line counts what passed and failed. Names as arguments run only these: `test.sh apollo shell`.
 set -euo pipefail
 
 repo="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -9,49 +10,19 @@ examples="$repo/client-examples"
 talksy="$(realpath -m "${CARGO_TARGET_DIR:-$repo/target}")/debug/talksy"
 
 work="$(mktemp -d)"
-log="$work/server.log"
-server=
 child=
 passed=0
 failed=0
 
 cleanup() {
-  if [[ -n "$child" ]] && kill -0 "$child" 2>/dev/null; then
-    kill -KILL "$child"
-  fi
-  if [[ -n "$server" ]] && kill -0 "$server" 2>/dev/null; then
-    kill -KILL "$server"
-    wait "$server" 2>/dev/null || true
+  if [[ -n "$child" ]] && kill -TERM "$child" 2>/dev/null; then
+    wait "$child" 2>/dev/null || true
   fi
   rm -rf "$work"
 }
 trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
-
-# check NAME COMMAND…: runs it, shows what it says, counts it.
-check() {
-  local name="$1"
-  shift
-  echo "--- $name"
-  if "$@"; then
-    passed=$((passed + 1))
-  else
-    failed=$((failed + 1))
-    echo "FAILED: $name"
-  fi
-}
-
-finish() {
-  if ((failed > 0)) && [[ -s "$log" ]]; then
-    echo "--- the end of the server's log"
-    tail -n 20 "$log"
-  fi
-  echo
-  echo "examples: $passed passed, $failed failed"
-  ((failed == 0)) || exit 1
-  exit 0
-}
 
 # Runs a command so that a signal to this script ends it at once: bash handles signals only
 # between commands, or in `wait`.
@@ -64,58 +35,96 @@ run() {
   return "$code"
 }
 
-# Starts the server in $work, away from a developer's talksy.toml and TALKSY_ variables, and sets
-# $server and $url.
-start() {
-  local name
-  for name in "${!TALKSY_@}"; do unset "$name"; done
-  (cd "$work" && exec "$talksy" --listen 127.0.0.1:0 --data-dir "$work/data") 2>"$log" &
-  server=$!
-  local deadline=$((SECONDS + 60))
-  while ((SECONDS < deadline)); do
-    url="$(sed -nE 's|.*Talksy serves (https?://[^/ ]+)/graphql.*|\1|p' "$log" | head -n 1)"
-    [[ -z "$url" ]] || return 0
-    kill -0 "$server" 2>/dev/null || break
-    sleep 0.05
-  done
-  echo "the server did not start"
-  return 1
+# check NAME COMMAND…: runs it, shows what it says where it fails, counts it and tells how long it took.
+check() {
+  local name="$1" start=$SECONDS
+  shift
+  if run "$@" >"$work/output" 2>&1; then
+    passed=$((passed + 1))
+    echo "ok      $name ($((SECONDS - start)) s)"
+  else
+    failed=$((failed + 1))
+    # Set in: a line that begins with FAILED counts.
+    sed 's/^/    /' "$work/output"
+    echo "FAILED: $name"
+    return 1
+  fi
 }
 
-# Asks the server to stop. It must do so by itself, with exit code 0.
-stop() {
-  local code=0 deadline=$((SECONDS + 60))
-  kill -TERM "$server"
-  while kill -0 "$server" 2>/dev/null && ((SECONDS < deadline)); do sleep 0.05; done
-  kill -KILL "$server" 2>/dev/null && echo "the server did not stop in time"
-  wait "$server" || code=$?
-  server=
-  ((code == 0)) || echo "exit code $code instead of 0"
-  return "$code"
+# Both take the place of the process that `run` has started, so that a signal reaches the command.
+run_in() { cd "$1" && exec "${@:2}"; }
+beside_a_server() { run_in "$1" env "CHAT_BINARY=$talksy" node "$work/harness/with-server.mjs" "${@:2}"; }
+
+# Copies folders, with what their links lead to, and without what is made.
+copy() {
+  tar -C "$examples" -ch --exclude=node_modules --exclude=dist --exclude=generated \
+    --exclude=__generated__ "$@" | tar -C "$work" -x
+}
+
+npm_example() {
+  local name="$1"
+  copy "$name"
+  check "$name: installs" run_in "$work/$name" npm ci --silent --no-fund --no-audit &&
+    check "$name: its types are those of the schema, and compile" \
+      run_in "$work/$name" npm run --silent build &&
+    check "$name: a chat, live, through SIGTERM and SIGKILL of the server" \
+      beside_a_server "$work/$name" npm test --silent || true
+}
+
+python_example() {
+  copy python
+  check "python: installs" install_python &&
+    check "python: its types are consistent" run_in "$work/python" .venv/bin/mypy --strict . &&
+    check "python: a chat, live, through SIGTERM and SIGKILL of the server" \
+      beside_a_server "$work/python" .venv/bin/python -m unittest || true
+}
+install_python() {
+  python3 -m venv "$work/python/.venv" &&
+    "$work/python/.venv/bin/pip" install --quiet --disable-pip-version-check --require-hashes \
+      -r "$work/python/requirements-test.txt"
+}
+
+shell_example() {
+  copy shell
+  check "shell: a chat, live, through SIGTERM and SIGKILL of the server" \
+    beside_a_server "$work/shell" ./test.sh || true
+}
+
+graphiql_example() {
+  check "graphiql: keeps no secrets" node --test "$examples/graphiql/test/storage.test.mjs" || true
+  check "graphiql: is served, whole and from one origin" \
+    beside_a_server "$examples/graphiql" node check.mjs || true
+}
+
+# Needs what the example for Node.js has installed.
+documents() {
+  copy shared graphiql/src
+  check "the documents of GraphiQL and of what is shared fit the schema" \
+    node --test "$work/harness/documents.test.mjs" || true
+}
+
+# The snippets of the guide.
+guide() {
+  check "the guide's snippets are in the files that it names" node "$examples/harness/guide.mjs" || true
 }
 
 # `cargo test` builds the binary only where a test of its package needs it.
-if [[ ! -x "$talksy" || -n "$(find schema server mail-worker Cargo.lock -newer "$talksy" -type f -print -quit)" ]]; then
+if [[ -n "${CHAT_BINARY:-}" ]]; then
+  talksy="$(realpath "$CHAT_BINARY")"
+elif [[ ! -x "$talksy" || -n "$(find schema server mail-worker Cargo.lock -newer "$talksy" -type f -print -quit)" ]]; then
   cargo build --quiet --bin talksy
 fi
 
-check "the resume example installs" \
-  run npm ci --prefix "$examples/resume" --silent --no-fund --no-audit
-check "the replica example installs" \
-  run npm ci --prefix "$examples/replica" --silent --no-fund --no-audit
-check "the code generator installs" \
-  run npm ci --prefix "$examples/codegen" --silent --no-fund --no-audit
-check "the operations fit the schema and their types compile" \
-  run npm run --prefix "$examples/codegen" --silent check
-check "GraphiQL keeps no secrets" run node --test "$examples/graphiql/test/storage.test.mjs"
-check "the server starts" start
-if [[ -n "${url:-}" ]]; then
-  check "a dropped socket loses nothing" \
-    run env CHAT_URL="$url" CHAT_OUTBOX="$work/data/outbox" node "$examples/resume/resume.mjs"
-  check "a replica that is killed and cut off ends equal to the server's answer" \
-    run env CHAT_URL="$url" CHAT_OUTBOX="$work/data/outbox" node "$examples/replica/check.mjs"
-  check "GraphiQL is served, whole and from one origin" \
-    run env CHAT_URL="$url" node "$examples/graphiql/check.mjs"
-  check "the server stops on SIGTERM" stop
-fi
-finish
+copy harness
+names=("$@")
+((${#names[@]} > 0)) || names=(guide graphiql shell python node documents apollo urql relay)
+for name in "${names[@]}"; do
+  case "$name" in
+    apollo | urql | relay | node) npm_example "$name" ;;
+    python | shell | graphiql) "${name}_example" ;;
+    *) "$name" ;;
+  esac
+done
+echo
+echo "examples: $passed passed, $failed failed"
+((failed == 0))

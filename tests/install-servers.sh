@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the servers that the tests start for themselves, where they are missing: RabbitMQ,
-# Redis, a mail server in Python and, without a mongod, what its stand-in is built with; from the
-# packages of Debian or Ubuntu. None is left running.
+# Redis, a mail server in Python and, without a mongod, what its stand-in is built with; and what the
+# examples of clients need. From the packages of Debian or Ubuntu. None is left running.
 set -euo pipefail
 
 missing=()
@@ -14,6 +14,9 @@ fi
 /usr/bin/python3 -c 'import aiosmtpd' 2>/dev/null || python3 -c 'import aiosmtpd' 2>/dev/null ||
   missing+=(python3-aiosmtpd)
 command -v kill >/dev/null || missing+=(procps)
+command -v curl >/dev/null || missing+=(curl)
+command -v jq >/dev/null || missing+=(jq)
+python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 [ ${#missing[@]} -eq 0 ] && exit 0
 
 if ! command -v apt-get >/dev/null; then

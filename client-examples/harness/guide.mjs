@@ -1,0 +1,80 @@
+// Checks the guide for client developers: each snippet and each quotation is literally in the file
+// that is named before or below it, and every code of an error is told with what to do.
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+
+const root = new URL('../../', import.meta.url);
+const read = (path) => readFileSync(new URL(path, root), 'utf8');
+const PAGES = ['docs/CLIENTS.md', 'client-examples/README.md'];
+const problems = [];
+
+/** The files of this repository that a text names, the last one first. */
+const named = (text) =>
+  [...text.matchAll(/`((?:client-examples|schema)\/[\w./-]+\.\w+)`/g)].map(([, path]) => path).reverse();
+
+let snippets = 0;
+let quotations = 0;
+for (const page of PAGES) {
+  const text = read(page);
+  for (const { 1: language, 2: code, index } of text.matchAll(/^```(\w+)\n([^]*?)^```$/gm)) {
+    if (language === 'text') continue;
+    snippets += 1;
+    // Several snippets in a row belong to the files that one paragraph names.
+    const section = text.slice(text.lastIndexOf('\n## ', index), index);
+    if (!named(section).some((path) => read(path).includes(code))) {
+      problems.push(`${page}: no file that is named before it has this snippet:\n${code}`);
+    }
+  }
+  for (const [block, quoted, path] of text.matchAll(/((?:^> .*\n)+)^>\n^> — `([^`]+)`$/gm)) {
+    quotations += 1;
+    const words = (some) => some.replace(/\s+/g, ' ').trim();
+    if (!words(read(path)).includes(words(quoted.replace(/^> /gm, '')))) {
+      problems.push(`${page}: ${path} does not say this:\n${block}`);
+    }
+  }
+}
+
+const guide = read('docs/CLIENTS.md');
+const [, codes] = /^enum ErrorCode \{([^}]*)\}/m.exec(read('schema/schema.graphql'));
+const known = codes.match(/^\t[A-Z_]+$/gm).map((code) => code.trim());
+const table = guide.split('\n').filter((line) => line.startsWith('| `')).join('\n');
+for (const code of known) {
+  if (!table.includes(`\`${code}\``)) problems.push(`docs/CLIENTS.md: what to do for ${code}?`);
+}
+// Each letter in the table of the examples is a test of that example.
+const readme = read('client-examples/README.md');
+const rows = readme.split('\n').filter((line) => line.startsWith('|')).map((line) => line.slice(2, -2).split(' | '));
+const tests = new Map(rows.filter(([letter, name]) => /^[a-z]$/.test(letter) && name).map((row) => row));
+const header = rows.find(([feature]) => feature === 'feature');
+const sources = (folder) =>
+  [`client-examples/${folder}/`, `client-examples/${folder}/test/`]
+    .map((path) => new URL(path, root))
+    .filter((path) => existsSync(path))
+    .flatMap((path) => readdirSync(path).map((name) => new URL(name, path)))
+    .filter(({ pathname }) => /\/test\.sh$|\/test_\w+\.py$|\/test\/\w+(\.test)?\.mjs$/.test(pathname))
+    .map((path) => readFileSync(path, 'utf8').replaceAll('_', ' '))
+    .concat(read('client-examples/test.sh'))
+    .join('\n');
+let cells = 0;
+for (const [feature, ...marks] of rows.filter((row) => row.length === header.length && row !== header)) {
+  if (/^-+/.test(feature)) continue;
+  marks.forEach((mark, at) => {
+    const folder = header[at + 1];
+    const isBacked = tests.has(mark)
+      ? sources(folder).includes(tests.get(mark))
+      : new RegExp(`^${mark}\\. `, 'm').test(readme);
+    if (!/^([a-z]|\d)$/.test(mark) || !isBacked) {
+      problems.push(`client-examples/README.md: "${feature}", ${folder}: no test and no note for "${mark}"`);
+    }
+    cells += 1;
+  });
+}
+if (cells < 60) problems.push(`only ${cells} cells were found`);
+
+if (snippets < 10 || quotations < 3 || known.length < 10) {
+  problems.push(`only ${snippets} snippets, ${quotations} quotations and ${known.length} codes were found`);
+}
+for (const problem of problems) console.error(`FAILED: ${problem}`);
+if (problems.length === 0) {
+  console.log(`OK         ${snippets} snippets, ${quotations} quotations, ${known.length} codes, ${cells} cells`);
+}
+process.exit(problems.length > 0 ? 1 : 0);
