@@ -22,12 +22,12 @@ struct Example {
 impl Example {
     /// Starts it at these servers, and waits until it follows them.
     async fn start(addresses: &[SocketAddr], outbox: &Path) -> Self {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../client-examples/replica");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../client-examples/node");
         let urls = addresses.iter().map(|address| format!("http://{address}"));
         let urls: Vec<_> = urls.collect();
         let mut command = Command::new("node");
         command
-            .arg(folder.join("check.mjs"))
+            .arg(folder.join("test/replica.mjs"))
             .env("CHAT_URL", &urls[0])
             .env("CHAT_URLS", urls.join(","))
             .env("CHAT_OUTBOX", outbox)
