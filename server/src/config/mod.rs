@@ -44,9 +44,9 @@ pub use layers::{DEFAULT_FILE, ENV_PREFIX, Sources};
 pub use problem::{ConfigError, Problem};
 pub use section::{SectionInfo, SettingInfo};
 pub use sections::{
-    AmqpConfig, AuthConfig, ChatsConfig, HttpConfig, JobsConfig, LimitsConfig, LiveConfig,
-    LogConfig, MailConfig, MetricsConfig, PresenceConfig, QueryLimits, RedisConfig, ShutdownConfig,
-    StartConfig, StoreConfig, TelemetryConfig, WebSocketLimits,
+    AmqpConfig, AuthConfig, ChatsConfig, DocumentsConfig, HttpConfig, JobsConfig, LimitsConfig,
+    LiveConfig, LogConfig, MailConfig, MetricsConfig, PresenceConfig, QueryLimits, RedisConfig,
+    ShutdownConfig, StartConfig, StoreConfig, TelemetryConfig, WebSocketLimits,
 };
 pub use values::{LogFormat, Mailbox, Quota, StoreLocation};
 

@@ -1,10 +1,11 @@
 //! GraphQL over the schema, whatever transport brought the request: what a document costs, which
 //! operation runs, how it is executed, and how its answer becomes bytes.
 //!
-//! A request goes [`guard`] → [`operation`] → [`executor`] → [`errors`] → [`response`]. Each
+//! A request goes [`documents`] → [`guard`] → [`operation`] → [`executor`] → [`errors`] → [`response`]. Each
 //! operation is chosen once, by [`operation::prepare`], and each error completed and logged once,
 //! by [`errors`]. Knows no transport.
 
+pub mod documents;
 pub mod errors;
 pub mod executor;
 pub mod field_order;
@@ -18,6 +19,7 @@ mod sender_cache;
 mod shared_execution;
 mod template;
 
+pub use documents::{Documents, DocumentsError};
 pub use executor::Executor;
 pub use guard::{CheckedDocument, Guard, OperationType};
 pub use operation::{Operation, Params, Prepared, prepare};

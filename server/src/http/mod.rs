@@ -9,14 +9,19 @@
 pub mod application;
 mod body;
 pub mod client;
+mod compression;
+mod framing;
 mod graphiql;
 mod graphql;
 pub(crate) mod listener;
 mod media;
 mod observe;
+mod open_stream;
 mod origins;
 mod pages;
 mod reply;
+mod reservations;
+mod single_connection;
 mod sse;
 mod ws;
 
@@ -35,18 +40,21 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
 
 pub use application::Application;
+use reservations::Reservations;
 
 use crate::config::HttpConfig;
-use crate::graphql::Guard;
 use crate::graphql::metering::Names;
+use crate::graphql::{Documents, DocumentsError};
 
 /// What all transports share.
 struct Transports {
     app: Arc<dyn Application>,
     config: HttpConfig,
-    guard: Guard,
+    documents: Documents,
     sdl: Bytes,
     names: Arc<Names>,
+    /// The streams of graphql-sse's "single connection" mode.
+    reservations: Arc<Reservations>,
     /// One for each socket and event stream that may still be opened.
     connections: Arc<Semaphore>,
     shutdown: CancellationToken,
@@ -61,24 +69,32 @@ struct Transports {
 /// To stop: stop accepting, cancel `shutdown`, close `tasks` and wait for it. Sockets then send
 /// what is queued and close with 1012, event streams end, and mutations that have begun finish;
 /// `tasks` is empty when all of them have.
+///
+/// # Errors
+/// Where the registry of trusted documents cannot be used.
 pub fn router(
     app: Arc<dyn Application>,
-    config: HttpConfig,
+    mut config: HttpConfig,
     shutdown: CancellationToken,
     tasks: TaskTracker,
-) -> Router {
-    let guard = Guard::new(config.query.clone());
+) -> Result<Router, DocumentsError> {
+    let documents = Documents::open(&config)?;
+    // Where nothing runs but what is registered, nobody looks at the schema.
+    let trusted_only = config.documents.trusted_only;
+    config.graphiql &= !trusted_only;
     let sdl = Bytes::from(app.sdl());
     let names = Arc::new(Names::new(&app.sdl()));
     let cors = cors(&config.cors_origins);
     let graphiql = config.graphiql;
     let connections = config.websocket.max_sockets.min(Semaphore::MAX_PERMITS);
+    let reservations = Arc::new(Reservations::new(config.max_reservations));
     let server = Arc::new(Transports {
         app,
         config,
-        guard,
+        documents,
         sdl,
         names,
+        reservations,
         connections: Arc::new(Semaphore::new(connections)),
         shutdown,
         tasks,
@@ -89,13 +105,17 @@ pub fn router(
             "/graphql",
             get(graphql::get)
                 .post(graphql::post)
+                .put(single_connection::reserve)
+                .delete(single_connection::stop)
                 .fallback(graphql::method_not_allowed),
         )
         .route("/", get(pages::root))
         .route("/livez", get(pages::live))
         .route("/readyz", get(pages::ready))
-        .route("/schema.graphql", get(pages::schema))
         .route("/.well-known/jwks.json", get(pages::jwks));
+    if !trusted_only {
+        router = router.route("/schema.graphql", get(pages::schema));
+    }
     if graphiql {
         router = router
             .route("/graphiql", get(graphiql::index))
@@ -112,7 +132,7 @@ pub fn router(
         nosniff,
     ));
     let observe = axum::middleware::from_fn_with_state(Arc::clone(&server), observe::request);
-    router.layer(observe).with_state(server)
+    Ok(router.layer(observe).with_state(server))
 }
 
 /// What browsers are told of other origins; nothing where none is configured. Entries that are
@@ -129,7 +149,7 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
     Some(
         CorsLayer::new()
             .allow_origin(allowed)
-            .allow_methods([Method::GET, Method::POST])
+            .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
             .allow_headers(AllowHeaders::mirror_request())
             .expose_headers([observe::REQUEST_ID])
             .max_age(Duration::from_hours(1)),

@@ -1,7 +1,7 @@
-//! GraphQL over Server-Sent Events, "distinct connections" mode: one operation, one response
-//! that goes on. A client that reads slowly is not polled, so nothing piles up.
+//! Responses that go on: one operation as Server-Sent Events or as the parts of a multipart response,
+//! or many operations of one client as events of one stream (see `single_connection`). A client that
+//! reads slowly is not polled, so nothing piles up.
 
-use std::any::Any;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,79 +9,100 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
-use bytes::{BufMut as _, Bytes, BytesMut};
-use futures_util::future::BoxFuture;
+use bytes::Bytes;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt as _, StreamExt as _};
 use http::{HeaderValue, StatusCode};
-use talksy_domain::error::{ApiError, ErrorCode};
-use talksy_domain::viewer::{Authentication, Viewer};
-use tokio::sync::OwnedSemaphorePermit;
+use talksy_domain::error::ApiError;
 use tokio::time::{Instant, Sleep};
 
 use super::Transports;
 use super::client::Caller;
+use super::framing::Framing;
 use super::media::Media;
 use super::observe;
-use super::reply::{self, Malformed};
+use super::open_stream::OpenStream;
+use super::reply;
 use crate::graphql::response::error_payload;
 use crate::graphql::{Encoded, Payload, Prepared, RequestId, metering};
-use crate::metrics::Held;
 
-/// Opens the stream, and keeps it open.
-const COMMENT: Bytes = Bytes::from_static(b":\n\n");
-/// The data line lets browsers' `EventSource` dispatch the event.
-const COMPLETE: Bytes = Bytes::from_static(b"event: complete\ndata:\n\n");
-/// How often the application's clock is asked whether the token has expired, at least.
-const EXPIRY_CHECK: Duration = Duration::from_secs(30);
-
-/// One response, then the end.
-pub(super) fn single(encoded: Encoded) -> Response {
-    let parts = [next(&encoded.body), COMPLETE];
-    respond(Body::from_stream(stream::iter(
-        parts.map(Ok::<_, Infallible>),
-    )))
+/// What a stream sends.
+pub(super) enum Piece {
+    /// More follows.
+    Next(Bytes),
+    /// Nothing follows.
+    Last(Bytes),
 }
 
-/// The payloads of a subscription, until it ends, the token expires, the session is revoked or
-/// the server stops. On a stop there is no `complete`, so that the client comes back.
+/// What a stream is fed from.
+pub(super) struct Source {
+    /// How it is cut into pieces.
+    pub(super) framing: Framing,
+    /// Its pieces. Where they end without a last one, so does the stream.
+    pub(super) pieces: BoxStream<'static, Piece>,
+    /// The last piece of a stream that the server ends with these errors (a JSON array).
+    pub(super) refused: Box<dyn Fn(&[u8]) -> Bytes + Send>,
+    /// The id that its errors carry.
+    pub(super) id: RequestId,
+}
+
+/// One response, then the end.
+pub(super) fn single(framing: Framing, encoded: Encoded) -> Response {
+    let parts = [
+        framing.opening(),
+        framing.next(&encoded.body),
+        framing.complete(),
+    ];
+    let parts = stream::iter(parts.map(Ok::<_, Infallible>));
+    respond(framing, Body::from_stream(parts))
+}
+
+/// The payloads of a subscription. On a stop there is no end of the operation, so that the client
+/// comes back.
 pub(super) fn subscription(
     server: &Arc<Transports>,
     prepared: Prepared,
     caller: &Caller,
+    framing: Framing,
     media: Media,
 ) -> Response {
-    let Ok(place) = Arc::clone(&server.connections).try_acquire_owned() else {
-        return Malformed::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            ErrorCode::Unavailable,
-            "The server has as many connections as it may have. Try again shortly.",
-        )
-        .reply(Some(media));
-    };
-    let viewer = match &caller.authentication {
-        Authentication::SignedIn(viewer) => Some(*viewer),
-        Authentication::Anonymous | Authentication::Refused(_) => None,
+    let open = match OpenStream::open(server, caller, framing.name()) {
+        Ok(open) => open,
+        Err(full) => return full.reply(media),
     };
     let id = RequestId::current().unwrap_or_else(|| observe::new_id(server));
-    let feed = Feed {
-        payloads: subscribe(server, prepared, id.clone()),
-        id,
-        end: end(Arc::clone(server), viewer).boxed(),
-        server: Arc::clone(server),
-        viewer,
-        keep_alive: Box::pin(tokio::time::sleep(server.config.sse_keep_alive)),
-        pause: server.config.sse_keep_alive,
-        ending: false,
-        _online: viewer.map(|viewer| server.app.connected(&viewer)),
-        _place: place,
-        _open: observe::open("sse"),
-    };
-    let events = stream::unfold(feed, |mut feed| async move {
-        let event = feed.event().await?;
-        Some((Ok::<_, Infallible>(event), feed))
+    let payloads = subscribe(server, prepared, id.clone());
+    let pieces = payloads.map(move |payload| match payload {
+        Payload::Next(response) => Piece::Next(framing.next(&response)),
+        Payload::Error(errors) => Piece::Last(framing.failed(&errors)),
     });
-    respond(Body::from_stream(stream::iter([Ok(COMMENT)]).chain(events)))
+    let complete = async move { Piece::Last(framing.complete()) };
+    let source = Source {
+        framing,
+        pieces: pieces.chain(complete.into_stream()).boxed(),
+        refused: Box::new(move |errors| framing.refused(errors)),
+        id,
+    };
+    stream_of(server, source, open)
+}
+
+/// A response that goes on until its source ends, or the stream has to.
+pub(super) fn stream_of(server: &Transports, source: Source, open: OpenStream) -> Response {
+    let framing = source.framing;
+    let pause = server.config.sse_keep_alive;
+    let feed = Feed {
+        source,
+        open,
+        keep_alive: Box::pin(tokio::time::sleep(pause)),
+        pause,
+        ending: false,
+    };
+    let pieces = stream::unfold(feed, |mut feed| async move {
+        let piece = feed.piece().await?;
+        Some((Ok::<_, Infallible>(piece), feed))
+    });
+    let opening = stream::iter([Ok(framing.opening())]);
+    respond(framing, Body::from_stream(opening.chain(pieces)))
 }
 
 /// Runs a subscription, watched.
@@ -95,8 +116,9 @@ pub(super) fn subscribe(
     metering::subscription(names, &operation, id, || server.app.subscribe(prepared))
 }
 
-fn respond(body: Body) -> Response {
-    let mut response = reply::uncached(StatusCode::OK, Media::EventStream.content_type(), body);
+fn respond(framing: Framing, body: Body) -> Response {
+    let response = reply::uncached(StatusCode::OK, framing.content_type(), body);
+    let mut response = reply::negotiated(response);
     // nginx buffers whole responses otherwise.
     response
         .headers_mut()
@@ -104,128 +126,41 @@ fn respond(body: Body) -> Response {
     response
 }
 
-/// A running subscription.
+/// A response that goes on.
 struct Feed {
-    payloads: BoxStream<'static, Payload>,
-    id: RequestId,
-    end: BoxFuture<'static, Option<ApiError>>,
-    server: Arc<Transports>,
-    viewer: Option<Viewer>,
+    source: Source,
+    open: OpenStream,
     keep_alive: Pin<Box<Sleep>>,
     pause: Duration,
-    /// The last event was sent.
+    /// The last piece was sent.
     ending: bool,
-    _online: Option<Box<dyn Any + Send>>,
-    _place: OwnedSemaphorePermit,
-    _open: Held,
 }
 
 impl Feed {
-    async fn event(&mut self) -> Option<Bytes> {
+    async fn piece(&mut self) -> Option<Bytes> {
         if self.ending {
             return None;
         }
-        let event = tokio::select! {
+        let piece = tokio::select! {
             biased;
-            refusal = &mut self.end => {
-                self.ending = true;
-                let refusal = refusal?;
-                self.id.within(|| refused(&refusal))
-            }
-            payload = self.payloads.next() => match payload {
-                Some(Payload::Next(response)) => next(&response),
-                Some(Payload::Error(errors)) => {
-                    self.ending = true;
-                    last(&errors)
-                }
-                None => {
-                    self.ending = true;
-                    COMPLETE
-                }
-            },
-            // The application's clock is asked here as well, since timers stand still where
-            // machines sleep.
-            () = &mut self.keep_alive => match self.viewer {
-                Some(viewer) if token_left(&self.server, &viewer).is_zero() => {
-                    self.ending = true;
-                    self.id.within(|| refused(&expired()))
-                }
-                _ => COMMENT,
-            },
+            refusal = self.open.ended() => self.refuse(&refusal?),
+            piece = self.source.pieces.next() => piece?,
+            () = &mut self.keep_alive => Piece::Next(self.source.framing.keep_alive()),
         };
         self.keep_alive.as_mut().reset(Instant::now() + self.pause);
-        Some(event)
-    }
-}
-
-/// Resolves when the stream has to end: with what to tell the client, or with nothing on a stop.
-async fn end(server: Arc<Transports>, viewer: Option<Viewer>) -> Option<ApiError> {
-    let Some(viewer) = viewer else {
-        server.shutdown.cancelled().await;
-        return None;
-    };
-    let until_expiry = async {
-        loop {
-            let left = token_left(&server, &viewer);
-            if left.is_zero() {
-                break;
+        Some(match piece {
+            Piece::Next(bytes) => bytes,
+            Piece::Last(bytes) => {
+                self.ending = true;
+                bytes
             }
-            tokio::time::sleep(left.min(EXPIRY_CHECK)).await;
-        }
-    };
-    tokio::select! {
-        () = server.shutdown.cancelled() => None,
-        () = until_expiry => Some(expired()),
-        end = server.app.revoked(&viewer) => Some(match end {
-            Ok(()) => ApiError::new(
-                ErrorCode::Unauthenticated,
-                "The session was revoked. Sign in again.",
-            ),
-            // An outage says nothing of the session.
-            Err(refusal) => refusal,
-        }),
+        })
     }
-}
 
-/// How long the viewer's token still holds.
-fn token_left(server: &Transports, viewer: &Viewer) -> Duration {
-    viewer.expires_at.since(server.app.now())
-}
-
-fn expired() -> ApiError {
-    ApiError::new(
-        ErrorCode::TokenExpired,
-        "The access token has expired. Refresh the session and subscribe again.",
-    )
-}
-
-/// The last event of a stream that is refused from now on.
-fn refused(refusal: &ApiError) -> Bytes {
-    match error_payload(refusal) {
-        Payload::Next(errors) | Payload::Error(errors) => last(&errors),
+    /// The last piece of a stream that is refused from now on.
+    fn refuse(&self, refusal: &ApiError) -> Piece {
+        let payload = self.source.id.within(|| error_payload(refusal));
+        let (Payload::Next(errors) | Payload::Error(errors)) = payload;
+        Piece::Last((self.source.refused)(&errors))
     }
-}
-
-fn next(json: &[u8]) -> Bytes {
-    let mut event = BytesMut::with_capacity(json.len() + 32);
-    event.extend_from_slice(b"event: next\n");
-    // Payloads are one line; should one not be, each line is its own `data` field.
-    for line in json.split(|byte| *byte == b'\n') {
-        event.extend_from_slice(b"data: ");
-        event.extend_from_slice(line);
-        event.put_u8(b'\n');
-    }
-    event.put_u8(b'\n');
-    event.freeze()
-}
-
-/// Errors as a response, and the end.
-fn last(errors: &[u8]) -> Bytes {
-    let mut response = BytesMut::with_capacity(errors.len() + 16);
-    response.extend_from_slice(b"{\"errors\":");
-    response.extend_from_slice(errors);
-    response.put_u8(b'}');
-    let mut event = BytesMut::from(&next(&response)[..]);
-    event.extend_from_slice(&COMPLETE);
-    event.freeze()
 }
