@@ -44,7 +44,7 @@ use reservations::Reservations;
 
 use crate::config::HttpConfig;
 use crate::graphql::metering::Names;
-use crate::graphql::{Documents, DocumentsError};
+use crate::graphql::{Documents, DocumentsError, Guard};
 
 /// What all transports share.
 struct Transports {
@@ -78,7 +78,8 @@ pub fn router(
     shutdown: CancellationToken,
     tasks: TaskTracker,
 ) -> Result<Router, DocumentsError> {
-    let documents = Documents::open(&config)?;
+    let guard = Guard::new(config.query.clone());
+    let documents = Documents::open(guard, &config.documents)?;
     // Where nothing runs but what is registered, nobody looks at the schema.
     let trusted_only = config.documents.trusted_only;
     config.graphiql &= !trusted_only;

@@ -20,7 +20,7 @@ pub use registry::DocumentsError;
 use super::errors::server_error;
 use super::guard::{CheckedDocument, Guard};
 use super::operation::{NO_QUERY, Params};
-use crate::config::HttpConfig;
+use crate::config::DocumentsConfig;
 use registry::Registry;
 
 /// The extension in which clients send a hash.
@@ -53,9 +53,7 @@ impl Documents {
     ///
     /// # Errors
     /// Where it cannot be read, or has a document that could never run.
-    pub fn open(config: &HttpConfig) -> Result<Self, DocumentsError> {
-        let guard = Guard::new(config.query.clone());
-        let config = &config.documents;
+    pub fn open(guard: Guard, config: &DocumentsConfig) -> Result<Self, DocumentsError> {
         let registry = match &config.trusted {
             None => None,
             Some(path) => Some(Registry::open(path, &guard, config.trusted_only)?),
@@ -74,6 +72,11 @@ impl Documents {
             trusted_only: config.trusted_only,
             automatic,
         })
+    }
+
+    /// What every document has to pass.
+    pub const fn guard(&self) -> &Guard {
+        &self.guard
     }
 
     /// The document that a request runs.

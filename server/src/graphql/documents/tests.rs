@@ -5,14 +5,14 @@ use std::path::Path;
 use serde_json::json;
 
 use super::*;
-use crate::config::HttpConfig;
+use crate::config::QueryLimits;
 
 const TEXT: &str = "{ __typename }";
 
-fn config(change: impl FnOnce(&mut HttpConfig)) -> HttpConfig {
-    let mut config = HttpConfig::default();
+fn open(change: impl FnOnce(&mut DocumentsConfig)) -> Result<Documents, DocumentsError> {
+    let mut config = DocumentsConfig::default();
     change(&mut config);
-    config
+    Documents::open(Guard::new(QueryLimits::default()), &config)
 }
 
 fn params(json: serde_json::Value) -> Params {
@@ -48,15 +48,15 @@ fn registered(text: &str, trusted_only: bool) -> Result<Documents, DocumentsErro
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("documents.json");
     std::fs::write(&path, text).unwrap();
-    Documents::open(&config(|http| {
-        http.documents.trusted = Some(path);
-        http.documents.trusted_only = trusted_only;
-    }))
+    open(|config| {
+        config.trusted = Some(path);
+        config.trusted_only = trusted_only;
+    })
 }
 
 #[test]
 fn a_document_is_kept_by_its_hash_and_found_by_it() {
-    let documents = Documents::open(&HttpConfig::default()).unwrap();
+    let documents = open(|_| {}).unwrap();
     let named = json!({ "extensions": by_hash(&hash(TEXT)) });
     let missing = (
         "PERSISTED_QUERY_NOT_FOUND".to_owned(),
@@ -78,7 +78,7 @@ fn a_document_is_kept_by_its_hash_and_found_by_it() {
 
 #[test]
 fn a_request_that_contradicts_itself_is_refused() {
-    let documents = Documents::open(&HttpConfig::default()).unwrap();
+    let documents = open(|_| {}).unwrap();
     for extension in [
         json!({ "version": 1, "sha256Hash": hash("{ other }") }),
         json!({ "version": 1, "sha256Hash": "no hash" }),
@@ -100,8 +100,7 @@ fn a_request_that_contradicts_itself_is_refused() {
 
 #[test]
 fn a_server_that_keeps_no_documents_says_so() {
-    let none = config(|http| http.documents.automatic_bytes = 0);
-    let documents = Documents::open(&none).unwrap();
+    let documents = open(|config| config.automatic_bytes = 0).unwrap();
     let named = json!({ "extensions": by_hash(&hash(TEXT)) });
     let refused = (
         "PERSISTED_QUERY_NOT_SUPPORTED".to_owned(),
@@ -117,8 +116,7 @@ fn a_server_that_keeps_no_documents_says_so() {
 
 #[test]
 fn memory_for_automatic_documents_is_bounded() {
-    let little = config(|http| http.documents.automatic_bytes = 1000);
-    let documents = Documents::open(&little).unwrap();
+    let documents = open(|config| config.automatic_bytes = 1000).unwrap();
     for n in 0..100 {
         let text = format!("{{ a{n}: __typename }}");
         let request = json!({ "query": text, "extensions": by_hash(&hash(&text)) });
@@ -140,9 +138,7 @@ fn registered_documents_run_by_id_in_every_form_of_the_registry() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("me.graphql"), format!("{TEXT}\n")).unwrap();
     std::fs::write(folder.path().join("README.md"), "no document").unwrap();
-    let of_folder = Documents::open(&config(|http| {
-        http.documents.trusted = Some(folder.path().into());
-    }));
+    let of_folder = open(|config| config.trusted = Some(folder.path().into()));
     for documents in [
         registered(&manifest.to_string(), false),
         registered(&json!({ "me": TEXT }).to_string(), false),
@@ -238,7 +234,7 @@ fn a_registry_that_cannot_be_used_says_why() {
         assert!(error.contains(told), "{text}: {error}");
     }
     assert!(registered(&schema.to_string(), false).is_ok());
-    let nowhere = config(|http| http.documents.trusted = Some(Path::new("/nowhere").into()));
-    let error = Documents::open(&nowhere).unwrap_err().to_string();
+    let nowhere = open(|config| config.trusted = Some(Path::new("/nowhere").into()));
+    let error = nowhere.unwrap_err().to_string();
     assert_eq!(error, "/nowhere cannot be read");
 }
