@@ -42,6 +42,8 @@ pub enum ErrorCodeEnum {
     NotFound,
     /// An argument breaks a rule; `extensions.field` names it.
     BadUserInput,
+    /// The request contradicts itself: the hash of a persisted query is not that of its text.
+    BadRequest,
     /// The request contradicts the present state.
     Conflict,
     /// Too many requests; `extensions.retryAfter` says in how many seconds to try again.
@@ -70,6 +72,12 @@ pub enum ErrorCodeEnum {
     GraphqlParseFailed,
     /// The document does not fit the schema.
     GraphqlValidationFailed,
+    /// No document is known by this hash or id. Send it as `query`, with the hash.
+    PersistedQueryNotFound,
+    /// The server keeps no documents. Send each as `query`, without a hash.
+    PersistedQueryNotSupported,
+    /// The server runs registered documents only, and this is none of them.
+    PersistedQueryOnly,
     /// A backend is down. Try again later; `sendMessage` is safe to repeat with the same
     /// `clientMessageId`.
     Unavailable,

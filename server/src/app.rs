@@ -76,16 +76,19 @@ impl Server {
         shutdown: Shutdown,
     ) -> Result<Self, StartError> {
         let adapters = Adapters::open(config, &environment).await?;
-        Ok(Self::on(adapters, config, environment, shutdown))
+        Self::on(adapters, config, environment, shutdown)
     }
 
     /// Puts the server on adapters that are open. Must be called on a Tokio runtime.
+    ///
+    /// # Errors
+    /// Where the trusted documents cannot be used.
     pub fn on(
         adapters: Adapters,
         config: &Config,
         environment: Environment,
         shutdown: Shutdown,
-    ) -> Self {
+    ) -> Result<Self, StartError> {
         let ports = observed(adapters.ports.clone());
         let bus = Arc::clone(&ports.bus);
         let budgets = policies::budgets(Arc::clone(&ports.limiter), config);
@@ -106,8 +109,8 @@ impl Server {
             settings,
             shutdown.soft().clone(),
             shutdown.tasks().clone(),
-        );
-        Self {
+        )?;
+        Ok(Self {
             router,
             adapters,
             bus,
@@ -116,7 +119,7 @@ impl Server {
             http: config.http.clone(),
             start_timeout: config.start.timeout,
             drain: config.shutdown.drain,
-        }
+        })
     }
 
     /// Serves until the shutdown begins, then finishes what runs, and closes the adapters. Until
@@ -280,6 +283,12 @@ impl Application for App {
         let millis = u64::try_from(self.clock.now().as_millis()).unwrap_or_default();
         let id = uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid();
         id.simple().to_string()
+    }
+
+    fn secret(&self) -> String {
+        let mut random = [0; 20];
+        self.entropy.fill(&mut random);
+        hex::encode(random)
     }
 
     fn now(&self) -> Timestamp {

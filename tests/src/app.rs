@@ -101,6 +101,7 @@ impl Builder {
         adapters.ports.bus = Arc::new(Layered(feeds.clone()));
         let shutdown = Shutdown::new();
         let server = Server::on(adapters.clone(), &config, environment, shutdown.clone());
+        let server = must(server);
         let listener = must(TcpListener::bind("127.0.0.1:0").await);
         let address = must(listener.local_addr());
         TestApp {

@@ -17,6 +17,7 @@ pub mod event_sinks;
 pub mod faulty_store;
 pub mod feeds;
 pub mod mailbox;
+pub mod multipart;
 pub mod process;
 pub mod replica;
 pub mod servers;

@@ -371,7 +371,7 @@ async fn pages_of_the_configured_origins_may_call_from_a_browser() {
     assert_eq!(answer.status, 200);
     for (name, value) in [
         ("access-control-allow-origin", "https://chat.example.org"),
-        ("access-control-allow-methods", "GET,POST"),
+        ("access-control-allow-methods", "GET,POST,PUT,DELETE"),
         ("access-control-allow-headers", "authorization,content-type"),
         ("access-control-max-age", "3600"),
         ("access-control-allow-credentials", ""),

@@ -369,3 +369,44 @@ async fn an_outage_of_the_store_is_no_revocation() {
         Received::Closed(4403, "The session was revoked".into())
     );
 }
+
+/// Nobody is to wonder why they are nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_under_an_unknown_key_closes_with_a_reason_that_names_the_known_ones() {
+    let app = TestApp::start().await;
+    let ada = app.sign_in("ada").await;
+    let token = ada.client.token();
+    for (protocol, payload) in [
+        (PROTOCOL, json!({ "authToken": token })),
+        (PROTOCOL, json!({ "headers": { "X-Auth-Token": token } })),
+        (PROTOCOL, json!({ "authorization": { "token": token } })),
+        ("graphql-ws", json!({ "authToken": token })),
+    ] {
+        let mut socket = Socket::connect(app.address, protocol).await;
+        let init = json!({ "type": "connection_init", "payload": payload });
+        socket.send(init).await;
+        if protocol == "graphql-ws" {
+            let error = socket.message().await;
+            assert_eq!(error["type"], "connection_error");
+            let message = error["payload"]["message"].as_str().unwrap_or_default();
+            assert!(message.contains("'authToken'"), "{error}");
+        }
+        match socket.next().await {
+            Received::Closed(4400, reason) => {
+                for known in ["'authorization'", "'accessToken'", "'token'"] {
+                    assert!(reason.contains(known), "{payload}: {reason}");
+                }
+            }
+            other => panic!("{payload}: {other:?}"),
+        }
+    }
+    for payload in [
+        json!({ "authToken": "" }),
+        json!({ "locale": "de", "x-csrf-token": "abc" }),
+    ] {
+        let mut socket = Socket::connect(app.address, PROTOCOL).await;
+        let init = json!({ "type": "connection_init", "payload": payload });
+        socket.send(init).await;
+        assert_eq!(socket.message().await, json!({ "type": "connection_ack" }));
+    }
+}

@@ -96,6 +96,8 @@ pub enum ErrorCode {
     NotFound,
     /// An argument breaks a rule; `extensions.field` names it.
     BadUserInput,
+    /// The request contradicts itself: the hash of a persisted query is not that of its text.
+    BadRequest,
     /// The request contradicts the present state.
     Conflict,
     /// Too many requests; `extensions.retryAfter` says in how many seconds to try again.
@@ -124,6 +126,12 @@ pub enum ErrorCode {
     GraphqlParseFailed,
     /// The document does not fit the schema.
     GraphqlValidationFailed,
+    /// No document is known by this hash or id. Send it as `query`, with the hash.
+    PersistedQueryNotFound,
+    /// The server keeps no documents. Send each as `query`, without a hash.
+    PersistedQueryNotSupported,
+    /// The server runs registered documents only, and this is none of them.
+    PersistedQueryOnly,
     /// A backend is down. Try again later; `sendMessage` is safe to repeat with the same
     /// `clientMessageId`.
     Unavailable,
@@ -139,6 +147,7 @@ impl ErrorCode {
             Self::Forbidden => "FORBIDDEN",
             Self::NotFound => "NOT_FOUND",
             Self::BadUserInput => "BAD_USER_INPUT",
+            Self::BadRequest => "BAD_REQUEST",
             Self::Conflict => "CONFLICT",
             Self::RateLimited => "RATE_LIMITED",
             Self::OtpInvalid => "OTP_INVALID",
@@ -153,6 +162,9 @@ impl ErrorCode {
             Self::Timeout => "TIMEOUT",
             Self::GraphqlParseFailed => "GRAPHQL_PARSE_FAILED",
             Self::GraphqlValidationFailed => "GRAPHQL_VALIDATION_FAILED",
+            Self::PersistedQueryNotFound => "PERSISTED_QUERY_NOT_FOUND",
+            Self::PersistedQueryNotSupported => "PERSISTED_QUERY_NOT_SUPPORTED",
+            Self::PersistedQueryOnly => "PERSISTED_QUERY_ONLY",
             Self::Unavailable => "UNAVAILABLE",
             Self::Internal => "INTERNAL",
         }

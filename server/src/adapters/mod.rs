@@ -35,6 +35,7 @@ use tokio::time::timeout;
 
 use crate::app::Environment;
 use crate::config::{Config, ConfigError, StoreLocation};
+use crate::graphql::DocumentsError;
 use crate::keys::{KeyError, KeyOptions, Keys};
 use crate::lifecycle::Shutdown;
 use backend::{Backend, Backends, Store};
@@ -72,6 +73,9 @@ pub enum StartError {
     /// The mail queue.
     #[error("`amqp_url` cannot be used")]
     Queue(#[from] InvalidAmqpUrl),
+    /// The trusted documents.
+    #[error("`http.documents.trusted` cannot be used")]
+    Documents(#[from] DocumentsError),
 }
 
 /// The adapters that the configuration names.

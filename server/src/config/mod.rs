@@ -45,9 +45,10 @@ pub use layers::{DEFAULT_FILE, ENV_PREFIX, Sources};
 pub use problem::{ConfigError, Problem};
 pub use section::{SectionInfo, SettingInfo};
 pub use sections::{
-    AmqpConfig, AuthConfig, ChatsConfig, HttpConfig, JobsConfig, LimitsConfig, LiveConfig,
-    LogConfig, MailConfig, MetricsConfig, PresenceConfig, QueryLimits, RedisConfig, ShareLimits,
-    ShutdownConfig, StartConfig, StoreConfig, TelemetryConfig, UsersConfig, WebSocketLimits,
+    AmqpConfig, AuthConfig, ChatsConfig, DocumentsConfig, HttpConfig, JobsConfig, LimitsConfig,
+    LiveConfig, LogConfig, MailConfig, MetricsConfig, PresenceConfig, QueryLimits, RedisConfig,
+    ShareLimits, ShutdownConfig, StartConfig, StoreConfig, TelemetryConfig, UsersConfig,
+    WebSocketLimits,
 };
 pub use values::{Directory, Introspection, LogFormat, Mailbox, Quota, SignUp, StoreLocation};
 

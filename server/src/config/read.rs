@@ -34,6 +34,9 @@ pub(super) fn read(layers: &mut [Layer], problems: &mut Vec<Problem>) -> Option<
             });
             return None;
         };
+        if reread_as_list(layer, &path, &error.kind) {
+            continue;
+        }
         let before = retried.take().filter(|(tried, _)| *tried == path);
         if before.is_none() && reread_as_text(layer, &path) {
             retried = Some((path, rule(&error.kind)));
@@ -64,24 +67,51 @@ fn topmost<'a>(layers: &'a mut [Layer], path: &mut Vec<String>) -> Option<&'a mu
     None
 }
 
+/// Takes a text apart at its commas where its setting is a list: in the environment and on the command
+/// line, `https://a.example.org, https://b.example.org` needs no brackets and no quotes.
+fn reread_as_list(layer: &mut Layer, path: &[String], kind: &Kind) -> bool {
+    let wants_list = matches!(kind, Kind::InvalidType(_, expected) if expected == "a sequence");
+    if !wants_list || !matches!(layer.kind, LayerKind::Environment | LayerKind::CommandLine) {
+        return false;
+    }
+    let Some(text) = find(&layer.values, path).and_then(text_of) else {
+        return false;
+    };
+    let items = text.split(',').map(str::trim);
+    let items = items.filter(|item| !item.is_empty()).map(Value::from);
+    let items: Vec<Value> = items.collect();
+    insert(&mut layer.values, path, Value::from(items));
+    true
+}
+
 /// Undoes [`guess`] for a value that its setting refuses: `TALKSY_DATA_DIR=2026` is a path.
 fn reread_as_text(layer: &mut Layer, path: &[String]) -> bool {
     if !matches!(layer.kind, LayerKind::Environment | LayerKind::CommandLine) {
         return false;
     }
-    let text = match find(&layer.values, path) {
-        Some(Value::Num(_, number)) => match number.to_actual() {
-            Actual::Unsigned(n) => n.to_string(),
-            Actual::Signed(n) => n.to_string(),
-            Actual::Float(n) => n.to_string(),
-            _ => return false,
-        },
-        Some(Value::Bool(_, value)) => value.to_string(),
-        Some(Value::Char(_, value)) => value.to_string(),
-        _ => return false,
+    let value = find(&layer.values, path);
+    let value = value.filter(|value| !matches!(value, Value::String(..)));
+    let Some(text) = value.and_then(text_of) else {
+        return false;
     };
     insert(&mut layer.values, path, Value::from(text));
     true
+}
+
+/// A value that is no list and no table, as the text that it was.
+fn text_of(value: &Value) -> Option<String> {
+    match value {
+        Value::String(_, text) => Some(text.clone()),
+        Value::Num(_, number) => match number.to_actual() {
+            Actual::Unsigned(n) => Some(n.to_string()),
+            Actual::Signed(n) => Some(n.to_string()),
+            Actual::Float(n) => Some(n.to_string()),
+            _ => None,
+        },
+        Value::Bool(_, value) => Some(value.to_string()),
+        Value::Char(_, value) => Some(value.to_string()),
+        _ => None,
+    }
 }
 
 /// What a type demands, as the end of a sentence, without repeating the value.
@@ -109,6 +139,7 @@ fn list(names: &[&str]) -> String {
 fn wanted(expected: &str) -> &str {
     match expected {
         "u8" | "u32" | "u64" | "usize" => "a whole number, zero or more",
+        "a sequence" => "a list",
         text if text.starts_with("struct ") => "a table of settings",
         text if text.starts_with("enum ") || text.starts_with("variant ") => "one of its names",
         text => text,

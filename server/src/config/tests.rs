@@ -170,6 +170,47 @@ fn a_text_that_looks_like_a_number_stays_a_text_where_one_is_wanted() {
 }
 
 #[test]
+fn a_list_in_a_variable_needs_no_brackets() {
+    let proxies = |text: &str| {
+        let config = load("", &[("TALKSY_HTTP__TRUSTED_PROXIES", text)], &[]);
+        let config = config.map_err(|error| error.to_string())?;
+        let shown = config.http.trusted_proxies.iter().map(ToString::to_string);
+        Ok::<_, String>(shown.collect::<Vec<_>>().join(" "))
+    };
+    for text in [
+        "10.0.0.0/8,::1",
+        " 10.0.0.0/8 , ::1, ",
+        "[\"10.0.0.0/8\", \"::1\"]",
+    ] {
+        assert_eq!(proxies(text).as_deref(), Ok("10.0.0.0/8 ::1/128"), "{text}");
+    }
+    assert_eq!(proxies("::1").as_deref(), Ok("::1/128"));
+    for wrong in ["10.0.0.0/8,ten", "7", "true"] {
+        let error = proxies(wrong).unwrap_err();
+        let told = "`http.trusted_proxies` must be address ranges such as `10.0.0.0/8` or `::1` \
+            (from TALKSY_HTTP__TRUSTED_PROXIES)";
+        assert!(error.contains(told), "{wrong}: {error}");
+    }
+    let origins = "https://a.example.org,https://b.example.org";
+    let config = load("", &[], &[("http.cors_origins", origins)]).unwrap();
+    assert_eq!(
+        config.http.cors_origins,
+        ["https://a.example.org", "https://b.example.org"]
+    );
+    // A file has lists of its own.
+    let error = load(
+        "[http]\ncors_origins = \"https://a.example.org\"\n",
+        &[],
+        &[],
+    );
+    let error = error.unwrap_err();
+    assert_eq!(
+        problems(&error),
+        [("http.cors_origins", "must be a list, not a string")]
+    );
+}
+
+#[test]
 fn service_links_of_kubernetes_are_no_settings() {
     let links = [
         ("TALKSY_SERVICE_HOST", "10.0.0.1"),

@@ -1,12 +1,13 @@
 //! GraphQL over the schema, whatever transport brought the request: what a document costs, which
 //! operation runs, how it is executed, and how its answer becomes bytes.
 //!
-//! A request goes [`guard`] → [`operation`] → [`executor`] → [`errors`] → [`response`]. Each
+//! A request goes [`documents`] → [`guard`] → [`operation`] → [`executor`] → [`errors`] → [`response`]. Each
 //! operation is chosen once, by [`operation::prepare`], and each error completed and logged once,
 //! by [`errors`]. Knows no transport.
 
 pub mod budget;
 pub mod cost;
+pub mod documents;
 pub mod errors;
 pub mod executor;
 pub mod field_order;
@@ -24,6 +25,7 @@ mod too_much;
 
 pub use budget::Budgets;
 pub use cost::Cost;
+pub use documents::{Documents, DocumentsError};
 pub use executor::{ExecutionLimits, Executor};
 pub use guard::{CheckedDocument, Guard, OperationType};
 pub use operation::{Operation, Params, Prepared, prepare};

@@ -12,8 +12,9 @@ use talksy_domain::error::{ApiError, ErrorCode};
 use talksy_domain::viewer::{Authentication, ClientInfo};
 
 use super::cost::Cost;
+use super::documents::{self, Documents};
 use super::errors::server_error;
-use super::guard::{CheckedDocument, Guard, OperationType};
+use super::guard::{CheckedDocument, OperationType};
 use super::metering;
 use super::response::Answer;
 
@@ -29,6 +30,9 @@ pub type Variables = BTreeMap<Name, Value>;
 pub struct Params {
     /// The document.
     pub query: Option<String>,
+    /// The name under which the document is registered.
+    #[serde(rename = "documentId")]
+    pub document_id: Option<String>,
     /// Which of its operations to run; empty counts as absent.
     #[serde(rename = "operationName")]
     pub operation_name: Option<String>,
@@ -36,6 +40,27 @@ pub struct Params {
     pub variables: Option<Variables>,
     /// Left to extensions of the protocol.
     pub extensions: Option<BTreeMap<String, Value>>,
+}
+
+impl Params {
+    /// Whether they say which document to run: its text, or one of its names.
+    pub fn name_a_document(&self) -> bool {
+        self.query.is_some() || self.document_id.is_some() || self.persisted_query().is_some()
+    }
+
+    /// The id by which a client tells an operation from its others on one event stream.
+    pub fn operation_id(&self) -> Option<&str> {
+        match self.extensions.as_ref()?.get("operationId")? {
+            Value::String(id) if !id.is_empty() => Some(id),
+            _ => None,
+        }
+    }
+
+    /// What the extensions say of a persisted query.
+    pub(super) fn persisted_query(&self) -> Option<&Value> {
+        let extension = self.extensions.as_ref()?.get(documents::EXTENSION)?;
+        (*extension != Value::Null).then_some(extension)
+    }
 }
 
 /// Reads a JSON object. Serde would take an array of its fields for one as well.
@@ -147,12 +172,13 @@ impl Prepared {
     }
 }
 
-/// Checks a request's document and chooses its operation.
+/// Finds and checks a request's document and chooses its operation.
 ///
 /// # Errors
-/// `BAD_USER_INPUT` without a query or a required variable, and all of [`Guard::check`].
+/// `BAD_USER_INPUT` without a document or a required variable, and all that the document is refused
+/// for (see [`Documents`]).
 pub fn prepare(
-    guard: &Guard,
+    documents: &Documents,
     params: Params,
     authentication: &Authentication,
     client: &ClientInfo,
@@ -162,9 +188,12 @@ pub fn prepare(
         metering::refused(&answer);
         Box::new(answer)
     };
-    let (operation, variables) =
-        choose(guard, params.query, params.operation_name, params.variables).map_err(refused)?;
-    let cost = guard
+    let operation = choose(documents, &params).map_err(refused)?;
+    let mut variables = async_graphql::Variables::default();
+    *variables = params.variables.unwrap_or_default();
+    require_variables(&operation.definition, &variables).map_err(refused)?;
+    let cost = documents
+        .guard()
         .cost(&operation.document, &operation.definition.node, &variables)
         .map_err(refused)?;
     Ok(Prepared {
@@ -178,27 +207,19 @@ pub fn prepare(
     })
 }
 
-fn choose(
-    guard: &Guard,
-    query: Option<String>,
-    name: Option<String>,
-    values: Option<Variables>,
-) -> Result<(Operation, async_graphql::Variables), Box<ServerError>> {
-    let refused = |refusal: ApiError| Box::new(server_error(&refusal));
-    let query = query.ok_or_else(|| refused(ApiError::new(ErrorCode::BadUserInput, NO_QUERY)))?;
-    let document = guard.check(&query)?;
+fn choose(documents: &Documents, params: &Params) -> Result<Operation, Box<ServerError>> {
+    let document = documents.find(params)?;
+    let name = params.operation_name.clone();
     let name = name.filter(|name| !name.is_empty());
-    let (label, definition) = document.operation(name.as_deref()).map_err(refused)?;
-    let mut variables = async_graphql::Variables::default();
-    *variables = values.unwrap_or_default();
-    require_variables(&definition, &variables)?;
-    let operation = Operation {
+    let (label, definition) = document
+        .operation(name.as_deref())
+        .map_err(|refusal| Box::new(server_error(&refusal)))?;
+    Ok(Operation {
         document,
         definition,
         name,
         label,
-    };
-    Ok((operation, variables))
+    })
 }
 
 /// `CoerceVariableValues` for what needs no schema: a variable of non-null type without default

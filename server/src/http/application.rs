@@ -51,6 +51,9 @@ pub trait Application: Send + Sync + 'static {
     /// A new id for a request: letters and digits, never the same twice.
     fn request_id(&self) -> String;
 
+    /// A new secret, which nobody guesses: letters and digits.
+    fn secret(&self) -> String;
+
     /// The present time, by the application's clock.
     fn now(&self) -> Timestamp;
 }

@@ -112,9 +112,10 @@ pub(super) fn decode(body: &[u8], max_batch: usize) -> Result<Operations, Malfor
     };
     if body.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'[') {
         let params: Box<Params> = serde_json::from_slice(body).map_err(malformed)?;
-        return match params.query {
-            Some(_) => Ok(Operations::One(params)),
-            None => Err(Malformed::bad(NO_QUERY)),
+        return if params.name_a_document() {
+            Ok(Operations::One(params))
+        } else {
+            Err(Malformed::bad(NO_QUERY))
         };
     }
     let items: Vec<&RawValue> = serde_json::from_slice(body).map_err(malformed)?;
@@ -126,7 +127,8 @@ pub(super) fn decode(body: &[u8], max_batch: usize) -> Result<Operations, Malfor
             StatusCode::PAYLOAD_TOO_LARGE,
             ErrorCode::PayloadTooLarge,
             format!("The batch has more than {max_batch} operations."),
-        ));
+        )
+        .of_batch(items.len()));
     }
     items
         .into_iter()

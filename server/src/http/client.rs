@@ -10,12 +10,12 @@ use http::header::{AUTHORIZATION, USER_AGENT};
 use http::request::Parts;
 use ipnet::IpNet;
 use talksy_domain::error::{ApiError, ErrorCode};
-use talksy_domain::viewer::{Authentication, ClientInfo};
+use talksy_domain::viewer::{Authentication, ClientInfo, Viewer};
 
 use super::application::Application;
 use super::connections::Connection;
 use crate::graphql::errors::log_fault;
-use crate::graphql::{Answer, Guard, Params, Prepared, prepare};
+use crate::graphql::{Answer, Documents, Params, Prepared, prepare};
 
 /// Longest user agent that is kept, in characters.
 const MAX_USER_AGENT: usize = 256;
@@ -54,12 +54,21 @@ impl Caller {
         counted_address(trusted, &self.client)
     }
 
+    /// Who is signed in.
+    pub(super) fn viewer(&self) -> Option<Viewer> {
+        self.authentication.viewer().ok().copied()
+    }
+
     /// Checks a request of this caller and chooses its operation.
     ///
     /// # Errors
     /// See [`prepare`].
-    pub(super) fn prepare(&self, guard: &Guard, params: Params) -> Result<Prepared, Box<Answer>> {
-        prepare(guard, params, &self.authentication, &self.client)
+    pub(super) fn prepare(
+        &self,
+        documents: &Documents,
+        params: Params,
+    ) -> Result<Prepared, Box<Answer>> {
+        prepare(documents, params, &self.authentication, &self.client)
     }
 }
 

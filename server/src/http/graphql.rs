@@ -20,9 +20,11 @@ use tracing::Instrument as _;
 
 use super::body::{self, Operations};
 use super::client::Caller;
+use super::compression::compressed;
+use super::framing::Framing;
 use super::media::{Accepted, Media, is_json};
 use super::reply::{self, Malformed};
-use super::{Transports, sse, ws};
+use super::{Transports, single_connection, sse, ws};
 use crate::graphql::metering::{self, Metered};
 use crate::graphql::operation::{NO_QUERY, Variables};
 use crate::graphql::{Answer, OperationType, Params, Prepared, timeout_error};
@@ -54,13 +56,25 @@ pub(super) async fn post(State(server): State<Arc<Transports>>, request: Request
         Ok(read) => read,
         Err(malformed) => return malformed.reply(accepted.response),
     };
+    if let Some(token) = single_connection::token(&parts) {
+        return match operations {
+            Operations::One(params) => {
+                single_connection::operate(&server, &parts, &token, *params, media).await
+            }
+            Operations::Batch(_) => {
+                let message = "A stream's operations are sent one by one.";
+                Malformed::bad(message).reply(Some(media))
+            }
+        };
+    }
     let caller = Caller::of(&*server.app, &server.config.trusted_proxies, &parts).await;
     match operations {
         Operations::One(params) => {
-            let prepared = caller.prepare(&server.guard, *params);
-            finish(&server, prepared, &caller, media, accepted.stream).await
+            let prepared = caller.prepare(&server.documents, *params);
+            let form = (media, accepted.stream);
+            finish(&server, prepared, &caller, form, &parts.headers).await
         }
-        Operations::Batch(batch) => many(&server, batch, &caller, media).await,
+        Operations::Batch(batch) => many(&server, batch, &caller, media, &parts.headers).await,
     }
 }
 
@@ -71,6 +85,14 @@ pub(super) async fn get(State(server): State<Arc<Transports>>, request: Request)
         return ws::upgrade(server, &mut parts).await;
     }
     let accepted = Accepted::of(&parts.headers);
+    if let Some(token) = single_connection::token(&parts) {
+        return if accepted.stream == Some(Framing::EventStream) {
+            single_connection::open(&server, &parts, &token).await
+        } else {
+            let message = "Open the stream with `Accept: text/event-stream`.";
+            Malformed::new(StatusCode::NOT_ACCEPTABLE, ErrorCode::BadUserInput, message).reply(None)
+        };
+    }
     if server.config.graphiql && parts.uri.query().is_none() && wants_page(&parts.headers) {
         return Redirect::temporary("/graphiql").into_response();
     }
@@ -79,14 +101,17 @@ pub(super) async fn get(State(server): State<Arc<Transports>>, request: Request)
         Err(malformed) => return malformed.reply(accepted.response),
     };
     let caller = Caller::of(&*server.app, &server.config.trusted_proxies, &parts).await;
-    match caller.prepare(&server.guard, params) {
+    match caller.prepare(&server.documents, params) {
         Ok(prepared) if prepared.operation.kind() == OperationType::Mutation => Malformed::new(
             StatusCode::METHOD_NOT_ALLOWED,
             ErrorCode::BadUserInput,
             "A mutation is sent by POST.",
         )
         .reply(Some(media)),
-        prepared => finish(&server, prepared, &caller, media, accepted.stream).await,
+        prepared => {
+            let form = (media, accepted.stream);
+            finish(&server, prepared, &caller, form, &parts.headers).await
+        }
     }
 }
 
@@ -95,10 +120,10 @@ pub(super) async fn method_not_allowed() -> Response {
     let mut response = Malformed::new(
         StatusCode::METHOD_NOT_ALLOWED,
         ErrorCode::BadUserInput,
-        "Send GraphQL requests by POST, or queries by GET.",
+        "Send GraphQL requests by POST, or queries by GET; PUT and DELETE are for event streams.",
     )
     .reply(None);
-    let allow = http::HeaderValue::from_static("GET, HEAD, POST");
+    let allow = http::HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE");
     response.headers_mut().insert(http::header::ALLOW, allow);
     response
 }
@@ -107,23 +132,34 @@ async fn finish(
     server: &Arc<Transports>,
     prepared: Result<Prepared, Box<Answer>>,
     caller: &Caller,
-    media: Media,
-    stream: bool,
+    (media, stream): (Media, Option<Framing>),
+    headers: &HeaderMap,
 ) -> Response {
+    let is_query = prepared
+        .as_ref()
+        .is_ok_and(|prepared| is(prepared, OperationType::Query));
     let answer = match prepared {
-        Ok(prepared) if is_subscription(&prepared) && stream => {
-            return sse::subscription(server, prepared, caller, media);
-        }
-        Ok(prepared) => {
-            let deadline = Instant::now() + server.config.execution_timeout;
-            execute(server, prepared, deadline).await
-        }
+        Ok(prepared) => match stream.filter(|_| is(&prepared, OperationType::Subscription)) {
+            Some(framing) => {
+                return sse::subscription(server, prepared, caller, framing, media);
+            }
+            None => {
+                let deadline = Instant::now() + server.config.execution_timeout;
+                execute(server, prepared, deadline).await
+            }
+        },
         Err(refused) => *refused,
     };
     let encoded = answer.encode();
     match media {
-        Media::EventStream => sse::single(encoded),
-        Media::GraphqlResponse | Media::Json => reply::graphql(media, encoded),
+        Media::Stream(framing) => sse::single(framing, encoded),
+        Media::GraphqlResponse | Media::Json => {
+            let response = reply::graphql(media, encoded);
+            if !is_query {
+                return response;
+            }
+            compressed(&server.config, headers, response).await
+        }
     }
 }
 
@@ -134,18 +170,22 @@ async fn many(
     batch: Vec<Params>,
     caller: &Caller,
     media: Media,
+    headers: &HeaderMap,
 ) -> Response {
-    if media == Media::EventStream {
+    if matches!(media, Media::Stream(_)) {
         return not_acceptable().reply(None);
     }
     let prepared = batch
         .into_iter()
-        .map(|params| caller.prepare(&server.guard, params));
+        .map(|params| caller.prepare(&server.documents, params));
     // All are prepared ahead of the first execution, so that a batch that costs too much does nothing.
     let prepared: Vec<_> = prepared.collect();
     let points = prepared.iter().flatten().map(Prepared::points);
+    let mut able = prepared.iter().flatten();
+    let has_mutation = able.any(|prepared| is(prepared, OperationType::Mutation));
     let affordable = server
-        .guard
+        .documents
+        .guard()
         .check_batch(points.fold(0, u64::saturating_add));
     let deadline = Instant::now() + server.config.execution_timeout;
     let mut left = server.config.max_batch_answer_bytes;
@@ -169,19 +209,24 @@ async fn many(
     }
     body.put_u8(b']');
     let body: Bytes = body.freeze();
-    reply::uncached(StatusCode::OK, media.content_type(), body)
+    let response = reply::uncached(StatusCode::OK, media.content_type(), body);
+    let response = reply::negotiated(response);
+    if has_mutation {
+        return response;
+    }
+    compressed(&server.config, headers, response).await
 }
 
-fn is_subscription(prepared: &Prepared) -> bool {
-    prepared.operation.kind() == OperationType::Subscription
+fn is(prepared: &Prepared, kind: OperationType) -> bool {
+    prepared.operation.kind() == kind
 }
 
 async fn execute(server: &Arc<Transports>, prepared: Prepared, deadline: Instant) -> Answer {
-    if is_subscription(&prepared) {
+    if is(&prepared, OperationType::Subscription) {
         return Answer::from(&ApiError::new(
             ErrorCode::BadUserInput,
-            "Subscriptions are served over WebSocket (`graphql-transport-ws`), or as an event \
-             stream to requests that say `Accept: text/event-stream`.",
+            "Subscriptions are served over WebSocket (`graphql-transport-ws`), or to requests that \
+             accept `text/event-stream` or `multipart/mixed;subscriptionSpec=1.0`.",
         ));
     }
     run_until(server, prepared, (), deadline).await
@@ -286,6 +331,8 @@ fn wants_page(headers: &HeaderMap) -> bool {
 #[derive(Debug, Deserialize)]
 struct GetParams {
     query: Option<String>,
+    #[serde(rename = "documentId")]
+    document_id: Option<String>,
     #[serde(rename = "operationName")]
     operation_name: Option<String>,
     variables: Option<String>,
@@ -302,11 +349,12 @@ fn read_get(parts: &Parts, accepted: Accepted) -> Result<(Media, Params), Malfor
     let extensions = json_parameter("extensions", params.extensions)?;
     let params = Params {
         query: params.query,
+        document_id: params.document_id,
         operation_name: params.operation_name,
         variables,
         extensions,
     };
-    if params.query.is_none() {
+    if !params.name_a_document() {
         return Err(Malformed::bad(NO_QUERY));
     }
     Ok((media, params))

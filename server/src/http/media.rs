@@ -3,6 +3,8 @@
 use http::HeaderMap;
 use http::header::{ACCEPT, CONTENT_TYPE};
 
+use super::framing::Framing;
+
 /// How a GraphQL response is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Media {
@@ -10,17 +12,25 @@ pub(super) enum Media {
     GraphqlResponse,
     /// `application/json`: 200 for every well-formed request, as older clients expect.
     Json,
-    /// `text/event-stream`: the "distinct connections" mode of GraphQL over SSE.
-    EventStream,
+    /// As one piece of a response that could go on.
+    Stream(Framing),
 }
 
 impl Media {
+    /// The form of an answer that is no stream.
+    pub(super) const fn json(self) -> Self {
+        match self {
+            Self::GraphqlResponse => self,
+            Self::Json | Self::Stream(_) => Self::Json,
+        }
+    }
+
     /// The `Content-Type` of a response.
     pub(super) const fn content_type(self) -> &'static str {
         match self {
             Self::GraphqlResponse => "application/graphql-response+json; charset=utf-8",
             Self::Json => "application/json; charset=utf-8",
-            Self::EventStream => "text/event-stream; charset=utf-8",
+            Self::Stream(framing) => framing.content_type(),
         }
     }
 }
@@ -31,8 +41,9 @@ pub(super) struct Accepted {
     /// How to answer a query: JSON wherever it is acceptable, since clients list
     /// `text/event-stream` for all their operations. `None`: 406.
     pub(super) response: Option<Media>,
-    /// Whether `text/event-stream` is asked for by name.
-    pub(super) stream: bool,
+    /// How to answer a subscription: as `text/event-stream` where that is asked for by name, else as
+    /// `multipart/mixed` with `subscriptionSpec=1.0`.
+    pub(super) stream: Option<Framing>,
 }
 
 impl Accepted {
@@ -42,7 +53,7 @@ impl Accepted {
         if !headers.contains_key(ACCEPT) {
             return Self {
                 response: Some(Media::GraphqlResponse),
-                stream: false,
+                stream: None,
             };
         }
         let ranges: Vec<Range<'_>> = headers
@@ -55,23 +66,38 @@ impl Accepted {
             .collect();
         let json = rank(&ranges, "json");
         let graphql = rank(&ranges, "graphql-response+json");
-        let stream = rank_exact(&ranges, "text", "event-stream");
+        let named = |kind, subtype| {
+            let exactly = move |range: &&Range<'_>| range.precision(kind, subtype) == Some(2);
+            ranges
+                .iter()
+                .filter(exactly)
+                .filter(|range| range.quality > 0)
+        };
+        let stream = if named("text", "event-stream").next().is_some() {
+            Some(Framing::EventStream)
+        } else if named("multipart", "mixed").any(|range| range.has_subscriptions) {
+            Some(Framing::Multipart)
+        } else {
+            None
+        };
         let response = match (json, graphql) {
             (Some(json), Some(graphql)) if graphql > json => Some(Media::GraphqlResponse),
             (Some(_), _) => Some(Media::Json),
             (None, Some(_)) => Some(Media::GraphqlResponse),
-            (None, None) => stream.then_some(Media::EventStream),
+            (None, None) => stream.map(Media::Stream),
         };
         Self { response, stream }
     }
 }
 
-/// One media range. Parameters other than `q` are ignored.
+/// One media range. Parameters other than `q` and `subscriptionSpec` are ignored.
 struct Range<'a> {
     kind: &'a str,
     subtype: &'a str,
     /// In thousandths.
     quality: u16,
+    /// Whether it has `subscriptionSpec=1.0`, quoted or not.
+    has_subscriptions: bool,
     place: usize,
 }
 
@@ -79,14 +105,22 @@ impl<'a> Range<'a> {
     fn parse(text: &'a str, place: usize) -> Option<Self> {
         let mut parts = text.split(';').map(str::trim);
         let (kind, subtype) = parts.next()?.split_once('/')?;
-        let quality = parts
+        let parameters: Vec<(&str, &str)> = parts
             .filter_map(|part| part.split_once('='))
-            .find(|(name, _)| name.trim().eq_ignore_ascii_case("q"))
-            .map_or(Some(1000), |(_, value)| thousandths(value.trim()))?;
+            .map(|(name, value)| (name.trim(), value.trim().trim_matches(['"', '\''])))
+            .collect();
+        let parameter = |wanted: &str| {
+            let mut named = parameters.iter();
+            named.find(|(name, _)| name.eq_ignore_ascii_case(wanted))
+        };
+        let quality = parameter("q").map_or(Some(1000), |(_, value)| thousandths(value))?;
+        let has_subscriptions =
+            parameter("subscriptionSpec").is_some_and(|(_, value)| matches!(*value, "1.0" | "1"));
         Some(Self {
             kind,
             subtype,
             quality,
+            has_subscriptions,
             place,
         })
     }
@@ -126,12 +160,6 @@ fn rank(ranges: &[Range<'_>], subtype: &str) -> Option<(u16, u8, std::cmp::Rever
     (range.quality > 0).then_some((range.quality, precision, std::cmp::Reverse(range.place)))
 }
 
-fn rank_exact(ranges: &[Range<'_>], kind: &str, subtype: &str) -> bool {
-    ranges
-        .iter()
-        .any(|range| range.precision(kind, subtype) == Some(2) && range.quality > 0)
-}
-
 /// Whether a body is `application/json` in UTF-8: what a page of another origin cannot send
 /// without asking first.
 pub(super) fn is_json(headers: &HeaderMap) -> bool {
@@ -167,54 +195,87 @@ mod tests {
 
     #[test]
     fn the_response_type_follows_the_accept_header() {
-        use Media::{EventStream, GraphqlResponse, Json};
+        use Framing::{EventStream, Multipart};
+        use Media::{GraphqlResponse, Json, Stream};
         for (accept, response, stream) in [
-            ("*/*", Some(Json), false),
-            ("application/*", Some(Json), false),
-            ("application/json", Some(Json), false),
+            ("*/*", Some(Json), None),
+            ("application/*", Some(Json), None),
+            ("application/json", Some(Json), None),
             (
                 "application/graphql-response+json",
                 Some(GraphqlResponse),
-                false,
+                None,
             ),
             (
                 "application/graphql-response+json, */*",
                 Some(GraphqlResponse),
-                false,
+                None,
             ),
             (
                 "application/graphql-response+json, application/json;q=0.9",
                 Some(GraphqlResponse),
-                false,
+                None,
             ),
             (
                 "application/json, application/graphql-response+json",
                 Some(Json),
-                false,
+                None,
             ),
             (
                 "application/json;q=0.1, application/graphql-response+json;q=0.2",
                 Some(GraphqlResponse),
-                false,
+                None,
             ),
-            ("application/json;q=0, */*", Some(GraphqlResponse), false),
-            ("APPLICATION/JSON; charset=utf-8", Some(Json), false),
-            // urql, and Apollo Client with multipart subscriptions.
+            ("application/json;q=0, */*", Some(GraphqlResponse), None),
+            ("APPLICATION/JSON; charset=utf-8", Some(Json), None),
+            // Apollo Client 4 and 3, and what else writes the parameter.
+            (
+                "multipart/mixed;boundary=\"graphql\";subscriptionSpec=1.0,application/graphql-response+json,application/json;q=0.9",
+                Some(GraphqlResponse),
+                Some(Multipart),
+            ),
+            (
+                "multipart/mixed;boundary=graphql;subscriptionSpec=1.0,application/json",
+                Some(Json),
+                Some(Multipart),
+            ),
+            (
+                "multipart/mixed; subscriptionspec=\"1.0\"",
+                Some(Stream(Multipart)),
+                Some(Multipart),
+            ),
+            (
+                "multipart/mixed;subscriptionSpec=1.0, text/event-stream",
+                Some(Stream(EventStream)),
+                Some(EventStream),
+            ),
+            ("multipart/mixed;subscriptionSpec=2.0", None, None),
+            ("multipart/mixed;subscriptionSpec=1.0;q=0", None, None),
+            (
+                "multipart/mixed;deferSpec=20220824,application/json",
+                Some(Json),
+                None,
+            ),
+            // urql.
             (
                 "application/graphql-response+json, application/graphql+json, application/json, text/event-stream, multipart/mixed",
                 Some(GraphqlResponse),
-                true,
+                Some(EventStream),
             ),
-            ("text/event-stream", Some(EventStream), true),
+            (
+                "text/event-stream",
+                Some(Stream(EventStream)),
+                Some(EventStream),
+            ),
             (
                 "text/event-stream, application/json;q=0.1",
                 Some(Json),
-                true,
+                Some(EventStream),
             ),
-            ("text/event-stream;q=0", None, false),
-            ("text/html", None, false),
-            ("application/json;q=banana", None, false),
-            ("", None, false),
+            ("text/event-stream;q=0", None, None),
+            ("text/html", None, None),
+            ("application/json;q=banana", None, None),
+            ("", None, None),
         ] {
             assert_eq!(accepted(accept), Accepted { response, stream }, "{accept}");
         }
@@ -222,7 +283,7 @@ mod tests {
             Accepted::of(&HeaderMap::new()),
             Accepted {
                 response: Some(GraphqlResponse),
-                stream: false
+                stream: None
             }
         );
     }

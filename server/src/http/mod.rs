@@ -9,8 +9,10 @@
 pub mod application;
 mod body;
 pub mod client;
+mod compression;
 mod connection_io;
 mod connections;
+mod framing;
 mod graphiql;
 mod graphql;
 pub(crate) mod listener;
@@ -21,7 +23,9 @@ mod open_stream;
 mod origins;
 mod pages;
 mod reply;
+mod reservations;
 mod shares;
+mod single_connection;
 mod sse;
 mod ws;
 
@@ -40,25 +44,28 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 pub use application::Application;
 pub(crate) use connections::Cut;
+use reservations::Reservations;
 pub(crate) use shares::Bound;
 
 use self::shares::Shares;
 use self::ws::Stalled;
 use crate::config::HttpConfig;
-use crate::graphql::Guard;
 use crate::graphql::metering::Names;
+use crate::graphql::{Documents, DocumentsError, Guard};
 
 /// What all transports share.
 struct Transports {
     app: Arc<dyn Application>,
     config: HttpConfig,
-    guard: Guard,
+    documents: Documents,
     sdl: Bytes,
     names: Arc<Names>,
     /// The places of sockets and event streams.
     shares: Arc<Shares>,
     /// What waits for sockets that are not read.
     stalled: Arc<Stalled>,
+    /// The streams of graphql-sse's "single connection" mode.
+    reservations: Arc<Reservations>,
     shutdown: CancellationToken,
     tasks: TaskTracker,
 }
@@ -71,27 +78,36 @@ struct Transports {
 /// To stop: stop accepting, cancel `shutdown`, close `tasks` and wait for it. Sockets then send
 /// what is queued and close with 1012, event streams end, and mutations that have begun finish;
 /// `tasks` is empty when all of them have.
+///
+/// # Errors
+/// Where the registry of trusted documents cannot be used.
 pub fn router(
     app: Arc<dyn Application>,
-    config: HttpConfig,
+    mut config: HttpConfig,
     shutdown: CancellationToken,
     tasks: TaskTracker,
-) -> Router {
+) -> Result<Router, DocumentsError> {
     let sdl = app.sdl();
     let guard = Guard::new(config.query.clone(), &sdl, config.introspection.is_on());
+    let documents = Documents::open(guard, &config.documents)?;
+    // Where nothing runs but what is registered, nobody looks at the schema.
+    let trusted_only = config.documents.trusted_only;
+    config.graphiql &= !trusted_only;
     let names = Arc::new(Names::new(&sdl));
     let cors = cors(&config.cors_origins);
     let graphiql = config.graphiql;
+    let reservations = Arc::new(Reservations::new(config.max_reservations));
     let shares = Shares::new(&config);
     let stalled = Stalled::new(config.websocket.max_stalled_bytes);
     let server = Arc::new(Transports {
         app,
         config,
-        guard,
+        documents,
         sdl: sdl.into(),
         names,
         shares,
         stalled,
+        reservations,
         shutdown,
         tasks,
     });
@@ -101,13 +117,17 @@ pub fn router(
             "/graphql",
             get(graphql::get)
                 .post(graphql::post)
+                .put(single_connection::reserve)
+                .delete(single_connection::stop)
                 .fallback(graphql::method_not_allowed),
         )
         .route("/", get(pages::root))
         .route("/livez", get(pages::live))
         .route("/readyz", get(pages::ready))
-        .route("/schema.graphql", get(pages::schema))
         .route("/.well-known/jwks.json", get(pages::jwks));
+    if !trusted_only {
+        router = router.route("/schema.graphql", get(pages::schema));
+    }
     if graphiql {
         router = router
             .route("/graphiql", get(graphiql::index))
@@ -124,7 +144,7 @@ pub fn router(
         nosniff,
     ));
     let observe = axum::middleware::from_fn_with_state(Arc::clone(&server), observe::request);
-    router.layer(observe).with_state(server)
+    Ok(router.layer(observe).with_state(server))
 }
 
 /// What browsers are told of other origins; nothing where none is configured. Entries that are
@@ -141,7 +161,7 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
     Some(
         CorsLayer::new()
             .allow_origin(allowed)
-            .allow_methods([Method::GET, Method::POST])
+            .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
             .allow_headers(AllowHeaders::mirror_request())
             .expose_headers([observe::REQUEST_ID])
             .max_age(Duration::from_hours(1)),

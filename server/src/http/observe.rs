@@ -104,6 +104,8 @@ fn method(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
         Method::POST => "POST",
         Method::OPTIONS => "OPTIONS",
         _ => "other",

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use http::header::CACHE_CONTROL;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::Transports;
+use super::compression::compressed;
 use super::reply::uncached;
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -16,6 +17,8 @@ const TEXT: &str = "text/plain; charset=utf-8";
 pub(super) async fn root(State(server): State<Arc<Transports>>) -> Response {
     if server.config.graphiql {
         Redirect::temporary("/graphiql").into_response()
+    } else if server.config.documents.trusted_only {
+        uncached(StatusCode::OK, TEXT, "Talksy. GraphQL is at /graphql.\n")
     } else {
         uncached(
             StatusCode::OK,
@@ -45,11 +48,12 @@ pub(super) async fn ready(State(server): State<Arc<Transports>>) -> Response {
 }
 
 /// `/schema.graphql`.
-pub(super) async fn schema(State(server): State<Arc<Transports>>) -> Response {
-    cached(
+pub(super) async fn schema(State(server): State<Arc<Transports>>, headers: HeaderMap) -> Response {
+    let schema = cached(
         uncached(StatusCode::OK, TEXT, server.sdl.clone()),
         "public, max-age=60",
-    )
+    );
+    compressed(&server.config, &headers, schema).await
 }
 
 /// `/.well-known/jwks.json`. Verifiers should look again soon after a key was added.

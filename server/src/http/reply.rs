@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, VARY};
 use http::{HeaderValue, StatusCode};
 use talksy_domain::error::{ApiError, ErrorCode};
 
@@ -31,8 +31,19 @@ pub(super) fn graphql(media: Media, encoded: Encoded) -> Response {
         Media::GraphqlResponse if !encoded.executed => StatusCode::BAD_REQUEST,
         _ => StatusCode::OK,
     };
-    uncached(status, media.content_type(), encoded.body)
+    negotiated(uncached(status, media.content_type(), encoded.body))
 }
+
+/// Says that the form of the answer depends on `Accept`.
+pub(super) fn negotiated(mut response: Response) -> Response {
+    let varies = HeaderValue::from_static("accept");
+    response.headers_mut().append(VARY, varies);
+    response
+}
+
+/// A batch is told of so many of its operations at most that each is refused: there may be many more
+/// than any client means to send.
+const MAX_LISTED: usize = 1_000;
 
 /// Why a request is refused before its document is looked at: mostly because it is no well-formed
 /// GraphQL-over-HTTP request.
@@ -41,6 +52,9 @@ pub(super) struct Malformed {
     pub(super) status: StatusCode,
     pub(super) code: ErrorCode,
     pub(super) message: String,
+    /// How many operations it refuses, where they came as a batch: the answer is a list, with the
+    /// error for each.
+    batch: Option<usize>,
 }
 
 impl Malformed {
@@ -54,18 +68,26 @@ impl Malformed {
             status,
             code,
             message: message.into(),
+            batch: None,
         }
+    }
+
+    /// The refusal of a batch of so many operations.
+    pub(super) fn of_batch(mut self, operations: usize) -> Self {
+        self.batch = Some(operations.min(MAX_LISTED));
+        self
     }
 
     /// The response, as a GraphQL one.
     pub(super) fn reply(self, media: Option<Media>) -> Response {
-        let media = match media {
-            Some(Media::GraphqlResponse) => Media::GraphqlResponse,
-            _ => Media::Json,
-        };
+        let media = media.map_or(Media::Json, Media::json);
         let answer = Answer::from(&ApiError::new(self.code, self.message));
-        let body: Bytes = answer.encode().body;
-        let mut response = uncached(self.status, media.content_type(), body);
+        let mut body: Bytes = answer.encode().body;
+        if let Some(operations) = self.batch {
+            let each = vec![&*body; operations];
+            body = [&b"["[..], &each.join(&b","[..]), b"]"].concat().into();
+        }
+        let mut response = negotiated(uncached(self.status, media.content_type(), body));
         if self.status == StatusCode::METHOD_NOT_ALLOWED {
             response
                 .headers_mut()

@@ -1,6 +1,6 @@
-//! GraphQL over Server-Sent Events, "distinct connections" mode: one operation, one response
-//! that goes on. For a client that reads slowly nothing is made, so nothing piles up; one that does
-//! not read at all is given up (see `open_stream`).
+//! Responses that go on: one operation as Server-Sent Events or as the parts of a multipart response,
+//! or many operations of one client as events of one stream (see `single_connection`). A client that
+//! reads slowly is not polled, so nothing piles up.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -9,15 +9,16 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
-use bytes::{BufMut as _, Bytes, BytesMut};
-use futures_util::StreamExt as _;
+use bytes::Bytes;
 use futures_util::stream::{self, BoxStream};
+use futures_util::{FutureExt as _, StreamExt as _};
 use http::{HeaderValue, StatusCode};
 use talksy_domain::error::ApiError;
 use tokio::time::{Instant, Sleep};
 
 use super::Transports;
 use super::client::Caller;
+use super::framing::Framing;
 use super::media::Media;
 use super::observe;
 use super::open_stream::OpenStream;
@@ -25,44 +26,83 @@ use super::reply;
 use crate::graphql::response::error_payload;
 use crate::graphql::{Encoded, Payload, Prepared, RequestId, metering};
 
-/// Opens the stream, and keeps it open.
-const COMMENT: Bytes = Bytes::from_static(b":\n\n");
-/// The data line lets browsers' `EventSource` dispatch the event.
-const COMPLETE: Bytes = Bytes::from_static(b"event: complete\ndata:\n\n");
-/// One response, then the end.
-pub(super) fn single(encoded: Encoded) -> Response {
-    let parts = [next(&encoded.body), COMPLETE];
-    respond(Body::from_stream(stream::iter(
-        parts.map(Ok::<_, Infallible>),
-    )))
+/// What a stream sends.
+pub(super) enum Piece {
+    /// More follows.
+    Next(Bytes),
+    /// Nothing follows.
+    Last(Bytes),
 }
 
-/// The payloads of a subscription, until it ends, the token expires, the session is revoked or
-/// the server stops. On a stop there is no `complete`, so that the client comes back.
+/// What a stream is fed from.
+pub(super) struct Source {
+    /// How it is cut into pieces.
+    pub(super) framing: Framing,
+    /// Its pieces. Where they end without a last one, so does the stream.
+    pub(super) pieces: BoxStream<'static, Piece>,
+    /// The last piece of a stream that the server ends with these errors (a JSON array).
+    pub(super) refused: Box<dyn Fn(&[u8]) -> Bytes + Send>,
+    /// The id that its errors carry.
+    pub(super) id: RequestId,
+}
+
+/// One response, then the end.
+pub(super) fn single(framing: Framing, encoded: Encoded) -> Response {
+    let parts = [
+        framing.opening(),
+        framing.next(&encoded.body),
+        framing.complete(),
+    ];
+    let parts = stream::iter(parts.map(Ok::<_, Infallible>));
+    respond(framing, Body::from_stream(parts))
+}
+
+/// The payloads of a subscription. On a stop there is no end of the operation, so that the client
+/// comes back.
 pub(super) fn subscription(
     server: &Arc<Transports>,
     prepared: Prepared,
     caller: &Caller,
+    framing: Framing,
     media: Media,
 ) -> Response {
-    let open = match OpenStream::open(server, caller, "sse") {
+    let open = match OpenStream::open(server, caller, framing.name()) {
         Ok(open) => open,
         Err(bound) => return bound.reply(media),
     };
     let id = RequestId::current().unwrap_or_else(|| observe::new_id(server));
-    let feed = Feed {
-        payloads: subscribe(server, prepared, id.clone()),
+    let payloads = subscribe(server, prepared, id.clone());
+    let pieces = payloads.map(move |payload| match payload {
+        Payload::Next(response) => Piece::Next(framing.next(&response)),
+        Payload::Error(errors) => Piece::Last(framing.failed(&errors)),
+    });
+    let complete = async move { Piece::Last(framing.complete()) };
+    let source = Source {
+        framing,
+        pieces: pieces.chain(complete.into_stream()).boxed(),
+        refused: Box::new(move |errors| framing.refused(errors)),
         id,
+    };
+    stream_of(server, source, open)
+}
+
+/// A response that goes on until its source ends, or the stream has to.
+pub(super) fn stream_of(server: &Transports, source: Source, open: OpenStream) -> Response {
+    let framing = source.framing;
+    let pause = server.config.sse_keep_alive;
+    let feed = Feed {
+        source,
         open,
-        keep_alive: Box::pin(tokio::time::sleep(server.config.sse_keep_alive)),
-        pause: server.config.sse_keep_alive,
+        keep_alive: Box::pin(tokio::time::sleep(pause)),
+        pause,
         ending: false,
     };
-    let events = stream::unfold(feed, |mut feed| async move {
-        let event = feed.event().await?;
-        Some((Ok::<_, Infallible>(event), feed))
+    let pieces = stream::unfold(feed, |mut feed| async move {
+        let piece = feed.piece().await?;
+        Some((Ok::<_, Infallible>(piece), feed))
     });
-    respond(Body::from_stream(stream::iter([Ok(COMMENT)]).chain(events)))
+    let opening = stream::iter([Ok(framing.opening())]);
+    respond(framing, Body::from_stream(opening.chain(pieces)))
 }
 
 /// Runs a subscription, watched.
@@ -76,8 +116,9 @@ pub(super) fn subscribe(
     metering::subscription(names, &operation, id, || server.app.subscribe(prepared))
 }
 
-fn respond(body: Body) -> Response {
-    let mut response = reply::uncached(StatusCode::OK, Media::EventStream.content_type(), body);
+fn respond(framing: Framing, body: Body) -> Response {
+    let response = reply::uncached(StatusCode::OK, framing.content_type(), body);
+    let mut response = reply::negotiated(response);
     // nginx buffers whole responses otherwise.
     response
         .headers_mut()
@@ -85,74 +126,41 @@ fn respond(body: Body) -> Response {
     response
 }
 
-/// A running subscription.
+/// A response that goes on.
 struct Feed {
-    payloads: BoxStream<'static, Payload>,
-    id: RequestId,
+    source: Source,
     open: OpenStream,
     keep_alive: Pin<Box<Sleep>>,
     pause: Duration,
-    /// The last event was sent.
+    /// The last piece was sent.
     ending: bool,
 }
 
 impl Feed {
-    async fn event(&mut self) -> Option<Bytes> {
+    async fn piece(&mut self) -> Option<Bytes> {
         if self.ending {
             return None;
         }
-        let event = tokio::select! {
+        let piece = tokio::select! {
             biased;
-            refusal = self.open.ended() => {
-                self.ending = true;
-                let refusal = refusal?;
-                self.id.within(|| refused(&refusal))
-            }
-            payload = self.payloads.next() => match payload {
-                Some(Payload::Next(response)) => next(&response),
-                Some(Payload::Error(errors)) => {
-                    self.ending = true;
-                    last(&errors)
-                }
-                None => {
-                    self.ending = true;
-                    COMPLETE
-                }
-            },
-            () = &mut self.keep_alive => COMMENT,
+            refusal = self.open.ended() => self.refuse(&refusal?),
+            piece = self.source.pieces.next() => piece?,
+            () = &mut self.keep_alive => Piece::Next(self.source.framing.keep_alive()),
         };
         self.keep_alive.as_mut().reset(Instant::now() + self.pause);
-        Some(event)
+        Some(match piece {
+            Piece::Next(bytes) => bytes,
+            Piece::Last(bytes) => {
+                self.ending = true;
+                bytes
+            }
+        })
     }
-}
 
-/// The last event of a stream that is refused from now on.
-fn refused(refusal: &ApiError) -> Bytes {
-    match error_payload(refusal) {
-        Payload::Next(errors) | Payload::Error(errors) => last(&errors),
+    /// The last piece of a stream that is refused from now on.
+    fn refuse(&self, refusal: &ApiError) -> Piece {
+        let payload = self.source.id.within(|| error_payload(refusal));
+        let (Payload::Next(errors) | Payload::Error(errors)) = payload;
+        Piece::Last((self.source.refused)(&errors))
     }
-}
-
-fn next(json: &[u8]) -> Bytes {
-    let mut event = BytesMut::with_capacity(json.len() + 32);
-    event.extend_from_slice(b"event: next\n");
-    // Payloads are one line; should one not be, each line is its own `data` field.
-    for line in json.split(|byte| *byte == b'\n') {
-        event.extend_from_slice(b"data: ");
-        event.extend_from_slice(line);
-        event.put_u8(b'\n');
-    }
-    event.put_u8(b'\n');
-    event.freeze()
-}
-
-/// Errors as a response, and the end.
-fn last(errors: &[u8]) -> Bytes {
-    let mut response = BytesMut::with_capacity(errors.len() + 16);
-    response.extend_from_slice(b"{\"errors\":");
-    response.extend_from_slice(errors);
-    response.put_u8(b'}');
-    let mut event = BytesMut::from(&next(&response)[..]);
-    event.extend_from_slice(&COMPLETE);
-    event.freeze()
 }

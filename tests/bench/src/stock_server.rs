@@ -43,7 +43,7 @@ pub(super) async fn serve(settings: &SettingsArgs) -> Outcome<()> {
     shutdown.on_signals()?;
     let adapters = Adapters::open(&config, &Environment::default()).await?;
     let backends = adapters.backends.clone();
-    let server = Server::on(adapters, &config, Environment::default(), shutdown.clone());
+    let server = Server::on(adapters, &config, Environment::default(), shutdown.clone())?;
     let services = server.services().clone();
     let stock = Stock {
         schema: schema(services.clone()),

@@ -1,5 +1,6 @@
 //! The limits and switches of the transports: HTTP, Server-Sent Events and WebSockets.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -55,13 +56,45 @@ section! {
         /// `X-Request-Id` and `traceparent` are believed. Without any the peer's own address
         /// counts.
         trusted_proxies: Vec<IpNet> = Vec::new();
-        /// Pause between the comment lines that keep an idle event stream open.
+        /// Whether long answers to queries, and the schema, are compressed (zstd, br, gzip) for clients
+        /// that accept it. Answers of mutations and streams never are.
+        compression: bool = true;
+        /// Shortest answer that is compressed, in bytes.
+        compression_min_bytes: u64 = 1024, in 256..=1 << 30;
+        /// Pause between what keeps an idle event stream open: comment lines of Server-Sent Events,
+        /// heartbeats of multipart subscriptions.
         sse_keep_alive: Duration = 12 * SECOND, in SECOND..=MINUTE;
+        /// Most event streams that are reserved or open in the "single connection" mode of
+        /// graphql-sse. One more is refused with 503.
+        max_reservations: usize = 10_000, in 1..=10_000_000;
+        /// How long such a reservation waits for its stream to be opened.
+        reservation_timeout: Duration = 30 * SECOND, in SECOND..=10 * MINUTE;
     }
     with {
+        documents: DocumentsConfig,
         query: QueryLimits,
         websocket: WebSocketLimits,
         shares: ShareLimits,
+    }
+}
+
+section! {
+    /// Documents that clients name instead of sending them. Those that they send are held to the
+    /// limits of `http.query` as well.
+    pub struct DocumentsConfig {
+        /// Memory for automatic persisted queries, in bytes: the documents that clients have sent
+        /// with their SHA-256, to be named by it from then on. Each instance keeps its own; what is
+        /// not there is sent again. 0 keeps none, and clients that ask are told so.
+        automatic_bytes: u64 = 4 << 20, in 0..=1 << 30;
+        /// Trusted documents, which clients run by their id: a folder of `<id>.graphql`, or a file
+        /// in the form of Apollo's persisted query manifest or of a JSON object of documents by
+        /// their id, as GraphQL Code Generator and Relay write it. Read when the server starts.
+        trusted: Option<PathBuf> = None, such as "/etc/talksy/persisted-documents.json";
+        /// Whether nothing runs but trusted documents. Introspection, `/schema.graphql` and
+        /// `/graphiql` are then off, and nothing is kept of automatic persisted queries.
+        trusted_only: bool = false,
+            must "come with `http.documents.trusted`" =>
+                |documents| !documents.trusted_only || documents.trusted.is_some();
     }
 }
 

@@ -9,7 +9,7 @@ mod process;
 
 pub use auth::{AuthConfig, LimitsConfig, UsersConfig};
 pub use backends::{AmqpConfig, MailConfig, RedisConfig, StoreConfig};
-pub use http::{HttpConfig, QueryLimits, ShareLimits, WebSocketLimits};
+pub use http::{DocumentsConfig, HttpConfig, QueryLimits, ShareLimits, WebSocketLimits};
 pub use live::{ChatsConfig, LiveConfig, PresenceConfig};
 pub use process::{
     JobsConfig, LogConfig, MetricsConfig, ShutdownConfig, StartConfig, TelemetryConfig,

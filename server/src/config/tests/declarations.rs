@@ -57,6 +57,7 @@ fn the_example_file_shows_the_defaults() {
             "smtp_url",
             "redis_url",
             "amqp_url",
+            "http.documents.trusted",
             "mail.smtp_ca_file",
             "auth.token_issuer",
             "auth.token_audience",

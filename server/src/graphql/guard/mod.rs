@@ -7,6 +7,7 @@
 
 mod lexer;
 mod measure;
+mod syntax;
 mod weight;
 
 use std::sync::Arc;
@@ -226,7 +227,7 @@ impl Guard {
             let positions: Vec<Pos> = error.positions().collect();
             let mut error = server_error(&ApiError::new(
                 ErrorCode::GraphqlParseFailed,
-                error.to_string(),
+                syntax::sentence(text, &error),
             ));
             error.locations = positions;
             Box::new(error)

@@ -393,6 +393,22 @@ fn what_is_no_graphql_is_shown_where_it_goes_wrong() {
         ("{ a } } ", (1, 7)),
     ] {
         let refused = refused(&guard(), text);
+        assert!(
+            !refused.message.contains(['\n', '|', '_']),
+            "{text:?}: {}",
+            refused.message
+        );
+        let place = format!("Syntax error at line {}, column {}, where ", at.0, at.1);
+        assert!(
+            refused.message.starts_with(&place),
+            "{text:?}: {}",
+            refused.message
+        );
+        assert!(
+            refused.message.ends_with('.'),
+            "{text:?}: {}",
+            refused.message
+        );
         assert_eq!(
             (refused.code.as_str(), refused.at),
             ("GRAPHQL_PARSE_FAILED", Some(at)),

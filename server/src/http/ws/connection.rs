@@ -23,6 +23,7 @@ use super::super::observe;
 use super::super::shares::{Bound, Share};
 use super::super::sse::subscribe;
 use super::close::Close;
+use super::misnamed_token::{misnamed_token, told_of};
 use super::operation::{self, Running};
 use super::protocol::{self, Incoming, Protocol};
 use super::send_queue::{Bounds, Operation, SendQueue, StartError, When};
@@ -223,7 +224,10 @@ impl Connection {
             Some(payload) => token_of(payload).map_err(Close::bad_request)?,
         };
         match credentials.or(upgrade.take()) {
-            None => self.acknowledge(),
+            None => match payload.and_then(misnamed_token) {
+                Some(key) => return self.turn_away(Close::bad_request(told_of(&key))),
+                None => self.acknowledge(),
+            },
             Some(Err(refusal)) => return self.refuse(&refusal),
             Some(Ok(token)) => {
                 let app = Arc::clone(&self.server.app);
@@ -241,10 +245,13 @@ impl Connection {
 
     /// The close for refused credentials; in the older protocol a message comes before it.
     fn refuse(&mut self, refusal: &ApiError) -> Result<(), Close> {
-        self.phase = Phase::Refused;
         log_fault(refusal);
-        let close = Close::refused(refusal);
-        match self.protocol.refusal(&refusal.message) {
+        self.turn_away(Close::refused(refusal))
+    }
+
+    fn turn_away(&mut self, close: Close) -> Result<(), Close> {
+        self.phase = Phase::Refused;
+        match self.protocol.refusal(&close.reason) {
             None => Err(close),
             Some(message) => {
                 self.send_queue.reply(message);
@@ -264,7 +271,7 @@ impl Connection {
         }
         let params: Params = from_object(payload.get())
             .map_err(|error| Close::bad_request(format!("Invalid payload: {error}")))?;
-        if params.query.is_none() {
+        if !params.name_a_document() {
             return Err(Close::bad_request("Invalid payload: it has no 'query'"));
         }
         if self.protocol.replaces_duplicates() {
@@ -278,7 +285,7 @@ impl Connection {
                 return Ok(());
             }
         }
-        match self.caller.prepare(&self.server.guard, params) {
+        match self.caller.prepare(&self.server.documents, params) {
             Ok(prepared) if prepared.operation.kind() == OperationType::Mutation => {
                 let Ok(slot) = Arc::clone(&self.mutations).try_acquire_owned() else {
                     self.refuse_operation(id, || self.too_many());
@@ -341,7 +348,7 @@ impl Drop for Connection {
 }
 
 /// The payloads of any operation: a query or mutation has one.
-fn payloads(
+pub(in crate::http) fn payloads(
     server: &Arc<Transports>,
     prepared: Prepared,
     slot: Option<OwnedSemaphorePermit>,

@@ -6,6 +6,7 @@
 
 mod close;
 mod connection;
+mod misnamed_token;
 mod operation;
 mod protocol;
 mod send_queue;
@@ -18,8 +19,9 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts as _;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::response::{IntoResponse as _, Response};
-use http::StatusCode;
+use http::header::SEC_WEBSOCKET_PROTOCOL;
 use http::request::Parts;
+use http::{HeaderMap, HeaderValue, StatusCode};
 use talksy_domain::error::ErrorCode;
 
 use super::Transports;
@@ -29,6 +31,7 @@ use super::origins::may_connect;
 use super::reply::Malformed;
 pub(super) use close::Close;
 use connection::Connection;
+pub(super) use connection::payloads;
 use protocol::Protocol;
 use socket::Socket;
 pub(super) use stalled::Stalled;
@@ -39,6 +42,15 @@ const READ_BUFFER: usize = 1024;
 /// Frames that wait are gathered up to this many bytes for one system call. Taken only while
 /// there is something to write, and kept by sockets that once had that much.
 const WRITE_BUFFER: usize = 16 * 1024;
+
+/// The first subprotocol of the client's list that is spoken here. axum keeps no order.
+fn preferred(headers: &HeaderMap) -> Option<Protocol> {
+    let lists = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
+    let mut names = lists
+        .filter_map(|list| list.to_str().ok())
+        .flat_map(|list| list.split(','));
+    names.find_map(|name| Protocol::named(name.trim()))
+}
 
 /// Upgrades a `GET /graphql`. Without a subprotocol that is spoken here, the socket is closed
 /// with 4406 at once, since a browser cannot see the status of a failed upgrade.
@@ -54,17 +66,16 @@ pub(super) async fn upgrade(server: Arc<Transports>, parts: &mut Parts) -> Respo
         return Malformed::new(StatusCode::FORBIDDEN, ErrorCode::Forbidden, message).reply(None);
     }
     let limits = &config.websocket;
-    let upgrade = upgrade
+    let mut upgrade = upgrade
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(WRITE_BUFFER)
         .max_message_size(limits.max_message_bytes)
-        .max_frame_size(limits.max_message_bytes)
-        .protocols(Protocol::ALL.map(Protocol::name));
-    let protocol = Protocol::ALL.into_iter().find(|p| {
-        upgrade
-            .selected_protocol()
-            .is_some_and(|name| name == p.name())
-    });
+        .max_frame_size(limits.max_message_bytes);
+    // The client lists them in the order of its preference (RFC 6455, 4.1).
+    let protocol = preferred(&parts.headers);
+    if let Some(protocol) = protocol {
+        upgrade.set_selected_protocol(HeaderValue::from_static(protocol.name()));
+    }
     let client = client_info(&config.trusted_proxies, parts);
     let address = counted_address(&config.trusted_proxies, &client);
     let admitted = match protocol {

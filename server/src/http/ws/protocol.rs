@@ -9,9 +9,6 @@ use serde_json::value::RawValue;
 
 use crate::graphql::operation::from_object;
 
-/// Longest operation id, in bytes. Clients send counters and UUIDs.
-const MAX_ID: usize = 256;
-
 /// A subprotocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Protocol {
@@ -58,8 +55,8 @@ struct Envelope<'a> {
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl Protocol {
-    /// In the order of preference.
-    pub(super) const ALL: [Self; 2] = [Self::Transport, Self::Legacy];
+    /// All that are spoken here.
+    const ALL: [Self; 2] = [Self::Transport, Self::Legacy];
 
     /// The name in `Sec-WebSocket-Protocol`.
     pub(super) const fn name(self) -> &'static str {
@@ -67,6 +64,12 @@ impl Protocol {
             Self::Transport => "graphql-transport-ws",
             Self::Legacy => "graphql-ws",
         }
+    }
+
+    /// The subprotocol of this name in `Sec-WebSocket-Protocol`.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|protocol| protocol.name() == name)
     }
 
     /// Reads a message.
@@ -78,12 +81,17 @@ impl Protocol {
             from_object(text).map_err(|error| format!("Invalid message: {error}"))?;
         let payload = payload.filter(|payload| payload.get() != "null");
         let id = || match id {
-            Some(Text(id)) if !id.is_empty() && id.len() <= MAX_ID => Ok(id),
-            Some(_) => Err(format!("The message's 'id' must have 1 to {MAX_ID} bytes")),
+            Some(Text(id)) if !id.is_empty() => Ok(id),
+            Some(_) => Err("The message's 'id' is empty".to_owned()),
             None => Err("The message has no 'id'".to_owned()),
         };
         match (self, &*kind) {
             (_, "connection_init") => Ok(Incoming::Init(payload)),
+            (Self::Transport, "ping" | "pong")
+                if payload.is_some_and(|payload| !payload.get().starts_with('{')) =>
+            {
+                Err(format!("The payload of '{kind}' must be an object"))
+            }
             (Self::Transport, "ping") => Ok(Incoming::Ping(payload)),
             (Self::Transport, "pong") => Ok(Incoming::Pong),
             (Self::Transport, "subscribe") | (Self::Legacy, "start") => match payload {
@@ -209,7 +217,15 @@ mod tests {
             ),
             (
                 r#"{"type":"subscribe","id":"","payload":{}}"#,
-                "The message's 'id' must have 1 to 256 bytes",
+                "The message's 'id' is empty",
+            ),
+            (
+                r#"{"type":"ping","payload":[]}"#,
+                "The payload of 'ping' must be an object",
+            ),
+            (
+                r#"{"type":"pong","payload":"x"}"#,
+                "The payload of 'pong' must be an object",
             ),
             (
                 r#"{"type":"subscribe","id":"1","payload":null}"#,

@@ -190,7 +190,8 @@ fn what_passes_the_guard_is_within_its_limits() {
         max_depth: 5,
         ..limits.clone()
     };
-    let guards = [limits, small].map(|limits| (Guard::new(limits.clone()), limits));
+    let sdl = talksy_schema::schema::sdl();
+    let guards = [limits, small].map(|limits| (Guard::new(limits.clone(), &sdl, true), limits));
     fuzz(&edited(documents(), &WORDS), |text| {
         // Nesting that the parser does not bear is the lexer's to find, ahead of it.
         if scan(&text, usize::MAX) == Err(LexError::TooDeep) {

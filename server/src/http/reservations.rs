@@ -1,0 +1,368 @@
+//! The event streams that clients have reserved or opened in graphql-sse's "single connection" mode,
+//! by their tokens: who may use each, how many there may be, and what runs on them.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use talksy_domain::id::SessionId;
+use talksy_domain::viewer::Viewer;
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::client::Caller;
+
+/// Most streams of one session, or of one address where nobody is signed in: so many tabs share a
+/// session.
+const MAX_OF_OWNER: usize = 32;
+
+/// Events that wait for a client to read them. Then its operations wait.
+const MAX_WAITING: usize = 16;
+
+/// Who has reserved a stream, and may use it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Owner {
+    Session(SessionId),
+    Address(Option<IpAddr>),
+}
+
+impl Owner {
+    fn of(caller: &Caller) -> Self {
+        match caller.viewer() {
+            Some(viewer) => Self::Session(viewer.session_id),
+            None => Self::Address(caller.client.ip),
+        }
+    }
+}
+
+/// A stream of many operations.
+pub(super) struct SharedStream {
+    owner: Owner,
+    /// Who reserved it, as proved then.
+    viewer: Option<Viewer>,
+    /// From where it was reserved.
+    address: Option<IpAddr>,
+    events: mpsc::Sender<Bytes>,
+    /// Taken by who opens the stream.
+    unopened: Mutex<Option<mpsc::Receiver<Bytes>>>,
+    operations: Mutex<Operations>,
+}
+
+#[derive(Default)]
+struct Operations {
+    running: HashMap<Box<str>, (u64, AbortOnDropHandle<()>)>,
+    /// How many were started: tells two of one id apart.
+    started: u64,
+    /// Whether the stream has ended.
+    closed: bool,
+}
+
+/// Why an operation does not start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotStarted {
+    /// Its id is in use.
+    Duplicate,
+    /// The stream has as many as it may have.
+    TooMany,
+    /// The stream has ended.
+    Ended,
+}
+
+impl SharedStream {
+    /// Puts an event on its way to the client, and waits while others do. False where the client has
+    /// gone.
+    pub(super) async fn send(&self, event: Bytes) -> bool {
+        self.events.send(event).await.is_ok()
+    }
+
+    /// Starts an operation: `task` makes it, given its number.
+    ///
+    /// # Errors
+    /// See [`NotStarted`].
+    pub(super) fn start<F>(
+        &self,
+        id: &str,
+        most: usize,
+        task: impl FnOnce(u64) -> F,
+    ) -> Result<(), NotStarted>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let mut operations = self.operations.lock();
+        if operations.closed {
+            return Err(NotStarted::Ended);
+        }
+        if operations.running.contains_key(id) {
+            return Err(NotStarted::Duplicate);
+        }
+        if operations.running.len() >= most {
+            return Err(NotStarted::TooMany);
+        }
+        operations.started += 1;
+        let number = operations.started;
+        // It cannot end before it is in the list, which is locked.
+        let running = AbortOnDropHandle::new(tokio::spawn(task(number)));
+        operations.running.insert(id.into(), (number, running));
+        Ok(())
+    }
+
+    /// Takes an operation that has come to its end off the list. False where the client has stopped
+    /// it meanwhile.
+    pub(super) fn ended(&self, id: &str, number: u64) -> bool {
+        let mut operations = self.operations.lock();
+        match operations.running.get(id) {
+            Some((running, _)) if *running == number => {}
+            _ => return false,
+        }
+        // Who asks is the task itself, and has something to say yet.
+        if let Some((_, task)) = operations.running.remove(id) {
+            drop(task.detach());
+        }
+        true
+    }
+
+    /// Stops an operation. One that is unknown has ended.
+    pub(super) fn stop(&self, id: &str) {
+        let stopped = self.operations.lock().running.remove(id);
+        drop(stopped);
+    }
+
+    /// The ids of all operations that run.
+    pub(super) fn running(&self) -> Vec<Box<str>> {
+        self.operations.lock().running.keys().cloned().collect()
+    }
+
+    fn is_of(&self, caller: &Caller) -> bool {
+        self.owner == Owner::of(caller)
+    }
+
+    /// Whether the caller may open it. A browser's `EventSource` sends no credentials with the token;
+    /// it comes from where the stream was reserved.
+    fn may_be_opened_by(&self, caller: &Caller) -> bool {
+        let anonymous = caller.viewer().is_none();
+        self.is_of(caller) || (anonymous && self.address == caller.client.ip)
+    }
+}
+
+/// All streams.
+pub(super) struct Reservations {
+    most: usize,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    streams: HashMap<Arc<str>, Arc<SharedStream>>,
+    owners: HashMap<Owner, usize>,
+}
+
+/// Why a stream is not reserved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotReserved {
+    /// Its owner has as many as they may have.
+    OwnerFull,
+    /// There are as many as there may be.
+    Full,
+}
+
+/// Why a stream is not opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotOpened {
+    /// There is none, or it is somebody else's.
+    Unknown,
+    /// It is open already.
+    Twice,
+}
+
+impl Reservations {
+    /// At most so many.
+    pub(super) fn new(most: usize) -> Self {
+        let inner = Mutex::default();
+        Self { most, inner }
+    }
+
+    /// Reserves a stream under a token that nobody else knows.
+    ///
+    /// # Errors
+    /// See [`NotReserved`].
+    pub(super) fn reserve(&self, token: Arc<str>, caller: &Caller) -> Result<(), NotReserved> {
+        let owner = Owner::of(caller);
+        let mut inner = self.inner.lock();
+        if inner.streams.len() >= self.most {
+            return Err(NotReserved::Full);
+        }
+        let of_owner = inner.owners.entry(owner).or_default();
+        if *of_owner >= MAX_OF_OWNER {
+            return Err(NotReserved::OwnerFull);
+        }
+        *of_owner += 1;
+        let (events, unopened) = mpsc::channel(MAX_WAITING);
+        let stream = SharedStream {
+            owner,
+            viewer: caller.viewer(),
+            address: caller.client.ip,
+            events,
+            unopened: Mutex::new(Some(unopened)),
+            operations: Mutex::default(),
+        };
+        inner.streams.insert(token, Arc::new(stream));
+        Ok(())
+    }
+
+    /// A stream of the caller's.
+    pub(super) fn find(&self, token: &str, caller: &Caller) -> Option<Arc<SharedStream>> {
+        let found = self.inner.lock().streams.get(token).cloned();
+        found.filter(|stream| stream.is_of(caller))
+    }
+
+    /// Opens a stream: its viewer, and its events. It is gone when what is returned is dropped.
+    ///
+    /// # Errors
+    /// See [`NotOpened`].
+    pub(super) fn open(
+        self: &Arc<Self>,
+        token: &str,
+        caller: &Caller,
+    ) -> Result<Opened, NotOpened> {
+        let inner = self.inner.lock();
+        let found = inner.streams.get_key_value(token);
+        let (token, stream) = found
+            .filter(|(_, stream)| stream.may_be_opened_by(caller))
+            .ok_or(NotOpened::Unknown)?;
+        let events = stream.unopened.lock().take().ok_or(NotOpened::Twice)?;
+        Ok(Opened {
+            viewer: caller.viewer().or(stream.viewer),
+            stream: Arc::clone(stream),
+            events,
+            end: End {
+                reservations: Arc::clone(self),
+                token: Arc::clone(token),
+            },
+        })
+    }
+
+    /// Ends a stream that nobody has opened.
+    pub(super) fn expire(&self, token: &str) {
+        let expired = {
+            let mut inner = self.inner.lock();
+            let is_unopened = |stream: &Arc<SharedStream>| stream.unopened.lock().is_some();
+            if !inner.streams.get(token).is_some_and(is_unopened) {
+                return;
+            }
+            inner.remove(token)
+        };
+        drop(expired);
+    }
+}
+
+impl Inner {
+    fn remove(&mut self, token: &str) -> Option<Arc<SharedStream>> {
+        let stream = self.streams.remove(token)?;
+        if let Some(of_owner) = self.owners.get_mut(&stream.owner) {
+            *of_owner -= 1;
+            if *of_owner == 0 {
+                self.owners.remove(&stream.owner);
+            }
+        }
+        // Operations hold the stream that holds them.
+        let mut operations = stream.operations.lock();
+        operations.closed = true;
+        operations.running.clear();
+        drop(operations);
+        Some(stream)
+    }
+}
+
+/// A stream that has been opened.
+pub(super) struct Opened {
+    /// Whose stream it is.
+    pub(super) viewer: Option<Viewer>,
+    /// The stream.
+    pub(super) stream: Arc<SharedStream>,
+    /// What it brings.
+    pub(super) events: mpsc::Receiver<Bytes>,
+    /// Ends it, with all operations, when dropped.
+    pub(super) end: End,
+}
+
+/// The end of a stream, when dropped.
+pub(super) struct End {
+    reservations: Arc<Reservations>,
+    token: Arc<str>,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        let removed = self.reservations.inner.lock().remove(&self.token);
+        drop(removed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn caller(address: &str) -> Caller {
+        let mut caller = Caller::default();
+        caller.client.ip = Some(address.parse().unwrap());
+        caller
+    }
+
+    #[test]
+    fn streams_are_bounded_in_all_and_for_each_owner() {
+        let reservations = Reservations::new(MAX_OF_OWNER + 1);
+        let (here, there) = (caller("192.0.2.1"), caller("192.0.2.2"));
+        for n in 0..MAX_OF_OWNER {
+            let token = n.to_string().into();
+            assert_eq!(reservations.reserve(token, &here), Ok(()));
+        }
+        let one_more = reservations.reserve("x".into(), &here);
+        assert_eq!(one_more, Err(NotReserved::OwnerFull));
+        assert_eq!(reservations.reserve("y".into(), &there), Ok(()));
+        let full = reservations.reserve("z".into(), &there);
+        assert_eq!(full, Err(NotReserved::Full));
+        reservations.expire("0");
+        assert_eq!(reservations.reserve("x".into(), &here), Ok(()));
+    }
+
+    #[test]
+    fn a_stream_is_its_owners_and_opened_once() {
+        let reservations = Arc::new(Reservations::new(1));
+        let (here, there) = (caller("192.0.2.1"), caller("192.0.2.2"));
+        reservations.reserve("t".into(), &here).unwrap();
+        assert!(reservations.find("t", &here).is_some());
+        assert!(reservations.find("t", &there).is_none());
+        let opened = |caller| reservations.open("t", caller);
+        assert_eq!(opened(&there).err(), Some(NotOpened::Unknown));
+        let open = opened(&here).ok().unwrap();
+        assert_eq!(opened(&here).err(), Some(NotOpened::Twice));
+        reservations.expire("t");
+        assert!(reservations.find("t", &here).is_some(), "it is open");
+        drop(open);
+        assert!(reservations.find("t", &here).is_none());
+        assert_eq!(reservations.reserve("t".into(), &there), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn an_operation_that_is_stopped_does_not_end_the_next_one_of_its_id() {
+        let reservations = Reservations::new(1);
+        let here = caller("192.0.2.1");
+        reservations.reserve("t".into(), &here).unwrap();
+        let stream = reservations.find("t", &here).unwrap();
+        let start = |id| stream.start(id, 2, |_| std::future::pending());
+        assert_eq!(start("a"), Ok(()));
+        assert_eq!(start("a"), Err(NotStarted::Duplicate));
+        assert_eq!(start("b"), Ok(()));
+        assert_eq!(start("c"), Err(NotStarted::TooMany));
+        stream.stop("a");
+        assert_eq!(start("a"), Ok(()));
+        assert!(!stream.ended("a", 1), "the first one was stopped");
+        assert!(stream.ended("a", 3));
+        assert_eq!(stream.running(), [Box::from("b")]);
+        reservations.expire("t");
+        assert_eq!(start("c"), Err(NotStarted::Ended));
+        assert!(stream.running().is_empty());
+    }
+}
