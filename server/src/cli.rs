@@ -275,11 +275,12 @@ fn check_config(settings: &SettingsArgs, config: &Config) -> ExitCode {
         None if PathBuf::from(DEFAULT_FILE).exists() => DEFAULT_FILE.to_owned(),
         None => "no file".to_owned(),
     };
-    let warnings: String = config
-        .warnings()
-        .iter()
-        .map(|warning| format!("# Warning: {warning}\n"))
-        .collect();
+    let mut warnings = String::new();
+    for warning in config.warnings() {
+        warnings.push_str("# Warning: ");
+        warnings.push_str(&warning);
+        warnings.push('\n');
+    }
     match config.to_toml() {
         Ok(toml) => print(&format!(
             "# The configuration in effect: defaults, {file}, environment, command line.\n{warnings}{toml}"

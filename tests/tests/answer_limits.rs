@@ -21,7 +21,8 @@ fn long_text() -> String {
 
 /// `text` under as many aliases.
 fn texts(count: usize) -> String {
-    (0..count).map(|n| format!("t{n}: text ")).collect()
+    let aliases: Vec<_> = (0..count).map(|n| format!("t{n}: text")).collect();
+    aliases.join(" ")
 }
 
 /// A query for the same messages again and again.

@@ -146,12 +146,13 @@ fn a_document_takes_no_more_than_it_is_reckoned_to() {
     let live = Live::default();
     assert!(AllocationRegistry::set_global_tracker(live.clone()).is_ok());
     AllocationRegistry::enable_tracking();
-    let guard = Guard::new(QueryLimits {
+    let limits = QueryLimits {
         // Each is checked anew, and kept by nobody but the test.
         cache_bytes: 0,
         max_root_fields: 1_000,
         ..QueryLimits::default()
-    });
+    };
+    let guard = Guard::new(limits, &talksy_schema::schema::sdl(), true);
     let documents = documents();
     // What is made once for all documents is made here.
     for (_, text) in &documents {

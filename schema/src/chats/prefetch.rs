@@ -14,45 +14,38 @@ use super::loaders::{FirstMembersOf, UnreadOf, ViewerMemberOf};
 use crate::context::ContextExt as _;
 use crate::messages::LastMessageOf;
 
-/// Which of a chat's fields a selection names.
-struct Wanted {
-    peer: bool,
-    unread: bool,
-    viewer_member: bool,
-    last_message: bool,
-    sender: bool,
-}
+/// What a selection names below the nodes of a connection.
+struct Selection<'a>([Lookahead<'a>; 2]);
 
-impl Wanted {
-    /// What the selection below a connection names of its nodes.
-    fn below(connection: &Lookahead<'_>) -> Self {
-        let nodes = [
+impl<'a> Selection<'a> {
+    fn of_nodes(ctx: &'a Context<'_>) -> Self {
+        let connection = ctx.look_ahead();
+        Self([
             connection.field("nodes"),
             connection.field("edges").field("node"),
-        ];
-        let names = |field: &str| nodes.iter().any(|node| node.field(field).exists());
-        let of_last = |field: &str| {
-            let mut messages = nodes.iter().map(|node| node.field("lastMessage"));
-            messages.any(|message| message.field(field).exists())
-        };
-        Self {
-            peer: names("title") || names("peer"),
-            unread: names("unreadCount"),
-            viewer_member: ["viewerMember", "isMutedByViewer", "readCursor"]
-                .into_iter()
-                .any(names),
-            last_message: names("lastMessage"),
-            sender: of_last("sender"),
-        }
+        ])
+    }
+
+    fn names(&self, field: &str) -> bool {
+        self.0.iter().any(|node| node.field(field).exists())
+    }
+
+    fn names_any(&self, fields: &[&str]) -> bool {
+        fields.iter().any(|field| self.names(field))
+    }
+
+    fn names_below(&self, field: &str, leaf: &str) -> bool {
+        let mut objects = self.0.iter().map(|node| node.field(field));
+        objects.any(|object| object.field(leaf).exists())
     }
 }
 
 /// Loads what the selection of this field names of these chats of the viewer. What cannot be loaded is told by the
 /// fields that ask for it.
 pub(super) async fn chats(ctx: &Context<'_>, viewer: UserId, chats: &[Chat]) {
-    let wanted = Wanted::below(&ctx.look_ahead());
+    let selection = Selection::of_nodes(ctx);
     let peers = async {
-        if !wanted.peer {
+        if !selection.names_any(&["title", "peer"]) {
             return Vec::new();
         }
         let direct = chats.iter().filter(|chat| chat.kind == ChatKind::Direct);
@@ -66,22 +59,25 @@ pub(super) async fn chats(ctx: &Context<'_>, viewer: UserId, chats: &[Chat]) {
         others.map(|member| member.user_id).collect()
     };
     let senders = async {
-        if !wanted.last_message {
+        if !selection.names("lastMessage") {
             return Vec::new();
         }
         let last = chats.iter().map(|chat| LastMessageOf(chat.id));
         let last = ctx.loaders().load_many(last).await.unwrap_or_default();
-        let of_whom = last.values().filter(|_| wanted.sender);
-        of_whom.filter_map(|message| message.sender_id).collect()
+        if !selection.names_below("lastMessage", "sender") {
+            return Vec::new();
+        }
+        let senders = last.values().filter_map(|message| message.sender_id);
+        senders.collect()
     };
     let unread = async {
-        if wanted.unread {
+        if selection.names("unreadCount") {
             let unread = chats.iter().map(|chat| UnreadOf(chat.id));
             let _ = ctx.loaders().load_many(unread).await;
         }
     };
     let memberships = async {
-        if wanted.viewer_member {
+        if selection.names_any(&["viewerMember", "isMutedByViewer", "readCursor"]) {
             let mine = chats.iter().map(|chat| ViewerMemberOf(chat.id));
             let _ = ctx.loaders().load_many(mine).await;
         }

@@ -176,6 +176,7 @@ mod tests {
         ClientInfo {
             ip: Some(ip.parse::<IpAddr>().unwrap()),
             user_agent: None,
+            renewal: None,
         }
     }
 

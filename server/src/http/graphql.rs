@@ -139,15 +139,14 @@ async fn finish(
         .as_ref()
         .is_ok_and(|prepared| is(prepared, OperationType::Query));
     let answer = match prepared {
-        Ok(prepared) => match stream.filter(|_| is(&prepared, OperationType::Subscription)) {
-            Some(framing) => {
+        Ok(prepared) => {
+            let framing = stream.filter(|_| is(&prepared, OperationType::Subscription));
+            if let Some(framing) = framing {
                 return sse::subscription(server, prepared, caller, framing, media);
             }
-            None => {
-                let deadline = Instant::now() + server.config.execution_timeout;
-                execute(server, prepared, deadline).await
-            }
-        },
+            let deadline = Instant::now() + server.config.execution_timeout;
+            execute(server, prepared, deadline).await
+        }
         Err(refused) => *refused,
     };
     let encoded = answer.encode();

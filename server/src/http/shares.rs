@@ -246,24 +246,21 @@ impl Shares {
             drop(taken);
             return Err(bound.counted());
         }
-        let held_by = match user {
-            Some(user) => {
-                taken.add_user(user, networks);
-                HeldBy::User(user)
-            }
-            None => {
-                let anonymous = Arc::new(Anonymous {
-                    networks,
-                    number: AtomicU64::new(0),
-                    gave_way: CancellationToken::new(),
-                });
-                taken.anonymous.add(networks);
-                let number = taken.give_way.add(Arc::clone(&anonymous), networks);
-                anonymous.number.store(number, Ordering::Relaxed);
-                HeldBy::Nobody {
-                    anonymous,
-                    _counted: Held::new(gauge!(SOCKETS_ANONYMOUS)),
-                }
+        let held_by = if let Some(user) = user {
+            taken.add_user(user, networks);
+            HeldBy::User(user)
+        } else {
+            let anonymous = Arc::new(Anonymous {
+                networks,
+                number: AtomicU64::new(0),
+                gave_way: CancellationToken::new(),
+            });
+            taken.anonymous.add(networks);
+            let number = taken.give_way.add(Arc::clone(&anonymous), networks);
+            anonymous.number.store(number, Ordering::Relaxed);
+            HeldBy::Nobody {
+                anonymous,
+                _counted: Held::new(gauge!(SOCKETS_ANONYMOUS)),
             }
         };
         drop(taken);
@@ -376,43 +373,45 @@ mod tests {
         Shares::new(&config)
     }
 
-    fn at(text: &str) -> Option<IpAddr> {
-        Some(text.parse().unwrap())
+    fn at(text: &str) -> IpAddr {
+        text.parse().unwrap()
     }
 
-    fn user(number: u128) -> Option<UserId> {
-        Some(from_bytes(number.to_be_bytes()))
+    fn user(number: u128) -> UserId {
+        from_bytes(number.to_be_bytes())
     }
 
     #[test]
     fn an_address_has_its_share_and_a_56_four_times_as_much() {
         let shares = shares(|http| http.shares.sockets_per_address = 2);
         let one = "203.0.113.9";
-        let kept = [1, 2].map(|n| shares.take(at(one), user(n)).unwrap());
+        let kept = [1, 2].map(|n| shares.take(Some(at(one)), Some(user(n))).unwrap());
         assert_eq!(
-            shares.take(at(one), user(3)).err(),
+            shares.take(Some(at(one)), Some(user(3))).err(),
             Some(Bound::SocketsOfAddress)
         );
-        let other = shares.take(at("203.0.113.10"), user(3)).unwrap();
-        let unknown = (0..9).map(|n| shares.take(None, user(100 + n)).unwrap());
+        let other = shares
+            .take(Some(at("203.0.113.10")), Some(user(3)))
+            .unwrap();
+        let unknown = (0..9).map(|n| shares.take(None, Some(user(100 + n))).unwrap());
         let unknown: Vec<_> = unknown.collect();
         drop(kept);
-        let again = shares.take(at(one), user(3)).unwrap();
+        let again = shares.take(Some(at(one)), Some(user(3))).unwrap();
         drop((other, unknown, again));
 
-        let of_56 = |n: usize| at(&format!("2001:db8:0:12{n:02x}::1"));
+        let of_56 = |n: usize| Some(at(&format!("2001:db8:0:12{n:02x}::1")));
         let mut kept = Vec::new();
         for n in 0..4 {
             for _ in 0..2 {
-                kept.push(shares.take(of_56(n), user(1)).unwrap());
+                kept.push(shares.take(of_56(n), Some(user(1))).unwrap());
             }
             assert_eq!(
-                shares.take(of_56(n), user(1)).err(),
+                shares.take(of_56(n), Some(user(1))).err(),
                 Some(Bound::SocketsOfAddress)
             );
         }
         assert_eq!(
-            shares.take(of_56(200), user(1)).err(),
+            shares.take(of_56(200), Some(user(1))).err(),
             Some(Bound::SocketsOfAddress)
         );
         drop(kept);
@@ -427,18 +426,22 @@ mod tests {
             http.shares.anonymous_percent = 10;
             http.shares.sockets_per_user = 1;
         });
-        let take = |n: u8| shares.take(at(&format!("203.0.113.{n}")), None).unwrap();
+        let take = |n: u8| {
+            shares
+                .take(Some(at(&format!("203.0.113.{n}"))), None)
+                .unwrap()
+        };
         let has_given_way = |share: &Share| share.gave_way().is_cancelled();
         let (first, mut second) = (take(1), take(2));
         let mut third = take(3);
         assert!(has_given_way(&first) && !has_given_way(&second));
-        second.sign_in(user(1).unwrap()).unwrap();
+        second.sign_in(user(1)).unwrap();
         let fourth = take(4);
         assert!(!has_given_way(&third) && !has_given_way(&second));
-        assert_eq!(third.sign_in(user(1).unwrap()), Err(Bound::SocketsOfUser));
+        assert_eq!(third.sign_in(user(1)), Err(Bound::SocketsOfUser));
         let _fifth = take(5);
         assert!(has_given_way(&third) && !has_given_way(&fourth));
-        assert_eq!(third.sign_in(user(2).unwrap()), Err(Bound::Anonymous));
+        assert_eq!(third.sign_in(user(2)), Err(Bound::Anonymous));
         drop((first, second, third, fourth));
         let taken = shares.taken.lock();
         assert_eq!((taken.anonymous.all(), taken.signed_in.all()), (1, 0));
@@ -451,12 +454,12 @@ mod tests {
             http.shares.sockets_per_address = 2;
         });
         let has_given_way = |share: &Share| share.gave_way().is_cancelled();
-        let here = at("203.0.113.1");
-        let elsewhere = shares.take(at("203.0.113.2"), None).unwrap();
+        let here = Some(at("203.0.113.1"));
+        let elsewhere = shares.take(Some(at("203.0.113.2")), None).unwrap();
         let first = shares.take(here, None).unwrap();
         let second = shares.take(here, None).unwrap();
         assert!(has_given_way(&first) && !has_given_way(&second));
-        let _kept = [1, 2].map(|n| shares.take(here, user(n)).unwrap());
+        let _kept = [1, 2].map(|n| shares.take(here, Some(user(n))).unwrap());
         assert!(has_given_way(&second) && !has_given_way(&elsewhere));
         assert_eq!(shares.take(here, None).err(), Some(Bound::SocketsOfAddress));
     }
@@ -464,9 +467,9 @@ mod tests {
     #[test]
     fn all_together_have_as_many_as_the_server_may_have() {
         let shares = shares(|http| http.websocket.max_sockets = 2);
-        let kept = [1, 2].map(|n| shares.take(None, user(n)).unwrap());
-        assert_eq!(shares.take(None, user(3)).err(), Some(Bound::Sockets));
+        let kept = [1, 2].map(|n| shares.take(None, Some(user(n))).unwrap());
+        assert_eq!(shares.take(None, Some(user(3))).err(), Some(Bound::Sockets));
         drop(kept);
-        assert!(shares.take(None, user(3)).is_ok());
+        assert!(shares.take(None, Some(user(3))).is_ok());
     }
 }

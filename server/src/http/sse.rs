@@ -34,14 +34,17 @@ pub(super) enum Piece {
     Last(Bytes),
 }
 
+/// Makes the last piece of errors (a JSON array).
+type Refused = Box<dyn Fn(&[u8]) -> Bytes + Send>;
+
 /// What a stream is fed from.
 pub(super) struct Source {
     /// How it is cut into pieces.
     pub(super) framing: Framing,
     /// Its pieces. Where they end without a last one, so does the stream.
     pub(super) pieces: BoxStream<'static, Piece>,
-    /// The last piece of a stream that the server ends with these errors (a JSON array).
-    pub(super) refused: Box<dyn Fn(&[u8]) -> Bytes + Send>,
+    /// The last piece of a stream that the server ends.
+    pub(super) refused: Refused,
     /// The id that its errors carry.
     pub(super) id: RequestId,
 }

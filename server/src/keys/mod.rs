@@ -175,7 +175,7 @@ impl Keys {
         async move {
             if revoked.changed().await.is_err() {
                 // The keys are gone with the server.
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         }
     }

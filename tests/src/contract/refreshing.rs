@@ -94,7 +94,7 @@ pub async fn a_lost_answer_is_given_again(stores: &Stores) {
         now: replaced.now + later,
         ..exchange(&session, first, 0)
     };
-    let last = LIFE.retry - Duration::from_millis(1);
+    let last = LIFE.retry.saturating_sub(Duration::from_millis(1));
     for later in [Duration::ZERO, SECOND, last, last] {
         let answer = present(stores, &again(later)).await;
         let expected = Rotation::Repeated(renewed.clone(), replaced.salt);
@@ -208,8 +208,10 @@ pub async fn a_session_ends_at_its_longest_life(stores: &Stores) {
         ..exchange(&session, presented, generation)
     };
     let mut current = first;
-    let instants = [DAY - SECOND, 2 * DAY - 3 * SECOND, 3 * DAY - 5 * SECOND];
-    let instants = instants.map(|later| session.created_at + later);
+    let instants = [(1, 1), (2, 3), (3, 5)].map(|(days, seconds)| {
+        let later = (days * DAY).saturating_sub(seconds * SECOND);
+        session.created_at + later
+    });
     for (now, generation) in instants.into_iter().zip(0..) {
         let exchange = at(current, generation, now);
         let renewed = Session {

@@ -137,7 +137,7 @@ async fn known(
         doc! { "$project": { "_id": 0, "userId": 1 } },
     ];
     let pipeline = [
-        doc! { "$match": { "userId": viewer.clone(), "active": true } },
+        doc! { "$match": { "userId": viewer, "active": true } },
         doc! { "$sort": { "chatId": 1 } },
         doc! { "$lookup": {
             "from": MEMBERS,

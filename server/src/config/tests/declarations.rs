@@ -61,6 +61,7 @@ fn the_example_file_shows_the_defaults() {
             "mail.smtp_ca_file",
             "auth.token_issuer",
             "auth.token_audience",
+            "users.directory",
             "metrics.listen",
             "telemetry.otlp_endpoint",
         ]

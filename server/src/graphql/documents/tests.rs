@@ -12,7 +12,8 @@ const TEXT: &str = "{ __typename }";
 fn open(change: impl FnOnce(&mut DocumentsConfig)) -> Result<Documents, DocumentsError> {
     let mut config = DocumentsConfig::default();
     change(&mut config);
-    Documents::open(Guard::new(QueryLimits::default()), &config)
+    let sdl = talksy_schema::schema::sdl();
+    Documents::open(Guard::new(QueryLimits::default(), &sdl, true), &config)
 }
 
 fn params(json: serde_json::Value) -> Params {

@@ -128,12 +128,12 @@ impl Target {
         let mark = self.watch.mark()?;
         let (mut codes, mut took) = (Codes::default(), Duration::ZERO);
         for number in 0..GUESSES {
-            let challenge = match number % 3 {
+            let forged = match number % 3 {
                 0 => self.random.word(64),
                 1 => cut(&challenge, 1 + self.random.below(challenge.len())),
                 _ => format!("{}{}", cut(&challenge, 8), self.random.word(56)),
             };
-            let variables = json!({ "challenge": challenge, "code": code });
+            let variables = json!({ "challenge": forged, "code": code });
             let answer = self.anonymous(number, VERIFY, &variables).await?;
             codes.add(&answer.code);
             took = took.max(answer.took);
