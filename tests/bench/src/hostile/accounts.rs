@@ -122,8 +122,8 @@ impl Target {
         let mut connection = Connection::open_from(place(5_100_000), self.server).await?;
         let challenge = login(&mut connection, &email).await?;
         let outbox = self.home.data().join("outbox");
-        let sent = codes(&outbox, std::slice::from_ref(&email)).await?;
-        let code = sent.get(&email).context("a mail is missing")?.clone();
+        let mailed = codes(&outbox, std::slice::from_ref(&email)).await?;
+        let code = mailed.get(&email).context("a mail is missing")?.clone();
 
         let mark = self.watch.mark()?;
         let (mut codes, mut took) = (Codes::default(), Duration::ZERO);
