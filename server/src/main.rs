@@ -15,8 +15,8 @@ use talksy_server::telemetry;
 use talksy_telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 
-/// A list of chats is some ten thousand small blocks, made on one thread and freed on another. With
-/// the system's allocator it costs half as much again.
+/// A list of chats is some ten thousand small blocks, of ours and of SQLite, made on one thread and
+/// freed on another. With the allocator of the system it costs half as much again.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

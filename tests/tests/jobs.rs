@@ -199,8 +199,9 @@ async fn jobs_of_a_server_that_was_never_started_are_none() {
 /// More expired sessions than are purged in a moment, each of which takes its time.
 fn expire_many(conn: &Connection, sessions: u32) {
     let insert = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
-        INSERT INTO sessions SELECT CAST(printf('%016d', i) AS BLOB),
-            (SELECT id FROM users LIMIT 1), x'00', 0, 0, 1, NULL, NULL FROM n";
+        INSERT INTO sessions (id, user_id, token_hash, created_at, last_used_at, expires_at)
+            SELECT CAST(printf('%016d', i) AS BLOB),
+            (SELECT id FROM users LIMIT 1), x'00', 0, 0, 1 FROM n";
     conn.execute(insert, [sessions]).unwrap();
     let slow = "CREATE TRIGGER slow BEFORE DELETE ON sessions BEGIN
         SELECT count(*) FROM (WITH RECURSIVE n(i) AS
