@@ -291,6 +291,35 @@ async fn a_mutation_that_takes_too_long_is_told_so_and_done() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_batch_has_not_begun_in_time_does_not_begin() {
+    let store = FaultyStore::new();
+    let (_app, ada, bob, chat) = hasty(&store).await;
+    let calls = store.calls("messages.append");
+    store.set("messages.append", Fault::Held);
+    let send = |text: &str| {
+        let input = json!({ "chatId": chat, "text": text });
+        json!({ "query": SEND, "variables": { "input": input } })
+    };
+    let batch = json!([send("first"), send("second")]);
+    let answers = Answer::to(post(&ada, &batch)).await.json();
+    for n in [0_usize, 1] {
+        let code = &answers[n]["errors"][0]["extensions"]["code"];
+        assert_eq!(code, "TIMEOUT", "{answers}");
+    }
+    assert_eq!(answers[0].get("data"), Some(&Value::Null), "it runs on");
+    assert_eq!(answers[1].get("data"), None, "it was not executed");
+    store.arrived("messages.append").await;
+    store.release("messages.append", 2);
+    let query = "query($id: ID!) { chat(id: $id) { lastSeq } }";
+    eventually("the first message", async || {
+        let reply = bob.run(query, json!({ "id": chat })).await;
+        (reply.body["data"]["chat"]["lastSeq"] == 1).then_some(())
+    })
+    .await;
+    assert_eq!(store.calls("messages.append"), calls + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_event_whose_execution_takes_too_long_ends_its_subscription() {
     let store = FaultyStore::new();
     let (_app, ada, bob, chat) = hasty(&store).await;

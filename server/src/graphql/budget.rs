@@ -52,8 +52,10 @@ impl Budgets {
     }
 
     /// Takes what an operation costs from the budgets of who asks: the user's, and that of the
-    /// address. Tells what is left of the smaller one where that is asked for. Where the limiter does
-    /// not answer, nothing is refused: an outage is nobody's fault.
+    /// address. The user's comes first, so that what it refuses takes nothing from others at the
+    /// address; and an address has one budget for its users and one for whoever has not signed in, so
+    /// that strangers take nothing from users. Tells what is left of the smallest one where that is
+    /// asked for. Where the limiter does not answer, nothing is refused: an outage is nobody's fault.
     ///
     /// # Errors
     /// `RATE_LIMITED` with the time to wait.
@@ -65,16 +67,18 @@ impl Budgets {
         tell: bool,
     ) -> Result<Option<u32>, ApiError> {
         let mut least = None;
-        for place in client.ip.into_iter().flat_map(addresses) {
-            let rule = place.rule(self.address);
-            let key = format!("address {}", place.name);
-            let left = self.spend_one(rule, &key, points, tell).await;
-            least = smaller(least, left.map_err(|wait| refused("address", wait))?);
-        }
+        let mut at_address = "strangers";
         if let Authentication::SignedIn(viewer) = authentication {
+            at_address = "users";
             let key = format!("user {}", viewer.user_id);
             let left = self.spend_one(self.user, &key, points, tell).await;
-            least = smaller(least, left.map_err(|wait| refused("user", wait))?);
+            least = left.map_err(|wait| refused("user", wait))?;
+        }
+        for place in client.ip.into_iter().flat_map(addresses) {
+            let rule = place.rule(self.address);
+            let key = format!("{at_address} at {}", place.name);
+            let left = self.spend_one(rule, &key, points, tell).await;
+            least = smaller(least, left.map_err(|wait| refused("address", wait))?);
         }
         Ok(least)
     }
@@ -198,15 +202,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_has_a_budget_for_all_users_and_for_those_who_have_not_signed_in() {
+    async fn an_address_has_a_budget_for_all_users_and_one_for_those_who_have_not_signed_in() {
         let (_, budgets) = budgets(1_000, 1_500);
         let here = from("2001:db8::1");
         let same = from("2001:db8::2");
         assert!(budgets.spend(&user(1), &here, 1_000, false).await.is_ok());
         assert!(budgets.spend(&user(2), &same, 1_000, false).await.is_err());
         let anonymous = Authentication::Anonymous;
-        assert!(budgets.spend(&anonymous, &same, 500, false).await.is_ok());
+        let spent = budgets.spend(&anonymous, &same, 1_500, false).await;
+        assert!(spent.is_ok());
         assert!(budgets.spend(&anonymous, &same, 500, false).await.is_err());
+        // Strangers have taken nothing from the users there.
+        assert!(budgets.spend(&user(3), &same, 500, false).await.is_ok());
+        assert!(budgets.spend(&user(4), &same, 500, false).await.is_err());
         let elsewhere = from("2001:db8:0:1::1");
         assert!(
             budgets
@@ -214,6 +222,19 @@ mod tests {
                 .await
                 .is_ok()
         );
+    }
+
+    #[tokio::test]
+    async fn what_a_user_is_refused_takes_nothing_from_others_at_the_address() {
+        let (_, budgets) = budgets(1_000, 2_000);
+        let here = from("192.0.2.1");
+        let spend = async |number| budgets.spend(&user(number), &here, 1_000, false).await;
+        assert!(spend(1).await.is_ok());
+        for _ in 0..10 {
+            assert!(spend(1).await.is_err());
+        }
+        assert!(spend(2).await.is_ok());
+        assert!(spend(3).await.is_err(), "they share what the address has");
     }
 
     #[tokio::test]

@@ -31,7 +31,7 @@ pub use guard::{CheckedDocument, Guard, OperationType};
 pub use operation::{Operation, Params, Prepared, prepare};
 pub use request_id::RequestId;
 pub use response::{Answer, Encoded, Payload};
-pub use too_much::timeout_error;
+pub use too_much::{not_begun_error, timeout_error};
 
 use async_graphql::parser::parse_schema;
 use async_graphql::parser::types::{TypeDefinition, TypeSystemDefinition};

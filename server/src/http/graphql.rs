@@ -27,7 +27,7 @@ use super::reply::{self, Malformed};
 use super::{Transports, single_connection, sse, ws};
 use crate::graphql::metering::{self, Metered};
 use crate::graphql::operation::{NO_QUERY, Variables};
-use crate::graphql::{Answer, OperationType, Params, Prepared, timeout_error};
+use crate::graphql::{Answer, OperationType, Params, Prepared, not_begun_error, timeout_error};
 
 /// `POST /graphql`.
 pub(super) async fn post(State(server): State<Arc<Transports>>, request: Request) -> Response {
@@ -163,7 +163,8 @@ async fn finish(
 }
 
 /// A batch is executed in order, and answered with 200 and an array of responses. Its operations
-/// share the bounds of one: what they may cost, the time, and the bytes of the answers.
+/// share the bounds of one: what they may cost, the time, and the bytes of the answers. None begins
+/// once the time is over.
 async fn many(
     server: &Arc<Transports>,
     batch: Vec<Params>,
@@ -194,6 +195,12 @@ async fn many(
             (Err(refused), _) => *refused,
             (Ok(_), Err(refusal)) => {
                 let answer = Answer::from(refusal);
+                metering::refused(&answer);
+                answer
+            }
+            // A mutation ahead of it may still run, which it must not overtake.
+            (Ok(_), Ok(())) if Instant::now() >= deadline => {
+                let answer = Answer::from(&not_begun_error(server.config.execution_timeout));
                 metering::refused(&answer);
                 answer
             }

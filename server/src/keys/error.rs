@@ -72,6 +72,17 @@ impl KeyError {
         ))
     }
 
+    /// Whether the same file may be read the next time, as where the process has too many files open.
+    pub(super) fn may_pass(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if !matches!(
+            source.kind(),
+            io::ErrorKind::PermissionDenied
+                | io::ErrorKind::NotFound
+                | io::ErrorKind::IsADirectory
+                | io::ErrorKind::NotADirectory
+        ))
+    }
+
     /// For `map_err`: an I/O error of `action` on `path`.
     pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io {

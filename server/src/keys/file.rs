@@ -60,6 +60,10 @@ pub(super) struct Stamp {
     inode: u64,
     length: u64,
     modified: Option<SystemTime>,
+    /// Whose it is, and its permission bits: a file that could not be used for them can be once they
+    /// were put right.
+    owner: u32,
+    mode: u32,
 }
 
 impl StoredKey {
@@ -303,6 +307,8 @@ pub(super) fn stamp(path: &Path) -> Result<Stamp, KeyError> {
         inode: metadata.ino(),
         length: metadata.len(),
         modified: metadata.modified().ok(),
+        owner: metadata.uid(),
+        mode: metadata.mode(),
     })
 }
 

@@ -163,7 +163,8 @@ impl Keys {
     /// force.
     ///
     /// # Errors
-    /// [`KeyError`] once for each change that cannot be used; the keys in force stay.
+    /// [`KeyError`] once for each change that cannot be used, again and again where it could not be read
+    /// just now; the keys in force stay.
     pub fn reload(&self) -> Result<bool, KeyError> {
         self.held.reload()
     }
@@ -215,8 +216,14 @@ impl Held {
         if *seen == stamp {
             return Ok(false);
         }
-        *seen = stamp;
-        let keys = file::load(&self.path)?.ok_or_else(|| KeyError::missing(&self.path))?;
+        let before = std::mem::replace(&mut *seen, stamp);
+        let keys = file::load(&self.path).inspect_err(|error| {
+            // Looked at again: the file may say that keys are revoked.
+            if error.may_pass() {
+                *seen = before;
+            }
+        });
+        let keys = keys?.ok_or_else(|| KeyError::missing(&self.path))?;
         let ring = Arc::new(Ring::new(&self.path, &keys, &self.options)?);
         let before = std::mem::replace(&mut *self.ring.write(), Arc::clone(&ring));
         if ring.revokes_of(&before) {

@@ -533,7 +533,9 @@ fn a_running_server_keeps_its_keys_when_the_new_file_is_unusable_and_says_so_onc
 
     fs::write(bench.path(), sound).unwrap();
     assert!(matches!(keys.reload(), Err(KeyError::Exposed { .. })));
+    assert!(!keys.reload().unwrap());
     fs::set_permissions(bench.path(), Permissions::from_mode(0o600)).unwrap();
+    assert!(keys.reload().unwrap(), "it was put right, and not written");
     let rotated = bench.rotate();
     assert!(keys.reload().unwrap());
     assert_eq!(kids(&keys)[1], rotated[1].kid);

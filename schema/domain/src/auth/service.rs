@@ -54,7 +54,8 @@ pub struct AuthPolicy {
     pub login_device: Rule,
     /// Codes presented from one IP address for challenges that are not open.
     pub verify_ip: Rule,
-    /// Sessions refreshed from one IP address.
+    /// Refresh tokens presented from one IP address that this server has not made; and, under a key of
+    /// its own, refreshes of one session with those that it has.
     pub refresh_ip: Rule,
     /// Other sessions ended from one session, so that whoever has stolen one cannot use up what
     /// the user needs to end it.
@@ -111,8 +112,9 @@ impl AuthService {
     /// # Errors
     /// Where the token is not the session's current one, or the session has ended.
     pub async fn refresh(&self, token: &str, client: &ClientInfo) -> Result<SignedIn, AuthError> {
-        self.admit(self.policy.refresh_ip, client).await?;
-        let presented = RefreshToken::parse(token).ok_or(AuthError::RefreshInvalid)?;
+        let presented = RefreshToken::parse(token);
+        self.admit_refresh(presented.as_ref(), client).await?;
+        let presented = presented.ok_or(AuthError::RefreshInvalid)?;
         let salt = TokenSalt::generate(&*self.entropy);
         let replacement = presented.successor(&salt, &self.hash);
         let exchange = Exchange {
@@ -143,6 +145,31 @@ impl AuthService {
             renewal.renew(signed_in.session.id, signed_in.expires_at);
         }
         Ok(signed_in)
+    }
+
+    /// Counts a refresh. A token with this server's seal counts for its session, so that strangers at the
+    /// same address, who have none of it, keep nobody there from refreshing.
+    async fn admit_refresh(
+        &self,
+        presented: Option<&RefreshToken>,
+        client: &ClientInfo,
+    ) -> Result<(), AuthError> {
+        let rule = self.policy.refresh_ip;
+        let Some(token) = presented.filter(|token| token.is_sealed(&self.hash)) else {
+            return self.admit(rule, client).await;
+        };
+        let rule = Rule {
+            name: "refresh-session",
+            ..rule
+        };
+        match self
+            .limiter
+            .check(rule, &token.session_id.to_string())
+            .await?
+        {
+            Decision::Allowed => Ok(()),
+            Decision::Denied(wait) => Err(AuthError::TooMany(wait)),
+        }
     }
 
     /// Proves an access token, and that its session is the user's and has not been ended.
