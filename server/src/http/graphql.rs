@@ -197,6 +197,12 @@ async fn many(
                 metering::refused(&answer);
                 answer
             }
+            // It would begin beside the one ahead of it, which may run on.
+            (Ok(_), Ok(())) if Instant::now() >= deadline => {
+                let answer = Answer::from(&not_begun());
+                metering::refused(&answer);
+                answer
+            }
             (Ok(prepared), Ok(())) => {
                 execute(server, prepared.answered_within(left), deadline).await
             }
@@ -290,6 +296,14 @@ async fn run_until(
     };
     metered.ended(&server.names, &answer);
     answer
+}
+
+/// What a client is told of an operation of a batch whose time is over.
+fn not_begun() -> ApiError {
+    ApiError::new(
+        ErrorCode::Timeout,
+        "The operations ahead of this one took all the time of the batch: it was not begun.",
+    )
 }
 
 /// What a client is told of a panic.
