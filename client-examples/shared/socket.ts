@@ -2,7 +2,7 @@
 // last, and made again when it breaks.
 import { createClient, type Client, type ClientOptions } from 'graphql-ws';
 
-import { Refused, backoff } from './refused.js';
+import { backoff, mayPass } from './refused.js';
 import type { Session } from './session.js';
 
 export interface SocketOptions {
@@ -37,7 +37,7 @@ export function createSocket(
     // By default only closed sockets are retried; a server that refuses the connection for the
     // moment is an error event. What the server refused for good, such as a revoked session when
     // its tokens are refreshed, is no matter of time.
-    shouldRetry: (problem) => !(problem instanceof Refused) || problem.code === 'UNAVAILABLE',
+    shouldRetry: mayPass,
 
     // A connection can die without a sign. Ask, and give up on one that does not answer.
     keepAlive: 10_000,

@@ -44,7 +44,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 pub use application::Application;
 pub(crate) use connections::Cut;
-use reservations::Reservations;
+use reservations::{Bounds, Reservations};
 pub(crate) use shares::Bound;
 
 use self::shares::Shares;
@@ -96,7 +96,11 @@ pub fn router(
     let names = Arc::new(Names::new(&sdl));
     let cors = cors(&config.cors_origins);
     let graphiql = config.graphiql;
-    let reservations = Arc::new(Reservations::new(config.max_reservations));
+    let bounds = Bounds {
+        bytes: config.websocket.max_queued_bytes,
+        executions: config.websocket.max_executions,
+    };
+    let reservations = Arc::new(Reservations::new(config.max_reservations, bounds));
     let shares = Shares::new(&config);
     let stalled = Stalled::new(config.websocket.max_stalled_bytes);
     let server = Arc::new(Transports {

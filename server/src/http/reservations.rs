@@ -9,7 +9,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use talksy_domain::id::SessionId;
 use talksy_domain::viewer::Viewer;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::client::Caller;
@@ -20,6 +20,18 @@ const MAX_OF_OWNER: usize = 32;
 
 /// Events that wait for a client to read them. Then its operations wait.
 const MAX_WAITING: usize = 16;
+
+/// Bounds of each stream: those that a socket has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// Most bytes of events that wait; one event that is larger waits alone.
+    pub(super) bytes: usize,
+    /// Most queries and mutations that are executed, or whose results wait for room.
+    pub(super) executions: usize,
+}
+
+/// An event, and the room that it takes until it is on its way.
+pub(super) type Waiting = (Bytes, OwnedSemaphorePermit);
 
 /// Who has reserved a stream, and may use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,9 +56,15 @@ pub(super) struct SharedStream {
     viewer: Option<Viewer>,
     /// From where it was reserved.
     address: Option<IpAddr>,
-    events: mpsc::Sender<Bytes>,
+    events: mpsc::Sender<Waiting>,
+    /// Most bytes of events that wait.
+    most_bytes: usize,
+    /// How many more bytes may wait.
+    room: Arc<Semaphore>,
+    /// One for each query or mutation that may be executed.
+    turns: Arc<Semaphore>,
     /// Taken by who opens the stream.
-    unopened: Mutex<Option<mpsc::Receiver<Bytes>>>,
+    unopened: Mutex<Option<mpsc::Receiver<Waiting>>>,
     operations: Mutex<Operations>,
 }
 
@@ -74,7 +92,28 @@ impl SharedStream {
     /// Puts an event on its way to the client, and waits while others do. False where the client has
     /// gone.
     pub(super) async fn send(&self, event: Bytes) -> bool {
-        self.events.send(event).await.is_ok()
+        let bytes = event.len().min(self.most_bytes);
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let Ok(room) = Arc::clone(&self.room).acquire_many_owned(bytes).await else {
+            return false;
+        };
+        self.events.send((event, room)).await.is_ok()
+    }
+
+    /// Whether operations should make nothing more, as it would have to wait outside.
+    pub(super) fn is_full(&self) -> bool {
+        // Who waits for room holds all that there is.
+        self.room.available_permits() == 0 || self.events.capacity() == 0
+    }
+
+    /// Waits until the stream is not full. False where it is over.
+    pub(super) async fn room(&self) -> bool {
+        self.room.acquire().await.is_ok() && self.events.reserve().await.is_ok()
+    }
+
+    /// The turns of queries and mutations. Each keeps one until its result is on its way.
+    pub(super) fn turns(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.turns)
     }
 
     /// Starts an operation: `task` makes it, given its number.
@@ -149,6 +188,7 @@ impl SharedStream {
 /// All streams.
 pub(super) struct Reservations {
     most: usize,
+    bounds: Bounds,
     inner: Mutex<Inner>,
 }
 
@@ -177,10 +217,14 @@ pub(super) enum NotOpened {
 }
 
 impl Reservations {
-    /// At most so many.
-    pub(super) fn new(most: usize) -> Self {
+    /// At most so many, each within these bounds.
+    pub(super) fn new(most: usize, bounds: Bounds) -> Self {
         let inner = Mutex::default();
-        Self { most, inner }
+        Self {
+            most,
+            bounds,
+            inner,
+        }
     }
 
     /// Reserves a stream under a token that nobody else knows.
@@ -199,11 +243,15 @@ impl Reservations {
         }
         *of_owner += 1;
         let (events, unopened) = mpsc::channel(MAX_WAITING);
+        let semaphore = |most: usize| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
         let stream = SharedStream {
             owner,
             viewer: caller.viewer(),
             address: caller.client.ip,
             events,
+            most_bytes: self.bounds.bytes,
+            room: semaphore(self.bounds.bytes),
+            turns: semaphore(self.bounds.executions),
             unopened: Mutex::new(Some(unopened)),
             operations: Mutex::default(),
         };
@@ -271,6 +319,9 @@ impl Inner {
         operations.closed = true;
         operations.running.clear();
         drop(operations);
+        // One that has ended may still have that to say, and holds the stream meanwhile.
+        stream.room.close();
+        drop(stream.unopened.lock().take());
         Some(stream)
     }
 }
@@ -282,7 +333,7 @@ pub(super) struct Opened {
     /// The stream.
     pub(super) stream: Arc<SharedStream>,
     /// What it brings.
-    pub(super) events: mpsc::Receiver<Bytes>,
+    pub(super) events: mpsc::Receiver<Waiting>,
     /// Ends it, with all operations, when dropped.
     pub(super) end: End,
 }
@@ -302,7 +353,14 @@ impl Drop for End {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
+
+    const BOUNDS: Bounds = Bounds {
+        bytes: 10,
+        executions: 1,
+    };
 
     fn caller(address: &str) -> Caller {
         let mut caller = Caller::default();
@@ -312,7 +370,7 @@ mod tests {
 
     #[test]
     fn streams_are_bounded_in_all_and_for_each_owner() {
-        let reservations = Reservations::new(MAX_OF_OWNER + 1);
+        let reservations = Reservations::new(MAX_OF_OWNER + 1, BOUNDS);
         let (here, there) = (caller("192.0.2.1"), caller("192.0.2.2"));
         for n in 0..MAX_OF_OWNER {
             let token = n.to_string().into();
@@ -329,7 +387,7 @@ mod tests {
 
     #[test]
     fn a_stream_is_its_owners_and_opened_once() {
-        let reservations = Arc::new(Reservations::new(1));
+        let reservations = Arc::new(Reservations::new(1, BOUNDS));
         let (here, there) = (caller("192.0.2.1"), caller("192.0.2.2"));
         reservations.reserve("t".into(), &here).unwrap();
         assert!(reservations.find("t", &here).is_some());
@@ -346,8 +404,36 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_waits_for_a_stream_is_bounded_in_bytes() {
+        let reservations = Arc::new(Reservations::new(1, BOUNDS));
+        let here = caller("192.0.2.1");
+        reservations.reserve("t".into(), &here).unwrap();
+        let mut open = reservations.open("t", &here).ok().unwrap();
+        let stream = Arc::clone(&open.stream);
+        let mut large = Box::pin(stream.send(Bytes::from_static(b"more than all the room")));
+        assert!(stream.send(Bytes::from_static(b"eight...")).await);
+        assert!(!stream.is_full());
+        assert_eq!(large.as_mut().now_or_never(), None);
+        assert!(stream.is_full());
+        assert_eq!(Box::pin(stream.room()).now_or_never(), None);
+        // It takes all the room that the first one leaves, and waits alone.
+        drop(open.events.recv().await);
+        assert!(large.await);
+        assert!(stream.is_full());
+        drop(open.events.recv().await);
+        assert!(stream.room().await);
+        assert!(!stream.is_full());
+        // Who waits learns of the end.
+        assert!(stream.send(Bytes::from_static(b"all of it.")).await);
+        let mut waits = Box::pin(stream.room());
+        assert_eq!(waits.as_mut().now_or_never(), None);
+        drop(open.end);
+        assert!(!waits.await);
+    }
+
+    #[tokio::test]
     async fn an_operation_that_is_stopped_does_not_end_the_next_one_of_its_id() {
-        let reservations = Reservations::new(1);
+        let reservations = Reservations::new(1, BOUNDS);
         let here = caller("192.0.2.1");
         reservations.reserve("t".into(), &here).unwrap();
         let stream = reservations.find("t", &here).unwrap();

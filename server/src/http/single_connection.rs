@@ -2,8 +2,10 @@
 //! POST starts operations whose results it brings, DELETE stops one
 //! (<https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md>).
 
+use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::task::Poll;
 
 use axum::body::Body;
 use axum::extract::{Query, Request, State};
@@ -27,7 +29,7 @@ use super::reservations::{NotOpened, NotReserved, NotStarted, Opened, SharedStre
 use super::sse::{self, Piece, Source};
 use super::{Transports, observe, ws};
 use crate::graphql::response::error_payload;
-use crate::graphql::{Params, Payload, RequestId};
+use crate::graphql::{OperationType, Params, Payload, RequestId};
 
 /// The header of a stream's token. A browser's `EventSource`, which sends no headers, has it as the
 /// parameter `token` of the URL.
@@ -108,13 +110,13 @@ pub(super) async fn open(server: &Arc<Transports>, parts: &Parts, token: &str) -
     };
     // The end is kept with the events, and comes when the client goes.
     let pieces = stream::unfold((events, end), |(mut events, end)| async move {
-        let event = events.recv().await?;
+        let (event, _room) = events.recv().await?;
         Some((Piece::Next(event), (events, end)))
     });
     let refused = move |errors: &[u8]| {
         let mut last = Vec::new();
         for id in stream.running() {
-            last.extend_from_slice(&next(&id, &of_errors(errors)));
+            last.extend_from_slice(&result(&id, &of_errors(errors)));
             last.extend_from_slice(&complete(&id));
         }
         // Something to send, where nothing runs.
@@ -160,9 +162,15 @@ pub(super) async fn operate(
     };
     let request = RequestId::current().unwrap_or_else(|| observe::new_id(server));
     let most = server.config.websocket.max_operations;
+    let is_answered_once = prepared.operation.kind() != OperationType::Subscription;
+    let turns = is_answered_once.then(|| stream.turns());
     let running = (Arc::clone(server), Arc::clone(&stream), id.clone());
     let started = stream.start(&id, most, |number| async move {
         let (server, stream, id) = running;
+        let _turn = match turns {
+            Some(turns) => turns.acquire_owned().await.ok(),
+            None => None,
+        };
         let payloads = ws::payloads(&server, prepared, None, request.clone());
         run(&stream, &id, number, payloads, &request).await;
     });
@@ -203,6 +211,15 @@ pub(super) async fn stop(State(server): State<Arc<Transports>>, request: Request
     }
 }
 
+/// What comes of waiting for an operation's next payload.
+enum Next {
+    /// It, or the end.
+    Payload(Option<Payload>),
+    /// The stream is full. The operation is left alone until it is not: it would have to keep what
+    /// it makes.
+    Full,
+}
+
 /// Sends an operation's payloads as they come, and its end.
 async fn run(
     stream: &SharedStream,
@@ -212,15 +229,28 @@ async fn run(
     request: &RequestId,
 ) {
     loop {
-        let payload = AssertUnwindSafe(payloads.next()).catch_unwind().await;
-        let payload =
-            payload.unwrap_or_else(|_| Some(request.within(|| error_payload(&panicked()))));
+        let next = poll_fn(|cx| {
+            if stream.is_full() {
+                return Poll::Ready(Next::Full);
+            }
+            payloads.poll_next_unpin(cx).map(Next::Payload)
+        });
+        let payload = match AssertUnwindSafe(next).catch_unwind().await {
+            Ok(Next::Payload(payload)) => payload,
+            Ok(Next::Full) => {
+                if !stream.room().await {
+                    return;
+                }
+                continue;
+            }
+            Err(_) => Some(request.within(|| error_payload(&panicked()))),
+        };
         let (response, is_last) = match payload {
             Some(Payload::Next(response)) => (response, false),
             Some(Payload::Error(errors)) => (of_errors(&errors).into(), true),
             None => break,
         };
-        if !stream.send(next(id, &response)).await {
+        if !stream.send(result(id, &response)).await {
             return;
         }
         if is_last {
@@ -233,7 +263,7 @@ async fn run(
     }
 }
 
-fn next(id: &str, response: &[u8]) -> Bytes {
+fn result(id: &str, response: &[u8]) -> Bytes {
     let id = json_string(id);
     let start = format!("{{\"id\":{id},\"payload\":");
     event("next", &[start.as_bytes(), response, b"}"].concat())

@@ -40,6 +40,9 @@ pub struct ChatFeed {
     changed: VecDeque<ChatId>,
     /// To be compared with the store before anything is delivered.
     stale: BTreeSet<ChatId>,
+    /// Chats that the user has joined and that are not shown yet: they are being made. What makes
+    /// them shown changes no version of the user's own.
+    unmade: BTreeSet<ChatId>,
     /// What the bus may not have brought.
     recoverer: Recoverer,
     /// Of which chats more was told than the store has, and since when.
@@ -194,6 +197,7 @@ impl ChatFeed {
             told: HashMap::new(),
             changed: VecDeque::new(),
             stale: BTreeSet::new(),
+            unmade: BTreeSet::new(),
             ahead: HashMap::new(),
             version: Some(version),
             incarnation,
@@ -213,6 +217,8 @@ impl ChatFeed {
                 let mut told = Told::new(head, member);
                 told.confirmed = head.applied_seq;
                 feed.told.insert(chat, told);
+            } else {
+                feed.unmade.insert(chat);
             }
         }
         for (chat, seq) in feed.marks().await? {
@@ -314,6 +320,9 @@ impl ChatFeed {
             // The chats are the same ones, and so is what the user has of them.
             let chats = known.collect();
             self.compare_ends(chats).await?;
+            if !self.unmade.is_empty() {
+                self.compare(self.unmade.iter().copied().collect()).await?;
+            }
         } else {
             let ids = retry_unavailable!(self.context.chat_ids_of(self.user))?;
             let chats: BTreeSet<_> = ids.into_iter().chain(known).collect();
@@ -357,7 +366,12 @@ impl ChatFeed {
         let (heads, mut members) = retry_unavailable!(self.context.standing(self.user, &chats))?;
         for chat in chats {
             self.stale.remove(&chat);
-            let (Some(head), Some(member)) = (heads.get(&chat), members.remove(&chat)) else {
+            self.unmade.remove(&chat);
+            let (head, member) = (heads.get(&chat), members.remove(&chat));
+            if head.is_none() && member.is_some() {
+                self.unmade.insert(chat);
+            }
+            let (Some(head), Some(member)) = (head, member) else {
                 self.told.remove(&chat);
                 self.ahead.remove(&chat);
                 self.changed.retain(|changed| *changed != chat);

@@ -79,6 +79,9 @@ impl AccountFeed {
             // The chats are the same ones, and so is what the user has of them.
             let chats = known.collect();
             self.compare_ends(chats).await?;
+            if !self.unmade.is_empty() {
+                self.compare(self.unmade.iter().copied().collect()).await?;
+            }
         } else {
             let ids = retry_unavailable!(self.context.chat_ids_of(user))?;
             let chats: BTreeSet<_> = ids.into_iter().chain(known).collect();
@@ -156,8 +159,12 @@ impl AccountFeed {
         let (heads, members) = retry_unavailable!(self.context.standing(user, &chats))?;
         for chat in chats {
             self.stale.remove(&chat);
+            self.unmade.remove(&chat);
             match (heads.get(&chat), members.get(&chat)) {
                 (Some(head), Some(member)) => self.compare_chat(member, *head),
+                (None, Some(_)) if !self.lines.contains_key(&chat) => {
+                    self.unmade.insert(chat);
+                }
                 (head, _) => self.lose(chat, head.copied()),
             }
             self.note(chat);

@@ -71,6 +71,9 @@ pub struct AccountFeed {
     changed: BTreeSet<ChatId>,
     /// Chats that are to be compared with the store.
     stale: BTreeSet<ChatId>,
+    /// Chats that the user has joined and that are not shown yet: they are being made. What makes
+    /// them shown changes no version of the user's own.
+    unmade: BTreeSet<ChatId>,
     /// Chats of which something is to be read.
     behind: BTreeSet<ChatId>,
     /// Chats of which something waits for a gap to fill.

@@ -73,6 +73,7 @@ impl AccountFeed {
             ready: VecDeque::new(),
             changed: BTreeSet::new(),
             stale: BTreeSet::new(),
+            unmade: BTreeSet::new(),
             behind: BTreeSet::new(),
             gaps: BTreeSet::new(),
             viewer_changed: false,
@@ -113,6 +114,8 @@ impl AccountFeed {
             context.bus.follow(&mut self.receiver, topic).await?;
         }
         let (heads, members) = context.standing(user, &ids).await?;
+        let unmade = members.keys().filter(|chat| !heads.contains_key(chat));
+        self.unmade = unmade.copied().collect();
         let members = members.into_values();
         let standing = members.filter_map(|member| {
             let head = *heads.get(&member.chat_id)?;
