@@ -6,6 +6,8 @@
 //! of mutations, are never compressed; nor are streams, whose events come one by one. What is left is
 //! said in `docs/OPERATING.md`, with the setting that turns compression off.
 //!
+//! No zstd: graphql-tools asks for it also where its Node cannot read it (before version 22.15).
+//!
 //! Only what is handed to [`compressed`] is: a layer around all answers would also make of a mutation
 //! that was carried out a 406, where the client accepts no encoding at all.
 

@@ -33,6 +33,8 @@ struct Alterations {
     shown_changes: HashMap<ChatId, Seq>,
     /// Messages whose notice does not parse.
     damaged: HashSet<(ChatId, Seq)>,
+    /// The chats that are shown, where others are not.
+    made: Option<HashSet<ChatId>>,
 }
 
 impl Alterations {
@@ -124,6 +126,16 @@ impl AlteredStore {
             .insert(chat, change_seq);
     }
 
+    /// Shows these chats alone, as if the others were being made: their members are in already.
+    pub fn show_only(&self, chats: &[ChatId]) {
+        self.alterations.lock().made = Some(chats.iter().copied().collect());
+    }
+
+    /// Shows all chats.
+    pub fn show_all(&self) {
+        self.alterations.lock().made = None;
+    }
+
     /// The notice of this message does not parse any more.
     pub fn damage_notice(&self, chat: ChatId, seq: Seq) {
         self.alterations.lock().damaged.insert((chat, seq));
@@ -195,6 +207,9 @@ impl MessageStoreLayer for AlteredStore {
     async fn heads(&self, chats: &[ChatId]) -> Result<Vec<Head>, PortError> {
         let mut heads = self.messages.heads(chats).await?;
         let alterations = self.alterations.lock();
+        if let Some(made) = &alterations.made {
+            heads.retain(|head| made.contains(&head.chat_id));
+        }
         for head in &mut heads {
             let shown = alterations.shown(head.chat_id);
             head.last_seq = head.last_seq.min(shown);

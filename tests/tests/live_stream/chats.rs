@@ -225,3 +225,30 @@ async fn the_other_sides_mark_that_was_not_heard_of_is_found_by_the_heartbeat_an
     world.send_to(other, &world.ben, "elsewhere").await;
     assert_eq!(next(&mut feed).await, other);
 }
+
+/// A store that shows a chat once its members are in makes it shown by a write that changes no
+/// membership. Whether that is told or not, a heartbeat between the two must not be the last to look.
+#[tokio::test]
+async fn a_chat_that_is_shown_behind_its_membership_is_found_by_the_heartbeat() {
+    for is_open in [true, false] {
+        let (world, bus) = World::scripted(64, quick_heartbeat()).await;
+        world.store.show_only(&[world.chat]);
+        bus.set(Mode::Lose);
+        let mut feed = None;
+        if is_open {
+            feed = Some(sidebar(&world).await);
+        }
+        let other = another_chat(&world).await;
+        let mut feed = match feed {
+            Some(feed) => feed,
+            None => sidebar(&world).await,
+        };
+        let looks = world.store.heads_so_far() + 4;
+        tokio::select! {
+            chat = next(&mut feed) => panic!("{chat} is not shown yet"),
+            () = world.store.heads_asked(looks) => {}
+        }
+        world.store.show_all();
+        assert_eq!(next(&mut feed).await, other);
+    }
+}

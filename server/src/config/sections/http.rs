@@ -56,7 +56,7 @@ section! {
         /// `X-Request-Id` and `traceparent` are believed. Without any the peer's own address
         /// counts.
         trusted_proxies: Vec<IpNet> = Vec::new();
-        /// Whether long answers to queries, and the schema, are compressed (zstd, br, gzip) for clients
+        /// Whether long answers to queries, and the schema, are compressed (br, gzip) for clients
         /// that accept it. Answers of mutations and streams never are.
         compression: bool = true;
         /// Shortest answer that is compressed, in bytes.
