@@ -103,7 +103,7 @@ impl Server {
             entropy: environment.entropy,
         };
         let mut settings = config.http.clone();
-        settings.introspection = settings.introspection.at(config.listen.ip());
+        settings.introspection = settings.introspection.of(config.is_public());
         let router = http::router(
             Arc::new(app),
             settings,

@@ -183,6 +183,13 @@ impl Config {
         self.listen.ip().to_canonical().is_loopback()
     }
 
+    /// Whether others than this machine reach the server: it listens for them, or a proxy does.
+    pub fn is_public(&self) -> bool {
+        !self.is_loopback()
+            || self.public_url.as_deref().is_some_and(is_elsewhere)
+            || !self.http.trusted_proxies.is_empty()
+    }
+
     /// Whether mail leaves this machine, or goes to a worker.
     fn sends_mail(&self) -> bool {
         self.smtp_url.is_some() || self.amqp_url.is_some()
@@ -191,9 +198,8 @@ impl Config {
     /// What the settings allow and an operator should know of, each in a sentence.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        let is_public = !self.is_loopback() || self.public_url.as_deref().is_some_and(is_elsewhere);
         let is_open = self.auth.sign_up == SignUp::Open;
-        if is_public && is_open && self.users.directory.is_none() {
+        if self.is_public() && is_open && self.users.directory.is_none() {
             warnings.push(
                 "`users.directory` is not set and anybody may sign up (`auth.sign_up`): so anybody \
                  may list all users by name, and the name of a new account is the part of its mail \

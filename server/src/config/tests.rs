@@ -40,6 +40,26 @@ fn load(
     Config::load(&sources)
 }
 
+#[test]
+fn introspection_is_on_by_itself_where_nobody_else_reaches_the_server() {
+    let is_on = |said: &str, others: &[(&str, &str)]| {
+        let settings = [&[("http.introspection", said)], others].concat();
+        let config = load("", &[], &settings).unwrap();
+        config.http.introspection.of(config.is_public()).is_on()
+    };
+    for local in ["127.0.0.1:4000", "127.9.9.9:4000", "[::1]:4000"] {
+        let local = [("listen", local)];
+        assert!(is_on("auto", &local) && is_on("on", &local) && !is_on("off", &local));
+    }
+    let everywhere = [("listen", "0.0.0.0:4000"), ("mail.outbox", "true")];
+    let elsewhere = [("public_url", "https://chat.example.org")];
+    let proxied = [("http.trusted_proxies", "[\"127.0.0.1/32\"]")];
+    for public in [&everywhere[..], &elsewhere, &proxied] {
+        assert!(!is_on("auto", public) && is_on("on", public), "{public:?}");
+        assert!(!is_on("off", public), "{public:?}");
+    }
+}
+
 /// The problems as `setting: rule`, for comparing.
 fn problems(error: &ConfigError) -> Vec<(&str, &str)> {
     error

@@ -41,8 +41,9 @@ section! {
         /// stopped; its client is told that it takes longer.
         execution_timeout: Duration = 20 * SECOND, in SECOND / 10..=10 * MINUTE;
         /// Whether the schema may be asked for by introspection: `on`, `off`, or `auto`, which is `on`
-        /// where `listen` is a loopback address. GraphiQL needs it to complete and to document.
-        /// `/schema.graphql` is served in any case.
+        /// where `listen` is a loopback address, `public_url` is none of another machine and
+        /// `http.trusted_proxies` names nobody. GraphiQL needs it to complete and to document.
+        /// `/schema.graphql` is served all the same, unless `http.documents.trusted_only` is set.
         introspection: Introspection = Introspection::Auto;
         /// Origins whose pages may call this server and open sockets to it from a browser, besides
         /// those of its own host, or `["*"]` for all.
