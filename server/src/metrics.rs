@@ -30,6 +30,8 @@ pub(crate) const SLOW_CONSUMERS: &str = "talksy_slow_consumers_closed_total";
 pub(crate) const SOCKET_QUEUE_PEAK: &str = "talksy_socket_queue_peak_bytes";
 /// Bytes that wait for all sockets whose clients do not read just now.
 pub(crate) const SOCKETS_STALLED_BYTES: &str = "talksy_sockets_stalled_bytes";
+/// Bytes that wait for all HTTP clients that do not read their answers just now.
+pub(crate) const CONNECTIONS_STALLED_BYTES: &str = "talksy_connections_stalled_bytes";
 /// Open sockets and event streams on which nobody is signed in.
 pub(crate) const SOCKETS_ANONYMOUS: &str = "talksy_sockets_anonymous_open";
 /// Open TCP connections, those of sockets among them.
@@ -191,7 +193,13 @@ fn describe_gauges() {
         Unit::Count,
         "1 where the backend answered the last look, some seconds ago; 0 where it did not."
     );
+    describe_gauge!(
+        CONNECTIONS_STALLED_BYTES,
+        Unit::Bytes,
+        "Bytes that wait for all HTTP clients that do not read their answers just now."
+    );
     gauge!(SOCKETS_STALLED_BYTES).set(0);
+    gauge!(CONNECTIONS_STALLED_BYTES).set(0);
 }
 
 /// Holds a gauge one higher until it is dropped.

@@ -307,6 +307,31 @@ async fn a_client_that_does_not_read_its_answers_is_given_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_all_clients_that_read_no_answers_is_bounded_and_the_longest_unread_go() {
+    const REQUESTS: usize = 600;
+    const CLIENTS: usize = 24;
+    let app = TestApp::builder()
+        .config(|config| {
+            config.http.write_timeout = Duration::from_mins(10);
+            config.http.max_stalled_bytes = 1024 * 1024;
+        })
+        .start()
+        .await;
+    let request = "GET /schema.graphql HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut stuck = Vec::new();
+    for _ in 0..CLIENTS {
+        let mut wire = Wire::narrow(app.address).await;
+        wire.write(request.repeat(REQUESTS)).await;
+        stuck.push(wire);
+    }
+    // Some answer waits for each, all together far more than may: no other rule ends them.
+    stuck[0].given_up().await;
+    let mut wire = Wire::connect(app.address).await;
+    wire.write(request).await;
+    assert_eq!(wire.answer().await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_document_that_asks_for_too_much_is_refused_with_the_reason() {
     let app = TestApp::start().await;
     let ada = app.sign_in("ada").await;

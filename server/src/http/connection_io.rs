@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
-use super::connections::{Busy, Connection, Cut, Place};
+use super::connections::{Busy, Connection, Cut, Place, Unread};
 
 /// A connection with its place. Where nothing could be written for a whole timeout although there
 /// was something to write, writing fails, which ends the connection. A socket, which it may
@@ -24,8 +24,8 @@ pub(super) struct ConnectionIo {
     stream: TcpStream,
     place: Place,
     write_timeout: Duration,
-    /// Since when the peer takes nothing. Made when that happens for the first time.
-    stalled: Option<Pin<Box<Sleep>>>,
+    /// Until when the peer may take nothing, and what waits for it meanwhile.
+    stalled: Option<(Pin<Box<Sleep>>, Unread)>,
 }
 
 impl ConnectionIo {
@@ -42,11 +42,12 @@ impl ConnectionIo {
         self.place.connection()
     }
 
-    /// What became of a write, or the end of patience with it.
+    /// What became of a write of so many bytes, or the end of patience with it.
     fn watched<T>(
         &mut self,
         cx: &mut Context<'_>,
         written: Poll<io::Result<T>>,
+        bytes: usize,
     ) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.stalled = None;
@@ -55,9 +56,11 @@ impl ConnectionIo {
         if self.connection().is_over() {
             return Poll::Pending;
         }
-        let timeout = self.write_timeout;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(timeout)));
-        ready!(stalled.as_mut().poll(cx));
+        let (connection, timeout) = (self.place.connection(), self.write_timeout);
+        let (patience, _) = self
+            .stalled
+            .get_or_insert_with(|| (Box::pin(sleep(timeout)), connection.stalls(bytes)));
+        ready!(patience.as_mut().poll(cx));
         self.stalled = None;
         Cut::Unread.counted();
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
@@ -81,7 +84,7 @@ impl AsyncWrite for ConnectionIo {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.watched(cx, written)
+        self.watched(cx, written, buf.len())
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -98,7 +101,8 @@ impl AsyncWrite for ConnectionIo {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.watched(cx, written)
+        let bytes = bufs.iter().map(|buf| buf.len()).sum();
+        self.watched(cx, written, bytes)
     }
 
     fn is_write_vectored(&self) -> bool {

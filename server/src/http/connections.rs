@@ -19,8 +19,11 @@ use tokio::task::AbortHandle;
 use super::client::is_trusted;
 use super::networks::{ByAge, Counts, Networks};
 use super::shares::Bound;
+use super::stalled::{Stalled, Waiting};
 use crate::config::{HttpConfig, ShareLimits};
-use crate::metrics::{CONNECTIONS_CUT, CONNECTIONS_LIMIT, CONNECTIONS_OPEN, Held};
+use crate::metrics::{
+    CONNECTIONS_CUT, CONNECTIONS_LIMIT, CONNECTIONS_OPEN, CONNECTIONS_STALLED_BYTES, Held,
+};
 
 /// Why the server ends a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +65,8 @@ pub(super) struct Connections {
     /// Proxies, whose connections are those of many.
     trusted: Vec<IpNet>,
     open: Mutex<Open>,
+    /// What waits for clients that do not read.
+    stalled: Arc<Stalled<Connection>>,
     /// Told when a connection that gave way is gone.
     gone: Notify,
 }
@@ -118,6 +123,7 @@ impl Connections {
             of_address: config.shares.connections_per_address.min(most.div_ceil(2)),
             trusted: config.trusted_proxies.clone(),
             open: Mutex::default(),
+            stalled: Stalled::new(config.max_stalled_bytes, CONNECTIONS_STALLED_BYTES),
             gone: Notify::new(),
         })
     }
@@ -204,7 +210,42 @@ enum Task {
     Ended,
 }
 
+impl Waiting for Connection {
+    fn give_up(&self) {
+        self.cut(Cut::Unread);
+    }
+}
+
+/// What waits on a connection whose client does not read, until it is dropped.
+pub(super) struct Unread {
+    connection: Arc<Connection>,
+    number: u64,
+    bytes: usize,
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        let stalled = &self.connection.connections.stalled;
+        stalled.remove(self.number);
+        stalled.changed(self.bytes, 0);
+    }
+}
+
 impl Connection {
+    /// Its client does not read, and so many bytes wait for it.
+    pub(super) fn stalls(self: &Arc<Self>, bytes: usize) -> Unread {
+        let stalled = &self.connections.stalled;
+        let number = stalled.add(self);
+        if stalled.changed(0, bytes) {
+            stalled.relieve();
+        }
+        Unread {
+            connection: Arc::clone(self),
+            number,
+            bytes,
+        }
+    }
+
     /// Whether a request has come.
     pub(super) fn has_begun(&self) -> bool {
         self.has_begun.load(Ordering::Relaxed)

@@ -27,6 +27,7 @@ mod reservations;
 mod shares;
 mod single_connection;
 mod sse;
+mod stalled;
 mod ws;
 
 use std::sync::Arc;
@@ -48,10 +49,12 @@ use reservations::{Bounds, Reservations};
 pub(crate) use shares::Bound;
 
 use self::shares::Shares;
-use self::ws::Stalled;
+use self::stalled::Stalled;
+use self::ws::SendQueue;
 use crate::config::HttpConfig;
 use crate::graphql::metering::Names;
 use crate::graphql::{Documents, DocumentsError, Guard};
+use crate::metrics::SOCKETS_STALLED_BYTES;
 
 /// What all transports share.
 struct Transports {
@@ -63,7 +66,7 @@ struct Transports {
     /// The places of sockets and event streams.
     shares: Arc<Shares>,
     /// What waits for sockets that are not read.
-    stalled: Arc<Stalled>,
+    stalled: Arc<Stalled<SendQueue>>,
     /// The streams of graphql-sse's "single connection" mode.
     reservations: Arc<Reservations>,
     shutdown: CancellationToken,
@@ -102,7 +105,7 @@ pub fn router(
     };
     let reservations = Arc::new(Reservations::new(config.max_reservations, bounds));
     let shares = Shares::new(&config);
-    let stalled = Stalled::new(config.websocket.max_stalled_bytes);
+    let stalled = Stalled::new(config.websocket.max_stalled_bytes, SOCKETS_STALLED_BYTES);
     let server = Arc::new(Transports {
         app,
         config,

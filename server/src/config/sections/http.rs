@@ -28,6 +28,10 @@ section! {
         /// How long a client may read nothing of its answer while there is more of it to write, an
         /// event stream's too. Beyond it: the connection is closed.
         write_timeout: Duration = 30 * SECOND, in SECOND..=10 * MINUTE;
+        /// Most bytes that wait for all clients together that do not read their answers just now.
+        /// Beyond it, the connections of those are closed that have not read for longest, and for a
+        /// second at least.
+        max_stalled_bytes: usize = 32 * MIB, in MIB..=1024 * 1024 * MIB;
         /// Most operations in one batched (array) POST. Beyond it: 413.
         max_batch: usize = 10, in 1..=100;
         /// Most bytes of one answer, or of what a subscription tells of one event, counted while it is

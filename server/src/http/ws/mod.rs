@@ -11,7 +11,6 @@ mod operation;
 mod protocol;
 mod send_queue;
 mod socket;
-mod stalled;
 
 use std::future::ready;
 use std::sync::Arc;
@@ -33,8 +32,8 @@ pub(super) use close::Close;
 use connection::Connection;
 pub(super) use connection::payloads;
 use protocol::Protocol;
+pub(super) use send_queue::SendQueue;
 use socket::Socket;
-pub(super) use stalled::Stalled;
 
 /// Bytes read at a time, kept by each socket. Messages are mostly smaller.
 const READ_BUFFER: usize = 1024;

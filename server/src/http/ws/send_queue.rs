@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::close::Close;
-use super::stalled::Stalled;
+use crate::http::stalled::{Stalled, Waiting};
 
 /// An operation on a socket.
 #[derive(Debug)]
@@ -70,7 +70,7 @@ pub(super) struct Bounds {
 }
 
 /// See the module.
-pub(super) struct SendQueue {
+pub(in crate::http) struct SendQueue {
     state: Mutex<State>,
     /// Whether operations should make nothing more for now. Written under the lock; read without
     /// it, for each payload.
@@ -79,7 +79,7 @@ pub(super) struct SendQueue {
     room: Notify,
     bounds: Bounds,
     /// Those whose clients do not read, of all sockets.
-    stalled: Arc<Stalled>,
+    stalled: Arc<Stalled<Self>>,
 }
 
 #[derive(Debug, Default)]
@@ -163,8 +163,14 @@ impl State {
     }
 }
 
+impl Waiting for SendQueue {
+    fn give_up(&self) {
+        self.close(Close::SLOW, When::Now);
+    }
+}
+
 impl SendQueue {
-    pub(super) fn new(bounds: Bounds, stalled: Arc<Stalled>) -> Arc<Self> {
+    pub(super) fn new(bounds: Bounds, stalled: Arc<Stalled<Self>>) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::default(),
             full: AtomicBool::new(false),

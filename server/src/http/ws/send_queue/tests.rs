@@ -5,6 +5,7 @@ use futures_util::task::noop_waker_ref;
 use tokio::time::sleep;
 
 use super::*;
+use crate::metrics::SOCKETS_STALLED_BYTES;
 
 const BOUNDS: Bounds = Bounds {
     frames: 2,
@@ -20,6 +21,10 @@ fn operation(send_queue: &SendQueue, id: &str) -> Arc<Operation> {
     let operation = Operation::new(id, "".into());
     send_queue.start(&operation, task).unwrap();
     operation
+}
+
+fn stalled(most: usize) -> Arc<Stalled<SendQueue>> {
+    Stalled::new(most, SOCKETS_STALLED_BYTES)
 }
 
 fn take(send_queue: &SendQueue) -> Poll<Vec<String>> {
@@ -38,7 +43,7 @@ fn take(send_queue: &SendQueue) -> Poll<Vec<String>> {
 
 #[tokio::test]
 async fn an_operation_waits_for_room_and_a_large_frame_passes_alone() {
-    let send_queue = SendQueue::new(BOUNDS, Stalled::new(1_000));
+    let send_queue = SendQueue::new(BOUNDS, stalled(1_000));
     let op = operation(&send_queue, "1");
     let large = "x".repeat(100);
     assert_eq!(
@@ -68,7 +73,7 @@ async fn an_operation_waits_for_room_and_a_large_frame_passes_alone() {
 
 #[tokio::test]
 async fn a_cancelled_operation_is_gone_even_while_it_waits_and_its_end_is_not_told() {
-    let send_queue = SendQueue::new(BOUNDS, Stalled::new(1_000));
+    let send_queue = SendQueue::new(BOUNDS, stalled(1_000));
     let op = operation(&send_queue, "1");
     assert_eq!(
         send_queue.send(&op, "0123456789".into()).now_or_never(),
@@ -91,7 +96,7 @@ async fn a_cancelled_operation_is_gone_even_while_it_waits_and_its_end_is_not_to
 
 #[tokio::test]
 async fn what_waits_outside_counts_and_keeps_others_from_making_more() {
-    let send_queue = SendQueue::new(BOUNDS, Stalled::new(1_000));
+    let send_queue = SendQueue::new(BOUNDS, stalled(1_000));
     let [one, other] = ["1", "2"].map(|id| operation(&send_queue, id));
     assert_eq!(send_queue.room(&one).now_or_never(), Some(Ok(())));
     assert_eq!(
@@ -119,7 +124,7 @@ async fn what_waits_outside_counts_and_keeps_others_from_making_more() {
 
 #[tokio::test]
 async fn what_waits_outside_no_longer_counts_when_it_is_given_up() {
-    let send_queue = SendQueue::new(BOUNDS, Stalled::new(1_000));
+    let send_queue = SendQueue::new(BOUNDS, stalled(1_000));
     let op = operation(&send_queue, "1");
     let full = "0123456789";
     assert_eq!(
@@ -137,7 +142,7 @@ async fn what_waits_outside_no_longer_counts_when_it_is_given_up() {
 
 #[tokio::test]
 async fn ids_are_unique_and_operations_are_counted() {
-    let send_queue = SendQueue::new(BOUNDS, Stalled::new(1_000));
+    let send_queue = SendQueue::new(BOUNDS, stalled(1_000));
     let first = operation(&send_queue, "1");
     assert_eq!(
         send_queue.start(&Operation::new("1", "".into()), task),
@@ -151,7 +156,7 @@ async fn ids_are_unique_and_operations_are_counted() {
 
 #[tokio::test]
 async fn a_close_waits_for_what_is_queued_unless_it_is_urgent() {
-    let send_queue = SendQueue::new(BOUNDS, Stalled::new(1_000));
+    let send_queue = SendQueue::new(BOUNDS, stalled(1_000));
     let op = operation(&send_queue, "1");
     assert_eq!(
         send_queue.send(&op, "a".into()).now_or_never(),
@@ -171,7 +176,7 @@ async fn a_close_waits_for_what_is_queued_unless_it_is_urgent() {
 
 #[tokio::test(start_paused = true)]
 async fn where_too_much_waits_for_who_does_not_read_nothing_more_is_made_and_the_longest_go() {
-    let stalled = Stalled::new(25);
+    let stalled = stalled(25);
     let bounds = Bounds {
         bytes: 100,
         frames: 10,

@@ -1,8 +1,9 @@
-//! The sockets whose clients do not read just now, and how much waits for all of them together. Where
-//! that is too much, their operations make nothing more, and those that have not been read for longest
-//! are closed: a thousand clients that read nothing cost no more than a few.
+//! Those whose clients do not read just now, and how much waits for all of them together. Where that
+//! is too much, those that have not been read for longest are given up: a thousand clients that read
+//! nothing cost no more than a few.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -11,55 +12,59 @@ use metrics::{Gauge, gauge};
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
-use super::close::Close;
-use super::send_queue::{SendQueue, When};
-use crate::metrics::SOCKETS_STALLED_BYTES;
-
-/// Clients that read on within this time are not closed: under load, each waits now and then.
+/// Clients that read on within this time are not given up: under load, each waits now and then.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// What waits for a client.
+pub(super) trait Waiting: Send + Sync + 'static {
+    /// Ends it: its client has not read for too long.
+    fn give_up(&self);
+}
+
 /// See the module.
-pub(in crate::http) struct Stalled {
+pub(super) struct Stalled<W> {
     most: usize,
     bytes: AtomicUsize,
-    line: Mutex<Line>,
-    /// Some task closes those that are not read, as long as there is too much.
+    line: Mutex<Line<W>>,
+    /// Some task gives up those that are not read, as long as there is too much.
     relieving: AtomicBool,
     shown: Gauge,
 }
 
 /// By when they were last read; the numbers go up.
-#[derive(Default)]
-struct Line {
-    queues: BTreeMap<u64, (Instant, Arc<SendQueue>)>,
+struct Line<W> {
+    waiting: BTreeMap<u64, (Instant, Arc<W>)>,
     last: u64,
 }
 
-impl Stalled {
-    /// For at most so many bytes.
-    pub(in crate::http) fn new(most: usize) -> Arc<Self> {
+impl<W: Waiting> Stalled<W> {
+    /// For at most so many bytes, which are told by a gauge.
+    pub(super) fn new(most: usize, metric: &'static str) -> Arc<Self> {
         Arc::new(Self {
             most,
             bytes: AtomicUsize::new(0),
-            line: Mutex::default(),
+            line: Mutex::new(Line {
+                waiting: BTreeMap::new(),
+                last: 0,
+            }),
             relieving: AtomicBool::new(false),
-            shown: gauge!(SOCKETS_STALLED_BYTES),
+            shown: gauge!(metric),
         })
     }
 
     /// A client no longer reads. Gives its number.
-    pub(super) fn add(&self, queue: &Arc<SendQueue>) -> u64 {
+    pub(super) fn add(&self, waiting: &Arc<W>) -> u64 {
         let mut line = self.line.lock();
         line.last += 1;
         let number = line.last;
-        line.queues
-            .insert(number, (Instant::now(), Arc::clone(queue)));
+        line.waiting
+            .insert(number, (Instant::now(), Arc::clone(waiting)));
         number
     }
 
     /// It reads, or has gone.
     pub(super) fn remove(&self, number: u64) {
-        self.line.lock().queues.remove(&number);
+        self.line.lock().waiting.remove(&number);
     }
 
     /// For one of them other bytes wait than before. Whether it is too much now, of all together.
@@ -75,7 +80,7 @@ impl Stalled {
         all > self.most
     }
 
-    /// There is too much: has those closed that have not been read for longest, until there is not.
+    /// There is too much: gives up those that have not been read for longest, until there is not.
     pub(super) fn relieve(self: &Arc<Self>) {
         if self.relieving.swap(true, Ordering::Relaxed) {
             return;
@@ -85,7 +90,7 @@ impl Stalled {
             while this.bytes.load(Ordering::Relaxed) > this.most {
                 match this.next() {
                     None => break,
-                    Some(Ok(queue)) => queue.close(Close::SLOW, When::Now),
+                    Some(Ok(waiting)) => waiting.give_up(),
                     Some(Err(wait)) => sleep(wait).await,
                 }
             }
@@ -93,15 +98,24 @@ impl Stalled {
         });
     }
 
-    /// The one to close, or how long to wait for it.
-    fn next(&self) -> Option<Result<Arc<SendQueue>, Duration>> {
+    /// The one to give up, or how long to wait for it.
+    fn next(&self) -> Option<Result<Arc<W>, Duration>> {
         let mut line = self.line.lock();
-        let first = line.queues.first_entry()?;
+        let first = line.waiting.first_entry()?;
         let unread = first.get().0.elapsed();
         Some(if unread < PATIENCE {
             Err(PATIENCE.saturating_sub(unread))
         } else {
             Ok(first.remove().1)
         })
+    }
+}
+
+impl<W> fmt::Debug for Stalled<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stalled")
+            .field("most", &self.most)
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
     }
 }
