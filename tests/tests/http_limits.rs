@@ -308,8 +308,8 @@ async fn a_client_that_does_not_read_its_answers_is_given_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_for_all_clients_that_read_no_answers_is_bounded_and_the_longest_unread_go() {
-    const REQUESTS: usize = 600;
-    const CLIENTS: usize = 24;
+    const MESSAGES: usize = 24;
+    const TEXTS: usize = 8;
     let app = TestApp::builder()
         .config(|config| {
             config.http.write_timeout = Duration::from_mins(10);
@@ -317,18 +317,36 @@ async fn what_waits_for_all_clients_that_read_no_answers_is_bounded_and_the_long
         })
         .start()
         .await;
-    let request = "GET /schema.graphql HTTP/1.1\r\nHost: x\r\n\r\n";
-    let mut stuck = Vec::new();
-    for _ in 0..CLIENTS {
-        let mut wire = Wire::narrow(app.address).await;
-        wire.write(request.repeat(REQUESTS)).await;
-        stuck.push(wire);
+    let (ada, _bob, chat) = app.pair().await;
+    for _ in 0..MESSAGES {
+        ada.send(&chat, &"😀".repeat(4_000)).await;
     }
-    // Some answer waits for each, all together far more than may: no other rule ends them.
-    stuck[0].given_up().await;
+    let texts = (0..TEXTS).fold(String::new(), |texts, n| format!("{texts} t{n}: text"));
+    let query = format!(
+        "query($id: ID!) {{ chat(id: $id) {{ messages(last: {MESSAGES}) {{ nodes {{ {texts} }} }} }} }}"
+    );
+    let body = json!({ "query": query, "variables": { "id": chat } }).to_string();
+    let request = format!(
+        "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+         Authorization: Bearer {}\r\nContent-Length: {}\r\n\r\n{body}",
+        ada.client.token().unwrap_or_default(),
+        body.len()
+    );
     let mut wire = Wire::connect(app.address).await;
-    wire.write(request).await;
-    assert_eq!(wire.answer().await.status, 200);
+    wire.write(&request).await;
+    let length = wire.answer().await.body.len();
+    assert!(length > MESSAGES * TEXTS * 16_000, "{length}");
+    // Each is asked for more than the system keeps on the way, so that most of an answer waits.
+    let mut stuck = Vec::new();
+    for _ in 0..16 {
+        let mut client = Wire::narrow(app.address).await;
+        client.write(request.repeat(8)).await;
+        stuck.push(client);
+    }
+    // No other rule ends it.
+    stuck[0].given_up().await;
+    wire.write(&request).await;
+    assert_eq!(wire.answer().await.body.len(), length);
 }
 
 #[tokio::test(flavor = "multi_thread")]

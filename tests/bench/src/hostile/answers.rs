@@ -219,7 +219,7 @@ impl Unread {
         let (mut sockets, mut streams) = (Vec::new(), Vec::new());
         let name = match attack {
             Attack::Results => {
-                sockets = self.sockets(1, &room.nodes(), room).await?;
+                sockets = self.sockets(1, &room.roots(), room).await?;
                 "an unread socket with 100 long answers"
             }
             Attack::Feeds => {
