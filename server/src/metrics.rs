@@ -183,23 +183,25 @@ fn describe_gauges() {
         describe_gauge!(name, Unit::Count, meaning);
         gauge!(name).set(0);
     }
-    describe_gauge!(
-        SOCKETS_STALLED_BYTES,
-        Unit::Bytes,
-        "Bytes that wait for all WebSockets whose clients do not read just now."
-    );
+    let bytes = [
+        (
+            SOCKETS_STALLED_BYTES,
+            "Bytes that wait for all WebSockets whose clients do not read just now.",
+        ),
+        (
+            CONNECTIONS_STALLED_BYTES,
+            "Bytes that wait for all HTTP clients that do not read their answers just now.",
+        ),
+    ];
+    for (name, meaning) in bytes {
+        describe_gauge!(name, Unit::Bytes, meaning);
+        gauge!(name).set(0);
+    }
     describe_gauge!(
         BACKEND_UP,
         Unit::Count,
         "1 where the backend answered the last look, some seconds ago; 0 where it did not."
     );
-    describe_gauge!(
-        CONNECTIONS_STALLED_BYTES,
-        Unit::Bytes,
-        "Bytes that wait for all HTTP clients that do not read their answers just now."
-    );
-    gauge!(SOCKETS_STALLED_BYTES).set(0);
-    gauge!(CONNECTIONS_STALLED_BYTES).set(0);
 }
 
 /// Holds a gauge one higher until it is dropped.

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::client::{Client, User};
+use crate::client::{Client, User, string};
 use crate::clock::TestClock;
 use crate::feeds::Feeds;
 use crate::mailbox::Mailbox;
@@ -206,6 +206,14 @@ impl TestApp {
         let (ada, bob) = (self.sign_in("ada").await, self.sign_in("bob").await);
         let chat = ada.start_chat(&bob).await;
         (ada, bob, chat)
+    }
+
+    /// Two users, their chat with a first message, and that message's cursor.
+    pub async fn pair_with_message(&self) -> (User, User, String, String) {
+        let (ada, bob, chat) = self.pair().await;
+        let first = ada.send(&chat, "first").await;
+        let cursor = string(&first["edge"]["cursor"]);
+        (ada, bob, chat, cursor)
     }
 
     /// Begins the stop, without waiting for its end.

@@ -144,6 +144,13 @@ impl Client {
         self.token.as_deref()
     }
 
+    /// A request for what an operation brings, in an answer of this media type.
+    pub fn ask(&self, accept: &str, query: &str, variables: Value) -> reqwest::RequestBuilder {
+        self.request(http::Method::POST, "/graphql")
+            .header("accept", accept)
+            .json(&json!({ "query": query, "variables": variables }))
+    }
+
     /// A request to a path of the server, for what is not a plain GraphQL POST.
     pub fn request(&self, method: http::Method, path: &str) -> reqwest::RequestBuilder {
         let request = self

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 use talksy_tests::app::TestApp;
-use talksy_tests::client::{Client, MESSAGE_ADDED, User, start_of, string};
+use talksy_tests::client::{MESSAGE_ADDED, User, start_of};
 use talksy_tests::eventually;
 use talksy_tests::faulty_store::{Fault, FaultyStore};
 use talksy_tests::websocket::Subscription;
@@ -14,26 +14,11 @@ use talksy_tests::wire::{Answer, Event, Events, Wire};
 
 const STREAM: &str = "text/event-stream";
 
-fn ask(client: &Client, accept: &str, query: &str, variables: Value) -> reqwest::RequestBuilder {
-    client
-        .request(Method::POST, "/graphql")
-        .header("accept", accept)
-        .json(&json!({ "query": query, "variables": variables }))
-}
-
 /// Follows the chat from its first message on. What is sent before the server has begun to
 /// follow is replayed.
 async fn follow(user: &User, chat: &str, after: &str) -> Events {
     let variables = json!({ "chatId": chat, "after": after });
-    Events::of(ask(&user.client, STREAM, MESSAGE_ADDED, variables)).await
-}
-
-/// A chat with a first message, and that message's cursor.
-async fn chat(app: &TestApp) -> (User, User, String, String) {
-    let (ada, bob, chat) = app.pair().await;
-    let first = ada.send(&chat, "first").await;
-    let cursor = string(&first["edge"]["cursor"]);
-    (ada, bob, chat, cursor)
+    Events::of(user.client.ask(STREAM, MESSAGE_ADDED, variables)).await
 }
 
 fn seq(payload: &Value) -> &Value {
@@ -49,7 +34,7 @@ async fn a_subscription_brings_its_events_until_the_client_goes() {
         })
         .start()
         .await;
-    let (ada, bob, chat, cursor) = chat(&app).await;
+    let (ada, bob, chat, cursor) = app.pair_with_message().await;
     let mut bob_sees = follow(&bob, &chat, &cursor).await;
     assert_eq!(bob_sees.next().await, Some(Event::Comment), "opens at once");
     for n in 2..=4 {
@@ -75,14 +60,14 @@ async fn a_subscription_brings_its_events_until_the_client_goes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn several_clients_accept_both_and_get_a_stream_for_subscriptions_only() {
     let app = TestApp::start().await;
-    let (ada, bob, chat, cursor) = chat(&app).await;
+    let (ada, bob, chat, cursor) = app.pair_with_message().await;
     let urql = "application/graphql-response+json, application/graphql+json, application/json, \
         text/event-stream, multipart/mixed";
     let variables = json!({ "chatId": chat, "after": cursor });
-    let mut events = Events::of(ask(&bob.client, urql, MESSAGE_ADDED, variables.clone())).await;
+    let mut events = Events::of(bob.client.ask(urql, MESSAGE_ADDED, variables.clone())).await;
     ada.send(&chat, "second").await;
     assert_eq!(seq(&events.payload().await), 2);
-    let answer = Answer::to(ask(&bob.client, urql, "{ me { name } }", json!({}))).await;
+    let answer = Answer::to(bob.client.ask(urql, "{ me { name } }", json!({}))).await;
     assert_eq!(
         answer.json(),
         json!({ "data": { "me": { "name": "bob" } } })
@@ -90,7 +75,7 @@ async fn several_clients_accept_both_and_get_a_stream_for_subscriptions_only() {
 
     // Without the wish for a stream, a subscription has no answer.
     let json = "application/graphql-response+json";
-    let answer = Answer::to(ask(&bob.client, json, MESSAGE_ADDED, variables)).await;
+    let answer = Answer::to(bob.client.ask(json, MESSAGE_ADDED, variables)).await;
     assert_eq!((answer.status, &*answer.code()), (400, "BAD_USER_INPUT"));
 }
 
@@ -98,7 +83,7 @@ async fn several_clients_accept_both_and_get_a_stream_for_subscriptions_only() {
 async fn a_query_is_one_event_where_nothing_but_a_stream_is_accepted() {
     let app = TestApp::start().await;
     let ada = app.sign_in("ada").await;
-    let mut events = Events::of(ask(&ada.client, STREAM, "{ me { name } }", json!({}))).await;
+    let mut events = Events::of(ada.client.ask(STREAM, "{ me { name } }", json!({}))).await;
     assert_eq!(
         events.event().await,
         Some((
@@ -124,7 +109,7 @@ async fn a_query_is_one_event_where_nothing_but_a_stream_is_accepted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn errors_of_an_operation_come_as_an_event_that_completes_it() {
     let app = TestApp::start().await;
-    let (ada, _bob, chat, cursor) = chat(&app).await;
+    let (ada, _bob, chat, cursor) = app.pair_with_message().await;
     let refused = app.client().with_token("nonsense");
     let other = app.sign_in("eve").await.client;
     let after = json!({ "chatId": chat, "after": cursor });
@@ -152,7 +137,7 @@ async fn errors_of_an_operation_come_as_an_event_that_completes_it() {
         (&refused, MESSAGE_ADDED, after.clone(), "UNAUTHENTICATED"),
         (&other, MESSAGE_ADDED, after, "NOT_FOUND"),
     ] {
-        let mut events = Events::of(ask(client, STREAM, query, variables)).await;
+        let mut events = Events::of(client.ask(STREAM, query, variables)).await;
         let payload = events.payload().await;
         let found = &payload["errors"][0]["extensions"]["code"];
         if code == "NOT_FOUND" {
@@ -180,7 +165,7 @@ async fn an_idle_stream_is_kept_open_by_comments() {
         .config(|config| config.http.sse_keep_alive = Duration::from_millis(50))
         .start()
         .await;
-    let (ada, bob, chat, cursor) = chat(&app).await;
+    let (ada, bob, chat, cursor) = app.pair_with_message().await;
     let mut events = follow(&bob, &chat, &cursor).await;
     for _ in 0..4 {
         assert_eq!(events.next().await, Some(Event::Comment));
@@ -195,7 +180,7 @@ async fn a_stream_ends_with_its_token_and_with_its_session() {
         .config(|config| config.http.sse_keep_alive = Duration::from_millis(50))
         .start()
         .await;
-    let (ada, bob, chat, cursor) = chat(&app).await;
+    let (ada, bob, chat, cursor) = app.pair_with_message().await;
     let mut of_ada = follow(&ada, &chat, &cursor).await;
     let mut of_bob = follow(&bob, &chat, &cursor).await;
     assert_eq!(of_bob.next().await, Some(Event::Comment));
@@ -265,7 +250,7 @@ async fn a_stream_that_is_not_read_ends_and_leaves_its_place_and_its_user_offlin
         })
         .start()
         .await;
-    let (ada, bob, chat, _) = chat(&app).await;
+    let (ada, bob, chat, _) = app.pair_with_message().await;
     let mut stuck = unread(&bob, &chat).await;
     let mut bob_is = sees_online(&ada, &bob).await;
     fill(&ada, &chat).await;
@@ -273,7 +258,7 @@ async fn a_stream_that_is_not_read_ends_and_leaves_its_place_and_its_user_offlin
     assert_eq!(bob_is.next().await["presenceChanged"]["status"], "OFFLINE");
     eventually("a place for a stream", async || {
         let variables = json!({ "chatId": chat, "after": start_of(&chat) });
-        let again = ask(&bob.client, STREAM, MESSAGE_ADDED, variables).send();
+        let again = bob.client.ask(STREAM, MESSAGE_ADDED, variables).send();
         (again.await.ok()?.status() == 200).then_some(())
     })
     .await;
@@ -292,7 +277,7 @@ async fn a_stream_that_is_not_read_ends_with_its_session_and_with_its_token_all_
         })
         .start()
         .await;
-    let (ada, bob, chat, _) = chat(&app).await;
+    let (ada, bob, chat, _) = app.pair_with_message().await;
     let mut of_ada = unread(&ada, &chat).await;
     let mut of_bob = unread(&bob, &chat).await;
     let mut bob_is = sees_online(&ada, &bob).await;
@@ -316,7 +301,7 @@ async fn a_stop_does_not_wait_for_a_stream_that_is_not_read() {
         })
         .start()
         .await;
-    let (ada, bob, chat, _) = chat(&app).await;
+    let (ada, bob, chat, _) = app.pair_with_message().await;
     let mut stuck = unread(&bob, &chat).await;
     fill(&ada, &chat).await;
     app.stop().await;
@@ -326,7 +311,7 @@ async fn a_stop_does_not_wait_for_a_stream_that_is_not_read() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_ends_streams_without_completing_them_so_that_clients_come_back() {
     let app = TestApp::start().await;
-    let (ada, bob, chat, cursor) = chat(&app).await;
+    let (ada, bob, chat, cursor) = app.pair_with_message().await;
     let mut events = follow(&bob, &chat, &cursor).await;
     ada.send(&chat, "second").await;
     let last = events.payload().await;
@@ -341,15 +326,15 @@ async fn streams_count_among_the_connections_that_may_be_open() {
         .config(|config| config.http.websocket.max_sockets = 1)
         .start()
         .await;
-    let (_ada, bob, chat, cursor) = chat(&app).await;
+    let (_ada, bob, chat, cursor) = app.pair_with_message().await;
     let first = follow(&bob, &chat, &cursor).await;
     let again = || {
         let variables = json!({ "chatId": chat, "after": cursor });
-        ask(&bob.client, STREAM, MESSAGE_ADDED, variables)
+        bob.client.ask(STREAM, MESSAGE_ADDED, variables)
     };
     let answer = Answer::to(again()).await;
     assert_eq!((answer.status, &*answer.code()), (503, "UNAVAILABLE"));
-    let query = Answer::to(ask(&bob.client, STREAM, "{ __typename }", json!({}))).await;
+    let query = Answer::to(bob.client.ask(STREAM, "{ __typename }", json!({}))).await;
     assert_eq!(query.status, 200, "one event is soon over");
     drop(first);
     eventually("a place for a stream", async || {
@@ -362,7 +347,7 @@ async fn streams_count_among_the_connections_that_may_be_open() {
 async fn an_outage_of_the_bus_ends_a_stream_as_unavailable() {
     let store = FaultyStore::new();
     let app = TestApp::builder().ports(store.install()).start().await;
-    let (ada, bob, chat, cursor) = chat(&app).await;
+    let (ada, bob, chat, cursor) = app.pair_with_message().await;
     store.set("bus", Fault::Unavailable("taken away by the test"));
     let mut stream = follow(&bob, &chat, &cursor).await;
     let payload = stream.payload().await;

@@ -3,10 +3,9 @@
 
 use std::time::Duration;
 
-use http::Method;
 use serde_json::{Value, json};
 use talksy_tests::app::TestApp;
-use talksy_tests::client::{Client, MESSAGE_ADDED, User, string};
+use talksy_tests::client::{MESSAGE_ADDED, User};
 use talksy_tests::eventually;
 use talksy_tests::multipart::{Part, Parts};
 use talksy_tests::wire::Answer;
@@ -18,24 +17,9 @@ const ACCEPTED: [&str; 3] = [
     "multipart/mixed; subscriptionSpec=\"1.0\"",
 ];
 
-fn ask(client: &Client, accept: &str, query: &str, variables: Value) -> reqwest::RequestBuilder {
-    client
-        .request(Method::POST, "/graphql")
-        .header("accept", accept)
-        .json(&json!({ "query": query, "variables": variables }))
-}
-
 async fn follow(user: &User, chat: &str, after: &str) -> Parts {
     let variables = json!({ "chatId": chat, "after": after });
-    Parts::of(ask(&user.client, ACCEPTED[0], MESSAGE_ADDED, variables)).await
-}
-
-/// A chat with a first message, and that message's cursor.
-async fn chat(app: &TestApp) -> (User, User, String, String) {
-    let (ada, bob, chat) = app.pair().await;
-    let first = ada.send(&chat, "first").await;
-    let cursor = string(&first["edge"]["cursor"]);
-    (ada, bob, chat, cursor)
+    Parts::of(user.client.ask(ACCEPTED[0], MESSAGE_ADDED, variables)).await
 }
 
 fn seq(payload: &Value) -> &Value {
@@ -51,7 +35,7 @@ async fn a_subscription_brings_each_event_at_once_and_keeps_its_user_online() {
         })
         .start()
         .await;
-    let (ada, bob, chat, cursor) = chat(&app).await;
+    let (ada, bob, chat, cursor) = app.pair_with_message().await;
     let presence = "subscription($ids: [ID!]!) { presenceChanged(userIds: $ids) { status } }";
     let mut bob_is = ada
         .client
@@ -59,7 +43,7 @@ async fn a_subscription_brings_each_event_at_once_and_keeps_its_user_online() {
         .await;
     for accept in ACCEPTED {
         let variables = json!({ "chatId": chat, "after": cursor });
-        let mut parts = Parts::of(ask(&bob.client, accept, MESSAGE_ADDED, variables)).await;
+        let mut parts = Parts::of(bob.client.ask(accept, MESSAGE_ADDED, variables)).await;
         let sent = ada.send(&chat, "line\r\n--graphql--\r\nmore").await;
         loop {
             // What was sent for the forms before is replayed.
@@ -82,7 +66,7 @@ async fn a_query_is_answered_as_json_or_as_one_part() {
     let app = TestApp::start().await;
     let ada = app.sign_in("ada").await;
     let me = json!({ "data": { "me": { "name": "ada" } } });
-    let query = |accept| ask(&ada.client, accept, "{ me { name } }", json!({}));
+    let query = |accept| ada.client.ask(accept, "{ me { name } }", json!({}));
     for accept in [ACCEPTED[0], ACCEPTED[1]] {
         assert_eq!(Answer::to(query(accept)).await.json(), me, "{accept}");
     }
@@ -92,14 +76,14 @@ async fn a_query_is_answered_as_json_or_as_one_part() {
     // Without the parameter it is another protocol, which has no subscriptions.
     let other = "multipart/mixed;deferSpec=20220824,application/json";
     let chats = "subscription { chatUpdated { id } }";
-    let answer = Answer::to(ask(&ada.client, other, chats, json!({}))).await;
+    let answer = Answer::to(ada.client.ask(other, chats, json!({}))).await;
     assert_eq!((answer.status, &*answer.code()), (200, "BAD_USER_INPUT"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn errors_of_an_operation_come_as_its_payload_and_end_it() {
     let app = TestApp::start().await;
-    let (ada, _bob, chat, cursor) = chat(&app).await;
+    let (ada, _bob, chat, cursor) = app.pair_with_message().await;
     let after = json!({ "chatId": chat, "after": cursor });
     for (client, query, variables, code) in [
         (
@@ -116,7 +100,7 @@ async fn errors_of_an_operation_come_as_its_payload_and_end_it() {
         ),
         (&app.client(), MESSAGE_ADDED, after, "UNAUTHENTICATED"),
     ] {
-        let mut parts = Parts::of(ask(client, ACCEPTED[0], query, variables)).await;
+        let mut parts = Parts::of(client.ask(ACCEPTED[0], query, variables)).await;
         let payload = parts.payload().await;
         assert_eq!(
             payload["errors"][0]["extensions"]["code"], code,
@@ -126,7 +110,7 @@ async fn errors_of_an_operation_come_as_its_payload_and_end_it() {
         assert_eq!(parts.next().await, Part::Terminated);
     }
     // What cannot begin is told in the format of queries.
-    let broken = ask(&ada.client, ACCEPTED[0], "subscription {", json!({}));
+    let broken = ada.client.ask(ACCEPTED[0], "subscription {", json!({}));
     let answer = Answer::to(broken).await;
     assert_eq!(
         (answer.status, &*answer.code()),
@@ -140,7 +124,7 @@ async fn an_idle_response_is_kept_open_by_heartbeats_and_ends_with_token_and_ses
         .config(|config| config.http.sse_keep_alive = Duration::from_millis(50))
         .start()
         .await;
-    let (ada, bob, chat, cursor) = chat(&app).await;
+    let (ada, bob, chat, cursor) = app.pair_with_message().await;
     let mut of_ada = follow(&ada, &chat, &cursor).await;
     let mut of_bob = follow(&bob, &chat, &cursor).await;
     for _ in 0..3 {
@@ -172,7 +156,7 @@ async fn an_idle_response_is_kept_open_by_heartbeats_and_ends_with_token_and_ses
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_leaves_the_last_delimiter_out_so_that_clients_come_back() {
     let app = TestApp::start().await;
-    let (ada, bob, chat, cursor) = chat(&app).await;
+    let (ada, bob, chat, cursor) = app.pair_with_message().await;
     let mut parts = follow(&bob, &chat, &cursor).await;
     ada.send(&chat, "second").await;
     assert_eq!(*seq(&parts.payload().await), 2);
@@ -186,11 +170,11 @@ async fn multipart_responses_count_among_the_connections_that_may_be_open() {
         .config(|config| config.http.websocket.max_sockets = 1)
         .start()
         .await;
-    let (_ada, bob, chat, cursor) = chat(&app).await;
+    let (_ada, bob, chat, cursor) = app.pair_with_message().await;
     let first = follow(&bob, &chat, &cursor).await;
     let again = || {
         let variables = json!({ "chatId": chat, "after": cursor });
-        ask(&bob.client, ACCEPTED[0], MESSAGE_ADDED, variables)
+        bob.client.ask(ACCEPTED[0], MESSAGE_ADDED, variables)
     };
     let answer = Answer::to(again()).await;
     assert_eq!((answer.status, &*answer.code()), (503, "UNAVAILABLE"));

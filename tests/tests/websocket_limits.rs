@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use talksy_server::config::WebSocketLimits;
 use talksy_tests::app::TestApp;
 use talksy_tests::client::{SEND, User, string};
 use talksy_tests::eventually;
@@ -337,17 +338,25 @@ async fn an_operation_too_many_is_refused_and_the_socket_stays() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn queries_and_mutations_beyond_those_that_are_executed_wait_for_their_turn() {
+/// Somebody whose messages are held by the store, and the variables of one.
+async fn held_sends(
+    change: impl FnOnce(&mut WebSocketLimits) + 'static,
+) -> (TestApp, FaultyStore, User, Value) {
     let store = FaultyStore::new();
     let app = TestApp::builder()
-        .config(|config| config.http.websocket.max_executions = 2)
+        .config(|config| change(&mut config.http.websocket))
         .ports(store.install())
         .start()
         .await;
     let (ada, _bob, chat) = app.pair().await;
     let send = json!({ "input": { "chatId": chat, "text": "hi" } });
     store.set("messages.append", Fault::Held);
+    (app, store, ada, send)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queries_and_mutations_beyond_those_that_are_executed_wait_for_their_turn() {
+    let (_app, store, ada, send) = held_sends(|limits| limits.max_executions = 2).await;
     let mut socket = ada.client.socket().await;
     for id in ["1", "2"] {
         socket.subscribe(id, SEND, send.clone()).await;
@@ -378,15 +387,7 @@ async fn queries_and_mutations_beyond_those_that_are_executed_wait_for_their_tur
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mutations_that_were_given_up_still_count_while_they_run() {
-    let store = FaultyStore::new();
-    let app = TestApp::builder()
-        .config(|config| config.http.websocket.max_operations = 2)
-        .ports(store.install())
-        .start()
-        .await;
-    let (ada, _bob, chat) = app.pair().await;
-    let send = json!({ "input": { "chatId": chat, "text": "hi" } });
-    store.set("messages.append", Fault::Held);
+    let (_app, store, ada, send) = held_sends(|limits| limits.max_operations = 2).await;
     let mut socket = ada.client.socket().await;
     for id in ["1", "2"] {
         socket.subscribe(id, SEND, send.clone()).await;

@@ -28,6 +28,13 @@ pub struct FirstMembersOf {
     pub limit: usize,
 }
 
+impl FirstMembersOf {
+    /// Both members of a direct chat.
+    pub const fn pair(chat: ChatId) -> Self {
+        Self { chat, limit: 2 }
+    }
+}
+
 /// The two members of a chat who have read least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LowestReadMarksOf(pub ChatId);

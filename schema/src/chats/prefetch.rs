@@ -49,10 +49,8 @@ pub(super) async fn chats(ctx: &Context<'_>, viewer: UserId, chats: &[Chat]) {
             return Vec::new();
         }
         let direct = chats.iter().filter(|chat| chat.kind == ChatKind::Direct);
-        let members = ctx.loaders().load_many(direct.map(|chat| FirstMembersOf {
-            chat: chat.id,
-            limit: 2,
-        }));
+        let pairs = direct.map(|chat| FirstMembersOf::pair(chat.id));
+        let members = ctx.loaders().load_many(pairs);
         let members = members.await.unwrap_or_default();
         let members = members.values().flat_map(|members| members.iter());
         let others = members.filter(|member| member.user_id != viewer);

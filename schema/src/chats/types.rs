@@ -356,10 +356,7 @@ impl ChatNode {
         if let Some(peer) = state.and_then(|state| state.peer_of(viewer.user_id)) {
             return Ok(Some(load_user(ctx, peer).await?));
         }
-        let key = FirstMembersOf {
-            chat: self.0.id,
-            limit: 2,
-        };
+        let key = FirstMembersOf::pair(self.0.id);
         let members = ctx.loaders().load_one(key).await?.unwrap_or_default();
         match members
             .iter()

@@ -11,7 +11,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use talksy_domain::error::{ApiError, ErrorCode};
-use talksy_domain::viewer::{Authentication, Viewer};
+use talksy_domain::viewer::Viewer;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -40,10 +40,7 @@ impl OpenStream {
         caller: &Caller,
         protocol: &'static str,
     ) -> Result<Self, Bound> {
-        let viewer = match &caller.authentication {
-            Authentication::SignedIn(viewer) => Some(*viewer),
-            Authentication::Anonymous | Authentication::Refused(_) => None,
-        };
+        let viewer = caller.viewer();
         let user = viewer.map(|viewer| viewer.user_id);
         let address = caller.counted_address(&server.config.trusted_proxies);
         let share = server.shares.take(address, user)?;
