@@ -155,12 +155,14 @@ impl LinesReplica {
                 assert_eq!(self.joined_seq, Some(member.joined_seq), "the membership");
                 assert_eq!(self.messages, truth.visible(&member), "the replica");
             }
-            // What ends a membership is the last that is told.
+            // What ends a membership is the last that is told of it. Later ones may have begun and ended
+            // before the client asked again.
             None if self.has_ended => {
                 let line = truth.line(self.chat);
-                let mut notices = line.iter().rev().filter_map(|message| {
+                let mut notices = line.iter().filter_map(|message| {
                     let notice = message.notice.as_ref()?;
-                    notice.removes(viewer.user_id).then_some(message.seq)
+                    let ends = Some(message.seq) > self.joined_seq;
+                    (ends && notice.removes(viewer.user_id)).then_some(message.seq)
                 });
                 assert_eq!(Some(self.seq), notices.next(), "the end");
             }
