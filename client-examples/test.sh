@@ -94,6 +94,8 @@ graphiql_example() {
   check "graphiql: keeps no secrets" node --test "$examples/graphiql/test/storage.test.mjs" || true
   check "graphiql: is served, whole and from one origin" \
     beside_a_server "$examples/graphiql" node check.mjs || true
+  check "graphiql: a newcomer signs in and asks, at the width of a phone too" \
+    beside_a_server "$work/harness" node --test --test-timeout=120000 graphiql.test.mjs || true
 }
 
 # Needs what the example for Node.js has installed.
@@ -116,6 +118,8 @@ elif [[ ! -x "$talksy" || -n "$(find schema server mail-worker Cargo.lock -newer
 fi
 
 copy harness
+check "what the tests need beside the examples: installs" \
+  run_in "$work/harness" npm ci --silent --no-fund --no-audit || true
 names=("$@")
 ((${#names[@]} > 0)) || names=(guide graphiql shell python node documents apollo urql relay)
 for name in "${names[@]}"; do
