@@ -1,5 +1,6 @@
 // Checks the guide for client developers: each snippet and each quotation is literally in the file
-// that is named before or below it, and every code of an error is told with what to do.
+// that is named before or below it, the promise of `accountEvents` stands there in its own words, and every
+// code of an error is told with what to do.
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 
 const root = new URL('../../', import.meta.url);
@@ -34,6 +35,13 @@ for (const page of PAGES) {
 }
 
 const guide = read('docs/CLIENTS.md');
+const PROMISE =
+  'once and in order on one connection, at least once across connections, idempotent by (chat, `seq`) and ' +
+  "`changeSeq`. Others' receipts are not on a line: `Chat.readByAllSeq` tells the ticks absolutely, is in the " +
+  'checkpoint, and where it differs on resume `ChatChanged` follows. Others\' profiles and presence are outside.';
+if (!guide.replace(/\s+/g, ' ').includes(PROMISE)) {
+  problems.push('docs/CLIENTS.md: the promise of accountEvents is told in other words');
+}
 const [, codes] = /^enum ErrorCode \{([^}]*)\}/m.exec(read('schema/schema.graphql'));
 const known = codes.match(/^\t[A-Z_]+$/gm).map((code) => code.trim());
 const table = guide.split('\n').filter((line) => line.startsWith('| `')).join('\n');
