@@ -96,7 +96,7 @@ graphiql_example() {
   check "graphiql: is served, whole and from one origin" \
     beside_a_server "$examples/graphiql" node check.mjs || true
   check "graphiql: a newcomer signs in and asks, at the width of a phone too" \
-    beside_a_server "$work/harness" node --test --test-timeout=120000 graphiql.test.mjs || true
+    beside_a_server "$work/harness" node --test --test-timeout=180000 graphiql.test.mjs || true
 }
 
 # Needs what the example for Node.js has installed.

@@ -30,6 +30,8 @@ export const launch = () => chromium.launch({ executablePath: installed() });
  */
 export async function openPage(browser, url, options) {
   const context = await browser.newContext(options);
+  // Where the machine is busy.
+  context.setDefaultTimeout(60_000);
   const page = await context.newPage();
   const problems = [];
   page.on('console', (message) => {
