@@ -122,6 +122,13 @@ compatibility() {
     node "$work/harness/release.mjs" compare "$repo" || true
   check "the server answers the documents of the last release, and today's" \
     many_sign_in beside_a_server "$work/harness" node --test --test-timeout=120000 replay.test.mjs || true
+  check "a server of registered documents answers them by their ids" \
+    many_sign_in registered beside_a_server "$work/harness" \
+    node --test --test-timeout=120000 replay.test.mjs || true
+}
+registered() {
+  export CHAT_REGISTRY="$work/registry.json"
+  "$@"
 }
 many_sign_in() {
   export CHAT_REPOSITORY="$repo" CHAT_SETTINGS='limits.login_ip={ burst = 1000, period = "1s" }'

@@ -3,14 +3,16 @@
 //     CHAT_REPOSITORY=../.. node with-server.mjs node --test replay.test.mjs
 //
 // $CHAT_REPOSITORY is the folder of the repository, for what is kept of the last release. The server must
-// let many sign in from one address (`limits.login_ip`).
+// let many sign in from one address (`limits.login_ip`). $CHAT_REGISTRY is a file that is written at first,
+// with all these documents: for a server that then runs registered documents only, by their ids.
 import assert from 'node:assert/strict';
-import { randomBytes, randomUUID } from 'node:crypto';
+import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
 import test, { before } from 'node:test';
 
 import { Kind, OperationTypeNode, parse, print, separateOperations } from 'graphql';
 
-import { SERVER } from './chat.mjs';
+import { SERVER, startServer, stopServer } from './chat.mjs';
 import { documentsOf } from './documents.mjs';
 import { watchFor } from './outbox.mjs';
 import { brokenIn, judge, lastRelease, schemaOf } from './release.mjs';
@@ -63,7 +65,10 @@ const EDIT = /* GraphQL */ `
   }
 `;
 
-const body = (query, variables) => JSON.stringify({ query, variables });
+const idOf = (text) => createHash('sha256').update(text).digest('hex');
+const byText = (query, variables) => JSON.stringify({ query, variables });
+const byId = (query, variables) => JSON.stringify({ documentId: idOf(query), variables });
+const body = process.env.CHAT_REGISTRY ? byId : byText;
 const headers = (token, accept) => ({
   'content-type': 'application/json',
   accept,
@@ -116,9 +121,30 @@ async function codeOf() {
 
 const signIn = async () => (await dataOf(undefined, VERIFY, await codeOf())).verifyOtp;
 
+const documents = documentsOf(new URL('../', import.meta.url));
+const last = lastRelease(REPOSITORY);
+const excused = last
+  ? new Set(judge(last, schemaOf(REPOSITORY), brokenIn(REPOSITORY, last)).excused.map(({ name }) => name))
+  : new Set();
+
+/** The operations of a document, each with its fragments. */
+const operationsIn = (text) => Object.values(separateOperations(parse(text))).map(print);
+
+/** Registers all documents, and starts the server with them. */
+async function register() {
+  const texts = [...documents.values()];
+  for (const [name, text] of last?.documents ?? []) if (!excused.has(name)) texts.push(text);
+  const operations = texts.flatMap(operationsIn).concat(LOGIN, VERIFY, START, SEND, EDIT);
+  const registry = Object.fromEntries(operations.map((text) => [idOf(text), text]));
+  await writeFile(process.env.CHAT_REGISTRY, JSON.stringify(registry));
+  await stopServer('SIGTERM');
+  await startServer(`http.documents.trusted="${process.env.CHAT_REGISTRY}"`, 'http.documents.trusted_only=true');
+}
+
 let user;
 let chat;
 before(async () => {
+  if (process.env.CHAT_REGISTRY) await register();
   user = await signIn();
   const other = await signIn();
   ({ chat } = (await dataOf(user.accessToken, START, { userId: other.user.id })).startChat);
@@ -163,35 +189,37 @@ async function variablesOf({ operation, variableDefinitions = [] }) {
 
 /** Sends each operation of a document; fails where one is refused. */
 async function replay(text) {
-  for (const document of Object.values(separateOperations(parse(text)))) {
-    const operation = document.definitions.find(({ kind }) => kind === Kind.OPERATION_DEFINITION);
+  for (const query of operationsIn(text)) {
+    const { definitions } = parse(query);
+    const operation = definitions.find(({ kind }) => kind === Kind.OPERATION_DEFINITION);
     const ask = operation.operation === OperationTypeNode.SUBSCRIPTION ? firstEvent : answer;
-    const { data, errors } = await ask(
-      user.accessToken,
-      print(document),
-      await variablesOf(operation),
-    );
+    const { data, errors } = await ask(user.accessToken, query, await variablesOf(operation));
     assert.equal(errors, undefined, `${operation.name.value}: ${JSON.stringify(errors)}`);
     assert.ok(data && Object.values(data).every((value) => value !== null), operation.name.value);
   }
 }
 
-const documents = documentsOf(new URL('../', import.meta.url));
 for (const [name, text] of documents) test(`the server answers ${name}`, () => replay(text));
-
-const last = lastRelease(REPOSITORY);
-const excused = last
-  ? new Set(judge(last, schemaOf(REPOSITORY), brokenIn(REPOSITORY, last)).excused.map(({ name }) => name))
-  : new Set();
 for (const [name, text] of last?.documents ?? []) {
   // What is broken by name is in CHANGELOG.md; what is as it was is asked above.
   const skip = excused.has(name) || documents.get(name) === text;
   test(`the server answers ${name} of ${last.version}`, { skip }, () => replay(text));
 }
 
+test('a server of registered documents runs no text', { skip: !process.env.CHAT_REGISTRY }, async () => {
+  const response = await fetch(`${SERVER}/graphql`, {
+    method: 'POST',
+    headers: headers(undefined, 'application/json'),
+    body: byText('{ server { version } }'),
+  });
+  const { errors } = await response.json();
+  assert.equal(errors[0].extensions.code, 'PERSISTED_QUERY_ONLY');
+});
+
 test('a document that the server does not know fails', async () => {
-  await assert.rejects(replay('query Old { server { version oldName } }'), /GRAPHQL_VALIDATION_FAILED/);
+  const refused = process.env.CHAT_REGISTRY ? /PERSISTED_QUERY_NOT_FOUND/ : /GRAPHQL_VALIDATION_FAILED/;
+  await assert.rejects(replay('query Old { server { version oldName } }'), refused);
   await assert.rejects(replay('query Old { node(id: "nowhere") { id } }'), /Old/);
-  await assert.rejects(replay('subscription Old { oldEvents { cursor } }'), /GRAPHQL_VALIDATION_FAILED/);
+  await assert.rejects(replay('subscription Old { oldEvents { cursor } }'), refused);
   await assert.rejects(replay('query Old($odd: Int!) { users(first: $odd) { nodes { id } } }'), /VALUES/);
 });
