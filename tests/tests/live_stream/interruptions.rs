@@ -189,8 +189,7 @@ async fn of_the_users_own_topic_only_a_version_is_read_where_nothing_happened() 
 /// Each has missed a message in a chat of their own.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interruption_costs_each_feed_of_200_chats_a_few_store_calls() {
-    // Five besides what is shared, which is little of a call for each where they are many.
-    const EACH: usize = 6;
+    const EACH: usize = 5;
     const CHATS: usize = 200;
     let ports = Backend::open().await.ports.clone();
     let mut sidebars = Sidebars::new(ports, CHATS, Chats::Direct, no_heartbeat()).await;

@@ -15,7 +15,7 @@ use super::nobody;
 /// All have missed a message.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interruption_costs_each_feed_of_many_chats_a_few_commands() {
-    const EACH: usize = 6;
+    const EACH: usize = 5;
     const CHATS: usize = 60;
     const PEOPLE: usize = 20;
     let mongo = Mongo::shared().await;
