@@ -16,12 +16,13 @@ use super::chat_state::ChatState;
 use super::context::FeedContext;
 use super::error::FeedError;
 use super::feed::Feed;
+use super::read_by_all::ReadByAll;
 use super::readiness::{PAUSE, Readiness, readiness};
 use super::recovery::Recoverer;
 use super::retry::retry_unavailable;
 use super::timer::Timer;
 use super::told_chat::{News, Told};
-use crate::chats::model::Member;
+use crate::chats::model::{ChatKind, Member};
 use crate::events::event::{Event, Interest, Published, Topic};
 use crate::events::hub::{Receiver, Signal};
 use crate::id::{ChatId, UserId};
@@ -45,6 +46,8 @@ pub struct ChatFeed {
     unmade: BTreeSet<ChatId>,
     /// What the bus may not have brought.
     recoverer: Recoverer,
+    /// Chats in which it may have moved how far all others have read.
+    moved_marks: BTreeSet<ChatId>,
     /// Of which chats more was told than the store has, and since when.
     ahead: HashMap<ChatId, Instant>,
     /// The version of all the user's memberships together, as they were told; `None` where all are to
@@ -93,6 +96,11 @@ impl Feed for ChatFeed {
                 let stale = self.stale.iter().copied().collect();
                 Box::pin(self.compare(stale)).await?;
             }
+            if !self.moved_marks.is_empty() {
+                let moved = self.moved_marks.iter().copied().collect();
+                Box::pin(self.compare_marks(moved)).await?;
+                self.moved_marks.clear();
+            }
             if let Some(chat) = self.changed.front().copied() {
                 if let Some(item) = self.deliver(chat).await? {
                     return Ok(item);
@@ -129,6 +137,29 @@ impl ChatFeed {
     pub fn known_unread(&self, item: &ChatItem) -> Option<u32> {
         let told = self.told.get(&item.member.chat_id)?;
         told.unread.known_at(item.state.ends())
+    }
+
+    /// How far all others have read of a delivered chat; `None` of a large group, and where there are no
+    /// others.
+    ///
+    /// # Errors
+    /// Where the store fails, which is seldom asked.
+    pub async fn read_by_all(&mut self, item: &ChatItem) -> Result<Option<Seq>, FeedError> {
+        let large = self.context.policy.large_groups;
+        if large.contains(item.state.chat.member_count) {
+            return Ok(None);
+        }
+        let chat = item.member.chat_id;
+        let known = self.told.get(&chat).map(|told| told.read_by_all);
+        if let Some(known) = known.filter(|known| known.is_exact()) {
+            return Ok(known.seq());
+        }
+        let mut found = self.context.read_by_all(self.user, &[chat]).await?;
+        let now = found.remove(&chat).unwrap_or_default();
+        if let Some(told) = self.told.get_mut(&chat) {
+            told.read_by_all = now;
+        }
+        Ok(now.seq())
     }
 
     /// The first of the changed chats; `None` where it has to wait, or there is nothing to tell.
@@ -198,6 +229,7 @@ impl ChatFeed {
             changed: VecDeque::new(),
             stale: BTreeSet::new(),
             unmade: BTreeSet::new(),
+            moved_marks: BTreeSet::new(),
             ahead: HashMap::new(),
             version: Some(version),
             incarnation,
@@ -221,11 +253,9 @@ impl ChatFeed {
                 feed.unmade.insert(chat);
             }
         }
-        for (chat, seq) in feed.marks().await? {
-            if let Some(told) = feed.told.get_mut(&chat) {
-                told.see_mark(seq);
-            }
-        }
+        let chats = feed.told.keys().copied().collect();
+        feed.compare_marks(chats).await?;
+        feed.changed.clear();
         Ok(feed)
     }
 
@@ -245,6 +275,16 @@ impl ChatFeed {
             Event::ReadReceipt { receipt, .. } if receipt.user_id == self.user => {
                 self.stale.insert(receipt.chat_id);
             }
+            Event::ReadReceipt {
+                receipt,
+                chat_kind: ChatKind::Group,
+                ..
+            } => {
+                let told = self.told.get(&receipt.chat_id);
+                if told.is_some_and(|told| told.may_be_moved_by(receipt.user_id)) {
+                    self.moved_marks.insert(receipt.chat_id);
+                }
+            }
             event => {
                 if let Some(chat) = event.chat_changed_for(self.user) {
                     self.note(chat, published);
@@ -258,7 +298,14 @@ impl ChatFeed {
         let Some(told) = self.told.get_mut(&chat) else {
             return;
         };
-        match told.take(published, self.user) {
+        let news = told.take(published, self.user);
+        if published
+            .message()
+            .is_some_and(|message| message.notice.is_some())
+        {
+            self.moved_marks.insert(chat);
+        }
+        match news {
             News::Old => return,
             News::Known => {}
             News::OfMembership => {
@@ -332,27 +379,33 @@ impl ChatFeed {
                 self.version = Some(version);
             }
         }
-        for (chat, seq) in self.marks().await? {
-            if self
-                .told
-                .get_mut(&chat)
-                .is_some_and(|told| told.see_mark(seq))
-            {
-                self.mark(chat);
+        let chats = self.told.keys().copied().collect();
+        self.compare_marks(chats).await
+    }
+
+    /// Compares how far all others have read of these chats with what was told: that is on no line, and
+    /// changes no version of the user's own. Of large groups it is not told.
+    async fn compare_marks(&mut self, chats: Vec<ChatId>) -> Result<(), FeedError> {
+        let large = self.context.policy.large_groups;
+        let mut known = Vec::with_capacity(chats.len());
+        for chat in chats {
+            match self.told.get_mut(&chat) {
+                Some(told) if !large.contains(told.member_count) => known.push(chat),
+                Some(told) => told.read_by_all = ReadByAll::Unknown,
+                None => {}
+            }
+        }
+        let marks = retry_unavailable!(self.context.read_by_all(self.user, &known))?;
+        for (chat, now) in marks {
+            if let Some(told) = self.told.get_mut(&chat) {
+                let is_outdated = told.read_by_all.is_outdated_by(now);
+                told.read_by_all = now;
+                if is_outdated {
+                    self.mark(chat);
+                }
             }
         }
         Ok(())
-    }
-
-    /// How far the other side of each direct chat has read: that is on no line, and changes no version
-    /// of the user's own.
-    async fn marks(&self) -> Result<HashMap<ChatId, Seq>, FeedError> {
-        let direct = self.told.iter().filter(|(_, told)| told.is_direct());
-        let direct: Vec<_> = direct.map(|(chat, _)| *chat).collect();
-        if direct.is_empty() {
-            return Ok(HashMap::new());
-        }
-        retry_unavailable!(self.context.read_by_all(self.user, &direct))
     }
 
     /// Compares these chats with what was told of them, and marks those that differ.
@@ -373,6 +426,7 @@ impl ChatFeed {
             }
             let (Some(head), Some(member)) = (head, member) else {
                 self.told.remove(&chat);
+                self.moved_marks.remove(&chat);
                 self.ahead.remove(&chat);
                 self.changed.retain(|changed| *changed != chat);
                 self.waits_since = None;
@@ -390,6 +444,9 @@ impl ChatFeed {
     /// Has a chat told that does not stand any more as it was told.
     fn tell(&mut self, chat: ChatId, now: Told) {
         let Some(told) = self.told.get_mut(&chat) else {
+            if !now.is_direct() {
+                self.moved_marks.insert(chat);
+            }
             self.told.insert(chat, now);
             self.mark(chat);
             return;
