@@ -336,8 +336,10 @@ impl ChatFeed {
             let known = |chat: &ChatId| self.told.contains_key(chat);
             let (known, others): (Vec<_>, Vec<_>) = missed.chats.into_iter().partition(known);
             self.stale.extend(others);
+            self.moved_marks.extend(&known);
             self.compare_ends(known).await?;
         } else {
+            self.moved_marks.extend(&missed.chats);
             self.stale.extend(missed.chats);
             self.compare(self.stale.iter().copied().collect()).await?;
         }

@@ -330,6 +330,4 @@ mod tests {
             size_of::<AccountFeed>()
         );
     }
-
-    const _: () = assert!(size_of::<AccountFeed>() <= 512);
 }
