@@ -6,7 +6,7 @@
 //! it compares all chats with the store, and after an interruption those that it concerns (see
 //! [`super::recovery`]), so that none stays as it was because an event was lost.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use metrics::counter;
@@ -39,6 +39,8 @@ pub struct ChatFeed {
     told: HashMap<ChatId, Told>,
     /// Changed and not delivered yet, each once.
     changed: VecDeque<ChatId>,
+    /// Who is on the other side of direct chats that changed, where the store has just said so.
+    peers: BTreeMap<ChatId, UserId>,
     /// To be compared with the store before anything is delivered.
     stale: BTreeSet<ChatId>,
     /// Chats that the user has joined and that are not shown yet: they are being made. What makes
@@ -154,8 +156,8 @@ impl ChatFeed {
         if let Some(known) = known.filter(|known| known.is_exact()) {
             return Ok(known.seq());
         }
-        let mut found = self.context.read_by_all(self.user, &[chat]).await?;
-        let now = found.remove(&chat).unwrap_or_default();
+        let found = self.context.slowest_others(self.user, &[chat]).await?;
+        let now = ReadByAll::of(found.get(&chat).copied().flatten());
         if let Some(told) = self.told.get_mut(&chat) {
             told.read_by_all = now;
         }
@@ -169,7 +171,8 @@ impl ChatFeed {
             return Ok(None);
         };
         let (context, incarnation) = (&self.context, self.incarnation);
-        match readiness(context, incarnation, told, &mut self.waits_since).await? {
+        let peer = self.peers.get(&chat).copied();
+        match readiness(context, incarnation, told, peer, &mut self.waits_since).await? {
             Readiness::Ready(state) => {
                 told.tell(state.ends());
                 let member = told.member.clone();
@@ -200,7 +203,9 @@ impl ChatFeed {
     }
 
     fn drop_first(&mut self) {
-        self.changed.pop_front();
+        if let Some(chat) = self.changed.pop_front() {
+            self.peers.remove(&chat);
+        }
         self.waits_since = None;
     }
 }
@@ -227,6 +232,7 @@ impl ChatFeed {
             user,
             told: HashMap::new(),
             changed: VecDeque::new(),
+            peers: BTreeMap::new(),
             stale: BTreeSet::new(),
             unmade: BTreeSet::new(),
             moved_marks: BTreeSet::new(),
@@ -256,6 +262,7 @@ impl ChatFeed {
         let chats = feed.told.keys().copied().collect();
         feed.compare_marks(chats).await?;
         feed.changed.clear();
+        feed.peers.clear();
         Ok(feed)
     }
 
@@ -397,15 +404,20 @@ impl ChatFeed {
                 None => {}
             }
         }
-        let marks = retry_unavailable!(self.context.read_by_all(self.user, &known))?;
-        for (chat, now) in marks {
-            if let Some(told) = self.told.get_mut(&chat) {
-                let is_outdated = told.read_by_all.is_outdated_by(now);
-                told.read_by_all = now;
-                if is_outdated {
-                    self.mark(chat);
-                }
+        let marks = retry_unavailable!(self.context.slowest_others(self.user, &known))?;
+        for (chat, slowest) in marks {
+            let Some(told) = self.told.get_mut(&chat) else {
+                continue;
+            };
+            let (now, is_direct) = (ReadByAll::of(slowest), told.is_direct());
+            let is_outdated = told.read_by_all.is_outdated_by(now);
+            told.read_by_all = now;
+            if is_outdated {
+                self.mark(chat);
             }
+            // Of a direct chat the other side is the only one.
+            let peer = slowest.filter(|_| is_direct && self.changed.contains(&chat));
+            self.peers.extend(peer.map(|peer| (chat, peer.user_id)));
         }
         Ok(())
     }
@@ -429,6 +441,7 @@ impl ChatFeed {
             let (Some(head), Some(member)) = (head, member) else {
                 self.told.remove(&chat);
                 self.moved_marks.remove(&chat);
+                self.peers.remove(&chat);
                 self.ahead.remove(&chat);
                 self.changed.retain(|changed| *changed != chat);
                 self.waits_since = None;

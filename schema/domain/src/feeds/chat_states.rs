@@ -114,15 +114,19 @@ impl ChatStates {
     }
 
     /// The chat at `ends`, which a feed knows that it has reached; the state may be further. `None`
-    /// where there is no such chat. All who ask for one place share one look at the store.
+    /// where there is no such chat. All who ask for one place share one look at the store. `sides` are the
+    /// members of a direct chat, where who asks knows them.
     pub(super) async fn at(
         &self,
         line: Line,
         ends: Ends,
         run: &Run,
+        sides: Option<[UserId; 2]>,
     ) -> Result<Option<Arc<ChatState>>, PortError> {
         let key = (line, ends);
-        let state = self.states.try_get_with(key, self.make(line, ends, run));
+        let state = self
+            .states
+            .try_get_with(key, self.make(line, ends, run, sides));
         let state = state
             .await
             .map_err(|error: Arc<PortError>| (*error).clone())?;
@@ -139,8 +143,10 @@ impl ChatStates {
         line: Line,
         ends: Ends,
         run: &Run,
+        sides: Option<[UserId; 2]>,
     ) -> Result<Option<Arc<ChatState>>, PortError> {
         let base = self.newest.get(&line).await;
+        let sides = sides.or_else(|| base.as_ref()?.sides);
         let made = base.and_then(|base| {
             if base.ends() == ends {
                 base.again()
@@ -150,7 +156,7 @@ impl ChatStates {
         });
         let state = match made {
             Some(state) => Some(state),
-            None => Box::pin(self.load(line.1)).await?,
+            None => Box::pin(self.load(line.1, sides)).await?,
         };
         if let Some(state) = state.as_ref().filter(|state| state.is_settled()) {
             let known = self.newest.get(&line).await;
@@ -171,7 +177,11 @@ impl ChatStates {
     }
 
     /// Reads the chat, then the message that it counts as its last.
-    async fn load(&self, chat: ChatId) -> Result<Option<Arc<ChatState>>, PortError> {
+    async fn load(
+        &self,
+        chat: ChatId,
+        sides: Option<[UserId; 2]>,
+    ) -> Result<Option<Arc<ChatState>>, PortError> {
         let Some(found) = self.chats.one(chat).await? else {
             return Ok(None);
         };
@@ -179,9 +189,10 @@ impl ChatStates {
             0 => None,
             seq => self.last_message(chat, seq).await?,
         };
-        let sides = match found.kind {
-            ChatKind::Direct => self.sides.one(chat).await?,
-            ChatKind::Group => None,
+        let sides = match (found.kind, sides) {
+            (ChatKind::Direct, None) => self.sides.one(chat).await?,
+            (ChatKind::Direct, known) => known,
+            (ChatKind::Group, _) => None,
         };
         Ok(Some(ChatState::new(found, last, sides)))
     }

@@ -14,7 +14,7 @@ use super::error::FeedError;
 use super::heartbeats::Heartbeats;
 use super::incarnation::KnownIncarnation;
 use super::policy::FeedPolicy;
-use super::read_by_all::ReadByAll;
+use super::read_by_all::Slowest;
 use super::recovery::{self, Recovery};
 use super::session_watch::SessionWatch;
 use super::shared_reader::SharedReader;
@@ -271,18 +271,23 @@ impl FeedContext {
         Ok((heads, members))
     }
 
-    /// How far all other members of each of these chats have read.
-    pub(super) async fn read_by_all(
+    /// Of all other members of each of these chats the one who has read least, and how far; `None` where
+    /// there are no others.
+    pub(super) async fn slowest_others(
         &self,
         user: UserId,
         chats: &[ChatId],
-    ) -> Result<HashMap<ChatId, ReadByAll>, PortError> {
+    ) -> Result<HashMap<ChatId, Option<Slowest>>, PortError> {
         let mut lowest = self.lowest_marks.many(chats).await?;
         let mark = |chat: &ChatId| {
             let members = lowest.remove(chat).unwrap_or_default();
             // Those who have read least come first.
             let other = members.iter().find(|member| member.user_id != user);
-            (*chat, ReadByAll::of(other))
+            let slowest = other.map(|member| Slowest {
+                user_id: member.user_id,
+                seq: member.last_read_seq,
+            });
+            (*chat, slowest)
         };
         Ok(chats.iter().map(mark).collect())
     }

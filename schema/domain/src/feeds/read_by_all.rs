@@ -3,9 +3,17 @@
 //! No number of the chat tells that it has moved. But it moves by the one alone who has read least, so that
 //! the others' receipts cost a look at memory, and the store is asked when that one has read further.
 
-use crate::chats::model::Member;
 use crate::id::{self, UserId};
 use crate::seq::Seq;
+
+/// Who has read least of all others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Slowest {
+    /// The member.
+    pub(super) user_id: UserId,
+    /// Read up to and including this message, 0 for none.
+    pub(super) seq: Seq,
+}
 
 /// How far all others have read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,11 +51,11 @@ impl ReadByAll {
         Self::To { seq, slowest: None }
     }
 
-    /// As the store has it. Of the others, this one has read least.
-    pub(super) fn of(slowest: Option<&Member>) -> Self {
-        slowest.map_or(Self::Nobody, |member| Self::To {
-            seq: member.last_read_seq,
-            slowest: Some(Mark::of(member.user_id)),
+    /// As the store has it.
+    pub(super) fn of(slowest: Option<Slowest>) -> Self {
+        slowest.map_or(Self::Nobody, |slowest| Self::To {
+            seq: slowest.seq,
+            slowest: Some(Mark::of(slowest.user_id)),
         })
     }
 
@@ -94,22 +102,19 @@ impl ReadByAll {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Timestamp;
 
     fn user(n: u8) -> UserId {
         id::from_bytes([n; 16])
     }
 
-    fn member(n: u8, seq: Seq) -> Member {
-        let at = Timestamp::from_millis(0);
-        let mut member = Member::of_direct(id::from_bytes([9; 16]), user(n), at);
-        member.last_read_seq = seq;
-        member
+    fn slowest(n: u8, seq: Seq) -> ReadByAll {
+        let user_id = user(n);
+        ReadByAll::of(Some(Slowest { user_id, seq }))
     }
 
     #[test]
     fn it_may_move_by_whoever_has_read_least_and_by_nobody_else() {
-        let known = ReadByAll::of(Some(&member(1, 5)));
+        let known = slowest(1, 5);
         assert!(known.is_exact() && known.may_move_by(user(1)) && !known.may_move_by(user(2)));
         for unsure in [ReadByAll::Unknown, ReadByAll::Nobody, ReadByAll::told(5)] {
             assert!(unsure.may_move_by(user(2)), "{unsure:?}");
@@ -119,11 +124,11 @@ mod tests {
 
     #[test]
     fn what_was_never_told_is_not_outdated() {
-        let (none, five) = (ReadByAll::of(None), ReadByAll::of(Some(&member(1, 5))));
+        let (none, five) = (ReadByAll::of(None), slowest(1, 5));
         assert!(!ReadByAll::Unknown.is_outdated_by(five));
         assert!(none.is_outdated_by(five) && five.is_outdated_by(none));
         assert!(ReadByAll::told(4).is_outdated_by(five));
-        let another = ReadByAll::of(Some(&member(2, 5)));
+        let another = slowest(2, 5);
         assert!(!five.is_outdated_by(another) && !ReadByAll::told(5).is_outdated_by(five));
         assert_eq!((none.seq(), five.seq()), (None, Some(5)));
     }

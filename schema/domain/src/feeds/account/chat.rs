@@ -7,6 +7,7 @@ use super::AccountFeed;
 use super::line::Line;
 use crate::feeds::chat_feed::ChatItem;
 use crate::feeds::error::FeedError;
+use crate::feeds::read_by_all::ReadByAll;
 use crate::feeds::readiness::{PAUSE, Readiness, readiness};
 use crate::feeds::retry::retry_unavailable;
 use crate::feeds::told_chat::Told;
@@ -41,7 +42,7 @@ impl AccountFeed {
             };
             // What was read of the lines counts too.
             told.advance(place);
-            match readiness(&self.context, incarnation, told, &mut waits_since).await? {
+            match readiness(&self.context, incarnation, told, None, &mut waits_since).await? {
                 Readiness::Ready(state) => {
                     told.tell(state.ends());
                     let member = told.member.clone();
@@ -109,11 +110,11 @@ impl AccountFeed {
         if let Some(known) = known.filter(|known| known.is_exact()) {
             return Ok(known.seq());
         }
-        let mut found = self
+        let found = self
             .context
-            .read_by_all(self.viewer.user_id, &[chat])
+            .slowest_others(self.viewer.user_id, &[chat])
             .await?;
-        let now = found.remove(&chat).unwrap_or_default();
+        let now = ReadByAll::of(found.get(&chat).copied().flatten());
         if let Some(line) = self.lines.get_mut(&chat) {
             line.read_by_all = now;
         }

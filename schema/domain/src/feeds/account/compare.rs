@@ -133,9 +133,10 @@ impl AccountFeed {
                 None => {}
             }
         }
-        let marks = retry_unavailable!(context.read_by_all(user, &told))?;
-        for (chat, now) in marks {
+        let marks = retry_unavailable!(context.slowest_others(user, &told))?;
+        for (chat, slowest) in marks {
             if let Some(line) = self.lines.get_mut(&chat) {
+                let now = ReadByAll::of(slowest);
                 if line.read_by_all.is_outdated_by(now) {
                     self.changed.insert(chat);
                 }
