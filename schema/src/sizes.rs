@@ -3,6 +3,7 @@
 //! A field of a text that is missing here counts as one without a bound, and a list as a whole page,
 //! so that what is forgotten costs too much, not too little.
 
+use talksy_domain::chats::MAX_SUMMED;
 use talksy_domain::feeds::MAX_POSITION;
 use talksy_domain::groups::MAX_SUBJECTS;
 use talksy_domain::messages::{ClientMessageId, MessageText};
@@ -46,6 +47,15 @@ pub fn text_bytes(type_name: &str, field: &str) -> Option<usize> {
         }
         _ => return None,
     })
+}
+
+/// How many values a field counts as beside those of its answer, for what it reads to make them.
+pub fn extra_values(type_name: &str, field: &str) -> usize {
+    match (type_name, field) {
+        // A count takes some of what a value of an answer takes, and most users have few chats.
+        ("User", "totalUnreadCount") => MAX_SUMMED / 10,
+        _ => 0,
+    }
 }
 
 /// How many items a list has.

@@ -146,18 +146,46 @@ async fn the_readers_of_many_messages_cost_what_those_of_one_do() {
     assert_eq!(ids.len(), 100);
     let create = "mutation($ids: [ID!]!) {
         createGroup(input: { title: \"All\", memberIds: $ids }) { chat { id memberCount } } }";
-    let made = ada.client.data(create, json!({ "ids": ids })).await;
-    let chat = &made["createGroup"]["chat"];
-    assert_eq!(chat["memberCount"], 101);
-    let chat = string(&chat["id"]);
-    for n in 0..50 {
-        ada.send(&chat, &n.to_string()).await;
+    for members in [100, 101] {
+        let others = json!({ "ids": ids[..members - 1] });
+        let made = ada.client.data(create, others).await;
+        let chat = &made["createGroup"]["chat"];
+        assert_eq!(chat["memberCount"], members);
+        let chat = string(&chat["id"]);
+        for n in 0..50 {
+            ada.send(&chat, &n.to_string()).await;
+        }
+        let readers = "query($id: ID!, $last: Int) { chat(id: $id) { readByAllSeq
+            messages(last: $last) { nodes {
+                isReadByAll readBy(first: 5) { nodes { user { name } } } } } } }";
+        let last = |size| json!({ "id": chat, "last": size });
+        let cost = calls(&app, &ada, "readers", readers, last).await;
+        println!("readers among {members}: {cost} store calls for {SIZES:?}");
     }
-    let readers = "query($id: ID!, $last: Int) { chat(id: $id) {
-        messages(last: $last) { nodes { readBy(first: 5) { nodes { user { name } } } } } } }";
-    let last = |size| json!({ "id": chat, "last": size });
-    let cost = calls(&app, &ada, "readers", readers, last).await;
-    println!("readers: {cost} store calls for {SIZES:?}");
+}
+
+/// Also where there are few chats, so that it is the number of calls that is the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_unread_in_all_chats_costs_the_same_whatever_their_number() {
+    const TOTAL: &str = "{ me { totalUnreadCount again: totalUnreadCount } }";
+    let app = TestApp::start().await;
+    let (ada, _, _) = full_house(&app).await;
+    let eve = app.sign_in("eve").await;
+    let mut costs = Vec::new();
+    for (user, total) in [(&eve, 0), (&ada, 50)] {
+        let mut least = u64::MAX;
+        for _ in 0..TRIES {
+            user.client.data("{ __typename }", json!({})).await;
+            let before = app.adapters.store.calls();
+            let data = user.client.data(TOTAL, json!({})).await;
+            least = least.min(app.adapters.store.calls() - before);
+            let expected = json!({ "totalUnreadCount": total, "again": total });
+            assert_eq!(data["me"], expected);
+        }
+        costs.push(least);
+    }
+    println!("totalUnreadCount: {costs:?} store calls for 0 and 50 chats");
+    assert_eq!(costs[0], costs[1], "{costs:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

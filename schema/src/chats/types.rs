@@ -56,6 +56,7 @@ pub(crate) const SHARED: &[SharedType] = &[
             SharedField::hole("unreadCount"),
             SharedField::hole("isMutedByViewer"),
             SharedField::hole("readCursor"),
+            SharedField::hole("readByAllSeq"),
             SharedField::hole("viewerMember").of("Member"),
             SharedField::event("createdAt"),
             SharedField::state("activeAt"),
@@ -199,6 +200,9 @@ impl ChatNode {
     /// Every other member has read up to here; null where there is none, and in a large group, where
     /// it is not told: one with more members than the server's setting, 100 where it says nothing else.
     async fn read_by_all_seq(&self, ctx: &Context<'_>) -> Result<Option<i32>> {
+        if ctx.is_hole(Hole::ReadByAll) {
+            return Ok(None);
+        }
         let viewer = ctx.viewer()?;
         if ctx.services().chats.is_large(&self.0) {
             return Ok(None);

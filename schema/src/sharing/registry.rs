@@ -148,19 +148,20 @@ mod tests {
             "Chat.members",
             "Chat.messages",
             "Message.readBy",
-            // Marks of others move without a number of the chat.
-            "Chat.readByAllSeq",
+            // Marks of others move without a number of the chat, and it is the sender who is left out.
             "Message.isReadByAll",
             // Another user where the viewer is meant is none to show.
             "Member.user",
             // Of the viewer's own account alone.
             "User.email",
+            "User.totalUnreadCount",
             // Of who shares a chat with the user.
             "User.presence",
         ];
         assert_eq!(denied, known.map(str::to_owned).into());
         let known = [
             "Chat.isMutedByViewer",
+            "Chat.readByAllSeq",
             "Chat.readCursor",
             "Chat.unreadCount",
             "Chat.viewerMember",

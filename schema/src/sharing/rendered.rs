@@ -13,7 +13,7 @@ use talksy_domain::feeds::{
 };
 use talksy_domain::id::{ChatId, UserId};
 
-use super::filling::Filling;
+use super::filling::{AllRead, Filling};
 use super::operation::SharedOperation;
 
 /// Put beside a subscription's request, it makes the subscription yield just this event: the one
@@ -203,6 +203,10 @@ impl OpenedFeed {
                         None => Box::pin(self.unread(item)).await,
                     };
                 }
+                Hole::ReadByAll => {
+                    // In a box, as it is seldom read.
+                    filling.read_by_all = Box::pin(self.read_by_all(item)).await;
+                }
                 _ => {
                     filling.member = Some(item.member.clone());
                     filling.incarnation = Some(item.incarnation);
@@ -218,6 +222,15 @@ impl OpenedFeed {
             Self::Account(feed) => feed.known_unread(item),
             _ => None,
         }
+    }
+
+    async fn read_by_all(&mut self, item: &ChatItem) -> Option<AllRead> {
+        let seq = match self {
+            Self::Chats(feed) => feed.read_by_all(item).await,
+            Self::Account(feed) => feed.read_by_all(item).await,
+            _ => return None,
+        };
+        seq.ok().map(AllRead)
     }
 
     async fn unread(&mut self, item: &ChatItem) -> Option<u32> {

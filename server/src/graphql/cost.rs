@@ -13,7 +13,7 @@ use async_graphql::parser::types::{
 };
 use async_graphql::{Name, Value, Variables};
 use talksy_domain::page::{DEFAULT_PAGE, MAX_PAGE};
-use talksy_schema::sizes::{ListLength, list_length, text_bytes};
+use talksy_schema::sizes::{ListLength, extra_values, list_length, text_bytes};
 
 use super::types_of;
 
@@ -90,6 +90,8 @@ struct Price {
     length: Length,
     /// How many bytes one has, without what is selected of it.
     bytes: u64,
+    /// How many values it counts as beside its own, for what it reads.
+    extra: u64,
 }
 
 /// What says how many items a field has.
@@ -220,6 +222,7 @@ impl Price {
             of: of.clone(),
             length,
             bytes,
+            extra: number(extra_values(parent, name)),
         }
     }
 }
@@ -295,6 +298,7 @@ impl<'a> Walk<'a> {
         let Some(price) = fields.and_then(|fields| fields.get(name)) else {
             return cost;
         };
+        cost.values += price.extra;
         let mut items = None;
         for (argument, value) in &field.arguments {
             let (bytes, size) = self.read(|variable| value.node.clone().into_const_with(variable));

@@ -127,7 +127,7 @@ const ACCOUNT_SYNC: &str = "__typename at: cursor ... on MessageAdded { sync: me
 const ACCOUNT_DENIED: &str = "... on MessageAdded { message { isReadByAll } }
     ... on MessageChange { message { isReadByAll } }
     ... on ReceiptChanged { receipt { user { email } } }
-    ... on ChatChanged { chat { readByAllSeq } }";
+    ... on ChatChanged { chat { peer { email } } }";
 
 /// Whether an event of the account is behind what was last done.
 fn is_at(event: &Value, last: Last<'_>) -> bool {
@@ -173,7 +173,7 @@ pub const FORMS: [Form; 6] = [
         definitions: "",
         arguments: "",
         sync: "sync: lastSeq changes: lastChangeSeq",
-        denied: "readByAllSeq",
+        denied: "peer { email }",
     },
     Form {
         name: "accountEvents",

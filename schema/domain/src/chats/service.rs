@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::model::{Chat, ChatKind, LargeGroups, Member, ReadReceipt};
 use super::store::{ChatStore, MemberFilter, MemberPage};
+use super::total_unread::{MAX_SUMMED, total_unread};
 use crate::access::{Access, AccessError, Denied, Membership};
 use crate::clock::Clock;
 use crate::cursor::ChatCursor;
@@ -250,6 +251,15 @@ impl ChatService {
         chats: &[ChatId],
     ) -> Result<Vec<(ChatId, u32)>, PortError> {
         self.store.unread_counts(viewer.user_id, chats).await
+    }
+
+    /// How many messages the user, who asks, has not read in their most recently active chats, those that
+    /// they have muted left out.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn total_unread(&self, user: UserId) -> Result<u32, PortError> {
+        total_unread(&*self.store, user, MAX_SUMMED).await
     }
 
     /// The first `limit` members of each of these chats, which the viewer has been let into.

@@ -37,6 +37,8 @@ pub enum Hole {
     IsMuted,
     /// The place behind the viewer's read mark.
     ReadCursor,
+    /// How far all members but the viewer have read.
+    ReadByAll,
     /// Something of the viewer's membership.
     Member(MemberHole),
 }

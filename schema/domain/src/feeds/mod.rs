@@ -24,6 +24,7 @@ mod left_chats;
 pub(crate) mod message_feed;
 pub(crate) mod policy;
 pub(crate) mod presence_feed;
+mod read_by_all;
 mod readiness;
 mod recovery;
 pub(crate) mod retry;

@@ -90,6 +90,13 @@ fn texts_count_as_long_as_they_may_be_under_every_alias() {
 }
 
 #[test]
+fn what_reads_much_counts_for_more_than_its_answer() {
+    let total = cost_with("{ me { name totalUnreadCount } }", "{}");
+    let name = cost_with("{ me { name } }", "{}");
+    assert_eq!(total.values, name.values + 101);
+}
+
+#[test]
 fn arguments_count_as_often_as_they_are_read() {
     let text = "query($after: String) { nodes(ids: [$after, $after, $after]) {
         ... on Message { readBy(after: $after) { nodes { user { id } } } } } }";
