@@ -132,6 +132,22 @@ async fn a_page_costs_the_store_the_same_whatever_its_size() {
     assert!(cost <= apart + 4, "{cost} for both, {apart} apart");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_about_many_groups_costs_what_that_of_one_does() {
+    const CREATE: &str = "mutation($kept: JSON!) { createGroup(input: {
+        title: \"All\", memberIds: [], metadata: $kept }) { chat { id } } }";
+    let app = TestApp::start().await;
+    let ada = app.sign_in("ada").await;
+    for n in 0..50 {
+        let kept = json!({ "kept": { "n": n } });
+        ada.client.data(CREATE, kept).await;
+    }
+    let kept = "query($first: Int) { chats(first: $first) { nodes { metadata } } }";
+    let first = |size| json!({ "first": size });
+    let cost = calls(&app, &ada, "metadata", kept, first).await;
+    println!("metadata: {cost} store calls for {SIZES:?}");
+}
+
 /// A group of more members than a page holds: its readers are not told from the list of members.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_readers_of_many_messages_cost_what_those_of_one_do() {

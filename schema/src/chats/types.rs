@@ -20,9 +20,10 @@ use crate::connection::connection;
 use crate::context::ContextExt as _;
 use crate::error::{ResolverError, Result, dangling};
 use crate::messages::{
-    ChangesOf, LastMessageOf, MessageChangeConnection, MessageChangeObject, MessageConnection,
-    MessageNode, PageOf,
+    ChangesOf, GroupMetadataOf, LastMessageOf, MessageChangeConnection, MessageChangeObject,
+    MessageConnection, MessageNode, PageOf,
 };
+use crate::metadata::Json;
 use crate::scalars::{DateTime, compound_id, global_id, int};
 use crate::sharing::{SharedField, SharedType, Side};
 use crate::users::{UserNode, load_user};
@@ -57,6 +58,7 @@ pub(crate) const SHARED: &[SharedType] = &[
             SharedField::hole("isMutedByViewer"),
             SharedField::hole("readCursor"),
             SharedField::hole("viewerMember").of("Member"),
+            SharedField::state("metadata"),
             SharedField::event("createdAt"),
             SharedField::state("activeAt"),
         ],
@@ -308,6 +310,20 @@ impl ChatNode {
             page.map(|message| MessageChangeObject::new(message, incarnation, seq)),
             MessageChangeObject::place,
         ))
+    }
+
+    /// What the application keeps about the group.
+    async fn metadata(&self, ctx: &Context<'_>) -> Result<Option<Json>> {
+        let seq = self.0.metadata_seq;
+        if seq == 0 {
+            return Ok(None);
+        }
+        let key = GroupMetadataOf {
+            chat: self.0.id,
+            seq,
+        };
+        let kept = ctx.loaders().load_one(key).await?;
+        Ok(kept.as_ref().map(Json::of))
     }
 
     /// When the chat was started.

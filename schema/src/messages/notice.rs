@@ -23,7 +23,8 @@ pub enum SystemNoticeKindEnum {
     MemberLeft,
     /// The title was changed.
     TitleChanged,
-    /// Something else was changed.
+    /// What the application keeps about the group was changed, or something that is newer than this
+    /// server.
     SettingsChanged,
     /// A member's role was changed.
     RoleChanged,
@@ -38,7 +39,7 @@ impl From<SystemNoticeKind> for SystemNoticeKindEnum {
             SystemNoticeKind::MemberLeft => Self::MemberLeft,
             SystemNoticeKind::TitleChanged => Self::TitleChanged,
             SystemNoticeKind::RoleChanged => Self::RoleChanged,
-            SystemNoticeKind::Unknown => Self::SettingsChanged,
+            SystemNoticeKind::SettingsChanged | SystemNoticeKind::Unknown => Self::SettingsChanged,
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::chats::{
 use crate::connection::connection;
 use crate::context::ContextExt as _;
 use crate::error::Result;
+use crate::metadata::Json;
 use crate::scalars::{DateTime, global_id, int};
 use crate::sharing::{SharedField, SharedType};
 use crate::users::{UserNode, load_user};
@@ -59,6 +60,7 @@ pub(crate) const SHARED: &[SharedType] = &[
             SharedField::event("kind"),
             SharedField::event("sender").of("User"),
             SharedField::event("text"),
+            SharedField::event("metadata"),
             SharedField::event("system").of("SystemNotice"),
             SharedField::event("clientMessageId"),
             SharedField::event("createdAt"),
@@ -149,6 +151,12 @@ impl MessageNode {
         self.message.text.as_ref().map(MessageText::as_str)
     }
 
+    /// What the application keeps beside the message. Null where there is none or the message was
+    /// deleted.
+    async fn metadata(&self) -> Option<Json> {
+        self.message.metadata.as_ref().map(Json::of)
+    }
+
     /// What happened, for a system message.
     async fn system(&self) -> Option<SystemNoticeObject> {
         let notice = self.message.notice.clone()?;
@@ -168,7 +176,7 @@ impl MessageNode {
         self.message.created_at.into()
     }
 
-    /// When its text was last changed.
+    /// When its content was last changed.
     async fn edited_at(&self) -> Option<DateTime> {
         self.message.edited_at.map(DateTime)
     }

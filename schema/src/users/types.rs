@@ -10,6 +10,7 @@ use talksy_domain::users::{About, User};
 use crate::connection::connection;
 use crate::context::ContextExt as _;
 use crate::error::{Result, dangling};
+use crate::metadata::Json;
 use crate::presence::{PresenceObject, PresenceOf};
 use crate::scalars::{DateTime, global_id};
 use crate::sharing::{SharedField, SharedType};
@@ -22,6 +23,7 @@ pub(crate) const SHARED: &[SharedType] = &[SharedType {
         SharedField::event("id"),
         SharedField::event("name"),
         SharedField::event("about"),
+        SharedField::event("metadata"),
         SharedField::event("createdAt"),
     ],
 }];
@@ -81,6 +83,11 @@ impl UserNode {
     /// What the user says of themself, up to 500 characters.
     async fn about(&self) -> Option<&str> {
         self.user.about.as_ref().map(About::as_str)
+    }
+
+    /// What the application keeps about the user, with `updateProfile`.
+    async fn metadata(&self) -> Option<Json> {
+        self.user.metadata.as_ref().map(Json::of)
     }
 
     /// When the account was made.

@@ -22,6 +22,7 @@ pub mod changes;
 pub mod chat_list;
 pub mod chats;
 pub mod codes;
+pub mod content;
 pub mod directory;
 mod fixture;
 pub mod groups;

@@ -227,7 +227,7 @@ async fn a_group_of_thousands_costs_what_a_small_one_does() {
 
         // Behind the members that others have added.
         let title = ChatTitle::parse("Other engines").unwrap();
-        made(ask(store, chat, ada, GroupAction::Rename(title)).await);
+        made(ask(store, chat, ada, GroupAction::rename(title)).await);
         let role = |role| GroupAction::SetRole {
             user: members[3],
             role,

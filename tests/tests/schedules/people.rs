@@ -202,6 +202,7 @@ pub fn sign_up(deployment: &Deployment) -> People {
             title: None,
             last_change_seq: 0,
             applied_seq: 0,
+            metadata_seq: 0,
         };
         let opened = ports.chats.open_direct(&direct, [user(0), user(1)]).await;
         let mut chats = vec![opened.unwrap().0.id];
@@ -212,6 +213,7 @@ pub fn sign_up(deployment: &Deployment) -> People {
                 creator_id: user(0),
                 member_ids: members,
                 title: ChatTitle::parse("A group").unwrap(),
+                metadata: None,
                 client_chat_id: None,
                 at: clock::START,
             };

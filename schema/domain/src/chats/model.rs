@@ -92,6 +92,9 @@ pub struct Chat {
     /// in the store, 0 for none. Every event of the chat carries it, so that a feed whose view of
     /// the membership is older knows to check again.
     pub applied_seq: Seq,
+    /// The number of the system message that says what the application keeps about the group, 0 where
+    /// it keeps nothing.
+    pub metadata_seq: Seq,
 }
 
 /// Which groups are large: those with more members than this. In them nobody is told how far others

@@ -102,6 +102,7 @@ impl ChatService {
             title: None,
             last_change_seq: 0,
             applied_seq: 0,
+            metadata_seq: 0,
         };
         let users = [viewer.user_id, other.user_id()];
         Ok(self.store.open_direct(&candidate, users).await?)

@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::model::{ClientChatId, GroupAction, GroupChange, MAX_SUBJECTS, NewGroup};
+use super::model::{
+    ClientChatId, GroupAction, GroupChange, GroupDetails, GroupUpdate, MAX_SUBJECTS, NewGroup,
+};
 use super::rules::GroupRefusal;
 use super::store::{GroupOutcome, GroupStore};
 use crate::access::{Access, AccessError, Denied};
@@ -84,10 +86,11 @@ impl GroupService {
     pub async fn create(
         &self,
         viewer: &Viewer,
-        title: ChatTitle,
+        details: impl Into<GroupDetails>,
         members: Vec<UserId>,
         client_chat_id: Option<ClientChatId>,
     ) -> Result<Chat, GroupError> {
+        let GroupDetails { title, metadata } = details.into();
         check_users("memberIds", &members)?;
         if members.len() >= self.max_members as usize {
             return Err(GroupRefusal::TooManyMembers(self.max_members).into());
@@ -105,6 +108,7 @@ impl GroupService {
             creator_id: viewer.user_id,
             member_ids: members.into_iter().filter(is_other).collect(),
             title,
+            metadata,
             client_chat_id,
             at: self.clock.now(),
         };
@@ -121,7 +125,20 @@ impl GroupService {
         chat: ChatId,
         title: ChatTitle,
     ) -> Result<Chat, GroupError> {
-        self.change(viewer, chat, GroupAction::Rename(title)).await
+        self.change(viewer, chat, GroupAction::rename(title)).await
+    }
+
+    /// Gives the group other details, all with one system message. What it has already is no error.
+    ///
+    /// # Errors
+    /// [`GroupRefusal`], or where the viewer changes groups too quickly.
+    pub async fn update(
+        &self,
+        viewer: &Viewer,
+        chat: ChatId,
+        update: GroupUpdate,
+    ) -> Result<Chat, GroupError> {
+        self.change(viewer, chat, GroupAction::Update(update)).await
     }
 
     /// Makes users members, all or none.

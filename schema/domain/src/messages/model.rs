@@ -6,6 +6,7 @@ use super::notice::SystemNotice;
 use crate::clock::Timestamp;
 use crate::error::Invalid;
 use crate::id::{ChatId, MessageId, UserId};
+use crate::metadata::Metadata;
 use crate::seq::Seq;
 use crate::text::{TextRule, is_blank};
 
@@ -145,6 +146,9 @@ pub struct Message {
     pub sender_id: Option<UserId>,
     /// What it says; `None` where it has no text or was deleted.
     pub text: Option<MessageText>,
+    /// What the application keeps beside it; `None` where there is none or it was deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Metadata>,
     /// What happened, for a system message.
     #[serde(default)]
     pub notice: Option<SystemNotice>,
@@ -155,7 +159,7 @@ pub struct Message {
     pub fingerprint: Option<Fingerprint>,
     /// When it was sent.
     pub created_at: Timestamp,
-    /// When its text was last changed.
+    /// When its content was last changed.
     pub edited_at: Option<Timestamp>,
     /// When it was deleted.
     pub deleted_at: Option<Timestamp>,
@@ -180,6 +184,7 @@ impl Message {
             kind: MessageKind::Text,
             sender_id: Some(sender_id),
             text: Some(text),
+            metadata: None,
             notice: None,
             client_message_id: None,
             fingerprint: None,
@@ -206,6 +211,7 @@ impl Message {
             kind: MessageKind::System,
             sender_id: None,
             text: None,
+            metadata: None,
             notice: Some(notice),
             client_message_id: None,
             fingerprint: None,

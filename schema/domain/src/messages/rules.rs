@@ -1,7 +1,8 @@
 //! What may become of a message after it was sent: the rules by which a store judges a change in
 //! the same commit.
 
-use super::model::{Message, MessageKind, MessageText};
+use super::content::MessageEdit;
+use super::model::{Message, MessageKind};
 use crate::access::Denied;
 use crate::chats::model::{ChatKind, Member, MemberRole};
 use crate::clock::Timestamp;
@@ -27,10 +28,10 @@ pub struct MessageChange {
 /// What is to become of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChangeAction {
-    /// It gets another text.
+    /// It gets other content.
     Edit {
-        /// The text.
-        text: MessageText,
+        /// The content.
+        edit: MessageEdit,
         /// The change that the editor has seen; an edit or a deletion behind it is a conflict.
         expected: Option<Seq>,
     },
@@ -106,23 +107,23 @@ impl MessageChange {
         }
         let is_sender = message.sender_id == Some(self.actor_id);
         let changed = match &self.action {
-            ChangeAction::Edit { text, expected } => {
+            ChangeAction::Edit { edit, expected } => {
                 if !is_sender {
                     return Err(ChangeRefusal::NotSender);
                 }
                 if message.deleted_at.is_some() {
                     return Err(ChangeRefusal::Deleted);
                 }
-                if message.text.as_ref() == Some(text) {
+                let edited = edit.apply(message);
+                if edited == *message {
                     return Ok(None);
                 }
                 if expected.is_some_and(|expected| message.content_seq > expected) {
                     return Err(ChangeRefusal::Outdated);
                 }
                 Message {
-                    text: Some(text.clone()),
                     edited_at: Some(self.at),
-                    ..message.clone()
+                    ..edited
                 }
             }
             ChangeAction::Delete => {
@@ -135,6 +136,7 @@ impl MessageChange {
                 }
                 Message {
                     text: None,
+                    metadata: None,
                     deleted_at: Some(self.at),
                     ..message.clone()
                 }

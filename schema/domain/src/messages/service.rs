@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::model::{ClientMessageId, Fingerprint, Message, MessageText};
+use super::content::{MessageContent, MessageEdit};
+use super::model::{ClientMessageId, Fingerprint, Message};
 use super::rules::{ChangeAction, ChangeRefusal, MessageChange};
 use super::store::{Append, Appended, Changed, MessageStore};
 use crate::access::{Access, AccessError, Membership};
@@ -13,6 +14,7 @@ use crate::error::{ApiError, ErrorCode, Invalid, PortError};
 use crate::id::{self, ChatId, IdGenerator, MessageId};
 use crate::keyed_hash::KeyedHash;
 use crate::limits::{Decision, RateLimiter, Rule};
+use crate::metadata::Metadata;
 use crate::page::{Page, Window};
 use crate::seq::Seq;
 use crate::viewer::Viewer;
@@ -85,7 +87,7 @@ pub struct MessageService {
 }
 
 impl MessageService {
-    /// Sends a text message. When it returns, the message is durable; the store has handed it over
+    /// Sends a message. When it returns, the message is durable; the store has handed it over
     /// to be published.
     ///
     /// A retry with the same `client_message_id` returns the first message as it is now, also where
@@ -99,21 +101,23 @@ impl MessageService {
         &self,
         viewer: &Viewer,
         chat: ChatId,
-        text: MessageText,
+        content: impl Into<MessageContent>,
         client_message_id: Option<ClientMessageId>,
     ) -> Result<Sent, MessageError> {
+        let content = content.into();
         self.admit(viewer).await?;
         let fingerprint = client_message_id
             .is_some()
-            .then(|| self.fingerprint(chat, &text));
+            .then(|| self.fingerprint(chat, &content));
         let draft = Message {
             client_message_id,
             fingerprint,
+            metadata: content.metadata,
             ..Message::draft(
                 self.ids.next_message(chat),
                 chat,
                 viewer.user_id,
-                text,
+                content.text,
                 self.clock.now(),
             )
         };
@@ -133,7 +137,7 @@ impl MessageService {
         Ok(sent)
     }
 
-    /// Gives a message of the viewer another text.
+    /// Gives a message of the viewer other content.
     ///
     /// # Errors
     /// [`ChangeRefusal`], or where the viewer changes messages too quickly.
@@ -141,10 +145,11 @@ impl MessageService {
         &self,
         viewer: &Viewer,
         message: MessageId,
-        text: MessageText,
+        edit: impl Into<MessageEdit>,
         expected: Option<Seq>,
     ) -> Result<Message, MessageError> {
-        let action = ChangeAction::Edit { text, expected };
+        let edit = edit.into();
+        let action = ChangeAction::Edit { edit, expected };
         self.change(viewer, message, action).await
     }
 
@@ -191,8 +196,12 @@ impl MessageService {
         }
     }
 
-    fn fingerprint(&self, chat: ChatId, text: &MessageText) -> Fingerprint {
-        let parts: [&[u8]; 3] = [b"message", &id::bytes(chat), text.as_str().as_bytes()];
+    fn fingerprint(&self, chat: ChatId, content: &MessageContent) -> Fingerprint {
+        let chat = id::bytes(chat);
+        let mut parts: Vec<&[u8]> = vec![b"message", &chat, content.text.as_str().as_bytes()];
+        if let Some(metadata) = &content.metadata {
+            parts.extend([&b"metadata"[..], metadata.as_str().as_bytes()]);
+        }
         let mut print = [0; 8];
         print.copy_from_slice(&self.hash.of(&parts)[..8]);
         Fingerprint(print)
@@ -263,6 +272,34 @@ impl MessageService {
         let mut pages = self.store.change_pages(&parts).await?.into_iter();
         let page = |(chat, _): &(ChatId, _)| memberships.get(chat).and_then(|_| pages.next());
         Ok(wanted.iter().map(page).collect())
+    }
+
+    /// What the application keeps about groups, which the viewer has been let into: each by the number
+    /// of the system message that says it ([`crate::chats::model::Chat::metadata_seq`]), for its place
+    /// in `wanted`.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn group_metadata(
+        &self,
+        wanted: &[(ChatId, Seq)],
+    ) -> Result<Vec<Option<Metadata>>, PortError> {
+        let said = self.at(wanted).await?.into_iter();
+        let said = said.map(|message| message?.notice?.set_metadata().cloned());
+        Ok(said.collect())
+    }
+
+    /// The messages at these places, each for its place in `places`; `None` where there is none.
+    async fn at(&self, places: &[(ChatId, Seq)]) -> Result<Vec<Option<Message>>, PortError> {
+        let window = |seq: Seq| Window {
+            after: Some(seq.saturating_sub(1)),
+            before: Some(seq.saturating_add(1)),
+            limit: 1,
+            from_end: false,
+        };
+        let wanted = places.iter().map(|&(chat, seq)| (chat, window(seq)));
+        let pages = self.store.pages(&wanted.collect::<Vec<_>>()).await?;
+        Ok(pages.into_iter().map(|mut page| page.items.pop()).collect())
     }
 
     /// The newest message of each of these chats, which the viewer has been let into.

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use talksy_domain::events::Announcement;
 use talksy_domain::id::{self, ChatId, MessageId};
 use talksy_domain::messages::{Message, MessageText};
+use talksy_domain::metadata::Metadata;
 use talksy_domain::seq::Seq;
 
 use super::call::Call;
@@ -184,6 +185,10 @@ fn update(step: &Step) -> Document {
     match after.text.as_ref().map(MessageText::as_str) {
         Some(text) => set.insert("text", text),
         None => unset.insert("text", ""),
+    };
+    match after.metadata.as_ref().map(Metadata::as_str) {
+        Some(metadata) => set.insert("metadata", metadata),
+        None => unset.insert("metadata", ""),
     };
     if let Some(at) = after.edited_at {
         set.insert("editedAt", date(at));

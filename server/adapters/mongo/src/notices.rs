@@ -26,7 +26,7 @@ use mongodb::bson::{Bson, Document, doc};
 use talksy_domain::chats::ChatTitle;
 use talksy_domain::events::Announcement;
 use talksy_domain::id::{self, ChatId};
-use talksy_domain::messages::{MemberEffect, Message};
+use talksy_domain::messages::{MemberEffect, Message, MetadataChange};
 use talksy_domain::seq::Seq;
 
 use super::call::Call;
@@ -111,6 +111,13 @@ pub(super) async fn apply(call: &Call, message: &Message) -> Result<(), Fault> {
         if let Some(title) = &notice.title {
             set.insert("title", ChatTitle::as_str(title));
             set.insert("titleKey", title.sort_key());
+        }
+        if let Some(change) = &notice.metadata {
+            let number = match change {
+                MetadataChange::Set(_) => number,
+                MetadataChange::Cleared => 0,
+            };
+            set.insert("metadataSeq", number);
         }
     }
     let chat = doc! { "_id": key(id::bytes(message.chat_id)), "appliedSeq": { "$lt": number } };

@@ -13,6 +13,7 @@ use talksy_domain::damage::{self, or_stand_in};
 use talksy_domain::id::{self, ChatId, MessageId, SessionId, UserId};
 use talksy_domain::mail::EmailAddress;
 use talksy_domain::messages::{ClientMessageId, Fingerprint, Message, MessageKind, MessageText};
+use talksy_domain::metadata::Metadata;
 use talksy_domain::page::Window;
 use talksy_domain::seq::Seq;
 use talksy_domain::users::{About, DisplayName, User};
@@ -39,7 +40,7 @@ pub(super) use statements;
 /// What [`user`] reads.
 macro_rules! user_columns {
     () => {
-        "id, email, name, about, created_at, last_seen_at, name_key"
+        "id, email, name, about, created_at, last_seen_at, name_key, metadata"
     };
 }
 pub(super) use user_columns;
@@ -55,7 +56,7 @@ pub(super) use session_columns;
 /// What [`chat`] reads.
 macro_rules! chat_columns {
     () => {
-        "id, kind, created_at, active_at, last_seq, member_count, title, last_change_seq, applied_seq"
+        "id, kind, created_at, active_at, last_seq, member_count, title, last_change_seq, applied_seq, metadata_seq"
     };
 }
 pub(super) use chat_columns;
@@ -71,7 +72,7 @@ pub(super) use member_columns;
 /// What [`message`] reads.
 macro_rules! message_columns {
     () => {
-        "chat_id, seq, id, kind, sender_id, created_at, edited_at, deleted_at, client_message_id, text, mseq, change_seq, content_seq, notice, fingerprint"
+        "chat_id, seq, id, kind, sender_id, created_at, edited_at, deleted_at, client_message_id, text, mseq, change_seq, content_seq, notice, fingerprint, metadata"
     };
 }
 pub(super) use message_columns;
@@ -228,6 +229,7 @@ pub(super) fn user(row: &Row<'_>) -> Result<User, Fault> {
         let name = text(row, 2)?.unwrap_or_default();
         let key = text(row, 6)?.unwrap_or_default();
         let about = text(row, 3)?.map(About::try_from).transpose();
+        let metadata = text(row, 7)?.map(Metadata::parse).transpose();
         Ok(User {
             id: user_id,
             email: EmailAddress::stored(text(row, 1)?.unwrap_or_default()),
@@ -235,6 +237,7 @@ pub(super) fn user(row: &Row<'_>) -> Result<User, Fault> {
                 DisplayName::stand_in(&name, &key)
             }),
             about: or_stand_in(about, record, "about", || None),
+            metadata: or_stand_in(metadata, record, "metadata", || None),
             created_at: time(row, 4)?,
             last_seen_at: some_time(row, 5)?,
         })
@@ -305,6 +308,7 @@ pub(super) fn chat(row: &Row<'_>) -> Result<Chat, Fault> {
             ),
             last_change_seq: row.get(7)?,
             applied_seq: row.get(8)?,
+            metadata_seq: row.get(9)?,
         })
     };
     parse().map_err(|why| Fault::row(format_args!("chat {chat_id}"), why))
@@ -362,7 +366,7 @@ pub(super) fn insert_message(conn: &Connection, message: &Message) -> Result<(),
     const INSERT: &str = concat!(
         "INSERT INTO messages (",
         message_columns!(),
-        ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)"
+        ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)"
     );
     let notice = message.notice.as_ref().map(serde_json::to_string);
     let values = params![
@@ -384,6 +388,7 @@ pub(super) fn insert_message(conn: &Connection, message: &Message) -> Result<(),
         message.content_seq,
         notice.transpose().map_err(Fault::json)?,
         message.fingerprint.map(|print| print.0),
+        message.metadata.as_ref().map(Metadata::as_str),
     ];
     change(conn, INSERT, values)?;
     unread::message_inserted(conn, id::bytes(message.chat_id), message.seq)
@@ -410,6 +415,7 @@ pub(super) fn message(row: &Row<'_>) -> Result<Message, Fault> {
         let notice = text(row, 13)?.map(|json| serde_json::from_str(&json));
         let text = text(row, 9)?.map(MessageText::try_from).transpose();
         let fingerprint = row.get::<_, Option<[u8; 8]>>(14);
+        let metadata = self::text(row, 15)?.map(Metadata::parse).transpose();
         Ok(Message {
             chat_id: id::from_bytes(row.get(0)?),
             seq: row.get(1)?,
@@ -426,6 +432,7 @@ pub(super) fn message(row: &Row<'_>) -> Result<Message, Fault> {
             content_seq: or_stand_in(row.get(12), record, "content_seq", || 0),
             notice: or_stand_in(notice.transpose(), record, "notice", || None),
             fingerprint: or_stand_in(fingerprint, record, "fingerprint", || None).map(Fingerprint),
+            metadata: or_stand_in(metadata, record, "metadata", || None),
         })
     };
     parse().map_err(|why| Fault::row(record(), why))

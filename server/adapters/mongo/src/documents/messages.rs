@@ -9,6 +9,7 @@ use talksy_domain::id::{self, ChatId, MessageId};
 use talksy_domain::messages::{
     ClientMessageId, Fingerprint, Message, MessageKind, MessageText, SystemNotice,
 };
+use talksy_domain::metadata::Metadata;
 use talksy_domain::seq::Seq;
 
 use super::{MESSAGES, Stored, date, field, id_bytes, id_text, instant, key, some_instant};
@@ -46,6 +47,9 @@ pub(crate) struct MessageDocument {
     sender_id: Option<Uuid>,
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<MessageText>,
+    /// Its text: values of JSON are not all values of BSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<Metadata>,
     #[serde(skip_serializing_if = "Option::is_none")]
     notice: Option<SystemNotice>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -95,6 +99,7 @@ impl MessageDocument {
             kind: draft.kind,
             sender_id,
             text: draft.text.clone(),
+            metadata: draft.metadata.clone(),
             notice: draft.notice.clone(),
             client_message_id: draft.client_message_id.clone(),
             fingerprint: draft.fingerprint.map(|print| Binary {
@@ -140,6 +145,7 @@ impl Stored for MessageDocument {
             kind: self.kind,
             sender_id: self.sender_id.map(|sender| id::from_bytes(sender.bytes())),
             text: self.text,
+            metadata: self.metadata,
             notice: self.notice,
             client_message_id: self.client_message_id,
             fingerprint: self.fingerprint.as_ref().and_then(fingerprint_of),
@@ -164,6 +170,7 @@ impl Stored for MessageDocument {
             kind: field(raw, "kind").unwrap_or(MessageKind::Text),
             sender_id: sender.map(|sender| id::from_bytes(sender.bytes())),
             text: field(raw, "text"),
+            metadata: field(raw, "metadata"),
             notice: field(raw, "notice"),
             client_message_id: field(raw, "clientMessageId"),
             fingerprint: field(raw, "fingerprint").as_ref().and_then(fingerprint_of),

@@ -1,0 +1,54 @@
+//! What people say in a message, as they ask for it to be sent or edited.
+
+use super::model::{Message, MessageText};
+use crate::metadata::Metadata;
+
+/// What is to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageContent {
+    /// What it says.
+    pub text: MessageText,
+    /// What the application keeps beside it.
+    pub metadata: Option<Metadata>,
+}
+
+impl From<MessageText> for MessageContent {
+    fn from(text: MessageText) -> Self {
+        Self {
+            text,
+            metadata: None,
+        }
+    }
+}
+
+/// Other content for a message. `None` leaves a part as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MessageEdit {
+    /// The new text.
+    pub text: Option<MessageText>,
+    /// What the application is to keep beside it, or `Some(None)` to clear it.
+    pub metadata: Option<Option<Metadata>>,
+}
+
+impl From<MessageText> for MessageEdit {
+    fn from(text: MessageText) -> Self {
+        Self {
+            text: Some(text),
+            ..Self::default()
+        }
+    }
+}
+
+impl MessageEdit {
+    /// The message with the other content, and all else as it is.
+    pub(super) fn apply(&self, message: &Message) -> Message {
+        let mut edited = message.clone();
+        if let Some(text) = &self.text {
+            edited.text = Some(text.clone());
+        }
+        if let Some(metadata) = &self.metadata {
+            edited.metadata.clone_from(metadata);
+        }
+        edited
+    }
+}
