@@ -4,7 +4,7 @@
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use talksy_tests::app::TestApp;
-use talksy_tests::client::{User, string};
+use talksy_tests::client::{SEND, User, string};
 
 /// The page sizes that are compared.
 const SIZES: [usize; 3] = [1, 5, 50];
@@ -74,8 +74,12 @@ async fn full_house(app: &TestApp) -> (User, Vec<String>, Vec<String>) {
     }))
     .await;
     let (chats, messages): (Vec<_>, Vec<_>) = made.into_iter().unzip();
+    // Each replies to one of its own.
+    let mut before = messages[0].clone();
     for n in 0..50 {
-        ada.send(&chats[0], &n.to_string()).await;
+        let input = json!({ "chatId": chats[0], "text": n.to_string(), "replyToId": before });
+        let sent = ada.client.data(SEND, json!({ "input": input })).await;
+        before = string(&sent["sendMessage"]["message"]["id"]);
     }
     (ada.clone(), chats, messages)
 }
@@ -106,6 +110,7 @@ async fn a_page_costs_the_store_the_same_whatever_its_size() {
     let page_of_messages = "query($id: ID!, $last: Int) { node(id: $id) { ... on Chat {
         messages(last: $last) { nodes { seq text isReadByAll
             sender { name presence { status } } chat { title unreadCount lastMessage { seq } }
+            replyCount replyTo { text sender { name } } replies(first: 2) { nodes { text } }
             readBy(first: 5) { nodes { lastReadSeq user { name } chat { id } } } } } } } }";
     let last = |size| json!({ "id": chats[0], "last": size });
     let cost = calls(&app, &ada, "messages", page_of_messages, last).await;

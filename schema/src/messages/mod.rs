@@ -3,11 +3,13 @@
 mod loaders;
 mod mutation;
 mod notice;
+mod replies;
 mod subscription;
 mod types;
 
 pub(crate) use loaders::*;
 pub use mutation::*;
 pub use notice::*;
+pub(crate) use replies::*;
 pub use subscription::*;
 pub use types::*;

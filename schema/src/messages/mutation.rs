@@ -18,6 +18,8 @@ pub struct SendMessageInput {
     chat_id: ID,
     /// What it says: 1 to 4,000 characters, not blank.
     text: Option<String>,
+    /// The message of the chat that it replies to, which the viewer may read.
+    reply_to_id: Option<ID>,
     /// What the application is to keep beside the message.
     metadata: Option<Json>,
     /// The sender's own id for this message, at most 64 characters: a retry with the same one,
@@ -103,7 +105,11 @@ impl MessageMutation {
         let viewer = ctx.viewer()?;
         let chat = id::parse(&input.chat_id, "chatId")?;
         let text = MessageText::parse(input.text.unwrap_or_default())?;
+        let reply_to_id = input.reply_to_id.as_ref();
         let content = MessageContent {
+            reply_to_id: reply_to_id
+                .map(|message| id::parse(message, "replyToId"))
+                .transpose()?,
             metadata: input.metadata.as_ref().map(Json::metadata).transpose()?,
             ..text.into()
         };

@@ -148,9 +148,12 @@ mod tests {
             "Chat.members",
             "Chat.messages",
             "Message.readBy",
+            "Message.replies",
             // Marks of others move without a number of the chat.
             "Chat.readByAllSeq",
             "Message.isReadByAll",
+            // Replies come without a number of the message.
+            "Message.replyCount",
             // Another user where the viewer is meant is none to show.
             "Member.user",
             // Of the viewer's own account alone.

@@ -79,6 +79,7 @@ pub fn every_event() -> Vec<Event> {
     let full = Message {
         seq: 2_147_483_647,
         text: Some(text_of(" “Ω”\n\t\u{202E}😀 \\ \" {} ")),
+        reply_to: Some(3),
         metadata: Some(metadata(r#"{"b":[1.5,null],"a":"é\""}"#)),
         client_message_id: Some(ClientMessageId::parse("é'\"\\").unwrap()),
         edited_at: Some(now()),
@@ -89,6 +90,7 @@ pub fn every_event() -> Vec<Event> {
         sender_id: None,
         text: None,
         metadata: None,
+        reply_to: None,
         client_message_id: None,
         deleted_at: Some(now()),
         ..full.clone()

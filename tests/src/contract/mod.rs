@@ -34,6 +34,7 @@ pub mod names;
 pub mod presence;
 pub mod reading;
 pub mod refreshing;
+pub mod replies;
 pub mod retries;
 pub mod sending;
 pub mod sessions;

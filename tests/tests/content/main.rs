@@ -1,6 +1,7 @@
 //! What a message carries besides its text, as clients see it.
 
 mod metadata;
+mod replies;
 
 use serde_json::{Value, json};
 use talksy_tests::client::{Reply, User, string};
@@ -13,6 +14,9 @@ const DELETE: &str = "mutation($input: DeleteMessageInput!) { deleteMessage(inpu
     message { id seq changeSeq text metadata deletedAt } } }";
 const CREATE: &str = "mutation($input: CreateGroupInput!) { createGroup(input: $input) {
     chat { id title metadata } } }";
+
+const ADD: &str =
+    "mutation($input: AddMembersInput!) { addMembers(input: $input) { chat { id } } }";
 
 /// Asks for something that may be refused.
 async fn ask(user: &User, mutation: &str, input: Value) -> Reply {

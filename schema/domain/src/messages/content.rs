@@ -1,6 +1,7 @@
 //! What people say in a message, as they ask for it to be sent or edited.
 
 use super::model::{Message, MessageText};
+use crate::id::MessageId;
 use crate::metadata::Metadata;
 
 /// What is to be sent.
@@ -10,6 +11,8 @@ pub struct MessageContent {
     pub text: MessageText,
     /// What the application keeps beside it.
     pub metadata: Option<Metadata>,
+    /// The message of the chat that it replies to.
+    pub reply_to_id: Option<MessageId>,
 }
 
 impl From<MessageText> for MessageContent {
@@ -17,6 +20,7 @@ impl From<MessageText> for MessageContent {
         Self {
             text,
             metadata: None,
+            reply_to_id: None,
         }
     }
 }

@@ -149,6 +149,9 @@ pub struct Message {
     /// What the application keeps beside it; `None` where there is none or it was deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Metadata>,
+    /// The number of the message that it replies to; `None` where it is no reply or was deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<Seq>,
     /// What happened, for a system message.
     #[serde(default)]
     pub notice: Option<SystemNotice>,
@@ -185,6 +188,7 @@ impl Message {
             sender_id: Some(sender_id),
             text: Some(text),
             metadata: None,
+            reply_to: None,
             notice: None,
             client_message_id: None,
             fingerprint: None,
@@ -212,6 +216,7 @@ impl Message {
             sender_id: None,
             text: None,
             metadata: None,
+            reply_to: None,
             notice: Some(notice),
             client_message_id: None,
             fingerprint: None,

@@ -137,6 +137,7 @@ impl MessageChange {
                 Message {
                     text: None,
                     metadata: None,
+                    reply_to: None,
                     deleted_at: Some(self.at),
                     ..message.clone()
                 }

@@ -190,6 +190,9 @@ fn update(step: &Step) -> Document {
         Some(metadata) => set.insert("metadata", metadata),
         None => unset.insert("metadata", ""),
     };
+    if after.reply_to.is_none() {
+        unset.insert("replyTo", "");
+    }
     if let Some(at) = after.edited_at {
         set.insert("editedAt", date(at));
     }

@@ -84,6 +84,7 @@ mod pages;
 mod pair;
 mod preparing;
 mod repair;
+mod replies;
 mod send;
 mod senders;
 mod sessions;

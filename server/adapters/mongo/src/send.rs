@@ -6,7 +6,7 @@
 
 use mongodb::bson::doc;
 use talksy_domain::access::Denied;
-use talksy_domain::chats::Chat;
+use talksy_domain::chats::{Chat, Member};
 use talksy_domain::id;
 use talksy_domain::messages::{Append, Appended, Message};
 
@@ -15,7 +15,7 @@ use super::commands::Shape;
 use super::documents::{ChatDocument, ChatOfMember, Place, key};
 use super::fault::Fault;
 use super::waiting::{Committed, Work};
-use super::{commit, heads, senders};
+use super::{commit, heads, members, senders};
 
 /// Appends the draft to its chat.
 pub(super) async fn send(call: &Call, draft: &Message) -> Result<Append, Fault> {
@@ -26,10 +26,11 @@ pub(super) async fn send(call: &Call, draft: &Message) -> Result<Append, Fault> 
     let queue = call.inner.queues.of(id::bytes(draft.chat_id));
     // What was applied before the member's document is read.
     let mut checked = queue.applied();
-    let (chat, mut is_member, before) = tokio::try_join!(
+    let (chat, mut is_member, before, mut refused) = tokio::try_join!(
         chat(call, draft),
         is_member(call, draft),
-        sent_before(call, draft)
+        sent_before(call, draft),
+        judge_content(call, draft)
     )?;
     let Some(mut chat) = chat else {
         return Ok(Append::Denied(Denied::NoChat));
@@ -38,14 +39,20 @@ pub(super) async fn send(call: &Call, draft: &Message) -> Result<Append, Fault> 
     if let Some(message) = before {
         return repeat(call, message, chat).await;
     }
-    if !is_member {
-        // They may have been let in by a system message that is not applied yet.
+    if !is_member || refused.is_some() {
+        // Who is let in by a system message that is not applied yet is not known to be a member.
         chat = heads::exact_one(call, chat).await?;
         checked = chat.applied_seq;
-        is_member = checked > 0 && self::is_member(call, draft).await?;
+        if checked > 0 {
+            (is_member, refused) =
+                tokio::try_join!(self::is_member(call, draft), judge_content(call, draft))?;
+        }
     }
     if !is_member {
         return Ok(Append::Denied(Denied::NotMember));
+    }
+    if let Some(refused) = refused {
+        return Ok(refused);
     }
     let work = Work::Draft {
         draft: Box::new(draft.clone()),
@@ -106,6 +113,16 @@ async fn repeat(call: &Call, message: Message, chat: Chat) -> Result<Append, Fau
     }));
     call.announce(outcome.announcements());
     Ok(outcome)
+}
+
+/// Why a member may not say what the draft does; `None` where it says nothing of the kind.
+async fn judge_content(call: &Call, draft: &Message) -> Result<Option<Append>, Fault> {
+    let (Some(reply_to), Some(sender)) = (draft.reply_to, draft.sender_id) else {
+        return Ok(None);
+    };
+    let members = members::among(call, draft.chat_id, &[sender]).await?;
+    let hides = |member: &Member| reply_to < member.visible_from_seq;
+    Ok(members.iter().any(hides).then_some(Append::NoReplyTarget))
 }
 
 async fn sent_before(call: &Call, draft: &Message) -> Result<Option<Message>, Fault> {

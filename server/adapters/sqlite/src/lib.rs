@@ -20,6 +20,7 @@ mod migrate;
 mod open;
 mod queue;
 mod readers;
+mod replies;
 mod rows;
 mod sessions;
 #[cfg(test)]

@@ -9,8 +9,8 @@ use talksy_domain::error::PortError;
 use talksy_domain::id::{self, ChatId, MessageId};
 use talksy_domain::incarnation::Incarnation;
 use talksy_domain::messages::{
-    Append, Appended, ChangeRefusal, Changed, ChangedMessage, Head, Message, MessageChange,
-    MessageStore, MessageText,
+    Append, Appended, ChangeRefusal, Changed, ChangedMessage, Head, Message, MessageAt,
+    MessageChange, MessageStore, MessageText, ReplyPage,
 };
 use talksy_domain::metadata::Metadata;
 use talksy_domain::page::{Page, Window};
@@ -18,6 +18,7 @@ use talksy_domain::seq::Seq;
 
 use super::SqliteStore;
 use super::fault::Fault;
+use super::replies;
 use super::rows::{
     self, Key, all, chat_columns, each, filled, member_columns, message_columns, one, statements,
 };
@@ -37,7 +38,7 @@ statements! {
         WHERE chat_id = ?1 AND user_id = ?2 AND left_seq IS NULL");
     MESSAGE = concat!("SELECT ", message_columns!(), " FROM messages WHERE id = ?1");
     CHANGE_MESSAGE = "UPDATE messages SET text = ?3, edited_at = ?4, deleted_at = ?5,
-        change_seq = ?6, content_seq = ?7, metadata = ?8 WHERE chat_id = ?1 AND seq = ?2";
+        change_seq = ?6, content_seq = ?7, metadata = ?8, reply_to = ?9 WHERE chat_id = ?1 AND seq = ?2";
     ADVANCE_CHANGES = "UPDATE chats SET last_change_seq = ?2 WHERE id = ?1";
     CHANGES = concat!("SELECT ", message_columns!(), " FROM messages
         WHERE chat_id = ?1 AND change_seq > 0 AND change_seq > ?2 AND seq >= ?3
@@ -114,6 +115,20 @@ impl MessageStore for SqliteStore {
         .await
     }
 
+    async fn reply_counts(
+        &self,
+        messages: &[MessageAt],
+    ) -> Result<Vec<(MessageAt, u32)>, PortError> {
+        let messages = messages.to_vec();
+        self.read(move |conn| replies::counts(conn, &messages))
+            .await
+    }
+
+    async fn reply_pages(&self, wanted: &[ReplyPage]) -> Result<Vec<Page<Message>>, PortError> {
+        let wanted = wanted.to_vec();
+        self.read(move |conn| replies::pages(conn, &wanted)).await
+    }
+
     async fn last_messages(&self, chats: &[ChatId]) -> Result<Vec<Message>, PortError> {
         let keys = rows::keys(chats, id::bytes);
         self.read(move |conn| each(conn, LAST_MESSAGE, &keys, |key| [key], rows::message))
@@ -180,6 +195,9 @@ pub(super) fn append(conn: &Connection, draft: &Message) -> Result<Append, Fault
             return repeat(conn, chat_key, message);
         }
     }
+    if let Some(refused) = judge_content(conn, draft, (chat_key, sender))? {
+        return Ok(refused);
+    }
     let values = (chat_key, sender, draft.created_at.as_millis());
     let Some(chat) = one(conn, ADVANCE, values, rows::chat)? else {
         return Ok(match one(conn, CHAT, [chat_key], rows::chat)? {
@@ -199,6 +217,20 @@ pub(super) fn append(conn: &Connection, draft: &Message) -> Result<Append, Fault
         chat,
         is_duplicate: false,
     })))
+}
+
+/// Why a member may not say what the draft does; `None` where it says nothing of the kind.
+fn judge_content(
+    conn: &Connection,
+    draft: &Message,
+    sender: (Key, Key),
+) -> Result<Option<Append>, Fault> {
+    let Some(reply_to) = draft.reply_to else {
+        return Ok(None);
+    };
+    let member = one(conn, MEMBER, sender, rows::member)?;
+    let is_hidden = member.is_some_and(|member| reply_to < member.visible_from_seq);
+    Ok(is_hidden.then_some(Append::NoReplyTarget))
 }
 
 /// Answers a retry with the message that the first attempt has made, also where the sender is no
@@ -248,6 +280,7 @@ fn change_message(conn: &Connection, change: &MessageChange) -> Result<Changed, 
         changed.change_seq,
         changed.content_seq,
         changed.metadata.as_ref().map(Metadata::as_str),
+        changed.reply_to,
     );
     rows::change(conn, CHANGE_MESSAGE, values)?;
     rows::change(conn, ADVANCE_CHANGES, (chat_key, number))?;

@@ -72,7 +72,7 @@ pub(super) use member_columns;
 /// What [`message`] reads.
 macro_rules! message_columns {
     () => {
-        "chat_id, seq, id, kind, sender_id, created_at, edited_at, deleted_at, client_message_id, text, mseq, change_seq, content_seq, notice, fingerprint, metadata"
+        "chat_id, seq, id, kind, sender_id, created_at, edited_at, deleted_at, client_message_id, text, mseq, change_seq, content_seq, notice, fingerprint, metadata, reply_to"
     };
 }
 pub(super) use message_columns;
@@ -366,7 +366,7 @@ pub(super) fn insert_message(conn: &Connection, message: &Message) -> Result<(),
     const INSERT: &str = concat!(
         "INSERT INTO messages (",
         message_columns!(),
-        ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)"
+        ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"
     );
     let notice = message.notice.as_ref().map(serde_json::to_string);
     let values = params![
@@ -389,6 +389,7 @@ pub(super) fn insert_message(conn: &Connection, message: &Message) -> Result<(),
         notice.transpose().map_err(Fault::json)?,
         message.fingerprint.map(|print| print.0),
         message.metadata.as_ref().map(Metadata::as_str),
+        message.reply_to,
     ];
     change(conn, INSERT, values)?;
     unread::message_inserted(conn, id::bytes(message.chat_id), message.seq)
@@ -433,6 +434,7 @@ pub(super) fn message(row: &Row<'_>) -> Result<Message, Fault> {
             notice: or_stand_in(notice.transpose(), record, "notice", || None),
             fingerprint: or_stand_in(fingerprint, record, "fingerprint", || None).map(Fingerprint),
             metadata: or_stand_in(metadata, record, "metadata", || None),
+            reply_to: or_stand_in(row.get(16), record, "reply_to", || None),
         })
     };
     parse().map_err(|why| Fault::row(record(), why))

@@ -50,6 +50,9 @@ pub(crate) struct MessageDocument {
     /// Its text: values of JSON are not all values of BSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     metadata: Option<Metadata>,
+    /// The message that it answers. The index `by_reply` has those alone that have it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply_to: Option<Seq>,
     #[serde(skip_serializing_if = "Option::is_none")]
     notice: Option<SystemNotice>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -100,6 +103,7 @@ impl MessageDocument {
             sender_id,
             text: draft.text.clone(),
             metadata: draft.metadata.clone(),
+            reply_to: draft.reply_to,
             notice: draft.notice.clone(),
             client_message_id: draft.client_message_id.clone(),
             fingerprint: draft.fingerprint.map(|print| Binary {
@@ -146,6 +150,7 @@ impl Stored for MessageDocument {
             sender_id: self.sender_id.map(|sender| id::from_bytes(sender.bytes())),
             text: self.text,
             metadata: self.metadata,
+            reply_to: self.reply_to,
             notice: self.notice,
             client_message_id: self.client_message_id,
             fingerprint: self.fingerprint.as_ref().and_then(fingerprint_of),
@@ -171,6 +176,7 @@ impl Stored for MessageDocument {
             sender_id: sender.map(|sender| id::from_bytes(sender.bytes())),
             text: field(raw, "text"),
             metadata: field(raw, "metadata"),
+            reply_to: field(raw, "replyTo"),
             notice: field(raw, "notice"),
             client_message_id: field(raw, "clientMessageId"),
             fingerprint: field(raw, "fingerprint").as_ref().and_then(fingerprint_of),

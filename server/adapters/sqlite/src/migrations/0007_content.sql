@@ -5,3 +5,7 @@ ALTER TABLE messages ADD COLUMN metadata TEXT;
 -- Of a group, the number of the system message that says it; 0 for none. The row is rewritten by each
 -- message and stays short.
 ALTER TABLE chats ADD COLUMN metadata_seq INTEGER NOT NULL DEFAULT 0;
+
+-- Replies: the number of the message that one answers. A deleted reply is none any more.
+ALTER TABLE messages ADD COLUMN reply_to INTEGER;
+CREATE INDEX messages_by_reply ON messages (chat_id, reply_to, seq) WHERE reply_to IS NOT NULL;
