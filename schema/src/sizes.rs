@@ -5,7 +5,7 @@
 
 use talksy_domain::feeds::MAX_POSITION;
 use talksy_domain::groups::MAX_SUBJECTS;
-use talksy_domain::messages::{ClientMessageId, MessageText};
+use talksy_domain::messages::{ClientMessageId, MAX_MENTIONS, MessageText};
 use talksy_domain::metadata::Metadata;
 use talksy_domain::page::MAX_PAGE;
 use talksy_domain::users::{About, DisplayName};
@@ -85,6 +85,10 @@ pub fn list_length(type_name: &str, field: &str) -> ListLength {
         ("SystemNotice", "subjects") => ListLength {
             usual: 10,
             most: MAX_SUBJECTS,
+        },
+        ("Message", "mentions") => ListLength {
+            usual: 3,
+            most: MAX_MENTIONS,
         },
         ("Server", _) => ListLength::ALL,
         (_, "edges" | "nodes") if type_name.ends_with("Connection") => ListLength::ONE,

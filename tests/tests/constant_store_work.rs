@@ -77,7 +77,8 @@ async fn full_house(app: &TestApp) -> (User, Vec<String>, Vec<String>) {
     // Each replies to one of its own.
     let mut before = messages[0].clone();
     for n in 0..50 {
-        let input = json!({ "chatId": chats[0], "text": n.to_string(), "replyToId": before });
+        let input = json!({ "chatId": chats[0], "text": n.to_string(), "replyToId": before,
+            "mentionIds": [ada.id] });
         let sent = ada.client.data(SEND, json!({ "input": input })).await;
         before = string(&sent["sendMessage"]["message"]["id"]);
     }
@@ -90,7 +91,7 @@ async fn a_page_costs_the_store_the_same_whatever_its_size() {
     let (ada, chats, messages) = full_house(&app).await;
 
     let page_of_chats = "query($first: Int) { chats(first: $first) { nodes {
-        title memberCount unreadCount viewerMember { lastReadSeq }
+        title memberCount unreadCount unreadMentionCount viewerMember { lastReadSeq }
         peer { name presence { status lastSeenAt } }
         members(first: 5) { nodes { lastReadSeq user { name presence { status } } } }
         lastMessage { text isReadByAll sender { name presence { status } }
@@ -110,7 +111,7 @@ async fn a_page_costs_the_store_the_same_whatever_its_size() {
     let page_of_messages = "query($id: ID!, $last: Int) { node(id: $id) { ... on Chat {
         messages(last: $last) { nodes { seq text isReadByAll
             sender { name presence { status } } chat { title unreadCount lastMessage { seq } }
-            replyCount replyTo { text sender { name } } replies(first: 2) { nodes { text } }
+            mentions { name } replyCount replyTo { text sender { name } } replies(first: 2) { nodes { text } }
             readBy(first: 5) { nodes { lastReadSeq user { name } chat { id } } } } } } } }";
     let last = |size| json!({ "id": chats[0], "last": size });
     let cost = calls(&app, &ada, "messages", page_of_messages, last).await;

@@ -11,7 +11,9 @@ use talksy_domain::feeds::ChatState;
 use talksy_domain::id::ChatId;
 use talksy_domain::page::{Page, Window};
 
-use super::loaders::{FirstMembersOf, LowestReadMarksOf, UnreadOf, ViewerMemberOf};
+use super::loaders::{
+    FirstMembersOf, LowestReadMarksOf, UnreadMentionsOf, UnreadOf, ViewerMemberOf,
+};
 use super::members::{
     MemberConnection, MemberObject, load_members, member_cursor, member_place, placeholder,
     read_cursor,
@@ -55,6 +57,7 @@ pub(crate) const SHARED: &[SharedType] = &[
             SharedField::state("lastChangeSeq"),
             SharedField::state("headCursor"),
             SharedField::hole("unreadCount"),
+            SharedField::hole("unreadMentionCount"),
             SharedField::hole("isMutedByViewer"),
             SharedField::hole("readCursor"),
             SharedField::hole("viewerMember").of("Member"),
@@ -195,6 +198,15 @@ impl ChatNode {
             return Ok(0);
         }
         let count = ctx.loaders().load_one(UnreadOf(self.0.id)).await?;
+        Ok(int(count.unwrap_or_default()))
+    }
+
+    /// Exact: those of the unread messages that mention the viewer.
+    async fn unread_mention_count(&self, ctx: &Context<'_>) -> Result<i32> {
+        if ctx.is_hole(Hole::UnreadMentionCount) {
+            return Ok(0);
+        }
+        let count = ctx.loaders().load_one(UnreadMentionsOf(self.0.id)).await?;
         Ok(int(count.unwrap_or_default()))
     }
 

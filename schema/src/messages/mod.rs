@@ -10,6 +10,5 @@ mod types;
 pub(crate) use loaders::*;
 pub use mutation::*;
 pub use notice::*;
-pub(crate) use replies::*;
 pub use subscription::*;
 pub use types::*;

@@ -2,7 +2,7 @@
 
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 use talksy_domain::error::Invalid;
-use talksy_domain::id;
+use talksy_domain::id::{self, UserId};
 use talksy_domain::messages::{ClientMessageId, MessageContent, MessageEdit, MessageText};
 
 use super::types::{MessageEdge, MessageNode};
@@ -20,6 +20,8 @@ pub struct SendMessageInput {
     text: Option<String>,
     /// The message of the chat that it replies to, which the viewer may read.
     reply_to_id: Option<ID>,
+    /// Whom it mentions: members of the chat, each once, at most 50.
+    mention_ids: Option<Vec<ID>>,
     /// What the application is to keep beside the message.
     metadata: Option<Json>,
     /// The sender's own id for this message, at most 64 characters: a retry with the same one,
@@ -46,11 +48,19 @@ pub struct EditMessageInput {
     message_id: ID,
     /// What it is to say: 1 to 4,000 characters, not blank. Absent only where something else is given.
     text: Option<String>,
+    /// Whom it is to mention: members of the chat, and who was mentioned before, each once, at most 50.
+    mention_ids: Option<Vec<ID>>,
     /// What the application is to keep beside it; null clears it.
     metadata: MaybeUndefined<Json>,
     /// The message's `changeSeq` as the editor has seen it: `CONFLICT` where the content was edited
     /// or deleted behind this number. Without it the last edit wins.
     expected_change_seq: Option<i32>,
+}
+
+/// Reads a list of users; a refusal names the place in it.
+fn mentions(ids: Option<&[ID]>) -> Result<Option<Vec<UserId>>, Invalid> {
+    let parse = |ids: &[ID]| id::parse_all(ids, "mentionIds");
+    ids.map(parse).transpose()
 }
 
 impl EditMessageInput {
@@ -59,6 +69,7 @@ impl EditMessageInput {
         let mut edit = MessageEdit {
             text: None,
             metadata: metadata_change(&self.metadata)?,
+            mention_ids: mentions(self.mention_ids.as_deref())?,
         };
         // Without anything else it is the text that is missing.
         if self.text.is_some() || edit == MessageEdit::default() {
@@ -110,6 +121,7 @@ impl MessageMutation {
             reply_to_id: reply_to_id
                 .map(|message| id::parse(message, "replyToId"))
                 .transpose()?,
+            mention_ids: mentions(input.mention_ids.as_deref())?.unwrap_or_default(),
             metadata: input.metadata.as_ref().map(Json::metadata).transpose()?,
             ..text.into()
         };

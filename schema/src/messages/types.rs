@@ -23,7 +23,7 @@ use crate::error::Result;
 use crate::metadata::Json;
 use crate::scalars::{DateTime, global_id, int};
 use crate::sharing::{SharedField, SharedType};
-use crate::users::{UserNode, load_user};
+use crate::users::{UserNode, load_user, load_users};
 
 /// What kind of message it is.
 #[derive(Clone, Copy, PartialEq, Eq, Enum)]
@@ -64,6 +64,7 @@ pub(crate) const SHARED: &[SharedType] = &[
             SharedField::event("metadata"),
             // Null for all where it is no reply; else it asks for the viewer, and nothing is shared.
             SharedField::event("replyTo").of("Message"),
+            SharedField::event("mentions").of("User"),
             SharedField::event("system").of("SystemNotice"),
             SharedField::event("clientMessageId"),
             SharedField::event("createdAt"),
@@ -195,6 +196,11 @@ impl MessageNode {
             page.map(MessageNode::new),
             |reply| place_among_replies(&reply.message),
         ))
+    }
+
+    /// Whom it mentions, at most 50. None where the message was deleted.
+    async fn mentions(&self, ctx: &Context<'_>) -> Result<Vec<UserNode>> {
+        load_users(ctx, &self.message.mention_ids).await
     }
 
     /// What happened, for a system message.

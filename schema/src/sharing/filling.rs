@@ -20,6 +20,8 @@ pub struct Filling {
     pub incarnation: Option<Incarnation>,
     /// How much of the chat they have not read, at the template's own numbers.
     pub unread: Option<u32>,
+    /// How much of that mentions them.
+    pub unread_mentions: Option<u32>,
 }
 
 impl Filling {
@@ -29,6 +31,9 @@ impl Filling {
         match hole {
             Hole::Cursor => write_opaque(self.cursor.as_deref()?, bytes),
             Hole::UnreadCount => serde_json::to_writer(bytes, &int(self.unread?)).ok()?,
+            Hole::UnreadMentionCount => {
+                serde_json::to_writer(bytes, &int(self.unread_mentions?)).ok()?;
+            }
             Hole::IsMuted => {
                 let text = if self.member.as_ref()?.is_muted {
                     "true"

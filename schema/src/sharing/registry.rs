@@ -166,6 +166,7 @@ mod tests {
             "Chat.isMutedByViewer",
             "Chat.readCursor",
             "Chat.unreadCount",
+            "Chat.unreadMentionCount",
             "Chat.viewerMember",
             "ChatChanged.cursor",
             "Member.id",

@@ -132,3 +132,10 @@ pub(crate) async fn load_user(ctx: &Context<'_>, user: UserId) -> Result<UserNod
         .map(UserNode::new)
         .ok_or_else(|| dangling(user.to_string()))?)
 }
+
+/// The users of a list, in its order. Who does not exist is left out.
+pub(crate) async fn load_users(ctx: &Context<'_>, users: &[UserId]) -> Result<Vec<UserNode>> {
+    let mut found = ctx.loaders().load_many(users.to_vec()).await?;
+    let found = users.iter().filter_map(|user| found.remove(user));
+    Ok(found.map(UserNode::new).collect())
+}

@@ -80,6 +80,7 @@ pub fn every_event() -> Vec<Event> {
         seq: 2_147_483_647,
         text: Some(text_of(" “Ω”\n\t\u{202E}😀 \\ \" {} ")),
         reply_to: Some(3),
+        mention_ids: vec![user_id, ids().next()],
         metadata: Some(metadata(r#"{"b":[1.5,null],"a":"é\""}"#)),
         client_message_id: Some(ClientMessageId::parse("é'\"\\").unwrap()),
         edited_at: Some(now()),
@@ -91,6 +92,7 @@ pub fn every_event() -> Vec<Event> {
         text: None,
         metadata: None,
         reply_to: None,
+        mention_ids: Vec::new(),
         client_message_id: None,
         deleted_at: Some(now()),
         ..full.clone()

@@ -23,6 +23,7 @@ fn edit(text: Option<&str>, metadata: Option<Option<Metadata>>) -> ChangeAction 
         edit: MessageEdit {
             text: text.map(text_of),
             metadata,
+            ..MessageEdit::default()
         },
         expected: None,
     }

@@ -1,5 +1,6 @@
 //! What a message carries besides its text, as clients see it.
 
+mod mentions;
 mod metadata;
 mod replies;
 
@@ -17,6 +18,9 @@ const CREATE: &str = "mutation($input: CreateGroupInput!) { createGroup(input: $
 
 const ADD: &str =
     "mutation($input: AddMembersInput!) { addMembers(input: $input) { chat { id } } }";
+
+const REMOVE: &str =
+    "mutation($input: RemoveMemberInput!) { removeMember(input: $input) { chat { id } } }";
 
 /// Asks for something that may be refused.
 async fn ask(user: &User, mutation: &str, input: Value) -> Reply {

@@ -253,6 +253,18 @@ impl ChatService {
         self.store.unread_counts(viewer.user_id, chats).await
     }
 
+    /// How many of these messages mention the viewer.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn unread_mentions(
+        &self,
+        viewer: &Viewer,
+        chats: &[ChatId],
+    ) -> Result<Vec<(ChatId, u32)>, PortError> {
+        self.store.unread_mentions(viewer.user_id, chats).await
+    }
+
     /// The first `limit` members of each of these chats, which the viewer has been let into.
     ///
     /// # Errors

@@ -156,5 +156,14 @@ port! {
             user: UserId,
             chats: &[ChatId],
         ) -> Result<Vec<(ChatId, u32)>, PortError>;
+
+        /// For each of these chats of which the user is a member: how many of those messages mention
+        /// the user ([`Message::mentions`](crate::messages::model::Message::mentions)). Exact, counted
+        /// by index.
+        async fn unread_mentions(
+            &self,
+            user: UserId,
+            chats: &[ChatId],
+        ) -> Result<Vec<(ChatId, u32)>, PortError>;
     }
 }

@@ -33,6 +33,8 @@ pub enum Hole {
     Cursor,
     /// How much of the chat the viewer has not read.
     UnreadCount,
+    /// How much of that mentions the viewer.
+    UnreadMentionCount,
     /// Whether the viewer has muted the chat.
     IsMuted,
     /// The place behind the viewer's read mark.

@@ -1,6 +1,5 @@
 //! Making and changing groups.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::model::{
@@ -15,6 +14,7 @@ use crate::error::{ApiError, ErrorCode, Invalid, PortError, service_error};
 use crate::id::{ChatId, IdGenerator, UserId};
 use crate::limits::{Decision, RateLimiter, Rule};
 use crate::messages::notice::HistoryFrom;
+use crate::user_list;
 use crate::viewer::Viewer;
 
 /// Why a group was refused.
@@ -91,7 +91,7 @@ impl GroupService {
         client_chat_id: Option<ClientChatId>,
     ) -> Result<Chat, GroupError> {
         let GroupDetails { title, metadata } = details.into();
-        check_users("memberIds", &members)?;
+        user_list::check("memberIds", &members, MAX_SUBJECTS)?;
         if members.len() >= self.max_members as usize {
             return Err(GroupRefusal::TooManyMembers(self.max_members).into());
         }
@@ -156,7 +156,7 @@ impl GroupService {
         if users.is_empty() {
             return Err(Invalid::new("userIds", "must name at least one user").into());
         }
-        check_users("userIds", &users)?;
+        user_list::check("userIds", &users, MAX_SUBJECTS)?;
         self.admit(viewer).await?;
         // A stranger is not told who exists.
         self.access.membership(viewer, chat).await?;
@@ -260,22 +260,6 @@ fn done(outcome: GroupOutcome) -> Result<Chat, GroupError> {
     match outcome {
         GroupOutcome::Done { chat, .. } => Ok(*chat),
         GroupOutcome::Refused(refusal) => Err(refusal.into()),
-    }
-}
-
-/// At most [`MAX_SUBJECTS`], each once.
-fn check_users(field: &'static str, users: &[UserId]) -> Result<(), Invalid> {
-    if users.len() > MAX_SUBJECTS {
-        let rule = format!("must name at most {MAX_SUBJECTS} users");
-        return Err(Invalid::new(field, rule));
-    }
-    let mut seen = HashSet::with_capacity(users.len());
-    match users.iter().position(|user| !seen.insert(*user)) {
-        Some(place) => Err(Invalid::new(
-            format!("{field}.{place}"),
-            "must not name a user a second time",
-        )),
-        None => Ok(()),
     }
 }
 

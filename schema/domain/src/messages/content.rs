@@ -1,8 +1,20 @@
 //! What people say in a message, as they ask for it to be sent or edited.
 
 use super::model::{Message, MessageText};
-use crate::id::MessageId;
+use crate::error::Invalid;
+use crate::id::{MessageId, UserId};
 use crate::metadata::Metadata;
+
+/// The most users that a message mentions.
+pub const MAX_MENTIONS: usize = 50;
+
+/// The user with this place in the list is no member of the chat.
+pub(crate) fn not_mentionable(place: usize) -> Invalid {
+    Invalid::new(
+        format!("mentionIds.{place}"),
+        "must be a member of the chat",
+    )
+}
 
 /// What is to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +25,8 @@ pub struct MessageContent {
     pub metadata: Option<Metadata>,
     /// The message of the chat that it replies to.
     pub reply_to_id: Option<MessageId>,
+    /// Whom it mentions: members, each once, at most [`MAX_MENTIONS`].
+    pub mention_ids: Vec<UserId>,
 }
 
 impl From<MessageText> for MessageContent {
@@ -21,6 +35,7 @@ impl From<MessageText> for MessageContent {
             text,
             metadata: None,
             reply_to_id: None,
+            mention_ids: Vec::new(),
         }
     }
 }
@@ -32,6 +47,9 @@ pub struct MessageEdit {
     pub text: Option<MessageText>,
     /// What the application is to keep beside it, or `Some(None)` to clear it.
     pub metadata: Option<Option<Metadata>>,
+    /// Whom it is to mention: members, and who was mentioned before, each once, at most
+    /// [`MAX_MENTIONS`].
+    pub mention_ids: Option<Vec<UserId>>,
 }
 
 impl From<MessageText> for MessageEdit {
@@ -52,6 +70,9 @@ impl MessageEdit {
         }
         if let Some(metadata) = &self.metadata {
             edited.metadata.clone_from(metadata);
+        }
+        if let Some(users) = &self.mention_ids {
+            edited.mention_ids.clone_from(users);
         }
         edited
     }

@@ -152,6 +152,9 @@ pub struct Message {
     /// The number of the message that it replies to; `None` where it is no reply or was deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply_to: Option<Seq>,
+    /// Whom it mentions, each once; nobody where it was deleted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mention_ids: Vec<UserId>,
     /// What happened, for a system message.
     #[serde(default)]
     pub notice: Option<SystemNotice>,
@@ -189,6 +192,7 @@ impl Message {
             text: Some(text),
             metadata: None,
             reply_to: None,
+            mention_ids: Vec::new(),
             notice: None,
             client_message_id: None,
             fingerprint: None,
@@ -217,6 +221,7 @@ impl Message {
             text: None,
             metadata: None,
             reply_to: None,
+            mention_ids: Vec::new(),
             notice: Some(notice),
             client_message_id: None,
             fingerprint: None,
@@ -224,6 +229,13 @@ impl Message {
             edited_at: None,
             deleted_at: None,
         }
+    }
+}
+
+impl Message {
+    /// Whether it counts as a mention of the user: it names them, and is not their own.
+    pub fn mentions(&self, user: UserId) -> bool {
+        self.sender_id != Some(user) && self.mention_ids.contains(&user)
     }
 }
 

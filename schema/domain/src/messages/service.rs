@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::content::{MessageContent, MessageEdit};
+use super::content::{MAX_MENTIONS, MessageContent, MessageEdit, not_mentionable};
 use super::model::{ClientMessageId, Fingerprint, Message};
 use super::rules::{ChangeAction, ChangeRefusal, MessageChange};
 use super::store::{Append, Appended, Changed, MessageAt, MessageStore, ReplyPage};
@@ -17,6 +17,7 @@ use crate::limits::{Decision, RateLimiter, Rule};
 use crate::metadata::Metadata;
 use crate::page::{Page, Window};
 use crate::seq::Seq;
+use crate::user_list;
 use crate::viewer::Viewer;
 
 /// Why a message was refused.
@@ -106,6 +107,7 @@ impl MessageService {
         client_message_id: Option<ClientMessageId>,
     ) -> Result<Sent, MessageError> {
         let content = content.into();
+        user_list::check("mentionIds", &content.mention_ids, MAX_MENTIONS)?;
         self.admit(viewer).await?;
         let reply_to = match content.reply_to_id {
             Some(id) => Some(self.reply_target(chat, id).await?),
@@ -119,6 +121,7 @@ impl MessageService {
             fingerprint,
             metadata: content.metadata,
             reply_to,
+            mention_ids: content.mention_ids,
             ..Message::draft(
                 self.ids.next_message(chat),
                 chat,
@@ -131,6 +134,7 @@ impl MessageService {
             Append::Done(sent) => *sent,
             Append::Denied(denied) => return Err(AccessError::from(denied).into()),
             Append::NoReplyTarget => return Err(no_reply_target().into()),
+            Append::NotMentionable(place) => return Err(not_mentionable(place).into()),
             Append::Full => return Err(MessageError::Full),
         };
         // What was kept before there were fingerprints has none, and is taken to be the same.
@@ -163,7 +167,9 @@ impl MessageService {
         edit: impl Into<MessageEdit>,
         expected: Option<Seq>,
     ) -> Result<Message, MessageError> {
-        let edit = edit.into();
+        let edit: MessageEdit = edit.into();
+        let mentioned = edit.mention_ids.as_deref().unwrap_or_default();
+        user_list::check("mentionIds", mentioned, MAX_MENTIONS)?;
         let action = ChangeAction::Edit { edit, expected };
         self.change(viewer, message, action).await
     }
@@ -220,6 +226,10 @@ impl MessageService {
         let reply_to = content.reply_to_id.map(id::bytes);
         if let Some(reply_to) = &reply_to {
             parts.extend([&b"replyTo"[..], reply_to]);
+        }
+        let mentions: Vec<_> = content.mention_ids.iter().copied().map(id::bytes).collect();
+        for user in &mentions {
+            parts.extend([&b"mention"[..], user]);
         }
         let mut print = [0; 8];
         print.copy_from_slice(&self.hash.of(&parts)[..8]);

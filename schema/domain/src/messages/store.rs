@@ -32,6 +32,8 @@ pub enum Append {
     Denied(Denied),
     /// The sender may not read the message that it replies to. Nothing was kept.
     NoReplyTarget,
+    /// Who is mentioned at this place of the list is no member. Nothing was kept.
+    NotMentionable(usize),
     /// The chat has no number left ([`crate::seq::MAX`]). Nothing was kept.
     Full,
 }
@@ -42,7 +44,9 @@ impl Append {
     pub fn announcements(&self) -> Vec<Announcement> {
         match self {
             Self::Done(appended) => vec![Announcement::message_added(appended.message.clone())],
-            Self::Denied(_) | Self::NoReplyTarget | Self::Full => Vec::new(),
+            Self::Denied(_) | Self::NoReplyTarget | Self::NotMentionable(_) | Self::Full => {
+                Vec::new()
+            }
         }
     }
 }
@@ -112,7 +116,7 @@ port! {
         /// `client_message_id` in the chat, that one is the answer, also where they are no member
         /// any more. Else the sender must be a member at that number: the system messages of the
         /// numbers before it decide. What it replies to, a message of the chat, must lie where the
-        /// sender may read. System messages are not appended but by
+        /// sender may read, and whom it mentions must be members. System messages are not appended but by
         /// [`crate::groups::GroupStore`].
         async fn append(&self, draft: &Message) -> Result<Append, PortError>;
 
@@ -129,7 +133,8 @@ port! {
         ) -> Result<Vec<Page<Message>>, PortError>;
 
         /// Changes a message by [`MessageChange::apply`], judged in the same commit, and gives it
-        /// the chat's next change number. What the deletion takes away is gone from the store. The
+        /// the chat's next change number. Whom it mentions is judged by
+        /// [`MessageChange::check_mentions`]. What the deletion takes away is gone from the store. The
         /// actor must be a member.
         async fn change(&self, change: &MessageChange) -> Result<Changed, PortError>;
 

@@ -14,7 +14,7 @@ use talksy_domain::seq::Seq;
 
 use super::call::Call;
 use super::commands::Shape;
-use super::documents::{CHATS, KeptChat, MESSAGES, NOBODY, date, key, keys};
+use super::documents::{CHATS, KeptChat, MESSAGES, NOBODY, date, key, keys, user_keys};
 use super::fault::Fault;
 
 /// A change that is to be written.
@@ -190,6 +190,11 @@ fn update(step: &Step) -> Document {
         Some(metadata) => set.insert("metadata", metadata),
         None => unset.insert("metadata", ""),
     };
+    if after.mention_ids.is_empty() {
+        unset.insert("mentionIds", "");
+    } else {
+        set.insert("mentionIds", user_keys(&after.mention_ids));
+    }
     if after.reply_to.is_none() {
         unset.insert("replyTo", "");
     }

@@ -15,7 +15,7 @@ use super::call::Call;
 use super::commands::Shape;
 use super::documents::{MemberDocument, date, key};
 use super::fault::Fault;
-use super::{MongoStore, chat_list, heads, left_chats, members, pair, sharing, unread};
+use super::{MongoStore, chat_list, heads, left_chats, members, mentions, pair, sharing, unread};
 
 #[async_trait]
 impl ChatStore for MongoStore {
@@ -163,6 +163,15 @@ impl ChatStore for MongoStore {
         chats: &[ChatId],
     ) -> Result<Vec<(ChatId, u32)>, PortError> {
         Ok(unread::counts(&self.call(), user, chats).await?)
+    }
+
+    /// Members, mentions: 2.
+    async fn unread_mentions(
+        &self,
+        user: UserId,
+        chats: &[ChatId],
+    ) -> Result<Vec<(ChatId, u32)>, PortError> {
+        Ok(mentions::counts(&self.call(), user, chats).await?)
     }
 }
 

@@ -162,6 +162,15 @@ const INDEXES: &[IndexSpec] = &[
             "how many replies a message has, and their pages",
         ),
     ),
+    only_with(
+        "mentionIds",
+        index(
+            MESSAGES,
+            "by_mention",
+            &["chatId", "mentionIds", "seq"],
+            "unread mentions above a read mark",
+        ),
+    ),
     index(
         JOBS,
         "by_state",

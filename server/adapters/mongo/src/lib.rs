@@ -76,6 +76,7 @@ mod jobs;
 mod left_chats;
 mod lookups;
 mod members;
+mod mentions;
 mod messages;
 mod migrations;
 mod names;

@@ -21,8 +21,8 @@ use super::{MongoStore, changes, heads, incarnation, pages, replies, send};
 
 #[async_trait]
 impl MessageStore for MongoStore {
-    /// \[chat, member, with the sender's own id the message of before, for a reply the member's
-    /// document\], insert, chat's head; at every
+    /// \[chat, member, with the sender's own id the message of before, for a reply and
+    /// for mentions the members' documents\], insert, chat's head; at every
     /// eighth insert, and in turns, the newest place: 3 to 4. Each lost race adds the newest place and
     /// an insert: + 2. In turns Redis is asked for the turn and passes it on.
     /// Behind a change of the group by another instance: chat, member: + 2. A retry: the first, head

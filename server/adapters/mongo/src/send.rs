@@ -7,7 +7,7 @@
 use mongodb::bson::doc;
 use talksy_domain::access::Denied;
 use talksy_domain::chats::{Chat, Member};
-use talksy_domain::id;
+use talksy_domain::id::{self, UserId};
 use talksy_domain::messages::{Append, Appended, Message};
 
 use super::call::Call;
@@ -117,12 +117,25 @@ async fn repeat(call: &Call, message: Message, chat: Chat) -> Result<Append, Fau
 
 /// Why a member may not say what the draft does; `None` where it says nothing of the kind.
 async fn judge_content(call: &Call, draft: &Message) -> Result<Option<Append>, Fault> {
-    let (Some(reply_to), Some(sender)) = (draft.reply_to, draft.sender_id) else {
+    let says_nothing = draft.reply_to.is_none() && draft.mention_ids.is_empty();
+    let Some(sender) = draft.sender_id.filter(|_| !says_nothing) else {
         return Ok(None);
     };
-    let members = members::among(call, draft.chat_id, &[sender]).await?;
-    let hides = |member: &Member| reply_to < member.visible_from_seq;
-    Ok(members.iter().any(hides).then_some(Append::NoReplyTarget))
+    let mut concerned = draft.mention_ids.clone();
+    concerned.push(sender);
+    let members = members::among(call, draft.chat_id, &concerned).await?;
+    let member = |user: UserId| members.iter().find(|member| member.user_id == user);
+    let hides = |member: &Member| {
+        draft
+            .reply_to
+            .is_some_and(|seq| seq < member.visible_from_seq)
+    };
+    if member(sender).is_some_and(hides) {
+        return Ok(Some(Append::NoReplyTarget));
+    }
+    let mut mentioned = draft.mention_ids.iter();
+    let stranger = mentioned.position(|user| member(*user).is_none());
+    Ok(stranger.map(Append::NotMentionable))
 }
 
 async fn sent_before(call: &Call, draft: &Message) -> Result<Option<Message>, Fault> {

@@ -11,6 +11,7 @@ use mongodb::bson::doc;
 use serde::Deserialize;
 use talksy_domain::chats::{Chat, Member};
 use talksy_domain::id::{self, ChatId, UserId};
+use talksy_domain::seq::Seq;
 
 use super::call::Call;
 use super::documents::{MESSAGES, NOBODY, Stored, key, parse_all};
@@ -38,6 +39,11 @@ impl Stored for ExcludedDocument {
     }
 }
 
+/// What lies above this number counts as unread.
+pub(super) fn base(member: &Member) -> Seq {
+    member.last_read_seq.max(member.joined_seq)
+}
+
 /// Of each of these chats of which the user is a member, how many messages are unread.
 pub(super) async fn counts(
     call: &Call,
@@ -49,7 +55,6 @@ pub(super) async fn counts(
         heads::chats(call, chats)
     )?;
     let chats: HashMap<ChatId, Chat> = chats.into_iter().map(|chat| (chat.id, chat)).collect();
-    let base = |member: &Member| member.last_read_seq.max(member.joined_seq);
     let last_seq = |member: &Member| {
         let chat = chats.get(&member.chat_id);
         chat.map_or(0, |chat| chat.last_seq)

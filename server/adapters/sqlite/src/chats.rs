@@ -18,7 +18,7 @@ use super::fault::Fault;
 use super::rows::{
     self, Key, LAST_KEY, all, change, chat_columns, each, filled, member_columns, one, statements,
 };
-use super::unread;
+use super::{mentions, unread};
 
 /// Sorts ahead of every id.
 const FIRST_KEY: [u8; 0] = [];
@@ -263,6 +263,16 @@ impl ChatStore for SqliteStore {
     ) -> Result<Vec<(ChatId, u32)>, PortError> {
         let keys = rows::keys(chats, id::bytes);
         self.read(move |conn| unread::counts(conn, id::bytes(user), &keys))
+            .await
+    }
+
+    async fn unread_mentions(
+        &self,
+        user: UserId,
+        chats: &[ChatId],
+    ) -> Result<Vec<(ChatId, u32)>, PortError> {
+        let keys = rows::keys(chats, id::bytes);
+        self.read(move |conn| mentions::counts(conn, id::bytes(user), &keys))
             .await
     }
 }

@@ -15,6 +15,7 @@ mod fault;
 mod groups;
 mod incarnation;
 mod jobs;
+mod mentions;
 mod messages;
 mod migrate;
 mod open;

@@ -18,10 +18,10 @@ use talksy_domain::seq::Seq;
 
 use super::SqliteStore;
 use super::fault::Fault;
-use super::replies;
 use super::rows::{
     self, Key, all, chat_columns, each, filled, member_columns, message_columns, one, statements,
 };
+use super::{mentions, replies};
 
 statements! {
     MESSAGE_OF_CLIENT_ID = concat!("SELECT ", message_columns!(), " FROM messages
@@ -38,7 +38,8 @@ statements! {
         WHERE chat_id = ?1 AND user_id = ?2 AND left_seq IS NULL");
     MESSAGE = concat!("SELECT ", message_columns!(), " FROM messages WHERE id = ?1");
     CHANGE_MESSAGE = "UPDATE messages SET text = ?3, edited_at = ?4, deleted_at = ?5,
-        change_seq = ?6, content_seq = ?7, metadata = ?8, reply_to = ?9 WHERE chat_id = ?1 AND seq = ?2";
+        change_seq = ?6, content_seq = ?7, metadata = ?8, reply_to = ?9,
+        mentions = ?10 WHERE chat_id = ?1 AND seq = ?2";
     ADVANCE_CHANGES = "UPDATE chats SET last_change_seq = ?2 WHERE id = ?1";
     CHANGES = concat!("SELECT ", message_columns!(), " FROM messages
         WHERE chat_id = ?1 AND change_seq > 0 AND change_seq > ?2 AND seq >= ?3
@@ -225,12 +226,23 @@ fn judge_content(
     draft: &Message,
     sender: (Key, Key),
 ) -> Result<Option<Append>, Fault> {
-    let Some(reply_to) = draft.reply_to else {
+    if draft.reply_to.is_none() && draft.mention_ids.is_empty() {
+        return Ok(None);
+    }
+    let Some(member) = one(conn, MEMBER, sender, rows::member)? else {
+        // Who is no member is told that first.
         return Ok(None);
     };
-    let member = one(conn, MEMBER, sender, rows::member)?;
-    let is_hidden = member.is_some_and(|member| reply_to < member.visible_from_seq);
-    Ok(is_hidden.then_some(Append::NoReplyTarget))
+    if draft
+        .reply_to
+        .is_some_and(|seq| seq < member.visible_from_seq)
+    {
+        return Ok(Some(Append::NoReplyTarget));
+    }
+    let members = mentions::members(conn, sender.0, &draft.mention_ids)?;
+    let mut mentioned = draft.mention_ids.iter();
+    let stranger = mentioned.position(|user| !members.contains(user));
+    Ok(stranger.map(Append::NotMentionable))
 }
 
 /// Answers a retry with the message that the first attempt has made, also where the sender is no
@@ -271,6 +283,10 @@ fn change_message(conn: &Connection, change: &MessageChange) -> Result<Changed, 
         }
         Ok(Some(changed)) => changed,
     };
+    let members = mentions::members(conn, chat_key, change.mentioned())?;
+    if let Err(refusal) = change.check_mentions(&message, |user| members.contains(&user)) {
+        return Ok(Changed::Refused(refusal));
+    }
     let values = (
         chat_key,
         changed.seq,
@@ -281,8 +297,10 @@ fn change_message(conn: &Connection, change: &MessageChange) -> Result<Changed, 
         changed.content_seq,
         changed.metadata.as_ref().map(Metadata::as_str),
         changed.reply_to,
+        mentions::column(&changed.mention_ids),
     );
     rows::change(conn, CHANGE_MESSAGE, values)?;
+    mentions::changed(conn, &message.mention_ids, &changed)?;
     rows::change(conn, ADVANCE_CHANGES, (chat_key, number))?;
     Ok(Changed::Done(Box::new(ChangedMessage {
         message: changed,

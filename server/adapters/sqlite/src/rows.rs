@@ -19,7 +19,7 @@ use talksy_domain::seq::Seq;
 use talksy_domain::users::{About, DisplayName, User};
 
 use super::fault::{Fault, Why};
-use super::unread;
+use super::{mentions, unread};
 
 /// An id's bytes.
 pub(super) type Key = [u8; 16];
@@ -72,7 +72,7 @@ pub(super) use member_columns;
 /// What [`message`] reads.
 macro_rules! message_columns {
     () => {
-        "chat_id, seq, id, kind, sender_id, created_at, edited_at, deleted_at, client_message_id, text, mseq, change_seq, content_seq, notice, fingerprint, metadata, reply_to"
+        "chat_id, seq, id, kind, sender_id, created_at, edited_at, deleted_at, client_message_id, text, mseq, change_seq, content_seq, notice, fingerprint, metadata, reply_to, mentions"
     };
 }
 pub(super) use message_columns;
@@ -366,7 +366,7 @@ pub(super) fn insert_message(conn: &Connection, message: &Message) -> Result<(),
     const INSERT: &str = concat!(
         "INSERT INTO messages (",
         message_columns!(),
-        ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"
+        ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)"
     );
     let notice = message.notice.as_ref().map(serde_json::to_string);
     let values = params![
@@ -390,8 +390,10 @@ pub(super) fn insert_message(conn: &Connection, message: &Message) -> Result<(),
         message.fingerprint.map(|print| print.0),
         message.metadata.as_ref().map(Metadata::as_str),
         message.reply_to,
+        mentions::column(&message.mention_ids),
     ];
     change(conn, INSERT, values)?;
+    mentions::changed(conn, &[], message)?;
     unread::message_inserted(conn, id::bytes(message.chat_id), message.seq)
 }
 
@@ -435,6 +437,7 @@ pub(super) fn message(row: &Row<'_>) -> Result<Message, Fault> {
             fingerprint: or_stand_in(fingerprint, record, "fingerprint", || None).map(Fingerprint),
             metadata: or_stand_in(metadata, record, "metadata", || None),
             reply_to: or_stand_in(row.get(16), record, "reply_to", || None),
+            mention_ids: mentions::list(row.get_ref(17)?.as_blob_or_null().unwrap_or_default()),
         })
     };
     parse().map_err(|why| Fault::row(record(), why))

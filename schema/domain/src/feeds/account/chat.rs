@@ -5,6 +5,7 @@ use tokio::time::Instant;
 
 use super::AccountFeed;
 use crate::feeds::chat_feed::ChatItem;
+use crate::feeds::counted::Counted;
 use crate::feeds::error::FeedError;
 use crate::feeds::readiness::{PAUSE, Readiness, readiness};
 use crate::feeds::retry::retry_unavailable;
@@ -81,19 +82,20 @@ impl AccountFeed {
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn unread(&mut self, item: &ChatItem) -> Result<Option<u32>, FeedError> {
+    pub async fn unread(&mut self, item: &ChatItem, of: Counted) -> Result<Option<u32>, FeedError> {
         let line = self.lines.get_mut(&item.member.chat_id);
         let Some(told) = line.and_then(|line| line.chat_told.as_mut()) else {
             return Ok(None);
         };
         let (ends, context) = (item.state.ends(), &self.context);
-        Ok(told.unread.at(ends, &item.member, context).await?)
+        let count = told.unread_mut(of);
+        Ok(count.at(ends, &item.member, context).await?)
     }
 
     /// The same where it is in memory.
-    pub fn known_unread(&self, item: &ChatItem) -> Option<u32> {
+    pub fn known_unread(&self, item: &ChatItem, of: Counted) -> Option<u32> {
         let told = self.lines.get(&item.member.chat_id)?.chat_told.as_ref()?;
-        told.unread.known_at(item.state.ends())
+        told.unread(of).known_at(item.state.ends())
     }
 
     /// Reads what the user has of a chat; `false` where they are no member of it.

@@ -5,7 +5,7 @@ use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, DateTime, Uuid};
 use serde::{Deserialize, Serialize};
 use talksy_domain::clock::Timestamp;
-use talksy_domain::id::{self, ChatId, MessageId};
+use talksy_domain::id::{self, ChatId, MessageId, UserId};
 use talksy_domain::messages::{
     ClientMessageId, Fingerprint, Message, MessageKind, MessageText, SystemNotice,
 };
@@ -53,6 +53,9 @@ pub(crate) struct MessageDocument {
     /// The message that it answers. The index `by_reply` has those alone that have it.
     #[serde(skip_serializing_if = "Option::is_none")]
     reply_to: Option<Seq>,
+    /// Whom it mentions. The index `by_mention` has those alone that have it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    mention_ids: Vec<Uuid>,
     #[serde(skip_serializing_if = "Option::is_none")]
     notice: Option<SystemNotice>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -81,6 +84,15 @@ fn is_zero(seq: &Seq) -> bool {
     *seq == 0
 }
 
+/// Users in the order in which they are listed.
+pub(crate) fn user_keys(users: &[UserId]) -> Vec<Uuid> {
+    users.iter().map(|user| key(id::bytes(*user))).collect()
+}
+
+fn users_of(keys: &[Uuid]) -> Vec<UserId> {
+    keys.iter().map(|key| id::from_bytes(key.bytes())).collect()
+}
+
 fn fingerprint_of(binary: &Binary) -> Option<Fingerprint> {
     binary.bytes.as_slice().try_into().ok().map(Fingerprint)
 }
@@ -104,6 +116,7 @@ impl MessageDocument {
             text: draft.text.clone(),
             metadata: draft.metadata.clone(),
             reply_to: draft.reply_to,
+            mention_ids: user_keys(&draft.mention_ids),
             notice: draft.notice.clone(),
             client_message_id: draft.client_message_id.clone(),
             fingerprint: draft.fingerprint.map(|print| Binary {
@@ -151,6 +164,7 @@ impl Stored for MessageDocument {
             text: self.text,
             metadata: self.metadata,
             reply_to: self.reply_to,
+            mention_ids: users_of(&self.mention_ids),
             notice: self.notice,
             client_message_id: self.client_message_id,
             fingerprint: self.fingerprint.as_ref().and_then(fingerprint_of),
@@ -177,6 +191,7 @@ impl Stored for MessageDocument {
             text: field(raw, "text"),
             metadata: field(raw, "metadata"),
             reply_to: field(raw, "replyTo"),
+            mention_ids: users_of(&field::<Vec<Uuid>>(raw, "mentionIds").unwrap_or_default()),
             notice: field(raw, "notice"),
             client_message_id: field(raw, "clientMessageId"),
             fingerprint: field(raw, "fingerprint").as_ref().and_then(fingerprint_of),
