@@ -1,8 +1,8 @@
 //! What an application keeps beside messages, users and groups for itself: JSON that the server does
 //! not look into.
 
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::error::Invalid;
 
@@ -33,7 +33,8 @@ impl Metadata {
             let rule = format!("must nest lists and objects at most {most} levels deep");
             return Err(Invalid::new("metadata", rule));
         }
-        serde_json::from_str::<IgnoredAny>(&json)
+        // Read whole: what is passed over may be what nobody can read, such as half a character.
+        serde_json::from_str::<Value>(&json)
             .map_err(|_| Invalid::new("metadata", "must be JSON"))?;
         Ok(Self(json.into()))
     }
@@ -99,7 +100,9 @@ mod tests {
             assert_eq!(Metadata::parse(json.to_owned()).unwrap().as_str(), json);
         }
         assert_eq!(rule_of("{a:1}"), "must be JSON");
-        assert_eq!(rule_of(""), "must be JSON");
+        for none in ["", "1e999", r#""\ud800""#, "[1] 2"] {
+            assert_eq!(rule_of(none), "must be JSON", "{none}");
+        }
     }
 
     #[test]

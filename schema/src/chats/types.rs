@@ -59,6 +59,7 @@ pub(crate) const SHARED: &[SharedType] = &[
             SharedField::hole("unreadCount"),
             SharedField::hole("unreadMentionCount"),
             SharedField::hole("isMutedByViewer"),
+            SharedField::hole("viewerUnreadFromSeq"),
             SharedField::hole("readCursor"),
             SharedField::hole("viewerMember").of("Member"),
             SharedField::state("metadata"),
@@ -232,6 +233,16 @@ impl ChatNode {
         }
         let member = ctx.loaders().load_one(ViewerMemberOf(self.0.id)).await?;
         Ok(member.is_some_and(|member| member.is_muted))
+    }
+
+    /// From which message on the viewer shows the chat as unread, as `markUnread` says; null where they
+    /// do not.
+    async fn viewer_unread_from_seq(&self, ctx: &Context<'_>) -> Result<Option<i32>> {
+        if ctx.is_hole(Hole::UnreadFrom) {
+            return Ok(None);
+        }
+        let member = ctx.loaders().load_one(ViewerMemberOf(self.0.id)).await?;
+        Ok(member.and_then(|member| member.unread_from_seq).map(int))
     }
 
     /// The place behind the viewer's read mark: `messages(after:)` it starts at the first unread.

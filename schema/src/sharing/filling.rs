@@ -42,6 +42,10 @@ impl Filling {
                 };
                 bytes.extend_from_slice(text.as_bytes());
             }
+            Hole::UnreadFrom => {
+                let from = self.member.as_ref()?.unread_from_seq.map(int);
+                serde_json::to_writer(bytes, &from).ok()?;
+            }
             Hole::ReadCursor => {
                 let member = self.member.as_ref()?;
                 let cursor = read_cursor(member.chat_id, self.incarnation?, Some(member));

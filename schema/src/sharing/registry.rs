@@ -168,6 +168,7 @@ mod tests {
             "Chat.unreadCount",
             "Chat.unreadMentionCount",
             "Chat.viewerMember",
+            "Chat.viewerUnreadFromSeq",
             "ChatChanged.cursor",
             "Member.id",
             "Member.joinedAt",

@@ -113,7 +113,9 @@ pub fn every_event() -> Vec<Event> {
         actor_id: Some(ids().next()),
         subject_ids: vec![user_id],
         title: Some(ChatTitle::parse("“Ω” \\ \" {}").unwrap()),
-        metadata: Some(MetadataChange::Set(metadata("[true]"))),
+        metadata: Some(MetadataChange {
+            to: Some(metadata("[true]")),
+        }),
         role: Some(MemberRole::Owner),
         effects: vec![
             effect,

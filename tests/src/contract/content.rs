@@ -165,7 +165,12 @@ pub async fn a_group_keeps_metadata(stores: &Stores) {
         .await;
     let said = notice.notice.unwrap();
     assert_eq!(said.kind, SystemNoticeKind::SettingsChanged);
-    assert_eq!(said.metadata, Some(MetadataChange::Set(metadata("1"))));
+    assert_eq!(
+        said.metadata,
+        Some(MetadataChange {
+            to: Some(metadata("1"))
+        })
+    );
     assert_eq!(of_group(stores, chat.id).await, Some(metadata("1")));
 
     // Both at once are one message; what is so already makes none.
@@ -178,7 +183,12 @@ pub async fn a_group_keeps_metadata(stores: &Stores) {
     let notice = stores.notice(chat.id, ada.id, both("Pumps", "2")).await;
     let said = notice.notice.unwrap();
     assert_eq!(said.kind, SystemNoticeKind::TitleChanged);
-    assert_eq!(said.metadata, Some(MetadataChange::Set(metadata("2"))));
+    assert_eq!(
+        said.metadata,
+        Some(MetadataChange {
+            to: Some(metadata("2"))
+        })
+    );
     for same in [both("Pumps", "2"), set(Some(metadata("2")))] {
         let again = stores.change_group(chat.id, ada.id, same).await;
         assert!(
@@ -190,7 +200,7 @@ pub async fn a_group_keeps_metadata(stores: &Stores) {
     let notice = stores.notice(chat.id, ada.id, set(None)).await;
     assert_eq!(
         notice.notice.unwrap().metadata,
-        Some(MetadataChange::Cleared)
+        Some(MetadataChange { to: None })
     );
     let now = stores.chat(chat.id).await;
     assert_eq!((now.metadata_seq, now.last_seq), (0, 5));

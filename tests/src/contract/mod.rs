@@ -30,6 +30,7 @@ pub mod history;
 pub mod jobs;
 pub mod limits;
 pub mod mail;
+pub mod marking_unread;
 pub mod mentions;
 pub mod names;
 pub mod presence;

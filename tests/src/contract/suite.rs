@@ -59,6 +59,7 @@ macro_rules! contract_suite {
         $crate::content_rules!(@shared content $meta $backend =>);
         $crate::replies_rules!(@shared replies $meta $backend =>);
         $crate::mentions_rules!(@shared mentions $meta $backend =>);
+        $crate::marking_unread_rules!(@shared marking_unread $meta $backend =>);
         $crate::jobs_rules!(@shared jobs $meta $backend =>);
         $crate::announcing_rules!(@shared announcing $meta $backend =>);
     };

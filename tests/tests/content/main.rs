@@ -3,6 +3,7 @@
 mod mentions;
 mod metadata;
 mod replies;
+mod unread;
 
 use serde_json::{Value, json};
 use talksy_tests::client::{Reply, User, string};

@@ -31,8 +31,8 @@ fn long(bytes: usize) -> Value {
 async fn a_message_carries_metadata_to_all_who_read_it() {
     const ADDED: &str = "subscription($id: ID!, $after: String) {
         messageAdded(chatId: $id, after: $after) { node { metadata } } }";
-    const UPDATED: &str = "subscription($id: ID!) { messageUpdated(chatId: $id) {
-        message { text metadata } } }";
+    const UPDATED: &str = "subscription($id: ID!, $after: String) {
+        messageUpdated(chatId: $id, after: $after) { message { text metadata } } }";
     const HISTORY: &str = "query($id: ID!) { chat(id: $id) {
         lastMessage { metadata } messages { nodes { metadata } } } }";
     let app = TestApp::start().await;
@@ -42,8 +42,8 @@ async fn a_message_carries_metadata_to_all_who_read_it() {
     let mut updated = Vec::new();
     for user in [&ada, &bob] {
         let from_start = json!({ "id": chat, "after": start_of(&chat) });
-        added.push(user.client.subscribe(ADDED, from_start).await);
-        updated.push(user.client.subscribe(UPDATED, id.clone()).await);
+        added.push(user.client.subscribe(ADDED, from_start.clone()).await);
+        updated.push(user.client.subscribe(UPDATED, from_start).await);
     }
     let sent = send(&ada, &chat, "hi", json!({ "metadata": sample() })).await;
     assert_eq!(sent["metadata"], sample());

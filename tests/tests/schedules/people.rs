@@ -119,9 +119,11 @@ impl People {
             }
             Operation::MarkRead { chat, by } => {
                 let seq = u32::try_from(number).unwrap();
-                let _ = chats
-                    .mark_read(&self.sender(by), self.chats[chat], seq)
-                    .await;
+                let (by, chat) = (self.sender(by), self.chats[chat]);
+                let _ = chats.mark_read(&by, chat, seq).await;
+                if number.is_multiple_of(3) {
+                    let _ = chats.mark_unread(&by, chat, seq / 4 + 1).await;
+                }
             }
             Operation::Mute { chat, who, muted } => {
                 let _ = chats

@@ -208,6 +208,36 @@ impl ChatService {
         Ok((mark.chat, receipt))
     }
 
+    /// Shows the chat as unread from this message on, on all of the viewer's devices and to nobody else,
+    /// until something is marked as read.
+    ///
+    /// # Errors
+    /// Where there is no such chat, the viewer is no member, may not read such a message, or moves
+    /// marks too quickly.
+    pub async fn mark_unread(
+        &self,
+        viewer: &Viewer,
+        chat: ChatId,
+        from_seq: Seq,
+    ) -> Result<Chat, ChatError> {
+        self.admit(viewer, self.read_rule).await?;
+        let membership = self.access.membership(viewer, chat).await?;
+        let found = self.access.chat(&membership).await?;
+        let found = found.ok_or(AccessError::from(Denied::NoChat))?;
+        if from_seq > found.last_seq || !membership.may_read(from_seq) {
+            let rule = "must be the number of a message that you may read";
+            return Err(Invalid::new("fromSeq", rule).into());
+        }
+        let member = self
+            .store
+            .mark_unread(chat, viewer.user_id, from_seq)
+            .await?;
+        match member {
+            Some(_) => Ok(found),
+            None => Err(AccessError::from(Denied::NotMember).into()),
+        }
+    }
+
     async fn admit(&self, viewer: &Viewer, rule: Rule) -> Result<(), ChatError> {
         let key = viewer.user_id.to_string();
         match self.limiter.check(rule, &key).await? {

@@ -35,6 +35,8 @@ pub enum Hole {
     UnreadCount,
     /// How much of that mentions the viewer.
     UnreadMentionCount,
+    /// From where on the viewer shows the chat as unread.
+    UnreadFrom,
     /// Whether the viewer has muted the chat.
     IsMuted,
     /// The place behind the viewer's read mark.

@@ -32,10 +32,6 @@ pub(super) struct UnreadCount {
     known: Option<Unread>,
 }
 
-fn base(member: &Member) -> Seq {
-    member.last_read_seq.max(member.joined_seq)
-}
-
 impl UnreadCount {
     /// Not known yet.
     pub(super) const fn of(of: Counted) -> Self {
@@ -60,7 +56,7 @@ impl UnreadCount {
 
     /// The membership is now this.
     pub(super) fn set_member(&mut self, member: &Member) {
-        let base = base(member);
+        let base = member.unread_base();
         self.known = self.known.filter(|unread| unread.base == base).or_else(|| {
             // All is read: there is nothing to count.
             let unread = self.known.filter(|unread| base >= unread.at.seq)?;
@@ -164,7 +160,7 @@ async fn read(
         if before == behind {
             return Ok(Some(Unread {
                 at: head.into(),
-                base: base(member),
+                base: member.unread_base(),
                 count,
             }));
         }

@@ -89,7 +89,9 @@ impl NewGroup {
             actor_id: Some(self.creator_id),
             subject_ids: self.member_ids.clone(),
             title: Some(self.title.clone()),
-            metadata: self.metadata.clone().map(MetadataChange::Set),
+            metadata: self.metadata.is_some().then(|| MetadataChange {
+                to: self.metadata.clone(),
+            }),
             role: None,
             member_count: count(effects.len()),
             effects,
@@ -212,7 +214,7 @@ impl GroupChange {
         };
         Some(SystemNotice {
             title,
-            metadata: metadata.map(MetadataChange::from),
+            metadata: metadata.map(|to| MetadataChange { to }),
             ..self.notice(state, kind, Vec::new())
         })
     }

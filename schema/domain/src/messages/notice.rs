@@ -67,18 +67,10 @@ pub struct MemberEffect {
 
 /// What becomes of what the application keeps about a group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum MetadataChange {
-    /// It is this from then on.
-    Set(Metadata),
-    /// There is none from then on.
-    Cleared,
-}
-
-impl From<Option<Metadata>> for MetadataChange {
-    fn from(metadata: Option<Metadata>) -> Self {
-        metadata.map_or(Self::Cleared, Self::Set)
-    }
+pub struct MetadataChange {
+    /// What it keeps from then on; `None` where it was cleared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<Metadata>,
 }
 
 /// What a system message says.
@@ -113,18 +105,15 @@ impl SystemNotice {
     /// `before` is what it was.
     pub const fn metadata_seq(&self, seq: Seq, before: Seq) -> Seq {
         match &self.metadata {
-            Some(MetadataChange::Set(_)) => seq,
-            Some(MetadataChange::Cleared) => 0,
+            Some(MetadataChange { to: Some(_) }) => seq,
+            Some(MetadataChange { to: None }) => 0,
             None => before,
         }
     }
 
     /// What the application keeps about the group, where it says so.
-    pub const fn set_metadata(&self) -> Option<&Metadata> {
-        match &self.metadata {
-            Some(MetadataChange::Set(metadata)) => Some(metadata),
-            Some(MetadataChange::Cleared) | None => None,
-        }
+    pub fn set_metadata(&self) -> Option<&Metadata> {
+        self.metadata.as_ref()?.to.as_ref()
     }
 
     /// Whether it ends the user's membership.

@@ -191,7 +191,7 @@ impl Lookup {
 }
 
 /// The number of a range and a document of it.
-pub(super) fn item(raw: &RawDocumentBuf) -> Option<(usize, RawDocumentBuf)> {
+fn item(raw: &RawDocumentBuf) -> Option<(usize, RawDocumentBuf)> {
     let n = match raw.get("n").ok()?? {
         RawBsonRef::Int64(n) => usize::try_from(n).ok()?,
         RawBsonRef::Int32(n) => usize::try_from(n).ok()?,

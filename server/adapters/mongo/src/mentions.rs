@@ -11,7 +11,7 @@ use talksy_domain::id::{self, ChatId, UserId};
 use super::call::Call;
 use super::documents::{MESSAGES, Stored, key, parse_all};
 use super::fault::{Fault, Why};
-use super::{members, unread};
+use super::members;
 
 /// How many messages of a chat mention somebody.
 #[derive(Deserialize)]
@@ -51,7 +51,7 @@ pub(super) async fn counts(
             doc! {
                 "chatId": key(id::bytes(member.chat_id)),
                 "mentionIds": who,
-                "seq": { "$gt": i64::from(unread::base(member)) },
+                "seq": { "$gt": i64::from(member.unread_base()) },
                 // One's own message is no news.
                 "senderId": { "$ne": who },
             }

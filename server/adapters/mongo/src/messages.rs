@@ -109,7 +109,7 @@ impl MessageStore for MongoStore {
         Ok(replies::counts(&self.call(), messages).await?)
     }
 
-    /// 1 command for 100 pages.
+    /// For 100 pages their ids, messages: 2.
     async fn reply_pages(&self, wanted: &[ReplyPage]) -> Result<Vec<Page<Message>>, PortError> {
         Ok(replies::pages(&self.call(), wanted).await?)
     }

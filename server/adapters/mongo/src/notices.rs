@@ -26,7 +26,7 @@ use mongodb::bson::{Bson, Document, doc};
 use talksy_domain::chats::ChatTitle;
 use talksy_domain::events::Announcement;
 use talksy_domain::id::{self, ChatId};
-use talksy_domain::messages::{MemberEffect, Message, MetadataChange};
+use talksy_domain::messages::{MemberEffect, Message};
 use talksy_domain::seq::Seq;
 
 use super::call::Call;
@@ -113,10 +113,7 @@ pub(super) async fn apply(call: &Call, message: &Message) -> Result<(), Fault> {
             set.insert("titleKey", title.sort_key());
         }
         if let Some(change) = &notice.metadata {
-            let number = match change {
-                MetadataChange::Set(_) => number,
-                MetadataChange::Cleared => 0,
-            };
+            let number = if change.to.is_some() { number } else { 0 };
             set.insert("metadataSeq", number);
         }
     }
@@ -163,7 +160,10 @@ fn update_of(message: &Message, effect: &MemberEffect) -> Result<Document, Fault
         );
         set.insert("lastReadSeq", number);
         set.insert("muted", false);
-        update.insert("$unset", doc! { "lastReadAt": "", "leftSeq": "" });
+        update.insert(
+            "$unset",
+            doc! { "lastReadAt": "", "leftSeq": "", "unreadFromSeq": "" },
+        );
     }
     update.insert("$set", set);
     let upsert = Bson::Boolean(effect.joins.is_some());

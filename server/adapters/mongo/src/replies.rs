@@ -1,13 +1,13 @@
 //! Replies: counted and listed by an index on the message that they answer, which has no entry for a
 //! message that answers none.
 //!
-//! The planner takes such an index for plain comparisons alone, and not for those of a `$lookup` (see
-//! `lookups`). So the pages of many messages are the parts of one union, each a query of its own.
+//! The planner takes such an index for plain comparisons alone, and not for those with a document's own
+//! values (see `lookups`). So each page is a lookup of its own, all of them in one pipeline.
 
 use std::collections::HashMap;
 
 use mongodb::bson::raw::RawDocument;
-use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
+use mongodb::bson::{Document, Uuid, deserialize_from_slice, doc};
 use serde::Deserialize;
 use talksy_domain::id::{self, ChatId};
 use talksy_domain::messages::{Message, MessageAt, ReplyPage};
@@ -15,9 +15,9 @@ use talksy_domain::page::Page;
 use talksy_domain::seq::Seq;
 
 use super::call::Call;
-use super::documents::{self, MESSAGES, MessageDocument, Stored, key, overread, parse_all};
+use super::commands::Shape;
+use super::documents::{MESSAGES, MessageDocument, Stored, key, limit, overread, parse_all};
 use super::fault::{Fault, Why};
-use super::lookups;
 
 /// How many pages one command reads. A pipeline has at most 1,000 stages.
 const PAGES: usize = 100;
@@ -34,7 +34,7 @@ struct CountDocument {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct PlaceOfReplies {
-    chat_id: mongodb::bson::Uuid,
+    chat_id: Uuid,
     reply_to: Seq,
 }
 
@@ -88,44 +88,86 @@ pub(super) async fn pages(call: &Call, wanted: &[ReplyPage]) -> Result<Vec<Page<
     Ok(pages)
 }
 
+/// Which messages each page has, then these: in one document all of them might not have room.
 async fn some_pages(call: &Call, wanted: &[ReplyPage]) -> Result<Vec<Page<Message>>, Fault> {
-    let mut parts = wanted.iter().enumerate().map(|(n, page)| part(n, page));
-    let mut pipeline = parts.next().unwrap_or_default();
-    pipeline.extend(parts.map(|part| {
-        doc! { "$unionWith": { "coll": MESSAGES, "pipeline": part } }
-    }));
-    let mut found: Vec<Vec<RawDocumentBuf>> = vec![Vec::new(); wanted.len()];
-    for raw in call.aggregate(MESSAGES, pipeline).await? {
-        if let Some((n, item)) = lookups::item(&raw)
-            && let Some(page) = found.get_mut(n)
-        {
-            page.push(item);
+    let listed = listed(call, wanted).await?;
+    let ids: Vec<_> = listed.iter().flatten().copied().collect();
+    let messages: HashMap<Uuid, Message> = if ids.is_empty() {
+        HashMap::new()
+    } else {
+        let filter = doc! { "_id": { "$in": ids } };
+        let found = call.find::<MessageDocument>(filter, Shape::default());
+        let found = found.await?.into_iter();
+        found
+            .map(|message| (key(id::bytes(message.id)), message))
+            .collect()
+    };
+    let page = |(ids, ((_, seq), window)): (&Vec<Uuid>, &ReplyPage)| {
+        let page = Page::from_overread(ids.clone(), window);
+        let items = page.items.iter().filter_map(|id| messages.get(id));
+        // One that was deleted meanwhile is none any more.
+        let items = items.filter(|message| message.reply_to == Some(*seq));
+        Page {
+            items: items.cloned().collect(),
+            has_next: page.has_next,
+            has_previous: page.has_previous,
         }
-    }
-    let pages = found.iter().zip(wanted);
-    Ok(pages
-        .map(|(found, (_, window))| {
-            let mut replies = parse_all::<MessageDocument>(found);
-            // A union has no order.
-            replies.sort_unstable_by_key(|message| message.seq);
-            Page::from_overread(replies, window)
-        })
-        .collect())
+    };
+    Ok(listed.iter().zip(wanted).map(page).collect())
 }
 
-/// The stages that read a page, the one with this number: no more than it holds, and one.
-fn part(n: usize, (of, window): &ReplyPage) -> Vec<Document> {
+/// The ids of the replies of each page, one more than it holds, in order.
+async fn listed(call: &Call, wanted: &[ReplyPage]) -> Result<Vec<Vec<Uuid>>, Fault> {
+    let mut pipeline = vec![doc! { "$limit": 1 }, doc! { "$project": { "_id": 1 } }];
+    pipeline.extend(wanted.iter().enumerate().map(|(n, page)| lookup(n, page)));
+    let found = call.aggregate(MESSAGES, pipeline).await?;
+    let mut listed = vec![Vec::new(); wanted.len()];
+    let Some(found) = found.first() else {
+        return Ok(listed);
+    };
+    for (n, ids) in listed.iter_mut().enumerate() {
+        let part = found.get_array(name(n));
+        let part = part.map_err(|error| Fault::document("a list of replies", error.into()))?;
+        let items = part
+            .into_iter()
+            .flatten()
+            .filter_map(|item| item.as_document());
+        let id = |item: &RawDocument| {
+            let reply = deserialize_from_slice::<IdOfReply>(item.as_bytes());
+            reply.ok().map(|reply| reply.id)
+        };
+        ids.extend(items.filter_map(id));
+    }
+    Ok(listed)
+}
+
+/// The id of a reply.
+#[derive(Deserialize)]
+struct IdOfReply {
+    #[serde(rename = "_id")]
+    id: Uuid,
+}
+
+/// What the page with this number is called in the document of all.
+fn name(n: usize) -> String {
+    format!("p{n}")
+}
+
+/// The stage that adds the page with this number.
+fn lookup(n: usize, (of, window): &ReplyPage) -> Document {
     let mut filter = replies_to(*of);
     let after = i64::from(window.after.unwrap_or(0));
     filter.insert("seq", doc! { "$gt": after });
-    vec![
+    let part = [
         doc! { "$match": filter },
         doc! { "$sort": { "seq": 1 } },
-        doc! { "$limit": documents::limit(overread(window)) },
-        doc! { "$project": {
-            "_id": 0,
-            "n": { "$literal": Bson::Int64(documents::limit(n)) },
-            "item": "$$ROOT",
-        } },
-    ]
+        doc! { "$limit": limit(overread(window)) },
+        doc! { "$project": { "_id": 1 } },
+    ];
+    doc! { "$lookup": {
+        "from": MESSAGES,
+        "let": {},
+        "pipeline": part.to_vec(),
+        "as": name(n),
+    } }
 }

@@ -11,7 +11,6 @@ use mongodb::bson::doc;
 use serde::Deserialize;
 use talksy_domain::chats::{Chat, Member};
 use talksy_domain::id::{self, ChatId, UserId};
-use talksy_domain::seq::Seq;
 
 use super::call::Call;
 use super::documents::{MESSAGES, NOBODY, Stored, key, parse_all};
@@ -39,11 +38,6 @@ impl Stored for ExcludedDocument {
     }
 }
 
-/// What lies above this number counts as unread.
-pub(super) fn base(member: &Member) -> Seq {
-    member.last_read_seq.max(member.joined_seq)
-}
-
 /// Of each of these chats of which the user is a member, how many messages are unread.
 pub(super) async fn counts(
     call: &Call,
@@ -61,13 +55,13 @@ pub(super) async fn counts(
     };
     let ranges: Vec<_> = members
         .iter()
-        .filter(|member| last_seq(member) > base(member))
+        .filter(|member| last_seq(member) > member.unread_base())
         .map(|member| {
             doc! {
                 "chatId": key(id::bytes(member.chat_id)),
                 "knownTo": { "$in": [key(id::bytes(user)), NOBODY] },
                 "seq": {
-                    "$gt": i64::from(base(member)),
+                    "$gt": i64::from(member.unread_base()),
                     "$lte": i64::from(last_seq(member)),
                 },
             }
@@ -77,7 +71,7 @@ pub(super) async fn counts(
     Ok(members
         .iter()
         .map(|member| {
-            let above = last_seq(member).saturating_sub(base(member));
+            let above = last_seq(member).saturating_sub(member.unread_base());
             let excluded = excluded.get(&member.chat_id).copied();
             (
                 member.chat_id,

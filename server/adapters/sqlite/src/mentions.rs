@@ -8,17 +8,17 @@ use talksy_domain::id::{self, ChatId, UserId};
 use talksy_domain::messages::Message;
 
 use super::fault::Fault;
-use super::rows::{self, Key, all, change, each, statements};
+use super::rows::{self, Key, all, change, each, statements, unread_base};
 
 statements! {
     INSERT_MENTION = "INSERT INTO mentions (chat_id, user_id, seq) VALUES (?1, ?2, ?3)";
     DELETE_MENTION = "DELETE FROM mentions WHERE chat_id = ?1 AND user_id = ?2 AND seq = ?3";
     MEMBERS_AMONG = "SELECT user_id FROM rarray(?2) AS wanted
         CROSS JOIN members ON chat_id = ?1 AND user_id = wanted.value AND left_seq IS NULL";
-    UNREAD_MENTIONS = "SELECT m.chat_id, (SELECT count(*) FROM mentions AS x
+    UNREAD_MENTIONS = concat!("SELECT m.chat_id, (SELECT count(*) FROM mentions AS x
             WHERE x.chat_id = ?1 AND x.user_id = ?2
-            AND x.seq > max(m.last_read_seq, m.joined_seq))
-        FROM members AS m WHERE m.chat_id = ?1 AND m.user_id = ?2 AND m.left_seq IS NULL";
+            AND x.seq > ", unread_base!(), ")
+        FROM members AS m WHERE m.chat_id = ?1 AND m.user_id = ?2 AND m.left_seq IS NULL");
 }
 
 /// The list as the message's row has it: id behind id; NULL for none.

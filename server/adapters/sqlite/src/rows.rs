@@ -64,10 +64,19 @@ pub(super) use chat_columns;
 /// What [`member`] reads.
 macro_rules! member_columns {
     () => {
-        "chat_id, user_id, role, joined_at, last_read_seq, last_read_at, joined_seq, visible_from_seq, is_muted, version"
+        "chat_id, user_id, role, joined_at, last_read_seq, last_read_at, joined_seq, visible_from_seq, is_muted, version, unread_from_seq"
     };
 }
 pub(super) use member_columns;
+
+/// Above which number messages count as unread for a member, `m`: as `Member::unread_base` has it.
+macro_rules! unread_base {
+    () => {
+        "iif(m.unread_from_seq IS NULL, max(m.last_read_seq, m.joined_seq),
+            max(m.unread_from_seq, m.visible_from_seq, 1) - 1)"
+    };
+}
+pub(super) use unread_base;
 
 /// What [`message`] reads.
 macro_rules! message_columns {
@@ -347,6 +356,7 @@ pub(super) fn member(row: &Row<'_>) -> Result<Member, Fault> {
             visible_from_seq: or_stand_in(row.get(7), record, "visible_from_seq", || Seq::MAX),
             is_muted: or_stand_in(row.get(8), record, "is_muted", || false),
             version: or_stand_in(row.get(9), record, "version", || 1),
+            unread_from_seq: or_stand_in(row.get(10), record, "unread_from_seq", || None),
         })
     };
     parse().map_err(|why| Fault::row(format_args!("member {user_id} of {chat_id}"), why))

@@ -37,6 +37,7 @@ struct Shown {
     role: MemberRole,
     is_muted: bool,
     last_read_seq: Seq,
+    unread_from_seq: Option<Seq>,
     unread: Unread,
 }
 
@@ -62,6 +63,7 @@ impl Shown {
             role: member.role,
             is_muted: member.is_muted,
             last_read_seq: member.last_read_seq,
+            unread_from_seq: member.unread_from_seq,
             unread,
         }
     }

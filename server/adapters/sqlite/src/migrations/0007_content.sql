@@ -19,3 +19,6 @@ CREATE TABLE mentions (
     seq     INTEGER NOT NULL,
     PRIMARY KEY (chat_id, user_id, seq)
 ) STRICT, WITHOUT ROWID;
+
+-- From which message on a member shows the chat as unread by hand.
+ALTER TABLE members ADD COLUMN unread_from_seq INTEGER;
