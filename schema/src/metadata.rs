@@ -2,7 +2,7 @@
 
 use async_graphql::{InputValueResult, MaybeUndefined, Scalar, ScalarType, Value};
 use talksy_domain::error::Invalid;
-use talksy_domain::metadata::Metadata;
+use talksy_domain::metadata::{Metadata, MetadataUpdate};
 
 /// Any JSON value: at most 4 KiB as compact text, lists and objects nested at most 16 levels deep.
 pub struct Json(pub Value);
@@ -57,9 +57,7 @@ fn has_name(value: &Value) -> bool {
 ///
 /// # Errors
 /// [`Invalid`] for the field `metadata`.
-pub(crate) fn metadata_change(
-    input: &MaybeUndefined<Json>,
-) -> Result<Option<Option<Metadata>>, Invalid> {
+pub(crate) fn metadata_change(input: &MaybeUndefined<Json>) -> Result<MetadataUpdate, Invalid> {
     Ok(match input {
         MaybeUndefined::Undefined => None,
         MaybeUndefined::Null => Some(None),

@@ -12,6 +12,9 @@ use crate::error::Invalid;
 #[serde(try_from = "String", into = "String")]
 pub struct Metadata(Box<str>);
 
+/// What is to become of what is kept: `None` leaves it as it is, `Some(None)` clears it.
+pub type MetadataUpdate = Option<Option<Metadata>>;
+
 impl Metadata {
     /// The most bytes of its text.
     pub const MAX_BYTES: usize = 4 * 1024;

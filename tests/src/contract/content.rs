@@ -6,7 +6,7 @@ use talksy_domain::id::ChatId;
 use talksy_domain::messages::{
     ChangeAction, Message, MessageEdit, MetadataChange, SystemNoticeKind,
 };
-use talksy_domain::metadata::Metadata;
+use talksy_domain::metadata::{Metadata, MetadataUpdate};
 use talksy_domain::page::Window;
 use talksy_domain::users::{ProfileChange, User};
 
@@ -18,7 +18,7 @@ use super::{ids, now};
 const PECULIAR: &str =
     r#"{"b":1,"a":[1.0,-0.0,9007199254740993,1e300,null],"$a.b":{},"":"\"\\ \u0000 é"}"#;
 
-fn edit(text: Option<&str>, metadata: Option<Option<Metadata>>) -> ChangeAction {
+fn edit(text: Option<&str>, metadata: MetadataUpdate) -> ChangeAction {
     ChangeAction::Edit {
         edit: MessageEdit {
             text: text.map(text_of),

@@ -7,7 +7,7 @@ use crate::clock::Timestamp;
 use crate::error::Invalid;
 use crate::id::{ChatId, MessageId, UserId};
 use crate::messages::notice::HistoryFrom;
-use crate::metadata::Metadata;
+use crate::metadata::{Metadata, MetadataUpdate};
 use crate::text::TextRule;
 
 /// The most users that one call may name.
@@ -81,7 +81,7 @@ pub struct GroupUpdate {
     /// The new title.
     pub title: Option<ChatTitle>,
     /// What the application is to keep about it, or `Some(None)` to clear it.
-    pub metadata: Option<Option<Metadata>>,
+    pub metadata: MetadataUpdate,
 }
 
 /// A group to be made.

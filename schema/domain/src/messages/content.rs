@@ -3,7 +3,7 @@
 use super::model::{Message, MessageText};
 use crate::error::Invalid;
 use crate::id::{MessageId, UserId};
-use crate::metadata::Metadata;
+use crate::metadata::{Metadata, MetadataUpdate};
 
 /// The most users that a message mentions.
 pub const MAX_MENTIONS: usize = 50;
@@ -46,7 +46,7 @@ pub struct MessageEdit {
     /// The new text.
     pub text: Option<MessageText>,
     /// What the application is to keep beside it, or `Some(None)` to clear it.
-    pub metadata: Option<Option<Metadata>>,
+    pub metadata: MetadataUpdate,
     /// Whom it is to mention: members, and who was mentioned before, each once, at most
     /// [`MAX_MENTIONS`].
     pub mention_ids: Option<Vec<UserId>>,

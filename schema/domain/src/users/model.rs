@@ -6,7 +6,7 @@ use crate::clock::Timestamp;
 use crate::error::Invalid;
 use crate::id::UserId;
 use crate::mail::EmailAddress;
-use crate::metadata::Metadata;
+use crate::metadata::{Metadata, MetadataUpdate};
 use crate::text::{TextRule, is_blank};
 
 /// The name a user shows: 1 to 64 characters on one line, no control characters, at most four
@@ -179,7 +179,7 @@ pub struct ProfileChange {
     /// The new text, or `Some(None)` to clear it.
     pub about: Option<Option<About>>,
     /// What the application is to keep about the user, or `Some(None)` to clear it.
-    pub metadata: Option<Option<Metadata>>,
+    pub metadata: MetadataUpdate,
 }
 
 #[cfg(test)]

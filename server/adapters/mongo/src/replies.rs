@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use mongodb::bson::raw::RawDocument;
+use mongodb::bson::raw::{RawBsonRef, RawDocument};
 use mongodb::bson::{Document, Uuid, deserialize_from_slice, doc};
 use serde::Deserialize;
 use talksy_domain::id::{self, ChatId};
@@ -131,7 +131,7 @@ async fn listed(call: &Call, wanted: &[ReplyPage]) -> Result<Vec<Vec<Uuid>>, Fau
         let items = part
             .into_iter()
             .flatten()
-            .filter_map(|item| item.as_document());
+            .filter_map(RawBsonRef::as_document);
         let id = |item: &RawDocument| {
             let reply = deserialize_from_slice::<IdOfReply>(item.as_bytes());
             reply.ok().map(|reply| reply.id)

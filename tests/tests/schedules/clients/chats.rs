@@ -173,8 +173,12 @@ async fn follow_changes(
         let messages = feed.unread(&item, Counted::Messages).await.unwrap();
         let mentions = feed.unread(&item, Counted::Mentions).await.unwrap();
         // What the feed does not know, a client is told of the store.
-        let now = unread(&connection.truth, &connection.viewer, item.state.chat.id);
-        let unread = [messages.or(now[0]), mentions.or(now[1])];
+        let (truth, user) = (&connection.truth, connection.viewer.user_id);
+        let chat = item.state.chat.id;
+        let unread = [
+            messages.or_else(|| truth.unread(user, chat)),
+            mentions.or_else(|| truth.mentions(user, chat)),
+        ];
         replica.lock().show(&item, unread);
         connection.stall().await;
     }
