@@ -8,7 +8,7 @@ use crate::error::ErrorCodeEnum;
 
 /// What there is beyond what every server has. Names are never changed or given another meaning;
 /// `docs/CLIENTS.md` says what each stands for.
-const FEATURES: [&str; 14] = [
+const FEATURES: [&str; 18] = [
     "accountEvents",
     "batching",
     "changes",
@@ -18,9 +18,13 @@ const FEATURES: [&str; 14] = [
     "graphqlTransportWs",
     "graphqlWs",
     "groups",
+    "markUnread",
+    "mentions",
+    "metadata",
     "muteChat",
     "presence",
     "readReceipts",
+    "replies",
     "resume",
     "typing",
 ];

@@ -6,7 +6,8 @@
 use talksy_domain::chats::MAX_SUMMED;
 use talksy_domain::feeds::MAX_POSITION;
 use talksy_domain::groups::MAX_SUBJECTS;
-use talksy_domain::messages::{ClientMessageId, MessageText};
+use talksy_domain::messages::{ClientMessageId, MAX_MENTIONS, MessageText};
+use talksy_domain::metadata::Metadata;
 use talksy_domain::page::MAX_PAGE;
 use talksy_domain::users::{About, DisplayName};
 
@@ -26,9 +27,10 @@ const SHORT: usize = 64;
 /// What a chat is called: its title, or the other member's name. The longer of the two.
 const TITLE: usize = 100 * CHARACTER;
 
-/// The most bytes of a text, without its quotes; `None` where the field is not known.
+/// The most bytes of a text, without its quotes, or of a `JSON`; `None` where the field is not known.
 pub fn text_bytes(type_name: &str, field: &str) -> Option<usize> {
     Some(match (type_name, field) {
+        ("Message" | "User" | "Chat", "metadata") => Metadata::MAX_BYTES,
         ("Message", "text") => MessageText::MAX_CHARS * CHARACTER,
         ("Message", "clientMessageId") => ClientMessageId::MAX_CHARS * CHARACTER,
         ("Chat" | "SystemNotice", "title") => TITLE,
@@ -94,6 +96,10 @@ pub fn list_length(type_name: &str, field: &str) -> ListLength {
             usual: 10,
             most: MAX_SUBJECTS,
         },
+        ("Message", "mentions") => ListLength {
+            usual: 3,
+            most: MAX_MENTIONS,
+        },
         ("Server", _) => ListLength::ALL,
         (_, "edges" | "nodes") if type_name.ends_with("Connection") => ListLength::ONE,
         _ => ListLength::exactly(MAX_PAGE),
@@ -132,7 +138,7 @@ mod tests {
             };
             for field in fields {
                 let (of, name) = (&one.node.name.node, &field.node.name.node);
-                if base(&field.node.ty.node) == "String" {
+                if matches!(base(&field.node.ty.node), "String" | "JSON") {
                     texts += 1;
                     assert!(text_bytes(of, name).is_some(), "{of}.{name}");
                 }

@@ -4,7 +4,7 @@
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use talksy_tests::app::TestApp;
-use talksy_tests::client::{User, string};
+use talksy_tests::client::{SEND, User, string};
 
 /// The page sizes that are compared.
 const SIZES: [usize; 3] = [1, 5, 50];
@@ -74,8 +74,13 @@ async fn full_house(app: &TestApp) -> (User, Vec<String>, Vec<String>) {
     }))
     .await;
     let (chats, messages): (Vec<_>, Vec<_>) = made.into_iter().unzip();
+    // Each replies to one of its own.
+    let mut before = messages[0].clone();
     for n in 0..50 {
-        ada.send(&chats[0], &n.to_string()).await;
+        let input = json!({ "chatId": chats[0], "text": n.to_string(), "replyToId": before,
+            "mentionIds": [ada.id] });
+        let sent = ada.client.data(SEND, json!({ "input": input })).await;
+        before = string(&sent["sendMessage"]["message"]["id"]);
     }
     (ada.clone(), chats, messages)
 }
@@ -86,7 +91,7 @@ async fn a_page_costs_the_store_the_same_whatever_its_size() {
     let (ada, chats, messages) = full_house(&app).await;
 
     let page_of_chats = "query($first: Int) { chats(first: $first) { nodes {
-        title memberCount unreadCount viewerMember { lastReadSeq }
+        title memberCount unreadCount unreadMentionCount viewerMember { lastReadSeq }
         peer { name presence { status lastSeenAt } }
         members(first: 5) { nodes { lastReadSeq user { name presence { status } } } }
         lastMessage { text isReadByAll sender { name presence { status } }
@@ -106,6 +111,7 @@ async fn a_page_costs_the_store_the_same_whatever_its_size() {
     let page_of_messages = "query($id: ID!, $last: Int) { node(id: $id) { ... on Chat {
         messages(last: $last) { nodes { seq text isReadByAll
             sender { name presence { status } } chat { title unreadCount lastMessage { seq } }
+            mentions { name } replyCount replyTo { text sender { name } } replies(first: 2) { nodes { text } }
             readBy(first: 5) { nodes { lastReadSeq user { name } chat { id } } } } } } } }";
     let last = |size| json!({ "id": chats[0], "last": size });
     let cost = calls(&app, &ada, "messages", page_of_messages, last).await;
@@ -130,6 +136,22 @@ async fn a_page_costs_the_store_the_same_whatever_its_size() {
     ada.client.data(nodes, both).await;
     let cost = app.adapters.store.calls() - before;
     assert!(cost <= apart + 4, "{cost} for both, {apart} apart");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_about_many_groups_costs_what_that_of_one_does() {
+    const CREATE: &str = "mutation($kept: JSON!) { createGroup(input: {
+        title: \"All\", memberIds: [], metadata: $kept }) { chat { id } } }";
+    let app = TestApp::start().await;
+    let ada = app.sign_in("ada").await;
+    for n in 0..50 {
+        let kept = json!({ "kept": { "n": n } });
+        ada.client.data(CREATE, kept).await;
+    }
+    let kept = "query($first: Int) { chats(first: $first) { nodes { metadata } } }";
+    let first = |size| json!({ "first": size });
+    let cost = calls(&app, &ada, "metadata", kept, first).await;
+    println!("metadata: {cost} store calls for {SIZES:?}");
 }
 
 /// A group of more members than a page holds: its readers are not told from the list of members.

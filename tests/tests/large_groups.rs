@@ -231,6 +231,7 @@ async fn reading_on_costs_the_same_in_a_group_of_two_thousand() {
             name: DisplayName::of_address(&email),
             email,
             about: None,
+            metadata: None,
             created_at: SystemClock.now(),
             last_seen_at: None,
         };

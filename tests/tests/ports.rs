@@ -109,6 +109,7 @@ async fn call_all(ports: &Ports) {
         email: email.clone(),
         name: DisplayName::parse("Ada").unwrap(),
         about: None,
+        metadata: None,
         created_at: now,
         last_seen_at: None,
     };
@@ -169,6 +170,7 @@ async fn call_all(ports: &Ports) {
         title: None,
         last_change_seq: 0,
         applied_seq: 0,
+        metadata_seq: 0,
     };
     let chats = &ports.chats;
     assert_down(chats.chats(&[chat_id]).await);
@@ -224,6 +226,7 @@ async fn call_all(ports: &Ports) {
         creator_id: user,
         member_ids: Vec::new(),
         title: ChatTitle::parse("A group").unwrap(),
+        metadata: None,
         client_chat_id: None,
         at: now,
     };

@@ -1,15 +1,16 @@
 //! Making groups, and changing their title, members and roles.
 
-use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
+use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 use talksy_domain::access::Denied;
 use talksy_domain::chats::ChatTitle;
 use talksy_domain::error::Invalid;
-use talksy_domain::groups::ClientChatId;
+use talksy_domain::groups::{ClientChatId, GroupDetails, GroupUpdate};
 use talksy_domain::id::{self, UserId};
 
 use crate::chats::{ChatNode, MemberObject, MemberRoleEnum};
 use crate::context::ContextExt as _;
 use crate::error::Result;
+use crate::metadata::{Json, metadata_change};
 use crate::scalars::global_id;
 
 /// From where on a new member may read.
@@ -29,6 +30,8 @@ pub struct CreateGroupInput {
     title: String,
     /// Its other first members, at most 100, each once. The viewer is a member and its owner.
     member_ids: Vec<ID>,
+    /// What the application is to keep about the group.
+    metadata: Option<Json>,
     /// The viewer's own id for the group, at most 64 characters: a retry with the same one, at any
     /// later time, returns the first group.
     client_chat_id: Option<String>,
@@ -47,7 +50,9 @@ pub struct UpdateGroupInput {
     /// A group of the viewer.
     chat_id: ID,
     /// Another title: 1 to 100 characters on one line, not blank. Absent to leave it as it is.
-    title: async_graphql::MaybeUndefined<String>,
+    title: MaybeUndefined<String>,
+    /// What the application is to keep about the group; null clears it.
+    metadata: MaybeUndefined<Json>,
 }
 
 /// The group as it is now.
@@ -137,17 +142,20 @@ impl GroupMutation {
         #[graphql(desc = "The group.")] input: CreateGroupInput,
     ) -> Result<Option<CreateGroupPayload>> {
         let viewer = ctx.viewer()?;
-        let title = ChatTitle::parse(&input.title)?;
+        let details = GroupDetails {
+            title: ChatTitle::parse(&input.title)?,
+            metadata: input.metadata.as_ref().map(Json::metadata).transpose()?,
+        };
         let members = users(&input.member_ids, "memberIds")?;
         let own_id = input.client_chat_id.map(ClientChatId::parse).transpose()?;
         let groups = &ctx.services().groups;
-        let chat = groups.create(viewer, title, members, own_id).await?;
+        let chat = groups.create(viewer, details, members, own_id).await?;
         Ok(Some(CreateGroupPayload {
             chat: ChatNode::new(chat),
         }))
     }
 
-    /// Changes a group's title. For its admins and owners.
+    /// Changes a group's title, or what the application keeps about it. For its admins and owners.
     async fn update_group(
         &self,
         ctx: &Context<'_>,
@@ -156,19 +164,23 @@ impl GroupMutation {
         let viewer = ctx.viewer()?;
         let chat = id::parse(&input.chat_id, "chatId")?;
         let services = ctx.services();
-        let chat = match input.title {
-            async_graphql::MaybeUndefined::Value(title) => {
-                let title = ChatTitle::parse(&title)?;
-                services.groups.rename(viewer, chat, title).await?
-            }
-            async_graphql::MaybeUndefined::Null => {
+        let title = match &input.title {
+            MaybeUndefined::Value(title) => Some(ChatTitle::parse(title)?),
+            MaybeUndefined::Null => {
                 return Err(Invalid::new("title", "must not be null").into());
             }
-            async_graphql::MaybeUndefined::Undefined => {
-                services.access.membership(viewer, chat).await?;
-                let mut found = services.chats.visible(viewer, &[chat]).await?;
-                found.pop().ok_or(Denied::NotMember)?
-            }
+            MaybeUndefined::Undefined => None,
+        };
+        let update = GroupUpdate {
+            title,
+            metadata: metadata_change(&input.metadata)?,
+        };
+        let chat = if update == GroupUpdate::default() {
+            services.access.membership(viewer, chat).await?;
+            let mut found = services.chats.visible(viewer, &[chat]).await?;
+            found.pop().ok_or(Denied::NotMember)?
+        } else {
+            services.groups.update(viewer, chat, update).await?
         };
         Ok(Some(UpdateGroupPayload {
             chat: ChatNode::new(chat),

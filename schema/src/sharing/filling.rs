@@ -23,6 +23,8 @@ pub struct Filling {
     pub unread: Option<u32>,
     /// How far all others have read.
     pub read_by_all: Option<AllRead>,
+    /// How much of that mentions them.
+    pub unread_mentions: Option<u32>,
 }
 
 /// How far all others have read; `None` where there are none, and in a large group.
@@ -36,6 +38,9 @@ impl Filling {
         match hole {
             Hole::Cursor => write_opaque(self.cursor.as_deref()?, bytes),
             Hole::UnreadCount => serde_json::to_writer(bytes, &int(self.unread?)).ok()?,
+            Hole::UnreadMentionCount => {
+                serde_json::to_writer(bytes, &int(self.unread_mentions?)).ok()?;
+            }
             Hole::IsMuted => {
                 let text = if self.member.as_ref()?.is_muted {
                     "true"
@@ -43,6 +48,10 @@ impl Filling {
                     "false"
                 };
                 bytes.extend_from_slice(text.as_bytes());
+            }
+            Hole::UnreadFrom => {
+                let from = self.member.as_ref()?.unread_from_seq.map(int);
+                serde_json::to_writer(bytes, &from).ok()?;
             }
             Hole::ReadCursor => {
                 let member = self.member.as_ref()?;

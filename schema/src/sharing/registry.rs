@@ -148,8 +148,11 @@ mod tests {
             "Chat.members",
             "Chat.messages",
             "Message.readBy",
+            "Message.replies",
             // Marks of others move without a number of the chat, and it is the sender who is left out.
             "Message.isReadByAll",
+            // Replies come without a number of the message.
+            "Message.replyCount",
             // Another user where the viewer is meant is none to show.
             "Member.user",
             // Of the viewer's own account alone.
@@ -164,7 +167,9 @@ mod tests {
             "Chat.readByAllSeq",
             "Chat.readCursor",
             "Chat.unreadCount",
+            "Chat.unreadMentionCount",
             "Chat.viewerMember",
+            "Chat.viewerUnreadFromSeq",
             "ChatChanged.cursor",
             "Member.id",
             "Member.joinedAt",

@@ -6,6 +6,7 @@ use talksy_domain::users::{About, DisplayName, ProfileChange};
 use super::types::UserNode;
 use crate::context::ContextExt as _;
 use crate::error::Result;
+use crate::metadata::{Json, metadata_change};
 
 /// What to change of the viewer's profile. What is absent stays as it is.
 #[derive(InputObject)]
@@ -14,6 +15,8 @@ pub struct UpdateProfileInput {
     name: Option<String>,
     /// The new text, up to 500 characters; null or blank clears it.
     about: MaybeUndefined<String>,
+    /// What the application is to keep about the viewer, which all users can read; null clears it.
+    metadata: MaybeUndefined<Json>,
 }
 
 /// The changed profile.
@@ -42,7 +45,11 @@ impl UserMutation {
             MaybeUndefined::Value(text) => Some(About::parse(&text)?),
         };
         let name = input.name.as_deref().map(DisplayName::parse).transpose()?;
-        let change = ProfileChange { name, about };
+        let change = ProfileChange {
+            name,
+            about,
+            metadata: metadata_change(&input.metadata)?,
+        };
         let user = ctx.services().users.update_profile(viewer, &change).await?;
         Ok(Some(UpdateProfilePayload {
             user: UserNode::new(user),

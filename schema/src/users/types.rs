@@ -11,6 +11,7 @@ use super::loaders::TotalUnreadOf;
 use crate::connection::connection;
 use crate::context::ContextExt as _;
 use crate::error::{Result, dangling};
+use crate::metadata::Json;
 use crate::presence::{PresenceObject, PresenceOf};
 use crate::scalars::{DateTime, global_id, int};
 use crate::sharing::{SharedField, SharedType};
@@ -23,6 +24,7 @@ pub(crate) const SHARED: &[SharedType] = &[SharedType {
         SharedField::event("id"),
         SharedField::event("name"),
         SharedField::event("about"),
+        SharedField::event("metadata"),
         SharedField::event("createdAt"),
     ],
 }];
@@ -79,6 +81,11 @@ impl UserNode {
     /// What the user says of themself, up to 500 characters.
     async fn about(&self) -> Option<&str> {
         self.user.about.as_ref().map(About::as_str)
+    }
+
+    /// What the application keeps about the user, with `updateProfile`.
+    async fn metadata(&self) -> Option<Json> {
+        self.user.metadata.as_ref().map(Json::of)
     }
 
     /// When the account was made.
@@ -138,4 +145,11 @@ pub(crate) async fn load_user(ctx: &Context<'_>, user: UserId) -> Result<UserNod
     Ok(found
         .map(UserNode::new)
         .ok_or_else(|| dangling(user.to_string()))?)
+}
+
+/// The users of a list, in its order. Who does not exist is left out.
+pub(crate) async fn load_users(ctx: &Context<'_>, users: &[UserId]) -> Result<Vec<UserNode>> {
+    let mut found = ctx.loaders().load_many(users.to_vec()).await?;
+    let found = users.iter().filter_map(|user| found.remove(user));
+    Ok(found.map(UserNode::new).collect())
 }

@@ -213,7 +213,9 @@ impl Price {
             "Float" => 24,
             "DateTime" => 32,
             "ID" => 130,
-            "String" => text_bytes(parent, name).map_or(UNBOUNDED, |bytes| number(bytes) + 2),
+            "String" | "JSON" => {
+                text_bytes(parent, name).map_or(UNBOUNDED, |bytes| number(bytes) + 2)
+            }
             other => enums
                 .get(other)
                 .map_or(UNBOUNDED, |bytes| number(*bytes) + 2),

@@ -36,7 +36,7 @@ pub async fn deleted_and_system_messages_are_not_unread(stores: &Stores) {
     let chat = stores.group(&[&ada, &bob]).await;
     let sent = stores.send(chat.id, bob.id, 2).await;
     let title = ChatTitle::parse("Another title").unwrap();
-    let rename = GroupAction::Rename(title);
+    let rename = GroupAction::rename(title);
     stores.notice(chat.id, ada.id, rename).await;
     assert_eq!(unread(stores, chat.id, ada.id).await, 2);
     assert_eq!(unread(stores, chat.id, bob.id).await, 0);
@@ -110,7 +110,7 @@ impl Group<'_> {
             8 => self.come_or_go().await,
             _ => {
                 let title = format!("Title {}", self.random.random::<u32>());
-                let rename = GroupAction::Rename(ChatTitle::parse(&title).unwrap());
+                let rename = GroupAction::rename(ChatTitle::parse(&title).unwrap());
                 self.stores.notice(self.chat, self.users[0], rename).await;
             }
         }

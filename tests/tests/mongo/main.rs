@@ -111,6 +111,7 @@ async fn user(store: &MongoStore, name: &str) -> User {
         email: EmailAddress::parse(&format!("{id}@example.org")).unwrap(),
         name: DisplayName::parse(name).unwrap(),
         about: None,
+        metadata: None,
         created_at: NOW,
         last_seen_at: None,
     };
@@ -129,6 +130,7 @@ fn candidate() -> Chat {
         title: None,
         last_change_seq: 0,
         applied_seq: 0,
+        metadata_seq: 0,
     }
 }
 
@@ -158,6 +160,7 @@ fn new_group(creator: UserId, members: &[UserId]) -> NewGroup {
         creator_id: creator,
         member_ids: members.to_vec(),
         title: ChatTitle::parse("Engines").unwrap(),
+        metadata: None,
         client_chat_id: None,
         at: NOW,
     }

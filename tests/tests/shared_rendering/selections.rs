@@ -251,6 +251,8 @@ impl Writer {
         let mut text = "__typename".to_owned();
         for (name, holds) in scope.fields() {
             let is_too_deep = depth == 0 && matches!(holds, Holds::Object(_));
+            // What a reply answers may be a reply: it is followed once, at its first place.
+            let is_too_deep = is_too_deep || (name == "replyTo" && depth < DEPTH - 1);
             if is_too_deep || self.draws_one_in(4, false) {
                 continue;
             }

@@ -33,6 +33,10 @@ pub enum Hole {
     Cursor,
     /// How much of the chat the viewer has not read.
     UnreadCount,
+    /// How much of that mentions the viewer.
+    UnreadMentionCount,
+    /// From where on the viewer shows the chat as unread.
+    UnreadFrom,
     /// Whether the viewer has muted the chat.
     IsMuted,
     /// The place behind the viewer's read mark.

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::chat_state::ChatState;
 use super::context::FeedContext;
+use super::counted::Counted;
 use super::error::FeedError;
 use super::feed::Feed;
 use super::read_by_all::ReadByAll;
@@ -124,21 +125,21 @@ impl ChatFeed {
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn unread(&mut self, item: &ChatItem) -> Result<Option<u32>, FeedError> {
+    pub async fn unread(&mut self, item: &ChatItem, of: Counted) -> Result<Option<u32>, FeedError> {
         let Some(told) = self.told.get_mut(&item.member.chat_id) else {
             return Ok(None);
         };
         let context = &self.context;
         Ok(told
-            .unread
+            .unread_mut(of)
             .at(item.state.ends(), &item.member, context)
             .await?)
     }
 
     /// The same where it is in memory.
-    pub fn known_unread(&self, item: &ChatItem) -> Option<u32> {
+    pub fn known_unread(&self, item: &ChatItem, of: Counted) -> Option<u32> {
         let told = self.told.get(&item.member.chat_id)?;
-        told.unread.known_at(item.state.ends())
+        told.unread(of).known_at(item.state.ends())
     }
 
     /// How far all others have read of a delivered chat; `None` of a large group, and where there are no

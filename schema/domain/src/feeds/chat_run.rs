@@ -130,6 +130,7 @@ mod tests {
             title: None,
             last_change_seq: change_seq,
             applied_seq: 1,
+            metadata_seq: 0,
         };
         ChatState::new(chat, Some(message(seq, "old")), None)
     }

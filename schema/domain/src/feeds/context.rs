@@ -10,6 +10,7 @@ use moka::future::Cache;
 use tokio::sync::Semaphore;
 
 use super::chat_states::ChatStates;
+use super::counted::Counted;
 use super::error::FeedError;
 use super::heartbeats::Heartbeats;
 use super::incarnation::KnownIncarnation;
@@ -246,11 +247,15 @@ impl FeedContext {
     /// How much of a chat the user has not read; `None` where they are no member.
     pub(super) async fn unread_count(
         &self,
+        of: Counted,
         user: UserId,
         chat: ChatId,
     ) -> Result<Option<u32>, PortError> {
         let chats = [chat];
-        let counts = self.alone(self.chats.unread_counts(user, &chats)).await?;
+        let counts = match of {
+            Counted::Messages => self.alone(self.chats.unread_counts(user, &chats)).await?,
+            Counted::Mentions => self.alone(self.chats.unread_mentions(user, &chats)).await?,
+        };
         Ok(counts.first().map(|(_, count)| *count))
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::chat_run::Run;
+use super::counted::Counted;
 use super::ends::Ends;
 use super::read_by_all::ReadByAll;
 use super::viewer_chat::UnreadCount;
@@ -23,7 +24,9 @@ pub(super) struct Told {
     /// The user is known to be a member behind this system message.
     pub confirmed: Seq,
     /// How much the user has not read.
-    pub unread: UnreadCount,
+    unread: UnreadCount,
+    /// How much of that mentions them.
+    mentions: UnreadCount,
     /// The events since the chat was told.
     pub run: Run,
     /// How far all others had read when it was told.
@@ -70,7 +73,8 @@ impl Told {
             ends,
             member,
             confirmed: 0,
-            unread: UnreadCount::default(),
+            unread: UnreadCount::of(Counted::Messages),
+            mentions: UnreadCount::of(Counted::Mentions),
             run: Run::at(ends),
             read_by_all,
             member_count: head.member_count,
@@ -80,6 +84,22 @@ impl Told {
     /// Whether the chat is a direct one, which nobody joins by a system message.
     pub(super) const fn is_direct(&self) -> bool {
         self.member.joined_seq == 0
+    }
+
+    /// How much the user has not read.
+    pub(super) const fn unread(&self, of: Counted) -> &UnreadCount {
+        match of {
+            Counted::Messages => &self.unread,
+            Counted::Mentions => &self.mentions,
+        }
+    }
+
+    /// The same, to be asked for.
+    pub(super) const fn unread_mut(&mut self, of: Counted) -> &mut UnreadCount {
+        match of {
+            Counted::Messages => &mut self.unread,
+            Counted::Mentions => &mut self.mentions,
+        }
     }
 
     /// Learns how far the other side of a direct chat has read; whether that is further than was known.
@@ -99,6 +119,7 @@ impl Told {
     pub(super) fn confirm(&mut self, confirmed: Seq, member: &Member) {
         if member.version > self.member.version {
             self.unread.set_member(member);
+            self.mentions.set_member(member);
             self.member = member.clone();
         }
         self.confirmed = self.confirmed.max(confirmed);
@@ -135,6 +156,7 @@ impl Told {
     pub(super) fn take(&mut self, published: &Arc<Published>, user: UserId) -> News {
         let event = &published.event;
         self.unread.take(event, user);
+        self.mentions.take(event, user);
         self.run.take(published);
         let is_confirmed = match event {
             Event::MessageAdded { message } if message.seq <= self.ends.seq => return News::Old,

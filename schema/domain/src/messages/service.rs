@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::model::{ClientMessageId, Fingerprint, Message, MessageText};
+use super::content::{MAX_MENTIONS, MessageContent, MessageEdit, not_mentionable};
+use super::model::{ClientMessageId, Fingerprint, Message};
 use super::rules::{ChangeAction, ChangeRefusal, MessageChange};
-use super::store::{Append, Appended, Changed, MessageStore};
+use super::store::{Append, Appended, Changed, MessageAt, MessageStore, ReplyPage};
 use crate::access::{Access, AccessError, Membership};
 use crate::clock::Clock;
 use crate::error::service_error;
@@ -13,8 +14,10 @@ use crate::error::{ApiError, ErrorCode, Invalid, PortError};
 use crate::id::{self, ChatId, IdGenerator, MessageId};
 use crate::keyed_hash::KeyedHash;
 use crate::limits::{Decision, RateLimiter, Rule};
+use crate::metadata::Metadata;
 use crate::page::{Page, Window};
 use crate::seq::Seq;
+use crate::user_list;
 use crate::viewer::Viewer;
 
 /// Why a message was refused.
@@ -85,7 +88,7 @@ pub struct MessageService {
 }
 
 impl MessageService {
-    /// Sends a text message. When it returns, the message is durable; the store has handed it over
+    /// Sends a message. When it returns, the message is durable; the store has handed it over
     /// to be published.
     ///
     /// A retry with the same `client_message_id` returns the first message as it is now, also where
@@ -93,33 +96,45 @@ impl MessageService {
     /// subscribers need not wait for their heartbeat, and those who have it drop it.
     ///
     /// # Errors
-    /// Where there is no such chat, the viewer is no member, sends too quickly, or has sent
-    /// something else under the same `client_message_id`.
+    /// Where there is no such chat, the viewer is no member, sends too quickly, replies to what is
+    /// no message of the chat that they may read, or has sent something else under the same
+    /// `client_message_id`.
     pub async fn send(
         &self,
         viewer: &Viewer,
         chat: ChatId,
-        text: MessageText,
+        content: impl Into<MessageContent>,
         client_message_id: Option<ClientMessageId>,
     ) -> Result<Sent, MessageError> {
+        let content = content.into();
+        user_list::check("mentionIds", &content.mention_ids, MAX_MENTIONS)?;
         self.admit(viewer).await?;
+        let reply_to = match content.reply_to_id {
+            Some(id) => Some(self.reply_target(chat, id).await?),
+            None => None,
+        };
         let fingerprint = client_message_id
             .is_some()
-            .then(|| self.fingerprint(chat, &text));
+            .then(|| self.fingerprint(chat, &content));
         let draft = Message {
             client_message_id,
             fingerprint,
+            metadata: content.metadata,
+            reply_to,
+            mention_ids: content.mention_ids,
             ..Message::draft(
                 self.ids.next_message(chat),
                 chat,
                 viewer.user_id,
-                text,
+                content.text,
                 self.clock.now(),
             )
         };
         let sent = match self.store.append(&draft).await? {
             Append::Done(sent) => *sent,
             Append::Denied(denied) => return Err(AccessError::from(denied).into()),
+            Append::NoReplyTarget => return Err(no_reply_target().into()),
+            Append::NotMentionable(place) => return Err(not_mentionable(place).into()),
             Append::Full => return Err(MessageError::Full),
         };
         // What was kept before there were fingerprints has none, and is taken to be the same.
@@ -133,7 +148,15 @@ impl MessageService {
         Ok(sent)
     }
 
-    /// Gives a message of the viewer another text.
+    /// The number of a message of the chat. Whether the viewer may read it, the store judges: a retry
+    /// of what was sent before they were removed succeeds.
+    async fn reply_target(&self, chat: ChatId, id: MessageId) -> Result<Seq, MessageError> {
+        let found = self.store.messages(&[id]).await?.pop();
+        let found = found.filter(|message| message.chat_id == chat);
+        Ok(found.ok_or_else(no_reply_target)?.seq)
+    }
+
+    /// Gives a message of the viewer other content.
     ///
     /// # Errors
     /// [`ChangeRefusal`], or where the viewer changes messages too quickly.
@@ -141,10 +164,13 @@ impl MessageService {
         &self,
         viewer: &Viewer,
         message: MessageId,
-        text: MessageText,
+        edit: impl Into<MessageEdit>,
         expected: Option<Seq>,
     ) -> Result<Message, MessageError> {
-        let action = ChangeAction::Edit { text, expected };
+        let edit: MessageEdit = edit.into();
+        let mentioned = edit.mention_ids.as_deref().unwrap_or_default();
+        user_list::check("mentionIds", mentioned, MAX_MENTIONS)?;
+        let action = ChangeAction::Edit { edit, expected };
         self.change(viewer, message, action).await
     }
 
@@ -191,8 +217,20 @@ impl MessageService {
         }
     }
 
-    fn fingerprint(&self, chat: ChatId, text: &MessageText) -> Fingerprint {
-        let parts: [&[u8]; 3] = [b"message", &id::bytes(chat), text.as_str().as_bytes()];
+    fn fingerprint(&self, chat: ChatId, content: &MessageContent) -> Fingerprint {
+        let chat = id::bytes(chat);
+        let mut parts: Vec<&[u8]> = vec![b"message", &chat, content.text.as_str().as_bytes()];
+        if let Some(metadata) = &content.metadata {
+            parts.extend([&b"metadata"[..], metadata.as_str().as_bytes()]);
+        }
+        let reply_to = content.reply_to_id.map(id::bytes);
+        if let Some(reply_to) = &reply_to {
+            parts.extend([&b"replyTo"[..], reply_to]);
+        }
+        let mentions: Vec<_> = content.mention_ids.iter().copied().map(id::bytes).collect();
+        for user in &mentions {
+            parts.extend([&b"mention"[..], user]);
+        }
         let mut print = [0; 8];
         print.copy_from_slice(&self.hash.of(&parts)[..8]);
         Fingerprint(print)
@@ -265,6 +303,93 @@ impl MessageService {
         Ok(wanted.iter().map(page).collect())
     }
 
+    /// Those of these messages that lie where the viewer may read, each for its place in `wanted`.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn readable(
+        &self,
+        viewer: &Viewer,
+        wanted: &[MessageAt],
+    ) -> Result<Vec<Option<Message>>, PortError> {
+        let chats = wanted.iter().map(|(chat, _)| *chat);
+        let memberships = self.access.memberships_by_chat(viewer, chats).await?;
+        let is_readable = |&(chat, seq): &MessageAt| {
+            let membership = memberships.get(&chat);
+            membership.is_some_and(|membership| membership.may_read(seq))
+        };
+        let readable = wanted.iter().copied().filter(|place| is_readable(place));
+        let mut found = self.at(&readable.collect::<Vec<_>>()).await?.into_iter();
+        let message = |place: &MessageAt| is_readable(place).then(|| found.next())?.flatten();
+        Ok(wanted.iter().map(message).collect())
+    }
+
+    /// These pages of the replies to messages, oldest first, each for its place in `wanted`. To
+    /// messages that the viewer may not read there is none. Whoever may read a message may read the
+    /// replies, which lie behind it.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn reply_pages(
+        &self,
+        viewer: &Viewer,
+        wanted: &[ReplyPage],
+    ) -> Result<Vec<Option<Page<Message>>>, PortError> {
+        let chats = wanted.iter().map(|((chat, _), _)| *chat);
+        let memberships = self.access.memberships_by_chat(viewer, chats).await?;
+        let is_readable = |((chat, seq), _): &ReplyPage| {
+            let membership = memberships.get(chat);
+            membership.is_some_and(|membership| membership.may_read(*seq))
+        };
+        let parts: Vec<_> = wanted
+            .iter()
+            .filter(|page| is_readable(page))
+            .cloned()
+            .collect();
+        let mut pages = self.store.reply_pages(&parts).await?.into_iter();
+        let page = |page: &ReplyPage| is_readable(page).then(|| pages.next())?;
+        Ok(wanted.iter().map(page).collect())
+    }
+
+    /// How many replies each of these messages has, which the viewer may read.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn reply_counts(
+        &self,
+        messages: &[MessageAt],
+    ) -> Result<Vec<(MessageAt, u32)>, PortError> {
+        self.store.reply_counts(messages).await
+    }
+
+    /// What the application keeps about groups, which the viewer has been let into: each by the number
+    /// of the system message that says it ([`crate::chats::model::Chat::metadata_seq`]), for its place
+    /// in `wanted`.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn group_metadata(
+        &self,
+        wanted: &[MessageAt],
+    ) -> Result<Vec<Option<Metadata>>, PortError> {
+        let said = self.at(wanted).await?.into_iter();
+        let said = said.map(|message| message?.notice?.set_metadata().cloned());
+        Ok(said.collect())
+    }
+
+    /// The messages at these places, each for its place in `places`; `None` where there is none.
+    async fn at(&self, places: &[MessageAt]) -> Result<Vec<Option<Message>>, PortError> {
+        let window = |seq: Seq| Window {
+            after: Some(seq.saturating_sub(1)),
+            before: Some(seq.saturating_add(1)),
+            limit: 1,
+            from_end: false,
+        };
+        let wanted = places.iter().map(|&(chat, seq)| (chat, window(seq)));
+        let pages = self.store.pages(&wanted.collect::<Vec<_>>()).await?;
+        Ok(pages.into_iter().map(|mut page| page.items.pop()).collect())
+    }
+
     /// The newest message of each of these chats, which the viewer has been let into.
     ///
     /// # Errors
@@ -272,6 +397,14 @@ impl MessageService {
     pub async fn last_messages(&self, chats: &[ChatId]) -> Result<Vec<Message>, PortError> {
         self.store.last_messages(chats).await
     }
+}
+
+/// It is not told whether there is such a message elsewhere.
+fn no_reply_target() -> Invalid {
+    Invalid::new(
+        "replyToId",
+        "must be a message of the chat that you may read",
+    )
 }
 
 /// The part of the window that the member may read.

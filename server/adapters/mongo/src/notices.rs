@@ -112,6 +112,10 @@ pub(super) async fn apply(call: &Call, message: &Message) -> Result<(), Fault> {
             set.insert("title", ChatTitle::as_str(title));
             set.insert("titleKey", title.sort_key());
         }
+        if let Some(change) = &notice.metadata {
+            let number = if change.to.is_some() { number } else { 0 };
+            set.insert("metadataSeq", number);
+        }
     }
     let chat = doc! { "_id": key(id::bytes(message.chat_id)), "appliedSeq": { "$lt": number } };
     let reached = doc! { "lastSeq": number, "activeAt": date(message.created_at) };
@@ -156,7 +160,10 @@ fn update_of(message: &Message, effect: &MemberEffect) -> Result<Document, Fault
         );
         set.insert("lastReadSeq", number);
         set.insert("muted", false);
-        update.insert("$unset", doc! { "lastReadAt": "", "leftSeq": "" });
+        update.insert(
+            "$unset",
+            doc! { "lastReadAt": "", "leftSeq": "", "unreadFromSeq": "" },
+        );
     }
     update.insert("$set", set);
     let upsert = Bson::Boolean(effect.joins.is_some());

@@ -213,6 +213,15 @@ async fn update_profile(
         }
         None => {}
     }
+    match &change.metadata {
+        Some(Some(metadata)) => {
+            set.insert("metadata", metadata.as_str());
+        }
+        Some(None) => {
+            unset.insert("metadata", "");
+        }
+        None => {}
+    }
     let mut update = Document::new();
     for (operator, fields) in [("$set", set), ("$unset", unset)] {
         if !fields.is_empty() {
@@ -236,6 +245,9 @@ async fn update_profile(
         }
         if let Some(about) = &change.about {
             user.about.clone_from(about);
+        }
+        if let Some(metadata) = &change.metadata {
+            user.metadata.clone_from(metadata);
         }
         user
     }))

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use super::AccountFeed;
 use super::line::Line;
 use crate::feeds::chat_feed::ChatItem;
+use crate::feeds::counted::Counted;
 use crate::feeds::error::FeedError;
 use crate::feeds::read_by_all::ReadByAll;
 use crate::feeds::readiness::{PAUSE, Readiness, readiness};
@@ -81,19 +82,20 @@ impl AccountFeed {
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn unread(&mut self, item: &ChatItem) -> Result<Option<u32>, FeedError> {
+    pub async fn unread(&mut self, item: &ChatItem, of: Counted) -> Result<Option<u32>, FeedError> {
         let line = self.lines.get_mut(&item.member.chat_id);
         let Some(told) = line.and_then(Line::told_mut) else {
             return Ok(None);
         };
         let (ends, context) = (item.state.ends(), &self.context);
-        Ok(told.unread.at(ends, &item.member, context).await?)
+        let count = told.unread_mut(of);
+        Ok(count.at(ends, &item.member, context).await?)
     }
 
     /// The same where it is in memory.
-    pub fn known_unread(&self, item: &ChatItem) -> Option<u32> {
+    pub fn known_unread(&self, item: &ChatItem, of: Counted) -> Option<u32> {
         let told = self.lines.get(&item.member.chat_id)?.told()?;
-        told.unread.known_at(item.state.ends())
+        told.unread(of).known_at(item.state.ends())
     }
 
     /// How far all others have read of a chat that was told; `None` of a large group, and where there are no

@@ -6,7 +6,8 @@ use rusqlite::StatementStatus;
 use talksy_domain::id;
 
 use super::super::{
-    chats, groups, incarnation, jobs, messages, open, rows, sessions, unread, users,
+    chats, groups, incarnation, jobs, mentions, messages, open, replies, rows, sessions, unread,
+    users,
 };
 use super::Fixture;
 
@@ -63,6 +64,8 @@ fn statements() -> Vec<(&'static str, &'static str)> {
         jobs::STATEMENTS,
         incarnation::STATEMENTS,
         unread::STATEMENTS,
+        replies::STATEMENTS,
+        mentions::STATEMENTS,
     ];
     rooms.concat()
 }
