@@ -11,6 +11,7 @@ mod syntax;
 mod weight;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_graphql::parser::parse_query;
 use async_graphql::parser::types::{ExecutableDocument, OperationDefinition};
@@ -43,6 +44,8 @@ pub struct CheckedDocument {
     bytes: usize,
     /// What its introspection weighs.
     introspection: u64,
+    /// Whether it was found valid, but for what depends on the values of variables.
+    is_valid: AtomicBool,
 }
 
 /// An operation of a document, and its name where it has one.
@@ -62,6 +65,17 @@ impl CheckedDocument {
     /// How much memory it takes, in bytes, reckoned from the tree: never less than what is allocated.
     pub const fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Whether it was found valid against the schema before, but for what depends on the values of
+    /// variables.
+    pub(super) fn is_valid(&self) -> bool {
+        self.is_valid.load(Ordering::Relaxed)
+    }
+
+    /// Remembers that it is valid, for as long as the document is kept.
+    pub(super) fn set_valid(&self) {
+        self.is_valid.store(true, Ordering::Relaxed);
     }
 
     /// The operation that a request with this `operationName` runs, and its own name where the
@@ -192,6 +206,7 @@ impl Guard {
             document,
             operations,
             introspection,
+            is_valid: AtomicBool::new(false),
         });
         if self.limits.cache_bytes > 0 {
             self.checked.insert(text, Arc::clone(&checked));
