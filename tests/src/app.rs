@@ -151,6 +151,7 @@ fn test_config() -> Config {
         &mut limits.update_profile,
         &mut limits.find_address,
         &mut limits.revoke,
+        &mut config.http.websocket.messages,
     ] {
         *quota = high;
     }
