@@ -69,9 +69,16 @@ pub fn validated_schema_with(services: Services, extension: impl ExtensionFactor
 }
 
 /// The schema's types and the rules that operations on it are validated by. There is nothing behind
-/// it: the extension sees to it that nothing is executed.
-pub fn rules(extension: impl ExtensionFactory) -> TalksySchema {
-    builder().extension(extension).finish()
+/// it: the extension sees to it that nothing is executed. `suggests` says whether errors name what is
+/// like an unknown name, which takes time with each of them.
+pub fn rules(extension: impl ExtensionFactory, suggests: bool) -> TalksySchema {
+    let rules = builder().extension(extension);
+    let rules = if suggests {
+        rules
+    } else {
+        rules.disable_suggestions()
+    };
+    rules.finish()
 }
 
 fn validated(services: Services) -> SchemaBuilder<Query, Mutation, Subscription> {

@@ -22,9 +22,15 @@ use talksy_schema::schema::{TalksySchema, rules};
 
 use super::operation::Operation;
 
+/// The longest document, in bytes, of whose unknown names it is told what is like them: names are
+/// compared letter by letter, each with all that there are.
+const MAX_SUGGESTING: usize = 4 * 1024;
+
 /// Finds out what is wrong with operations before they run.
 pub(super) struct Validator {
     rules: TalksySchema,
+    /// The same without suggestions.
+    terse: TalksySchema,
     /// The schema's types, once an operation was valid.
     types: Arc<OnceLock<SchemaEnv>>,
 }
@@ -33,8 +39,10 @@ impl Validator {
     /// A validator of operations on the schema.
     pub(super) fn new() -> Self {
         let types = Arc::default();
+        let rules = |suggests| rules(NothingRuns(Arc::clone(&types)), suggests);
         Self {
-            rules: rules(NothingRuns(Arc::clone(&types))),
+            rules: rules(true),
+            terse: rules(false),
             types,
         }
     }
@@ -51,7 +59,9 @@ impl Validator {
             return None;
         }
         let request = operation.request().variables(variables.clone());
-        let response = Box::pin(self.rules.execute(request)).await;
+        let is_short = document.text().len() <= MAX_SUGGESTING;
+        let rules = if is_short { &self.rules } else { &self.terse };
+        let response = Box::pin(rules.execute(request)).await;
         if response.is_err() {
             return Some(response);
         }

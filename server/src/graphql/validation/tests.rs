@@ -251,6 +251,27 @@ fn what_is_not_valid_is_never_remembered() {
     }
 }
 
+/// To look for what is like an unknown name takes longer than anything else.
+#[test]
+fn a_long_document_is_told_of_no_names_like_those_it_has() {
+    let (documents_of, validator) = (forgetful(), Validator::new());
+    let found = |query: &str| {
+        let request = request(&documents_of, query, None, &json!({})).unwrap();
+        errors(&validator, &request.operation, &request.variables).concat()
+    };
+    let short = found("{ me { nam } }");
+    assert!(
+        short.contains("Unknown field \\\"nam\\\"") && short.contains("Did you mean"),
+        "{short}"
+    );
+    let long = found(&format!(
+        "{{ me {{ nam }} }} # {}",
+        "x".repeat(MAX_SUGGESTING)
+    ));
+    assert!(long.contains("Unknown field \\\"nam\\\""), "{long}");
+    assert!(!long.contains("Did you mean"), "{long}");
+}
+
 /// A constant beside a variable that is absent is looked at once the variable is there.
 #[test]
 fn a_constant_beside_a_variable_is_looked_at_with_it() {
