@@ -133,14 +133,19 @@ fn request(documents: &Documents, query: &str, name: Option<&str>, of: &Json) ->
     prepare(documents, params, &nobody.0, &nobody.1).ok()
 }
 
-/// The errors that an operation is refused with, as they are written, in a firm order.
+/// The errors that an operation is refused with, as they are written, in a firm order. Of several
+/// members that an input does not have, async-graphql names one or the other.
 fn errors(validator: &Validator, operation: &Operation, variables: &Variables) -> Vec<String> {
     let refusal = validator.refusal(operation, variables).now_or_never();
     let errors = refusal.unwrap().map(|refusal| refusal.errors);
     let errors = errors.unwrap_or_default();
     let mut errors: Vec<_> = errors
         .iter()
-        .map(|error| serde_json::to_string(error).unwrap())
+        .map(|error| {
+            let text = serde_json::to_string(error).unwrap();
+            let known = text.split("unknown field").next();
+            known.unwrap_or_default().to_owned()
+        })
         .collect();
     errors.sort_unstable();
     errors
