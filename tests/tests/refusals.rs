@@ -334,7 +334,7 @@ async fn a_document_that_has_run_is_refused_as_one_that_is_new() {
     let send = "mutation Send($input: SendMessageInput!) {
         sendMessage(input: $input) { message { id } } }";
     let parts = "mutation Parts($chat: ID!, $text: String, $seq: Int!) {
-        sendMessage(input: { chatId: $chat, text: $text }) { message { id } }
+        sendMessage(input: { chatId: $chat, text: $text }) { message { text } }
         markRead(input: { chatId: $chat, seq: $seq }) { chat { id } } }";
     let added = "subscription Added($chat: ID!, $after: String) {
         messageAdded(chatId: $chat, after: $after) { cursor } }";
