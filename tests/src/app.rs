@@ -160,6 +160,7 @@ fn test_config() -> Config {
     }
     // A test may hold up an operation, and a machine be busy.
     config.http.execution_timeout = 10 * DEADLINE;
+    config.http.executions_per_user = 100_000;
     config
 }
 

@@ -25,6 +25,7 @@ use super::response::{Answer, Payload, error_payload};
 use super::sender_cache::SenderCache;
 use super::shared_execution::SharedExecution;
 use super::too_much::{timed_out, too_large};
+use super::turns::Turns;
 use super::validation::Validator;
 
 /// Executes requests for the transports.
@@ -36,6 +37,7 @@ pub struct Executor {
     metered: TalksySchema,
     services: Services,
     budgets: Budgets,
+    turns: Turns,
     limits: ExecutionLimits,
     nulls: Arc<NullRules>,
     senders: SenderCache,
@@ -48,6 +50,8 @@ pub struct ExecutionLimits {
     pub max_answer_bytes: usize,
     /// The most points that an operation may cost.
     pub max_cost: u64,
+    /// How many queries and mutations of one user are executed at a time.
+    pub executions_per_user: usize,
     /// How long one event of a subscription may be executed.
     pub event_timeout: Duration,
 }
@@ -61,6 +65,7 @@ impl Executor {
             metered: validated_schema_with(services.clone(), Metering),
             services,
             budgets,
+            turns: Turns::new(limits.executions_per_user),
             limits,
             nulls: Arc::new(NullRules::new(&sdl())),
             senders: SenderCache::new(),
@@ -76,6 +81,7 @@ impl Executor {
             Ok(left) => left,
             Err(refusal) => return Answer::from(&refusal),
         };
+        let _turn = self.turns.take(authentication).await;
         let operation = prepared.operation.clone();
         let max_bytes = self.limits.max_answer_bytes.min(prepared.max_answer_bytes);
         // What a mutation changes must be read anew by the fields behind it.

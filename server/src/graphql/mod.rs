@@ -22,6 +22,7 @@ mod sender_cache;
 mod shared_execution;
 mod template;
 mod too_much;
+mod turns;
 mod validation;
 
 pub use budget::Budgets;

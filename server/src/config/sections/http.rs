@@ -45,6 +45,9 @@ section! {
         /// backends that are down take to be told as that. Beyond it: `TIMEOUT`. A mutation is not
         /// stopped; its client is told that it takes longer.
         execution_timeout: Duration = 20 * SECOND, in SECOND / 10..=10 * MINUTE;
+        /// Most queries and mutations of one user that are executed at a time, over all connections.
+        /// Further ones wait for their turn, which counts as execution.
+        executions_per_user: usize = 16, in 1..=100_000;
         /// Whether the schema may be asked for by introspection: `on`, `off`, or `auto`, which is `on`
         /// where `listen` is a loopback address, `public_url` is none of another machine and
         /// `http.trusted_proxies` names nobody. GraphiQL needs it to complete and to document.
