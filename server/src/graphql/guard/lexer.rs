@@ -94,8 +94,14 @@ pub(super) fn scan_with<'a>(
                 Token::Close(byte)
             }
             b'.' => {
+                let start = at;
                 at = skip_while(bytes, at, |b| b == b'.');
-                Token::Dots
+                // One is that of a number.
+                if at - start == 3 {
+                    Token::Dots
+                } else {
+                    Token::Other
+                }
             }
             _ if is_word(byte) => {
                 let end = skip_while(bytes, at, is_word);

@@ -161,6 +161,7 @@ mod tests {
         // F once, G and its two spreads three times: in F, in the operation, by itself.
         let text = "{ ...F x { ...G } } fragment F on Q { ...G } fragment G on Q { ...H ...H }";
         assert_eq!(count(text), (1 + 3) + (1 + 2) + (1 + 2) + 2);
+        assert_eq!(count("{ f(a: 1.5, b: [0.1 -2.5e3]) ...F }"), 1);
         // In arguments, strings and comments there are none, and a bracket there ends no definition.
         let text = "query($a: I = { b: [1] }) @d(c: { d: 1 }) { ...F(a: { b: \"}...F\" }) # }...F
             } fragment F on Q @d(c: {}) { ...G }";
