@@ -56,9 +56,9 @@ mod tests {
     use super::*;
 
     /// What a filter of targets lets pass; `None` where it is no such filter.
-    fn passes(text: &str, target: &str, level: &Level) -> Option<bool> {
+    fn passes(text: &str, target: &str, level: Level) -> Option<bool> {
         match LogFilter::parse(text).unwrap() {
-            LogFilter::Targets(targets) => Some(targets.would_enable(target, level)),
+            LogFilter::Targets(targets) => Some(targets.would_enable(target, &level)),
             LogFilter::Spans(_) => None,
         }
     }
@@ -66,8 +66,8 @@ mod tests {
     #[test]
     fn what_names_targets_and_levels_alone_is_a_filter_of_targets() {
         for text in ["info", "INFO", "info,", ",info"] {
-            assert_eq!(passes(text, "talksy", &Level::INFO), Some(true), "{text}");
-            assert_eq!(passes(text, "talksy", &Level::DEBUG), Some(false), "{text}");
+            assert_eq!(passes(text, "talksy", Level::INFO), Some(true), "{text}");
+            assert_eq!(passes(text, "talksy", Level::DEBUG), Some(false), "{text}");
         }
         let text = "warn,talksy_server=debug,lapin=off";
         let cases = [
@@ -79,18 +79,18 @@ mod tests {
         ];
         for (target, level, is_let) in cases {
             assert_eq!(
-                passes(text, target, &level),
+                passes(text, target, level),
                 Some(is_let),
                 "{target} {level}"
             );
         }
-        assert_eq!(passes("off", "talksy", &Level::ERROR), Some(false));
+        assert_eq!(passes("off", "talksy", Level::ERROR), Some(false));
     }
 
     #[test]
     fn what_names_spans_or_fields_is_left_to_who_knows_them() {
         for text in ["", "[request]=debug", "info,talksy[{job=1}]=debug"] {
-            assert_eq!(passes(text, "talksy", &Level::ERROR), None, "{text}");
+            assert_eq!(passes(text, "talksy", Level::ERROR), None, "{text}");
         }
         assert!(LogFilter::parse("info,talksy=loud").is_err());
     }
