@@ -151,6 +151,7 @@ fn test_config() -> Config {
         &mut limits.update_profile,
         &mut limits.find_address,
         &mut limits.revoke,
+        &mut config.http.websocket.messages,
     ] {
         *quota = high;
     }
@@ -159,6 +160,7 @@ fn test_config() -> Config {
     }
     // A test may hold up an operation, and a machine be busy.
     config.http.execution_timeout = 10 * DEADLINE;
+    config.http.executions_per_user = 100_000;
     config
 }
 
