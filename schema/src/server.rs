@@ -8,7 +8,7 @@ use crate::error::ErrorCodeEnum;
 
 /// What there is beyond what every server has. Names are never changed or given another meaning;
 /// `docs/CLIENTS.md` says what each stands for.
-const FEATURES: [&str; 14] = [
+const FEATURES: [&str; 16] = [
     "accountEvents",
     "batching",
     "changes",
@@ -19,7 +19,9 @@ const FEATURES: [&str; 14] = [
     "graphqlWs",
     "groups",
     "muteChat",
+    "pins",
     "presence",
+    "reactions",
     "readReceipts",
     "resume",
     "typing",

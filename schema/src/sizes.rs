@@ -5,7 +5,7 @@
 
 use talksy_domain::feeds::MAX_POSITION;
 use talksy_domain::groups::MAX_SUBJECTS;
-use talksy_domain::messages::{ClientMessageId, MessageText};
+use talksy_domain::messages::{ClientMessageId, Emoji, MessageText, Reactions};
 use talksy_domain::page::MAX_PAGE;
 use talksy_domain::users::{About, DisplayName};
 
@@ -30,6 +30,7 @@ pub fn text_bytes(type_name: &str, field: &str) -> Option<usize> {
     Some(match (type_name, field) {
         ("Message", "text") => MessageText::MAX_CHARS * CHARACTER,
         ("Message", "clientMessageId") => ClientMessageId::MAX_CHARS * CHARACTER,
+        ("ReactionGroup", "emoji") => Emoji::MAX_BYTES,
         ("Chat" | "SystemNotice", "title") => TITLE,
         ("User", "name") => DisplayName::MAX_CHARS * CHARACTER,
         ("User", "about") => About::MAX_CHARS * CHARACTER,
@@ -83,6 +84,10 @@ pub fn list_length(type_name: &str, field: &str) -> ListLength {
         ("SystemNotice", "subjects") => ListLength {
             usual: 10,
             most: MAX_SUBJECTS,
+        },
+        ("Message", "reactions") => ListLength {
+            usual: 5,
+            most: Reactions::MAX_EMOJI,
         },
         ("Server", _) => ListLength::ALL,
         (_, "edges" | "nodes") if type_name.ends_with("Connection") => ListLength::ONE,

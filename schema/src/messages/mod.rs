@@ -3,11 +3,17 @@
 mod loaders;
 mod mutation;
 mod notice;
+mod reactions;
 mod subscription;
 mod types;
 
 pub(crate) use loaders::*;
 pub use mutation::*;
 pub use notice::*;
+pub use reactions::{
+    AddReactionInput, AddReactionPayload, PinMessageInput, PinMessagePayload, ReactionGroupObject,
+    ReactionMutation, RemoveReactionInput, RemoveReactionPayload,
+};
+pub(crate) use reactions::{PinnedOf, SHARED as SHARED_REACTIONS};
 pub use subscription::*;
 pub use types::*;

@@ -42,7 +42,7 @@ pub struct EditMessageInput {
     /// What it is to say: 1 to 4,000 characters, not blank.
     text: Option<String>,
     /// The message's `changeSeq` as the editor has seen it: `CONFLICT` where the content was edited
-    /// or deleted behind this number. Without it the last edit wins.
+    /// or deleted behind this number; reactions and pins do not count. Without it the last edit wins.
     expected_change_seq: Option<i32>,
 }
 

@@ -56,6 +56,8 @@ macro_rules! contract_suite {
         $crate::history_rules!(@shared history $meta $backend =>);
         $crate::groups_rules!(@shared groups $meta $backend =>);
         $crate::changes_rules!(@shared changes $meta $backend =>);
+        $crate::reactions_rules!(@shared reactions $meta $backend =>);
+        $crate::pins_rules!(@shared pins $meta $backend =>);
         $crate::jobs_rules!(@shared jobs $meta $backend =>);
         $crate::announcing_rules!(@shared announcing $meta $backend =>);
     };

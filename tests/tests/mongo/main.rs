@@ -18,6 +18,7 @@ mod jobs;
 mod migrating;
 mod outages;
 mod preparing;
+mod reactions;
 mod sessions;
 
 use std::sync::Arc;
@@ -228,6 +229,7 @@ const JOB_POLICY: JobPolicy = JobPolicy {
 fn runner(store: &MongoStore, clock: Arc<dyn Clock>) -> JobRunner {
     let store = Arc::new(store.clone());
     let work = JobService::new(
+        Arc::clone(&store) as _,
         Arc::clone(&store) as _,
         Arc::clone(&store) as _,
         Arc::clone(&clock),

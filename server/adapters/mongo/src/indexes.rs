@@ -6,7 +6,7 @@ use mongodb::bson::{Document, doc};
 use mongodb::options::IndexOptions;
 
 use super::call::Call;
-use super::documents::{CHATS, JOBS, MEMBERS, MESSAGES, SESSIONS, USERS};
+use super::documents::{CHATS, JOBS, MEMBERS, MESSAGES, REACTIONS, SESSIONS, USERS};
 use super::fault::Fault;
 
 /// The unique index that numbers a chat's messages.
@@ -26,6 +26,8 @@ pub struct IndexSpec {
     pub fields: &'static [&'static str],
     /// Whether no two documents may have the same values.
     pub unique: bool,
+    /// Whether it leaves out documents that have none of its fields.
+    pub sparse: bool,
     /// What needs it.
     pub purpose: &'static str,
 }
@@ -41,6 +43,7 @@ const fn index(
         name,
         fields,
         unique: false,
+        sparse: false,
         purpose,
     }
 }
@@ -48,6 +51,13 @@ const fn index(
 const fn unique(spec: IndexSpec) -> IndexSpec {
     IndexSpec {
         unique: true,
+        ..spec
+    }
+}
+
+const fn sparse(spec: IndexSpec) -> IndexSpec {
+    IndexSpec {
+        sparse: true,
         ..spec
     }
 }
@@ -143,6 +153,24 @@ const INDEXES: &[IndexSpec] = &[
         &["chatId", "changeSeq"],
         "changed messages by their latest change; a chat's newest change",
     ),
+    sparse(index(
+        MESSAGES,
+        "by_pin",
+        &["pinnedIn", "pinnedSeq", "seq"],
+        "a chat's pinned messages, and how many there are, without documents",
+    )),
+    unique(index(
+        REACTIONS,
+        "by_user",
+        &["chatId", "messageId", "userId", "emoji"],
+        "one document for a user's reaction; which reactions to a page of messages are the viewer's; all of a deleted message",
+    )),
+    index(
+        REACTIONS,
+        "by_emoji",
+        &["chatId", "messageId", "emoji", "on", "place"],
+        "those who have reacted to a message with an emoji, in their order",
+    ),
     index(
         JOBS,
         "by_state",
@@ -179,7 +207,7 @@ fn name_of_fields(spec: &IndexSpec) -> String {
 
 /// Makes the indexes that are missing.
 pub(super) async fn create(call: &Call) -> Result<(), Fault> {
-    for collection in [USERS, SESSIONS, CHATS, MEMBERS, MESSAGES, JOBS] {
+    for collection in [USERS, SESSIONS, CHATS, MEMBERS, MESSAGES, REACTIONS, JOBS] {
         call.inner
             .preparing
             .note(format!("indexes of `{collection}`"));
@@ -211,5 +239,6 @@ fn model(spec: &IndexSpec) -> IndexModel {
     let mut options = IndexOptions::default();
     options.name = Some(spec.name.to_owned());
     options.unique = spec.unique.then_some(true);
+    options.sparse = spec.sparse.then_some(true);
     IndexModel::builder().keys(keys).options(options).build()
 }

@@ -19,6 +19,7 @@ mod messages;
 mod migrate;
 mod open;
 mod queue;
+mod reactions;
 mod readers;
 mod rows;
 mod sessions;

@@ -6,7 +6,7 @@ use rusqlite::StatementStatus;
 use talksy_domain::id;
 
 use super::super::{
-    chats, groups, incarnation, jobs, messages, open, rows, sessions, unread, users,
+    chats, groups, incarnation, jobs, messages, open, reactions, rows, sessions, unread, users,
 };
 use super::Fixture;
 
@@ -59,6 +59,7 @@ fn statements() -> Vec<(&'static str, &'static str)> {
         sessions::STATEMENTS,
         chats::STATEMENTS,
         messages::STATEMENTS,
+        reactions::STATEMENTS,
         groups::STATEMENTS,
         jobs::STATEMENTS,
         incarnation::STATEMENTS,
