@@ -516,3 +516,33 @@ async fn reactions_of_a_page_cost_what_those_of_one_message_do() {
     assert!(most - least <= 2, "{costs:?}");
     app.stop().await;
 }
+
+/// The documents of the guide are what clients may send.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_documents_of_the_guide_do_what_it_says() {
+    const THREAD: &str = include_str!("../../client-examples/documents/thread.graphql");
+    const REACTED: &str = include_str!("../../client-examples/documents/reacted.graphql");
+    const REACT: &str = include_str!("../../client-examples/documents/react.graphql");
+    let app = TestApp::start().await;
+    let (ada, bob, chat) = app.pair().await;
+    let message = send(&ada, &chat).await;
+    let done = bob.client.data(REACT, json!({ "message": message })).await;
+    assert_eq!(done["pinMessage"]["message"]["isPinned"], json!(true));
+    let group = done["addReaction"]["message"]["reactions"][0].clone();
+    assert_eq!(group["count"], json!(1));
+    let thread = bob.client.data(THREAD, json!({ "chat": chat })).await;
+    let node = &thread["chat"]["messages"]["nodes"][0];
+    assert_eq!(node["reactions"], json!([group]));
+    assert_eq!(node["changeSeq"], json!(2));
+    assert_eq!(
+        thread["chat"]["pinnedMessages"]["nodes"][0]["id"],
+        json!(message)
+    );
+    let reacted = ada
+        .client
+        .data(REACTED, json!({ "message": message }))
+        .await;
+    let users = &reacted["node"]["reactions"][0]["users"]["nodes"];
+    assert_eq!(*users, json!([{ "id": bob.id, "name": "bob" }]));
+    app.stop().await;
+}
