@@ -5,6 +5,7 @@
 
 mod announcing;
 mod bounded;
+mod bounded_reactions;
 mod changes;
 mod contention;
 mod crashes;

@@ -15,7 +15,7 @@ use crate::seq::Seq;
 /// sequence that is one sign, with skin tones, flags, keycaps and joiners. In its fully-qualified
 /// form, so that two ways of writing one sign are equal.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "String", into = "String")]
 pub struct Emoji(Arc<str>);
 
 impl Emoji {
@@ -43,6 +43,23 @@ impl Emoji {
     /// The emoji.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// Of a store, or another instance, which may know more of them; but no longer ones.
+impl TryFrom<String> for Emoji {
+    type Error = Invalid;
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        if text.is_empty() || text.len() > Self::MAX_BYTES {
+            return Err(Invalid::new("emoji", "must be a single emoji"));
+        }
+        Ok(Self::stored(&text))
+    }
+}
+
+impl From<Emoji> for String {
+    fn from(emoji: Emoji) -> Self {
+        emoji.as_str().to_owned()
     }
 }
 
@@ -203,7 +220,7 @@ impl Cursor for ReactionCursor {
         let (user, emoji) = rest.split_first_chunk()?;
         Some(Self {
             message_id: id::from_bytes(*message_id),
-            emoji: Emoji::stored(std::str::from_utf8(emoji).ok()?),
+            emoji: String::from_utf8(emoji.to_vec()).ok()?.try_into().ok()?,
             place: (Seq::from_be_bytes(*change_seq), id::from_bytes(*user)),
         })
     }
