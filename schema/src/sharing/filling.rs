@@ -38,11 +38,9 @@ impl Reacted {
     }
 
     /// Whether the emoji at this place is one of them.
-    const fn has(self, place: u8) -> bool {
-        match self.0.checked_shr(place as u32) {
-            Some(bits) => bits & 1 == 1,
-            None => false,
-        }
+    fn has(self, place: u8) -> bool {
+        let bits = self.0.checked_shr(place.into());
+        bits.is_some_and(|bits| bits & 1 == 1)
     }
 }
 

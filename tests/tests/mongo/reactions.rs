@@ -68,7 +68,7 @@ async fn agree(store: &MongoStore, of: &Message, users: &[UserId]) -> Vec<UserId
     let count: u32 = now.reactions.counts().iter().map(|one| one.count).sum();
     let mut reacted = reacted(store, of).await;
     reacted.sort_unstable();
-    assert_eq!(reacted.len(), count as usize);
+    assert_eq!(u32::try_from(reacted.len()), Ok(count));
     let place = (of.chat_id, of.id);
     let mut among: Vec<_> = store
         .reactions_among(place, users)

@@ -148,9 +148,9 @@ impl Plan {
             && let Some(step) = self.steps.get_mut(place)
         {
             step.after = after;
-            toggle
-                .into_iter()
-                .for_each(|toggle| put(&mut step.toggles, toggle));
+            if let Some(toggle) = toggle {
+                put(&mut step.toggles, toggle);
+            }
             return place;
         }
         self.pins += usize::from(before.pinned_seq == 0 && after.pinned_seq > 0);
