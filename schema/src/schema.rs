@@ -8,7 +8,7 @@ use crate::account::AccountSubscription;
 use crate::auth::{AuthMutation, AuthQuery};
 use crate::chats::{ChatMutation, ChatQuery, ChatSubscription};
 use crate::groups::GroupMutation;
-use crate::messages::{MessageMutation, MessageSubscription};
+use crate::messages::{MessageMutation, MessageSubscription, ReactionMutation};
 use crate::node::NodeQuery;
 use crate::presence::{PresenceMutation, PresenceSubscription};
 use crate::server::{ServerObject, ServerQuery};
@@ -27,6 +27,7 @@ pub struct Mutation(
     ChatMutation,
     GroupMutation,
     MessageMutation,
+    ReactionMutation,
     PresenceMutation,
 );
 

@@ -6,7 +6,7 @@
 use talksy_domain::chats::MAX_SUMMED;
 use talksy_domain::feeds::MAX_POSITION;
 use talksy_domain::groups::MAX_SUBJECTS;
-use talksy_domain::messages::{ClientMessageId, MAX_MENTIONS, MessageText};
+use talksy_domain::messages::{ClientMessageId, Emoji, MAX_MENTIONS, MessageText, Reactions};
 use talksy_domain::metadata::Metadata;
 use talksy_domain::page::MAX_PAGE;
 use talksy_domain::users::{About, DisplayName};
@@ -33,6 +33,7 @@ pub fn text_bytes(type_name: &str, field: &str) -> Option<usize> {
         ("Message" | "User" | "Chat", "metadata") => Metadata::MAX_BYTES,
         ("Message", "text") => MessageText::MAX_CHARS * CHARACTER,
         ("Message", "clientMessageId") => ClientMessageId::MAX_CHARS * CHARACTER,
+        ("ReactionGroup", "emoji") => Emoji::MAX_BYTES,
         ("Chat" | "SystemNotice", "title") => TITLE,
         ("User", "name") => DisplayName::MAX_CHARS * CHARACTER,
         ("User", "about") => About::MAX_CHARS * CHARACTER,
@@ -99,6 +100,10 @@ pub fn list_length(type_name: &str, field: &str) -> ListLength {
         ("Message", "mentions") => ListLength {
             usual: 3,
             most: MAX_MENTIONS,
+        },
+        ("Message", "reactions") => ListLength {
+            usual: 5,
+            most: Reactions::MAX_EMOJI,
         },
         ("Server", _) => ListLength::ALL,
         (_, "edges" | "nodes") if type_name.ends_with("Connection") => ListLength::ONE,

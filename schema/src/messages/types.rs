@@ -12,6 +12,7 @@ use talksy_domain::page::{MAX_PAGE, Page, Window};
 use talksy_domain::seq::Seq;
 
 use super::notice::SystemNoticeObject;
+use super::reactions::ReactionGroupObject;
 use super::replies::{ReadableMessage, RepliesOf, ReplyCountOf, place_among_replies};
 use crate::chats::{
     ChatNode, FirstMembersOf, LowestReadMarksOf, ReadReceiptConnection, ReadReceiptObject,
@@ -70,6 +71,8 @@ pub(crate) const SHARED: &[SharedType] = &[
             SharedField::event("createdAt"),
             SharedField::event("editedAt"),
             SharedField::event("deletedAt"),
+            SharedField::event("reactions").of("ReactionGroup"),
+            SharedField::event("isPinned"),
         ],
     },
     SharedType {
@@ -130,8 +133,8 @@ impl MessageNode {
         int(self.message.seq)
     }
 
-    /// The number of its latest change within the chat (edit, deletion), 0 where it was never
-    /// changed. Of two states of a message keep the one with the greater number, wherever each came
+    /// The number of its latest change within the chat (edit, deletion, reaction, pin), 0 where it was
+    /// never changed. Of two states of a message keep the one with the greater number, wherever each came
     /// from; always select it.
     async fn change_seq(&self) -> i32 {
         int(self.message.change_seq)
@@ -232,6 +235,16 @@ impl MessageNode {
         self.message.deleted_at.map(DateTime)
     }
 
+    /// The reactions, by emoji, in the order in which each came first; at most 50.
+    async fn reactions(&self) -> Vec<ReactionGroupObject> {
+        ReactionGroupObject::of(&self.message)
+    }
+
+    /// Whether the message is pinned in its chat.
+    async fn is_pinned(&self) -> bool {
+        self.message.pinned_seq > 0
+    }
+
     /// Members other than the sender whose read mark has passed this message. In a large group too,
     /// when it is asked: there `readReceiptUpdated` does not tell that somebody has read on.
     async fn read_by(
@@ -298,6 +311,11 @@ impl MessageNode {
             message: message.into(),
             page: Some((incarnation, changes)),
         }
+    }
+
+    /// The message.
+    pub(super) fn message(&self) -> &Message {
+        &self.message
     }
 
     /// The message's place in its chat, and that of its page among the changes.
@@ -370,7 +388,7 @@ connection!(
     "MessageConnection",
     "MessageEdge",
     MessageNode,
-    "A page of messages, oldest first."
+    "A page of messages, in the order of their list."
 );
 
 impl MessageEdge {

@@ -270,6 +270,11 @@ impl Executor {
         }
     }
 
+    /// The services.
+    pub(super) const fn services(&self) -> &Services {
+        &self.services
+    }
+
     /// How many profiles were changed in this process.
     pub(super) fn changed_profiles(&self) -> u64 {
         self.services.users.changed_profiles()

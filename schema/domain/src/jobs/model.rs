@@ -32,6 +32,15 @@ pub enum Task {
         /// The system message.
         message_id: MessageId,
     },
+    /// Erase the reactions to a message that is deleted. Where it is written ahead of the deletion,
+    /// that may come later, or never.
+    #[serde(rename = "eraseReactions.1")]
+    EraseReactions {
+        /// The chat.
+        chat_id: ChatId,
+        /// The deleted message.
+        message_id: MessageId,
+    },
 }
 
 /// A task as stores keep it.
@@ -43,7 +52,11 @@ struct Encoded {
 
 impl Task {
     /// The kinds that this version knows.
-    pub const KINDS: &'static [&'static str] = &["purgeSessions.1", "completeGroupChange.1"];
+    pub const KINDS: &'static [&'static str] = &[
+        "purgeSessions.1",
+        "completeGroupChange.1",
+        "eraseReactions.1",
+    ];
 
     /// The tasks that are done again and again. Each has a number of its own.
     pub fn periodic() -> [Periodic; 1] {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use talksy_domain::clock::Timestamp;
 use talksy_domain::id::{self, ChatId, MessageId, UserId};
 use talksy_domain::messages::{
-    ClientMessageId, Fingerprint, Message, MessageKind, MessageText, SystemNotice,
+    ClientMessageId, Fingerprint, Message, MessageKind, MessageText, Reactions, SystemNotice,
 };
 use talksy_domain::metadata::Metadata;
 use talksy_domain::seq::Seq;
@@ -68,6 +68,13 @@ pub(crate) struct MessageDocument {
     edited_at: Option<DateTime>,
     #[serde(skip_serializing_if = "Option::is_none")]
     deleted_at: Option<DateTime>,
+    /// How many reactions it has; absent where it never had one. Beside it are those that were
+    /// counted last; see `reactions`.
+    #[serde(default, skip_serializing)]
+    reactions: Reactions,
+    /// The change that has pinned it; see `pins`.
+    #[serde(default, skip_serializing)]
+    pinned_seq: Seq,
 }
 
 /// What no two messages of a chat have in common: the sender and their own id for the message, or
@@ -126,6 +133,8 @@ impl MessageDocument {
             created_at: date(draft.created_at),
             edited_at: draft.edited_at.map(date),
             deleted_at: draft.deleted_at.map(date),
+            reactions: Reactions::default(),
+            pinned_seq: 0,
         }
     }
 
@@ -171,6 +180,8 @@ impl Stored for MessageDocument {
             created_at: instant(self.created_at),
             edited_at: self.edited_at.map(instant),
             deleted_at: self.deleted_at.map(instant),
+            reactions: self.reactions,
+            pinned_seq: self.pinned_seq,
         })
     }
 
@@ -198,6 +209,8 @@ impl Stored for MessageDocument {
             created_at: some_instant(raw, "createdAt"),
             edited_at: field(raw, "editedAt").map(instant),
             deleted_at: field(raw, "deletedAt").map(instant),
+            reactions: field(raw, "reactions").unwrap_or_default(),
+            pinned_seq: field(raw, "pinnedSeq").unwrap_or_default(),
         })
     }
 }
