@@ -5,7 +5,8 @@
 // The command finds the server at $CHAT_URL and its mails in $CHAT_OUTBOX, and controls it at
 // $CHAT_CONTROL by POST: /stop?signal=SIGTERM and /start, on the same port and data; /restored, while it
 // is stopped, does what an operator does behind a restore; /expect?email=… and then /code?email=… wait
-// for a sign-in code. $CHAT_BINARY names the server's binary.
+// for a sign-in code; /log is all that it has logged. $CHAT_BINARY names the server's binary, and
+// $CHAT_SETTINGS has settings of its own, as `name=value` with spaces between them.
 import { execFile, spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
@@ -17,6 +18,7 @@ import { watchFor } from './outbox.mjs';
 
 const target = process.env.CARGO_TARGET_DIR ?? fileURLToPath(new URL('../../target', import.meta.url));
 const binary = process.env.CHAT_BINARY ?? `${target}/debug/talksy`;
+const settings = (process.env.CHAT_SETTINGS ?? '').split(' ').filter(Boolean);
 const data = await mkdtemp(`${tmpdir()}/talksy-`);
 const outbox = `${data}/outbox`;
 // Away from a developer's talksy.toml and TALKSY_ variables.
@@ -30,7 +32,8 @@ let server;
 
 /** Starts the server and waits until it serves. */
 function start() {
-  server = spawn(binary, ['--listen', listen, '--data-dir', data], {
+  const set = settings.flatMap((setting) => ['--set', setting]);
+  server = spawn(binary, ['--listen', listen, '--data-dir', data, ...set], {
     cwd: data,
     env,
     stdio: ['ignore', 'ignore', 'pipe'],
@@ -43,7 +46,7 @@ function start() {
   return new Promise((resolve, reject) => {
     let started = '';
     stderr.setEncoding('utf8').on('data', (text) => {
-      log = (log + text).slice(-20_000);
+      log += text;
       started += text;
       const address = /Talksy serves https?:\/\/([^/ ]+)\/graphql/.exec(started)?.[1];
       if (!address) return;
@@ -75,6 +78,7 @@ const actions = {
   // Call it before the code is asked for: later mails count.
   '/expect': async (query) => void codes.set(query.get('email'), await watchFor(query.get('email'), outbox)),
   '/code': (query) => codes.get(query.get('email'))(),
+  '/log': async () => log,
 };
 
 const control = createServer(async (request, response) => {
