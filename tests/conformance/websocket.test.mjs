@@ -445,7 +445,7 @@ describe('With the client of graphql-ws', { concurrency: true }, () => {
     const first = async (payload) => {
       for await (const result of client.iterate(payload)) return result;
     };
-    assert.deepEqual(await first({ query: '{ me { name } }' }), { data: { me: { name: 'bob' } } });
+    assert.deepEqual(await first({ query: '{ me { name } }' }), { data: { me: { name: own.bob.name } } });
     await assert.rejects(first({ query: '{ nothing }' }), ([{ extensions }]) => {
       assert.equal(extensions.code, 'GRAPHQL_VALIDATION_FAILED');
       return true;

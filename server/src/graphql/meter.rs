@@ -71,7 +71,11 @@ impl Meter {
     }
 }
 
-/// Has the executions of a schema counted where a [`Meter`] goes with the request.
+/// Goes with a request that is to be validated and not executed.
+pub(super) struct OnlyValidated;
+
+/// Has the executions of a schema counted where a [`Meter`] goes with the request, and left out where
+/// [`OnlyValidated`] does.
 pub(super) struct Metering;
 
 impl ExtensionFactory for Metering {
@@ -82,13 +86,16 @@ impl ExtensionFactory for Metering {
 
 #[async_trait]
 impl Extension for Metering {
-    /// Called once for each event of a subscription.
+    /// Called behind the validation, and once for each event of a subscription.
     async fn execute(
         &self,
         ctx: &ExtensionContext<'_>,
         operation_name: Option<&str>,
         next: NextExecute<'_>,
     ) -> Response {
+        if ctx.data_opt::<OnlyValidated>().is_some() {
+            return Response::default();
+        }
         let meter = ctx.data_opt::<Meter>();
         let event = meter.and_then(|meter| Some((meter, meter.0.event_timeout?)));
         let Some((meter, timeout)) = event else {
