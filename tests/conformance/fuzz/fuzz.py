@@ -23,6 +23,8 @@ from schemathesis.cli import schemathesis as command
 
 from seeded import URL, Seeded, another_network, ask, control, seed, sign_in
 
+Case = schemathesis.Case[Any]
+
 # No answer of a server that is well has these.
 FAULTS = {"INTERNAL", "UNAVAILABLE", "TIMEOUT"}
 # What these refuse says nothing of the session that they are sent with.
@@ -33,17 +35,19 @@ seeded: Seeded = seed()
 codes: set[str] = set(ask("{ server { errorCodes } }", {})["server"]["errorCodes"])
 # How often a field was answered how: with `data`, or with the code of its first error.
 answered: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
+# How many of its answers were checked.
+checked: collections.Counter[str] = collections.Counter()
 
 
 @schemathesis.hook
-def before_call(_context: schemathesis.HookContext, case: schemathesis.Case, _kwargs: dict[str, Any]) -> None:
+def before_call(_context: schemathesis.HookContext, case: Case, _kwargs: dict[str, Any]) -> None:
     case.headers["authorization"] = f"Bearer {seeded.viewer.access_token}"
     case.headers["x-forwarded-for"] = another_network()
 
 
 @schemathesis.hook
 def after_call(
-    _context: schemathesis.HookContext, case: schemathesis.Case, response: schemathesis.Response
+    _context: schemathesis.HookContext, case: Case, response: schemathesis.Response
 ) -> None:
     answer = response.json()
     data = answer.get("data") or {}
@@ -65,7 +69,7 @@ LARGE_NUMBER = re.compile(r": -?\d{10,}")
 def filter_failure(
     _context: schemathesis.HookContext,
     failure: Exception,
-    case: schemathesis.Case,
+    case: Case,
     _response: schemathesis.Response,
 ) -> bool:
     """What counts as a failure.
@@ -78,9 +82,10 @@ def filter_failure(
 
 @schemathesis.check
 def answers_as_documented(
-    _context: schemathesis.CheckContext, response: schemathesis.Response, _case: schemathesis.Case
+    _context: schemathesis.CheckContext, response: schemathesis.Response, case: Case
 ) -> None:
     """The answer is GraphQL. Each of its errors has a code that is documented and no fault of the server."""
+    checked[case.operation.label] += 1
     assert response.status_code < 500, f"status {response.status_code}"
     answer = response.json()
     assert "data" in answer or "errors" in answer, "neither data nor errors"
@@ -107,6 +112,8 @@ def problems() -> list[str]:
     found = []
     for name, counts in sorted(answered.items()):
         print(f"{name}: " + ", ".join(f"{count} {how}" for how, count in counts.most_common()))
+        if checked[name] != counts.total():
+            found.append(f"{name}: {checked[name]} of {counts.total()} answers were checked")
         if not counts["data"]:
             found.append(f"{name} was never answered with data")
     fields = ask("{ __schema { queryType { fields { name } } mutationType { fields { name } } } }", {})["__schema"]

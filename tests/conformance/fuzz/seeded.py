@@ -40,10 +40,11 @@ def ask(query: str, variables: Data, token: str | None = None) -> Data:
     if token:
         headers["authorization"] = f"Bearer {token}"
     body = {"query": query, "variables": variables}
-    answer = requests.post(f"{URL}/graphql", json=body, headers=headers, timeout=30).json()
+    answer: Data = requests.post(f"{URL}/graphql", json=body, headers=headers, timeout=30).json()
     if "errors" in answer:
         raise AssertionError(answer["errors"])
-    return answer["data"]
+    data: Data = answer["data"]
+    return data
 
 
 LOGIN = "mutation ($email: String!) { login(input: { email: $email }) { challenge } }"
@@ -216,6 +217,7 @@ def seed() -> Seeded:
             "refresh_tokens": refreshed,
             "device_tokens": [ada.device_token, bob.device_token],
             "names": ["Seeded", "a", "ada", "e\N{COMBINING ACUTE ACCENT}\N{FAMILY}", "x" * 64, "x" * 101],
+            "emojis": ["\N{THUMBS UP SIGN}", "\N{HEAVY BLACK HEART}\N{VARIATION SELECTOR-16}", "no emoji"],
             "texts": ["Hello", "two\\nlines", "\N{FAMILY}\N{ZERO WIDTH JOINER}", "x" * 4000, "x" * 4001],
         },
     )
