@@ -9,8 +9,9 @@ set -euo pipefail
 
 conformance="$work/conformance"
 
-# Nobody waits here for limits of sign-ins.
-sign_ins="limits.login_ip.burst=100000 limits.login_network.burst=100000 limits.verify_ip.burst=100000"
+# Many sign in from one address, and some sockets wait for their turn on a busy machine.
+settings="limits.login_ip.burst=100000 limits.login_network.burst=100000 limits.verify_ip.burst=100000 \
+  http.websocket.init_timeout=6s"
 
 with_settings() { export CHAT_SETTINGS="$1" && beside_a_server "${@:2}"; }
 
@@ -22,7 +23,7 @@ npm_installs() {
 # One file of tests.
 node_tests() {
   npm_installs &&
-    check "conformance: $1" with_settings "$sign_ins" "$conformance" \
+    check "conformance: $1" with_settings "$settings" "$conformance" \
       node --test --test-force-exit --test-timeout=120000 "$2" || true
 }
 
@@ -35,8 +36,8 @@ sdl() {
 fuzz() {
   # Limits of what a user may do in a minute would refuse most of what is drawn. Each request comes from another
   # network.
-  local settings="limits.cost_user.burst=2000000000 limits.cost_ip.burst=2000000000 \
-    http.trusted_proxies=127.0.0.1/32 http.introspection=on" limit
+  local limit settings="limits.cost_user.burst=2000000000 limits.cost_ip.burst=2000000000 \
+    http.trusted_proxies=127.0.0.1/32 http.introspection=on"
   for limit in login_ip login_network login_address login_device verify_ip refresh_ip send typing start_chat \
     change_chats mark_read update_profile find_address revoke; do
     settings+=" limits.$limit.burst=1000000 limits.$limit.period=1s"
