@@ -5,8 +5,8 @@
 // The command finds the server at $CHAT_URL and its mails in $CHAT_OUTBOX, and controls it at
 // $CHAT_CONTROL by POST: /stop?signal=SIGTERM and /start, on the same port and data; /restored, while it
 // is stopped, does what an operator does behind a restore; /expect?email=… and then /code?email=… wait
-// for a sign-in code; /log is all that it has logged. $CHAT_BINARY names the server's binary, and
-// $CHAT_SETTINGS has settings of its own, as `name=value` with spaces between them.
+// for a sign-in code; /log is all that it has logged. $CHAT_BINARY names the server's binary, $CHAT_SETTINGS has
+// settings of it, each on a line as in `limits.login_ip={ burst = 100, period = "1m" }`.
 import { execFile, spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
@@ -18,13 +18,14 @@ import { watchFor } from './outbox.mjs';
 
 const target = process.env.CARGO_TARGET_DIR ?? fileURLToPath(new URL('../../target', import.meta.url));
 const binary = process.env.CHAT_BINARY ?? `${target}/debug/talksy`;
-const settings = (process.env.CHAT_SETTINGS ?? '').split(' ').filter(Boolean);
 const data = await mkdtemp(`${tmpdir()}/talksy-`);
 const outbox = `${data}/outbox`;
 // Away from a developer's talksy.toml and TALKSY_ variables.
 const env = Object.fromEntries(
   Object.entries(process.env).filter(([name]) => !name.startsWith('TALKSY_')),
 );
+
+const settings = (process.env.CHAT_SETTINGS ?? '').split('\n').filter(Boolean);
 
 let listen = '127.0.0.1:0';
 let log = '';

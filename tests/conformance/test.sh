@@ -10,10 +10,20 @@ set -euo pipefail
 conformance="$work/conformance"
 
 # Many sign in from one address, and some sockets wait for their turn on a busy machine.
-settings="limits.login_ip.burst=100000 limits.login_network.burst=100000 limits.verify_ip.burst=100000 \
-  http.websocket.init_timeout=6s"
+settings=(
+  limits.login_ip.burst=100000
+  limits.login_network.burst=100000
+  limits.verify_ip.burst=100000
+  http.websocket.init_timeout=6s
+)
 
-with_settings() { export CHAT_SETTINGS="$1" && beside_a_server "${@:2}"; }
+# Beside a server with the settings of the array that is named first.
+with_settings() {
+  local -n of="$1"
+  CHAT_SETTINGS="$(printf '%s\n' "${of[@]}")"
+  export CHAT_SETTINGS
+  beside_a_server "${@:2}"
+}
 
 npm_installs() {
   [[ -d "$conformance/node_modules" ]] ||
@@ -23,7 +33,7 @@ npm_installs() {
 # One file of tests.
 node_tests() {
   npm_installs &&
-    check "conformance: $1" with_settings "$settings" "$conformance" \
+    check "conformance: $1" with_settings settings "$conformance" \
       node --test --test-force-exit --test-timeout=120000 "$2" || true
 }
 
@@ -36,15 +46,19 @@ sdl() {
 fuzz() {
   # Limits of what a user may do in a minute would refuse most of what is drawn. Each request comes from another
   # network.
-  local limit settings="limits.cost_user.burst=2000000000 limits.cost_ip.burst=2000000000 \
-    http.trusted_proxies=127.0.0.1/32 http.introspection=on"
+  local limit limits=(
+    limits.cost_user.burst=2000000000
+    limits.cost_ip.burst=2000000000
+    http.trusted_proxies=127.0.0.1/32
+    http.introspection=on
+  )
   for limit in login_ip login_network login_address login_device verify_ip refresh_ip send typing start_chat \
     change_chats mark_read update_profile find_address revoke; do
-    settings+=" limits.$limit.burst=1000000 limits.$limit.period=1s"
+    limits+=("limits.$limit.burst=1000000" "limits.$limit.period=1s")
   done
   check "conformance: Schemathesis installs" install_schemathesis &&
     check "conformance: no operation that Schemathesis draws is a fault of the server" \
-      with_settings "$settings" "$conformance/fuzz" .venv/bin/python fuzz.py || true
+      with_settings limits "$conformance/fuzz" .venv/bin/python fuzz.py || true
 }
 install_schemathesis() {
   python3 -m venv "$conformance/fuzz/.venv" &&
