@@ -53,6 +53,7 @@ guide() {
   check "the guide's snippets are in the files that it names" node "$examples/harness/guide.mjs" || true
 }
 
+build_server
 copy harness
 names=("$@")
 ((${#names[@]} > 0)) || names=(guide graphiql shell python node documents apollo urql relay)

@@ -1,5 +1,5 @@
-# What the scripts share that run checks beside a server: `. checks.sh`. It makes a temporary directory, $work,
-# which goes at the end, changes to the repository and sees to it that the server's binary is there.
+# What the scripts share that run checks beside a server: `. checks.sh`. It changes to the repository, and makes a
+# temporary directory, $work, which goes at the end.
 
 repo="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 cd "$repo"
@@ -59,8 +59,10 @@ copy() {
 }
 
 # `cargo test` builds the binary only where a test of its package needs it.
-if [[ -n "${CHAT_BINARY:-}" ]]; then
-  talksy="$(realpath "$CHAT_BINARY")"
-elif [[ ! -x "$talksy" || -n "$(find schema server mail-worker Cargo.lock -newer "$talksy" -type f -print -quit)" ]]; then
-  cargo build --quiet --bin talksy
-fi
+build_server() {
+  if [[ -n "${CHAT_BINARY:-}" ]]; then
+    talksy="$(realpath "$CHAT_BINARY")"
+  elif [[ ! -x "$talksy" || -n "$(find schema server mail-worker Cargo.lock -newer "$talksy" -type f -print -quit)" ]]; then
+    cargo build --quiet --bin talksy
+  fi
+}

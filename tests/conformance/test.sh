@@ -66,6 +66,7 @@ install_schemathesis() {
       -r "$conformance/fuzz/requirements.txt"
 }
 
+build_server
 copy harness
 tar -C tests -ch --exclude=node_modules --exclude=.venv --exclude=values conformance | tar -C "$work" -x
 names=("$@")
