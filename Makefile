@@ -27,7 +27,7 @@ run: $(GRAPHIQL)
 dist: $(GRAPHIQL)
 	bash -c 'time cargo build --release --locked --bin talksy --bin talksy-mail-worker'
 
-## Run every test: installs the servers that tests start, then Rust, then the client examples. The
+## Run every test: installs the servers that tests start, then Rust, the client examples, and other people's tools. The
 ## last lines say which failed.
 test: $(GRAPHIQL)
 	tests/install-servers.sh
