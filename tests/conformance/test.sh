@@ -68,7 +68,8 @@ install_schemathesis() {
 
 build_server
 copy harness
-tar -C tests -ch --exclude=node_modules --exclude=.venv --exclude=values --exclude=.schemathesis conformance | tar -C "$work" -x
+tar -C tests -ch --exclude=node_modules --exclude=.venv --exclude=values --exclude=.schemathesis conformance |
+  tar -C "$work" -x
 names=("$@")
 ((${#names[@]} > 0)) || names=(sdl audits websocket sse fuzz)
 for name in "${names[@]}"; do
