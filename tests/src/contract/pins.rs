@@ -95,9 +95,10 @@ pub async fn the_newest_pin_comes_first(stores: &Stores) {
     now.sort_by_key(|message| std::cmp::Reverse(message.pinned_seq));
     assert_eq!(found, now);
     // What is changed otherwise stays where it is.
-    let text = text_of("better");
-    let expected = Some(0);
-    let edit = ChangeAction::Edit { text, expected };
+    let edit = ChangeAction::Edit {
+        edit: text_of("better").into(),
+        expected: Some(0),
+    };
     let edited = ask(stores, &sent[0], ada.id, edit).await.unwrap().message;
     assert_eq!(edited.pinned_seq, 2);
     assert_eq!(seqs(&all(stores, chat.id, 10).await), [3, 2, 1]);

@@ -177,7 +177,7 @@ pub async fn a_reaction_is_counted_in_a_change(stores: &Stores) {
     assert_eq!(line.unwrap().items, [all.clone()]);
     // An editor has to have seen the content alone.
     let edit = ChangeAction::Edit {
-        text: text_of("better"),
+        edit: text_of("better").into(),
         expected: Some(0),
     };
     let edited = ask(stores, &sent[0], ada.id, edit).await.unwrap().message;
@@ -497,9 +497,9 @@ pub async fn a_deletion_ends_all_that_comes_at_once(stores: &Stores) {
             0 | 1 => (bob.id, react(&thumb, n % 8 < 4)),
             2 => (ada.id, react(&thumb, true)),
             _ => {
-                let text = text_of(&format!("text {n}"));
+                let edit = text_of(&format!("text {n}")).into();
                 let expected = None;
-                (ada.id, ChangeAction::Edit { text, expected })
+                (ada.id, ChangeAction::Edit { edit, expected })
             }
         };
         async move { ask(&stores, &sent, by, action).await }
