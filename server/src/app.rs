@@ -30,7 +30,7 @@ use crate::config::{Config, HttpConfig};
 use crate::graphql::response::error_payload;
 use crate::graphql::{Answer, ExecutionLimits, Executor, Payload, Prepared};
 use crate::http::listener::serve;
-use crate::http::{self, Application};
+use crate::http::{self, Application, KeyEpoch};
 use crate::lifecycle::Shutdown;
 use crate::metrics::{Held, PRESENCE_CONNECTIONS};
 use crate::operator;
@@ -222,6 +222,10 @@ struct App {
 
 #[async_trait]
 impl Application for App {
+    fn key_epoch(&self) -> KeyEpoch {
+        KeyEpoch(self.adapters.keys.revocations())
+    }
+
     async fn authenticate(&self, token: &str) -> Result<Viewer, ApiError> {
         self.prepared()?;
         Ok(self.services.auth.authenticate(token).await?)
@@ -250,15 +254,21 @@ impl Application for App {
         Box::new((self.services.presence.connect(viewer), counted))
     }
 
-    fn revoked(&self, viewer: &Viewer) -> BoxFuture<'static, Result<(), ApiError>> {
+    fn revoked(
+        &self,
+        viewer: &Viewer,
+        since: KeyEpoch,
+    ) -> BoxFuture<'static, Result<(), ApiError>> {
         let services = &self.services;
         let (feeds, auth) = (services.feeds.clone(), Arc::clone(&services.auth));
-        let keys_revoked = self.adapters.keys.revoked();
+        let keys_revoked = self.adapters.keys.revoked(since.0);
         let viewer = *viewer;
         Box::pin(async move {
             let end = tokio::select! {
-                end = feeds.session_end(&viewer) => end,
+                biased;
+                // Keys first: the session of a forged token may be alive.
                 () = keys_revoked => return Err(AuthError::from(TokenProblem::Expired).into()),
+                end = feeds.session_end(&viewer) => end,
             };
             // Whoever is told so is known to be signed out: the commit says it, ahead of the answer to
             // the request that ended the session.

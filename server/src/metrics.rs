@@ -38,7 +38,7 @@ pub(crate) const SOCKETS_ANONYMOUS: &str = "talksy_sockets_anonymous_open";
 pub(crate) const CONNECTIONS_OPEN: &str = "talksy_connections_open";
 /// How many TCP connections there may be.
 pub(crate) const CONNECTIONS_LIMIT: &str = "talksy_connections_limit";
-/// Connections, sockets and event streams that were refused; `bound`.
+/// Connections, sockets, event streams and operations on them that were refused; `bound`.
 pub(crate) const CONNECTIONS_REFUSED: &str = "talksy_connections_refused_total";
 /// TCP connections that the server ended; `why`.
 pub(crate) const CONNECTIONS_CUT: &str = "talksy_connections_cut_total";
@@ -87,7 +87,7 @@ pub fn describe() {
         ),
         (
             CONNECTIONS_REFUSED,
-            "Connections, sockets and event streams that were refused, by the bound that was reached.",
+            "Connections, sockets, event streams and operations on them that were refused, by the bound that was reached.",
         ),
         (
             CONNECTIONS_CUT,

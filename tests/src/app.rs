@@ -131,6 +131,8 @@ fn test_config() -> Config {
     shares.sockets_per_user = 1_000_000;
     shares.anonymous_percent = 100;
     shares.anonymous_per_address = 1_000_000;
+    shares.operations_per_user = 1_000_000;
+    shares.anonymous_operations_per_address = 1_000_000;
     let high = Quota {
         burst: 1_000_000,
         period: Duration::from_secs(1),

@@ -89,6 +89,8 @@ impl Cluster {
             "sockets_per_address",
             "sockets_per_user",
             "anonymous_per_address",
+            "operations_per_user",
+            "anonymous_operations_per_address",
         ] {
             settings.push(format!("http.shares.{share}=1000000"));
         }

@@ -124,6 +124,7 @@ async fn a_connection_with_a_request_does_not_give_way_and_the_next_is_told_when
     let answer = third.answer().await;
     assert_eq!((answer.status, &*answer.code()), (503, "UNAVAILABLE"));
     assert_eq!(answer.header("retry-after"), "5");
+    assert_eq!(answer.json()["errors"][0]["extensions"]["retryAfter"], 5);
     assert!(third.ended().await);
     let answer = finish(&mut first).await;
     assert_eq!(answer.json(), json!({ "data": { "__typename": "Query" } }));

@@ -7,8 +7,8 @@ use http::Method;
 use serde_json::{Value, json};
 use talksy_tests::app::TestApp;
 use talksy_tests::client::{Client, MESSAGE_ADDED, SEND, User, string};
-use talksy_tests::eventually;
 use talksy_tests::wire::{Answer, Events};
+use talksy_tests::{eventually, soon};
 
 const STREAM: &str = "text/event-stream";
 const TOKEN: &str = "x-graphql-event-stream-token";
@@ -132,6 +132,57 @@ async fn what_waits_for_the_stream_is_brought_when_it_opens() {
     let answered = json!({ "data": { "__typename": "Query" } });
     assert_eq!(payload(&mut events, "a\"b").await, answered);
     completed(&mut events, "a\"b").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_executed_for_a_stream_that_nobody_reads() {
+    let app = TestApp::start().await;
+    let (ada, _bob, chat) = app.pair().await;
+    let token = reserve(&ada.client).await;
+    let input = json!({ "input": { "chatId": chat, "text": "hello" } });
+    start(&ada.client, &token, "a", SEND, input).await;
+    let last = "query($id: ID!) { chat(id: $id) { lastSeq } }";
+    for _ in 0..20 {
+        let data = ada.client.data(last, json!({ "id": chat })).await;
+        assert_eq!(data["chat"]["lastSeq"], 0);
+    }
+    let mut events = Events::of(opening(&ada.client, &token)).await;
+    let sent = payload(&mut events, "a").await;
+    assert_eq!(sent["data"]["sendMessage"]["message"]["seq"], 1);
+    completed(&mut events, "a").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reservation_stays_where_its_stream_finds_no_place() {
+    let app = TestApp::builder()
+        .config(|config| config.http.shares.sockets_per_user = 1)
+        .start()
+        .await;
+    let ada = app.sign_in("ada").await;
+    let socket = ada.client.socket().await;
+    let token = reserve(&ada.client).await;
+    let answer = Answer::to(opening(&ada.client, &token)).await;
+    assert_eq!((answer.status, &*answer.code()), (429, "RATE_LIMITED"));
+    assert_eq!(answer.json()["errors"][0]["extensions"]["retryAfter"], 5);
+    socket.cut();
+    let mut response = eventually("a place for the stream", async || {
+        let response = opening(&ada.client, &token).send().await.ok()?;
+        (response.status() == 200).then_some(response)
+    })
+    .await;
+    start(&ada.client, &token, "a", "{ me { name } }", json!({})).await;
+    let mut read = Vec::new();
+    let all = async {
+        while let Ok(Some(chunk)) = response.chunk().await {
+            read.extend_from_slice(&chunk);
+            if String::from_utf8_lossy(&read).contains("event: complete") {
+                break;
+            }
+        }
+    };
+    soon("the answer on the stream", all).await;
+    let read = String::from_utf8_lossy(&read);
+    assert!(read.contains("{\"me\":{\"name\":\"ada\"}}"), "{read}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -259,6 +310,7 @@ async fn streams_and_their_operations_are_bounded() {
     start(&ada.client, &token, "a", chats, json!({})).await;
     let answer = Answer::to(operation(&ada.client, &token, "b", chats, json!({}))).await;
     assert_eq!((answer.status, &*answer.code()), (429, "RATE_LIMITED"));
+    assert_eq!(answer.header("retry-after"), "5");
     // The stream is gone with its client, and makes room.
     drop(events);
     eventually("room for another stream", async || {

@@ -120,6 +120,51 @@ async fn a_client_that_does_not_read_delays_nobody_is_closed_and_resumes_without
     assert_eq!(seen, (1..=COUNT).collect::<Vec<_>>());
 }
 
+/// What waits is more than such a client reads in the time that it has for each step.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_reads_slowly_but_goes_on_reading_gets_all_of_it() {
+    const ANSWERS: usize = 10;
+    const MESSAGES: usize = 4;
+    let app = TestApp::builder()
+        .config(|config| {
+            let limits = &mut config.http.websocket;
+            limits.write_timeout = Duration::from_secs(4);
+            limits.ping_interval = Duration::from_mins(10);
+            limits.max_queued_bytes = 64 << 20;
+            limits.max_stalled_bytes = 1 << 30;
+            limits.max_executions = ANSWERS;
+        })
+        .start()
+        .await;
+    let (ada, bob, chat) = app.pair().await;
+    for _ in 0..MESSAGES {
+        ada.send(&chat, &longest_text()).await;
+    }
+    let texts = (0..60).fold(String::new(), |texts, n| format!("{texts} t{n}: text"));
+    let query = format!(
+        "query($id: ID!) {{ chat(id: $id) {{ messages(last: {MESSAGES}) {{ nodes {{ {texts} }} }} }} }}"
+    );
+    let mut slow = unread(&bob, &chat).await;
+    for id in 0..ANSWERS {
+        let payload = json!({ "query": query, "variables": { "id": chat } });
+        let id = format!("query {id}");
+        slow.message(json!({ "type": "subscribe", "id": id, "payload": payload }))
+            .await;
+    }
+    let mut answers = 0;
+    while answers < ANSWERS {
+        let message = slow.next().await.unwrap();
+        if message["type"] == "next" {
+            let nodes = &message["payload"]["data"]["chat"]["messages"]["nodes"];
+            let last = nodes[MESSAGES - 1]["t59"].as_str();
+            assert_eq!(last.map(str::len), Some(LONGEST));
+            answers += 1;
+            // This is how slow it is.
+            tokio::time::sleep(Duration::from_millis(1_100)).await;
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_slow_client_has_not_read_waits_in_the_store_not_in_memory() {
     const COUNT: i64 = 48;
@@ -334,6 +379,7 @@ async fn an_operation_too_many_is_refused_and_the_socket_stays() {
         (&json!("error"), &json!("3"))
     );
     assert_eq!(error["payload"][0]["extensions"]["code"], "RATE_LIMITED");
+    assert_eq!(error["payload"][0]["extensions"]["retryAfter"], 5);
     socket.send(json!({ "type": "complete", "id": "1" })).await;
     for _ in 0..5 {
         let data = socket.run("3", "{ me { name } }", json!({})).await;

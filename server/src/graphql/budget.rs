@@ -14,6 +14,7 @@ use talksy_domain::auth::addresses;
 use talksy_domain::error::{ApiError, ErrorCode};
 use talksy_domain::limits::{Quota, RateLimiter, Rule, Spending};
 use talksy_domain::viewer::{Authentication, ClientInfo};
+use tokio::time::{Instant, sleep};
 
 /// How many users, and networks, are remembered whose costs have not been asked for yet. Who is
 /// forgotten gets less than a hundredth of a budget for nothing.
@@ -24,6 +25,13 @@ const PARTS: u64 = 100;
 
 /// So many points are one event for the limiter, whose time is too coarse for single ones.
 const UNIT: u32 = 100;
+
+/// How long who owes something is waited for until a budget has room for it. Who would have to wait
+/// for longer is told so.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// How long is waited at least before a budget is asked again.
+const SHORTEST_WAIT: Duration = Duration::from_millis(50);
 
 /// The budgets of all.
 pub struct Budgets {
@@ -66,24 +74,95 @@ impl Budgets {
         points: u64,
         tell: bool,
     ) -> Result<Option<u32>, ApiError> {
-        let mut least = None;
-        let mut at_address = "strangers";
-        if let Authentication::SignedIn(viewer) = authentication {
-            at_address = "users";
-            let key = format!("user {}", viewer.user_id);
-            let left = self.spend_one(self.user, &key, points, tell).await;
-            least = left.map_err(|wait| refused("user", wait))?;
+        let spent = self.take(authentication, client, points, tell).await;
+        spent.map_err(ApiError::from)
+    }
+
+    /// Puts what was done for somebody on the bill of the same budgets. Says whether it is time to
+    /// [`settle`](Self::settle) it.
+    pub(super) fn owe(
+        &self,
+        authentication: &Authentication,
+        client: &ClientInfo,
+        points: u64,
+    ) -> bool {
+        let mut is_due = false;
+        for budget in self.budgets(authentication, client) {
+            let unspent = self.unspent.get_with_by_ref(&budget.key, Arc::default);
+            is_due |= add(&unspent, points) >= part(budget.rule);
         }
-        for place in client.ip.into_iter().flat_map(addresses) {
-            let rule = place.rule(self.address);
-            let key = format!("{at_address} at {}", place.name);
-            let left = self.spend_one(rule, &key, points, tell).await;
-            least = smaller(least, left.map_err(|wait| refused("address", wait))?);
+        is_due
+    }
+
+    /// Takes what is owed from the budgets, and waits while they have no room for it, 10 seconds at
+    /// most.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED` with the time to wait, where that is longer. What is owed stays so.
+    pub(super) async fn settle(
+        &self,
+        authentication: &Authentication,
+        client: &ClientInfo,
+    ) -> Result<(), ApiError> {
+        let until = Instant::now() + LONGEST_WAIT;
+        loop {
+            match self.take(authentication, client, 0, false).await {
+                Ok(_) if !self.owe(authentication, client, 0) => return Ok(()),
+                // A budget was not enough for all.
+                Ok(_) => {}
+                Err(spent) if Instant::now() + spent.wait > until => return Err(spent.into()),
+                Err(spent) => sleep(spent.wait.max(SHORTEST_WAIT)).await,
+            }
+        }
+    }
+
+    /// The budgets of who asks, the user's first.
+    fn budgets(
+        &self,
+        authentication: &Authentication,
+        client: &ClientInfo,
+    ) -> impl Iterator<Item = Budget> {
+        let user = match authentication {
+            Authentication::SignedIn(viewer) => Some(Budget {
+                whose: "user",
+                rule: self.user,
+                key: format!("user {}", viewer.user_id),
+            }),
+            _ => None,
+        };
+        let at_address = if user.is_some() { "users" } else { "strangers" };
+        let address = self.address;
+        let places = client.ip.into_iter().flat_map(addresses);
+        let places = places.map(move |place| Budget {
+            whose: "address",
+            rule: place.rule(address),
+            key: format!("{at_address} at {}", place.name),
+        });
+        user.into_iter().chain(places)
+    }
+
+    async fn take(
+        &self,
+        authentication: &Authentication,
+        client: &ClientInfo,
+        points: u64,
+        tell: bool,
+    ) -> Result<Option<u32>, Spent> {
+        let mut least = None;
+        for budget in self.budgets(authentication, client) {
+            let left = self
+                .take_one(budget.rule, &budget.key, points, tell)
+                .await
+                .map_err(|wait| Spent {
+                    whose: budget.whose,
+                    wait,
+                })?;
+            least = smaller(least, left);
         }
         Ok(least)
     }
 
-    async fn spend_one(
+    async fn take_one(
         &self,
         rule: Rule,
         key: &str,
@@ -91,32 +170,66 @@ impl Budgets {
         tell: bool,
     ) -> Result<Option<u32>, Duration> {
         let unspent = self.unspent.get_with_by_ref(key, Arc::default);
-        let sum = unspent
-            .fetch_add(points, Ordering::Relaxed)
-            .saturating_add(points);
-        let unit = u64::from(UNIT);
-        if !tell && sum < u64::from(rule.quota.burst) * unit / PARTS {
+        if add(&unspent, points) < part(rule) && !tell {
             return Ok(None);
         }
         // Another request may have taken it meanwhile.
         let sum = unspent.swap(0, Ordering::Relaxed);
-        let amount = u32::try_from(sum / unit).unwrap_or(u32::MAX);
-        match self.limiter.spend(rule, key, amount).await {
+        let unit = u64::from(UNIT);
+        // More than the whole budget is owed for longer.
+        let most = u64::from(rule.quota.burst).max(points / unit);
+        let amount = (sum / unit).min(most);
+        let asked = u32::try_from(amount).unwrap_or(u32::MAX);
+        match self.limiter.spend(rule, key, asked).await {
             Ok(Spending::Left(left)) => {
-                let rest = sum % unit;
-                unspent.fetch_add(rest, Ordering::Relaxed);
-                let rest = u32::try_from(rest).unwrap_or(UNIT);
+                let rest = sum.saturating_sub(amount.saturating_mul(unit));
+                add(&unspent, rest);
+                let rest = u32::try_from(rest).unwrap_or(u32::MAX);
                 Ok(Some(left.saturating_mul(UNIT).saturating_sub(rest)))
             }
             Ok(Spending::Denied(wait)) => {
                 // What others have cost stays to be asked for; this is not done.
-                unspent.fetch_add(sum.saturating_sub(points), Ordering::Relaxed);
+                add(&unspent, sum.saturating_sub(points));
                 Err(wait)
             }
             // Logged and counted by who watches the port.
             Err(_) => Ok(None),
         }
     }
+}
+
+/// One of the budgets of who asks.
+struct Budget {
+    whose: &'static str,
+    rule: Rule,
+    key: String,
+}
+
+/// A budget is spent, and has room again after this time.
+struct Spent {
+    whose: &'static str,
+    wait: Duration,
+}
+
+impl From<Spent> for ApiError {
+    fn from(spent: Spent) -> Self {
+        let whose = spent.whose;
+        let message = format!(
+            "Too much was asked for by this {whose} in too short a time. Wait, and ask for less."
+        );
+        Self::new(ErrorCode::RateLimited, message).retry_after(spent.wait)
+    }
+}
+
+/// From how many points on the limiter is asked.
+fn part(rule: Rule) -> u64 {
+    u64::from(rule.quota.burst) * u64::from(UNIT) / PARTS
+}
+
+/// Adds to what is not asked for yet, and gives the sum.
+fn add(unspent: &AtomicU64, points: u64) -> u64 {
+    let before = unspent.fetch_add(points, Ordering::Relaxed);
+    before.saturating_add(points)
 }
 
 fn in_units(rule: Rule) -> Rule {
@@ -129,16 +242,6 @@ fn in_units(rule: Rule) -> Rule {
 
 fn smaller(one: Option<u32>, other: Option<u32>) -> Option<u32> {
     one.into_iter().chain(other).min()
-}
-
-fn refused(whose: &str, wait: Duration) -> ApiError {
-    ApiError::new(
-        ErrorCode::RateLimited,
-        format!(
-            "Too much was asked for by this {whose} in too short a time. Wait, and ask for less."
-        ),
-    )
-    .retry_after(wait)
 }
 
 #[cfg(test)]
@@ -247,5 +350,31 @@ mod tests {
         }
         let left = budgets.spend(&ada, &here, 17, true).await.unwrap();
         assert_eq!(left, Some(9_893));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_owed_is_waited_for_and_stays_owed_where_that_takes_too_long() {
+        let (clock, budgets) = budgets(1_000, 100_000);
+        let (ada, here) = (user(1), from("192.0.2.1"));
+        assert!(!budgets.owe(&ada, &here, 9), "less than a hundredth");
+        assert!(budgets.owe(&ada, &here, 1_091));
+        // All that the budget has, and a hundred more, which it has after six seconds.
+        let passes = async {
+            sleep(Duration::from_secs(1)).await;
+            clock.advance(Duration::from_secs(6));
+        };
+        let (settled, ()) = tokio::join!(budgets.settle(&ada, &here), passes);
+        assert_eq!(settled, Ok(()));
+        assert!(!budgets.owe(&ada, &here, 0), "nothing is owed any more");
+
+        budgets.owe(&ada, &here, 500);
+        let refused = budgets.settle(&ada, &here).await.unwrap_err();
+        assert_eq!(refused.code, ErrorCode::RateLimited);
+        assert_eq!(refused.retry_after, Some(30));
+        // It counts for what is asked next, and for nobody else.
+        assert!(budgets.spend(&ada, &here, 100, false).await.is_err());
+        assert!(budgets.spend(&user(2), &here, 100, false).await.is_ok());
+        clock.advance(Duration::from_secs(30));
+        assert_eq!(budgets.settle(&ada, &here).await, Ok(()));
     }
 }

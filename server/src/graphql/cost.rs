@@ -18,7 +18,7 @@ use talksy_schema::sizes::{ListLength, extra_values, list_length, text_bytes};
 use super::types_of;
 
 /// So many bytes cost as much as one value.
-const BYTES_PER_POINT: u64 = 8 * 1024;
+pub(super) const BYTES_PER_POINT: u64 = 8 * 1024;
 
 /// So much weight of introspection costs as much as one value: the guard weighs generously, and
 /// nothing is loaded for it.
@@ -66,6 +66,11 @@ impl Cost {
     /// How many bytes the data of the answer has at most.
     pub const fn bytes(self) -> u64 {
         self.bytes
+    }
+
+    /// How many bytes of arguments are read.
+    pub(super) const fn input(self) -> u64 {
+        self.input
     }
 
     fn add(&mut self, other: Self) {

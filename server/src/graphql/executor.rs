@@ -16,6 +16,7 @@ use talksy_schema::sharing::{Rendered, SharedOperation};
 
 use super::budget::Budgets;
 use super::cost::Cost;
+use super::event_costs::{Account, Charged, Price, values};
 use super::field_order::Order;
 use super::guard::OperationType;
 use super::meter::{Meter, Metering};
@@ -122,7 +123,10 @@ impl Executor {
         let operation = &prepared.operation;
         let mut request = operation.request().variables(prepared.variables.clone());
         add_defaults(&mut request, operation.definition());
-        let response = self.validator.refusal(operation, &request.variables).await?;
+        let response = self
+            .validator
+            .refusal(operation, &request.variables)
+            .await?;
         let (authentication, client) = (&prepared.authentication, &prepared.client);
         let spent = self.spend(authentication, client, prepared.cost, false);
         let answer = match spent.await {
@@ -186,36 +190,13 @@ impl Executor {
             operation.name(),
             &prepared.variables,
         );
-        let cost = prepared.cost;
+        let (authentication, client) = (prepared.authentication.clone(), prepared.client.clone());
+        let account = Account::new(Arc::clone(self), authentication, client);
         let payloads = match shared {
-            Some(shared) => SharedExecution::new(Arc::clone(self), shared, prepared).run(cost),
-            None => self.subscribe_alone(prepared),
+            Some(shared) => SharedExecution::new(Arc::clone(&account), shared, prepared).run(),
+            None => subscribe_alone(Arc::clone(&account), prepared),
         };
-        until_error(payloads)
-    }
-
-    /// A subscription that is executed for this subscriber alone.
-    fn subscribe_alone(self: &Arc<Self>, prepared: Prepared) -> BoxStream<'static, Payload> {
-        let executor = Arc::clone(self);
-        let opened = async move {
-            let (authentication, client) = (&prepared.authentication, &prepared.client);
-            let spent = executor.spend(authentication, client, prepared.cost, false);
-            if let Err(refusal) = spent.await {
-                return stream::iter(Some(error_payload(&refusal))).left_stream();
-            }
-            let operation = prepared.operation.clone();
-            let asker = Asker::from(&prepared.authentication);
-            let limits = &executor.limits;
-            let meter = Meter::of_events(limits.max_answer_bytes, limits.event_timeout);
-            let request = prepared.into_request().data(meter);
-            let responses = executor.responses(&executor.metered, request, &operation, asker);
-            responses
-                .await
-                .map(move |response| executor.payload(&operation, response))
-                .right_stream()
-        };
-        // In a box, which goes once the subscription is open.
-        stream::once(Box::pin(opened)).flatten().boxed()
+        Charged::new(payloads, account).boxed()
     }
 
     /// Has a subscription that many share check its document and arguments.
@@ -315,10 +296,54 @@ impl Executor {
         answer.at_most(self.limits.max_answer_bytes).event()
     }
 
+    /// The same, with what it costs; so many bytes of arguments were read for it.
+    pub(super) fn charged_payload(
+        &self,
+        operation: &Operation,
+        response: Response,
+        input: u64,
+    ) -> (Payload, Price) {
+        let values = values(&response.data);
+        let payload = self.payload(operation, response);
+        let price = Price::of_execution(values, payload.bytes(), input);
+        (payload, price)
+    }
+
     /// How many bytes what is told of one event may have.
     pub(super) fn max_event_bytes(&self) -> usize {
         self.limits.max_answer_bytes
     }
+
+    pub(super) const fn budgets(&self) -> &Budgets {
+        &self.budgets
+    }
+}
+
+/// A subscription that is executed for this subscriber alone.
+fn subscribe_alone(
+    account: Arc<Account>,
+    prepared: Prepared,
+) -> BoxStream<'static, (Payload, Price)> {
+    let opened = async move {
+        if let Err(refusal) = account.open(prepared.cost).await {
+            let refused = (error_payload(&refusal), Price::default());
+            return stream::iter(Some(refused)).left_stream();
+        }
+        let executor = Arc::clone(account.executor());
+        let operation = prepared.operation.clone();
+        let asker = Asker::from(&prepared.authentication);
+        let input = prepared.cost.input();
+        let limits = &executor.limits;
+        let meter = Meter::of_events(limits.max_answer_bytes, limits.event_timeout);
+        let request = prepared.into_request().data(meter);
+        let responses = executor.responses(&executor.metered, request, &operation, asker);
+        responses
+            .await
+            .map(move |response| executor.charged_payload(&operation, response, input))
+            .right_stream()
+    };
+    // In a box, which goes once the subscription is open.
+    stream::once(Box::pin(opened)).flatten().boxed()
 }
 
 /// The meter of an answer of at most `most` bytes; none where it cannot be larger, as it has at most
@@ -340,18 +365,4 @@ fn add_defaults(request: &mut Request, operation: &OperationDefinition) {
     for (name, value) in defaults {
         request.variables.entry(name).or_insert(value);
     }
-}
-
-/// Ends the stream behind its first error: an error ends an operation.
-fn until_error(
-    payloads: impl futures_util::Stream<Item = Payload> + Send + 'static,
-) -> BoxStream<'static, Payload> {
-    let mut over = false;
-    payloads
-        .take_while(move |payload| {
-            let go_on = !over;
-            over = matches!(payload, Payload::Error(_));
-            std::future::ready(go_on)
-        })
-        .boxed()
 }

@@ -9,6 +9,7 @@ pub mod budget;
 pub mod cost;
 pub mod documents;
 pub mod errors;
+mod event_costs;
 pub mod executor;
 pub mod field_order;
 pub mod guard;

@@ -37,6 +37,14 @@ pub enum Payload {
     Error(Bytes),
 }
 
+impl Payload {
+    /// How many bytes it has.
+    pub(super) fn bytes(&self) -> usize {
+        let (Self::Next(json) | Self::Error(json)) = self;
+        json.len()
+    }
+}
+
 /// A serialized response.
 #[derive(Clone, Debug)]
 pub struct Encoded {
@@ -218,7 +226,7 @@ fn to_bytes(value: &impl Serialize, max_bytes: usize) -> Written {
         most: max_bytes,
     };
     match serde_json::to_writer(&mut bounded, value) {
-        Ok(()) => Written::Whole(bounded.bytes.into()),
+        Ok(()) => Written::Whole(compact(bounded.bytes)),
         Err(error) if error.io_error_kind() == Some(FULL) => Written::TooLarge,
         Err(error) => {
             tracing::error!(%error, "a response could not be serialized");
@@ -226,6 +234,18 @@ fn to_bytes(value: &impl Serialize, max_bytes: usize) -> Written {
         }
     }
 }
+
+/// Bytes that may be kept for a while, without the room that they have grown into where that is
+/// much.
+pub fn compact(mut bytes: Vec<u8>) -> Bytes {
+    if bytes.capacity() - bytes.len() > SPARE {
+        bytes.shrink_to_fit();
+    }
+    bytes.into()
+}
+
+/// So much room for nothing is no harm, in bytes.
+const SPARE: usize = 4 * 1024;
 
 /// How [`Bounded`] says that it is full.
 const FULL: io::ErrorKind = io::ErrorKind::FileTooLarge;
@@ -285,6 +305,16 @@ mod tests {
             r#"{"data":{"a":1}}"#
         );
     }
+
+    #[test]
+    fn an_answer_takes_about_as_much_memory_as_it_has_bytes() {
+        let text = "x".repeat(600_000);
+        let body = encode(Response::new(value!({ "a": text }))).body;
+        let length = body.len();
+        let taken = Vec::from(body).capacity();
+        assert!(taken <= length + SPARE, "{taken} for {length}");
+    }
+
     #[test]
     fn an_answer_has_no_more_bytes_than_it_may() {
         let answer = |kind| Answer::new(Response::new(value!({"a": "x".repeat(100)})), kind);

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Request, Variables};
+use async_graphql::{Request, Response, Variables};
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use talksy_domain::events::{Hole, Template, TemplateKey};
@@ -18,6 +18,7 @@ use talksy_schema::sharing::{
 use tracing::{Instrument as _, trace_span};
 
 use super::cost::Cost;
+use super::event_costs::{Account, Price, values};
 use super::executor::Executor;
 use super::operation::{Operation, Prepared};
 use super::response::{Payload, error_payload};
@@ -25,41 +26,33 @@ use super::template::template;
 
 /// A subscription that many share, for one of them.
 pub(super) struct SharedExecution {
-    executor: Arc<Executor>,
+    account: Arc<Account>,
     shared: SharedOperation,
     operation: Operation,
-    /// How many bytes what is told of an event has at most.
-    may_have: u64,
+    /// What it costs at most, for one event.
+    cost: Cost,
     /// As JSON: they are asked for where something is rendered, and take ten times the room otherwise.
     variables: Box<str>,
-    authentication: Authentication,
-    client: ClientInfo,
 }
 
 impl SharedExecution {
-    pub(super) fn new(
-        executor: Arc<Executor>,
-        shared: SharedOperation,
-        prepared: Prepared,
-    ) -> Self {
+    pub(super) fn new(account: Arc<Account>, shared: SharedOperation, prepared: Prepared) -> Self {
         Self {
-            executor,
+            account,
             shared,
             operation: prepared.operation,
-            may_have: prepared.cost.bytes(),
+            cost: prepared.cost,
             variables: json(&prepared.variables),
-            authentication: prepared.authentication,
-            client: prepared.client,
         }
     }
 
-    /// The payloads. `cost` is that of the subscription.
-    pub(super) fn run(self, cost: Cost) -> BoxStream<'static, Payload> {
+    /// The payloads, and what each costs.
+    pub(super) fn run(self) -> BoxStream<'static, (Payload, Price)> {
         let opened = async move {
-            match Box::pin(self.open(cost)).await {
+            match Box::pin(self.open()).await {
                 Ok(Some(feed)) => self.payloads(feed).left_stream(),
                 Ok(None) => stream::iter(None).right_stream(),
-                Err(refused) => stream::iter(Some(refused)).right_stream(),
+                Err(refused) => stream::iter(Some((refused, Price::default()))).right_stream(),
             }
         };
         // In a box, which goes once the feed is open.
@@ -68,21 +61,24 @@ impl SharedExecution {
 
     /// Has the subscription check its document and arguments and open its feed, as for one
     /// subscriber alone.
-    async fn open(&self, cost: Cost) -> Result<Option<OpenedFeed>, Payload> {
-        let (authentication, client) = (&self.authentication, &self.client);
-        let spent = self.executor.spend(authentication, client, cost, false);
-        spent.await.map_err(|refusal| error_payload(&refusal))?;
+    async fn open(&self) -> Result<Option<OpenedFeed>, Payload> {
+        let spent = self.account.open(self.cost).await;
+        spent.map_err(|refusal| error_payload(&refusal))?;
         let feed = SharedFeed::default();
         let request = self.request_of_viewer().data(feed.clone());
-        let asker = Asker::from(&self.authentication);
-        let mut responses = self.executor.open(request, &self.operation, asker).await;
+        let asker = Asker::from(&self.account.authentication);
+        let mut responses = self.executor().open(request, &self.operation, asker).await;
         match responses.next().await {
-            Some(refused) => Err(self.executor.payload(&self.operation, refused)),
+            Some(refused) => Err(self.executor().payload(&self.operation, refused)),
             None => Ok(feed.take()),
         }
     }
 
-    fn payloads(self, feed: OpenedFeed) -> BoxStream<'static, Payload> {
+    fn executor(&self) -> &Arc<Executor> {
+        self.account.executor()
+    }
+
+    fn payloads(self, feed: OpenedFeed) -> BoxStream<'static, (Payload, Price)> {
         let state = Box::new((self, feed));
         stream::unfold(state, |mut state| async {
             let (execution, feed) = &mut *state;
@@ -92,58 +88,78 @@ impl SharedExecution {
         .boxed()
     }
 
-    async fn next(&self, feed: &mut OpenedFeed) -> Payload {
+    async fn next(&self, feed: &mut OpenedFeed) -> (Payload, Price) {
+        // What events cost that have nothing to tell any more.
+        let mut spent = Price::default();
         loop {
             let event = match feed.next(&self.shared).await {
                 Ok(event) => event,
-                Err(error) => return error_payload(&error.into()),
+                Err(error) => return (error_payload(&error.into()), spent),
             };
-            if let Some(payload) = self.payload(feed, &event).await {
-                return payload;
+            let (payload, price) = self.payload(feed, &event).await;
+            spent = spent.and(price);
+            if let Some(payload) = payload {
+                return (payload, spent);
             }
         }
     }
 
-    /// The event's payload; `None` where there is nothing to tell any more.
-    async fn payload(&self, feed: &mut OpenedFeed, event: &Rendered) -> Option<Payload> {
-        if let Some(template) = self.template_of(event).await {
-            if let Some(bytes) = template.whole() {
-                return Some(Payload::Next(bytes));
+    /// The event's payload, and what it costs; none where there is nothing to tell any more.
+    async fn payload(&self, feed: &mut OpenedFeed, event: &Rendered) -> (Option<Payload>, Price) {
+        let (template, rendered) = self.template_of(event).await;
+        if let Some(template) = template {
+            let mut bytes = template.whole();
+            if bytes.is_none() {
+                let mut filling = feed.filling(event, &template).await;
+                if template.holes().any(is_reaction) {
+                    filling.reacted = Box::pin(self.reacted(event)).await;
+                }
+                bytes = template.filled(|hole, bytes| filling.write(hole, bytes));
             }
-            let mut filling = feed.filling(event, &template).await;
-            if template.holes().any(is_reaction) {
-                filling.reacted = Box::pin(self.reacted(event)).await;
-            }
-            if let Some(bytes) = template.filled(|hole, bytes| filling.write(hole, bytes)) {
-                return Some(Payload::Next(bytes));
+            if let Some(bytes) = bytes {
+                let price = Price::of_shared(bytes.len());
+                return (Some(Payload::Next(bytes)), price.and(rendered));
             }
         }
         // In a box, so that who gets what is shared needs no room for it.
-        Box::pin(self.execute(event)).await
+        let (payload, executed) = Box::pin(self.execute(event)).await;
+        (payload, executed.and(rendered))
     }
 
     /// With what the subscriber has reacted to the event's message.
     async fn reacted(&self, event: &Rendered) -> Option<Reacted> {
-        let (viewer, message) = (self.authentication.viewer().ok()?, event.message()?);
-        let feeds = &self.executor.services().feeds;
+        let (viewer, message) = (self.account.authentication.viewer().ok()?, event.message()?);
+        let feeds = &self.executor().services().feeds;
         // Where it cannot be read, the subscriber's own execution says so.
         let own = feeds.reactions(viewer, message).await.ok()?;
         Some(Reacted::of(message, &own))
     }
 
-    /// What all subscribers share of the event: made by the first who comes to it.
-    async fn template_of(&self, event: &Rendered) -> Option<Arc<Template>> {
-        let key = TemplateKey {
-            operation: self.shared.key(event.type_name()?)?,
-            peer: event.side().map(|side| side.peer),
-            profiles: self.executor.changed_profiles(),
+    /// What all subscribers share of the event: made by the first who comes to it, who pays for it.
+    async fn template_of(&self, event: &Rendered) -> (Option<Arc<Template>>, Price) {
+        let mut price = Price::default();
+        let (Some(operation), Some(renderings)) = (
+            event.type_name().and_then(|name| self.shared.key(name)),
+            event.renderings(),
+        ) else {
+            return (None, price);
         };
-        let make = async { Box::pin(self.render(event)).await };
-        event.renderings()?.template(key, make).await
+        let key = TemplateKey {
+            operation,
+            peer: event.side().map(|side| side.peer),
+            profiles: self.executor().changed_profiles(),
+        };
+        let make = async {
+            let (template, rendered) = Box::pin(self.render(event)).await;
+            price = rendered;
+            template
+        };
+        let template = renderings.template(key, make).await;
+        (template, price)
     }
 
     /// Executes the operation's selection on the event for no viewer in particular.
-    async fn render(&self, event: &Rendered) -> Option<Template> {
+    async fn render(&self, event: &Rendered) -> (Option<Template>, Price) {
         let recorder = Recorder::default();
         let request = self
             .request()
@@ -159,32 +175,50 @@ impl SharedExecution {
         let published = event.published();
         let trace = published.and_then(|published| published.trace.as_deref());
         talksy_telemetry::continue_trace(&span, trace);
-        let (executor, operation) = (&self.executor, &self.operation);
+        let (executor, operation) = (self.executor(), &self.operation);
         let all = Asker::All(recorder.clone());
-        let response = executor.response_to(event, request, operation, self.may_have, all);
-        let response = response.instrument(span).await?;
-        let holes = recorder.into_holes()?;
+        let response = executor.response_to(event, request, operation, self.cost.bytes(), all);
+        let Some(response) = response.instrument(span).await else {
+            return (None, Price::default());
+        };
+        let values = values(&response.data);
         // Where it has failed, each one's own execution says how, and logs it.
-        if !response.errors.is_empty() {
-            return None;
-        }
-        let data = executor.answer(operation, response).into_data()?;
+        let template = if response.errors.is_empty() {
+            self.template(response, recorder)
+        } else {
+            None
+        };
+        // The bytes are each one's who receives them.
+        (template, Price::of_execution(values, 0, self.cost.input()))
+    }
+
+    fn template(&self, response: Response, recorder: Recorder) -> Option<Template> {
+        let holes = recorder.into_holes()?;
+        let executor = self.executor();
+        let data = executor.answer(&self.operation, response).into_data()?;
         // Where it is too large, each one's own execution says so.
         template(&data, &holes, executor.max_event_bytes())
     }
 
     /// Executes the operation's selection on the event for this subscriber alone.
-    async fn execute(&self, event: &Rendered) -> Option<Payload> {
-        let (request, asker) = (self.request_of_viewer(), Asker::from(&self.authentication));
-        let response =
-            self.executor
-                .response_to(event, request, &self.operation, self.may_have, asker);
-        Some(self.executor.payload(&self.operation, response.await?))
+    async fn execute(&self, event: &Rendered) -> (Option<Payload>, Price) {
+        let request = self.request_of_viewer();
+        let asker = Asker::from(&self.account.authentication);
+        let (executor, may_have) = (self.executor(), self.cost.bytes());
+        let response = executor.response_to(event, request, &self.operation, may_have, asker);
+        match response.await {
+            None => (None, Price::default()),
+            Some(response) => {
+                let input = self.cost.input();
+                let (payload, price) = executor.charged_payload(&self.operation, response, input);
+                (Some(payload), price)
+            }
+        }
     }
 
     fn request_of_viewer(&self) -> Request {
-        let request = self.request().data(self.authentication.clone());
-        request.data(self.client.clone())
+        let request = self.request().data(self.account.authentication.clone());
+        request.data(self.account.client.clone())
     }
 
     fn request(&self) -> Request {

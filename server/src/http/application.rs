@@ -12,9 +12,17 @@ use talksy_domain::viewer::Viewer;
 
 use crate::graphql::{Answer, Payload, Prepared};
 
+/// How often keys had been revoked at a time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KeyEpoch(pub u64);
+
 /// What the transports need from the application behind them.
 #[async_trait]
 pub trait Application: Send + Sync + 'static {
+    /// How often keys were revoked so far. Asked ahead of a proof, and told to
+    /// [`revoked`](Self::revoked), so that none is missed in between.
+    fn key_epoch(&self) -> KeyEpoch;
+
     /// Proves a bearer token.
     ///
     /// # Errors
@@ -38,9 +46,11 @@ pub trait Application: Send + Sync + 'static {
     /// Resolves when the viewer's session has been revoked.
     ///
     /// # Errors
+    /// `TOKEN_EXPIRED` where keys were revoked since the epoch ahead of the viewer's proof.
     /// `UNAVAILABLE` where its end would not be heard, because a backend is down. The session goes
     /// on.
-    fn revoked(&self, viewer: &Viewer) -> BoxFuture<'static, Result<(), ApiError>>;
+    fn revoked(&self, viewer: &Viewer, since: KeyEpoch)
+    -> BoxFuture<'static, Result<(), ApiError>>;
 
     /// Which parts keep requests from being served, as far as strangers are told; none where they
     /// can be. Asks nobody.

@@ -12,8 +12,11 @@ use ipnet::IpNet;
 use talksy_domain::error::{ApiError, ErrorCode};
 use talksy_domain::viewer::{Authentication, ClientInfo, Viewer};
 
-use super::application::Application;
+use super::Transports;
+use super::application::{Application, KeyEpoch};
 use super::connections::Connection;
+use super::operations::Counted;
+use super::shares::Bound;
 use crate::graphql::errors::log_fault;
 use crate::graphql::{Answer, Documents, Params, Prepared, prepare};
 
@@ -25,15 +28,18 @@ const MAX_USER_AGENT: usize = 256;
 pub(super) struct Caller {
     /// What the credentials came to.
     pub(super) authentication: Authentication,
+    /// How often keys had been revoked ahead of that.
+    pub(super) key_epoch: KeyEpoch,
     /// The client's side of the connection.
     pub(super) client: ClientInfo,
-    /// The connection of an HTTP request.
+    /// The connection that it came over.
     pub(super) connection: Option<Arc<Connection>>,
 }
 
 impl Caller {
     /// Reads and proves what an HTTP request says of its sender.
     pub(super) async fn of(app: &dyn Application, trusted: &[IpNet], parts: &Parts) -> Self {
+        let key_epoch = app.key_epoch();
         let authentication = match bearer_token(&parts.headers) {
             None => Authentication::Anonymous,
             Some(Err(refusal)) => Authentication::Refused(refusal),
@@ -44,6 +50,7 @@ impl Caller {
         };
         Self {
             authentication,
+            key_epoch,
             client: client_info(trusted, parts),
             connection: parts.extensions.get::<Arc<Connection>>().cloned(),
         }
@@ -52,6 +59,16 @@ impl Caller {
     /// The address by which the caller's sockets and streams are counted.
     pub(super) fn counted_address(&self, trusted: &[IpNet]) -> Option<IpAddr> {
         counted_address(trusted, &self.client)
+    }
+
+    /// Counts one more operation of the caller's, among those on sockets and event streams.
+    ///
+    /// # Errors
+    /// The bound that is reached.
+    pub(super) fn begin_operation(&self, server: &Transports) -> Result<Counted, Bound> {
+        let address = self.counted_address(&server.config.trusted_proxies);
+        let user = self.viewer().map(|viewer| viewer.user_id);
+        server.operations.begin(address, user)
     }
 
     /// Who is signed in.

@@ -24,6 +24,10 @@ use tower_http::compression::predicate::SizeAbove;
 
 use crate::config::HttpConfig;
 
+/// How many bytes of an answer that is compressed are held until the last of them is read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Uncompressed(pub(super) u64);
+
 /// The answer in an encoding that the client of these headers accepts, where it is long enough.
 pub(super) async fn compressed(
     config: &HttpConfig,
@@ -54,5 +58,10 @@ pub(super) async fn compressed(
         .compress_when(SizeAbove::new(0));
     let compressed = compression.oneshot(request).await;
     // The service is called once, and so has its answer.
-    compressed.map_or_else(|()| Response::default(), |response| response.map(Body::new))
+    let mut response =
+        compressed.map_or_else(|()| Response::default(), |response| response.map(Body::new));
+    response
+        .extensions_mut()
+        .insert(Uncompressed(length.unwrap_or(0)));
+    response
 }

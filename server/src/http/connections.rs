@@ -1,13 +1,16 @@
 //! The TCP connections there are: how many in all and of each address, and which of them gives way
 //! where they are used up. Knows no HTTP; `listener` tells it what happens on each.
 //!
-//! A connection is silent while no request of it is being answered: before its first one, and
-//! between two. Where a newcomer finds no place, the one that has been silent for longest ends, so
-//! that nobody keeps others out by opening connections and saying nothing.
+//! A connection is silent while no request of it is being answered (before its first one, and
+//! between two), and while its client takes nothing of an answer. Where a newcomer finds no place, the
+//! one that has been silent for longest ends, so that nobody keeps others out by opening connections
+//! and saying nothing.
+
+mod held;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use ipnet::IpNet;
 use metrics::{counter, gauge};
@@ -16,13 +19,17 @@ use rlimit::Resource;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+use held::Stall;
+pub(super) use held::{Held, Unread};
+
 use super::client::is_trusted;
 use super::networks::{ByAge, Counts, Networks};
 use super::shares::Bound;
 use super::stalled::{Stalled, Waiting};
 use crate::config::{HttpConfig, ShareLimits};
 use crate::metrics::{
-    CONNECTIONS_CUT, CONNECTIONS_LIMIT, CONNECTIONS_OPEN, CONNECTIONS_STALLED_BYTES, Held,
+    CONNECTIONS_CUT, CONNECTIONS_LIMIT, CONNECTIONS_OPEN, CONNECTIONS_STALLED_BYTES,
+    Held as Counted,
 };
 
 /// Why the server ends a connection.
@@ -80,7 +87,13 @@ struct Open {
 }
 
 impl Open {
+    /// As the latest of all, unless it is there already, or will not be silent any more.
     fn add_silent(&mut self, connection: &Arc<Connection>) {
+        let is_upgrading = connection.is_upgrading.load(Ordering::Relaxed);
+        let is_silent = connection.silent_as.load(Ordering::Relaxed) != 0;
+        if connection.is_over() || is_upgrading || is_silent {
+            return;
+        }
         let number = self.silent.add(Arc::clone(connection), connection.networks);
         connection.silent_as.store(number, Ordering::Relaxed);
     }
@@ -156,6 +169,10 @@ impl Connections {
             connections: Arc::clone(self),
             networks,
             silent_as: AtomicU64::new(0),
+            answering: AtomicUsize::new(0),
+            held_bytes: AtomicUsize::new(0),
+            stall: Mutex::default(),
+            written: AtomicU64::new(0),
             has_begun: AtomicBool::new(false),
             is_upgrading: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
@@ -166,7 +183,7 @@ impl Connections {
         drop(open);
         let place = Place {
             connection,
-            _held: Held::new(gauge!(CONNECTIONS_OPEN)),
+            _open: Counted::new(gauge!(CONNECTIONS_OPEN)),
         };
         Ok((place, gave_way))
     }
@@ -191,6 +208,14 @@ pub(super) struct Connection {
     networks: Networks,
     /// Its number among the silent ones, or 0. Written under the lock of all.
     silent_as: AtomicU64,
+    /// How many requests are being answered. Written under the lock of all.
+    answering: AtomicUsize,
+    /// The bytes of answers that are held until the last of them is written.
+    held_bytes: AtomicUsize,
+    /// The client does not read.
+    stall: Mutex<Option<Stall>>,
+    /// How many bytes the client has taken.
+    written: AtomicU64,
     /// Whether a request has come.
     has_begun: AtomicBool,
     /// It is becoming a socket, so that it does not fall silent again.
@@ -216,34 +241,20 @@ impl Waiting for Connection {
     }
 }
 
-/// What waits on a connection whose client does not read, until it is dropped.
-pub(super) struct Unread {
-    connection: Arc<Connection>,
-    number: u64,
-    bytes: usize,
-}
-
-impl Drop for Unread {
-    fn drop(&mut self) {
-        let stalled = &self.connection.connections.stalled;
-        stalled.remove(self.number);
-        stalled.changed(self.bytes, 0);
-    }
-}
-
 impl Connection {
-    /// Its client does not read, and so many bytes wait for it.
-    pub(super) fn stalls(self: &Arc<Self>, bytes: usize) -> Unread {
-        let stalled = &self.connections.stalled;
-        let number = stalled.add(self);
-        if stalled.changed(0, bytes) {
-            stalled.relieve();
-        }
-        Unread {
-            connection: Arc::clone(self),
-            number,
-            bytes,
-        }
+    /// Its client has taken so many bytes more.
+    pub(super) fn wrote(&self, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.written.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// How many bytes its client has taken, of whatever was sent.
+    pub(super) fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    fn is_answered(&self) -> bool {
+        self.answering.load(Ordering::Relaxed) > 0
     }
 
     /// Whether a request has come.
@@ -259,7 +270,10 @@ impl Connection {
     /// A request has come, which is being answered until what is given is dropped.
     pub(super) fn begin(self: &Arc<Self>) -> Busy {
         self.has_begun.store(true, Ordering::Relaxed);
-        self.connections.open.lock().remove_silent(self);
+        let mut open = self.connections.open.lock();
+        self.answering.fetch_add(1, Ordering::Relaxed);
+        open.remove_silent(self);
+        drop(open);
         Busy(Arc::clone(self))
     }
 
@@ -297,7 +311,7 @@ impl Connection {
 pub(super) struct Busy(Arc<Connection>);
 
 impl Busy {
-    pub(super) fn connection(&self) -> &Connection {
+    pub(super) fn connection(&self) -> &Arc<Connection> {
         &self.0
     }
 }
@@ -306,7 +320,8 @@ impl Drop for Busy {
     fn drop(&mut self) {
         let connection = &self.0;
         let mut open = connection.connections.open.lock();
-        if !connection.is_over() && !connection.is_upgrading.load(Ordering::Relaxed) {
+        let was_last = connection.answering.fetch_sub(1, Ordering::Relaxed) == 1;
+        if was_last {
             open.add_silent(connection);
         }
     }
@@ -315,7 +330,7 @@ impl Drop for Busy {
 /// The place of a connection, until it is closed.
 pub(super) struct Place {
     connection: Arc<Connection>,
-    _held: Held,
+    _open: Counted,
 }
 
 impl Place {

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use axum::extract::{Query, Request, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
-use bytes::{BufMut as _, Bytes, BytesMut};
 use futures_util::FutureExt as _;
 use http::header::{ACCEPT, UPGRADE};
 use http::request::Parts;
@@ -27,6 +26,7 @@ use super::reply::{self, Malformed};
 use super::{Transports, single_connection, sse, ws};
 use crate::graphql::metering::{self, Metered};
 use crate::graphql::operation::{NO_QUERY, Variables};
+use crate::graphql::response::compact;
 use crate::graphql::{Answer, OperationType, Params, Prepared, not_begun_error, timeout_error};
 
 /// `POST /graphql`.
@@ -189,7 +189,7 @@ async fn many(
         .check_batch(points.fold(0, u64::saturating_add));
     let deadline = Instant::now() + server.config.execution_timeout;
     let mut left = server.config.max_batch_answer_bytes;
-    let mut body = BytesMut::new();
+    let mut body = Vec::new();
     for prepared in prepared {
         let answer = match (prepared, &affordable) {
             (Err(refused), _) => *refused,
@@ -210,12 +210,11 @@ async fn many(
         };
         let answer = answer.encode().body;
         left = left.saturating_sub(answer.len());
-        body.put_u8(if body.is_empty() { b'[' } else { b',' });
+        body.push(if body.is_empty() { b'[' } else { b',' });
         body.extend_from_slice(&answer);
     }
-    body.put_u8(b']');
-    let body: Bytes = body.freeze();
-    let response = reply::uncached(StatusCode::OK, media.content_type(), body);
+    body.push(b']');
+    let response = reply::uncached(StatusCode::OK, media.content_type(), compact(body));
     let response = reply::negotiated(response);
     if has_mutation {
         return response;

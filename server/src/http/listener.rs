@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
+use super::compression::Uncompressed;
 use super::connection_io::{Answering, ConnectionIo};
 use super::connections::{Connection, Connections, Cut};
 use super::shares::{Bound, RETRY_SECONDS};
@@ -129,7 +130,7 @@ async fn accept(listener: &TcpListener, connections: &Connections) -> (TcpStream
 async fn refuse(mut stream: TcpStream, bound: Bound) -> io::Result<()> {
     let status = bound.status();
     let body = format!(
-        r#"{{"errors":[{{"message":"{}. Try again shortly.","extensions":{{"code":"{}"}}}}]}}"#,
+        r#"{{"errors":[{{"message":"{}. Try again shortly.","extensions":{{"code":"{}","retryAfter":{RETRY_SECONDS}}}}}]}}"#,
         bound.reason(),
         bound.code().as_str()
     );
@@ -222,6 +223,8 @@ fn answer(
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             busy.connection().upgrades();
         }
-        Ok(response.map(|body| Answering::new(body, busy)))
+        let uncompressed = response.extensions().get::<Uncompressed>();
+        let uncompressed = uncompressed.map_or(0, |one| one.0);
+        Ok(response.map(|body| Answering::new(body, busy, uncompressed)))
     }
 }

@@ -20,6 +20,7 @@ mod media;
 mod networks;
 mod observe;
 mod open_stream;
+mod operations;
 mod origins;
 mod pages;
 mod reply;
@@ -43,11 +44,12 @@ use tokio_util::task::TaskTracker;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
 
-pub use application::Application;
+pub use application::{Application, KeyEpoch};
 pub(crate) use connections::Cut;
 use reservations::{Bounds, Reservations};
 pub(crate) use shares::Bound;
 
+use self::operations::Operations;
 use self::shares::Shares;
 use self::stalled::Stalled;
 use self::ws::SendQueue;
@@ -65,6 +67,8 @@ struct Transports {
     names: Arc<Names>,
     /// The places of sockets and event streams.
     shares: Arc<Shares>,
+    /// How many operations each has on them.
+    operations: Arc<Operations>,
     /// What waits for sockets that are not read.
     stalled: Arc<Stalled<SendQueue>>,
     /// The streams of graphql-sse's "single connection" mode.
@@ -105,6 +109,7 @@ pub fn router(
     };
     let reservations = Arc::new(Reservations::new(config.max_reservations, bounds));
     let shares = Shares::new(&config);
+    let operations = Operations::new(&config.shares);
     let stalled = Stalled::new(config.websocket.max_stalled_bytes, SOCKETS_STALLED_BYTES);
     let server = Arc::new(Transports {
         app,
@@ -113,6 +118,7 @@ pub fn router(
         sdl: sdl.into(),
         names,
         shares,
+        operations,
         stalled,
         reservations,
         shutdown,

@@ -121,11 +121,16 @@ impl<T> ByAge<T> {
     /// Adds the youngest, and gives its number, which is not 0.
     pub(super) fn add(&mut self, item: T, networks: Networks) -> u64 {
         self.last += 1;
-        self.items.insert(self.last, (item, networks));
-        for network in networks.iter() {
-            self.of_network.insert((network, self.last));
-        }
+        self.put_back(self.last, item, networks);
         self.last
+    }
+
+    /// Puts one back that was taken out, where it was.
+    pub(super) fn put_back(&mut self, number: u64, item: T, networks: Networks) {
+        self.items.insert(number, (item, networks));
+        for network in networks.iter() {
+            self.of_network.insert((network, number));
+        }
     }
 
     /// Takes one out by its number.

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Transports;
+use super::application::KeyEpoch;
 use super::client::Caller;
 use super::connections::{Connection, Cut};
 use super::observe;
@@ -47,7 +48,7 @@ impl OpenStream {
         let (sender, end) = oneshot::channel();
         let watch = Watch {
             server: Arc::clone(server),
-            viewer,
+            viewer: viewer.map(|viewer| (viewer, caller.key_epoch)),
             connection: caller.connection.clone(),
             online: viewer.map(|viewer| server.app.connected(&viewer)),
             share,
@@ -70,7 +71,8 @@ impl OpenStream {
 /// What a stream holds, and waits for.
 struct Watch {
     server: Arc<Transports>,
-    viewer: Option<Viewer>,
+    /// Who is signed in, and when keys had been revoked last.
+    viewer: Option<(Viewer, KeyEpoch)>,
     connection: Option<Arc<Connection>>,
     online: Option<Box<dyn Any + Send>>,
     share: Share,
@@ -80,7 +82,7 @@ struct Watch {
 impl Watch {
     async fn run(mut self, sender: oneshot::Sender<Option<ApiError>>) {
         let end = match self.viewer {
-            Some(viewer) => end_of_session(&self.server, &viewer).await,
+            Some((viewer, since)) => end_of_session(&self.server, &viewer, since).await,
             None => end_of_anonymous(&self.server, self.share.gave_way()).await,
         };
         // Whose session is over is not online, even where their client does not read that.
@@ -106,10 +108,10 @@ async fn end_of_anonymous(server: &Transports, gave_way: CancellationToken) -> O
 }
 
 /// Resolves when the stream of a user has to end.
-async fn end_of_session(server: &Transports, viewer: &Viewer) -> Option<ApiError> {
+async fn end_of_session(server: &Transports, viewer: &Viewer, since: KeyEpoch) -> Option<ApiError> {
     tokio::select! {
         biased;
-        end = server.app.revoked(viewer) => Some(match end {
+        end = server.app.revoked(viewer, since) => Some(match end {
             Ok(()) => ApiError::new(
                 ErrorCode::Unauthenticated,
                 "The session was revoked. Sign in again.",

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, VARY};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, VARY};
 use http::{HeaderValue, StatusCode};
 use talksy_domain::error::{ApiError, ErrorCode};
 
@@ -52,6 +52,8 @@ pub(super) struct Malformed {
     pub(super) status: StatusCode,
     pub(super) code: ErrorCode,
     pub(super) message: String,
+    /// When to try again, in seconds.
+    retry_after: Option<u64>,
     /// How many operations it refuses, where they came as a batch: the answer is a list, with the
     /// error for each.
     batch: Option<usize>,
@@ -68,7 +70,17 @@ impl Malformed {
             status,
             code,
             message: message.into(),
+            retry_after: None,
             batch: None,
+        }
+    }
+
+    /// An error that is known, under this status; where it says when to try again, so does the
+    /// header `Retry-After`.
+    pub(super) fn of(status: StatusCode, error: ApiError) -> Self {
+        Self {
+            retry_after: error.retry_after,
+            ..Self::new(status, error.code, error.message)
         }
     }
 
@@ -81,17 +93,23 @@ impl Malformed {
     /// The response, as a GraphQL one.
     pub(super) fn reply(self, media: Option<Media>) -> Response {
         let media = media.map_or(Media::Json, Media::json);
-        let answer = Answer::from(&ApiError::new(self.code, self.message));
+        let error = ApiError {
+            retry_after: self.retry_after,
+            ..ApiError::new(self.code, self.message)
+        };
+        let answer = Answer::from(&error);
         let mut body: Bytes = answer.encode().body;
         if let Some(operations) = self.batch {
             let each = vec![&*body; operations];
             body = [&b"["[..], &each.join(&b","[..]), b"]"].concat().into();
         }
         let mut response = negotiated(uncached(self.status, media.content_type(), body));
+        let headers = response.headers_mut();
+        if let Some(seconds) = self.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
         if self.status == StatusCode::METHOD_NOT_ALLOWED {
-            response
-                .headers_mut()
-                .insert(ALLOW, HeaderValue::from_static("POST"));
+            headers.insert(ALLOW, HeaderValue::from_static("POST"));
         }
         response
     }

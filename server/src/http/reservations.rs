@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -12,7 +12,10 @@ use talksy_domain::viewer::Viewer;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::application::KeyEpoch;
 use super::client::Caller;
+use super::connections::{Connection, Held};
+use super::operations::Counted;
 
 /// Most streams of one session, or of one address where nobody is signed in: so many tabs share a
 /// session.
@@ -30,8 +33,8 @@ pub(super) struct Bounds {
     pub(super) executions: usize,
 }
 
-/// An event, and the room that it takes until it is on its way.
-pub(super) type Waiting = (Bytes, OwnedSemaphorePermit);
+/// An event, and what it takes until it is on its way: room, and memory of its connection's.
+pub(super) type Waiting = (Bytes, OwnedSemaphorePermit, Option<Held>);
 
 /// Who has reserved a stream, and may use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,6 +57,7 @@ pub(super) struct SharedStream {
     owner: Owner,
     /// Who reserved it, as proved then.
     viewer: Option<Viewer>,
+    key_epoch: KeyEpoch,
     /// From where it was reserved.
     address: Option<IpAddr>,
     events: mpsc::Sender<Waiting>,
@@ -61,8 +65,12 @@ pub(super) struct SharedStream {
     most_bytes: usize,
     /// How many more bytes may wait.
     room: Arc<Semaphore>,
-    /// One for each query or mutation that may be executed.
+    /// One for each query or mutation that may be executed. None before the stream is open: nobody
+    /// would read what comes of them.
     turns: Arc<Semaphore>,
+    executions: usize,
+    /// The connection that brings the events.
+    connection: OnceLock<Arc<Connection>>,
     /// Taken by who opens the stream.
     unopened: Mutex<Option<mpsc::Receiver<Waiting>>>,
     operations: Mutex<Operations>,
@@ -70,11 +78,18 @@ pub(super) struct SharedStream {
 
 #[derive(Default)]
 struct Operations {
-    running: HashMap<Box<str>, (u64, AbortOnDropHandle<()>)>,
+    running: HashMap<Box<str>, Running>,
     /// How many were started: tells two of one id apart.
     started: u64,
     /// Whether the stream has ended.
     closed: bool,
+}
+
+struct Running {
+    number: u64,
+    task: AbortOnDropHandle<()>,
+    /// It counts among the operations of its user.
+    _counted: Option<Counted>,
 }
 
 /// Why an operation does not start.
@@ -92,12 +107,15 @@ impl SharedStream {
     /// Puts an event on its way to the client, and waits while others do. False where the client has
     /// gone.
     pub(super) async fn send(&self, event: Bytes) -> bool {
+        // Also while it waits for room.
+        let held = self.connection.get();
+        let held = held.map(|connection| Held::new(connection, event.len()));
         let bytes = event.len().min(self.most_bytes);
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let Ok(room) = Arc::clone(&self.room).acquire_many_owned(bytes).await else {
             return false;
         };
-        self.events.send((event, room)).await.is_ok()
+        self.events.send((event, room, held)).await.is_ok()
     }
 
     /// Whether operations should make nothing more, as it would have to wait outside.
@@ -116,7 +134,7 @@ impl SharedStream {
         Arc::clone(&self.turns)
     }
 
-    /// Starts an operation: `task` makes it, given its number.
+    /// Starts an operation: `task` makes it, given its number. It counts as one until it ends.
     ///
     /// # Errors
     /// See [`NotStarted`].
@@ -124,6 +142,7 @@ impl SharedStream {
         &self,
         id: &str,
         most: usize,
+        counted: Option<Counted>,
         task: impl FnOnce(u64) -> F,
     ) -> Result<(), NotStarted>
     where
@@ -142,8 +161,12 @@ impl SharedStream {
         operations.started += 1;
         let number = operations.started;
         // It cannot end before it is in the list, which is locked.
-        let running = AbortOnDropHandle::new(tokio::spawn(task(number)));
-        operations.running.insert(id.into(), (number, running));
+        let running = Running {
+            number,
+            task: AbortOnDropHandle::new(tokio::spawn(task(number))),
+            _counted: counted,
+        };
+        operations.running.insert(id.into(), running);
         Ok(())
     }
 
@@ -152,12 +175,12 @@ impl SharedStream {
     pub(super) fn ended(&self, id: &str, number: u64) -> bool {
         let mut operations = self.operations.lock();
         match operations.running.get(id) {
-            Some((running, _)) if *running == number => {}
+            Some(running) if running.number == number => {}
             _ => return false,
         }
         // Who asks is the task itself, and has something to say yet.
-        if let Some((_, task)) = operations.running.remove(id) {
-            drop(task.detach());
+        if let Some(running) = operations.running.remove(id) {
+            drop(running.task.detach());
         }
         true
     }
@@ -247,11 +270,14 @@ impl Reservations {
         let stream = SharedStream {
             owner,
             viewer: caller.viewer(),
+            key_epoch: caller.key_epoch,
             address: caller.client.ip,
             events,
             most_bytes: self.bounds.bytes,
             room: semaphore(self.bounds.bytes),
-            turns: semaphore(self.bounds.executions),
+            turns: semaphore(0),
+            executions: self.bounds.executions.min(Semaphore::MAX_PERMITS),
+            connection: OnceLock::new(),
             unopened: Mutex::new(Some(unopened)),
             operations: Mutex::default(),
         };
@@ -265,7 +291,27 @@ impl Reservations {
         found.filter(|stream| stream.is_of(caller))
     }
 
-    /// Opens a stream: its viewer, and its events. It is gone when what is returned is dropped.
+    /// Whose stream it would be that this caller opens, as proved last.
+    ///
+    /// # Errors
+    /// See [`NotOpened`].
+    pub(super) fn viewer(
+        &self,
+        token: &str,
+        caller: &Caller,
+    ) -> Result<Option<(Viewer, KeyEpoch)>, NotOpened> {
+        let inner = self.inner.lock();
+        let stream = inner.streams.get(token);
+        let stream = stream.filter(|stream| stream.may_be_opened_by(caller));
+        let stream = stream.ok_or(NotOpened::Unknown)?;
+        if stream.unopened.lock().is_none() {
+            return Err(NotOpened::Twice);
+        }
+        let called = caller.viewer().map(|viewer| (viewer, caller.key_epoch));
+        Ok(called.or_else(|| Some((stream.viewer?, stream.key_epoch))))
+    }
+
+    /// Opens a stream: its events. It is gone when what is returned is dropped.
     ///
     /// # Errors
     /// See [`NotOpened`].
@@ -280,8 +326,12 @@ impl Reservations {
             .filter(|(_, stream)| stream.may_be_opened_by(caller))
             .ok_or(NotOpened::Unknown)?;
         let events = stream.unopened.lock().take().ok_or(NotOpened::Twice)?;
+        if let Some(connection) = &caller.connection {
+            // Once, since it is opened once.
+            stream.connection.set(Arc::clone(connection)).ok();
+        }
+        stream.turns.add_permits(stream.executions);
         Ok(Opened {
-            viewer: caller.viewer().or(stream.viewer),
             stream: Arc::clone(stream),
             events,
             end: End {
@@ -328,8 +378,6 @@ impl Inner {
 
 /// A stream that has been opened.
 pub(super) struct Opened {
-    /// Whose stream it is.
-    pub(super) viewer: Option<Viewer>,
     /// The stream.
     pub(super) stream: Arc<SharedStream>,
     /// What it brings.
@@ -352,103 +400,4 @@ impl Drop for End {
 }
 
 #[cfg(test)]
-mod tests {
-    use futures_util::FutureExt as _;
-
-    use super::*;
-
-    const BOUNDS: Bounds = Bounds {
-        bytes: 10,
-        executions: 1,
-    };
-
-    fn caller(address: &str) -> Caller {
-        let mut caller = Caller::default();
-        caller.client.ip = Some(address.parse().unwrap());
-        caller
-    }
-
-    #[test]
-    fn streams_are_bounded_in_all_and_for_each_owner() {
-        let reservations = Reservations::new(MAX_OF_OWNER + 1, BOUNDS);
-        let (here, there) = (caller("192.0.2.1"), caller("192.0.2.2"));
-        for n in 0..MAX_OF_OWNER {
-            let token = n.to_string().into();
-            assert_eq!(reservations.reserve(token, &here), Ok(()));
-        }
-        let one_more = reservations.reserve("x".into(), &here);
-        assert_eq!(one_more, Err(NotReserved::OwnerFull));
-        assert_eq!(reservations.reserve("y".into(), &there), Ok(()));
-        let full = reservations.reserve("z".into(), &there);
-        assert_eq!(full, Err(NotReserved::Full));
-        reservations.expire("0");
-        assert_eq!(reservations.reserve("x".into(), &here), Ok(()));
-    }
-
-    #[test]
-    fn a_stream_is_its_owners_and_opened_once() {
-        let reservations = Arc::new(Reservations::new(1, BOUNDS));
-        let (here, there) = (caller("192.0.2.1"), caller("192.0.2.2"));
-        reservations.reserve("t".into(), &here).unwrap();
-        assert!(reservations.find("t", &here).is_some());
-        assert!(reservations.find("t", &there).is_none());
-        let opened = |caller| reservations.open("t", caller);
-        assert_eq!(opened(&there).err(), Some(NotOpened::Unknown));
-        let open = opened(&here).ok().unwrap();
-        assert_eq!(opened(&here).err(), Some(NotOpened::Twice));
-        reservations.expire("t");
-        assert!(reservations.find("t", &here).is_some(), "it is open");
-        drop(open);
-        assert!(reservations.find("t", &here).is_none());
-        assert_eq!(reservations.reserve("t".into(), &there), Ok(()));
-    }
-
-    #[tokio::test]
-    async fn what_waits_for_a_stream_is_bounded_in_bytes() {
-        let reservations = Arc::new(Reservations::new(1, BOUNDS));
-        let here = caller("192.0.2.1");
-        reservations.reserve("t".into(), &here).unwrap();
-        let mut open = reservations.open("t", &here).ok().unwrap();
-        let stream = Arc::clone(&open.stream);
-        let mut large = Box::pin(stream.send(Bytes::from_static(b"more than all the room")));
-        assert!(stream.send(Bytes::from_static(b"eight...")).await);
-        assert!(!stream.is_full());
-        assert_eq!(large.as_mut().now_or_never(), None);
-        assert!(stream.is_full());
-        assert_eq!(Box::pin(stream.room()).now_or_never(), None);
-        // It takes all the room that the first one leaves, and waits alone.
-        drop(open.events.recv().await);
-        assert!(large.await);
-        assert!(stream.is_full());
-        drop(open.events.recv().await);
-        assert!(stream.room().await);
-        assert!(!stream.is_full());
-        // Who waits learns of the end.
-        assert!(stream.send(Bytes::from_static(b"all of it.")).await);
-        let mut waits = Box::pin(stream.room());
-        assert_eq!(waits.as_mut().now_or_never(), None);
-        drop(open.end);
-        assert!(!waits.await);
-    }
-
-    #[tokio::test]
-    async fn an_operation_that_is_stopped_does_not_end_the_next_one_of_its_id() {
-        let reservations = Reservations::new(1, BOUNDS);
-        let here = caller("192.0.2.1");
-        reservations.reserve("t".into(), &here).unwrap();
-        let stream = reservations.find("t", &here).unwrap();
-        let start = |id| stream.start(id, 2, |_| std::future::pending());
-        assert_eq!(start("a"), Ok(()));
-        assert_eq!(start("a"), Err(NotStarted::Duplicate));
-        assert_eq!(start("b"), Ok(()));
-        assert_eq!(start("c"), Err(NotStarted::TooMany));
-        stream.stop("a");
-        assert_eq!(start("a"), Ok(()));
-        assert!(!stream.ended("a", 1), "the first one was stopped");
-        assert!(stream.ended("a", 3));
-        assert_eq!(stream.running(), [Box::from("b")]);
-        reservations.expire("t");
-        assert_eq!(start("c"), Err(NotStarted::Ended));
-        assert!(stream.running().is_empty());
-    }
-}
+mod tests;

@@ -9,8 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::response::Response;
-use http::header::RETRY_AFTER;
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use metrics::{counter, gauge};
 use parking_lot::Mutex;
 use talksy_domain::error::{ApiError, ErrorCode};
@@ -25,6 +24,14 @@ use crate::metrics::{CONNECTIONS_REFUSED, Held, SOCKETS_ANONYMOUS};
 
 /// When to try again, in seconds: a place is free as soon as somebody goes.
 pub(super) const RETRY_SECONDS: u64 = 5;
+
+/// The refusal of what there is too much of just now.
+pub(super) fn in_a_while(code: ErrorCode, message: impl Into<String>) -> ApiError {
+    ApiError {
+        retry_after: Some(RETRY_SECONDS),
+        ..ApiError::new(code, message)
+    }
+}
 
 /// What is used up where a connection is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,11 +50,15 @@ pub(crate) enum Bound {
     Anonymous,
     /// Those of one address.
     AnonymousOfAddress,
+    /// Operations of one user, on all sockets and event streams.
+    OperationsOfUser,
+    /// Operations of one address without a user.
+    AnonymousOperationsOfAddress,
 }
 
 impl Bound {
     /// Each of them.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Connections,
         Self::ConnectionsOfAddress,
         Self::Sockets,
@@ -55,6 +66,8 @@ impl Bound {
         Self::SocketsOfUser,
         Self::Anonymous,
         Self::AnonymousOfAddress,
+        Self::OperationsOfUser,
+        Self::AnonymousOperationsOfAddress,
     ];
 
     /// Its name as the label of a metric.
@@ -67,6 +80,8 @@ impl Bound {
             Self::SocketsOfUser => "sockets_of_user",
             Self::Anonymous => "anonymous",
             Self::AnonymousOfAddress => "anonymous_of_address",
+            Self::OperationsOfUser => "operations_of_user",
+            Self::AnonymousOperationsOfAddress => "anonymous_operations_of_address",
         }
     }
 
@@ -82,6 +97,10 @@ impl Bound {
             Self::AnonymousOfAddress => {
                 "Too many connections from this address that have not signed in"
             }
+            Self::OperationsOfUser => "Too many operations of this user at a time",
+            Self::AnonymousOperationsOfAddress => {
+                "Too many operations from this address that have not signed in"
+            }
         }
     }
 
@@ -93,7 +112,9 @@ impl Bound {
             Self::ConnectionsOfAddress
             | Self::SocketsOfAddress
             | Self::SocketsOfUser
-            | Self::AnonymousOfAddress => StatusCode::TOO_MANY_REQUESTS,
+            | Self::AnonymousOfAddress
+            | Self::OperationsOfUser
+            | Self::AnonymousOperationsOfAddress => StatusCode::TOO_MANY_REQUESTS,
         }
     }
 
@@ -108,25 +129,20 @@ impl Bound {
 
     /// The refusal as an error.
     pub(super) fn error(self) -> ApiError {
-        let message = format!("{}. Try again shortly.", self.reason());
-        ApiError {
-            retry_after: Some(RETRY_SECONDS),
-            ..ApiError::new(self.code(), message)
-        }
+        in_a_while(
+            self.code(),
+            format!("{}. Try again shortly.", self.reason()),
+        )
     }
 
     /// The refusal as an HTTP response.
     pub(super) fn reply(self, media: Media) -> Response {
-        let message = format!("{}. Try again shortly.", self.reason());
-        let mut response = Malformed::new(self.status(), self.code(), message).reply(Some(media));
-        let headers = response.headers_mut();
-        headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_SECONDS));
-        response
+        Malformed::of(self.status(), self.error()).reply(Some(media))
     }
 
     /// Counts a refusal.
     pub(super) fn counted(self) -> Self {
-        tracing::debug!(bound = self.name(), "a connection has no place");
+        tracing::debug!(bound = self.name(), "a bound is reached");
         counter!(CONNECTIONS_REFUSED, "bound" => self.name()).increment(1);
         self
     }
@@ -186,13 +202,23 @@ impl Taken {
         self.users.get(&user).copied().unwrap_or(0)
     }
 
-    /// Ends one who has not signed in, for another, because of this bound.
-    fn end(&mut self, anonymous: Option<Arc<Anonymous>>, bound: Bound) -> Result<(), Bound> {
+    /// Takes the place of one who has not signed in, which another needs because of this bound.
+    fn free(
+        &mut self,
+        anonymous: Option<Arc<Anonymous>>,
+        bound: Bound,
+    ) -> Result<(Arc<Anonymous>, Bound), Bound> {
         let anonymous = anonymous.ok_or(bound)?;
         self.anonymous.remove(anonymous.networks);
-        anonymous.gave_way.cancel();
-        bound.counted();
-        Ok(())
+        Ok((anonymous, bound))
+    }
+
+    /// Gives it back.
+    fn give_back(&mut self, anonymous: Arc<Anonymous>) {
+        let number = anonymous.number.load(Ordering::Relaxed);
+        let networks = anonymous.networks;
+        self.anonymous.add(networks);
+        self.give_way.put_back(number, anonymous, networks);
     }
 
     fn add_user(&mut self, user: UserId, networks: Networks) {
@@ -271,11 +297,32 @@ impl Shares {
         })
     }
 
+    /// Makes room for one more. Nobody ends where there is none all the same.
     fn make_room(
         &self,
         taken: &mut Taken,
         networks: Networks,
         user: Option<UserId>,
+    ) -> Result<(), Bound> {
+        let mut freed = Vec::new();
+        let made = self.free_places(taken, networks, user, &mut freed);
+        for (anonymous, bound) in freed {
+            if made.is_ok() {
+                anonymous.gave_way.cancel();
+                bound.counted();
+            } else {
+                taken.give_back(anonymous);
+            }
+        }
+        made
+    }
+
+    fn free_places(
+        &self,
+        taken: &mut Taken,
+        networks: Networks,
+        user: Option<UserId>,
+        freed: &mut Vec<(Arc<Anonymous>, Bound)>,
     ) -> Result<(), Bound> {
         if user.is_some_and(|user| taken.of_user(user) >= self.of_user) {
             return Err(Bound::SocketsOfUser);
@@ -283,20 +330,20 @@ impl Shares {
         if user.is_none() {
             if let Some(network) = taken.full_of_anonymous(networks, self.anonymous_of_address) {
                 let oldest = taken.give_way.take_oldest_of(network);
-                taken.end(oldest, Bound::AnonymousOfAddress)?;
+                freed.push(taken.free(oldest, Bound::AnonymousOfAddress)?);
             }
             if taken.anonymous.all() >= self.anonymous {
                 let oldest = taken.give_way.take_oldest();
-                taken.end(oldest, Bound::Anonymous)?;
+                freed.push(taken.free(oldest, Bound::Anonymous)?);
             }
         }
         while let Some(network) = taken.full(networks, self.of_address) {
             let oldest = taken.give_way.take_oldest_of(network);
-            taken.end(oldest, Bound::SocketsOfAddress)?;
+            freed.push(taken.free(oldest, Bound::SocketsOfAddress)?);
         }
         if taken.all() >= self.all {
             let oldest = taken.give_way.take_oldest();
-            taken.end(oldest, Bound::Sockets)?;
+            freed.push(taken.free(oldest, Bound::Sockets)?);
         }
         Ok(())
     }
@@ -362,114 +409,4 @@ impl Drop for Share {
 }
 
 #[cfg(test)]
-mod tests {
-    use talksy_domain::id::from_bytes;
-
-    use super::*;
-
-    fn shares(change: impl FnOnce(&mut HttpConfig)) -> Arc<Shares> {
-        let mut config = HttpConfig::default();
-        change(&mut config);
-        Shares::new(&config)
-    }
-
-    fn at(text: &str) -> IpAddr {
-        text.parse().unwrap()
-    }
-
-    fn user(number: u128) -> UserId {
-        from_bytes(number.to_be_bytes())
-    }
-
-    #[test]
-    fn an_address_has_its_share_and_a_56_four_times_as_much() {
-        let shares = shares(|http| http.shares.sockets_per_address = 2);
-        let one = "203.0.113.9";
-        let kept = [1, 2].map(|n| shares.take(Some(at(one)), Some(user(n))).unwrap());
-        assert_eq!(
-            shares.take(Some(at(one)), Some(user(3))).err(),
-            Some(Bound::SocketsOfAddress)
-        );
-        let other = shares
-            .take(Some(at("203.0.113.10")), Some(user(3)))
-            .unwrap();
-        let unknown = (0..9).map(|n| shares.take(None, Some(user(100 + n))).unwrap());
-        let unknown: Vec<_> = unknown.collect();
-        drop(kept);
-        let again = shares.take(Some(at(one)), Some(user(3))).unwrap();
-        drop((other, unknown, again));
-
-        let of_56 = |n: usize| Some(at(&format!("2001:db8:0:12{n:02x}::1")));
-        let mut kept = Vec::new();
-        for n in 0..4 {
-            for _ in 0..2 {
-                kept.push(shares.take(of_56(n), Some(user(1))).unwrap());
-            }
-            assert_eq!(
-                shares.take(of_56(n), Some(user(1))).err(),
-                Some(Bound::SocketsOfAddress)
-            );
-        }
-        assert_eq!(
-            shares.take(of_56(200), Some(user(1))).err(),
-            Some(Bound::SocketsOfAddress)
-        );
-        drop(kept);
-        let taken = shares.taken.lock();
-        assert!(taken.signed_in.is_empty() && taken.users.is_empty());
-    }
-
-    #[test]
-    fn who_has_not_signed_in_has_a_share_and_gives_way_to_the_next() {
-        let shares = shares(|http| {
-            http.websocket.max_sockets = 20;
-            http.shares.anonymous_percent = 10;
-            http.shares.sockets_per_user = 1;
-        });
-        let take = |n: u8| {
-            shares
-                .take(Some(at(&format!("203.0.113.{n}"))), None)
-                .unwrap()
-        };
-        let has_given_way = |share: &Share| share.gave_way().is_cancelled();
-        let (first, mut second) = (take(1), take(2));
-        let mut third = take(3);
-        assert!(has_given_way(&first) && !has_given_way(&second));
-        second.sign_in(user(1)).unwrap();
-        let fourth = take(4);
-        assert!(!has_given_way(&third) && !has_given_way(&second));
-        assert_eq!(third.sign_in(user(1)), Err(Bound::SocketsOfUser));
-        let _fifth = take(5);
-        assert!(has_given_way(&third) && !has_given_way(&fourth));
-        assert_eq!(third.sign_in(user(2)), Err(Bound::Anonymous));
-        drop((first, second, third, fourth));
-        let taken = shares.taken.lock();
-        assert_eq!((taken.anonymous.all(), taken.signed_in.all()), (1, 0));
-    }
-
-    #[test]
-    fn who_has_not_signed_in_gives_way_to_who_shares_the_address() {
-        let shares = shares(|http| {
-            http.shares.anonymous_per_address = 1;
-            http.shares.sockets_per_address = 2;
-        });
-        let has_given_way = |share: &Share| share.gave_way().is_cancelled();
-        let here = Some(at("203.0.113.1"));
-        let elsewhere = shares.take(Some(at("203.0.113.2")), None).unwrap();
-        let first = shares.take(here, None).unwrap();
-        let second = shares.take(here, None).unwrap();
-        assert!(has_given_way(&first) && !has_given_way(&second));
-        let _kept = [1, 2].map(|n| shares.take(here, Some(user(n))).unwrap());
-        assert!(has_given_way(&second) && !has_given_way(&elsewhere));
-        assert_eq!(shares.take(here, None).err(), Some(Bound::SocketsOfAddress));
-    }
-
-    #[test]
-    fn all_together_have_as_many_as_the_server_may_have() {
-        let shares = shares(|http| http.websocket.max_sockets = 2);
-        let kept = [1, 2].map(|n| shares.take(None, Some(user(n))).unwrap());
-        assert_eq!(shares.take(None, Some(user(3))).err(), Some(Bound::Sockets));
-        drop(kept);
-        assert!(shares.take(None, Some(user(3))).is_ok());
-    }
-}
+mod tests;

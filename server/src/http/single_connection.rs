@@ -26,6 +26,7 @@ use super::media::Media;
 use super::open_stream::OpenStream;
 use super::reply::{self, Malformed};
 use super::reservations::{NotOpened, NotReserved, NotStarted, Opened, SharedStream};
+use super::shares::in_a_while;
 use super::sse::{self, Piece, Source};
 use super::{Transports, observe, ws};
 use crate::graphql::response::error_payload;
@@ -87,30 +88,32 @@ pub(super) async fn open(server: &Arc<Transports>, parts: &Parts, token: &str) -
         Ok(caller) => caller,
         Err(refused) => return refused.reply(None),
     };
-    let opened = match server.reservations.open(token, &caller) {
-        Ok(opened) => opened,
-        Err(NotOpened::Unknown) => return unknown_stream().reply(None),
-        Err(NotOpened::Twice) => return conflict("The stream is open already.").reply(None),
-    };
-    let Opened {
-        viewer,
-        stream,
-        events,
-        end,
-    } = opened;
     // A browser's `EventSource` sends no credentials: the stream is of who reserved it.
-    let authentication = viewer.map_or(Authentication::Anonymous, Authentication::SignedIn);
-    let owner = Caller {
-        authentication,
-        ..caller
+    let viewer = match server.reservations.viewer(token, &caller) {
+        Ok(viewer) => viewer,
+        Err(refusal) => return not_opened(refusal).reply(None),
     };
+    let mut owner = caller.clone();
+    if let Some((viewer, key_epoch)) = viewer {
+        owner.authentication = Authentication::SignedIn(viewer);
+        owner.key_epoch = key_epoch;
+    }
+    // Ahead of the reservation, which stays where there is no place.
     let open = match OpenStream::open(server, &owner, "sse_single") {
         Ok(open) => open,
         Err(full) => return full.reply(Media::Json),
     };
+    let Opened {
+        stream,
+        events,
+        end,
+    } = match server.reservations.open(token, &caller) {
+        Ok(opened) => opened,
+        Err(refusal) => return not_opened(refusal).reply(None),
+    };
     // The end is kept with the events, and comes when the client goes.
     let pieces = stream::unfold((events, end), |(mut events, end)| async move {
-        let (event, _room) = events.recv().await?;
+        let (event, _room, _held) = events.recv().await?;
         Some((Piece::Next(event), (events, end)))
     });
     let refused = move |errors: &[u8]| {
@@ -164,12 +167,16 @@ pub(super) async fn operate(
     if let Some(answer) = server.app.refusal(&prepared).await {
         return not_valid(answer);
     }
+    let counted = match caller.begin_operation(server) {
+        Ok(counted) => counted,
+        Err(bound) => return bound.reply(media),
+    };
     let request = RequestId::current().unwrap_or_else(|| observe::new_id(server));
     let most = server.config.websocket.max_operations;
     let is_answered_once = prepared.operation.kind() != OperationType::Subscription;
     let turns = is_answered_once.then(|| stream.turns());
     let running = (Arc::clone(server), Arc::clone(&stream), id.clone());
-    let started = stream.start(&id, most, |number| async move {
+    let started = stream.start(&id, most, Some(counted), |number| async move {
         let (server, stream, id) = running;
         let _turn = match turns {
             Some(turns) => turns.acquire_owned().await.ok(),
@@ -184,10 +191,12 @@ pub(super) async fn operate(
         Err(NotStarted::Duplicate) => refused(conflict(
             "An operation with this `extensions.operationId` runs already.",
         )),
-        Err(NotStarted::TooMany) => refused(Malformed::new(
+        Err(NotStarted::TooMany) => refused(Malformed::of(
             StatusCode::TOO_MANY_REQUESTS,
-            ErrorCode::RateLimited,
-            format!("This stream has {most} operations, the most it may have at a time."),
+            in_a_while(
+                ErrorCode::RateLimited,
+                format!("This stream has {most} operations, the most it may have at a time."),
+            ),
         )),
     }
 }
@@ -310,21 +319,32 @@ fn unknown_stream() -> Malformed {
     )
 }
 
+fn not_opened(refusal: NotOpened) -> Malformed {
+    match refusal {
+        NotOpened::Unknown => unknown_stream(),
+        NotOpened::Twice => conflict("The stream is open already."),
+    }
+}
+
 fn conflict(message: &str) -> Malformed {
     Malformed::new(StatusCode::CONFLICT, ErrorCode::Conflict, message)
 }
 
 fn not_reserved(refusal: NotReserved) -> Malformed {
     match refusal {
-        NotReserved::OwnerFull => Malformed::new(
+        NotReserved::OwnerFull => Malformed::of(
             StatusCode::TOO_MANY_REQUESTS,
-            ErrorCode::RateLimited,
-            "You have as many event streams as you may have. Close one first.",
+            in_a_while(
+                ErrorCode::RateLimited,
+                "You have as many event streams as you may have. Close one first.",
+            ),
         ),
-        NotReserved::Full => Malformed::new(
+        NotReserved::Full => Malformed::of(
             StatusCode::SERVICE_UNAVAILABLE,
-            ErrorCode::Unavailable,
-            "The server has as many event streams as it may have. Try again shortly.",
+            in_a_while(
+                ErrorCode::Unavailable,
+                "The server has as many event streams as it may have. Try again shortly.",
+            ),
         ),
     }
 }

@@ -69,6 +69,10 @@ pub(super) fn subscription(
     framing: Framing,
     media: Media,
 ) -> Response {
+    let counted = match caller.begin_operation(server) {
+        Ok(counted) => counted,
+        Err(bound) => return bound.reply(media),
+    };
     let open = match OpenStream::open(server, caller, framing.name()) {
         Ok(open) => open,
         Err(bound) => return bound.reply(media),
@@ -79,7 +83,10 @@ pub(super) fn subscription(
         Payload::Next(response) => Piece::Next(framing.next(&response)),
         Payload::Error(errors) => Piece::Last(framing.failed(&errors)),
     });
-    let complete = async move { Piece::Last(framing.complete()) };
+    let complete = async move {
+        drop(counted);
+        Piece::Last(framing.complete())
+    };
     let source = Source {
         framing,
         pieces: pieces.chain(complete.into_stream()).boxed(),

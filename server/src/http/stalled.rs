@@ -15,6 +15,15 @@ use tokio::time::{Instant, sleep};
 /// Clients that read on within this time are not given up: under load, each waits now and then.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// The same where there is a quarter more than there may be, so that it does not become much more.
+const HASTE: Duration = Duration::from_millis(100);
+
+/// How often is looked at least how much there is, while there is too much.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// How long one that is given up has to let go of what it holds before the next one is.
+const GOING: Duration = Duration::from_millis(1);
+
 /// What waits for a client.
 pub(super) trait Waiting: Send + Sync + 'static {
     /// Ends it: its client has not read for too long.
@@ -90,7 +99,11 @@ impl<W: Waiting> Stalled<W> {
             while this.bytes.load(Ordering::Relaxed) > this.most {
                 match this.next() {
                     None => break,
-                    Some(Ok(waiting)) => waiting.give_up(),
+                    Some(Ok(waiting)) => {
+                        waiting.give_up();
+                        // A moment for it to go, so that no more are given up than must be.
+                        sleep(GOING).await;
+                    }
                     Some(Err(wait)) => sleep(wait).await,
                 }
             }
@@ -98,13 +111,21 @@ impl<W: Waiting> Stalled<W> {
         });
     }
 
-    /// The one to give up, or how long to wait for it.
+    /// The one to give up, or how long to wait for it, at a time.
     fn next(&self) -> Option<Result<Arc<W>, Duration>> {
+        let bytes = self.bytes.load(Ordering::Relaxed);
+        let is_far_too_much = bytes > self.most.saturating_add(self.most / 4);
         let mut line = self.line.lock();
+        // Whoever waits alone is no crowd, however long the answer is.
+        let patience = if is_far_too_much && line.waiting.len() > 1 {
+            HASTE
+        } else {
+            PATIENCE
+        };
         let first = line.waiting.first_entry()?;
         let unread = first.get().0.elapsed();
-        Some(if unread < PATIENCE {
-            Err(PATIENCE.saturating_sub(unread))
+        Some(if unread < patience {
+            Err(patience.saturating_sub(unread).min(LOOK))
         } else {
             Ok(first.remove().1)
         })
@@ -117,5 +138,68 @@ impl<W> fmt::Debug for Stalled<W> {
             .field("most", &self.most)
             .field("bytes", &self.bytes)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Client {
+        stalled: Arc<Stalled<Self>>,
+        bytes: usize,
+        is_over: AtomicBool,
+    }
+
+    impl Client {
+        fn is_over(&self) -> bool {
+            self.is_over.load(Ordering::Relaxed)
+        }
+    }
+
+    impl Waiting for Client {
+        fn give_up(&self) {
+            self.is_over.store(true, Ordering::Relaxed);
+            self.stalled.changed(self.bytes, 0);
+        }
+    }
+
+    fn wait(stalled: &Arc<Stalled<Client>>, bytes: usize) -> Arc<Client> {
+        let client = Arc::new(Client {
+            stalled: Arc::clone(stalled),
+            bytes,
+            is_over: AtomicBool::new(false),
+        });
+        stalled.add(&client);
+        if stalled.changed(0, bytes) {
+            stalled.relieve();
+        }
+        client
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_is_given_up_sooner_where_there_is_far_too_much() {
+        let stalled = Stalled::new(100, "test_bytes");
+        let (first, second) = (wait(&stalled, 60), wait(&stalled, 50));
+        sleep(Duration::from_millis(500)).await;
+        assert!(
+            !first.is_over() && !second.is_over(),
+            "a little too much can wait"
+        );
+        let third = wait(&stalled, 50);
+        sleep(Duration::from_millis(50)).await;
+        assert!(first.is_over(), "the longest unread");
+        sleep(Duration::from_secs(5)).await;
+        assert!(!second.is_over() && !third.is_over());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_alone_has_a_second_for_whatever_it_is_sent() {
+        let stalled = Stalled::new(100, "test_bytes");
+        let only = wait(&stalled, 1_000);
+        sleep(Duration::from_millis(900)).await;
+        assert!(!only.is_over());
+        sleep(Duration::from_millis(200)).await;
+        assert!(only.is_over());
     }
 }

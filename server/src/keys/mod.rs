@@ -94,8 +94,8 @@ struct Held {
     ring: RwLock<Arc<Ring>>,
     /// The file as it was last looked at, whether or not it could be used.
     seen: Mutex<Option<Stamp>>,
-    /// Told when keys were revoked.
-    revoked: Sender<()>,
+    /// How often keys were revoked.
+    revoked: Sender<u64>,
 }
 
 impl Keys {
@@ -144,7 +144,7 @@ impl Keys {
                 options: ring_options,
                 ring: RwLock::new(Arc::new(ring)),
                 seen: Mutex::new(Some(stamp)),
-                revoked: Sender::new(()),
+                revoked: Sender::new(0),
             }),
             clock,
             access_token_ttl,
@@ -169,12 +169,18 @@ impl Keys {
         self.held.reload()
     }
 
-    /// Resolves when keys are revoked from now on: no access token that was issued before is good any
-    /// more.
-    pub fn revoked(&self) -> impl Future<Output = ()> + Send + use<> {
+    /// How often keys were revoked since the server started. What is proved once this was asked is
+    /// proved by the keys behind the last of these revocations, or by later ones.
+    pub fn revocations(&self) -> u64 {
+        *self.held.revoked.borrow()
+    }
+
+    /// Resolves when keys have been revoked more often than so: no access token that was good before
+    /// is good any more.
+    pub fn revoked(&self, since: u64) -> impl Future<Output = ()> + Send + use<> {
         let mut revoked = self.held.revoked.subscribe();
         async move {
-            if revoked.changed().await.is_err() {
+            if revoked.wait_for(|count| *count > since).await.is_err() {
                 // The keys are gone with the server.
                 std::future::pending::<()>().await;
             }
@@ -230,7 +236,7 @@ impl Held {
             tracing::warn!(
                 "signing keys were revoked: all access tokens are void, sockets are closed"
             );
-            self.revoked.send_replace(());
+            self.revoked.send_modify(|count| *count += 1);
         }
         Ok(true)
     }

@@ -45,6 +45,9 @@ const SHARES: [&str; 4] = [
     "anonymous_per_address",
 ];
 
+/// Shares of operations, which few accounts have here.
+const OPERATIONS: [&str; 2] = ["operations_per_user", "anonymous_operations_per_address"];
+
 /// A server process. Dropping it kills it.
 pub(super) struct Process {
     child: Child,
@@ -150,7 +153,8 @@ impl Home {
             command.args(["--set", "http.websocket.messages.burst=1000000"]);
             command.args(["--set", "http.websocket.messages.period=1s"]);
         }
-        for share in SHARES {
+        let operations = OPERATIONS.into_iter().filter(|_| self.is_lifted);
+        for share in SHARES.into_iter().chain(operations) {
             command.args(["--set", &format!("http.shares.{share}=1000000")]);
         }
         command.args(["--set", "http.shares.anonymous_percent=100"]);

@@ -1,14 +1,17 @@
 //! Databases of earlier releases.
 
+use futures_util::TryStreamExt as _;
 use mongodb::IndexModel;
 use mongodb::bson::{Document, doc};
 use talksy_domain::chats::{ChatStore as _, LargeGroups, Member};
 use talksy_domain::messages::{
     ChangeAction, Changed, MessageChange, MessageStore as _, MessageText,
 };
-use talksy_tests::servers::mongo::Mongo;
+use talksy_mongo::MongoStore;
+use talksy_tests::servers::counted::CountedMongo;
+use talksy_tests::servers::mongo::{Mongo, patient};
 
-use super::{Fixture, NOW, done, forward, members};
+use super::{Fixture, NOW, done, forward, members, nobody};
 
 /// A database of schema version 1, with a chat and a message, is one of this release once it is
 /// prepared.
@@ -97,4 +100,38 @@ async fn a_database_of_the_first_release_is_brought_up_to_date() {
     // Once more changes nothing.
     store.prepare().await.unwrap();
     assert_eq!(members(&store, chat).await.len(), 2);
+}
+
+/// The sessions of an earlier release go part by part, and those of this one stay.
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_of_earlier_releases_go_in_parts_of_a_bounded_size() {
+    const OLD: i32 = 2_500;
+    let mongo = Mongo::shared().await;
+    let fixture = Fixture::new(mongo).await;
+    let outside = fixture.outside(mongo).await;
+    let sessions = outside.collection::<Document>("sessions");
+    let old = (0..OLD).map(|number| doc! { "_id": format!("old-{number}") });
+    sessions.insert_many(old).await.unwrap();
+    let new = doc! { "_id": "old-1-and-new", "generation": 1_i64 };
+    sessions.insert_one(&new).await.unwrap();
+    let version = doc! { "$set": { "version": 2_i64 } };
+    let meta = outside.collection::<Document>("meta");
+    meta.update_one(doc! { "_id": "schema" }, version)
+        .await
+        .unwrap();
+
+    let way = CountedMongo::start(mongo.port).await;
+    let url = format!("mongodb://{}/{}", way.address, fixture.database);
+    let store = MongoStore::open(&url.into(), &patient(), nobody()).unwrap();
+    store.prepare().await.unwrap();
+    let deletions = way.take().get("delete").copied().unwrap_or_default();
+    assert!((3..=4).contains(&deletions), "{deletions}");
+    let left: Vec<Document> = sessions
+        .find(doc! {})
+        .await
+        .unwrap()
+        .try_collect()
+        .await
+        .unwrap();
+    assert_eq!(left, [new]);
 }

@@ -51,11 +51,18 @@ async fn what_is_refused_and_ended_is_counted() {
         "--set",
         "http.shares.anonymous_per_address=1",
         "--set",
+        "http.shares.operations_per_user=1",
+        "--set",
         "http.head_timeout=3s",
     ];
     let scraped = Scraped::start(data.path(), &settings).await;
     let ada = scraped.server.sign_in(data.path(), "ada").await;
-    let _socket = ada.client.socket().await;
+    let mut socket = ada.client.socket().await;
+    for id in ["1", "2"] {
+        let follow = "subscription { chatUpdated { id } }";
+        socket.subscribe(id, follow, json!({})).await;
+    }
+    assert_eq!(socket.message().await["type"], "error");
     let mut second = Socket::connect(scraped.server.address, "graphql-transport-ws").await;
     second.send_init(ada.client.token()).await;
     assert!(matches!(second.next().await, Received::Closed(1013, _)));
@@ -80,7 +87,8 @@ async fn what_is_refused_and_ended_is_counted() {
         page.get(REFUSED, &[("bound", "anonymous_of_address")]),
         1
     ));
-    assert!(is(page.get(REFUSED, &[]), 2));
+    assert!(is(page.get(REFUSED, &[("bound", "operations_of_user")]), 1));
+    assert!(is(page.get(REFUSED, &[]), 3));
     assert!(page.get(CUT, &[("why", "no_request")]) >= 1.0);
     let open = page.get("talksy_connections_open", &[]);
     assert!(open >= 2.0, "{open}");

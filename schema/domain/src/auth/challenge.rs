@@ -69,6 +69,24 @@ impl Challenge {
         })
     }
 
+    /// Whether a text looks like a challenge, of whatever secret: one that was given before the secret
+    /// was replaced, or by another server.
+    pub(crate) fn is_alike(text: &str) -> bool {
+        let bytes = match BASE64_URL_SAFE_NO_PAD.decode(text) {
+            Ok(bytes) if text.len() <= LONGEST => bytes,
+            _ => return false,
+        };
+        let length = bytes.len().saturating_sub(SEAL);
+        let inside = bytes
+            .get(..length)
+            .and_then(|inside| inside.split_at_checked(16));
+        let Some((_, [digits, address @ ..])) = inside else {
+            return false;
+        };
+        let address = std::str::from_utf8(address);
+        (6..=12).contains(digits) && address.is_ok_and(|address| address.contains('@'))
+    }
+
     /// Under which the code is kept.
     pub(crate) fn key(&self, hash: &KeyedHash) -> ChallengeKey {
         ChallengeKey(hash.of(&[b"challenge-key", &self.id]))
@@ -167,6 +185,27 @@ mod tests {
         }
         for text in ["", "?", "AAAA", &"A".repeat(10_000)] {
             assert_eq!(Challenge::open(text, &secret(1)), None);
+        }
+    }
+
+    #[test]
+    fn a_challenge_of_another_secret_is_told_from_what_is_none() {
+        let made = Challenge::generate(address("ada@example.org"), 8, &SystemEntropy);
+        let text = made.seal(&secret(1));
+        let text = text.expose_secret();
+        assert!(Challenge::is_alike(text));
+        let session = id::from_bytes([7; 16]);
+        let device = DeviceToken::seal(session, &made.address, &secret(1));
+        for none in [
+            "",
+            "?",
+            "AAAA",
+            "ada@example.org",
+            &text[..40],
+            device.expose_secret(),
+            &"A".repeat(10_000),
+        ] {
+            assert!(!Challenge::is_alike(none), "{none:.60}");
         }
     }
 

@@ -221,16 +221,21 @@ impl AuthService {
     /// account, where [`SignUp`](super::SignUp) admits it.
     ///
     /// # Errors
-    /// Where the code is wrong, expired or used, was tried too often, the challenge is none of
-    /// this server's, or there is no account and none is made.
+    /// Where the code is wrong, expired or used, was tried too often, the challenge is none, or there
+    /// is no account and none is made. A challenge of a secret that was replaced has expired.
     pub async fn verify_code(
         &self,
         challenge: &str,
         code: &str,
         client: &ClientInfo,
     ) -> Result<SignedIn, AuthError> {
-        let Some(challenge) = Challenge::open(challenge.trim(), &self.hash) else {
+        let given = challenge.trim();
+        let Some(challenge) = Challenge::open(given, &self.hash) else {
             self.admit(self.policy.verify_ip, client).await?;
+            if Challenge::is_alike(given) {
+                // Most likely the secret was replaced since: its code is good for nothing.
+                return Err(AuthError::CodeExpired);
+            }
             return Err(Invalid::new("challenge", "must be what `login` has answered").into());
         };
         let code: String = code.chars().filter(|char| !char.is_whitespace()).collect();

@@ -2,7 +2,7 @@
 //! harmless twice, and the version is raised last.
 
 use mongodb::bson::raw::RawDocument;
-use mongodb::bson::{Document, doc};
+use mongodb::bson::{Bson, Document, doc};
 use mongodb::error::ErrorKind;
 use serde::Deserialize;
 use talksy_domain::error::PortError;
@@ -19,6 +19,9 @@ use super::indexes;
 /// - 2: groups. Members say whether they still are; chats say what was applied and claimed.
 /// - 3: refresh tokens have a generation. Sessions keep the current one and the one before.
 const VERSION: i64 = 3;
+
+/// How many documents a step that goes part by part looks at in one command.
+const PART: i64 = 1_000;
 
 /// The oldest server that will do, as its users know it.
 const OLDEST_SERVER: i32 = 5;
@@ -186,11 +189,38 @@ async fn to_2(call: &Call) -> Result<(), Fault> {
 }
 
 /// The refresh tokens of before name no generation and are not read any more, so that nobody can go
-/// on with their sessions.
+/// on with their sessions. They go part by part, by their ids: one command over all would not end in
+/// time where there are many.
 async fn to_3(call: &Call) -> Result<(), Fault> {
-    let before = doc! { "generation": { "$exists": false } };
-    call.delete(SESSIONS, before).await?;
-    Ok(())
+    let mut part = doc! {};
+    loop {
+        let shape = Shape {
+            sort: Some(doc! { "_id": 1 }),
+            limit: Some(PART),
+            fields: Some(doc! { "_id": 1 }),
+        };
+        let found = call.find_raw(SESSIONS, part, shape).await?;
+        let Some(last) = found.last() else {
+            return Ok(());
+        };
+        let last = id_of(last)?;
+        let ids: Vec<Bson> = found
+            .iter()
+            .map(|raw| id_of(raw))
+            .collect::<Result<_, _>>()?;
+        let before = doc! { "_id": { "$in": ids }, "generation": { "$exists": false } };
+        call.delete(SESSIONS, before).await?;
+        part = doc! { "_id": { "$gt": last } };
+    }
+}
+
+fn id_of(raw: &RawDocument) -> Result<Bson, Fault> {
+    let id = raw.get("_id").map(|id| id.map(Bson::try_from));
+    match id {
+        Ok(Some(Ok(id))) => Ok(id),
+        Ok(Some(Err(error))) | Err(error) => Err(Fault::document("a session's id", error.into())),
+        Ok(None) => Ok(Bson::Null),
+    }
 }
 
 fn check_server(build: &Document) -> Result<(), PrepareError> {

@@ -95,8 +95,11 @@ section! {
         typing: Quota = Quota::new(20, 10 * SECOND), in QUOTAS;
         /// Chats started, a user.
         start_chat: Quota = Quota::new(30, MINUTE), in QUOTAS;
-        /// Points that the operations of a user may cost together; see `http.query.max_cost`. An
-        /// instance may let pass a hundredth more.
+        /// Points that the operations of a user may cost together; see `http.query.max_cost`. The
+        /// events of subscriptions are among them, each with what its execution has cost, and a
+        /// fraction of a point where its answer is shared: while nothing is left, the next ones wait
+        /// for up to 10 seconds, and then the subscription ends. An instance may let pass a
+        /// hundredth more.
         cost_user: Quota = Quota::new(3_000_000, MINUTE), in BUDGETS;
         /// Points that the operations of an IP address may cost together, of IPv6 as in
         /// `limits.login_ip`. Many users may share an address.

@@ -29,9 +29,10 @@ section! {
         /// How long a client may read nothing of its answer while there is more of it to write, an
         /// event stream's too. Beyond it: the connection is closed.
         write_timeout: Duration = 30 * SECOND, in SECOND..=10 * MINUTE;
-        /// Most bytes that wait for all clients together that do not read their answers just now.
-        /// Beyond it, the connections of those are closed that have not read for longest, and for a
-        /// second at least.
+        /// Most bytes that are held for all clients together that do not read their answers just now:
+        /// each answer whole, until the last of it is written. Beyond it, the connections of those
+        /// are closed that have not read for longest, and for a second at least, or for a tenth of
+        /// one where there is a quarter more.
         max_stalled_bytes: usize = 32 * MIB, in MIB..=1024 * 1024 * MIB;
         /// Most operations in one batched (array) POST. Beyond it: 413.
         max_batch: usize = 10, in 1..=100;
@@ -150,8 +151,8 @@ section! {
         anonymous_timeout: Duration = 30 * SECOND, in SECOND..=10 * MINUTE;
         /// Pause between pings. A peer from which nothing came for two of them is dead.
         ping_interval: Duration = 25 * SECOND, in SECOND..=10 * MINUTE;
-        /// How long waiting frames may take to be written before the client counts as a slow
-        /// consumer and is closed with 1013.
+        /// How long a client may take nothing of the frames that wait for it before it counts as a
+        /// slow consumer and is closed with 1013.
         write_timeout: Duration = 10 * SECOND, in SECOND..=10 * MINUTE;
         /// How long a closed socket is kept for the peer's answer to the close frame.
         close_timeout: Duration = 2 * SECOND, in SECOND / 10..=MINUTE;
@@ -174,7 +175,7 @@ section! {
         max_queued_bytes: usize = 256 * KIB, in 4 * KIB..=64 * MIB;
         /// Most bytes that wait for all sockets together whose clients do not read just now. Beyond
         /// it, those that have not been read for longest, and for a second at least, are closed with
-        /// 1013.
+        /// 1013; where there is a quarter more, for a tenth of a second.
         max_stalled_bytes: usize = 32 * MIB, in MIB..=1024 * 1024 * MIB;
     }
 }
@@ -209,5 +210,10 @@ section! {
         anonymous_percent: u8 = 10, in 1..=100;
         /// Most of those of one address. One more ends the oldest of them.
         anonymous_per_address: usize = 256, in 1..=10_000_000;
+        /// Most operations of one user at one time, on all sockets and event streams together,
+        /// subscriptions among them. One more is refused with `RATE_LIMITED`, and the socket stays.
+        operations_per_user: usize = 500, in 1..=10_000_000;
+        /// Most of them of one address on which nobody is signed in.
+        anonymous_operations_per_address: usize = 500, in 1..=10_000_000;
     }
 }

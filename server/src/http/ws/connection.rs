@@ -18,10 +18,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::super::Transports;
+use super::super::application::KeyEpoch;
 use super::super::client::{Caller, not_bearer, strip_bearer};
+use super::super::connections::Connection as TcpConnection;
 use super::super::graphql::run as execute;
 use super::super::observe;
-use super::super::shares::{Bound, Share};
+use super::super::shares::{Bound, Share, in_a_while};
 use super::super::sse::subscribe;
 use super::close::Close;
 use super::misnamed_token::{misnamed_token, told_of};
@@ -42,7 +44,7 @@ enum Phase {
     /// No `connection_init` yet; the credentials of the upgrade request.
     Waiting(Option<Credentials>),
     /// The token is being proved.
-    Proving(BoxFuture<'static, Result<Viewer, ApiError>>),
+    Proving(BoxFuture<'static, Result<(Viewer, KeyEpoch), ApiError>>),
     /// Acknowledged.
     Open,
     /// Refused, and about to be closed.
@@ -76,7 +78,7 @@ impl Connection {
     pub(super) fn new(
         server: Arc<Transports>,
         protocol: Protocol,
-        client: ClientInfo,
+        (client, tcp): (ClientInfo, Option<Arc<TcpConnection>>),
         credentials: Option<Credentials>,
         share: Share,
     ) -> Self {
@@ -98,7 +100,8 @@ impl Connection {
             caller: Caller {
                 authentication: Authentication::Anonymous,
                 client,
-                connection: None,
+                connection: tcp,
+                ..Caller::default()
             },
             phase: Phase::Waiting(credentials),
             mutations: Arc::new(Semaphore::new(mutations)),
@@ -117,6 +120,12 @@ impl Connection {
 
     pub(super) const fn send_queue(&self) -> &Arc<SendQueue> {
         &self.send_queue
+    }
+
+    /// How many bytes the client has taken.
+    pub(super) fn written(&self) -> u64 {
+        let connection = self.caller.connection.as_ref();
+        connection.map_or(0, |connection| connection.written())
     }
 
     /// Whether the client's `connection_init` has not come yet.
@@ -182,14 +191,14 @@ impl Connection {
             return Poll::Pending;
         };
         match proved {
-            Ok(viewer) => {
+            Ok((viewer, key_epoch)) => {
                 let share = self.share.as_mut();
                 if let Some(Err(bound)) = share.map(|share| share.sign_in(viewer.user_id)) {
                     let refusal = ApiError::new(bound.code(), bound.reason());
                     return Poll::Ready(self.refuse(&refusal));
                 }
                 let app = &self.server.app;
-                let revoked = app.revoked(&viewer);
+                let revoked = app.revoked(&viewer, key_epoch);
                 let shutdown = self.server.shutdown.clone();
                 self.watch = watch_session(shutdown, revoked, Arc::clone(&self.send_queue));
                 self.online = Some(app.connected(&viewer));
@@ -242,7 +251,11 @@ impl Connection {
             Some(Err(refusal)) => return self.refuse(&refusal),
             Some(Ok(token)) => {
                 let app = Arc::clone(&self.server.app);
-                self.phase = Phase::Proving(async move { app.authenticate(&token).await }.boxed());
+                let proof = async move {
+                    let key_epoch = app.key_epoch();
+                    Ok((app.authenticate(&token).await?, key_epoch))
+                };
+                self.phase = Phase::Proving(proof.boxed());
             }
         }
         Ok(())
@@ -318,7 +331,14 @@ impl Connection {
         prepared: Prepared,
         slot: Option<OwnedSemaphorePermit>,
     ) -> Result<(), Close> {
-        let operation = Operation::new(id, self.protocol.next_prefix(id));
+        let counted = match self.caller.begin_operation(&self.server) {
+            Ok(counted) => counted,
+            Err(bound) => {
+                self.refuse_operation(id, || error_payload(&bound.error()));
+                return Ok(());
+            }
+        };
+        let operation = Operation::new(id, self.protocol.next_prefix(id), Some(counted));
         let request = observe::new_id(&self.server);
         let is_answered_once = prepared.operation.kind() != OperationType::Subscription;
         let running = Running {
@@ -339,7 +359,7 @@ impl Connection {
 
     fn too_many(&self) -> Payload {
         let most = self.server.config.websocket.max_operations;
-        error_payload(&ApiError::new(
+        error_payload(&in_a_while(
             ErrorCode::RateLimited,
             format!("This connection has {most} operations, the most it may have at a time."),
         ))

@@ -26,6 +26,7 @@ use talksy_domain::error::ErrorCode;
 
 use super::Transports;
 use super::client::{bearer_token, client_info, counted_address, is_trusted_peer, not_bearer};
+use super::connections::Connection as TcpConnection;
 use super::observe;
 use super::origins::may_connect;
 use super::reply::Malformed;
@@ -77,6 +78,7 @@ pub(super) async fn upgrade(server: Arc<Transports>, parts: &mut Parts) -> Respo
         upgrade.set_selected_protocol(HeaderValue::from_static(protocol.name()));
     }
     let client = client_info(&config.trusted_proxies, parts);
+    let tcp = parts.extensions.get::<Arc<TcpConnection>>().cloned();
     let address = counted_address(&config.trusted_proxies, &client);
     let admitted = match protocol {
         None => Err(Close::NO_SUBPROTOCOL),
@@ -96,7 +98,8 @@ pub(super) async fn upgrade(server: Arc<Transports>, parts: &mut Parts) -> Respo
         match admitted {
             Ok((protocol, share)) => {
                 let held = (counted, observe::open(protocol.name()));
-                let connection = Connection::new(server, protocol, client, credentials, share);
+                let connection =
+                    Connection::new(server, protocol, (client, tcp), credentials, share);
                 tokio::spawn(Socket::new(stream, connection).run(held));
             }
             Err(close) => {

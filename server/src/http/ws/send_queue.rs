@@ -2,6 +2,7 @@
 //! while it is full; whoever drives the socket takes all that waits at once. Knows no protocol
 //! and no socket.
 
+mod started;
 #[cfg(test)]
 mod tests;
 
@@ -15,29 +16,10 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+pub(super) use started::Operation;
+
 use super::close::Close;
 use crate::http::stalled::{Stalled, Waiting};
-
-/// An operation on a socket.
-#[derive(Debug)]
-pub(super) struct Operation {
-    /// The client's id for it.
-    pub(super) id: Box<str>,
-    /// Its results' frames up to the payload.
-    pub(super) next_prefix: Box<str>,
-    /// Whether its frames are still wanted. Written under the send queue's lock.
-    live: AtomicBool,
-}
-
-impl Operation {
-    pub(super) fn new(id: &str, next_prefix: Box<str>) -> Arc<Self> {
-        Arc::new(Self {
-            id: id.into(),
-            next_prefix,
-            live: AtomicBool::new(true),
-        })
-    }
-}
 
 /// Its frames are no longer wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,7 +112,7 @@ pub(super) enum When {
 impl State {
     /// Whether frames of the operation are wanted.
     fn takes(&self, operation: &Operation) -> bool {
-        !self.shut && self.close.is_none() && operation.live.load(Ordering::Relaxed)
+        !self.shut && self.close.is_none() && operation.is_live()
     }
 
     /// Whether what operations make now would have to wait outside, or would pass what does.
@@ -141,6 +123,16 @@ impl State {
     fn has_room(&self, bounds: Bounds, bytes: usize) -> bool {
         self.frames == 0
             || (self.frames < bounds.frames && self.bytes.saturating_add(bytes) <= bounds.bytes)
+    }
+
+    fn admits(&self, bounds: Bounds, id: &str) -> Result<(), StartError> {
+        if self.operations.contains_key(id) {
+            Err(StartError::Duplicate)
+        } else if self.operations.len() >= bounds.operations {
+            Err(StartError::TooMany)
+        } else {
+            Ok(())
+        }
     }
 
     fn push(&mut self, frame: Utf8Bytes) {
@@ -267,10 +259,11 @@ impl SendQueue {
     }
 
     /// The client does not read: what waits counts among what waits for all such clients, until it
-    /// is [`written`](Self::written).
+    /// is [`written`](Self::written). Told again where it has read a part, and no more.
     pub(super) fn stall(self: &Arc<Self>) {
         let number = self.stalled.add(self);
         let mut state = self.state.lock();
+        self.end_stall(&mut state);
         state.stall = Some(Stall { number, bytes: 0 });
         self.changed(state);
     }
@@ -305,17 +298,11 @@ impl SendQueue {
         spawn: impl FnOnce() -> AbortHandle,
     ) -> Result<(), StartError> {
         let mut state = self.state.lock();
-        if state.operations.contains_key(&operation.id) {
-            return Err(StartError::Duplicate);
-        }
-        if state.operations.len() >= self.bounds.operations {
-            return Err(StartError::TooMany);
-        }
+        state.admits(self.bounds, &operation.id)?;
         // Under the lock, so that the operation cannot end before it is registered.
-        let abort = spawn();
         let running = Running {
             operation: Arc::clone(operation),
-            abort,
+            abort: spawn(),
         };
         state.operations.insert(operation.id.clone(), running);
         Ok(())
@@ -326,14 +313,7 @@ impl SendQueue {
     /// # Errors
     /// See [`StartError`].
     pub(super) fn admits(&self, id: &str) -> Result<(), StartError> {
-        let state = self.state.lock();
-        if state.operations.contains_key(id) {
-            Err(StartError::Duplicate)
-        } else if state.operations.len() >= self.bounds.operations {
-            Err(StartError::TooMany)
-        } else {
-            Ok(())
-        }
+        self.state.lock().admits(self.bounds, id)
     }
 
     /// Ends an operation with its last frame. Its id is free before the client can know of the
@@ -347,7 +327,7 @@ impl SendQueue {
             .is_some_and(|running| Arc::ptr_eq(&running.operation, operation));
         if is_this {
             state.operations.remove(&operation.id);
-            operation.live.store(false, Ordering::Relaxed);
+            operation.end();
             state.push(frame());
             self.changed(state);
         }
@@ -359,7 +339,7 @@ impl SendQueue {
         let Some(running) = state.operations.remove(id) else {
             return false;
         };
-        running.operation.live.store(false, Ordering::Relaxed);
+        running.operation.end();
         let wanted = std::mem::take(&mut state.wanted);
         drop(state);
         running.abort.abort();
@@ -450,7 +430,7 @@ impl SendQueue {
         let peak = state.peak;
         self.end_stall(&mut state);
         for running in operations.values() {
-            running.operation.live.store(false, Ordering::Relaxed);
+            running.operation.end();
         }
         drop(state);
         drop(waiting);

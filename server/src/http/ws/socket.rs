@@ -41,6 +41,8 @@ pub(super) struct Socket {
     batch: VecDeque<Message>,
     /// What was taken is not all written yet.
     writing: bool,
+    /// How many bytes the peer had taken when it was last waited for.
+    taken: u64,
     /// A ping is to be sent.
     ping: bool,
     /// The answer to a ping of the client's is not written yet. Until it is, nothing more is read:
@@ -111,6 +113,7 @@ impl Socket {
             connection,
             batch: VecDeque::new(),
             writing: false,
+            taken: 0,
             ping: false,
             pong: false,
             late: None,
@@ -242,11 +245,7 @@ impl Socket {
                 // The connection is gone.
                 Poll::Ready(Err(_)) => return Poll::Ready(None),
                 Poll::Pending => {
-                    if self.deadlines.write.is_none() {
-                        let timeout = self.connection.server().config.websocket.write_timeout;
-                        self.deadlines.write = Some(Instant::now() + timeout);
-                        self.connection.send_queue().stall();
-                    }
+                    self.await_peer();
                     return Poll::Pending;
                 }
             }
@@ -257,6 +256,18 @@ impl Socket {
             self.batch.shrink_to(KEPT_BATCH);
             self.connection.send_queue().written();
         }
+    }
+
+    /// The peer has to read. It has its time anew whenever it has taken some bytes.
+    fn await_peer(&mut self) {
+        let taken = self.connection.written();
+        if self.deadlines.write.is_some() && taken == self.taken {
+            return;
+        }
+        self.taken = taken;
+        let timeout = self.connection.server().config.websocket.write_timeout;
+        self.deadlines.write = Some(Instant::now() + timeout);
+        self.connection.send_queue().stall();
     }
 
     fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), axum::Error>> {

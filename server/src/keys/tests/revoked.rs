@@ -21,13 +21,16 @@ async fn keys_that_somebody_else_has_are_good_for_nothing_from_the_next_look_on(
     let secret = keys.secret();
     let (_, token) = bench.issue(&keys);
     bench.verify(&keys, &token).unwrap();
-    let mut closed = Box::pin(keys.revoked());
+    let mut closed = Box::pin(keys.revoked(keys.revocations()));
     assert_eq!((&mut closed).now_or_never(), None);
 
     let left = replace(&bench.path(), TTL, &*bench.clock, &*bench.entropy).unwrap();
     assert_eq!(left.len(), 1);
     assert!(keys.reload().unwrap());
     closed.await;
+    // Who was proved before and asks only now learns of it.
+    assert_eq!(keys.revocations(), 1);
+    assert_eq!(keys.revoked(0).now_or_never(), Some(()));
     assert_eq!(kids(&keys), [left[0].kid.clone()]);
     assert!(!stolen.contains(&left[0].kid));
     // Whoever holds a token is told to refresh, also from the cache, and whoever forges one no more.
@@ -54,7 +57,7 @@ async fn keys_that_somebody_else_has_are_good_for_nothing_from_the_next_look_on(
     assert_eq!(bench.verify(&restarted, &token), Err(TokenProblem::Expired));
 
     // A rotation is no revocation: nobody's socket is closed by it.
-    let mut closed = Box::pin(keys.revoked());
+    let mut closed = Box::pin(keys.revoked(keys.revocations()));
     bench.rotate();
     assert!(keys.reload().unwrap());
     assert_eq!((&mut closed).now_or_never(), None);

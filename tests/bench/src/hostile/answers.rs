@@ -127,6 +127,7 @@ pub(super) async fn attack(binary: &Path, settings: &Settings) -> Outcome<Vec<Ro
         Attack::Feeds,
         Attack::Answers,
         Attack::Streams,
+        Attack::Shared,
     ]
     .into_iter()
     .enumerate()
@@ -202,6 +203,8 @@ enum Attack {
     Answers,
     /// 32 event streams, while the chat is written to.
     Streams,
+    /// 32 streams of many operations, with eight long results each.
+    Shared,
 }
 
 struct Unread {
@@ -234,6 +237,10 @@ impl Unread {
                 let (follow, accept) = (room.follow(false), "Accept: text/event-stream\r\n");
                 streams = self.requests(32, 1, &follow, accept, room).await?;
                 "32 unread event streams"
+            }
+            Attack::Shared => {
+                streams = self.shared(32, &room.pages(1), room).await?;
+                "32 unread streams, 8 long results each"
             }
         };
         if matches!(attack, Attack::Streams) {
@@ -299,6 +306,38 @@ impl Unread {
             // A server that does not read on has its reasons.
             let _ = timeout(Duration::from_millis(200), stream.write_all(&all)).await;
             streams.push(stream);
+        }
+        Ok(streams)
+    }
+
+    /// Streams of many operations, each with as many long results as are executed at a time.
+    async fn shared(&self, count: usize, body: &Value, room: &Room) -> Outcome<Vec<TcpStream>> {
+        let server = self.server;
+        let mut streams = Vec::new();
+        for number in 0..count {
+            let from = place(70_000 + number);
+            let person = room.people.get(number % 2).context("nobody attacks")?;
+            let head = format!(
+                " /graphql HTTP/1.1\r\nHost: {server}\r\nAuthorization: Bearer {}\r\n",
+                person.token
+            );
+            let reserve = format!("PUT{head}Connection: close\r\n\r\n");
+            let answer = peer::ask(from, server, reserve.as_bytes()).await?;
+            let token = answer.text.split_once("\r\n\r\n").unwrap_or_default().1;
+            let token = format!("X-GraphQL-Event-Stream-Token: {token}\r\n");
+            let open = format!("GET{head}Accept: text/event-stream\r\n{token}\r\n");
+            let mut stream = peer::narrow(from, server).await?;
+            stream.write_all(open.as_bytes()).await?;
+            streams.push(stream);
+            let close = format!("{token}Connection: close\r\n");
+            for id in 0..8 {
+                let mut body = body.clone();
+                body["extensions"] = json!({ "operationId": id.to_string() });
+                let token = Some(person.token.as_str());
+                let request = peer::request(server, token, &body.to_string(), &close);
+                // One that is refused is one less.
+                let _ = peer::ask(from, server, &request).await;
+            }
         }
         Ok(streams)
     }

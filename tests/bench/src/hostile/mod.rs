@@ -9,6 +9,7 @@ mod accounts;
 mod answers;
 mod crowd;
 mod documents;
+mod events;
 mod neighbour;
 mod peer;
 mod people;
@@ -90,7 +91,8 @@ pub(super) async fn run(arguments: &HostileArguments) -> Outcome<()> {
         });
     }
     if arguments.wants(Part::Accounts) {
-        let rows = Box::pin(accounts::attack(&binary, plan.quiet)).await?;
+        let mut rows = Box::pin(accounts::attack(&binary, plan.quiet)).await?;
+        rows.push(Box::pin(events::attack(&binary)).await?);
         groups.push(Group {
             title: "Sign-in, sessions, accounts",
             rows,

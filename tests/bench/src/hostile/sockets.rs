@@ -29,6 +29,10 @@ const TIMES: f64 = 3.0;
 /// A p99 below this many milliseconds is the machine's noise.
 const NOISE: f64 = 1.0;
 
+/// Sockets of one account, and the most memory that they may take, in MiB.
+const OF_ACCOUNT: usize = 100;
+const ACCOUNT_MIB: f64 = 16.0;
+
 /// Attackers with an account, and connections from one address.
 const ACCOUNTS: usize = 50;
 const OF_ADDRESS: usize = 5;
@@ -51,6 +55,8 @@ enum Source {
     Many,
     /// All from one.
     One,
+    /// As many as one account may have, of one account.
+    Account,
 }
 
 struct Site {
@@ -92,6 +98,8 @@ pub(super) async fn attack(binary: &Path, plan: Plan) -> Outcome<Vec<Row>> {
         let name = format!("{count} {}, one address", way.name());
         rows.push(site.attack(&name, &[way], Source::One).await?);
     }
+    let name = format!("{OF_ACCOUNT} {}, one account", Way::Hoards.name());
+    rows.push(site.attack(&name, &[Way::Hoards], Source::Account).await?);
     let name = format!("{count} of all these together");
     rows.push(site.attack(&name, &Way::ALL, Source::Many).await?);
     site.server.stop().await?;
@@ -108,12 +116,18 @@ impl Site {
         let mark = self.watch.mark()?;
         let swarm = Swarm::new()?;
         self.attacks += 1;
-        for number in 0..self.plan.connections {
+        let (connections, accounts, most) = match source {
+            Source::Account => (OF_ACCOUNT, 1, ACCOUNT_MIB),
+            Source::Many | Source::One => (self.plan.connections, self.people.len(), MIB),
+        };
+        for number in 0..connections {
             let way = ways.get(number % ways.len()).context("no way")?;
             // One of each way from each of them.
-            let person = self.people.get(number / ways.len() % self.people.len());
+            let person = self.people.get(number / ways.len() % accounts);
             let place = match source {
-                Source::Many => PLACES + self.attacks * 10_000 + number / OF_ADDRESS,
+                Source::Many | Source::Account => {
+                    PLACES + self.attacks * 10_000 + number / OF_ADDRESS
+                }
                 Source::One => PLACES + self.attacks * 10_000,
             };
             let attacker = Attacker {
@@ -136,7 +150,7 @@ impl Site {
         row.refused_after = refused_after;
         row.neighbour = Some([quiet.latency.p99, under.latency.p99]);
         row.checks = vec![
-            Check::memory(spent.memory, MIB),
+            Check::memory(spent.memory, most),
             neighbour(quiet, under),
             Check::at_most("neighbours' failures", float(under.failed), 0.0, ""),
         ];

@@ -18,7 +18,7 @@ fn task() -> AbortHandle {
 }
 
 fn operation(send_queue: &SendQueue, id: &str) -> Arc<Operation> {
-    let operation = Operation::new(id, "".into());
+    let operation = Operation::new(id, "".into(), None);
     send_queue.start(&operation, task).unwrap();
     operation
 }
@@ -145,7 +145,7 @@ async fn ids_are_unique_and_operations_are_counted() {
     let send_queue = SendQueue::new(BOUNDS, stalled(1_000));
     let first = operation(&send_queue, "1");
     assert_eq!(
-        send_queue.start(&Operation::new("1", "".into()), task),
+        send_queue.start(&Operation::new("1", "".into(), None), task),
         Err(StartError::Duplicate)
     );
     operation(&send_queue, "2");
