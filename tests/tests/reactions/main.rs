@@ -11,8 +11,8 @@ use talksy_tests::client::{Reply, User, string};
 
 const GROUPS: &str = "reactions { id emoji count viewerHasReacted }";
 const HISTORY: &str = "query($id: ID!) { chat(id: $id) { lastChangeSeq
-    messages { nodes { seq changeSeq isPinned reactions { emoji count viewerHasReacted
-        users { nodes { name } } } } }
+    messages(first: 10) { nodes { seq changeSeq isPinned
+        reactions { emoji count viewerHasReacted users(first: 5) { nodes { name } } } } }
     pinnedMessages { nodes { seq } } } }";
 
 async fn ask(user: &User, mutation: &str, input: Value) -> Reply {
