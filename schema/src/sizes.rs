@@ -3,6 +3,7 @@
 //! A field of a text that is missing here counts as one without a bound, and a list as a whole page,
 //! so that what is forgotten costs too much, not too little.
 
+use talksy_domain::attachments::{FileName, MAX_ATTACHMENTS};
 use talksy_domain::feeds::MAX_POSITION;
 use talksy_domain::groups::MAX_SUBJECTS;
 use talksy_domain::messages::{ClientMessageId, MessageText};
@@ -19,6 +20,9 @@ const CURSOR: usize = 512;
 /// The most bytes of a token.
 const TOKEN: usize = 2_048;
 
+/// The most bytes of a URL that this server makes: what its own address has, and a signed path.
+const URL: usize = 512;
+
 /// The most bytes of an address, and of what the server says of itself.
 const SHORT: usize = 64;
 
@@ -31,6 +35,9 @@ pub fn text_bytes(type_name: &str, field: &str) -> Option<usize> {
         ("Message", "text") => MessageText::MAX_CHARS * CHARACTER,
         ("Message", "clientMessageId") => ClientMessageId::MAX_CHARS * CHARACTER,
         ("Chat" | "SystemNotice", "title") => TITLE,
+        ("Attachment", "fileName") => FileName::MAX_CHARS * CHARACTER,
+        ("Attachment", "contentType") => 100,
+        ("Attachment", "url" | "thumbnailUrl") | ("CreateUploadPayload", "url") => URL,
         ("User", "name") => DisplayName::MAX_CHARS * CHARACTER,
         ("User", "about") => About::MAX_CHARS * CHARACTER,
         ("User", "email") => 254 * CHARACTER,
@@ -83,6 +90,10 @@ pub fn list_length(type_name: &str, field: &str) -> ListLength {
         ("SystemNotice", "subjects") => ListLength {
             usual: 10,
             most: MAX_SUBJECTS,
+        },
+        ("Message", "attachments") => ListLength {
+            usual: 1,
+            most: MAX_ATTACHMENTS,
         },
         ("Server", _) => ListLength::ALL,
         (_, "edges" | "nodes") if type_name.ends_with("Connection") => ListLength::ONE,

@@ -150,6 +150,7 @@ fn test_config() -> Config {
         &mut limits.mark_read,
         &mut limits.update_profile,
         &mut limits.find_address,
+        &mut limits.uploads,
         &mut limits.revoke,
     ] {
         *quota = high;

@@ -188,6 +188,7 @@ async fn reading_on_costs_the_same_in_a_group_of_two_thousand() {
             name: DisplayName::of_address(&email),
             email,
             about: None,
+            avatar_id: None,
             created_at: SystemClock.now(),
             last_seen_at: None,
         };

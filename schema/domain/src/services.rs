@@ -9,6 +9,10 @@ use parking_lot::Mutex;
 use secrecy::SecretSlice;
 
 use crate::access::Access;
+use crate::attachments::images::ImageCodec;
+use crate::attachments::objects::ObjectStore;
+use crate::attachments::service::{AttachmentPolicy, AttachmentService};
+use crate::attachments::store::AttachmentStore;
 use crate::auth::codes::CodeStore;
 use crate::auth::service::{AuthPolicy, AuthService, SESSION_CACHE};
 use crate::auth::store::SessionStore;
@@ -49,6 +53,12 @@ pub struct Ports {
     pub messages: Arc<dyn MessageStore>,
     /// Groups.
     pub groups: Arc<dyn GroupStore>,
+    /// What attachments are.
+    pub attachments: Arc<dyn AttachmentStore>,
+    /// Their bytes.
+    pub objects: Arc<dyn ObjectStore>,
+    /// Images among them.
+    pub images: Arc<dyn ImageCodec>,
     /// Durable jobs.
     pub jobs: Arc<dyn JobStore>,
     /// Sign-in codes.
@@ -87,6 +97,8 @@ pub struct Policies {
     pub presence: PresencePolicy,
     /// Durable jobs.
     pub jobs: JobPolicy,
+    /// Attachments.
+    pub attachments: AttachmentPolicy,
     /// How quickly a user may send messages.
     pub send: Rule,
     /// How quickly a user may start chats.
@@ -116,6 +128,8 @@ pub struct Services {
     pub messages: Arc<MessageService>,
     /// Groups.
     pub groups: Arc<GroupService>,
+    /// Attachments.
+    pub attachments: Arc<AttachmentService>,
     /// Presence and typing.
     pub presence: Arc<PresenceService>,
     /// Live feeds.
@@ -128,10 +142,17 @@ impl Services {
     /// The services over these ports. Must be called on a Tokio runtime.
     pub fn new(ports: Ports, policies: Policies) -> Self {
         let ids = IdGenerator::new(Arc::clone(&ports.clock), Arc::clone(&ports.entropy));
-        let hash = KeyedHash::new(ports.secret);
+        let hash = KeyedHash::new(Arc::clone(&ports.secret));
+        let access = Arc::new(Access {
+            chats: Arc::clone(&ports.chats),
+            users: Arc::clone(&ports.users),
+            directory: policies.users.directory,
+        });
+        let attachments = attachments(&ports, policies.attachments, &access, &ids, &hash);
         let work = JobService::new(
             Arc::clone(&ports.sessions),
             Arc::clone(&ports.groups),
+            Arc::clone(&attachments),
             Arc::clone(&ports.clock),
         );
         let clock = Arc::clone(&ports.clock);
@@ -153,11 +174,6 @@ impl Services {
                 .time_to_live(SESSION_CACHE)
                 .build(),
         };
-        let access = Arc::new(Access {
-            chats: Arc::clone(&ports.chats),
-            users: Arc::clone(&ports.users),
-            directory: policies.users.directory,
-        });
         let chats = ChatService {
             store: Arc::clone(&ports.chats),
             access: Arc::clone(&access),
@@ -172,6 +188,7 @@ impl Services {
         let groups = GroupService {
             store: ports.groups,
             access: Arc::clone(&access),
+            attachments: Arc::clone(&attachments),
             limiter: Arc::clone(&ports.limiter),
             start_rule: policies.start_chat,
             change_rule: policies.change_chats,
@@ -187,6 +204,8 @@ impl Services {
             clock: Arc::clone(&ports.clock),
             ids,
             hash: KeyedHash::new(Arc::new(ports.lasting_secret)),
+            attachments: Arc::clone(&attachments),
+            jobs: jobs.clone(),
         };
         let presence = Arc::new(PresenceService {
             store: ports.presence,
@@ -203,7 +222,12 @@ impl Services {
             is_unrenewed: AtomicBool::new(false),
         });
         let auth = Arc::new(auth);
-        let users = UserService::new(ports.users, ports.limiter, policies.users);
+        let users = UserService::new(
+            ports.users,
+            ports.limiter,
+            Arc::clone(&attachments),
+            policies.users,
+        );
         let feeds = FeedService::new(
             Arc::clone(&access),
             ports.bus,
@@ -220,9 +244,33 @@ impl Services {
             chats: Arc::new(chats),
             messages: Arc::new(messages),
             groups: Arc::new(groups),
+            attachments,
             presence,
             feeds,
             jobs,
         }
     }
+}
+
+fn attachments(
+    ports: &Ports,
+    policy: AttachmentPolicy,
+    access: &Arc<Access>,
+    ids: &IdGenerator,
+    hash: &KeyedHash,
+) -> Arc<AttachmentService> {
+    Arc::new(AttachmentService {
+        store: Arc::clone(&ports.attachments),
+        objects: Arc::clone(&ports.objects),
+        images: Arc::clone(&ports.images),
+        messages: Arc::clone(&ports.messages),
+        users: Arc::clone(&ports.users),
+        access: Arc::clone(access),
+        limiter: Arc::clone(&ports.limiter),
+        policy,
+        clock: Arc::clone(&ports.clock),
+        entropy: Arc::clone(&ports.entropy),
+        ids: ids.clone(),
+        hash: hash.clone(),
+    })
 }

@@ -1,6 +1,6 @@
 //! Making groups, and changing their title, members and roles.
 
-use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
+use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 use talksy_domain::access::Denied;
 use talksy_domain::chats::ChatTitle;
 use talksy_domain::error::Invalid;
@@ -29,6 +29,8 @@ pub struct CreateGroupInput {
     title: String,
     /// Its other first members, at most 100, each once. The viewer is a member and its owner.
     member_ids: Vec<ID>,
+    /// Its picture, an image of the viewer that was uploaded and is not used yet.
+    avatar_id: Option<ID>,
     /// The viewer's own id for the group, at most 64 characters: a retry with the same one, at any
     /// later time, returns the first group.
     client_chat_id: Option<String>,
@@ -47,7 +49,9 @@ pub struct UpdateGroupInput {
     /// A group of the viewer.
     chat_id: ID,
     /// Another title: 1 to 100 characters on one line, not blank. Absent to leave it as it is.
-    title: async_graphql::MaybeUndefined<String>,
+    title: MaybeUndefined<String>,
+    /// Another picture, an image of the viewer that was uploaded and is not used yet; null for none.
+    avatar_id: MaybeUndefined<ID>,
 }
 
 /// The group as it is now.
@@ -141,13 +145,16 @@ impl GroupMutation {
         let members = users(&input.member_ids, "memberIds")?;
         let own_id = input.client_chat_id.map(ClientChatId::parse).transpose()?;
         let groups = &ctx.services().groups;
-        let chat = groups.create(viewer, title, members, own_id).await?;
+        let avatar = input.avatar_id.as_ref();
+        let avatar = avatar.map(|avatar| id::parse(avatar, "avatarId"));
+        let creating = groups.create_with(viewer, title, members, avatar.transpose()?, own_id);
+        let chat = creating.await?;
         Ok(Some(CreateGroupPayload {
             chat: ChatNode::new(chat),
         }))
     }
 
-    /// Changes a group's title. For its admins and owners.
+    /// Changes a group's title and picture, the title first. For its admins and owners.
     async fn update_group(
         &self,
         ctx: &Context<'_>,
@@ -156,19 +163,29 @@ impl GroupMutation {
         let viewer = ctx.viewer()?;
         let chat = id::parse(&input.chat_id, "chatId")?;
         let services = ctx.services();
-        let chat = match input.title {
-            async_graphql::MaybeUndefined::Value(title) => {
-                let title = ChatTitle::parse(&title)?;
-                services.groups.rename(viewer, chat, title).await?
-            }
-            async_graphql::MaybeUndefined::Null => {
-                return Err(Invalid::new("title", "must not be null").into());
-            }
-            async_graphql::MaybeUndefined::Undefined => {
-                services.access.membership(viewer, chat).await?;
-                let mut found = services.chats.visible(viewer, &[chat]).await?;
-                found.pop().ok_or(Denied::NotMember)?
-            }
+        let title = match input.title {
+            MaybeUndefined::Value(title) => Some(ChatTitle::parse(&title)?),
+            MaybeUndefined::Null => return Err(Invalid::new("title", "must not be null").into()),
+            MaybeUndefined::Undefined => None,
+        };
+        let avatar = match input.avatar_id {
+            MaybeUndefined::Value(avatar) => Some(Some(id::parse(&avatar, "avatarId")?)),
+            MaybeUndefined::Null => Some(None),
+            MaybeUndefined::Undefined => None,
+        };
+        let mut changed = None;
+        if let Some(title) = title {
+            changed = Some(services.groups.rename(viewer, chat, title).await?);
+        }
+        if let Some(avatar) = avatar {
+            changed = Some(services.groups.set_avatar(viewer, chat, avatar).await?);
+        }
+        let chat = if let Some(chat) = changed {
+            chat
+        } else {
+            services.access.membership(viewer, chat).await?;
+            let mut found = services.chats.visible(viewer, &[chat]).await?;
+            found.pop().ok_or(Denied::NotMember)?
         };
         Ok(Some(UpdateGroupPayload {
             chat: ChatNode::new(chat),

@@ -2,7 +2,7 @@
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 use talksy_domain::error::Invalid;
-use talksy_domain::id;
+use talksy_domain::id::{self, AttachmentKindTag};
 use talksy_domain::messages::{ClientMessageId, MessageText};
 
 use super::types::{MessageEdge, MessageNode};
@@ -15,8 +15,10 @@ use crate::error::Result;
 pub struct SendMessageInput {
     /// A chat of the viewer.
     chat_id: ID,
-    /// What it says: 1 to 4,000 characters, not blank.
+    /// What it says: 1 to 4,000 characters, not blank. Needed where there are no attachments.
     text: Option<String>,
+    /// Attachments of the viewer that were uploaded and are not used yet, at most 10, each once.
+    attachment_ids: Option<Vec<ID>>,
     /// The sender's own id for this message, at most 64 characters: a retry with the same one,
     /// at any later time, returns the first message; other content under it is refused with
     /// `CONFLICT`.
@@ -81,7 +83,12 @@ impl MessageMutation {
     ) -> Result<Option<SendMessagePayload>> {
         let viewer = ctx.viewer()?;
         let chat = id::parse(&input.chat_id, "chatId")?;
-        let text = MessageText::parse(input.text.unwrap_or_default())?;
+        let attachments = input.attachment_ids.unwrap_or_default();
+        let attachments = id::parse_all::<AttachmentKindTag>(&attachments, "attachmentIds")?;
+        let text = match input.text {
+            None if !attachments.is_empty() => None,
+            text => Some(MessageText::parse(text.unwrap_or_default())?),
+        };
         let own_id = input
             .client_message_id
             .map(ClientMessageId::parse)
@@ -90,7 +97,8 @@ impl MessageMutation {
         // First: where it cannot be read, nothing was sent.
         let incarnation = services.feeds.incarnation().await?;
         let messages = &services.messages;
-        let sent = messages.send(viewer, chat, text, own_id).await?;
+        let sending = messages.send_with(viewer, chat, text, &attachments, own_id);
+        let sent = sending.await?;
         let message = MessageNode::new(sent.message);
         Ok(Some(SendMessagePayload {
             edge: MessageEdge {

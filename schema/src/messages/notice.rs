@@ -23,6 +23,8 @@ pub enum SystemNoticeKindEnum {
     MemberLeft,
     /// The title was changed.
     TitleChanged,
+    /// The group's picture was changed.
+    AvatarChanged,
     /// Something else was changed.
     SettingsChanged,
     /// A member's role was changed.
@@ -37,6 +39,7 @@ impl From<SystemNoticeKind> for SystemNoticeKindEnum {
             SystemNoticeKind::MemberRemoved => Self::MemberRemoved,
             SystemNoticeKind::MemberLeft => Self::MemberLeft,
             SystemNoticeKind::TitleChanged => Self::TitleChanged,
+            SystemNoticeKind::AvatarChanged => Self::AvatarChanged,
             SystemNoticeKind::RoleChanged => Self::RoleChanged,
             SystemNoticeKind::Unknown => Self::SettingsChanged,
         }

@@ -12,6 +12,7 @@ use talksy_domain::page::{MAX_PAGE, Page, Window};
 use talksy_domain::seq::Seq;
 
 use super::notice::SystemNoticeObject;
+use crate::attachments::{AttachmentNode, load_attachments};
 use crate::chats::{
     ChatNode, FirstMembersOf, LowestReadMarksOf, ReadReceiptConnection, ReadReceiptObject,
     is_large, load_chat, load_members, member_cursor,
@@ -31,7 +32,7 @@ pub enum MessageKindEnum {
     Text,
     /// Has at least one image.
     Image,
-    /// Has at least one file that is no image.
+    /// Has at least one file, and no image.
     File,
     /// Says what happened in the chat; has no sender.
     System,
@@ -59,6 +60,7 @@ pub(crate) const SHARED: &[SharedType] = &[
             SharedField::event("kind"),
             SharedField::event("sender").of("User"),
             SharedField::event("text"),
+            SharedField::event("attachments").of("Attachment"),
             SharedField::event("system").of("SystemNotice"),
             SharedField::event("clientMessageId"),
             SharedField::event("createdAt"),
@@ -147,6 +149,11 @@ impl MessageNode {
     /// What it says. Null where the message has no text or was deleted.
     async fn text(&self) -> Option<&str> {
         self.message.text.as_ref().map(MessageText::as_str)
+    }
+
+    /// Its attachments, at most 10, in the sender's order. None where the message was deleted.
+    async fn attachments(&self, ctx: &Context<'_>) -> Result<Vec<AttachmentNode>> {
+        load_attachments(ctx, &self.message.attachments).await
     }
 
     /// What happened, for a system message.

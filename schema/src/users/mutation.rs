@@ -1,6 +1,7 @@
 //! `updateProfile`.
 
-use async_graphql::{Context, InputObject, MaybeUndefined, Object, SimpleObject};
+use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
+use talksy_domain::id;
 use talksy_domain::users::{About, DisplayName, ProfileChange};
 
 use super::types::UserNode;
@@ -14,6 +15,8 @@ pub struct UpdateProfileInput {
     name: Option<String>,
     /// The new text, up to 500 characters; null or blank clears it.
     about: MaybeUndefined<String>,
+    /// The new picture, an image of the viewer that was uploaded and is not used yet; null for none.
+    avatar_id: MaybeUndefined<ID>,
 }
 
 /// The changed profile.
@@ -42,7 +45,16 @@ impl UserMutation {
             MaybeUndefined::Value(text) => Some(About::parse(&text)?),
         };
         let name = input.name.as_deref().map(DisplayName::parse).transpose()?;
-        let change = ProfileChange { name, about };
+        let avatar = match input.avatar_id {
+            MaybeUndefined::Undefined => None,
+            MaybeUndefined::Null => Some(None),
+            MaybeUndefined::Value(avatar) => Some(Some(id::parse(&avatar, "avatarId")?)),
+        };
+        let change = ProfileChange {
+            name,
+            about,
+            avatar,
+        };
         let user = ctx.services().users.update_profile(viewer, &change).await?;
         Ok(Some(UpdateProfilePayload {
             user: UserNode::new(user),

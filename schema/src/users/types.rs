@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use async_graphql::{Context, ID, Object};
 use talksy_domain::cursor::{Cursor as _, UserCursor};
-use talksy_domain::id::UserId;
+use talksy_domain::id::{AttachmentId, UserId};
 use talksy_domain::users::{About, User};
 
+use crate::attachments::{AttachmentNode, load_attachment};
 use crate::connection::connection;
 use crate::context::ContextExt as _;
 use crate::error::{Result, dangling};
@@ -22,6 +23,7 @@ pub(crate) const SHARED: &[SharedType] = &[SharedType {
         SharedField::event("id"),
         SharedField::event("name"),
         SharedField::event("about"),
+        SharedField::event("avatar").of("Attachment"),
         SharedField::event("createdAt"),
     ],
 }];
@@ -45,6 +47,11 @@ impl UserNode {
     /// The user's display name.
     pub(crate) fn name_text(&self) -> String {
         self.user.name.as_str().to_owned()
+    }
+
+    /// The user's picture.
+    pub(crate) fn avatar_id(&self) -> Option<AttachmentId> {
+        self.user.avatar_id
     }
 
     /// The user to whom the response gives tokens: the viewer from now on, though the request
@@ -81,6 +88,11 @@ impl UserNode {
     /// What the user says of themself, up to 500 characters.
     async fn about(&self) -> Option<&str> {
         self.user.about.as_ref().map(About::as_str)
+    }
+
+    /// The user's picture.
+    async fn avatar(&self, ctx: &Context<'_>) -> Result<Option<AttachmentNode>> {
+        load_attachment(ctx, self.user.avatar_id).await
     }
 
     /// When the account was made.

@@ -7,6 +7,7 @@
 //! [`crate::graphql`]'s.
 
 pub mod application;
+mod attachments;
 mod body;
 pub mod client;
 mod compression;
@@ -34,7 +35,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{get, put};
 use bytes::Bytes;
 use http::header::X_CONTENT_TYPE_OPTIONS;
 use http::{HeaderValue, Method};
@@ -127,6 +128,14 @@ pub fn router(
                 .put(single_connection::reserve)
                 .delete(single_connection::stop)
                 .fallback(graphql::method_not_allowed),
+        )
+        .route(
+            "/uploads/{attachment}",
+            put(attachments::put).fallback(attachments::put_only),
+        )
+        .route(
+            "/attachments/{attachment}/{variant}",
+            get(attachments::get).fallback(attachments::get_only),
         )
         .route("/", get(pages::root))
         .route("/livez", get(pages::live))

@@ -106,6 +106,7 @@ pub fn every_event() -> Vec<Event> {
         actor_id: Some(ids().next()),
         subject_ids: vec![user_id],
         title: Some(ChatTitle::parse("“Ω” \\ \" {}").unwrap()),
+        avatar_id: None,
         role: Some(MemberRole::Owner),
         effects: vec![
             effect,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use talksy_domain::attachments::AttachmentStore;
 use talksy_domain::auth::SessionStore;
 use talksy_domain::chats::{
     Chat, ChatKind, ChatStore, ChatTitle, Member, MemberFilter, MemberPage,
@@ -36,6 +37,8 @@ pub struct Stores {
     pub messages: Arc<dyn MessageStore>,
     /// The groups.
     pub groups: Arc<dyn GroupStore>,
+    /// The attachments.
+    pub attachments: Arc<dyn AttachmentStore>,
     /// The jobs.
     pub jobs: Arc<dyn JobStore>,
     /// What follows from commits, as the store hands it over.
@@ -46,7 +49,14 @@ impl Stores {
     /// The ports of one store, which was opened with this recorder.
     pub fn of<S>(store: S, events: Recorder) -> Self
     where
-        S: UserStore + SessionStore + ChatStore + MessageStore + GroupStore + JobStore + 'static,
+        S: UserStore
+            + SessionStore
+            + ChatStore
+            + MessageStore
+            + GroupStore
+            + AttachmentStore
+            + JobStore
+            + 'static,
     {
         let store = Arc::new(store);
         Self {
@@ -55,6 +65,7 @@ impl Stores {
             chats: Arc::clone(&store) as _,
             messages: Arc::clone(&store) as _,
             groups: Arc::clone(&store) as _,
+            attachments: Arc::clone(&store) as _,
             jobs: store,
             events,
         }
@@ -132,6 +143,7 @@ impl Stores {
             member_ids: others.iter().map(|user| user.id).collect(),
             title: ChatTitle::parse("A group").unwrap(),
             client_chat_id: None,
+            avatar_id: None,
             at: now(),
         };
         match self.groups.create_group(&group).await.unwrap() {
@@ -239,6 +251,7 @@ pub(super) fn candidate(name: &str) -> User {
         email: EmailAddress::parse(&format!("{}@contract.example", word())).unwrap(),
         name: name_of(name),
         about: None,
+        avatar_id: None,
         created_at: now(),
         last_seen_at: None,
     }
@@ -256,6 +269,7 @@ pub(super) fn direct_candidate(at: Timestamp) -> Chat {
         title: None,
         last_change_seq: 0,
         applied_seq: 0,
+        avatar_id: None,
     }
 }
 

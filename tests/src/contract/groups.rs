@@ -34,6 +34,7 @@ fn candidate(creator: &User, members: &[&User]) -> NewGroup {
         creator_id: creator.id,
         member_ids: members.iter().map(|user| user.id).collect(),
         title: title("Engines"),
+        avatar_id: None,
         client_chat_id: None,
         at: now(),
     }

@@ -17,6 +17,7 @@
 )]
 
 pub mod announcing;
+pub mod attachments;
 pub mod bus;
 pub mod changes;
 pub mod chat_list;

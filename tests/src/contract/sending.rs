@@ -135,6 +135,7 @@ pub async fn an_acknowledged_message_is_seen_by_every_read(stores: &Stores) {
             last_seq: seq,
             last_change_seq: 0,
             applied_seq: 0,
+            avatar_id: None,
             member_count: 2,
         };
         assert_eq!(messages.heads(&[chat.id]).await.unwrap(), [head]);
@@ -254,6 +255,7 @@ pub async fn a_system_message_is_not_sent(stores: &Stores) {
             actor_id: Some(bob.id),
             subject_ids: vec![bob.id],
             title: None,
+            avatar_id: None,
             role: None,
             effects: Vec::new(),
             member_count: 1,

@@ -56,6 +56,7 @@ macro_rules! contract_suite {
         $crate::history_rules!(@shared history $meta $backend =>);
         $crate::groups_rules!(@shared groups $meta $backend =>);
         $crate::changes_rules!(@shared changes $meta $backend =>);
+        $crate::attachments_rules!(@shared attachments $meta $backend =>);
         $crate::jobs_rules!(@shared jobs $meta $backend =>);
         $crate::announcing_rules!(@shared announcing $meta $backend =>);
     };

@@ -110,7 +110,11 @@ pub async fn a_profile_changes_in_part(stores: &Stores) {
         if let Some(about) = &about {
             expected.about.clone_from(about);
         }
-        let change = ProfileChange { name, about };
+        let change = ProfileChange {
+            name,
+            about,
+            avatar: None,
+        };
         let answer = stores
             .users
             .update_profile(expected.id, &change)
@@ -128,10 +132,12 @@ pub async fn concurrent_changes_of_different_parts_both_stay(stores: &Stores) {
         let name = ProfileChange {
             name: Some(name_of(&format!("Ada {round}"))),
             about: None,
+            avatar: None,
         };
         let text = ProfileChange {
             name: None,
             about: Some(Some(about(&format!("Round {round}")))),
+            avatar: None,
         };
         [name, text]
     });
@@ -155,6 +161,7 @@ pub async fn a_missing_user_has_no_profile(stores: &Stores) {
     let change = ProfileChange {
         name: Some(name_of("Nobody")),
         about: None,
+        avatar: None,
     };
     let nobody = ids().next();
     let answer = stores.users.update_profile(nobody, &change).await.unwrap();

@@ -111,6 +111,7 @@ async fn user(store: &MongoStore, name: &str) -> User {
         email: EmailAddress::parse(&format!("{id}@example.org")).unwrap(),
         name: DisplayName::parse(name).unwrap(),
         about: None,
+        avatar_id: None,
         created_at: NOW,
         last_seen_at: None,
     };
@@ -129,6 +130,7 @@ fn candidate() -> Chat {
         title: None,
         last_change_seq: 0,
         applied_seq: 0,
+        avatar_id: None,
     }
 }
 
@@ -159,6 +161,7 @@ fn new_group(creator: UserId, members: &[UserId]) -> NewGroup {
         member_ids: members.to_vec(),
         title: ChatTitle::parse("Engines").unwrap(),
         client_chat_id: None,
+        avatar_id: None,
         at: NOW,
     }
 }

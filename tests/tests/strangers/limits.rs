@@ -84,6 +84,9 @@ impl Inputs {
             "sendMessage" => json!({ "chatId": chat, "text": "hello" }),
             "editMessage" => json!({ "messageId": self.message, "text": "hello" }),
             "deleteMessage" => json!({ "messageId": self.message }),
+            "createUpload" => {
+                json!({ "fileName": "a.png", "contentType": "image/png", "byteSize": 10 })
+            }
             "setTyping" => json!({ "chatId": chat, "isTyping": true }),
             _ => return None,
         })

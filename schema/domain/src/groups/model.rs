@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::chats::model::{ChatTitle, MemberRole};
 use crate::clock::Timestamp;
 use crate::error::Invalid;
-use crate::id::{ChatId, MessageId, UserId};
+use crate::id::{AttachmentId, ChatId, MessageId, UserId};
 use crate::messages::notice::HistoryFrom;
 use crate::text::TextRule;
 
@@ -69,6 +69,8 @@ pub struct NewGroup {
     pub member_ids: Vec<UserId>,
     /// Its title.
     pub title: ChatTitle,
+    /// Its picture.
+    pub avatar_id: Option<AttachmentId>,
     /// The creator's own id for it.
     pub client_chat_id: Option<ClientChatId>,
     /// When.
@@ -97,6 +99,8 @@ pub struct GroupChange {
 pub enum GroupAction {
     /// It gets another title.
     Rename(ChatTitle),
+    /// It gets another picture, or none.
+    SetAvatar(Option<AttachmentId>),
     /// Users become members.
     Add {
         /// Who, each once; 1 to [`MAX_SUBJECTS`].
@@ -121,7 +125,7 @@ impl GroupChange {
     /// The users whose membership the change is about.
     pub fn subjects(&self) -> Vec<UserId> {
         match &self.action {
-            GroupAction::Rename(_) => Vec::new(),
+            GroupAction::Rename(_) | GroupAction::SetAvatar(_) => Vec::new(),
             GroupAction::Add { users, .. } => users.clone(),
             GroupAction::Remove(user) | GroupAction::SetRole { user, .. } => vec![*user],
             GroupAction::Leave => vec![self.actor_id],

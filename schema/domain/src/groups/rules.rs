@@ -83,6 +83,7 @@ impl NewGroup {
             actor_id: Some(self.creator_id),
             subject_ids: self.member_ids.clone(),
             title: Some(self.title.clone()),
+            avatar_id: self.avatar_id,
             role: None,
             member_count: count(effects.len()),
             effects,
@@ -100,6 +101,7 @@ impl NewGroup {
             last_seq: 1,
             member_count: count(self.member_ids.len() + 1),
             title: Some(self.title.clone()),
+            avatar_id: self.avatar_id,
             last_change_seq: 0,
             applied_seq: 1,
         }
@@ -126,6 +128,16 @@ impl GroupChange {
                 SystemNotice {
                     title: Some(title.clone()),
                     ..self.notice(state, SystemNoticeKind::TitleChanged, Vec::new())
+                }
+            }
+            GroupAction::SetAvatar(avatar) => {
+                admin(actor)?;
+                if state.chat.avatar_id == *avatar {
+                    return Ok(None);
+                }
+                SystemNotice {
+                    avatar_id: *avatar,
+                    ..self.notice(state, SystemNoticeKind::AvatarChanged, Vec::new())
                 }
             }
             GroupAction::Add { users, history } => {
@@ -239,6 +251,7 @@ impl GroupChange {
             actor_id: Some(self.actor_id),
             subject_ids: Vec::new(),
             title: None,
+            avatar_id: None,
             role: None,
             member_count: more.saturating_sub(count(leaving.count())),
             effects,

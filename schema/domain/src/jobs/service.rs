@@ -7,11 +7,12 @@ use async_trait::async_trait;
 
 use super::model::Task;
 use super::runner::{Perform, Performed};
+use crate::attachments::service::AttachmentService;
 use crate::auth::store::SessionStore;
 use crate::clock::{Clock, Timestamp};
 use crate::error::PortError;
 use crate::groups::store::GroupStore;
-use crate::id::{ChatId, MessageId};
+use crate::id::{AttachmentId, ChatId, MessageId};
 
 /// How many sessions are deleted together.
 const PURGE_STEP: usize = 500;
@@ -27,6 +28,7 @@ const MESSAGE_TIMEOUT: Duration = Duration::from_hours(1);
 pub struct JobService {
     sessions: Arc<dyn SessionStore>,
     groups: Arc<dyn GroupStore>,
+    attachments: Arc<AttachmentService>,
     clock: Arc<dyn Clock>,
 }
 
@@ -35,11 +37,13 @@ impl JobService {
     pub fn new(
         sessions: Arc<dyn SessionStore>,
         groups: Arc<dyn GroupStore>,
+        attachments: Arc<AttachmentService>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
             sessions,
             groups,
+            attachments,
             clock,
         }
     }
@@ -65,6 +69,20 @@ impl JobService {
         }
         Ok(Performed::NotYet(MESSAGE_WAIT))
     }
+
+    async fn erase_attachments(
+        &self,
+        message: MessageId,
+        attachments: &[AttachmentId],
+        announced_at: Timestamp,
+    ) -> Result<Performed, PortError> {
+        let erasing = self.attachments.erase_of_message(message, attachments);
+        if erasing.await? || self.clock.now().since(announced_at) > MESSAGE_TIMEOUT {
+            // A message that is not deleted by then stays.
+            return Ok(Performed::Done);
+        }
+        Ok(Performed::NotYet(MESSAGE_WAIT))
+    }
 }
 
 #[async_trait]
@@ -78,6 +96,17 @@ impl Perform for JobService {
             } => {
                 let change = self.complete_group_change(chat_id, message_id, created_at);
                 change.await
+            }
+            Task::EraseAttachments {
+                message_id,
+                attachment_ids,
+            } => {
+                let erasing = self.erase_attachments(message_id, &attachment_ids, created_at);
+                erasing.await
+            }
+            Task::SweepAttachments {} => {
+                self.attachments.sweep().await?;
+                Ok(Performed::Done)
             }
         }
     }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::notice::SystemNotice;
 use crate::clock::Timestamp;
 use crate::error::Invalid;
-use crate::id::{ChatId, MessageId, UserId};
+use crate::id::{AttachmentId, ChatId, MessageId, UserId};
 use crate::seq::Seq;
 use crate::text::{TextRule, is_blank};
 
@@ -17,7 +17,7 @@ pub enum MessageKind {
     Text,
     /// Has at least one image.
     Image,
-    /// Has at least one file that is no image.
+    /// Has at least one file, and no image.
     File,
     /// Says what happened in the chat; has no sender.
     System,
@@ -145,6 +145,9 @@ pub struct Message {
     pub sender_id: Option<UserId>,
     /// What it says; `None` where it has no text or was deleted.
     pub text: Option<MessageText>,
+    /// Its attachments, in their order; none where it was deleted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<AttachmentId>,
     /// What happened, for a system message.
     #[serde(default)]
     pub notice: Option<SystemNotice>,
@@ -171,6 +174,14 @@ impl Message {
         created_at: Timestamp,
     ) -> Self {
         Self {
+            text: Some(text),
+            ..Self::empty(id, chat_id, sender_id, created_at)
+        }
+    }
+
+    /// The same, as yet without content.
+    pub fn empty(id: MessageId, chat_id: ChatId, sender_id: UserId, created_at: Timestamp) -> Self {
+        Self {
             id,
             chat_id,
             seq: 0,
@@ -179,7 +190,8 @@ impl Message {
             content_seq: 0,
             kind: MessageKind::Text,
             sender_id: Some(sender_id),
-            text: Some(text),
+            text: None,
+            attachments: Vec::new(),
             notice: None,
             client_message_id: None,
             fingerprint: None,
@@ -206,6 +218,7 @@ impl Message {
             kind: MessageKind::System,
             sender_id: None,
             text: None,
+            attachments: Vec::new(),
             notice: Some(notice),
             client_message_id: None,
             fingerprint: None,

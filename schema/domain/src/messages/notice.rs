@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::chats::model::{ChatTitle, MemberRole};
-use crate::id::UserId;
+use crate::id::{AttachmentId, UserId};
 use crate::seq::Seq;
 
 /// What happened.
@@ -23,6 +23,8 @@ pub enum SystemNoticeKind {
     MemberLeft,
     /// The title was changed.
     TitleChanged,
+    /// The group's picture was changed.
+    AvatarChanged,
     /// A member's role was changed.
     RoleChanged,
     /// Something that this version does not know.
@@ -74,6 +76,9 @@ pub struct SystemNotice {
     pub subject_ids: Vec<UserId>,
     /// The title from then on, where it was set.
     pub title: Option<ChatTitle>,
+    /// The picture from then on, where it [was set](Self::sets_avatar); `None` where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub avatar_id: Option<AttachmentId>,
     /// The role that was given.
     pub role: Option<MemberRole>,
     /// What it does to memberships: to those of its subjects, and to that of who takes over from a
@@ -86,6 +91,14 @@ pub struct SystemNotice {
 }
 
 impl SystemNotice {
+    /// Whether it says which picture the group has from then on.
+    pub const fn sets_avatar(&self) -> bool {
+        matches!(
+            self.kind,
+            SystemNoticeKind::ChatCreated | SystemNoticeKind::AvatarChanged
+        )
+    }
+
     /// Whether it ends the user's membership.
     pub fn removes(&self, user: UserId) -> bool {
         let mut effects = self.effects.iter();

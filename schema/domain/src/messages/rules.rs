@@ -135,6 +135,7 @@ impl MessageChange {
                 }
                 Message {
                     text: None,
+                    attachments: Vec::new(),
                     deleted_at: Some(self.at),
                     ..message.clone()
                 }

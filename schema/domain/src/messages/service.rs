@@ -3,14 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::model::{ClientMessageId, Fingerprint, Message, MessageText};
+use super::model::{ClientMessageId, Fingerprint, Message, MessageKind, MessageText};
 use super::rules::{ChangeAction, ChangeRefusal, MessageChange};
 use super::store::{Append, Appended, Changed, MessageStore};
 use crate::access::{Access, AccessError, Membership};
+use crate::attachments::claiming::{Claim, check_list};
+use crate::attachments::error::AttachmentError;
+use crate::attachments::model::{Attachment, AttachmentKind, UsedBy};
+use crate::attachments::service::AttachmentService;
+use crate::chats::model::MemberRole;
 use crate::clock::Clock;
 use crate::error::service_error;
 use crate::error::{ApiError, ErrorCode, Invalid, PortError};
-use crate::id::{self, ChatId, IdGenerator, MessageId};
+use crate::id::{self, AttachmentId, ChatId, IdGenerator, MessageId};
+use crate::jobs::model::Task;
+use crate::jobs::runner::JobRunner;
 use crate::keyed_hash::KeyedHash;
 use crate::limits::{Decision, RateLimiter, Rule};
 use crate::page::{Page, Window};
@@ -38,6 +45,9 @@ pub enum MessageError {
     /// Too many messages were sent.
     #[error("You send messages too quickly. Wait a little.")]
     TooFast(Duration),
+    /// Attachments were refused.
+    #[error(transparent)]
+    Attachment(#[from] AttachmentError),
     /// A port failed.
     #[error(transparent)]
     Port(#[from] PortError),
@@ -56,12 +66,17 @@ impl MessageError {
             Self::TooFast(wait) => {
                 ApiError::new(ErrorCode::RateLimited, self.to_string()).retry_after(*wait)
             }
+            Self::Attachment(error) => error.clone().into(),
             Self::Port(error) => error.into(),
         }
     }
 }
 
 service_error!(MessageError);
+
+/// How long the erasing of attachments waits for the deletion of their message, which it is written
+/// ahead of.
+const ERASE_DELAY: Duration = Duration::from_secs(2);
 
 /// A message that was sent.
 pub type Sent = Appended;
@@ -82,6 +97,10 @@ pub struct MessageService {
     pub(crate) ids: IdGenerator,
     /// Makes fingerprints of what was sent.
     pub(crate) hash: KeyedHash,
+    /// What messages have attached.
+    pub(crate) attachments: Arc<AttachmentService>,
+    /// Erases what deleted messages had attached.
+    pub(crate) jobs: JobRunner,
 }
 
 impl MessageService {
@@ -102,26 +121,59 @@ impl MessageService {
         text: MessageText,
         client_message_id: Option<ClientMessageId>,
     ) -> Result<Sent, MessageError> {
+        self.send_with(viewer, chat, Some(text), &[], client_message_id)
+            .await
+    }
+
+    /// Sends a message as [`Self::send`] does, of a text, or attachments of the viewer, or both.
+    ///
+    /// # Errors
+    /// As [`Self::send`], and where it is empty, or an attachment is not the viewer's, was not received
+    /// or is used.
+    pub async fn send_with(
+        &self,
+        viewer: &Viewer,
+        chat: ChatId,
+        text: Option<MessageText>,
+        attachments: &[AttachmentId],
+        client_message_id: Option<ClientMessageId>,
+    ) -> Result<Sent, MessageError> {
+        if text.is_none() && attachments.is_empty() {
+            return Err(Invalid::new("text", "must not be empty").into());
+        }
+        check_list(attachments)?;
         self.admit(viewer).await?;
         let fingerprint = client_message_id
             .is_some()
-            .then(|| self.fingerprint(chat, &text));
-        let draft = Message {
+            .then(|| self.fingerprint(chat, text.as_ref(), attachments));
+        let mut draft = Message {
+            text,
+            attachments: attachments.to_vec(),
             client_message_id,
             fingerprint,
-            ..Message::draft(
+            ..Message::empty(
                 self.ids.next_message(chat),
                 chat,
                 viewer.user_id,
-                text,
                 self.clock.now(),
             )
         };
+        let claimed = self.attach(viewer, &mut draft).await?;
         let sent = match self.store.append(&draft).await? {
             Append::Done(sent) => *sent,
-            Append::Denied(denied) => return Err(AccessError::from(denied).into()),
-            Append::Full => return Err(MessageError::Full),
+            refused => {
+                self.attachments.release(&claimed).await?;
+                return Err(match refused {
+                    Append::Denied(denied) => AccessError::from(denied).into(),
+                    _ => MessageError::Full,
+                });
+            }
         };
+        if sent.message.id == draft.id {
+            self.attachments.settle(&claimed).await;
+        } else {
+            self.attachments.release(&claimed).await?;
+        }
         // What was kept before there were fingerprints has none, and is taken to be the same.
         if sent.is_duplicate
             && let Some(before) = sent.message.fingerprint
@@ -131,6 +183,46 @@ impl MessageService {
         }
         crate::metrics::message_sent(sent.is_duplicate);
         Ok(sent)
+    }
+
+    /// Claims the draft's attachments and says by them what kind of message it is. Those are returned
+    /// that were not claimed before. Where all of them were, for a message that never came, the draft
+    /// takes its place: a first try was broken off behind its claim.
+    async fn attach(
+        &self,
+        viewer: &Viewer,
+        draft: &mut Message,
+    ) -> Result<Vec<Attachment>, MessageError> {
+        const FIELD: &str = "attachmentIds";
+        if draft.attachments.is_empty() {
+            return Ok(Vec::new());
+        }
+        let by = UsedBy::Message(draft.id);
+        let wanted = &draft.attachments;
+        let field = |place| format!("{FIELD}.{place}");
+        let claim = self.attachments.claim(viewer, wanted, by, &field).await?;
+        let (found, claimed) = match claim {
+            Claim::Done(claimed) => (claimed.clone(), claimed),
+            Claim::Before(message, found) => {
+                let other = self.store.messages(&[message]).await?.pop();
+                let is_same = |other: Message| {
+                    other.client_message_id == draft.client_message_id
+                        && other.chat_id == draft.chat_id
+                };
+                if draft.client_message_id.is_none() || !other.is_none_or(is_same) {
+                    return Err(AttachmentError::InUse(FIELD.to_owned()).into());
+                }
+                draft.id = message;
+                (found, Vec::new())
+            }
+        };
+        let mut kinds = found.iter().map(Attachment::kind);
+        draft.kind = if kinds.any(|kind| kind == AttachmentKind::Image) {
+            MessageKind::Image
+        } else {
+            MessageKind::File
+        };
+        Ok(claimed)
     }
 
     /// Gives a message of the viewer another text.
@@ -169,10 +261,13 @@ impl MessageService {
         self.admit(viewer).await?;
         // Whoever may not read the message is not told that it exists.
         let found = self.visible(viewer, &[message_id]).await?.pop();
-        let chat_id = found.ok_or(ChangeRefusal::NoMessage)?.chat_id;
+        let found = found.ok_or(ChangeRefusal::NoMessage)?;
+        if action == ChangeAction::Delete {
+            self.erase_attachments(viewer, &found).await?;
+        }
         let change = MessageChange {
             message_id,
-            chat_id,
+            chat_id: found.chat_id,
             actor_id: viewer.user_id,
             at: self.clock.now(),
             action,
@@ -191,8 +286,53 @@ impl MessageService {
         }
     }
 
-    fn fingerprint(&self, chat: ChatId, text: &MessageText) -> Fingerprint {
-        let parts: [&[u8]; 3] = [b"message", &id::bytes(chat), text.as_str().as_bytes()];
+    /// Has the attachments of a message erased that is about to be deleted. Written ahead of the
+    /// deletion, so that no crash leaves them; it erases nothing of a message that stays.
+    async fn erase_attachments(
+        &self,
+        viewer: &Viewer,
+        message: &Message,
+    ) -> Result<(), MessageError> {
+        if message.attachments.is_empty() {
+            return Ok(());
+        }
+        if message.sender_id != Some(viewer.user_id) {
+            // Whoever may not delete it has nothing written.
+            let membership = self.access.membership(viewer, message.chat_id).await?;
+            if membership.member().role < MemberRole::Admin {
+                return Ok(());
+            }
+        }
+        let task = Task::EraseAttachments {
+            message_id: message.id,
+            attachment_ids: message.attachments.clone(),
+        };
+        let now = self.clock.now();
+        let job = task
+            .job(
+                id::from_bytes(id::bytes(message.id)),
+                now,
+                now + ERASE_DELAY,
+            )
+            .map_err(|error| PortError::corrupt("a job", error))?;
+        self.jobs.enqueue(&job).await?;
+        Ok(())
+    }
+
+    fn fingerprint(
+        &self,
+        chat: ChatId,
+        text: Option<&MessageText>,
+        attachments: &[AttachmentId],
+    ) -> Fingerprint {
+        let chat = id::bytes(chat);
+        let text = text.map_or("", MessageText::as_str);
+        let ids: Vec<u8> = attachments.iter().flat_map(|one| id::bytes(*one)).collect();
+        let mut parts: Vec<&[u8]> = vec![b"message", &chat, text.as_bytes()];
+        // Without any it is what it was before there were attachments.
+        if !ids.is_empty() {
+            parts.push(&ids);
+        }
         let mut print = [0; 8];
         print.copy_from_slice(&self.hash.of(&parts)[..8]);
         Fingerprint(print)

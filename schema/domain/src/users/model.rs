@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::error::Invalid;
-use crate::id::UserId;
+use crate::id::{AttachmentId, UserId};
 use crate::mail::EmailAddress;
 use crate::text::{TextRule, is_blank};
 
@@ -150,6 +150,8 @@ pub struct User {
     pub name: DisplayName,
     /// What the user says of themself.
     pub about: Option<About>,
+    /// Their picture.
+    pub avatar_id: Option<AttachmentId>,
     /// When the account was made.
     pub created_at: Timestamp,
     /// When the user's last connection ended; `None` before the first one did.
@@ -175,6 +177,8 @@ pub struct ProfileChange {
     pub name: Option<DisplayName>,
     /// The new text, or `Some(None)` to clear it.
     pub about: Option<Option<About>>,
+    /// The new picture, or `Some(None)` for none.
+    pub avatar: Option<Option<AttachmentId>>,
 }
 
 #[cfg(test)]

@@ -185,6 +185,9 @@ fn update(step: &Step) -> Document {
         Some(text) => set.insert("text", text),
         None => unset.insert("text", ""),
     };
+    if after.attachments.is_empty() {
+        unset.insert("attachmentIds", "");
+    }
     if let Some(at) = after.edited_at {
         set.insert("editedAt", date(at));
     }

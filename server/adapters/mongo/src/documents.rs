@@ -4,6 +4,7 @@
 //! Ids are UUIDs, times are BSON dates (milliseconds), enums and texts their names in the schema.
 //! What is absent is left out, never null.
 
+mod attachments;
 mod chats;
 mod jobs;
 mod members;
@@ -22,6 +23,7 @@ use talksy_domain::page::Window;
 
 use super::fault::{Fault, Why};
 
+pub(super) use attachments::{AttachmentDocument, advance_of, attachment_state};
 pub(super) use chats::{
     ChatDocument, KeptChat, TitleDocument, TitleSource, TitledChat, group_key, pair_key,
 };
@@ -43,6 +45,8 @@ pub(super) const CHATS: &str = "chats";
 pub(super) const MEMBERS: &str = "members";
 /// Messages.
 pub(super) const MESSAGES: &str = "messages";
+/// What attachments are.
+pub(super) const ATTACHMENTS: &str = "attachments";
 /// Durable jobs.
 pub(super) const JOBS: &str = "jobs";
 /// Where earlier releases had what are repair jobs now; see `repair`.

@@ -207,6 +207,9 @@ fn numbered(message: Message, chat: Chat) -> (Message, Chat) {
     if let Some(notice) = &message.notice {
         chat.member_count = notice.member_count;
         chat.title = notice.title.clone().or(chat.title);
+        if notice.sets_avatar() {
+            chat.avatar_id = notice.avatar_id;
+        }
     }
     let message = Message {
         seq: number,

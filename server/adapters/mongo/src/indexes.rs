@@ -6,7 +6,7 @@ use mongodb::bson::{Document, doc};
 use mongodb::options::IndexOptions;
 
 use super::call::Call;
-use super::documents::{CHATS, JOBS, MEMBERS, MESSAGES, SESSIONS, USERS};
+use super::documents::{ATTACHMENTS, CHATS, JOBS, MEMBERS, MESSAGES, SESSIONS, USERS};
 use super::fault::Fault;
 
 /// The unique index that numbers a chat's messages.
@@ -144,6 +144,12 @@ const INDEXES: &[IndexSpec] = &[
         "changed messages by their latest change; a chat's newest change",
     ),
     index(
+        ATTACHMENTS,
+        "by_state",
+        &["state", "changedAt"],
+        "what has stood somewhere for long: attachments that nobody uses",
+    ),
+    index(
         JOBS,
         "by_state",
         &["state", "kind", "dueAt"],
@@ -179,7 +185,7 @@ fn name_of_fields(spec: &IndexSpec) -> String {
 
 /// Makes the indexes that are missing.
 pub(super) async fn create(call: &Call) -> Result<(), Fault> {
-    for collection in [USERS, SESSIONS, CHATS, MEMBERS, MESSAGES, JOBS] {
+    for collection in [USERS, SESSIONS, CHATS, MEMBERS, MESSAGES, ATTACHMENTS, JOBS] {
         call.inner
             .preparing
             .note(format!("indexes of `{collection}`"));

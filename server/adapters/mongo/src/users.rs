@@ -213,6 +213,15 @@ async fn update_profile(
         }
         None => {}
     }
+    match change.avatar {
+        Some(Some(avatar)) => {
+            set.insert("avatarId", key(id::bytes(avatar)));
+        }
+        Some(None) => {
+            unset.insert("avatarId", "");
+        }
+        None => {}
+    }
     let mut update = Document::new();
     for (operator, fields) in [("$set", set), ("$unset", unset)] {
         if !fields.is_empty() {
@@ -236,6 +245,9 @@ async fn update_profile(
         }
         if let Some(about) = &change.about {
             user.about.clone_from(about);
+        }
+        if let Some(avatar) = change.avatar {
+            user.avatar_id = avatar;
         }
         user
     }))

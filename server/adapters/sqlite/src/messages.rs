@@ -36,7 +36,7 @@ statements! {
         WHERE chat_id = ?1 AND user_id = ?2 AND left_seq IS NULL");
     MESSAGE = concat!("SELECT ", message_columns!(), " FROM messages WHERE id = ?1");
     CHANGE_MESSAGE = "UPDATE messages SET text = ?3, edited_at = ?4, deleted_at = ?5,
-        change_seq = ?6, content_seq = ?7 WHERE chat_id = ?1 AND seq = ?2";
+        change_seq = ?6, content_seq = ?7, attachment_ids = ?8 WHERE chat_id = ?1 AND seq = ?2";
     ADVANCE_CHANGES = "UPDATE chats SET last_change_seq = ?2 WHERE id = ?1";
     CHANGES = concat!("SELECT ", message_columns!(), " FROM messages
         WHERE chat_id = ?1 AND change_seq > 0 AND change_seq > ?2 AND seq >= ?3
@@ -246,6 +246,7 @@ fn change_message(conn: &Connection, change: &MessageChange) -> Result<Changed, 
         changed.deleted_at.map(Timestamp::as_millis),
         changed.change_seq,
         changed.content_seq,
+        rows::attachment_keys(&changed),
     );
     rows::change(conn, CHANGE_MESSAGE, values)?;
     rows::change(conn, ADVANCE_CHANGES, (chat_key, number))?;

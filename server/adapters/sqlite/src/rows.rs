@@ -10,7 +10,7 @@ use talksy_domain::auth::{ReplacedToken, Session, SessionTokens, TokenHash, Toke
 use talksy_domain::chats::{Chat, ChatKind, ChatTitle, Member, MemberRole};
 use talksy_domain::clock::Timestamp;
 use talksy_domain::damage::{self, or_stand_in};
-use talksy_domain::id::{self, ChatId, MessageId, SessionId, UserId};
+use talksy_domain::id::{self, AttachmentId, ChatId, MessageId, SessionId, UserId};
 use talksy_domain::mail::EmailAddress;
 use talksy_domain::messages::{ClientMessageId, Fingerprint, Message, MessageKind, MessageText};
 use talksy_domain::page::Window;
@@ -39,7 +39,7 @@ pub(super) use statements;
 /// What [`user`] reads.
 macro_rules! user_columns {
     () => {
-        "id, email, name, about, created_at, last_seen_at, name_key"
+        "id, email, name, about, created_at, last_seen_at, name_key, avatar_id"
     };
 }
 pub(super) use user_columns;
@@ -55,7 +55,7 @@ pub(super) use session_columns;
 /// What [`chat`] reads.
 macro_rules! chat_columns {
     () => {
-        "id, kind, created_at, active_at, last_seq, member_count, title, last_change_seq, applied_seq"
+        "id, kind, created_at, active_at, last_seq, member_count, title, last_change_seq, applied_seq, avatar_id"
     };
 }
 pub(super) use chat_columns;
@@ -71,7 +71,7 @@ pub(super) use member_columns;
 /// What [`message`] reads.
 macro_rules! message_columns {
     () => {
-        "chat_id, seq, id, kind, sender_id, created_at, edited_at, deleted_at, client_message_id, text, mseq, change_seq, content_seq, notice, fingerprint"
+        "chat_id, seq, id, kind, sender_id, created_at, edited_at, deleted_at, client_message_id, text, mseq, change_seq, content_seq, notice, fingerprint, attachment_ids"
     };
 }
 pub(super) use message_columns;
@@ -235,6 +235,7 @@ pub(super) fn user(row: &Row<'_>) -> Result<User, Fault> {
                 DisplayName::stand_in(&name, &key)
             }),
             about: or_stand_in(about, record, "about", || None),
+            avatar_id: row.get::<_, Option<Key>>(7)?.map(id::from_bytes),
             created_at: time(row, 4)?,
             last_seen_at: some_time(row, 5)?,
         })
@@ -305,6 +306,7 @@ pub(super) fn chat(row: &Row<'_>) -> Result<Chat, Fault> {
             ),
             last_change_seq: row.get(7)?,
             applied_seq: row.get(8)?,
+            avatar_id: row.get::<_, Option<Key>>(9)?.map(id::from_bytes),
         })
     };
     parse().map_err(|why| Fault::row(format_args!("chat {chat_id}"), why))
@@ -362,7 +364,7 @@ pub(super) fn insert_message(conn: &Connection, message: &Message) -> Result<(),
     const INSERT: &str = concat!(
         "INSERT INTO messages (",
         message_columns!(),
-        ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)"
+        ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)"
     );
     let notice = message.notice.as_ref().map(serde_json::to_string);
     let values = params![
@@ -384,6 +386,7 @@ pub(super) fn insert_message(conn: &Connection, message: &Message) -> Result<(),
         message.content_seq,
         notice.transpose().map_err(Fault::json)?,
         message.fingerprint.map(|print| print.0),
+        attachment_keys(message),
     ];
     change(conn, INSERT, values)?;
     unread::message_inserted(conn, id::bytes(message.chat_id), message.seq)
@@ -426,9 +429,23 @@ pub(super) fn message(row: &Row<'_>) -> Result<Message, Fault> {
             content_seq: or_stand_in(row.get(12), record, "content_seq", || 0),
             notice: or_stand_in(notice.transpose(), record, "notice", || None),
             fingerprint: or_stand_in(fingerprint, record, "fingerprint", || None).map(Fingerprint),
+            attachments: or_stand_in(row.get(15), record, "attachment_ids", || None)
+                .map_or_else(Vec::new, |keys: Vec<u8>| attachment_ids(&keys)),
         })
     };
     parse().map_err(|why| Fault::row(record(), why))
+}
+
+/// The ids of a message's attachments, one behind the other; `None` where it has none.
+pub(super) fn attachment_keys(message: &Message) -> Option<Vec<u8>> {
+    let keys = message.attachments.iter().map(|&one| id::bytes(one));
+    let keys: Vec<u8> = keys.flatten().collect();
+    (!keys.is_empty()).then_some(keys)
+}
+
+fn attachment_ids(keys: &[u8]) -> Vec<AttachmentId> {
+    let (keys, _) = keys.as_chunks::<16>();
+    keys.iter().map(|key| id::from_bytes(*key)).collect()
 }
 
 /// The code under which [`message`] finds the kind.

@@ -22,7 +22,8 @@ statements! {
     INSERT_USER = "INSERT INTO users (id, email, name, name_key, about, created_at, last_seen_at)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     UPDATE_PROFILE = concat!("UPDATE users SET name = coalesce(?2, name),
-        name_key = coalesce(?3, name_key), about = iif(?4, ?5, about)
+        name_key = coalesce(?3, name_key), about = iif(?4, ?5, about),
+        avatar_id = iif(?6, ?7, avatar_id)
         WHERE id = ?1 RETURNING ", user_columns!());
     USERS_BY_NAME = concat!("SELECT ", user_columns!(), " FROM users
         WHERE (name_key, id) > (?1, ?2) AND name_key < ?3 AND id <> ?4
@@ -91,6 +92,8 @@ impl UserStore for SqliteStore {
                 change.name.as_ref().map(DisplayName::sort_key),
                 about.is_some(),
                 about.and_then(|about| about.as_ref()).map(About::as_str),
+                change.avatar.is_some(),
+                change.avatar.flatten().map(id::bytes),
             );
             one(conn, UPDATE_PROFILE, values, rows::user)
         };

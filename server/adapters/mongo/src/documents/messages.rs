@@ -5,7 +5,7 @@ use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, DateTime, Uuid};
 use serde::{Deserialize, Serialize};
 use talksy_domain::clock::Timestamp;
-use talksy_domain::id::{self, ChatId, MessageId};
+use talksy_domain::id::{self, AttachmentId, ChatId, MessageId};
 use talksy_domain::messages::{
     ClientMessageId, Fingerprint, Message, MessageKind, MessageText, SystemNotice,
 };
@@ -46,6 +46,8 @@ pub(crate) struct MessageDocument {
     sender_id: Option<Uuid>,
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<MessageText>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    attachment_ids: Vec<Uuid>,
     #[serde(skip_serializing_if = "Option::is_none")]
     notice: Option<SystemNotice>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,6 +76,16 @@ fn is_zero(seq: &Seq) -> bool {
     *seq == 0
 }
 
+/// The ids of a message's attachments, as documents keep them in their order.
+pub(crate) fn attachment_keys(message: &Message) -> Vec<Uuid> {
+    let ids = message.attachments.iter();
+    ids.map(|&one| key(id::bytes(one))).collect()
+}
+
+fn attachment_ids(keys: &[Uuid]) -> Vec<AttachmentId> {
+    keys.iter().map(|key| id::from_bytes(key.bytes())).collect()
+}
+
 fn fingerprint_of(binary: &Binary) -> Option<Fingerprint> {
     binary.bytes.as_slice().try_into().ok().map(Fingerprint)
 }
@@ -95,6 +107,7 @@ impl MessageDocument {
             kind: draft.kind,
             sender_id,
             text: draft.text.clone(),
+            attachment_ids: attachment_keys(draft),
             notice: draft.notice.clone(),
             client_message_id: draft.client_message_id.clone(),
             fingerprint: draft.fingerprint.map(|print| Binary {
@@ -140,6 +153,7 @@ impl Stored for MessageDocument {
             kind: self.kind,
             sender_id: self.sender_id.map(|sender| id::from_bytes(sender.bytes())),
             text: self.text,
+            attachments: attachment_ids(&self.attachment_ids),
             notice: self.notice,
             client_message_id: self.client_message_id,
             fingerprint: self.fingerprint.as_ref().and_then(fingerprint_of),
@@ -164,6 +178,9 @@ impl Stored for MessageDocument {
             kind: field(raw, "kind").unwrap_or(MessageKind::Text),
             sender_id: sender.map(|sender| id::from_bytes(sender.bytes())),
             text: field(raw, "text"),
+            attachments: attachment_ids(
+                &field::<Vec<Uuid>>(raw, "attachmentIds").unwrap_or_default(),
+            ),
             notice: field(raw, "notice"),
             client_message_id: field(raw, "clientMessageId"),
             fingerprint: field(raw, "fingerprint").as_ref().and_then(fingerprint_of),

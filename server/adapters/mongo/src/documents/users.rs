@@ -23,6 +23,8 @@ pub(crate) struct UserDocument {
     name_key: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     about: Option<About>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    avatar_id: Option<Uuid>,
     created_at: DateTime,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_seen_at: Option<DateTime>,
@@ -36,6 +38,7 @@ impl From<&User> for UserDocument {
             name: user.name.clone(),
             name_key: user.name.sort_key(),
             about: user.about.clone(),
+            avatar_id: user.avatar_id.map(|one| key(id::bytes(one))),
             created_at: date(user.created_at),
             last_seen_at: user.last_seen_at.map(date),
         }
@@ -64,6 +67,7 @@ impl Stored for UserDocument {
             email: EmailAddress::stored(self.email),
             name: self.name,
             about: self.about,
+            avatar_id: self.avatar_id.map(|one| id::from_bytes(one.bytes())),
             created_at: instant(self.created_at),
             last_seen_at: self.last_seen_at.map(instant),
         })
@@ -78,6 +82,7 @@ impl Stored for UserDocument {
             email: EmailAddress::stored(field(raw, "email").unwrap_or_default()),
             name: DisplayName::parse(&name).unwrap_or_else(|_| DisplayName::stand_in(&name, &key)),
             about: field(raw, "about"),
+            avatar_id: field::<Uuid>(raw, "avatarId").map(|one| id::from_bytes(one.bytes())),
             created_at: some_instant(raw, "createdAt"),
             last_seen_at: field(raw, "lastSeenAt").map(instant),
         })

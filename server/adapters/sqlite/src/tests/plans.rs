@@ -6,7 +6,7 @@ use rusqlite::StatementStatus;
 use talksy_domain::id;
 
 use super::super::{
-    chats, groups, incarnation, jobs, messages, open, rows, sessions, unread, users,
+    attachments, chats, groups, incarnation, jobs, messages, open, rows, sessions, unread, users,
 };
 use super::Fixture;
 
@@ -61,6 +61,7 @@ fn statements() -> Vec<(&'static str, &'static str)> {
         messages::STATEMENTS,
         groups::STATEMENTS,
         jobs::STATEMENTS,
+        attachments::STATEMENTS,
         incarnation::STATEMENTS,
         unread::STATEMENTS,
     ];
