@@ -1,7 +1,13 @@
 //! Uploading attachments.
 
-use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
+use async_graphql::{
+    Context, ID, InputObject, InputValueError, InputValueResult, Object, Scalar, ScalarType,
+    SimpleObject, Value,
+};
+use talksy_domain::attachments::FilePart;
+use talksy_domain::error::Invalid;
 
+use super::types::AttachmentNode;
 use crate::context::ContextExt as _;
 use crate::error::Result;
 use crate::scalars::{DateTime, global_id};
@@ -31,12 +37,74 @@ pub struct CreateUploadPayload {
     attachment_id: ID,
 }
 
+/// A file part of a request by the
+/// [GraphQL multipart request specification](https://github.com/jaydenseric/graphql-multipart-request-spec).
+pub struct UploadScalar;
+
+/// A file part of a request by the GraphQL multipart request specification.
+#[Scalar(
+    name = "Upload",
+    specified_by_url = "https://github.com/jaydenseric/graphql-multipart-request-spec"
+)]
+impl ScalarType for UploadScalar {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        match &value {
+            Value::String(text) if text == FilePart::VARIABLE => Ok(Self),
+            _ => Err(InputValueError::custom(
+                "a file comes as a part of a `multipart/form-data` request",
+            )),
+        }
+    }
+
+    fn to_value(&self) -> Value {
+        Value::String(FilePart::VARIABLE.to_owned())
+    }
+}
+
+/// A file, as a part of the request.
+#[derive(InputObject)]
+pub struct UploadAttachmentInput {
+    /// The file. The part's `filename` says what it is called, its `Content-Type` what it is, as for
+    /// `createUpload`.
+    file: UploadScalar,
+}
+
+/// What was uploaded.
+#[derive(SimpleObject)]
+pub struct UploadAttachmentPayload {
+    /// The attachment, which can be used.
+    attachment: AttachmentNode,
+}
+
 /// Mutations of attachments.
 #[derive(Default)]
 pub struct AttachmentMutation;
 
 #[Object]
 impl AttachmentMutation {
+    /// Uploads a file with the request itself, by the GraphQL multipart request specification: one file a
+    /// request, which is read while it comes. What is not used within a day is deleted.
+    async fn upload_attachment(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The file.")] input: UploadAttachmentInput,
+    ) -> Result<Option<UploadAttachmentPayload>> {
+        let viewer = ctx.viewer()?;
+        let UploadScalar = input.file;
+        let file = ctx.data_opt::<FilePart>().and_then(FilePart::take);
+        let file = file.ok_or_else(|| {
+            let rule = "must be a file part of the request, which one field alone can take";
+            Invalid::new("file", rule)
+        })?;
+        let attachments = &ctx.services().attachments;
+        let received = attachments
+            .receive_file(viewer, &file.file_name, &file.content_type, file.content)
+            .await?;
+        Ok(Some(UploadAttachmentPayload {
+            attachment: AttachmentNode::new(received),
+        }))
+    }
+
     /// Announces a file that is to be uploaded. What is not used within a day is deleted.
     async fn create_upload(
         &self,

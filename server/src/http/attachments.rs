@@ -7,35 +7,27 @@
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
-use axum::body::{Body, BodyDataStream};
+use axum::body::Body;
 use axum::extract::{Path, Query, Request, State};
 use axum::response::Response;
-use futures_util::{StreamExt as _, stream};
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE,
-    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, EXPECT, IF_NONE_MATCH, IF_RANGE, RANGE,
-    RETRY_AFTER,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE, RANGE, RETRY_AFTER,
 };
-use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use http_range_header::{RangeUnsatisfiableError, parse_range_header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use talksy_domain::attachments::{
-    AttachmentKind, ContentType, FileName, Interrupted, Located, Presented, Upload, Variant,
+    AttachmentKind, ContentType, FileName, Located, Presented, Variant,
 };
 use talksy_domain::error::{ApiError, ErrorCode};
-use tokio::sync::Mutex;
-use tokio::time::{Instant, timeout, timeout_at};
 use tracing::Instrument as _;
 
 use super::Transports;
 use super::reply::uncached;
+use super::uploads::Incoming;
 use crate::graphql::Answer;
-
-/// How much of an upload that was refused is read and dropped, in bytes. A connection closed over
-/// unread bytes is reset, and the reset can overtake the refusal.
-const DRAINED: usize = 8 << 20;
 
 /// What stands for itself in a file's name (RFC 8187, `attr-char`).
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
@@ -74,13 +66,6 @@ fn presented(attachment: String, variant: Variant, uri: &Uri) -> Presented {
     }
 }
 
-/// A body on its way, of which what is left can be dropped.
-struct Incoming {
-    chunks: BodyDataStream,
-    has_begun: bool,
-    is_over: bool,
-}
-
 /// `PUT /uploads/{id}`: what an announced upload consists of.
 pub(super) async fn put(
     State(server): State<Arc<Transports>>,
@@ -94,15 +79,11 @@ pub(super) async fn put(
     let tasks = server.tasks.clone();
     // To its end also where the client goes away: then the body ends early, and nothing is left of it.
     let receiving = async move {
-        let incoming = Arc::new(Mutex::new(Incoming {
-            chunks: body.into_data_stream(),
-            has_begun: false,
-            is_over: false,
-        }));
-        let upload = pieces(&server, Arc::clone(&incoming));
+        let incoming = Incoming::new(body);
+        let upload = incoming.pieces(&server);
         let received = app.receive_upload(presented, length, upload).await;
         if received.is_err() {
-            drain(&server, &parts, &incoming).await;
+            incoming.drain(&server, &parts.headers).await;
         }
         received
     };
@@ -138,53 +119,6 @@ fn not_allowed(message: &'static str, allowed: &'static str) -> Response {
 
 fn length_of(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-/// The body in pieces, each of which has its time, and all of them together.
-fn pieces(server: &Transports, incoming: Arc<Mutex<Incoming>>) -> Upload {
-    let each = server.config.body_timeout;
-    let end = Instant::now() + server.app.upload_timeout();
-    stream::unfold(incoming, move |incoming| async move {
-        let piece = {
-            let mut incoming = incoming.lock().await;
-            incoming.has_begun = true;
-            let next = timeout_at(end.min(Instant::now() + each), incoming.chunks.next());
-            match next.await {
-                Ok(Some(Ok(piece))) => Ok(piece),
-                Ok(None) => {
-                    incoming.is_over = true;
-                    return None;
-                }
-                Ok(Some(Err(_))) => {
-                    incoming.is_over = true;
-                    Err(Interrupted::Broken)
-                }
-                Err(_) => Err(Interrupted::TooSlow),
-            }
-        };
-        Some((piece, incoming))
-    })
-    .boxed()
-}
-
-/// Reads what is left of a body that was refused, within bounds.
-async fn drain(server: &Transports, parts: &Parts, incoming: &Mutex<Incoming>) {
-    let mut incoming = incoming.lock().await;
-    // Who waits for leave to send has sent nothing that must be read.
-    let waits = parts.headers.contains_key(EXPECT) && !incoming.has_begun;
-    if waits || incoming.is_over {
-        return;
-    }
-    let reading = async {
-        let mut read = 0;
-        while read < DRAINED
-            && let Some(Ok(piece)) = incoming.chunks.next().await
-        {
-            read += piece.len();
-        }
-    };
-    // Whoever is too slow for it is cut off.
-    timeout(server.config.body_timeout, reading).await.ok();
 }
 
 /// `GET /attachments/{id}/{variant}`: an attachment's bytes, or a part of them.

@@ -13,6 +13,7 @@ pub mod client;
 mod compression;
 mod connection_io;
 mod connections;
+mod form;
 mod framing;
 mod graphiql;
 mod graphql;
@@ -29,6 +30,7 @@ mod shares;
 mod single_connection;
 mod sse;
 mod stalled;
+mod uploads;
 mod ws;
 
 use std::sync::Arc;

@@ -81,8 +81,8 @@ pub async fn an_attachment_is_kept_as_it_was_written(stores: &Stores) {
     }
     attachment = advanced(stores, attachment.erasing(later)).await;
     assert_eq!(found(stores, attachment.id).await, Some(attachment.clone()));
-    let forgotten = stores.attachments.forget(&[attachment.id, ids().next()]);
-    forgotten.await.unwrap();
+    let gone = [attachment.id, ids().next()];
+    stores.attachments.forget(&gone).await.unwrap();
     assert_eq!(found(stores, attachment.id).await, None);
 }
 

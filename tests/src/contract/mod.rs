@@ -31,6 +31,7 @@ pub mod jobs;
 pub mod limits;
 pub mod mail;
 pub mod names;
+pub mod objects;
 pub mod presence;
 pub mod reading;
 pub mod refreshing;

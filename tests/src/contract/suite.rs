@@ -60,6 +60,9 @@ macro_rules! contract_suite {
         $crate::jobs_rules!(@shared jobs $meta $backend =>);
         $crate::announcing_rules!(@shared announcing $meta $backend =>);
     };
+    (@objects $meta:tt $backend:expr) => {
+        $crate::objects_rules!(@shared objects $meta $backend =>);
+    };
     (@codes $meta:tt $backend:expr) => {
         $crate::codes_rules!(@shared codes $meta $backend =>);
     };

@@ -1,10 +1,12 @@
 //! Receiving uploads: piece by piece, what they are by their content, and images written anew.
 
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
+use parking_lot::Mutex;
 
 use super::error::AttachmentError;
 use super::model::{Attachment, AttachmentState, ImageFacts, Received, Thumbnail};
@@ -25,6 +27,41 @@ pub enum Interrupted {
 
 /// An upload, piece by piece.
 pub type Upload = BoxStream<'static, Result<Bytes, Interrupted>>;
+
+/// A file that came as a part of a request, and has not been read yet.
+pub struct UploadedFile {
+    /// What it is called.
+    pub file_name: String,
+    /// What it is, as the client says.
+    pub content_type: String,
+    /// Its bytes.
+    pub content: Upload,
+}
+
+/// The file of a request, which one field of it takes. Clones share it.
+#[derive(Clone, Default)]
+pub struct FilePart(Arc<Mutex<Option<UploadedFile>>>);
+
+impl fmt::Debug for FilePart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FilePart(…)")
+    }
+}
+
+impl FilePart {
+    /// What stands for the file among the variables of its request.
+    pub const VARIABLE: &'static str = "file part";
+
+    /// The part of this file.
+    pub fn new(file: UploadedFile) -> Self {
+        Self(Arc::new(Mutex::new(Some(file))))
+    }
+
+    /// The file, to whoever asks first.
+    pub fn take(&self) -> Option<UploadedFile> {
+        self.0.lock().take()
+    }
+}
 
 impl From<Interrupted> for AttachmentError {
     fn from(interrupted: Interrupted) -> Self {

@@ -1,0 +1,226 @@
+//! `POST /graphql` as `multipart/form-data`: an operation with a file, by the
+//! [GraphQL multipart request specification](https://github.com/jaydenseric/graphql-multipart-request-spec).
+//! The parts `operations` and `map` are read as a whole, within the bound of any GraphQL body; the
+//! file is given on while it comes. One file a request: of several, the fields that take them would
+//! have to come in their order.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::response::Response;
+use futures_util::StreamExt as _;
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use http::{HeaderMap, StatusCode};
+use multer::{Field, Multipart};
+use talksy_domain::attachments::{FilePart, Interrupted, UploadedFile};
+use talksy_domain::error::ErrorCode;
+use tokio::time::Instant;
+
+use super::Transports;
+use super::body::{self, Operations};
+use super::client::Caller;
+use super::graphql::{not_acceptable, run_until};
+use super::media::{Accepted, Media};
+use super::reply::{self, Malformed};
+use super::uploads::Incoming;
+use crate::graphql::{OperationType, Params};
+
+/// Headers that no page of another origin sends without leave. A form can send `multipart/form-data`
+/// from anywhere; one of these says that it is none.
+const PREFLIGHT: [&str; 3] = [
+    "apollo-require-preflight",
+    "graphql-require-preflight",
+    "x-apollo-operation-name",
+];
+
+/// Whether the body is a form.
+pub(super) fn is_form(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(CONTENT_TYPE);
+    let content_type = content_type.and_then(|value| value.to_str().ok());
+    content_type.is_some_and(|text| {
+        let (kind, _) = text.split_once(';').unwrap_or((text, ""));
+        kind.trim().eq_ignore_ascii_case("multipart/form-data")
+    })
+}
+
+/// Answers such a request.
+pub(super) async fn post(
+    server: Arc<Transports>,
+    parts: Parts,
+    body: axum::body::Body,
+) -> Response {
+    let accepted = Accepted::of(&parts.headers);
+    let incoming = Incoming::new(body);
+    match answer(&server, &parts, accepted, &incoming).await {
+        Ok(response) => response,
+        Err(malformed) => {
+            incoming.drain(&server, &parts.headers).await;
+            malformed.reply(accepted.response)
+        }
+    }
+}
+
+async fn answer(
+    server: &Arc<Transports>,
+    parts: &Parts,
+    accepted: Accepted,
+    incoming: &Incoming,
+) -> Result<Response, Malformed> {
+    let media = accepted.response.ok_or_else(not_acceptable)?;
+    if matches!(media, Media::Stream(_)) {
+        return Err(not_acceptable());
+    }
+    if !PREFLIGHT
+        .iter()
+        .any(|name| parts.headers.contains_key(*name))
+    {
+        return Err(Malformed::bad(format!(
+            "Send the header `{}` with a `multipart/form-data` request.",
+            PREFLIGHT[0]
+        )));
+    }
+    let mut form = open(server, parts, incoming)?;
+    let most = server.config.max_body_bytes;
+    let operations = named(&mut form, "operations", most).await?;
+    let map = named(&mut form, "map", most).await?;
+    let mut params = one(body::decode(&operations, 1)?)?;
+    let name = place(&map, &mut params)?;
+    let caller = Caller::of(&*server.app, &server.config.trusted_proxies, parts).await;
+    let prepared = match caller.prepare(&server.documents, params) {
+        Ok(prepared) => prepared,
+        Err(refused) => {
+            // It may be waiting for a piece.
+            drop(form);
+            incoming.drain(server, &parts.headers).await;
+            return Ok(reply::graphql(media, refused.encode()));
+        }
+    };
+    if prepared.operation.kind() != OperationType::Mutation {
+        return Err(Malformed::bad("A file is sent with a mutation."));
+    }
+    let file = file(&mut form, &name).await?;
+    let deadline = Instant::now() + server.app.upload_timeout() + server.config.execution_timeout;
+    let prepared = prepared.with_file(FilePart::new(file));
+    let answer = run_until(server, prepared, (), deadline).await;
+    // What was refused may not have been read. The form may be waiting for a piece of it.
+    drop(form);
+    incoming.drain(server, &parts.headers).await;
+    Ok(reply::graphql(media, answer.encode()))
+}
+
+fn open(
+    server: &Transports,
+    parts: &Parts,
+    incoming: &Incoming,
+) -> Result<Multipart<'static>, Malformed> {
+    let content_type = parts.headers.get(CONTENT_TYPE);
+    let content_type = content_type.and_then(|value| value.to_str().ok());
+    let boundary = multer::parse_boundary(content_type.unwrap_or_default())
+        .map_err(|error| Malformed::bad(format!("The form cannot be read: {error}.")))?;
+    let pieces = incoming.pieces(server).map(|piece| {
+        piece.map_err(|interrupted| match interrupted {
+            Interrupted::Broken => std::io::Error::from(std::io::ErrorKind::UnexpectedEof),
+            Interrupted::TooSlow => std::io::Error::from(std::io::ErrorKind::TimedOut),
+        })
+    });
+    Ok(Multipart::new(pieces, boundary))
+}
+
+/// The next part, which has to have this name, as a whole.
+async fn named(
+    form: &mut Multipart<'static>,
+    name: &str,
+    most: usize,
+) -> Result<Vec<u8>, Malformed> {
+    let mut part = next(form, name).await?;
+    let mut bytes = Vec::new();
+    while let Some(piece) = part.chunk().await.map_err(broken)? {
+        if bytes.len() + piece.len() > most {
+            return Err(Malformed::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                ErrorCode::PayloadTooLarge,
+                format!("The part `{name}` is larger than {most} bytes."),
+            ));
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes)
+}
+
+async fn next(form: &mut Multipart<'static>, name: &str) -> Result<Field<'static>, Malformed> {
+    let part = form.next_field().await.map_err(broken)?;
+    part.filter(|part| part.name() == Some(name))
+        .ok_or_else(|| {
+            Malformed::bad(format!(
+                "The form has to have the parts `operations`, `map` and the file, in this order: \
+             `{name}` is missing."
+            ))
+        })
+}
+
+fn broken(error: multer::Error) -> Malformed {
+    match why(&error) {
+        Interrupted::TooSlow => Malformed::new(
+            StatusCode::REQUEST_TIMEOUT,
+            ErrorCode::BadUserInput,
+            "The body did not arrive in time.",
+        ),
+        Interrupted::Broken => Malformed::bad(format!("The form cannot be read: {error}.")),
+    }
+}
+
+/// Whether the body came too slowly, or else broke off, or is no form.
+fn why(error: &multer::Error) -> Interrupted {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        let io = error.downcast_ref::<std::io::Error>();
+        if io.is_some_and(|io| io.kind() == std::io::ErrorKind::TimedOut) {
+            return Interrupted::TooSlow;
+        }
+        cause = error.source();
+    }
+    Interrupted::Broken
+}
+
+fn one(operations: Operations) -> Result<Params, Malformed> {
+    match operations {
+        Operations::One(params) => Ok(*params),
+        Operations::Batch(_) => Err(Malformed::bad("A file is sent with one operation.")),
+    }
+}
+
+/// Puts the file in its place among the variables, and returns the name of its part.
+fn place(map: &[u8], params: &mut Params) -> Result<String, Malformed> {
+    let malformed = || {
+        Malformed::bad(
+            "The part `map` has to name one file and its place among the variables, such as \
+             `{\"0\": [\"variables.input.file\"]}`.",
+        )
+    };
+    let map: BTreeMap<String, Vec<String>> =
+        serde_json::from_slice(map).map_err(|_| malformed())?;
+    let mut files = map.into_iter();
+    let (Some((name, places)), None) = (files.next(), files.next()) else {
+        return Err(malformed());
+    };
+    let [path] = places.as_slice() else {
+        return Err(malformed());
+    };
+    let path = path.strip_prefix("variables.").ok_or_else(malformed)?;
+    if !params.place_file(path, FilePart::VARIABLE) {
+        return Err(malformed());
+    }
+    Ok(name)
+}
+
+/// The file, which is read while it comes.
+async fn file(form: &mut Multipart<'static>, name: &str) -> Result<UploadedFile, Malformed> {
+    let part = next(form, name).await?;
+    let content_type = part.content_type().map(ToString::to_string);
+    Ok(UploadedFile {
+        file_name: part.file_name().unwrap_or_default().to_owned(),
+        content_type: content_type.unwrap_or_default(),
+        content: part.map(|piece| piece.map_err(|error| why(&error))).boxed(),
+    })
+}
