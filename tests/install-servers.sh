@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs the servers that the tests start for themselves, where they are missing: RabbitMQ,
-# Redis, a mail server in Python, a store that speaks S3 and, without a mongod, what its stand-in is built with; and what the
-# examples of clients need. From the packages of Debian or Ubuntu, and that store from those of Python.
-# None is left running.
+# Redis, a mail server in Python and, without a mongod, what its stand-in is built with; and what the
+# examples of clients need. From the packages of Debian or Ubuntu. Besides, from those of Python, a
+# store that speaks the protocol of S3. None is left running.
 set -euo pipefail
 
 # A store that speaks the protocol of S3, in an environment of its own.

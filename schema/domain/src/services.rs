@@ -148,7 +148,8 @@ impl Services {
             users: Arc::clone(&ports.users),
             directory: policies.users.directory,
         });
-        let attachments = attachments(&ports, policies.attachments, &access, &ids, &hash);
+        let attachments = attachments(&ports, &policies, &access, &ids, &hash);
+        let groups = groups(&ports, &policies, &access, &attachments, &ids);
         let work = JobService::new(
             Arc::clone(&ports.sessions),
             Arc::clone(&ports.groups),
@@ -182,17 +183,6 @@ impl Services {
             change_rule: policies.change_chats,
             read_rule: policies.mark_read,
             large_groups: policies.feeds.large_groups,
-            clock: Arc::clone(&ports.clock),
-            ids: ids.clone(),
-        };
-        let groups = GroupService {
-            store: ports.groups,
-            access: Arc::clone(&access),
-            attachments: Arc::clone(&attachments),
-            limiter: Arc::clone(&ports.limiter),
-            start_rule: policies.start_chat,
-            change_rule: policies.change_chats,
-            max_members: policies.max_members,
             clock: Arc::clone(&ports.clock),
             ids: ids.clone(),
         };
@@ -254,7 +244,7 @@ impl Services {
 
 fn attachments(
     ports: &Ports,
-    policy: AttachmentPolicy,
+    policies: &Policies,
     access: &Arc<Access>,
     ids: &IdGenerator,
     hash: &KeyedHash,
@@ -267,10 +257,30 @@ fn attachments(
         users: Arc::clone(&ports.users),
         access: Arc::clone(access),
         limiter: Arc::clone(&ports.limiter),
-        policy,
+        policy: policies.attachments.clone(),
         clock: Arc::clone(&ports.clock),
         entropy: Arc::clone(&ports.entropy),
         ids: ids.clone(),
         hash: hash.clone(),
     })
+}
+
+fn groups(
+    ports: &Ports,
+    policies: &Policies,
+    access: &Arc<Access>,
+    attachments: &Arc<AttachmentService>,
+    ids: &IdGenerator,
+) -> GroupService {
+    GroupService {
+        store: Arc::clone(&ports.groups),
+        access: Arc::clone(access),
+        attachments: Arc::clone(attachments),
+        limiter: Arc::clone(&ports.limiter),
+        start_rule: policies.start_chat,
+        change_rule: policies.change_chats,
+        max_members: policies.max_members,
+        clock: Arc::clone(&ports.clock),
+        ids: ids.clone(),
+    }
 }

@@ -22,7 +22,8 @@ fn key() -> ObjectKey {
 
 /// Bytes of which each part is another.
 fn bytes(length: usize) -> Bytes {
-    (0..length).map(|place| (place / 7 % 251) as u8).collect()
+    let byte = |place: usize| u8::try_from(place / 7 % 251).unwrap();
+    (0..length).map(byte).collect()
 }
 
 async fn written(store: &Arc<dyn ObjectStore>, key: ObjectKey, content: &Bytes) {

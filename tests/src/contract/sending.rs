@@ -135,7 +135,6 @@ pub async fn an_acknowledged_message_is_seen_by_every_read(stores: &Stores) {
             last_seq: seq,
             last_change_seq: 0,
             applied_seq: 0,
-            avatar_id: None,
             member_count: 2,
         };
         assert_eq!(messages.heads(&[chat.id]).await.unwrap(), [head]);
