@@ -15,7 +15,7 @@ use http::{HeaderMap, StatusCode};
 use multer::{Field, Multipart};
 use talksy_domain::attachments::{FilePart, Interrupted, UploadedFile};
 use talksy_domain::error::ErrorCode;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::Transports;
 use super::body::{self, Operations};
@@ -75,15 +75,25 @@ async fn answer(
         .iter()
         .any(|name| parts.headers.contains_key(*name))
     {
-        return Err(Malformed::bad(format!(
+        let message = format!(
             "Send the header `{}` with a `multipart/form-data` request.",
             PREFLIGHT[0]
-        )));
+        );
+        return Err(Malformed::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            ErrorCode::BadUserInput,
+            message,
+        ));
     }
     let mut form = open(server, parts, incoming)?;
     let most = server.config.max_body_bytes;
-    let operations = named(&mut form, "operations", most).await?;
-    let map = named(&mut form, "map", most).await?;
+    let ahead = async {
+        let operations = named(&mut form, "operations", most).await?;
+        Ok((operations, named(&mut form, "map", most).await?))
+    };
+    // The file has time of its own, once somebody takes it.
+    let ahead = timeout(server.config.body_timeout, ahead).await;
+    let (operations, map) = ahead.unwrap_or_else(|_| Err(too_slow()))?;
     let mut params = one(body::decode(&operations, 1)?)?;
     let name = place(&map, &mut params)?;
     let caller = Caller::of(&*server.app, &server.config.trusted_proxies, parts).await;
@@ -161,13 +171,17 @@ async fn next(form: &mut Multipart<'static>, name: &str) -> Result<Field<'static
 
 fn broken(error: multer::Error) -> Malformed {
     match why(&error) {
-        Interrupted::TooSlow => Malformed::new(
-            StatusCode::REQUEST_TIMEOUT,
-            ErrorCode::BadUserInput,
-            "The body did not arrive in time.",
-        ),
+        Interrupted::TooSlow => too_slow(),
         Interrupted::Broken => Malformed::bad(format!("The form cannot be read: {error}.")),
     }
+}
+
+fn too_slow() -> Malformed {
+    Malformed::new(
+        StatusCode::REQUEST_TIMEOUT,
+        ErrorCode::BadUserInput,
+        "The body did not arrive in time.",
+    )
 }
 
 /// Whether the body came too slowly, or else broke off, or is no form.

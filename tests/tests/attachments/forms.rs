@@ -137,7 +137,7 @@ async fn a_form_has_to_be_one_of_an_operation_with_a_file() {
     request.headers_mut().remove("apollo-require-preflight");
     let answer = talksy_tests::http_client().execute(request).await.unwrap();
     let answer = reply(answer).await;
-    assert_eq!((answer.status, answer.code()), (400, "BAD_USER_INPUT"));
+    assert_eq!((answer.status, answer.code()), (415, "BAD_USER_INPUT"));
     // Nor is there a file in a request that is no form.
     let input = json!({ "input": { "file": "file part" } });
     let answer = ada.client.run(UPLOAD, input).await;

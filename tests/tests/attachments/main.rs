@@ -5,6 +5,7 @@
 
 mod erasing;
 mod forms;
+mod memory;
 mod pictures;
 mod receiving;
 mod refusals;

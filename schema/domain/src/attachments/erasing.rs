@@ -81,6 +81,9 @@ impl AttachmentService {
 
     /// Holds claims against what they were made for.
     async fn settle_claims(&self, claimed: Vec<Attachment>) -> Result<(), PortError> {
+        if claimed.is_empty() {
+            return Ok(());
+        }
         let messages: Vec<_> = claimed
             .iter()
             .filter_map(|one| match one.used_by {

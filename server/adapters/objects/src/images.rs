@@ -283,3 +283,60 @@ fn put_frame<W: std::io::Write>(
     encoder.set_repeat(repeat)?;
     encoder.encode_frame(frame)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::future::join_all;
+
+    use super::*;
+
+    /// However many images come at once: what is not read yet takes no memory.
+    #[tokio::test]
+    async fn no_more_images_are_read_at_once_than_there_is_room_for() {
+        let images = Images::new(ImageLimits {
+            max_pixels: 1_000,
+            workers: NonZeroUsize::MIN.saturating_add(1),
+        });
+        let now = Arc::new(AtomicUsize::new(0));
+        let most = Arc::new(AtomicUsize::new(0));
+        let all = (0..50).map(|_| {
+            let (now, most) = (Arc::clone(&now), Arc::clone(&most));
+            let source = async move {
+                most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                for _ in 0..10 {
+                    tokio::task::yield_now().await;
+                }
+                now.fetch_sub(1, Ordering::SeqCst);
+                Ok(b"no image".to_vec())
+            };
+            images.rewrite(ContentType::PNG, Box::pin(source))
+        });
+        for outcome in join_all(all).await {
+            assert_eq!(outcome.unwrap().err(), Some(ImageRefusal::Damaged));
+        }
+        assert_eq!(most.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn room_is_kept_for_as_long_as_the_image_is() {
+        let images = Images::new(ImageLimits {
+            max_pixels: 1_000,
+            workers: NonZeroUsize::MIN,
+        });
+        let png = encode(&DynamicImage::new_rgb8(3, 2), ContentType::PNG, QUALITY).unwrap();
+        let source = || -> ImageSource { Box::pin(std::future::ready(Ok(png.clone()))) };
+        let rewriting = images.rewrite(ContentType::PNG, source());
+        let first = rewriting.await.unwrap().unwrap();
+        assert_eq!((first.width, first.height), (3, 2));
+        assert_eq!(images.room.available_permits(), 0);
+        drop(first);
+        assert_eq!(images.room.available_permits(), 1);
+        images
+            .rewrite(ContentType::PNG, source())
+            .await
+            .unwrap()
+            .unwrap();
+    }
+}
