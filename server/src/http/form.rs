@@ -5,7 +5,9 @@
 //! have to come in their order.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::response::Response;
 use futures_util::StreamExt as _;
@@ -26,6 +28,9 @@ use super::reply::{self, Malformed};
 use super::uploads::Incoming;
 use crate::graphql::{OperationType, Params};
 
+/// How many bytes may come ahead of the file besides the parts `operations` and `map`.
+const BESIDE: usize = 512 * 1024;
+
 /// Headers that no page of another origin sends without leave. A form can send `multipart/form-data`
 /// from anywhere; one of these says that it is none.
 const PREFLIGHT: [&str; 3] = [
@@ -33,6 +38,38 @@ const PREFLIGHT: [&str; 3] = [
     "graphql-require-preflight",
     "x-apollo-operation-name",
 ];
+
+/// How many bytes may still come ahead of the file. The parser holds a part's head as a whole, however
+/// long it is.
+#[derive(Clone)]
+struct Allowance(Arc<AtomicUsize>);
+
+impl Allowance {
+    /// For the parts `operations` and `map`, the heads of all parts, and what of the file comes in the
+    /// same pieces.
+    fn ahead_of_file(server: &Transports) -> Self {
+        let bytes = server.config.max_body_bytes.saturating_mul(2);
+        Self(Arc::new(AtomicUsize::new(bytes.saturating_add(BESIDE))))
+    }
+
+    fn admits(&self, bytes: usize) -> bool {
+        let taken = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                if left == usize::MAX {
+                    Some(left)
+                } else {
+                    left.checked_sub(bytes)
+                }
+            });
+        taken.is_ok()
+    }
+
+    /// The file has come, whose bytes are for others to bound.
+    fn lift(&self) {
+        self.0.store(usize::MAX, Ordering::Relaxed);
+    }
+}
 
 /// Whether the body is a form.
 pub(super) fn is_form(headers: &HeaderMap) -> bool {
@@ -85,7 +122,8 @@ async fn answer(
             message,
         ));
     }
-    let mut form = open(server, parts, incoming)?;
+    let allowance = Allowance::ahead_of_file(server);
+    let mut form = open(server, parts, incoming, &allowance)?;
     let most = server.config.max_body_bytes;
     let ahead = async {
         let operations = named(&mut form, "operations", most).await?;
@@ -109,7 +147,9 @@ async fn answer(
     if prepared.operation.kind() != OperationType::Mutation {
         return Err(Malformed::bad("A file is sent with a mutation."));
     }
-    let file = file(&mut form, &name).await?;
+    let file = timeout(server.config.body_timeout, file(&mut form, &name)).await;
+    let file = file.unwrap_or_else(|_| Err(too_slow()))?;
+    allowance.lift();
     let deadline = Instant::now() + server.app.upload_timeout() + server.config.execution_timeout;
     let prepared = prepared.with_file(FilePart::new(file));
     let answer = run_until(server, prepared, (), deadline).await;
@@ -123,17 +163,20 @@ fn open(
     server: &Transports,
     parts: &Parts,
     incoming: &Incoming,
+    allowance: &Allowance,
 ) -> Result<Multipart<'static>, Malformed> {
     let content_type = parts.headers.get(CONTENT_TYPE);
     let content_type = content_type.and_then(|value| value.to_str().ok());
     let boundary = multer::parse_boundary(content_type.unwrap_or_default())
         .map_err(|error| Malformed::bad(format!("The form cannot be read: {error}.")))?;
-    let pieces = incoming.pieces(server).map(|piece| {
-        piece.map_err(|interrupted| match interrupted {
-            Interrupted::Broken => std::io::Error::from(std::io::ErrorKind::UnexpectedEof),
-            Interrupted::TooSlow => std::io::Error::from(std::io::ErrorKind::TimedOut),
-        })
+    let allowance = allowance.clone();
+    let pieces = incoming.pieces(server).map(move |piece| match piece {
+        Ok(piece) if allowance.admits(piece.len()) => Ok(piece),
+        Ok(_) => Err(io::ErrorKind::FileTooLarge),
+        Err(Interrupted::Broken) => Err(io::ErrorKind::UnexpectedEof),
+        Err(Interrupted::TooSlow) => Err(io::ErrorKind::TimedOut),
     });
+    let pieces = pieces.map(|piece| piece.map_err(io::Error::from));
     Ok(Multipart::new(pieces, boundary))
 }
 
@@ -170,9 +213,14 @@ async fn next(form: &mut Multipart<'static>, name: &str) -> Result<Field<'static
 }
 
 fn broken(error: multer::Error) -> Malformed {
-    match why(&error) {
-        Interrupted::TooSlow => too_slow(),
-        Interrupted::Broken => Malformed::bad(format!("The form cannot be read: {error}.")),
+    match kind(&error) {
+        Some(io::ErrorKind::TimedOut) => too_slow(),
+        Some(io::ErrorKind::FileTooLarge) => Malformed::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            ErrorCode::PayloadTooLarge,
+            "What comes ahead of the file is too large.",
+        ),
+        _ => Malformed::bad(format!("The form cannot be read: {error}.")),
     }
 }
 
@@ -184,17 +232,23 @@ fn too_slow() -> Malformed {
     )
 }
 
-/// Whether the body came too slowly, or else broke off, or is no form.
-fn why(error: &multer::Error) -> Interrupted {
+/// What happened to the body, where the form itself is none the worse.
+fn kind(error: &multer::Error) -> Option<io::ErrorKind> {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
-        let io = error.downcast_ref::<std::io::Error>();
-        if io.is_some_and(|io| io.kind() == std::io::ErrorKind::TimedOut) {
-            return Interrupted::TooSlow;
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return Some(error.kind());
         }
         cause = error.source();
     }
-    Interrupted::Broken
+    None
+}
+
+fn interrupted(error: &multer::Error) -> Interrupted {
+    match kind(error) {
+        Some(io::ErrorKind::TimedOut) => Interrupted::TooSlow,
+        _ => Interrupted::Broken,
+    }
 }
 
 fn one(operations: Operations) -> Result<Params, Malformed> {
@@ -235,6 +289,8 @@ async fn file(form: &mut Multipart<'static>, name: &str) -> Result<UploadedFile,
     Ok(UploadedFile {
         file_name: part.file_name().unwrap_or_default().to_owned(),
         content_type: content_type.unwrap_or_default(),
-        content: part.map(|piece| piece.map_err(|error| why(&error))).boxed(),
+        content: part
+            .map(|piece| piece.map_err(|error| interrupted(&error)))
+            .boxed(),
     })
 }

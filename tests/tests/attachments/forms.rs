@@ -144,3 +144,23 @@ async fn a_form_has_to_be_one_of_an_operation_with_a_file() {
     assert_eq!(answer.code_and_field(), ("BAD_USER_INPUT", "input.file"));
     assert!(files_below(&app.data_dir().join("attachments")).is_empty());
 }
+
+/// The head of a part is held as a whole, so that it has a bound too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_whose_parts_have_endless_heads_is_refused() {
+    let app = TestApp::start().await;
+    let ada = app.sign_in("ada").await;
+    let endless = format!("; filename=\"{}\"", "a".repeat(3 << 20));
+    let operations = operations();
+    let all = [
+        ("operations", "", operations.as_slice()),
+        ("map", "", MAP),
+        ("0", endless.as_str(), &b"hello"[..]),
+    ];
+    let reply = send_form(&ada.client, form(&all)).await;
+    assert_eq!((reply.status, reply.code()), (413, "PAYLOAD_TOO_LARGE"));
+    let large = vec![b' '; 300 * 1024];
+    let all = [("operations", "", large.as_slice()), ("map", "", MAP)];
+    let reply = send_form(&ada.client, form(&all)).await;
+    assert_eq!((reply.status, reply.code()), (413, "PAYLOAD_TOO_LARGE"));
+}
