@@ -2,7 +2,8 @@
 //! [GraphQL multipart request specification](https://github.com/jaydenseric/graphql-multipart-request-spec).
 //! The parts `operations` and `map` are read as a whole, within the bound of any GraphQL body; the
 //! file is given on while it comes. One file a request: of several, the fields that take them would
-//! have to come in their order.
+//! have to come in their order. (async-graphql's own `Upload` has every file whole, in memory or on the
+//! disk, before the operation begins, whatever is refused then.)
 
 use std::collections::BTreeMap;
 use std::io;

@@ -148,9 +148,10 @@ impl AttachmentService {
         let id = attachment.id;
         let taken = self.take(attachment, expected, upload).await;
         if taken.is_err() {
-            // Nobody could send it again.
-            if let Err(error) = self.store.forget(&[id]).await {
-                tracing::debug!(%error, "an upload that failed was not forgotten");
+            // Nobody could send it again. Where this fails, the sweep does it.
+            let erased = self.objects.erase(id).await;
+            if erased.is_err() || self.store.forget(&[id]).await.is_err() {
+                tracing::debug!(attachment = %id, "an upload that failed was not forgotten");
             }
         }
         taken

@@ -235,7 +235,8 @@ pub(super) fn user(row: &Row<'_>) -> Result<User, Fault> {
                 DisplayName::stand_in(&name, &key)
             }),
             about: or_stand_in(about, record, "about", || None),
-            avatar_id: row.get::<_, Option<Key>>(7)?.map(id::from_bytes),
+            avatar_id: or_stand_in(row.get::<_, Option<Key>>(7), record, "avatar_id", || None)
+                .map(id::from_bytes),
             created_at: time(row, 4)?,
             last_seen_at: some_time(row, 5)?,
         })
@@ -306,7 +307,13 @@ pub(super) fn chat(row: &Row<'_>) -> Result<Chat, Fault> {
             ),
             last_change_seq: row.get(7)?,
             applied_seq: row.get(8)?,
-            avatar_id: row.get::<_, Option<Key>>(9)?.map(id::from_bytes),
+            avatar_id: or_stand_in(
+                row.get::<_, Option<Key>>(9),
+                || format!("chat {chat_id}"),
+                "avatar_id",
+                || None,
+            )
+            .map(id::from_bytes),
         })
     };
     parse().map_err(|why| Fault::row(format_args!("chat {chat_id}"), why))
