@@ -148,10 +148,12 @@ impl FileName {
             shown.chars().take(room).collect::<String>() + &ending
         };
         let name = Self::RULE.visible_part(&shortened);
-        if name.trim().is_empty() {
+        // Where it was cut may be a space.
+        let name = name.trim_matches([' ', '.']);
+        if name.is_empty() {
             return Self(Self::NAMELESS.to_owned());
         }
-        Self(name)
+        Self(name.to_owned())
     }
 
     /// The name.
