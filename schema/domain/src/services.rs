@@ -153,7 +153,7 @@ impl Services {
         let work = JobService::new(
             Arc::clone(&ports.sessions),
             Arc::clone(&ports.groups),
-            Arc::clone(&attachments),
+            Arc::clone(&attachments) as _,
             Arc::clone(&ports.clock),
         );
         let clock = Arc::clone(&ports.clock);

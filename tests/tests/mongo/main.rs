@@ -233,6 +233,7 @@ fn runner(store: &MongoStore, clock: Arc<dyn Clock>) -> JobRunner {
     let work = JobService::new(
         Arc::clone(&store) as _,
         Arc::clone(&store) as _,
+        Arc::new(()),
         Arc::clone(&clock),
     );
     JobRunner::new(store, Arc::new(work), clock, JOB_POLICY)

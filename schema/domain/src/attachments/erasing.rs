@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
+
 use super::model::{Attachment, AttachmentState, UsedBy};
 use super::service::AttachmentService;
 use crate::error::PortError;
@@ -18,12 +20,41 @@ const TRIES: usize = 8;
 /// on its way to a store.
 const CLAIM_TIMEOUT: Duration = Duration::from_hours(1);
 
-impl AttachmentService {
+/// Erases attachments, for the jobs that have that done.
+#[async_trait]
+pub trait Eraser: Send + Sync {
     /// Erases these attachments of a message that was deleted. False where it was not.
     ///
     /// # Errors
     /// Where a store fails: then it is to be called again.
-    pub(crate) async fn erase_of_message(
+    async fn erase_of_message(
+        &self,
+        message: MessageId,
+        ids: &[AttachmentId],
+    ) -> Result<bool, PortError>;
+
+    /// Erases what nobody has used for long, and settles claims of which nobody has told the outcome.
+    ///
+    /// # Errors
+    /// Where a store fails: then it goes on the next time.
+    async fn sweep(&self) -> Result<(), PortError>;
+}
+
+/// Of a store that has no attachments.
+#[async_trait]
+impl Eraser for () {
+    async fn erase_of_message(&self, _: MessageId, _: &[AttachmentId]) -> Result<bool, PortError> {
+        Ok(true)
+    }
+
+    async fn sweep(&self) -> Result<(), PortError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Eraser for AttachmentService {
+    async fn erase_of_message(
         &self,
         message: MessageId,
         ids: &[AttachmentId],
@@ -44,11 +75,7 @@ impl AttachmentService {
         Ok(false)
     }
 
-    /// Erases what nobody has used for long, and settles claims of which nobody has told the outcome.
-    ///
-    /// # Errors
-    /// Where a store fails: then it goes on the next time.
-    pub(crate) async fn sweep(&self) -> Result<(), PortError> {
+    async fn sweep(&self) -> Result<(), PortError> {
         let now = self.clock.now();
         let unused = now - self.policy.unused_for;
         for state in [AttachmentState::Awaited, AttachmentState::Ready] {
@@ -78,7 +105,9 @@ impl AttachmentService {
             .await?;
         self.remove(&erasing).await
     }
+}
 
+impl AttachmentService {
     /// Holds claims against what they were made for.
     async fn settle_claims(&self, claimed: Vec<Attachment>) -> Result<(), PortError> {
         if claimed.is_empty() {

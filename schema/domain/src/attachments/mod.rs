@@ -18,6 +18,7 @@ pub(crate) mod store;
 pub(crate) mod types;
 pub(crate) mod uploads;
 
+pub use erasing::*;
 pub use error::*;
 pub use images::*;
 pub use model::*;

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::model::Task;
 use super::runner::{Perform, Performed};
-use crate::attachments::service::AttachmentService;
+use crate::attachments::erasing::Eraser;
 use crate::auth::store::SessionStore;
 use crate::clock::{Clock, Timestamp};
 use crate::error::PortError;
@@ -28,7 +28,7 @@ const MESSAGE_TIMEOUT: Duration = Duration::from_hours(1);
 pub struct JobService {
     sessions: Arc<dyn SessionStore>,
     groups: Arc<dyn GroupStore>,
-    attachments: Arc<AttachmentService>,
+    attachments: Arc<dyn Eraser>,
     clock: Arc<dyn Clock>,
 }
 
@@ -37,7 +37,7 @@ impl JobService {
     pub fn new(
         sessions: Arc<dyn SessionStore>,
         groups: Arc<dyn GroupStore>,
-        attachments: Arc<AttachmentService>,
+        attachments: Arc<dyn Eraser>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
