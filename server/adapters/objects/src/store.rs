@@ -33,8 +33,11 @@ const FILE_PIECE: usize = 256 * 1024;
 /// How many bytes are sent to S3 at once: the least that it takes of an object in parts.
 const S3_PIECE: usize = 5 * 1024 * 1024;
 
-/// How long a call may take: of a read until its first bytes, of a write for each piece.
+/// How long a call may take, of a read until its first bytes.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a piece may take to be written, which may have a thin line to S3.
+const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -122,7 +125,7 @@ impl Objects {
         let prefix = Path::from_url_path(url.path()).map_err(|_| ObjectsError::Url)?;
         let client = ClientOptions::new()
             .with_connect_timeout(CONNECT_TIMEOUT)
-            .with_read_timeout(CALL_TIMEOUT)
+            .with_read_timeout(WRITE_TIMEOUT)
             .with_timeout_disabled();
         let mut builder = AmazonS3Builder::new()
             .with_bucket_name(bucket)
@@ -178,7 +181,14 @@ fn make_private(folder: &FilePath) -> io::Result<()> {
 pub(crate) async fn call<T>(
     work: impl Future<Output = Result<T, Error>>,
 ) -> Result<Option<T>, PortError> {
-    match timeout(CALL_TIMEOUT, work).await {
+    within(CALL_TIMEOUT, work).await
+}
+
+async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<Option<T>, PortError> {
+    match timeout(limit, work).await {
         Ok(Ok(value)) => Ok(Some(value)),
         Ok(Err(Error::NotFound { .. })) => Ok(None),
         Ok(Err(error)) => Err(unavailable(error)),
@@ -189,7 +199,7 @@ pub(crate) async fn call<T>(
 /// The same, of what cannot be missing.
 pub(crate) async fn write<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, PortError> {
     let missing = || PortError::unavailable(BACKEND, "what was being written is gone");
-    call(work).await?.ok_or_else(missing)
+    within(WRITE_TIMEOUT, work).await?.ok_or_else(missing)
 }
 
 fn unavailable(error: Error) -> PortError {
