@@ -32,7 +32,7 @@ async fn erased(app: &TestApp) {
 async fn with_image(ada: &User, chat: &str) -> (String, String, String) {
     let id = ada.upload("a.png", "image/png", png(810, 20)).await;
     let sent = ada
-        .send_attached(chat, Some("look"), &[id.clone()])
+        .send_attached(chat, Some("look"), std::slice::from_ref(&id))
         .await
         .data();
     let message = &sent["sendMessage"]["message"];

@@ -51,7 +51,9 @@ async fn a_user_has_a_picture_that_others_see() {
         200
     );
     // What is a picture is no attachment of a message.
-    let reply = ada.send_attached(&chat, None, &[id.clone()]).await;
+    let reply = ada
+        .send_attached(&chat, None, std::slice::from_ref(&id))
+        .await;
     assert_eq!(reply.code(), "CONFLICT");
     let none = run(&ada, UPDATE_PROFILE, json!({ "avatarId": null }))
         .await
@@ -66,7 +68,9 @@ async fn a_picture_is_an_own_image_that_is_not_used() {
     let text = ada.upload("a.txt", "text/plain", b"hello".to_vec()).await;
     let of_bob = bob.upload("a.png", "image/png", png(30, 30)).await;
     let used = ada.upload("a.png", "image/png", png(30, 30)).await;
-    ada.send_attached(&chat, None, &[used.clone()]).await.data();
+    ada.send_attached(&chat, None, std::slice::from_ref(&used))
+        .await
+        .data();
     for (id, code) in [
         (&text, "BAD_USER_INPUT"),
         (&of_bob, "NOT_FOUND"),

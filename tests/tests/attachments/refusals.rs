@@ -132,11 +132,15 @@ async fn only_own_inspected_and_unused_attachments_can_be_sent() {
     // What was refused with others is still free, also where the chat is none of the viewer's.
     let eve = app.sign_in("eve").await;
     let of_eve = eve.upload("a.txt", "text/plain", text()).await;
-    let reply = eve.send_attached(&chat, None, &[of_eve.clone()]).await;
+    let reply = eve
+        .send_attached(&chat, None, std::slice::from_ref(&of_eve))
+        .await;
     assert_eq!(reply.code(), "FORBIDDEN");
     let other = eve.start_chat(&bob).await;
     eve.send_attached(&other, None, &[of_eve]).await.data();
-    ada.send_attached(&chat, None, &[own.clone()]).await.data();
+    ada.send_attached(&chat, None, std::slice::from_ref(&own))
+        .await
+        .data();
     refused(&[&own], ("CONFLICT", "input.attachmentIds")).await;
 }
 
@@ -154,7 +158,9 @@ async fn attachments_of_others_are_not_seen() {
     };
     assert_eq!(seen(&ada).await, json!("a.txt"));
     assert_eq!(seen(&bob).await, Value::Null);
-    ada.send_attached(&chat, None, &[id.clone()]).await.data();
+    ada.send_attached(&chat, None, std::slice::from_ref(&id))
+        .await
+        .data();
     assert_eq!(seen(&ada).await, json!("a.txt"));
     assert_eq!(seen(&bob).await, json!("a.txt"));
     assert_eq!(seen(&eve).await, Value::Null);

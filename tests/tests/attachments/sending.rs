@@ -24,7 +24,7 @@ async fn an_image_is_sent_with_a_caption_and_both_are_there() {
         .upload("tower.jpg", "image/jpeg", photograph(90, 60))
         .await;
     let sent = ada
-        .send_attached(&chat, Some("the tower"), &[id.clone()])
+        .send_attached(&chat, Some("the tower"), std::slice::from_ref(&id))
         .await;
     let message = sent.data()["sendMessage"]["message"].clone();
     assert_eq!(
@@ -193,7 +193,10 @@ async fn urls_that_were_altered_or_have_expired_lead_nowhere() {
     let (ada, _, chat) = app.pair().await;
     let id = ada.upload("a.txt", "text/plain", b"hello".to_vec()).await;
     let other = ada.upload("b.txt", "text/plain", b"hello".to_vec()).await;
-    let sent = ada.send_attached(&chat, None, &[id.clone()]).await.data();
+    let sent = ada
+        .send_attached(&chat, None, std::slice::from_ref(&id))
+        .await
+        .data();
     let attachment = &sent["sendMessage"]["message"]["attachments"][0];
     let url = string(&attachment["url"]);
     assert_eq!(get(&ada.client, &url).await.status(), 200);

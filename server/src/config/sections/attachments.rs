@@ -17,7 +17,7 @@ section! {
     pub struct AttachmentsConfig {
         /// The documents that may be attached besides images (JPEG, PNG, GIF and WebP, which always
         /// may), by their media type. What a file is, is told by its content. Besides the default ones
-        /// these are recognised: documents of OpenDocument and Office Open XML, `audio/mpeg`,
+        /// these are recognised: office documents (ODF and OOXML), `audio/mpeg`,
         /// `audio/ogg`, `video/mp4` and `video/webm`.
         documents: Vec<String> = ["application/pdf", "application/zip", "text/plain"]
                 .map(str::to_owned).to_vec(),
