@@ -4,7 +4,7 @@
 GRAPHIQL := client-examples/graphiql/dist/index.html.gz
 GRAPHIQL_SOURCES := $(filter-out %/dist %/node_modules,$(wildcard client-examples/graphiql/*)) $(wildcard client-examples/graphiql/src/*)
 
-.PHONY: run dist test lint fmt sdl example bench hostile fuzz soak audit graphiql clean-data
+.PHONY: run dist test lint fmt sdl release-schema example bench hostile fuzz soak audit graphiql clean-data
 
 # How many random schedules `make soak` runs; how many rounds of kills, and how often the example of
 # a replica; how many messages each of up to 48 senders sends to one chat.
@@ -49,6 +49,11 @@ fmt:
 ## Write schema/schema.graphql from the code.
 sdl:
 	TALKSY_WRITE_SDL=1 cargo test --quiet -p talksy-schema --all-features the_published_sdl_is_this_schema
+
+## Keep the schema, and what the examples send, as those of the release in Cargo.toml, which later
+## schemas are held to: schema/released/
+release-schema:
+	client-examples/test.sh release-schema
 
 ## Write server/talksy.example.toml from the declarations of the settings.
 example: $(GRAPHIQL)

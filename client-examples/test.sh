@@ -2,6 +2,7 @@
 # Runs the examples, each as somebody who has copied it: from a copy in a temporary directory, installed
 # from its lock file, beside a server of its own. `make test` runs it behind the tests of cargo. The
 # last line counts what passed and failed. Names as arguments run only these: `test.sh apollo shell`.
+# `test.sh release-schema` tests nothing; it is what `make release-schema` runs.
 set -euo pipefail
 
 repo="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -94,6 +95,8 @@ graphiql_example() {
   check "graphiql: keeps no secrets" node --test "$examples/graphiql/test/storage.test.mjs" || true
   check "graphiql: is served, whole and from one origin" \
     beside_a_server "$examples/graphiql" node check.mjs || true
+  check "graphiql: a newcomer signs in and asks, at the width of a phone too" \
+    beside_a_server "$work/harness" node --test --test-timeout=180000 graphiql.test.mjs || true
 }
 
 # Needs what the example for Node.js has installed.
@@ -103,26 +106,66 @@ documents() {
     node --test "$work/harness/documents.test.mjs" || true
 }
 
+# What Relay's compiler writes has its documents as they are sent.
+compiled() {
+  copy apollo urql relay node python shell shared graphiql
+  [[ -d "$work/relay/src/__generated__" ]] ||
+    (cd "$work/relay" && npm ci --silent --no-fund --no-audit && npm run --silent generate)
+}
+
+# What is written down of the last release.
+compatibility() {
+  check "the examples' documents are found" compiled || return 0
+  check "each kind of change to the schema is judged" \
+    node --test "$work/harness/compatibility.test.mjs" "$work/harness/release.test.mjs" || true
+  check "the schema breaks no client of the last release" \
+    node "$work/harness/release.mjs" compare "$repo" || true
+  check "the server answers the documents of the last release, and today's" \
+    many_sign_in beside_a_server "$work/harness" node --test --test-timeout=120000 replay.test.mjs || true
+  check "a server of registered documents answers them by their ids" \
+    many_sign_in registered beside_a_server "$work/harness" \
+    node --test --test-timeout=120000 replay.test.mjs || true
+}
+registered() {
+  export CHAT_REGISTRY="$work/registry.json"
+  "$@"
+}
+many_sign_in() {
+  export CHAT_REPOSITORY="$repo" CHAT_SETTINGS='limits.login_ip={ burst = 1000, period = "1s" }'
+  "$@"
+}
+
+# No test: keeps the schema and the documents as those of the version in Cargo.toml.
+release_schema() {
+  compiled
+  node "$work/harness/release.mjs" record "$repo" "$work"
+  exit
+}
+
 # The snippets of the guide.
 guide() {
   check "the guide's snippets are in the files that it names" node "$examples/harness/guide.mjs" || true
 }
 
+names=("$@")
+((${#names[@]} > 0)) || names=(guide graphiql shell python node documents apollo urql relay compatibility)
 # `cargo test` builds the binary only where a test of its package needs it.
-if [[ -n "${CHAT_BINARY:-}" ]]; then
+if [[ "${names[*]}" == release-schema ]]; then
+  : # It needs no server.
+elif [[ -n "${CHAT_BINARY:-}" ]]; then
   talksy="$(realpath "$CHAT_BINARY")"
 elif [[ ! -x "$talksy" || -n "$(find schema server mail-worker Cargo.lock -newer "$talksy" -type f -print -quit)" ]]; then
   cargo build --quiet --bin talksy
 fi
 
 copy harness
-names=("$@")
-((${#names[@]} > 0)) || names=(guide graphiql shell python node documents apollo urql relay)
+check "what the tests need beside the examples: installs" \
+  run_in "$work/harness" npm ci --silent --no-fund --no-audit || true
 for name in "${names[@]}"; do
   case "$name" in
     apollo | urql | relay | node) npm_example "$name" ;;
     python | shell | graphiql) "${name}_example" ;;
-    *) "$name" ;;
+    *) "${name//-/_}" ;;
   esac
 done
 echo

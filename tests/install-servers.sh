@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs the servers that the tests start for themselves, where they are missing: RabbitMQ,
 # Redis, a mail server in Python and, without a mongod, what its stand-in is built with; and what the
-# examples of clients need. From the packages of Debian or Ubuntu. Besides, from those of Python, a
-# store that speaks the protocol of S3. None is left running.
+# examples of clients need, a browser among it. From the packages of Debian or Ubuntu. Besides, from
+# those of Python, a store that speaks the protocol of S3. None is left running.
 set -euo pipefail
 
 # A store that speaks the protocol of S3, in an environment of its own.
@@ -27,6 +27,7 @@ fi
 command -v kill >/dev/null || missing+=(procps)
 command -v curl >/dev/null || missing+=(curl)
 command -v jq >/dev/null || missing+=(jq)
+command -v chromium chromium-browser google-chrome >/dev/null || missing+=(chromium)
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 if [ ${#missing[@]} -eq 0 ]; then
   install_s3

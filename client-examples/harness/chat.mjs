@@ -21,7 +21,9 @@ async function control(action) {
   if (!answer.ok) throw new Error(await answer.text());
 }
 export const stopServer = (signal) => control(`/stop?signal=${signal}`);
-export const startServer = () => control('/start');
+/** Settings are as in `http.graphiql=false`, for this start on. */
+export const startServer = (...settings) =>
+  control(`/start?${new URLSearchParams(settings.map((setting) => ['set', setting]))}`);
 export const restoreServer = () => control('/restored');
 
 /** Waits until the check passes. The last failure tells what was missing. */

@@ -1,5 +1,6 @@
 // Checks the guide for client developers: each snippet and each quotation is literally in the file
-// that is named before or below it, and every code of an error is told with what to do.
+// that is named before or below it, the promise of `accountEvents` stands there in its own words, and every
+// code of an error is told with what to do.
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 
 const root = new URL('../../', import.meta.url);
@@ -34,6 +35,13 @@ for (const page of PAGES) {
 }
 
 const guide = read('docs/CLIENTS.md');
+const PROMISE =
+  'once and in order on one connection, at least once across connections, idempotent by (chat, `seq`) and ' +
+  "`changeSeq`. Others' receipts are not on a line: `Chat.readByAllSeq` tells the ticks absolutely, is in the " +
+  'checkpoint, and where it differs on resume `ChatChanged` follows. Others\' profiles and presence are outside.';
+if (!guide.replace(/\s+/g, ' ').includes(PROMISE)) {
+  problems.push('docs/CLIENTS.md: the promise of accountEvents is told in other words');
+}
 const [, codes] = /^enum ErrorCode \{([^}]*)\}/m.exec(read('schema/schema.graphql'));
 const known = codes.match(/^\t[A-Z_]+$/gm).map((code) => code.trim());
 const table = guide.split('\n').filter((line) => line.startsWith('| `')).join('\n');
@@ -45,22 +53,31 @@ const readme = read('client-examples/README.md');
 const rows = readme.split('\n').filter((line) => line.startsWith('|')).map((line) => line.slice(2, -2).split(' | '));
 const tests = new Map(rows.filter(([letter, name]) => /^[a-z]$/.test(letter) && name).map((row) => row));
 const header = rows.find(([feature]) => feature === 'feature');
-const sources = (folder) =>
+/** The names of the tests in a file; of a program that is one test, all that it says. */
+const namesIn = ({ pathname }) => {
+  const source = readFileSync(pathname, 'utf8');
+  const names = [...source.matchAll(/\b(?:test\(\s*'|def test_)([^'(]+)/g)].map(([, name]) => name);
+  return names.length > 0 ? names.map((name) => name.replaceAll('_', ' ')) : [source];
+};
+// Those of the script that runs the examples; the example's name stands before.
+const ofAll = [...read('client-examples/test.sh').matchAll(/check "\$name: ([^"]+)"/g)].map(([, name]) => name);
+const testsOf = (folder) =>
   [`client-examples/${folder}/`, `client-examples/${folder}/test/`]
     .map((path) => new URL(path, root))
     .filter((path) => existsSync(path))
     .flatMap((path) => readdirSync(path).map((name) => new URL(name, path)))
     .filter(({ pathname }) => /\/test\.sh$|\/test_\w+\.py$|\/test\/\w+(\.test)?\.mjs$/.test(pathname))
-    .map((path) => readFileSync(path, 'utf8').replaceAll('_', ' '))
-    .concat(read('client-examples/test.sh'))
-    .join('\n');
+    .flatMap(namesIn)
+    .concat(ofAll);
+const isTested = (folder, name) =>
+  testsOf(folder).some((test) => test === name || (test.includes('\n') && test.includes(name)));
 let cells = 0;
 for (const [feature, ...marks] of rows.filter((row) => row.length === header.length && row !== header)) {
   if (/^-+/.test(feature)) continue;
   marks.forEach((mark, at) => {
     const folder = header[at + 1];
     const isBacked = tests.has(mark)
-      ? sources(folder).includes(tests.get(mark))
+      ? isTested(folder, tests.get(mark))
       : new RegExp(`^${mark}\\. `, 'm').test(readme);
     if (!/^([a-z]|\d)$/.test(mark) || !isBacked) {
       problems.push(`client-examples/README.md: "${feature}", ${folder}: no test and no note for "${mark}"`);

@@ -3,9 +3,10 @@
 //     node with-server.mjs COMMAND…
 //
 // The command finds the server at $CHAT_URL and its mails in $CHAT_OUTBOX, and controls it at
-// $CHAT_CONTROL by POST: /stop?signal=SIGTERM and /start, on the same port and data; /restored, while it
-// is stopped, does what an operator does behind a restore; /expect?email=… and then /code?email=… wait
-// for a sign-in code. $CHAT_BINARY names the server's binary.
+// $CHAT_CONTROL by POST: /stop?signal=SIGTERM and /start, on the same port and data, with further settings
+// as `set`; /restored, while it is stopped, does what an operator does behind a restore;
+// /expect?email=… and then /code?email=… wait for a sign-in code. $CHAT_BINARY names the server's binary,
+// $CHAT_SETTINGS has settings of it, each on a line as in `limits.login_ip={ burst = 100, period = "1m" }`.
 import { execFile, spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
@@ -24,13 +25,16 @@ const env = Object.fromEntries(
   Object.entries(process.env).filter(([name]) => !name.startsWith('TALKSY_')),
 );
 
+const settings = (process.env.CHAT_SETTINGS ?? '').split('\n').filter(Boolean);
+
 let listen = '127.0.0.1:0';
 let log = '';
 let server;
 
 /** Starts the server and waits until it serves. */
 function start() {
-  server = spawn(binary, ['--listen', listen, '--data-dir', data], {
+  const set = settings.flatMap((setting) => ['--set', setting]);
+  server = spawn(binary, ['--listen', listen, '--data-dir', data, ...set], {
     cwd: data,
     env,
     stdio: ['ignore', 'ignore', 'pipe'],
@@ -70,7 +74,10 @@ const restored = () => promisify(execFile)(binary, ['restored', '--data-dir', da
 const codes = new Map();
 const actions = {
   '/restored': async () => void (await restored()),
-  '/start': start,
+  '/start': (query) => {
+    settings.push(...query.getAll('set'));
+    return start();
+  },
   '/stop': (query) => stop(query.get('signal') ?? 'SIGTERM'),
   // Call it before the code is asked for: later mails count.
   '/expect': async (query) => void codes.set(query.get('email'), await watchFor(query.get('email'), outbox)),

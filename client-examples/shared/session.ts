@@ -157,7 +157,8 @@ async function refusal(response: Response): Promise<Refused | undefined> {
   return errors?.[0] && new Refused(errors[0]);
 }
 
-async function post<Data>(
+/** One operation; throws what the server refuses. */
+export async function post<Data>(
   url: string,
   query: string,
   variables?: object,

@@ -14,6 +14,7 @@ pub mod error;
 pub mod groups;
 pub mod loaders;
 pub mod messages;
+pub mod metadata;
 pub mod node;
 pub mod presence;
 pub mod scalars;

@@ -1,7 +1,7 @@
 //! The one schema, put together from the rooms.
 
 use async_graphql::extensions::ExtensionFactory;
-use async_graphql::{MergedObject, MergedSubscription, Schema, SchemaBuilder};
+use async_graphql::{MergedObject, MergedSubscription, Schema, SchemaBuilder, ValidationMode};
 use talksy_domain::services::Services;
 
 use crate::account::AccountSubscription;
@@ -60,9 +60,31 @@ pub fn schema(services: Services) -> TalksySchema {
     over(services).finish()
 }
 
-/// The same schema with an extension, which takes each field some time.
-pub fn schema_with(services: Services, extension: impl ExtensionFactory) -> TalksySchema {
-    over(services).extension(extension).finish()
+/// The same schema for operations that [`rules`] has let pass: it does not validate them again.
+pub fn validated_schema(services: Services) -> TalksySchema {
+    validated(services).finish()
+}
+
+/// The same as [`validated_schema`] with an extension, which takes each field some time.
+pub fn validated_schema_with(services: Services, extension: impl ExtensionFactory) -> TalksySchema {
+    validated(services).extension(extension).finish()
+}
+
+/// The schema's types and the rules that operations on it are validated by. There is nothing behind
+/// it: the extension sees to it that nothing is executed. `suggests` says whether errors name what is
+/// like an unknown name, which takes time with each of them.
+pub fn rules(extension: impl ExtensionFactory, suggests: bool) -> TalksySchema {
+    let rules = builder().extension(extension);
+    let rules = if suggests {
+        rules
+    } else {
+        rules.disable_suggestions()
+    };
+    rules.finish()
+}
+
+fn validated(services: Services) -> SchemaBuilder<Query, Mutation, Subscription> {
+    over(services).validation_mode(ValidationMode::Fast)
 }
 
 fn over(services: Services) -> SchemaBuilder<Query, Mutation, Subscription> {

@@ -8,7 +8,7 @@ use crate::error::ErrorCodeEnum;
 
 /// What there is beyond what every server has. Names are never changed or given another meaning;
 /// `docs/CLIENTS.md` says what each stands for.
-const FEATURES: [&str; 16] = [
+const FEATURES: [&str; 20] = [
     "accountEvents",
     "attachments",
     "avatars",
@@ -20,9 +20,13 @@ const FEATURES: [&str; 16] = [
     "graphqlTransportWs",
     "graphqlWs",
     "groups",
+    "markUnread",
+    "mentions",
+    "metadata",
     "muteChat",
     "presence",
     "readReceipts",
+    "replies",
     "resume",
     "typing",
 ];

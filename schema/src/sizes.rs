@@ -4,9 +4,11 @@
 //! so that what is forgotten costs too much, not too little.
 
 use talksy_domain::attachments::{FileName, MAX_ATTACHMENTS};
+use talksy_domain::chats::MAX_SUMMED;
 use talksy_domain::feeds::MAX_POSITION;
 use talksy_domain::groups::MAX_SUBJECTS;
-use talksy_domain::messages::{ClientMessageId, MessageText};
+use talksy_domain::messages::{ClientMessageId, MAX_MENTIONS, MessageText};
+use talksy_domain::metadata::Metadata;
 use talksy_domain::page::MAX_PAGE;
 use talksy_domain::users::{About, DisplayName};
 
@@ -29,9 +31,10 @@ const SHORT: usize = 64;
 /// What a chat is called: its title, or the other member's name. The longer of the two.
 const TITLE: usize = 100 * CHARACTER;
 
-/// The most bytes of a text, without its quotes; `None` where the field is not known.
+/// The most bytes of a text, without its quotes, or of a `JSON`; `None` where the field is not known.
 pub fn text_bytes(type_name: &str, field: &str) -> Option<usize> {
     Some(match (type_name, field) {
+        ("Message" | "User" | "Chat", "metadata") => Metadata::MAX_BYTES,
         ("Message", "text") => MessageText::MAX_CHARS * CHARACTER,
         ("Message", "clientMessageId") => ClientMessageId::MAX_CHARS * CHARACTER,
         ("Chat" | "SystemNotice", "title") => TITLE,
@@ -53,6 +56,15 @@ pub fn text_bytes(type_name: &str, field: &str) -> Option<usize> {
         }
         _ => return None,
     })
+}
+
+/// How many values a field counts as beside those of its answer, for what it reads to make them.
+pub fn extra_values(type_name: &str, field: &str) -> usize {
+    match (type_name, field) {
+        // A count takes some of what a value of an answer takes, and most users have few chats.
+        ("User", "totalUnreadCount") => MAX_SUMMED / 10,
+        _ => 0,
+    }
 }
 
 /// How many items a list has.
@@ -90,6 +102,10 @@ pub fn list_length(type_name: &str, field: &str) -> ListLength {
         ("SystemNotice", "subjects") => ListLength {
             usual: 10,
             most: MAX_SUBJECTS,
+        },
+        ("Message", "mentions") => ListLength {
+            usual: 3,
+            most: MAX_MENTIONS,
         },
         ("Message", "attachments") => ListLength {
             usual: 1,
@@ -133,7 +149,7 @@ mod tests {
             };
             for field in fields {
                 let (of, name) = (&one.node.name.node, &field.node.name.node);
-                if base(&field.node.ty.node) == "String" {
+                if matches!(base(&field.node.ty.node), "String" | "JSON") {
                     texts += 1;
                     assert!(text_bytes(of, name).is_some(), "{of}.{name}");
                 }

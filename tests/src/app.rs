@@ -152,6 +152,7 @@ fn test_config() -> Config {
         &mut limits.find_address,
         &mut limits.uploads,
         &mut limits.revoke,
+        &mut config.http.websocket.messages,
     ] {
         *quota = high;
     }
@@ -160,6 +161,7 @@ fn test_config() -> Config {
     }
     // A test may hold up an operation, and a machine be busy.
     config.http.execution_timeout = 10 * DEADLINE;
+    config.http.executions_per_user = 100_000;
     config
 }
 

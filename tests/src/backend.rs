@@ -161,6 +161,7 @@ impl Backend {
             name: DisplayName::of_address(&email),
             email,
             about: None,
+            metadata: None,
             avatar_id: None,
             created_at: self.clock.now(),
             last_seen_at: None,

@@ -215,6 +215,7 @@ async fn sign_up(ports: &Ports) -> Viewer {
         name: DisplayName::parse("Somebody").unwrap(),
         email,
         about: None,
+        metadata: None,
         avatar_id: None,
         created_at: now,
         last_seen_at: None,

@@ -12,6 +12,8 @@ const START: &str = "mutation($input: StartChatInput!) {
     startChat(input: $input) { created chat { id } } }";
 const MARK: &str = "mutation($input: MarkReadInput!) {
     markRead(input: $input) { receipt { lastReadSeq } chat { unreadCount } } }";
+const UNREAD: &str = "mutation($input: MarkUnreadInput!) {
+    markUnread(input: $input) { chat { unreadCount } } }";
 const TYPE: &str = "mutation($input: SetTypingInput!) { setTyping(input: $input) { chatId } }";
 const REVOKE: &str = "mutation($input: RevokeSessionInput!) {
     revokeSession(input: $input) { sessionId } }";
@@ -70,6 +72,7 @@ fn chat_mutations(chat: &str) -> Vec<(&'static str, Value)> {
     vec![
         (SEND, json!({ "chatId": chat, "text": "hi" })),
         (MARK, json!({ "chatId": chat, "seq": 1 })),
+        (UNREAD, json!({ "chatId": chat, "fromSeq": 1 })),
         (TYPE, json!({ "chatId": chat, "isTyping": true })),
     ]
 }

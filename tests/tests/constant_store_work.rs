@@ -4,7 +4,7 @@
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use talksy_tests::app::TestApp;
-use talksy_tests::client::{User, string};
+use talksy_tests::client::{SEND, User, string};
 
 /// The page sizes that are compared.
 const SIZES: [usize; 3] = [1, 5, 50];
@@ -74,8 +74,13 @@ async fn full_house(app: &TestApp) -> (User, Vec<String>, Vec<String>) {
     }))
     .await;
     let (chats, messages): (Vec<_>, Vec<_>) = made.into_iter().unzip();
+    // Each replies to one of its own.
+    let mut before = messages[0].clone();
     for n in 0..50 {
-        ada.send(&chats[0], &n.to_string()).await;
+        let input = json!({ "chatId": chats[0], "text": n.to_string(), "replyToId": before,
+            "mentionIds": [ada.id] });
+        let sent = ada.client.data(SEND, json!({ "input": input })).await;
+        before = string(&sent["sendMessage"]["message"]["id"]);
     }
     (ada.clone(), chats, messages)
 }
@@ -86,7 +91,7 @@ async fn a_page_costs_the_store_the_same_whatever_its_size() {
     let (ada, chats, messages) = full_house(&app).await;
 
     let page_of_chats = "query($first: Int) { chats(first: $first) { nodes {
-        title memberCount unreadCount viewerMember { lastReadSeq }
+        title memberCount unreadCount unreadMentionCount viewerMember { lastReadSeq }
         peer { name presence { status lastSeenAt } }
         members(first: 5) { nodes { lastReadSeq user { name presence { status } } } }
         lastMessage { text isReadByAll sender { name presence { status } }
@@ -106,6 +111,7 @@ async fn a_page_costs_the_store_the_same_whatever_its_size() {
     let page_of_messages = "query($id: ID!, $last: Int) { node(id: $id) { ... on Chat {
         messages(last: $last) { nodes { seq text isReadByAll
             sender { name presence { status } } chat { title unreadCount lastMessage { seq } }
+            mentions { name } replyCount replyTo { text sender { name } } replies(first: 2) { nodes { text } }
             readBy(first: 5) { nodes { lastReadSeq user { name } chat { id } } } } } } } }";
     let last = |size| json!({ "id": chats[0], "last": size });
     let cost = calls(&app, &ada, "messages", page_of_messages, last).await;
@@ -132,6 +138,22 @@ async fn a_page_costs_the_store_the_same_whatever_its_size() {
     assert!(cost <= apart + 4, "{cost} for both, {apart} apart");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_about_many_groups_costs_what_that_of_one_does() {
+    const CREATE: &str = "mutation($kept: JSON!) { createGroup(input: {
+        title: \"All\", memberIds: [], metadata: $kept }) { chat { id } } }";
+    let app = TestApp::start().await;
+    let ada = app.sign_in("ada").await;
+    for n in 0..50 {
+        let kept = json!({ "kept": { "n": n } });
+        ada.client.data(CREATE, kept).await;
+    }
+    let kept = "query($first: Int) { chats(first: $first) { nodes { metadata } } }";
+    let first = |size| json!({ "first": size });
+    let cost = calls(&app, &ada, "metadata", kept, first).await;
+    println!("metadata: {cost} store calls for {SIZES:?}");
+}
+
 /// A group of more members than a page holds: its readers are not told from the list of members.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_readers_of_many_messages_cost_what_those_of_one_do() {
@@ -146,18 +168,46 @@ async fn the_readers_of_many_messages_cost_what_those_of_one_do() {
     assert_eq!(ids.len(), 100);
     let create = "mutation($ids: [ID!]!) {
         createGroup(input: { title: \"All\", memberIds: $ids }) { chat { id memberCount } } }";
-    let made = ada.client.data(create, json!({ "ids": ids })).await;
-    let chat = &made["createGroup"]["chat"];
-    assert_eq!(chat["memberCount"], 101);
-    let chat = string(&chat["id"]);
-    for n in 0..50 {
-        ada.send(&chat, &n.to_string()).await;
+    for members in [100, 101] {
+        let others = json!({ "ids": ids[..members - 1] });
+        let made = ada.client.data(create, others).await;
+        let chat = &made["createGroup"]["chat"];
+        assert_eq!(chat["memberCount"], members);
+        let chat = string(&chat["id"]);
+        for n in 0..50 {
+            ada.send(&chat, &n.to_string()).await;
+        }
+        let readers = "query($id: ID!, $last: Int) { chat(id: $id) { readByAllSeq
+            messages(last: $last) { nodes {
+                isReadByAll readBy(first: 5) { nodes { user { name } } } } } } }";
+        let last = |size| json!({ "id": chat, "last": size });
+        let cost = calls(&app, &ada, "readers", readers, last).await;
+        println!("readers among {members}: {cost} store calls for {SIZES:?}");
     }
-    let readers = "query($id: ID!, $last: Int) { chat(id: $id) {
-        messages(last: $last) { nodes { readBy(first: 5) { nodes { user { name } } } } } } }";
-    let last = |size| json!({ "id": chat, "last": size });
-    let cost = calls(&app, &ada, "readers", readers, last).await;
-    println!("readers: {cost} store calls for {SIZES:?}");
+}
+
+/// Also where there are few chats, so that it is the number of calls that is the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_unread_in_all_chats_costs_the_same_whatever_their_number() {
+    const TOTAL: &str = "{ me { totalUnreadCount again: totalUnreadCount } }";
+    let app = TestApp::start().await;
+    let (ada, _, _) = full_house(&app).await;
+    let eve = app.sign_in("eve").await;
+    let mut costs = Vec::new();
+    for (user, total) in [(&eve, 0), (&ada, 50)] {
+        let mut least = u64::MAX;
+        for _ in 0..TRIES {
+            user.client.data("{ __typename }", json!({})).await;
+            let before = app.adapters.store.calls();
+            let data = user.client.data(TOTAL, json!({})).await;
+            least = least.min(app.adapters.store.calls() - before);
+            let expected = json!({ "totalUnreadCount": total, "again": total });
+            assert_eq!(data["me"], expected);
+        }
+        costs.push(least);
+    }
+    println!("totalUnreadCount: {costs:?} store calls for 0 and 50 chats");
+    assert_eq!(costs[0], costs[1], "{costs:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

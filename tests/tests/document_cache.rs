@@ -137,7 +137,10 @@ fn documents() -> Vec<(&'static str, String)> {
             "operations",
             parts(150, |n| format!("query Q{n} {{ a {{ b }} }}")),
         ),
-        ("long names", format!("{{ {} }}", "n".repeat(10_000))),
+        (
+            "long names",
+            format!("{{ {} }}", parts(20, |_| "n".repeat(500))),
+        ),
     ]
 }
 

@@ -134,6 +134,49 @@ async fn what_all_members_have_read_is_told_up_to_the_limit_and_not_beyond_it() 
     assert_eq!(typing.next().await, typist);
 }
 
+/// Ticks of a group that is not large move live, with every receipt or without any.
+#[tokio::test(flavor = "multi_thread")]
+async fn that_all_others_have_read_on_is_told_as_it_happens() {
+    const SIDEBAR: &str = "subscription { chatUpdated { lastSeq readByAllSeq } }";
+    const ACCOUNT: &str = "subscription($of: [ID!]) { accountEvents(detailOf: $of) { __typename
+        ... on ChatChanged { chat { lastSeq readByAllSeq } } } }";
+    let app = TestApp::start().await;
+    let [ada, bob, cyd] = [
+        app.sign_in("ada").await,
+        app.sign_in("bob").await,
+        app.sign_in("cyd").await,
+    ];
+    let chat = group(&ada, &[&bob, &cyd]).await;
+    let mut sidebar = ada.client.subscribe(SIDEBAR, json!({})).await;
+    // Until the feed is open.
+    let pause = Duration::from_millis(200);
+    while tokio::time::timeout(pause, sidebar.next()).await.is_err() {
+        ada.send(&chat, "is it open?").await;
+    }
+    let mut accounts = Vec::new();
+    for of in [json!(null), json!([])] {
+        let mut account = ada.client.subscribe(ACCOUNT, json!({ "of": of })).await;
+        let first = account.next().await;
+        assert_eq!(first["accountEvents"]["__typename"], "AccountCheckpoint");
+        accounts.push(account);
+    }
+    for text in ["one", "two"] {
+        let sent = ada.send(&chat, text).await;
+        let seq = &sent["message"]["seq"];
+        let until = json!({ "lastSeq": seq, "readByAllSeq": seq });
+        for reader in [&cyd, &bob] {
+            reader.mark_read(&chat, seq.as_i64().unwrap()).await;
+        }
+        while sidebar.next().await["chatUpdated"] != until {}
+        for account in &mut accounts {
+            while account.next().await["accountEvents"]["chat"] != until {}
+        }
+        let seen = marks(&ada, &chat).await;
+        assert_eq!(&seen["readByAllSeq"], seq);
+        assert_eq!(seen["lastMessage"]["isReadByAll"], true);
+    }
+}
+
 /// Whoever is no member is told so, and not that there is nobody to be told.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_is_refused_in_a_large_group_as_in_any() {
@@ -188,6 +231,7 @@ async fn reading_on_costs_the_same_in_a_group_of_two_thousand() {
             name: DisplayName::of_address(&email),
             email,
             about: None,
+            metadata: None,
             avatar_id: None,
             created_at: SystemClock.now(),
             last_seen_at: None,

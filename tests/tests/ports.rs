@@ -113,6 +113,7 @@ async fn call_all(ports: &Ports) {
         email: email.clone(),
         name: DisplayName::parse("Ada").unwrap(),
         about: None,
+        metadata: None,
         avatar_id: None,
         created_at: now,
         last_seen_at: None,
@@ -174,6 +175,7 @@ async fn call_all(ports: &Ports) {
         title: None,
         last_change_seq: 0,
         applied_seq: 0,
+        metadata_seq: 0,
         avatar_id: None,
     };
     let chats = &ports.chats;
@@ -230,6 +232,7 @@ async fn call_all(ports: &Ports) {
         creator_id: user,
         member_ids: Vec::new(),
         title: ChatTitle::parse("A group").unwrap(),
+        metadata: None,
         client_chat_id: None,
         avatar_id: None,
         at: now,

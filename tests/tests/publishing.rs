@@ -65,6 +65,7 @@ async fn a_commit_is_told_at_once_though_its_caller_is_gone() {
         title: None,
         last_change_seq: 0,
         applied_seq: 0,
+        metadata_seq: 0,
         avatar_id: None,
     };
     ports.chats.open_direct(&chat, users).await.unwrap();
@@ -79,6 +80,7 @@ async fn a_commit_is_told_at_once_though_its_caller_is_gone() {
         creator_id: users[0],
         member_ids: vec![users[1]],
         title: ChatTitle::parse("A group").unwrap(),
+        metadata: None,
         client_chat_id: None,
         avatar_id: None,
         at: now,

@@ -311,3 +311,103 @@ async fn other_documents_than_registered_ones_are_refused_over_every_transport()
     let unknown = json!({ "documentId": "unknown" });
     refused(&client, &ALL, unknown, "PERSISTED_QUERY_NOT_FOUND").await;
 }
+
+/// The bytes of an answer, but for the ids of its request.
+async fn written(client: &Client, request: &Value) -> String {
+    let mut text = Answer::to(post(client, GRAPHQL, request)).await.text();
+    let member = "\"requestId\":\"";
+    while let Some(at) = text.find(member) {
+        text.replace_range(at..at + member.len() + 32 + 1, "");
+    }
+    text
+}
+
+/// What was found valid is not validated again: variables that do not fit are refused all the same, in
+/// the same words, at the same place.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_that_has_run_is_refused_as_one_that_is_new() {
+    let app = TestApp::start().await;
+    let (ada, _, chat) = app.pair().await;
+    let ada = ada.client;
+    let many = "query Many($ids: [ID!]!, $first: Int, $on: Boolean! = true) {
+        nodes(ids: $ids) { id } users(first: $first) @include(if: $on) { nodes { id } } }";
+    let send = "mutation Send($input: SendMessageInput!) {
+        sendMessage(input: $input) { message { id } } }";
+    let parts = "mutation Parts($chat: ID!, $text: String, $seq: Int!) {
+        sendMessage(input: { chatId: $chat, text: $text }) { message { text } }
+        markRead(input: { chatId: $chat, seq: $seq }) { chat { id } } }";
+    let added = "subscription Added($chat: ID!, $after: String) {
+        messageAdded(chatId: $chat, after: $after) { cursor } }";
+    let wrong =
+        json!([true, -1, 1.5, 3_000_000_000_u64, "x", "", null, [], [null], {}, { "x": 1 }]);
+    let wrong = wrong.as_array().unwrap();
+    let mut tried = 0;
+    for (query, right, runs_on) in [
+        (
+            many,
+            json!({ "ids": [], "first": 1, "on": true }),
+            [Post, Batch],
+        ),
+        (
+            send,
+            json!({ "input": { "chatId": chat, "text": "t" } }),
+            [Post, OfSocket],
+        ),
+        (
+            parts,
+            json!({ "chat": chat, "text": "t", "seq": 0 }),
+            [Post, EventStream],
+        ),
+        (
+            added,
+            json!({ "chat": "x", "after": "x" }),
+            [EventStream, OfSocket],
+        ),
+    ] {
+        // The subscription's variables are of their types, and refused behind that.
+        answer(
+            &ada,
+            runs_on[1],
+            &json!({ "query": query, "variables": right }),
+        )
+        .await;
+        let mut cases: Vec<Value> = vec![json!({})];
+        for name in right.as_object().unwrap().keys() {
+            for value in wrong {
+                let mut case = right.clone();
+                case[name] = value.clone();
+                cases.push(case);
+            }
+        }
+        if query == send {
+            for (name, value) in [("chatId", json!(true)), ("text", json!(7)), ("y", json!(1))] {
+                let mut case = right.clone();
+                case["input"][name] = value;
+                cases.push(case);
+            }
+        }
+        for variables in cases {
+            tried += 1;
+            let known = json!({ "query": query, "variables": variables });
+            let new = json!({ "query": format!("{query} # {tried}"), "variables": variables });
+            // What sends a message tells of it each time by another id.
+            if written(&ada, &new).await.contains("\"errors\"") {
+                assert_eq!(
+                    written(&ada, &known).await,
+                    written(&ada, &new).await,
+                    "{known}"
+                );
+            }
+            let new = json!({ "query": format!("{query} ## {tried}"), "variables": variables });
+            for transport in runs_on {
+                let at = format!("{transport:?}: {known}");
+                let of_new = answer(&ada, transport, &new).await;
+                if of_new["errors"].is_array() {
+                    let of_known = answer(&ada, transport, &known).await;
+                    assert_eq!(errors(&of_known, &at), errors(&of_new, &at), "{at}");
+                    assert_eq!(of_known.get("data"), of_new.get("data"), "{at}");
+                }
+            }
+        }
+    }
+}

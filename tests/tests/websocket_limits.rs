@@ -282,7 +282,10 @@ async fn flooded(server: &ServerProcess, first: &[Value], flood: &[u8], opcode: 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_a_client_that_reads_nothing_does_not_pile_up() {
     let data = tempfile::tempdir().unwrap();
-    let server = ServerProcess::start(data.path(), &[]).await;
+    // It is read as fast as it sends.
+    let burst = ["--set", "http.websocket.messages.burst=1000000"];
+    let period = ["--set", "http.websocket.messages.period=1s"];
+    let server = ServerProcess::start(data.path(), &[burst, period].concat()).await;
     let init = json!({ "type": "connection_init" });
     let wrong = json!({ "type": "subscribe", "id": "1", "payload": { "query": "{" } }).to_string();
     let ping = json!({ "type": "ping", "payload": { "a": "b".repeat(100) } }).to_string();

@@ -42,7 +42,7 @@ function overSocket(params, headers) {
     url: socket,
     // Browsers cannot set headers on a WebSocket: the token goes into `connection_init`.
     connectionParams: connectionParams(headers),
-    // An explorer shows why a socket was closed. An application retries: see ../../resume.
+    // An explorer shows why a socket was closed. An application retries: see ../../shared/resuming.ts.
     retryAttempts: 0,
   });
   return {

@@ -1,4 +1,4 @@
-import './workers.js';
+import './monaco.js';
 // The parts' own styles: `graphiql/style.css` has Monaco's as well, which come with Monaco.
 import '@graphiql/react/style.css';
 import '@graphiql/plugin-doc-explorer/style.css';

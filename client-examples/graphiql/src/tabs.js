@@ -12,19 +12,14 @@ export const defaultQuery = `# Ctrl-Space completes, Ctrl-Enter runs.
 
 `;
 
+// A paragraph is one line: the editor wraps it.
 const signIn = `# 1 · SIGN IN
 #
-# ▶ offers the operations; Ctrl-Enter runs the one
-# that the cursor is in.
+# ▶ offers the operations; Ctrl-Enter runs the one that the cursor is in.
 #
-# Login mails a code. Without a mail server it is in the
-# server's log and in data/outbox. Put it into the
-# variables below and run VerifyOtp. The code is good with
-# the challenge that Login answers: where the variable is
-# empty, this page sends the last one.
+# Login mails a code. Without a mail server it is in the server's log and in data/outbox. Put it into the variables below and run VerifyOtp. The code is good with the challenge that Login answers: where the variable is empty, this page sends the last one.
 #
-# The accessToken that you get signs requests. In the
-# next tabs, "Headers" below takes it:
+# The accessToken that you get signs requests. In the next tabs, "Headers" below takes it:
 #
 #   { "Authorization": "Bearer <accessToken>" }
 #
@@ -56,10 +51,7 @@ const chat = `# 2 · CHAT
 #
 # Headers: the first user's accessToken.
 #
-# Users shows the other one's id. Put it into the
-# variables and run StartChat; put the chat's id there
-# and run SendMessage. Sending a clientMessageId again
-# is safe: the answer is the first message.
+# Users shows the other one's id. Put it into the variables and run StartChat; put the chat's id there and run SendMessage. Sending a clientMessageId again is safe: the answer is the first message.
 
 query Users {
   me {
@@ -112,11 +104,7 @@ const live = `# 3 · LIVE
 # Headers: the second user's accessToken.
 # Variables: the chat's id.
 #
-# MessageAdded waits for messages. GraphiQL stops it when
-# you change tabs: send from a second window. Or stop it,
-# send, and start it again with "after": the cursor of
-# the last message that you saw. What you missed comes
-# first, then what is new. History has the cursors.
+# MessageAdded waits for messages. GraphiQL stops it when you change tabs: send from a second window. Or stop it, send, and start it again with "after": the cursor of the last message that you saw. What you missed comes first, then what is new. History has the cursors.
 
 subscription MessageAdded($chatId: ID!, $after: String) {
   messageAdded(chatId: $chatId, after: $after) {

@@ -252,6 +252,57 @@ impl Cursor for MemberCursor {
     }
 }
 
+/// The place of a reply among those to one message, oldest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplyCursor {
+    /// The chat.
+    pub chat_id: ChatId,
+    /// The number of the message that is replied to.
+    pub reply_to: Seq,
+    /// The reply's own number.
+    pub seq: Seq,
+}
+
+impl ReplyCursor {
+    /// Parses a cursor and checks that it belongs to the replies to that message.
+    ///
+    /// # Errors
+    /// [`Invalid`] naming `field` where it does not.
+    pub fn decode_of(
+        text: &str,
+        (chat_id, reply_to): (ChatId, Seq),
+        field: &'static str,
+    ) -> Result<Self, Invalid> {
+        let cursor = Self::decode(text, field)?;
+        if (cursor.chat_id, cursor.reply_to) != (chat_id, reply_to) {
+            let rule = "must be a cursor of the replies to this message, but is one of another's";
+            return Err(Invalid::new(field, rule));
+        }
+        Ok(cursor)
+    }
+}
+
+impl Cursor for ReplyCursor {
+    const TAG: u8 = b'y';
+
+    fn write(&self, bytes: &mut Vec<u8>) {
+        bytes.extend(id::bytes(self.chat_id));
+        bytes.extend(self.reply_to.to_be_bytes());
+        bytes.extend(self.seq.to_be_bytes());
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (chat_id, rest) = bytes.split_first_chunk()?;
+        let (reply_to, seq) = rest.split_first_chunk()?;
+        let seq = Seq::from_be_bytes(seq.try_into().ok()?);
+        (seq <= crate::seq::MAX).then_some(Self {
+            chat_id: id::from_bytes(*chat_id),
+            reply_to: Seq::from_be_bytes(*reply_to),
+            seq,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -327,6 +378,16 @@ mod tests {
             user_id: id::from_bytes([4; 16]),
         };
         assert_eq!(MemberCursor::decode(&member.encode(), "after"), Ok(member));
+        let reply = ReplyCursor {
+            chat_id: chat(1),
+            reply_to: 7,
+            seq: 9,
+        };
+        let decode = |of| ReplyCursor::decode_of(&reply.encode(), of, "after");
+        assert_eq!(decode((chat(1), 7)), Ok(reply));
+        for other in [(chat(1), 8), (chat(2), 7)] {
+            assert_eq!(decode(other).unwrap_err().field, "after");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@
 //!
 //! 1. words that all share: [`id`], [`seq`], [`incarnation`], [`clock`], [`backoff`], [`text`], [`page`],
 //!    [`cursor`], [`error`], [`damage`], [`limits`], [`viewer`], [`turns`], [`metrics`],
-//!    [`keyed_hash`]; [`port`], by which ports are declared
+//!    [`keyed_hash`], [`metadata`], `user_list`; [`port`], by which ports are declared
 //! 2. models, and the ports that keep them
 //! 3. [`events`]: what is told to all instances, and how it is published; [`access`]: the one
 //!    door, which gives proofs of who may do what
@@ -36,6 +36,7 @@ pub mod keyed_hash;
 pub mod limits;
 pub mod mail;
 pub mod messages;
+pub mod metadata;
 pub mod metrics;
 pub mod page;
 pub mod port;
@@ -44,5 +45,6 @@ pub mod seq;
 pub mod services;
 pub mod text;
 pub mod turns;
+mod user_list;
 pub mod users;
 pub mod viewer;

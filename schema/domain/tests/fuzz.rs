@@ -1,4 +1,4 @@
-//! What strangers send as text: cursors, ids, mail addresses, and the jobs that a queue brings. Nothing
+//! What strangers send as text: cursors, ids, mail addresses, metadata, and the jobs that a queue brings. Nothing
 //! panics; what is taken is written as it was read; what is written is read as it was.
 
 use base64::Engine as _;
@@ -6,12 +6,13 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use talksy_domain::attachments::{ContentType, FileName, HEAD};
 use talksy_domain::clock::Timestamp;
 use talksy_domain::cursor::{
-    ChatCursor, Cursor, MemberCursor, MessageCursor, SessionCursor, UserCursor,
+    ChatCursor, Cursor, MemberCursor, MessageCursor, ReplyCursor, SessionCursor, UserCursor,
 };
 use talksy_domain::feeds::AccountPosition;
 use talksy_domain::id::{self, ChatKindTag, MessageKindTag, SessionKind, UserId, UserKind};
 use talksy_domain::incarnation::Incarnation;
 use talksy_domain::mail::{EmailAddress, MailJob};
+use talksy_domain::metadata::Metadata;
 use talksy_fuzz::proptest::collection::vec;
 use talksy_fuzz::proptest::prelude::*;
 use talksy_fuzz::{Case, edited, fuzz};
@@ -44,6 +45,12 @@ fn cursors() -> Vec<String> {
         }
         .encode(),
         MemberCursor { chat_id, user_id }.encode(),
+        ReplyCursor {
+            chat_id,
+            reply_to: 5,
+            seq: 7,
+        }
+        .encode(),
     ]
 }
 
@@ -60,7 +67,8 @@ fn any_list(text: &str) -> Case {
     is_taken_as_written::<ChatCursor>(text)?;
     is_taken_as_written::<SessionCursor>(text)?;
     is_taken_as_written::<UserCursor>(text)?;
-    is_taken_as_written::<MemberCursor>(text)
+    is_taken_as_written::<MemberCursor>(text)?;
+    is_taken_as_written::<ReplyCursor>(text)
 }
 
 #[test]
@@ -72,7 +80,7 @@ fn cursors_are_taken_as_they_are_written() {
 
 #[test]
 fn any_bytes_with_the_mark_of_a_list_are_answered_for() {
-    let mark = prop::sample::select(b"mcsupkv".to_vec());
+    let mark = prop::sample::select(b"mcsupykv".to_vec());
     fuzz(&(mark, vec(any::<u8>(), 0..80)), |(mark, mut bytes)| {
         bytes.insert(0, mark);
         any_list(&BASE64_URL_SAFE_NO_PAD.encode(bytes))
@@ -124,6 +132,12 @@ fn cursors_are_read_as_they_were_written() {
                 user_id: id::from_bytes(other),
             };
             prop_assert_eq!(MemberCursor::decode(&member.encode(), "after"), Ok(member));
+            let reply = ReplyCursor {
+                chat_id: id::from_bytes(one),
+                reply_to: incarnation,
+                seq,
+            };
+            prop_assert_eq!(ReplyCursor::decode(&reply.encode(), "after"), Ok(reply));
             let user = UserCursor {
                 name_key,
                 user_id: id::from_bytes(other),
@@ -219,6 +233,52 @@ fn an_address_is_the_same_once_it_is_parsed() {
             Ok(())
         },
     );
+}
+
+/// How deeply a value nests.
+fn depth(value: &serde_json::Value) -> usize {
+    match value {
+        serde_json::Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        serde_json::Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+#[test]
+fn metadata_is_json_within_its_bounds_and_stays_as_it_is() {
+    let texts = [
+        r#"{"b":1,"a":[1.0,-0.0,null,true,"\"[{\\"]}"#.to_owned(),
+        format!("{}7{}", "[".repeat(16), "]".repeat(16)),
+        format!("\"{}\"", "x".repeat(4_094)),
+    ];
+    for text in &texts {
+        assert!(Metadata::parse(text.clone()).is_ok(), "{text}");
+    }
+    let words = [
+        "[",
+        "]",
+        "{",
+        "}",
+        "\"",
+        "\\",
+        "[[[[[[[[[[[[[[[[[",
+        "\\u0000",
+        "\\ud800",
+        "1e999",
+        ",",
+        ":",
+        "null",
+    ];
+    fuzz(&edited(texts.to_vec(), &words), |text| {
+        let Ok(metadata) = Metadata::parse(text.clone()) else {
+            return Ok(());
+        };
+        prop_assert_eq!(metadata.as_str(), text.as_str());
+        prop_assert!(text.len() <= Metadata::MAX_BYTES);
+        let value = serde_json::from_str(&text);
+        prop_assert!(value.is_ok_and(|value| depth(&value) <= Metadata::MAX_DEPTH));
+        Ok(())
+    });
 }
 
 #[test]

@@ -131,7 +131,7 @@ fn layer(module: &str) -> u8 {
         "services" => 7,
         "" => 8,
         _ if module == "auth::error" => 2,
-        "model" | "notice" | "codes" | "challenge" | "tokens" => 2,
+        "model" | "content" | "notice" | "codes" | "challenge" | "tokens" => 2,
         _ => 1,
     }
 }

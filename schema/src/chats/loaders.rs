@@ -19,6 +19,10 @@ pub struct ViewerMemberOf(pub ChatId);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct UnreadOf(pub ChatId);
 
+/// How many of those messages mention the viewer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct UnreadMentionsOf(pub ChatId);
+
 /// The first members of a chat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FirstMembersOf {
@@ -96,6 +100,25 @@ impl Loader<UnreadOf> for LoaderContext {
         Ok(counts
             .into_iter()
             .map(|(chat, count)| (UnreadOf(chat), count))
+            .collect())
+    }
+}
+
+impl Loader<UnreadMentionsOf> for LoaderContext {
+    type Value = u32;
+
+    async fn load(
+        &self,
+        keys: &[UnreadMentionsOf],
+    ) -> Result<HashMap<UnreadMentionsOf, u32>, PortError> {
+        let Some(viewer) = self.viewer() else {
+            return Ok(HashMap::new());
+        };
+        let chats: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let counts = self.services.chats.unread_mentions(viewer, &chats).await?;
+        Ok(counts
+            .into_iter()
+            .map(|(chat, count)| (UnreadMentionsOf(chat), count))
             .collect())
     }
 }

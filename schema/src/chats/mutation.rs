@@ -43,6 +43,22 @@ pub struct MarkReadPayload {
     receipt: ReadReceiptObject,
 }
 
+/// From where on a chat is unread.
+#[derive(InputObject)]
+pub struct MarkUnreadInput {
+    /// A chat of the viewer.
+    chat_id: ID,
+    /// The first message to show as unread, which the viewer may read.
+    from_seq: i32,
+}
+
+/// The chat as the viewer has it now.
+#[derive(SimpleObject)]
+pub struct MarkUnreadPayload {
+    /// The chat, with its new unread count.
+    chat: ChatNode,
+}
+
 /// Whether to mute a chat.
 #[derive(InputObject)]
 pub struct MuteChatInput {
@@ -82,7 +98,7 @@ impl ChatMutation {
 
     /// Marks a chat as read up to a message, and tells its other members at once; in a large group
     /// the viewer's other devices alone: see `Chat.readByAllSeq`. Call it when the viewer opens a chat
-    /// and when messages come while it is open.
+    /// and when messages come while it is open. It ends `markUnread`, also where there is nothing new.
     async fn mark_read(
         &self,
         ctx: &Context<'_>,
@@ -96,6 +112,23 @@ impl ChatMutation {
         Ok(Some(MarkReadPayload {
             chat: ChatNode::new(chat),
             receipt: ReadReceiptObject(receipt),
+        }))
+    }
+
+    /// Shows a chat as unread from a message on, on all of the viewer's devices, until `markRead`. Others
+    /// are not told: what they know of how far the viewer has read stays.
+    async fn mark_unread(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "From where on.")] input: MarkUnreadInput,
+    ) -> Result<Option<MarkUnreadPayload>> {
+        let viewer = ctx.viewer()?;
+        let chat = id::parse(&input.chat_id, "chatId")?;
+        let from = u32::try_from(input.from_seq)
+            .map_err(|_| Invalid::new("fromSeq", "must not be negative"))?;
+        let chat = ctx.services().chats.mark_unread(viewer, chat, from).await?;
+        Ok(Some(MarkUnreadPayload {
+            chat: ChatNode::new(chat),
         }))
     }
 

@@ -11,7 +11,9 @@ use talksy_domain::feeds::ChatState;
 use talksy_domain::id::ChatId;
 use talksy_domain::page::{Page, Window};
 
-use super::loaders::{FirstMembersOf, LowestReadMarksOf, UnreadOf, ViewerMemberOf};
+use super::loaders::{
+    FirstMembersOf, LowestReadMarksOf, UnreadMentionsOf, UnreadOf, ViewerMemberOf,
+};
 use super::members::{
     MemberConnection, MemberObject, load_members, member_cursor, member_place, placeholder,
     read_cursor,
@@ -21,9 +23,10 @@ use crate::connection::connection;
 use crate::context::ContextExt as _;
 use crate::error::{ResolverError, Result, dangling};
 use crate::messages::{
-    ChangesOf, LastMessageOf, MessageChangeConnection, MessageChangeObject, MessageConnection,
-    MessageNode, PageOf,
+    ChangesOf, GroupMetadataOf, LastMessageOf, MessageChangeConnection, MessageChangeObject,
+    MessageConnection, MessageNode, PageOf,
 };
+use crate::metadata::Json;
 use crate::scalars::{DateTime, compound_id, global_id, int};
 use crate::sharing::{SharedField, SharedType, Side};
 use crate::users::{UserNode, load_user};
@@ -56,9 +59,13 @@ pub(crate) const SHARED: &[SharedType] = &[
             SharedField::state("lastChangeSeq"),
             SharedField::state("headCursor"),
             SharedField::hole("unreadCount"),
+            SharedField::hole("unreadMentionCount"),
             SharedField::hole("isMutedByViewer"),
+            SharedField::hole("viewerUnreadFromSeq"),
             SharedField::hole("readCursor"),
+            SharedField::hole("readByAllSeq"),
             SharedField::hole("viewerMember").of("Member"),
+            SharedField::state("metadata"),
             SharedField::event("createdAt"),
             SharedField::state("activeAt"),
         ],
@@ -209,9 +216,21 @@ impl ChatNode {
         Ok(int(count.unwrap_or_default()))
     }
 
+    /// Exact: those of the unread messages that mention the viewer.
+    async fn unread_mention_count(&self, ctx: &Context<'_>) -> Result<i32> {
+        if ctx.is_hole(Hole::UnreadMentionCount) {
+            return Ok(0);
+        }
+        let count = ctx.loaders().load_one(UnreadMentionsOf(self.0.id)).await?;
+        Ok(int(count.unwrap_or_default()))
+    }
+
     /// Every other member has read up to here; null where there is none, and in a large group, where
     /// it is not told: one with more members than the server's setting, 100 where it says nothing else.
     async fn read_by_all_seq(&self, ctx: &Context<'_>) -> Result<Option<i32>> {
+        if ctx.is_hole(Hole::ReadByAll) {
+            return Ok(None);
+        }
         let viewer = ctx.viewer()?;
         if ctx.services().chats.is_large(&self.0) {
             return Ok(None);
@@ -231,6 +250,16 @@ impl ChatNode {
         }
         let member = ctx.loaders().load_one(ViewerMemberOf(self.0.id)).await?;
         Ok(member.is_some_and(|member| member.is_muted))
+    }
+
+    /// From which message on the viewer shows the chat as unread, as `markUnread` says; null where they
+    /// do not.
+    async fn viewer_unread_from_seq(&self, ctx: &Context<'_>) -> Result<Option<i32>> {
+        if ctx.is_hole(Hole::UnreadFrom) {
+            return Ok(None);
+        }
+        let member = ctx.loaders().load_one(ViewerMemberOf(self.0.id)).await?;
+        Ok(member.and_then(|member| member.unread_from_seq).map(int))
     }
 
     /// The place behind the viewer's read mark: `messages(after:)` it starts at the first unread.
@@ -321,6 +350,20 @@ impl ChatNode {
             page.map(|message| MessageChangeObject::new(message, incarnation, seq)),
             MessageChangeObject::place,
         ))
+    }
+
+    /// What the application keeps about the group.
+    async fn metadata(&self, ctx: &Context<'_>) -> Result<Option<Json>> {
+        let seq = self.0.metadata_seq;
+        if seq == 0 {
+            return Ok(None);
+        }
+        let key = GroupMetadataOf {
+            chat: self.0.id,
+            seq,
+        };
+        let kept = ctx.loaders().load_one(key).await?;
+        Ok(kept.as_ref().map(Json::of))
     }
 
     /// When the chat was started.

@@ -4,12 +4,13 @@ use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, Object, Simp
 use talksy_domain::access::Denied;
 use talksy_domain::chats::ChatTitle;
 use talksy_domain::error::Invalid;
-use talksy_domain::groups::ClientChatId;
+use talksy_domain::groups::{ClientChatId, GroupDetails, GroupUpdate};
 use talksy_domain::id::{self, UserId};
 
 use crate::chats::{ChatNode, MemberObject, MemberRoleEnum};
 use crate::context::ContextExt as _;
 use crate::error::Result;
+use crate::metadata::{Json, metadata_change};
 use crate::scalars::global_id;
 
 /// From where on a new member may read.
@@ -29,6 +30,8 @@ pub struct CreateGroupInput {
     title: String,
     /// Its other first members, at most 100, each once. The viewer is a member and its owner.
     member_ids: Vec<ID>,
+    /// What the application is to keep about the group.
+    metadata: Option<Json>,
     /// Its picture, an image of the viewer that was uploaded and is not used yet.
     avatar_id: Option<ID>,
     /// The viewer's own id for the group, at most 64 characters: a retry with the same one, at any
@@ -50,6 +53,8 @@ pub struct UpdateGroupInput {
     chat_id: ID,
     /// Another title: 1 to 100 characters on one line, not blank. Absent to leave it as it is.
     title: MaybeUndefined<String>,
+    /// What the application is to keep about the group; null clears it.
+    metadata: MaybeUndefined<Json>,
     /// Another picture, an image of the viewer that was uploaded and is not used yet; null for none.
     avatar_id: MaybeUndefined<ID>,
 }
@@ -141,20 +146,24 @@ impl GroupMutation {
         #[graphql(desc = "The group.")] input: CreateGroupInput,
     ) -> Result<Option<CreateGroupPayload>> {
         let viewer = ctx.viewer()?;
-        let title = ChatTitle::parse(&input.title)?;
+        let avatar = input.avatar_id.as_ref();
+        let avatar = avatar.map(|avatar| id::parse(avatar, "avatarId"));
+        let details = GroupDetails {
+            title: ChatTitle::parse(&input.title)?,
+            metadata: input.metadata.as_ref().map(Json::metadata).transpose()?,
+            avatar_id: avatar.transpose()?,
+        };
         let members = users(&input.member_ids, "memberIds")?;
         let own_id = input.client_chat_id.map(ClientChatId::parse).transpose()?;
         let groups = &ctx.services().groups;
-        let avatar = input.avatar_id.as_ref();
-        let avatar = avatar.map(|avatar| id::parse(avatar, "avatarId"));
-        let creating = groups.create_with(viewer, title, members, avatar.transpose()?, own_id);
-        let chat = creating.await?;
+        let chat = groups.create(viewer, details, members, own_id).await?;
         Ok(Some(CreateGroupPayload {
             chat: ChatNode::new(chat),
         }))
     }
 
-    /// Changes a group's title and picture, the title first. For its admins and owners.
+    /// Changes a group's title, what the application keeps about it, or its picture, that last. For its
+    /// admins and owners.
     async fn update_group(
         &self,
         ctx: &Context<'_>,
@@ -163,9 +172,11 @@ impl GroupMutation {
         let viewer = ctx.viewer()?;
         let chat = id::parse(&input.chat_id, "chatId")?;
         let services = ctx.services();
-        let title = match input.title {
-            MaybeUndefined::Value(title) => Some(ChatTitle::parse(&title)?),
-            MaybeUndefined::Null => return Err(Invalid::new("title", "must not be null").into()),
+        let title = match &input.title {
+            MaybeUndefined::Value(title) => Some(ChatTitle::parse(title)?),
+            MaybeUndefined::Null => {
+                return Err(Invalid::new("title", "must not be null").into());
+            }
             MaybeUndefined::Undefined => None,
         };
         let avatar = match input.avatar_id {
@@ -173,9 +184,13 @@ impl GroupMutation {
             MaybeUndefined::Null => Some(None),
             MaybeUndefined::Undefined => None,
         };
+        let update = GroupUpdate {
+            title,
+            metadata: metadata_change(&input.metadata)?,
+        };
         let mut changed = None;
-        if let Some(title) = title {
-            changed = Some(services.groups.rename(viewer, chat, title).await?);
+        if update != GroupUpdate::default() {
+            changed = Some(services.groups.update(viewer, chat, update).await?);
         }
         if let Some(avatar) = avatar {
             changed = Some(services.groups.set_avatar(viewer, chat, avatar).await?);

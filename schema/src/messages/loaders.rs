@@ -6,6 +6,7 @@ use std::sync::Arc;
 use talksy_domain::error::PortError;
 use talksy_domain::id::ChatId;
 use talksy_domain::messages::Message;
+use talksy_domain::metadata::Metadata;
 use talksy_domain::page::{Page, Window};
 use talksy_domain::seq::Seq;
 
@@ -32,6 +33,15 @@ pub struct ChangesOf {
     pub window: Window<Seq>,
 }
 
+/// What the application keeps about a group, by the system message that says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct GroupMetadataOf {
+    /// The group.
+    pub chat: ChatId,
+    /// The number of the system message.
+    pub seq: Seq,
+}
+
 /// The newest message of a chat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LastMessageOf(pub ChatId);
@@ -48,6 +58,19 @@ impl Loader<LastMessageOf> for LoaderContext {
         Ok(by_key(messages.into_iter().map(Arc::new), |message| {
             LastMessageOf(message.chat_id)
         }))
+    }
+}
+
+impl Loader<GroupMetadataOf> for LoaderContext {
+    type Value = Metadata;
+
+    async fn load(
+        &self,
+        keys: &[GroupMetadataOf],
+    ) -> Result<HashMap<GroupMetadataOf, Metadata>, PortError> {
+        let wanted: Vec<_> = keys.iter().map(|key| (key.chat, key.seq)).collect();
+        let kept = self.services.messages.group_metadata(&wanted).await?;
+        Ok(by_place(keys, kept, |metadata| metadata))
     }
 }
 

@@ -3,6 +3,7 @@
 mod loaders;
 mod mutation;
 mod notice;
+mod replies;
 mod subscription;
 mod types;
 

@@ -5,9 +5,8 @@ use talksy_domain::chats::ChatTitle;
 use talksy_domain::messages::{SystemNotice, SystemNoticeKind};
 
 use crate::chats::MemberRoleEnum;
-use crate::context::ContextExt as _;
 use crate::error::Result;
-use crate::users::{UserNode, load_user};
+use crate::users::{UserNode, load_user, load_users};
 
 /// What happened in a chat.
 #[derive(Clone, Copy, PartialEq, Eq, Enum)]
@@ -25,7 +24,8 @@ pub enum SystemNoticeKindEnum {
     TitleChanged,
     /// The group's picture was changed.
     AvatarChanged,
-    /// Something else was changed.
+    /// What the application keeps about the group was changed, or something that is newer than this
+    /// server.
     SettingsChanged,
     /// A member's role was changed.
     RoleChanged,
@@ -41,7 +41,7 @@ impl From<SystemNoticeKind> for SystemNoticeKindEnum {
             SystemNoticeKind::TitleChanged => Self::TitleChanged,
             SystemNoticeKind::AvatarChanged => Self::AvatarChanged,
             SystemNoticeKind::RoleChanged => Self::RoleChanged,
-            SystemNoticeKind::Unknown => Self::SettingsChanged,
+            SystemNoticeKind::SettingsChanged | SystemNoticeKind::Unknown => Self::SettingsChanged,
         }
     }
 }
@@ -67,13 +67,7 @@ impl SystemNoticeObject {
 
     /// Whom it concerns, at most 100.
     async fn subjects(&self, ctx: &Context<'_>) -> Result<Vec<UserNode>> {
-        let ids = self.0.subject_ids.clone();
-        let mut found = ctx.loaders().load_many(ids).await?;
-        let subjects = self.0.subject_ids.iter();
-        Ok(subjects
-            .filter_map(|user| found.remove(user))
-            .map(UserNode::new)
-            .collect())
+        load_users(ctx, &self.0.subject_ids).await
     }
 
     /// The title from then on, where it was set.

@@ -12,17 +12,19 @@ use talksy_domain::page::{MAX_PAGE, Page, Window};
 use talksy_domain::seq::Seq;
 
 use super::notice::SystemNoticeObject;
+use super::replies::{ReadableMessage, RepliesOf, ReplyCountOf, place_among_replies};
 use crate::attachments::{AttachmentNode, load_attachments};
 use crate::chats::{
     ChatNode, FirstMembersOf, LowestReadMarksOf, ReadReceiptConnection, ReadReceiptObject,
-    is_large, load_chat, load_members, member_cursor,
+    is_large, load_chat, load_members, member_cursor, no_member,
 };
 use crate::connection::connection;
 use crate::context::ContextExt as _;
 use crate::error::Result;
+use crate::metadata::Json;
 use crate::scalars::{DateTime, global_id, int};
 use crate::sharing::{SharedField, SharedType};
-use crate::users::{UserNode, load_user};
+use crate::users::{UserNode, load_user, load_users};
 
 /// What kind of message it is.
 #[derive(Clone, Copy, PartialEq, Eq, Enum)]
@@ -60,6 +62,10 @@ pub(crate) const SHARED: &[SharedType] = &[
             SharedField::event("kind"),
             SharedField::event("sender").of("User"),
             SharedField::event("text"),
+            SharedField::event("metadata"),
+            // Null for all where it is no reply; else it asks for the viewer, and nothing is shared.
+            SharedField::event("replyTo").of("Message"),
+            SharedField::event("mentions").of("User"),
             SharedField::event("attachments").of("Attachment"),
             SharedField::event("system").of("SystemNotice"),
             SharedField::event("clientMessageId"),
@@ -151,6 +157,53 @@ impl MessageNode {
         self.message.text.as_ref().map(MessageText::as_str)
     }
 
+    /// What the application keeps beside the message. Null where there is none or the message was
+    /// deleted.
+    async fn metadata(&self) -> Option<Json> {
+        self.message.metadata.as_ref().map(Json::of)
+    }
+
+    /// The message that it replies to. Null where it is no reply or was deleted, and where the viewer
+    /// may not read that message.
+    async fn reply_to(&self, ctx: &Context<'_>) -> Result<Option<MessageNode>> {
+        let Some(seq) = self.message.reply_to else {
+            return Ok(None);
+        };
+        let key = ReadableMessage((self.message.chat_id, seq));
+        Ok(ctx.loaders().load_one(key).await?.map(MessageNode::new))
+    }
+
+    /// How many messages reply to this one, deleted ones left out. `changeSeq` does not cover it: it
+    /// goes on while the message stays.
+    async fn reply_count(&self, ctx: &Context<'_>) -> Result<i32> {
+        let key = ReplyCountOf((self.message.chat_id, self.message.seq));
+        let count = ctx.loaders().load_one(key).await?;
+        Ok(int(count.unwrap_or_default()))
+    }
+
+    /// The messages that reply to this one, oldest first, deleted ones left out. Their cursors are
+    /// places among them, and not in `Chat.messages`.
+    async fn replies(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How many, 0 to 100; 50 where absent.")] first: Option<i32>,
+        #[graphql(desc = "Only replies behind this cursor.")] after: Option<String>,
+    ) -> Result<MessageConnection> {
+        let chat = self.message.chat_id;
+        let key = RepliesOf::of((chat, self.message.seq), first, after.as_deref())?;
+        let Some(page) = ctx.loaders().load_one(key).await? else {
+            return Err(no_member(ctx, chat).await);
+        };
+        Ok(MessageConnection::new(
+            page.map(MessageNode::new),
+            |reply| place_among_replies(&reply.message),
+        ))
+    }
+
+    /// Whom it mentions, at most 50. None where the message was deleted.
+    async fn mentions(&self, ctx: &Context<'_>) -> Result<Vec<UserNode>> {
+        load_users(ctx, &self.message.mention_ids).await
+    }
     /// Its attachments, at most 10, in the sender's order. None where the message was deleted.
     async fn attachments(&self, ctx: &Context<'_>) -> Result<Vec<AttachmentNode>> {
         load_attachments(ctx, &self.message.attachments).await
@@ -175,7 +228,7 @@ impl MessageNode {
         self.message.created_at.into()
     }
 
-    /// When its text was last changed.
+    /// When its content was last changed.
     async fn edited_at(&self) -> Option<DateTime> {
         self.message.edited_at.map(DateTime)
     }

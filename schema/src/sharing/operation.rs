@@ -277,7 +277,7 @@ mod tests {
         for text in [
             "subscription { messageUpdated(chatId: \"c\") { cursor changeSeq message { text } } }",
             "subscription { readReceiptUpdated(chatId: \"c\") { id user { name } lastReadSeq } }",
-            "subscription { chatUpdated { title unreadCount isMutedByViewer readCursor lastSeq
+            "subscription { chatUpdated { title unreadCount isMutedByViewer readCursor lastSeq readByAllSeq
                 viewerMember { id role lastReadSeq } lastMessage { text sender { name } } } }",
         ] {
             assert!(look(text).is_some(), "{text}");
@@ -330,7 +330,8 @@ mod tests {
             "subscription { chatUpdated { id } chatRemoved { chatId } }",
             "subscription { chatUpdated { peer { email } } }",
             "subscription { chatUpdated { lastMessage { chat { peer { name } } } } }",
-            "subscription { chatUpdated { readByAllSeq } }",
+            "subscription { chatUpdated { lastMessage { isReadByAll } } }",
+            "subscription { readReceiptUpdated(chatId: \"c\") { chat { readByAllSeq } } }",
             "subscription { chatUpdated { lastMessage { chat { unreadCount } } } }",
             "subscription { chatUpdated { viewerMember { user { name } } } }",
             "subscription { presenceChanged(userIds: []) { status } }",

@@ -149,22 +149,28 @@ mod tests {
             "Chat.members",
             "Chat.messages",
             "Message.readBy",
-            // Marks of others move without a number of the chat.
-            "Chat.readByAllSeq",
+            "Message.replies",
+            // Marks of others move without a number of the chat, and it is the sender who is left out.
             "Message.isReadByAll",
+            // Replies come without a number of the message.
+            "Message.replyCount",
             // Another user where the viewer is meant is none to show.
             "Member.user",
             // Of the viewer's own account alone.
             "User.email",
+            "User.totalUnreadCount",
             // Of who shares a chat with the user.
             "User.presence",
         ];
         assert_eq!(denied, known.map(str::to_owned).into());
         let known = [
             "Chat.isMutedByViewer",
+            "Chat.readByAllSeq",
             "Chat.readCursor",
             "Chat.unreadCount",
+            "Chat.unreadMentionCount",
             "Chat.viewerMember",
+            "Chat.viewerUnreadFromSeq",
             "ChatChanged.cursor",
             "Member.id",
             "Member.joinedAt",

@@ -8,12 +8,12 @@ use parking_lot::Mutex;
 use talksy_domain::chats::ReadReceipt;
 use talksy_domain::events::{Hole, Published, Renderings, Template};
 use talksy_domain::feeds::{
-    AccountEvent, AccountFeed, AccountItem, ChangeFeed, ChangeItem, ChatFeed, ChatItem, Feed,
-    FeedError, MessageFeed, StateFeed, StateItem,
+    AccountEvent, AccountFeed, AccountItem, ChangeFeed, ChangeItem, ChatFeed, ChatItem, Counted,
+    Feed, FeedError, MessageFeed, StateFeed, StateItem,
 };
 use talksy_domain::id::{ChatId, UserId};
 
-use super::filling::Filling;
+use super::filling::{AllRead, Filling};
 use super::operation::SharedOperation;
 
 /// Put beside a subscription's request, it makes the subscription yield just this event: the one
@@ -197,11 +197,14 @@ impl OpenedFeed {
             match hole {
                 Hole::Cursor => filling.cursor = event.cursor(),
                 Hole::UnreadCount => {
-                    filling.unread = match self.known_unread(item) {
-                        Some(known) => Some(known),
-                        // In a box, as it is seldom read.
-                        None => Box::pin(self.unread(item)).await,
-                    };
+                    filling.unread = self.unread(item, Counted::Messages).await;
+                }
+                Hole::UnreadMentionCount => {
+                    filling.unread_mentions = self.unread(item, Counted::Mentions).await;
+                }
+                Hole::ReadByAll => {
+                    // In a box, as it is seldom read.
+                    filling.read_by_all = Box::pin(self.read_by_all(item)).await;
                 }
                 _ => {
                     filling.member = Some(item.member.clone());
@@ -212,18 +215,35 @@ impl OpenedFeed {
         filling
     }
 
-    fn known_unread(&self, item: &ChatItem) -> Option<u32> {
+    async fn unread(&mut self, item: &ChatItem, of: Counted) -> Option<u32> {
+        match self.known_unread(item, of) {
+            Some(known) => Some(known),
+            // In a box, as it is seldom read.
+            None => Box::pin(self.read_unread(item, of)).await,
+        }
+    }
+
+    fn known_unread(&self, item: &ChatItem, of: Counted) -> Option<u32> {
         match self {
-            Self::Chats(feed) => feed.known_unread(item),
-            Self::Account(feed) => feed.known_unread(item),
+            Self::Chats(feed) => feed.known_unread(item, of),
+            Self::Account(feed) => feed.known_unread(item, of),
             _ => None,
         }
     }
 
-    async fn unread(&mut self, item: &ChatItem) -> Option<u32> {
+    async fn read_by_all(&mut self, item: &ChatItem) -> Option<AllRead> {
+        let seq = match self {
+            Self::Chats(feed) => feed.read_by_all(item).await,
+            Self::Account(feed) => feed.read_by_all(item).await,
+            _ => return None,
+        };
+        seq.ok().map(AllRead)
+    }
+
+    async fn read_unread(&mut self, item: &ChatItem, of: Counted) -> Option<u32> {
         let count = match self {
-            Self::Chats(feed) => feed.unread(item).await,
-            Self::Account(feed) => feed.unread(item).await,
+            Self::Chats(feed) => feed.unread(item, of).await,
+            Self::Account(feed) => feed.unread(item, of).await,
             _ => Ok(None),
         };
         count.ok().flatten()

@@ -7,6 +7,7 @@ use talksy_domain::users::{About, DisplayName, ProfileChange};
 use super::types::UserNode;
 use crate::context::ContextExt as _;
 use crate::error::Result;
+use crate::metadata::{Json, metadata_change};
 
 /// What to change of the viewer's profile. What is absent stays as it is.
 #[derive(InputObject)]
@@ -15,6 +16,8 @@ pub struct UpdateProfileInput {
     name: Option<String>,
     /// The new text, up to 500 characters; null or blank clears it.
     about: MaybeUndefined<String>,
+    /// What the application is to keep about the viewer, which all users can read; null clears it.
+    metadata: MaybeUndefined<Json>,
     /// The new picture, an image of the viewer that was uploaded and is not used yet; null for none.
     avatar_id: MaybeUndefined<ID>,
 }
@@ -53,6 +56,7 @@ impl UserMutation {
         let change = ProfileChange {
             name,
             about,
+            metadata: metadata_change(&input.metadata)?,
             avatar,
         };
         let user = ctx.services().users.update_profile(viewer, &change).await?;

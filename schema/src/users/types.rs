@@ -7,12 +7,14 @@ use talksy_domain::cursor::{Cursor as _, UserCursor};
 use talksy_domain::id::{AttachmentId, UserId};
 use talksy_domain::users::{About, User};
 
+use super::loaders::TotalUnreadOf;
 use crate::attachments::{AttachmentNode, load_attachment};
 use crate::connection::connection;
 use crate::context::ContextExt as _;
 use crate::error::{Result, dangling};
+use crate::metadata::Json;
 use crate::presence::{PresenceObject, PresenceOf};
-use crate::scalars::{DateTime, global_id};
+use crate::scalars::{DateTime, global_id, int};
 use crate::sharing::{SharedField, SharedType};
 
 /// What viewers share of users.
@@ -23,6 +25,7 @@ pub(crate) const SHARED: &[SharedType] = &[SharedType {
         SharedField::event("id"),
         SharedField::event("name"),
         SharedField::event("about"),
+        SharedField::event("metadata"),
         SharedField::event("avatar").of("Attachment"),
         SharedField::event("createdAt"),
     ],
@@ -79,10 +82,7 @@ impl UserNode {
 
     /// The address that sign-in codes go to. Only for the viewer's own account.
     async fn email(&self, ctx: &Context<'_>) -> Option<&str> {
-        let is_viewer = ctx
-            .viewer()
-            .is_ok_and(|viewer| viewer.user_id == self.user.id);
-        (self.signs_in || is_viewer).then(|| self.user.email.as_str())
+        self.is_viewer(ctx).then(|| self.user.email.as_str())
     }
 
     /// What the user says of themself, up to 500 characters.
@@ -90,6 +90,10 @@ impl UserNode {
         self.user.about.as_ref().map(About::as_str)
     }
 
+    /// What the application keeps about the user, with `updateProfile`.
+    async fn metadata(&self) -> Option<Json> {
+        self.user.metadata.as_ref().map(Json::of)
+    }
     /// The user's picture.
     async fn avatar(&self, ctx: &Context<'_>) -> Result<Option<AttachmentNode>> {
         load_attachment(ctx, self.user.avatar_id).await
@@ -108,6 +112,16 @@ impl UserNode {
             .await?
             .map(PresenceObject))
     }
+
+    /// Only for the viewer's own account: unread messages of the 1,000 most recently active chats that
+    /// are not muted; not announced by `ViewerChanged`.
+    async fn total_unread_count(&self, ctx: &Context<'_>) -> Result<Option<i32>> {
+        if !self.is_viewer(ctx) {
+            return Ok(None);
+        }
+        let total = ctx.loaders().load_one(TotalUnreadOf(self.user.id)).await?;
+        Ok(total.map(int))
+    }
 }
 
 connection!(
@@ -120,6 +134,12 @@ connection!(
 );
 
 impl UserNode {
+    /// Whether it is the account of who asks.
+    fn is_viewer(&self, ctx: &Context<'_>) -> bool {
+        let viewer = ctx.viewer();
+        self.signs_in || viewer.is_ok_and(|viewer| viewer.user_id == self.user.id)
+    }
+
     /// The user's place in a list ordered by name.
     pub(crate) fn cursor(&self) -> String {
         UserCursor {
@@ -136,4 +156,11 @@ pub(crate) async fn load_user(ctx: &Context<'_>, user: UserId) -> Result<UserNod
     Ok(found
         .map(UserNode::new)
         .ok_or_else(|| dangling(user.to_string()))?)
+}
+
+/// The users of a list, in its order. Who does not exist is left out.
+pub(crate) async fn load_users(ctx: &Context<'_>, users: &[UserId]) -> Result<Vec<UserNode>> {
+    let mut found = ctx.loaders().load_many(users.to_vec()).await?;
+    let found = users.iter().filter_map(|user| found.remove(user));
+    Ok(found.map(UserNode::new).collect())
 }

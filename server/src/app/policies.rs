@@ -107,6 +107,7 @@ impl From<&Config> for ExecutionLimits {
         Self {
             max_answer_bytes: config.http.max_answer_bytes,
             max_cost: config.http.query.max_cost,
+            executions_per_user: config.http.executions_per_user,
             event_timeout: config.http.execution_timeout,
         }
     }

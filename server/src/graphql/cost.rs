@@ -8,23 +8,31 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 
 use async_graphql::parser::types::{
-    BaseType, ExecutableDocument, Field, FieldDefinition, OperationDefinition, OperationType,
-    Selection, SelectionSet, Type, TypeKind,
+    BaseType, Directive, ExecutableDocument, Field, FieldDefinition, OperationDefinition,
+    OperationType, Selection, SelectionSet, Type, TypeKind,
 };
-use async_graphql::{Name, Value, Variables};
+use async_graphql::{Name, Positioned, Value, Variables};
 use talksy_domain::page::{DEFAULT_PAGE, MAX_PAGE};
-use talksy_schema::sizes::{ListLength, list_length, text_bytes};
+use talksy_schema::sizes::{ListLength, extra_values, list_length, text_bytes};
 
 use super::types_of;
 
 /// So many bytes cost as much as one value.
 const BYTES_PER_POINT: u64 = 8 * 1024;
 
-/// So much weight of introspection costs as much as one value: the guard weighs generously.
-const WEIGHT_PER_POINT: u64 = 8;
+/// So much weight of introspection costs as much as one value: the guard weighs generously, and
+/// nothing is loaded for it.
+const WEIGHT_PER_POINT: u64 = 2;
 
 /// The bytes of a value of introspection, at most as a mean: there are more names than descriptions.
 const BYTES_PER_WEIGHT: u64 = 64;
+
+/// What copying a value of an argument takes beside its text, told in bytes that cost as much: four
+/// values cost a point.
+const COPY: u64 = 2 * 1024;
+
+/// How often introspection may read an argument: once for each type.
+const INTROSPECTED: u64 = 128;
 
 /// What a text without a bound counts as: more than any answer may have.
 const UNBOUNDED: u64 = 1 << 40;
@@ -42,13 +50,14 @@ pub struct Cost {
     values: u64,
     /// How many bytes the answer's data has.
     bytes: u64,
-    /// How many bytes of arguments are read, each as often as its field is resolved.
+    /// How many bytes of arguments are read, each as often as its field is resolved, with what their
+    /// values take to be copied.
     input: u64,
 }
 
 impl Cost {
-    /// The cost as one number: a point for each value, and for each 8 KiB of the answer and of the
-    /// arguments.
+    /// The cost as one number: a point for each value, for each 8 KiB of the answer and of the
+    /// arguments, and for each four values in these.
     pub const fn points(self) -> u64 {
         let bytes = self.bytes.saturating_add(self.input);
         self.values.saturating_add(bytes / BYTES_PER_POINT)
@@ -90,6 +99,8 @@ struct Price {
     length: Length,
     /// How many bytes one has, without what is selected of it.
     bytes: u64,
+    /// How many values it counts as beside its own, for what it reads.
+    extra: u64,
 }
 
 /// What says how many items a field has.
@@ -175,6 +186,7 @@ impl Prices {
             document,
             variables: variables.collect(),
             fragments: HashMap::new(),
+            once: 0,
         };
         let root = match operation.ty {
             OperationType::Query => "Query",
@@ -182,10 +194,15 @@ impl Prices {
             OperationType::Subscription => "Subscription",
         };
         let mut cost = walk.selections(root, &operation.selection_set.node);
+        walk.directives(&operation.directives);
+        walk.other_fragments();
+        let variables = walk.variables.values();
+        let given = variables.fold(0, |sum: u64, one| sum.saturating_add(one.bytes));
+        let introspected = if introspection > 0 { INTROSPECTED } else { 0 };
         cost.add(Cost {
             values: introspection / WEIGHT_PER_POINT,
             bytes: introspection.saturating_mul(BYTES_PER_WEIGHT),
-            input: 0,
+            input: given.saturating_mul(introspected).saturating_add(walk.once),
         });
         cost
     }
@@ -211,7 +228,9 @@ impl Price {
             "Float" => 24,
             "DateTime" => 32,
             "ID" => 130,
-            "String" => text_bytes(parent, name).map_or(UNBOUNDED, |bytes| number(bytes) + 2),
+            "String" | "JSON" => {
+                text_bytes(parent, name).map_or(UNBOUNDED, |bytes| number(bytes) + 2)
+            }
             other => enums
                 .get(other)
                 .map_or(UNBOUNDED, |bytes| number(*bytes) + 2),
@@ -220,6 +239,7 @@ impl Price {
             of: of.clone(),
             length,
             bytes,
+            extra: number(extra_values(parent, name)),
         }
     }
 }
@@ -247,12 +267,33 @@ struct Walk<'a> {
     document: &'a ExecutableDocument,
     variables: HashMap<&'a Name, Variable>,
     fragments: HashMap<&'a Name, Cost>,
+    /// The input of what is read once: directives, and fragments that the operation does not spread.
+    once: u64,
 }
 
 impl<'a> Walk<'a> {
+    fn directives(&mut self, directives: &'a [Positioned<Directive>]) {
+        for (_, value) in directives.iter().flat_map(|one| &one.node.arguments) {
+            let (bytes, _) = self.read(|variable| value.node.clone().into_const_with(variable));
+            self.once = self.once.saturating_add(bytes);
+        }
+    }
+
+    /// Validation reads the arguments of all fragments, whichever operation runs.
+    fn other_fragments(&mut self) {
+        let document = self.document;
+        for name in document.fragments.keys() {
+            if !self.fragments.contains_key(name) {
+                let input = self.fragment(name).input;
+                self.once = self.once.saturating_add(input);
+            }
+        }
+    }
+
     fn selections(&mut self, of: &str, set: &'a SelectionSet) -> Cost {
         let mut sum = Cost::default();
         for selection in &set.items {
+            self.directives(selection.node.directives());
             sum.add(match &selection.node {
                 Selection::Field(field) => self.field(of, &field.node),
                 Selection::InlineFragment(fragment) => {
@@ -273,6 +314,7 @@ impl<'a> Walk<'a> {
         let Some(fragment) = self.document.fragments.get(name) else {
             return Cost::default();
         };
+        self.directives(&fragment.node.directives);
         let on = fragment.node.type_condition.node.on.node.as_str();
         let cost = self.selections(on, &fragment.node.selection_set.node);
         self.fragments.insert(name, cost);
@@ -290,19 +332,21 @@ impl<'a> Walk<'a> {
             cost.bytes += TYPE_NAME;
             return cost;
         }
-        // What is not in the schema is refused later. Introspection is weighed by the guard.
         let fields = self.prices.types.get(parent);
-        let Some(price) = fields.and_then(|fields| fields.get(name)) else {
-            return cost;
-        };
+        let price = fields.and_then(|fields| fields.get(name));
         let mut items = None;
         for (argument, value) in &field.arguments {
             let (bytes, size) = self.read(|variable| value.node.clone().into_const_with(variable));
             cost.input = cost.input.saturating_add(bytes);
-            if price.length.is_said_by(&argument.node) {
+            if price.is_some_and(|price| price.length.is_said_by(&argument.node)) {
                 items = items.max(size);
             }
         }
+        // What is not in the schema is refused later. Introspection is weighed by the guard.
+        let Some(price) = price else {
+            return cost;
+        };
+        cost.values += price.extra;
         let mut item = self.selections(&price.of, &field.selection_set.node);
         // The comma behind it.
         item.bytes = item.bytes.saturating_add(price.bytes).saturating_add(1);
@@ -353,7 +397,7 @@ impl Length {
     }
 }
 
-/// About how many bytes a value takes where it is copied.
+/// What a value takes where it is copied: its bytes, and [`COPY`] for each value in it.
 fn bytes_of(value: &Value) -> u64 {
     let inside = match value {
         Value::String(text) => number(text.len()),
@@ -366,7 +410,7 @@ fn bytes_of(value: &Value) -> u64 {
         }),
         _ => 0,
     };
-    inside.saturating_add(8)
+    inside.saturating_add(COPY)
 }
 
 fn number(count: usize) -> u64 {

@@ -11,7 +11,7 @@ use talksy_domain::error::ApiError;
 use talksy_domain::services::Services;
 use talksy_domain::viewer::{Authentication, ClientInfo};
 use talksy_schema::loaders::{Asker, loaders};
-use talksy_schema::schema::{TalksySchema, schema, schema_with, sdl};
+use talksy_schema::schema::{TalksySchema, sdl, validated_schema, validated_schema_with};
 use talksy_schema::sharing::{Rendered, SharedOperation};
 
 use super::budget::Budgets;
@@ -25,14 +25,19 @@ use super::response::{Answer, Payload, error_payload};
 use super::sender_cache::SenderCache;
 use super::shared_execution::SharedExecution;
 use super::too_much::{timed_out, too_large};
+use super::turns::Turns;
+use super::validation::Validator;
 
 /// Executes requests for the transports.
 pub struct Executor {
+    validator: Validator,
+    /// For operations that are valid: it does not look at that.
     schema: TalksySchema,
     /// The same, for answers that may be too large: their bytes are counted as they are made.
     metered: TalksySchema,
     services: Services,
     budgets: Budgets,
+    turns: Turns,
     limits: ExecutionLimits,
     nulls: Arc<NullRules>,
     senders: SenderCache,
@@ -45,6 +50,8 @@ pub struct ExecutionLimits {
     pub max_answer_bytes: usize,
     /// The most points that an operation may cost.
     pub max_cost: u64,
+    /// How many queries and mutations of one user are executed at a time.
+    pub executions_per_user: usize,
     /// How long one event of a subscription may be executed.
     pub event_timeout: Duration,
 }
@@ -53,10 +60,12 @@ impl Executor {
     /// Runs operations on the schema over the services.
     pub fn new(services: Services, budgets: Budgets, limits: ExecutionLimits) -> Self {
         Self {
-            schema: schema(services.clone()),
-            metered: schema_with(services.clone(), Metering),
+            validator: Validator::new(),
+            schema: validated_schema(services.clone()),
+            metered: validated_schema_with(services.clone(), Metering),
             services,
             budgets,
+            turns: Turns::new(limits.executions_per_user),
             limits,
             nulls: Arc::new(NullRules::new(&sdl())),
             senders: SenderCache::new(),
@@ -72,6 +81,7 @@ impl Executor {
             Ok(left) => left,
             Err(refusal) => return Answer::from(&refusal),
         };
+        let _turn = self.turns.take(authentication).await;
         let operation = prepared.operation.clone();
         let max_bytes = self.limits.max_answer_bytes.min(prepared.max_answer_bytes);
         // What a mutation changes must be read anew by the fields behind it.
@@ -79,11 +89,16 @@ impl Executor {
         let asker = Asker::from(&prepared.authentication);
         let mut request = prepared.into_request();
         add_defaults(&mut request, operation.definition());
+        let refused = self.validator.refusal(&operation, &request.variables).await;
         let (loaders, batches) = loaders(self.services.clone(), asker, is_query);
         let request = request.data(loaders);
-        let mut answer = match meter(cost.bytes(), max_bytes) {
-            None => self.answer(&operation, batches.run(self.schema.execute(request)).await),
-            Some(meter) => {
+        let mut answer = match (refused, meter(cost.bytes(), max_bytes)) {
+            (Some(refused), _) => self.answer(&operation, refused),
+            (None, None) => {
+                let execution = batches.run(self.schema.execute(request));
+                self.answer(&operation, execution.await)
+            }
+            (None, Some(meter)) => {
                 let execution = self.metered.execute(request.data(meter.clone()));
                 let execution = batches.run(execution);
                 let response = if is_query {
@@ -177,6 +192,7 @@ impl Executor {
             let request = prepared.into_request().data(meter);
             let responses = executor.responses(&executor.metered, request, &operation, asker);
             responses
+                .await
                 .map(move |response| executor.payload(&operation, response))
                 .right_stream()
         };
@@ -185,17 +201,18 @@ impl Executor {
     }
 
     /// Has a subscription that many share check its document and arguments.
-    pub(super) fn open(
+    pub(super) async fn open(
         &self,
         request: Request,
         operation: &Operation,
         asker: Asker,
     ) -> BoxStream<'static, Response> {
         self.responses(&self.schema, request, operation, asker)
+            .await
     }
 
-    /// The responses of a subscription.
-    fn responses(
+    /// The responses of a subscription, or the one that it is refused with.
+    async fn responses(
         &self,
         schema: &TalksySchema,
         mut request: Request,
@@ -203,6 +220,10 @@ impl Executor {
         asker: Asker,
     ) -> BoxStream<'static, Response> {
         add_defaults(&mut request, operation.definition());
+        let refused = self.validator.refusal(operation, &request.variables).await;
+        if let Some(refused) = refused {
+            return stream::iter(Some(refused)).boxed();
+        }
         // Nothing is remembered from one event to the next.
         let (loaders, batches) = loaders(self.services.clone(), asker, false);
         let responses = schema.execute_stream(request.data(loaders));
@@ -210,7 +231,7 @@ impl Executor {
     }
 
     /// The response of a subscription to one event, for one viewer or for all. It has at most
-    /// `may_have` bytes.
+    /// `may_have` bytes. The operation was found valid as it was opened, with these variables.
     pub(super) async fn response_to(
         &self,
         event: &Rendered,

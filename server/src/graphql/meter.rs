@@ -14,7 +14,7 @@ use std::time::Duration;
 use async_graphql::extensions::{
     Extension, ExtensionContext, ExtensionFactory, NextExecute, NextResolve, ResolveInfo,
 };
-use async_graphql::{Response, ServerResult, Value};
+use async_graphql::{Name, Response, ServerResult, Value};
 use async_trait::async_trait;
 
 use super::too_much::{timed_out, too_large};
@@ -119,8 +119,13 @@ impl Extension for Metering {
             return Ok(Some(Value::Null));
         }
         let around = info.alias.unwrap_or(info.name).len() + AROUND;
+        let size = if info.return_type == JSON {
+            written_whole
+        } else {
+            written
+        };
         let value = next.run(ctx, info).await?;
-        meter.add(around + value.as_ref().map_or(NULL, written));
+        meter.add(around + value.as_ref().map_or(NULL, size));
         if meter.is_over() && !is_change {
             return Ok(Some(Value::Null));
         }
@@ -130,6 +135,9 @@ impl Extension for Metering {
 
 /// The type of what changes something.
 const MUTATION: &str = "Mutation";
+
+/// The type of a leaf that may have lists and objects inside.
+const JSON: &str = "JSON";
 
 /// The quotes and the colon of a field's key, and the comma behind its value.
 const AROUND: usize = 4;
@@ -150,6 +158,21 @@ fn written(value: &Value) -> usize {
         Value::Binary(bytes) => bytes.len(),
         Value::List(_) | Value::Object(_) => 2,
     }
+}
+
+/// The bytes of a value in JSON, with all that is inside of it.
+fn written_whole(value: &Value) -> usize {
+    let inside = match value {
+        Value::List(items) => items.iter().map(|item| written_whole(item) + 1).sum(),
+        Value::Object(fields) => {
+            let field = |(key, value): (&Name, &Value)| {
+                written(&Value::String(key.to_string())) + 2 + written_whole(value)
+            };
+            fields.iter().map(field).sum()
+        }
+        _ => 0,
+    };
+    written(value) + inside
 }
 
 #[cfg(test)]
@@ -173,6 +196,13 @@ mod tests {
             assert!(written(&leaf) <= json.len() + 20, "{json}");
         }
         assert_eq!(written(&value!({ "a": "counted before" })), 2);
+        let whole = value!({ "a": [1, { "b\"": "c" }, []], "d": {} });
+        let json = serde_json::to_string(&whole).unwrap();
+        let counted = written_whole(&whole);
+        assert!(
+            (json.len()..=json.len() + 40).contains(&counted),
+            "{counted}: {json}"
+        );
     }
 
     #[tokio::test]

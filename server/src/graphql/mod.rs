@@ -2,8 +2,8 @@
 //! operation runs, how it is executed, and how its answer becomes bytes.
 //!
 //! A request goes [`documents`] → [`guard`] → [`operation`] → [`executor`] → [`errors`] → [`response`]. Each
-//! operation is chosen once, by [`operation::prepare`], and each error completed and logged once,
-//! by [`errors`]. Knows no transport.
+//! operation is chosen once, by [`operation::prepare`], each document validated once, by `validation`,
+//! and each error completed and logged once, by [`errors`]. Knows no transport.
 
 pub mod budget;
 pub mod cost;
@@ -22,6 +22,8 @@ mod sender_cache;
 mod shared_execution;
 mod template;
 mod too_much;
+mod turns;
+mod validation;
 
 pub use budget::Budgets;
 pub use cost::Cost;

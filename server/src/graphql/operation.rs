@@ -135,7 +135,8 @@ impl Operation {
 
     /// A request that runs it, without variables and data.
     pub(super) fn request(&self) -> Request {
-        let mut request = Request::new(self.document.text().as_ref());
+        // The text is not needed where the parsed document is there.
+        let mut request = Request::new(String::new());
         request.operation_name.clone_from(&self.name);
         request.set_parsed_query(self.document.document().clone());
         request

@@ -73,7 +73,7 @@ impl SharedExecution {
         let feed = SharedFeed::default();
         let request = self.request_of_viewer().data(feed.clone());
         let asker = Asker::from(&self.authentication);
-        let mut responses = self.executor.open(request, &self.operation, asker);
+        let mut responses = self.executor.open(request, &self.operation, asker).await;
         match responses.next().await {
             Some(refused) => Err(self.executor.payload(&self.operation, refused)),
             None => Ok(feed.take()),

@@ -74,7 +74,9 @@ pub(super) async fn request(
     let mut response = answer.instrument(span.clone()).await;
 
     let status = response.status();
-    span.record("http.response.status_code", status.as_u16());
+    if talksy_telemetry::is_traced() {
+        span.record("http.response.status_code", status.as_u16());
+    }
     let took = started.elapsed();
     span.in_scope(|| {
         tracing::debug!(

@@ -3,9 +3,11 @@
 //! business, said through `tracing` and `metrics`.
 //!
 //! Nothing here costs anything until it is asked for: without [`Options::metrics`] the recorder
-//! is absent and every counter does nothing; without an OTLP endpoint no span is exported.
+//! is absent and every counter does nothing; without an OTLP endpoint no span is exported, and those
+//! alone are made that log lines tell of.
 
 mod collector;
+mod filter;
 mod logs;
 mod process;
 mod prometheus;
@@ -13,10 +15,10 @@ mod traces;
 
 use std::io;
 
+use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 pub use logs::LogFormat;
 pub use prometheus::{CONTENT_TYPE, Metrics};
@@ -31,7 +33,7 @@ pub struct Options<'a> {
     pub version: &'static str,
     /// The form of log lines.
     pub format: LogFormat,
-    /// What is logged, in the syntax of [`EnvFilter`].
+    /// What is logged, in the syntax of [`tracing_subscriber::EnvFilter`].
     pub filter: &'a str,
     /// Whether metrics are collected.
     pub metrics: bool,
@@ -76,14 +78,19 @@ pub struct Telemetry {
 /// # Errors
 /// See [`TelemetryError`].
 pub fn init(options: &Options<'_>) -> Result<Telemetry, TelemetryError> {
-    let filter = EnvFilter::builder().parse(options.filter)?;
-    let mut layers: Vec<Box<dyn Layer<Registry> + Send + Sync>> =
-        vec![logs::layer(options.format).with_filter(filter).boxed()];
+    let filter = filter::LogFilter::parse(options.filter)?;
+    let lines = logs::layer(options.format);
     let traces = traces::Traces::start(options)?;
-    if let Some(traces) = &traces {
-        layers.push(traces.layer(options.service));
+    let registry = tracing_subscriber::registry();
+    match &traces {
+        // What no log line tells of is not made at all.
+        None => registry.with(lines).with(filter.of_all()).try_init()?,
+        Some(traces) => {
+            let lines = lines.with_filter(filter.of_layer()).boxed();
+            let layers = vec![lines, traces.layer(options.service)];
+            registry.with(layers).try_init()?;
+        }
     }
-    tracing_subscriber::registry().with(layers).try_init()?;
     log_panics();
     let metrics = if options.metrics {
         Some(Metrics::install(options.version)?)

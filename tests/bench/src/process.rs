@@ -145,6 +145,10 @@ impl Home {
             let period = format!("limits.{limit}.period=1s");
             command.args(["--set", &quota, "--set", &period]);
         }
+        if self.is_lifted {
+            command.args(["--set", "http.websocket.messages.burst=1000000"]);
+            command.args(["--set", "http.websocket.messages.period=1s"]);
+        }
         for share in SHARES {
             command.args(["--set", &format!("http.shares.{share}=1000000")]);
         }

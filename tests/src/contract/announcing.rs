@@ -88,7 +88,7 @@ pub async fn a_retry_is_told_again(stores: &Stores) {
 
     let text = text_of("changed");
     let edit = ChangeAction::Edit {
-        text,
+        edit: text.into(),
         expected: None,
     };
     let changed = stores.change(&first, ada.id, edit.clone()).await;
@@ -107,7 +107,7 @@ pub async fn a_change_that_changes_nothing_is_not_told(stores: &Stores) {
     let (ada, _, chat) = stores.pair().await;
     let sent = stores.send(chat.id, ada.id, 1).await.remove(0);
     let edit = ChangeAction::Edit {
-        text: sent.text.clone().unwrap(),
+        edit: sent.text.clone().unwrap().into(),
         expected: None,
     };
     let same = stores.change(&sent, ada.id, edit).await;
@@ -179,6 +179,7 @@ pub async fn a_group_is_told_to_all_whom_it_concerns(stores: &Stores) {
         creator_id: ada.id,
         member_ids: vec![bob.id],
         title: talksy_domain::chats::ChatTitle::parse("A group").unwrap(),
+        metadata: None,
         avatar_id: None,
         client_chat_id: Some(ClientChatId::parse("own").unwrap()),
         at: now(),
@@ -210,10 +211,10 @@ pub async fn a_group_is_told_to_all_whom_it_concerns(stores: &Stores) {
         stores.told_messages(chat_id),
         stores.all_messages(chat_id).await
     );
-    let text = text_of("changed");
+    let edit = text_of("changed").into();
     let own = stores.send(chat_id, bob.id, 1).await.remove(0);
     let expected = None;
-    let edit = ChangeAction::Edit { text, expected };
+    let edit = ChangeAction::Edit { edit, expected };
     let changed = stores.change(&own, bob.id, edit).await;
     let event = Event::MessageChanged {
         message: changed.message,
@@ -305,6 +306,7 @@ pub async fn what_is_a_users_own_is_told_to_them(stores: &Stores) {
         ProfileChange {
             name: Some(name_of("Ada L.")),
             about: None,
+            metadata: None,
             avatar: None,
         },
     );

@@ -9,11 +9,12 @@ use talksy_domain::chats::{ChatKind, ChatTitle, MemberRole, ReadReceipt};
 use talksy_domain::events::{Bus, Event, Interest, Receiver, Signal, Topic};
 use talksy_domain::id::{self, ChatId, UserId};
 use talksy_domain::messages::{
-    ClientMessageId, HistoryFrom, MemberEffect, Message, SystemNotice, SystemNoticeKind,
+    ClientMessageId, HistoryFrom, MemberEffect, Message, MetadataChange, SystemNotice,
+    SystemNoticeKind,
 };
 use talksy_domain::presence::{Presence, PresenceStatus};
 
-use super::fixture::{draft_with_id, sorted, text_of};
+use super::fixture::{draft_with_id, metadata, sorted, text_of};
 use super::{at_once, ids, now, random};
 
 /// Two instances' ends of one bus; the same twice where the bus is a single process's. A
@@ -78,6 +79,9 @@ pub fn every_event() -> Vec<Event> {
     let full = Message {
         seq: 2_147_483_647,
         text: Some(text_of(" “Ω”\n\t\u{202E}😀 \\ \" {} ")),
+        reply_to: Some(3),
+        mention_ids: vec![user_id, ids().next()],
+        metadata: Some(metadata(r#"{"b":[1.5,null],"a":"é\""}"#)),
         client_message_id: Some(ClientMessageId::parse("é'\"\\").unwrap()),
         edited_at: Some(now()),
         ..draft_with_id(chat_id, user_id, "x")
@@ -86,6 +90,9 @@ pub fn every_event() -> Vec<Event> {
         seq: 1,
         sender_id: None,
         text: None,
+        metadata: None,
+        reply_to: None,
+        mention_ids: Vec::new(),
         client_message_id: None,
         deleted_at: Some(now()),
         ..full.clone()
@@ -106,6 +113,9 @@ pub fn every_event() -> Vec<Event> {
         actor_id: Some(ids().next()),
         subject_ids: vec![user_id],
         title: Some(ChatTitle::parse("“Ω” \\ \" {}").unwrap()),
+        metadata: Some(MetadataChange {
+            to: Some(metadata("[true]")),
+        }),
         avatar_id: None,
         role: Some(MemberRole::Owner),
         effects: vec![

@@ -41,7 +41,7 @@ fn edit(text: &str) -> ChangeAction {
 
 fn edit_of(text: &str, expected: Option<Seq>) -> ChangeAction {
     ChangeAction::Edit {
-        text: text_of(text),
+        edit: text_of(text).into(),
         expected,
     }
 }

@@ -180,6 +180,7 @@ pub async fn wildcards_in_a_search_mean_themselves(stores: &Stores) {
         let change = ProfileChange {
             name: Some(name_of("gone")),
             about: None,
+            metadata: None,
             avatar: None,
         };
         let renamed = stores.users.update_profile(other.id, &change).await;
@@ -195,6 +196,7 @@ pub async fn a_search_goes_by_the_present_name(stores: &Stores) {
     let change = ProfileChange {
         name: Some(name_of("Röbert")),
         about: None,
+        metadata: None,
         avatar: None,
     };
     stores.users.update_profile(bob.id, &change).await.unwrap();

@@ -38,6 +38,7 @@ pub async fn a_direct_chat_has_two_plain_members(stores: &Stores) {
         visible_from_seq: 1,
         last_read_seq: 0,
         last_read_at: None,
+        unread_from_seq: None,
         is_muted: false,
         version: 1,
     });

@@ -17,6 +17,7 @@ use talksy_domain::messages::{
     Append, Appended, ChangeAction, Changed, ChangedMessage, ClientMessageId, Message,
     MessageChange, MessageStore, MessageText,
 };
+use talksy_domain::metadata::Metadata;
 use talksy_domain::page::{Page, Window};
 use talksy_domain::users::UserStore;
 use talksy_domain::users::{DisplayName, User};
@@ -142,6 +143,7 @@ impl Stores {
             creator_id: owner.id,
             member_ids: others.iter().map(|user| user.id).collect(),
             title: ChatTitle::parse("A group").unwrap(),
+            metadata: None,
             client_chat_id: None,
             avatar_id: None,
             at: now(),
@@ -251,6 +253,7 @@ pub(super) fn candidate(name: &str) -> User {
         email: EmailAddress::parse(&format!("{}@contract.example", word())).unwrap(),
         name: name_of(name),
         about: None,
+        metadata: None,
         avatar_id: None,
         created_at: now(),
         last_seen_at: None,
@@ -269,6 +272,7 @@ pub(super) fn direct_candidate(at: Timestamp) -> Chat {
         title: None,
         last_change_seq: 0,
         applied_seq: 0,
+        metadata_seq: 0,
         avatar_id: None,
     }
 }
@@ -289,6 +293,11 @@ pub(super) fn draft_with_id(chat: ChatId, sender: UserId, own_id: &str) -> Messa
 /// A message's text.
 pub(super) fn text_of(text: &str) -> MessageText {
     MessageText::parse(text).unwrap()
+}
+
+/// What an application keeps beside something.
+pub(super) fn metadata(json: &str) -> Metadata {
+    Metadata::parse(json.to_owned()).unwrap()
 }
 
 /// A user's name.

@@ -34,6 +34,7 @@ fn candidate(creator: &User, members: &[&User]) -> NewGroup {
         creator_id: creator.id,
         member_ids: members.iter().map(|user| user.id).collect(),
         title: title("Engines"),
+        metadata: None,
         avatar_id: None,
         client_chat_id: None,
         at: now(),
@@ -261,7 +262,7 @@ pub async fn a_group_is_made_once_for_an_id(stores: &Stores) {
 pub async fn a_title_changes(stores: &Stores) {
     let [ada, bob, cyd] = stores.users().await;
     let chat = group(stores, &ada, &[&bob]).await;
-    let rename = |text: &str| GroupAction::Rename(title(text));
+    let rename = |text: &str| GroupAction::rename(title(text));
     let message = change(stores, chat.id, &ada, rename("Looms")).await;
     let notice = message.notice.unwrap();
     assert_eq!(notice.kind, SystemNoticeKind::TitleChanged);
@@ -293,7 +294,7 @@ pub async fn a_group_is_found_by_its_title(stores: &Stores) {
         found.iter().map(|chat| chat.id).collect::<Vec<_>>()
     };
     assert_eq!(find("gINe").await, [chat.id]);
-    change(stores, chat.id, &ada, GroupAction::Rename(title("Ärmel_%"))).await;
+    change(stores, chat.id, &ada, GroupAction::rename(title("Ärmel_%"))).await;
     assert_eq!(find("engines").await, []);
     assert_eq!(find("äRM").await, [chat.id]);
     assert_eq!(find("_%").await, [chat.id]);
@@ -559,7 +560,7 @@ pub async fn concurrent_changes_make_one_order(stores: &Stores) {
     for (n, user) in [&cyd, &dan, &eve, &cyd, &dan].into_iter().enumerate() {
         let actor = if n % 2 == 0 { &ada } else { &bob };
         actions.push((actor, add(&[user], HistoryFrom::Join)));
-        actions.push((actor, GroupAction::Rename(title(&format!("Title {n}")))));
+        actions.push((actor, GroupAction::rename(title(&format!("Title {n}")))));
         actions.push((actor, GroupAction::Remove(user.id)));
     }
     let changes = actions.into_iter().map(|(actor, action)| {

@@ -187,6 +187,7 @@ pub async fn a_new_name_is_found_and_the_old_one_is_not(stores: &Stores) {
     let change = ProfileChange {
         name: Some(name_of(&new.to_uppercase())),
         about: None,
+        metadata: None,
         avatar: None,
     };
     stores.users.update_profile(ada.id, &change).await.unwrap();

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use talksy_domain::chats::{LargeGroups, Member, ReadMark};
 use talksy_domain::clock::Timestamp;
+use talksy_domain::groups::GroupAction;
 use talksy_domain::id::{ChatId, UserId};
+use talksy_domain::messages::HistoryFrom;
 use talksy_domain::seq::Seq;
 
 use super::fixture::{Stores, sorted};
@@ -186,6 +188,36 @@ pub async fn the_slowest_readers_of_each_chat(stores: &Stores) {
     assert_eq!(stores.chats.lowest_read_marks(&[]).await.unwrap(), []);
 }
 
+/// Whoever joins has read what was before, and nobody waits for who has left.
+pub async fn who_comes_and_goes_moves_what_all_have_read(stores: &Stores) {
+    let [ada, bob, cyd] = stores.users().await;
+    let chat = stores.group(&[&ada, &bob]).await.id;
+    stores.send(chat, ada.id, 4).await;
+    let lowest = async || {
+        let found = stores.chats.lowest_read_marks(&[chat]).await.unwrap();
+        let marks = found.iter();
+        marks
+            .map(|member| (member.user_id, member.last_read_seq))
+            .collect::<Vec<_>>()
+    };
+    mark(stores, chat, ada.id, 5, now()).await;
+    assert_eq!(lowest().await, [(bob.id, 1), (ada.id, 5)]);
+    let users = vec![cyd.id];
+    let history = HistoryFrom::All;
+    let joined = stores.notice(chat, ada.id, GroupAction::Add { users, history });
+    assert_eq!(joined.await.seq, 6);
+    assert_eq!(lowest().await, [(bob.id, 1), (ada.id, 5)]);
+    mark(stores, chat, bob.id, 3, now()).await;
+    assert_eq!(lowest().await, [(bob.id, 3), (ada.id, 5)]);
+    let removed = stores.notice(chat, ada.id, GroupAction::Remove(bob.id));
+    assert_eq!(removed.await.seq, 7);
+    assert_eq!(lowest().await, [(ada.id, 5), (cyd.id, 6)]);
+    mark(stores, chat, ada.id, 7, now()).await;
+    assert_eq!(lowest().await, [(cyd.id, 6), (ada.id, 7)]);
+    stores.notice(chat, cyd.id, GroupAction::Leave).await;
+    assert_eq!(lowest().await, [(ada.id, 7)]);
+}
+
 super::suite::rules! {
     reading_rules:
     a_read_mark_never_goes_back,
@@ -194,4 +226,5 @@ super::suite::rules! {
     concurrent_marks_leave_the_furthest,
     marks_and_messages_at_once_agree,
     the_slowest_readers_of_each_chat,
+    who_comes_and_goes_moves_what_all_have_read,
 }

@@ -227,7 +227,7 @@ pub async fn a_system_message_has_no_sender(stores: &Stores) {
     assert_eq!((sent[0].seq, sent[0].mseq), (2, 1));
     let title = ChatTitle::parse("Another title").unwrap();
     let system = stores
-        .notice(chat.id, ada.id, GroupAction::Rename(title))
+        .notice(chat.id, ada.id, GroupAction::rename(title))
         .await;
     assert_eq!((system.seq, system.mseq), (4, 4));
     assert_eq!((system.kind, system.sender_id), (MessageKind::System, None));
@@ -254,6 +254,7 @@ pub async fn a_system_message_is_not_sent(stores: &Stores) {
             actor_id: Some(bob.id),
             subject_ids: vec![bob.id],
             title: None,
+            metadata: None,
             avatar_id: None,
             role: None,
             effects: Vec::new(),

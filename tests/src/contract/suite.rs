@@ -56,6 +56,10 @@ macro_rules! contract_suite {
         $crate::history_rules!(@shared history $meta $backend =>);
         $crate::groups_rules!(@shared groups $meta $backend =>);
         $crate::changes_rules!(@shared changes $meta $backend =>);
+        $crate::content_rules!(@shared content $meta $backend =>);
+        $crate::replies_rules!(@shared replies $meta $backend =>);
+        $crate::mentions_rules!(@shared mentions $meta $backend =>);
+        $crate::marking_unread_rules!(@shared marking_unread $meta $backend =>);
         $crate::attachments_rules!(@shared attachments $meta $backend =>);
         $crate::jobs_rules!(@shared jobs $meta $backend =>);
         $crate::announcing_rules!(@shared announcing $meta $backend =>);

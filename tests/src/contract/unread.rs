@@ -1,13 +1,15 @@
 //! How much members have not read.
 
+use std::time::Duration;
+
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
-use talksy_domain::chats::ChatTitle;
+use talksy_domain::chats::{ChatTitle, total_unread};
 use talksy_domain::groups::GroupAction;
 use talksy_domain::id::{ChatId, UserId};
 use talksy_domain::messages::{ChangeAction, HistoryFrom, Message};
 
-use super::fixture::{Stores, sorted};
+use super::fixture::{Stores, draft, sorted};
 use super::reading::{mark, membership, unread};
 use super::{ids, now};
 
@@ -34,7 +36,7 @@ pub async fn deleted_and_system_messages_are_not_unread(stores: &Stores) {
     let chat = stores.group(&[&ada, &bob]).await;
     let sent = stores.send(chat.id, bob.id, 2).await;
     let title = ChatTitle::parse("Another title").unwrap();
-    let rename = GroupAction::Rename(title);
+    let rename = GroupAction::rename(title);
     stores.notice(chat.id, ada.id, rename).await;
     assert_eq!(unread(stores, chat.id, ada.id).await, 2);
     assert_eq!(unread(stores, chat.id, bob.id).await, 0);
@@ -108,7 +110,7 @@ impl Group<'_> {
             8 => self.come_or_go().await,
             _ => {
                 let title = format!("Title {}", self.random.random::<u32>());
-                let rename = GroupAction::Rename(ChatTitle::parse(&title).unwrap());
+                let rename = GroupAction::rename(ChatTitle::parse(&title).unwrap());
                 self.stores.notice(self.chat, self.users[0], rename).await;
             }
         }
@@ -219,11 +221,59 @@ pub async fn every_range_of_a_long_line_is_counted_exactly(stores: &Stores) {
     }
 }
 
+/// What is unread of a user's most recently active chats is summed up, but for those that are muted.
+pub async fn the_total_is_of_the_most_recent_chats_that_are_not_muted(stores: &Stores) {
+    let ada = stores.user("Ada").await;
+    let total = async |most| {
+        let total = total_unread(&*stores.chats, ada.id, most).await;
+        total.unwrap()
+    };
+    assert_eq!(total(10).await, 0, "of who has no chats");
+    let mut chats = Vec::new();
+    for count in [1, 2, 4, 8] {
+        let [other] = stores.users().await;
+        let chat = if count == 4 {
+            stores.group(&[&other, &ada]).await.id
+        } else {
+            stores.direct(&ada, &other).await.id
+        };
+        // The later ones are the more recent.
+        for message in 0..count {
+            let draft = Message {
+                created_at: now() + Duration::from_secs(count + message),
+                ..draft(chat, other.id)
+            };
+            stores.append(&draft).await;
+        }
+        chats.push(chat);
+    }
+    for (most, expected) in [(1, 8), (2, 12), (3, 14), (4, 15), (1_000, 15)] {
+        assert_eq!(total(most).await, expected, "of {most}");
+    }
+    let mute = async |chat, muted| {
+        let member = stores.chats.set_muted(chat, ada.id, muted).await.unwrap();
+        assert_eq!(member.unwrap().is_muted, muted);
+    };
+    mute(chats[3], true).await;
+    assert_eq!(total(1_000).await, 7);
+    // It is among the most recent ones still.
+    assert_eq!(total(2).await, 4);
+    let last = stores.chat(chats[2]).await.last_seq;
+    mark(stores, chats[2], ada.id, last - 1, now()).await;
+    assert_eq!(total(1_000).await, 4);
+    mute(chats[3], false).await;
+    assert_eq!(total(1_000).await, 12);
+    let stranger = ids().next();
+    let of_nobody = total_unread(&*stores.chats, stranger, 10).await;
+    assert_eq!(of_nobody.unwrap(), 0);
+}
+
 super::suite::rules! {
     unread_rules:
     unread_is_what_others_sent_above_the_mark,
     deleted_and_system_messages_are_not_unread,
     unread_counts_are_of_the_users_chats,
+    the_total_is_of_the_most_recent_chats_that_are_not_muted,
     counts_agree_with_the_messages,
     every_range_of_a_long_line_is_counted_exactly,
 }

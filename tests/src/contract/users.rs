@@ -5,7 +5,7 @@ use std::time::Duration;
 use talksy_domain::id::UserId;
 use talksy_domain::users::{About, ProfileChange, User};
 
-use super::fixture::{Stores, candidate, name_of, sorted};
+use super::fixture::{Stores, candidate, metadata, name_of, sorted};
 use super::{at_once, ids, now};
 
 async fn user(stores: &Stores, id: UserId) -> User {
@@ -22,6 +22,7 @@ fn about(text: &str) -> About {
 pub async fn a_user_is_kept_as_it_was_made(stores: &Stores) {
     let made = User {
         about: Some(about("Zoë “Ω” 🦀\nsecond line")),
+        metadata: Some(metadata(r#"{"b":1,"$a.":[null,"é"]}"#)),
         ..candidate("Åsa O'Neil-日本 😀")
     };
     let answer = stores.users.find_or_create_user(&made).await.unwrap();
@@ -113,7 +114,7 @@ pub async fn a_profile_changes_in_part(stores: &Stores) {
         let change = ProfileChange {
             name,
             about,
-            avatar: None,
+            ..ProfileChange::default()
         };
         let answer = stores
             .users
@@ -132,11 +133,13 @@ pub async fn concurrent_changes_of_different_parts_both_stay(stores: &Stores) {
         let name = ProfileChange {
             name: Some(name_of(&format!("Ada {round}"))),
             about: None,
+            metadata: None,
             avatar: None,
         };
         let text = ProfileChange {
             name: None,
             about: Some(Some(about(&format!("Round {round}")))),
+            metadata: None,
             avatar: None,
         };
         [name, text]
@@ -161,6 +164,7 @@ pub async fn a_missing_user_has_no_profile(stores: &Stores) {
     let change = ProfileChange {
         name: Some(name_of("Nobody")),
         about: None,
+        metadata: None,
         avatar: None,
     };
     let nobody = ids().next();

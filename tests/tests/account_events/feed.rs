@@ -308,6 +308,7 @@ async fn the_profile_is_told_when_it_changes_also_where_the_word_of_it_was_lost(
     let rename = |name: &str| ProfileChange {
         name: Some(DisplayName::parse(name).unwrap()),
         about: None,
+        metadata: None,
         avatar: None,
     };
     let users = &world.services.users;

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `world` | people, groups, the services on the embedded store |
 //! | `feed` | single rules of the feed |
+//! | `marks` | how far all others have read |
 //! | `missed` | what a client would miss that is cut off, or reads, at the wrong moment |
 //! | `positions` | cursors that are forged, torn or another's |
 //! | `restored` | a store that was restored or set back below the stream |
@@ -16,6 +17,7 @@
 )]
 
 mod feed;
+mod marks;
 mod missed;
 mod positions;
 mod restored;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use talksy_tests::app::TestApp;
-use talksy_tests::client::{Reply, User};
+use talksy_tests::client::{Reply, User, string};
 
 use super::{ME, code_for};
 
@@ -125,4 +125,61 @@ async fn an_address_is_shown_to_its_owner_alone() {
     let code = code_for(&app, "eve@example.org");
     let auth = ada.client.verify("eve@example.org", &code).await.data();
     assert_eq!(auth["verifyOtp"]["user"]["email"], json!("eve@example.org"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_unread_in_all_chats_is_told_to_its_owner_alone() {
+    const TOTAL: &str = "{ me { totalUnreadCount } users { nodes { totalUnreadCount } } }";
+    const MUTE: &str =
+        "mutation($input: MuteChatInput!) { muteChat(input: $input) { chat { id } } }";
+    const CREATE: &str = "mutation($input: CreateGroupInput!) {
+        createGroup(input: $input) { chat { id } } }";
+    let app = TestApp::start().await;
+    let (ada, bob, chat) = app.pair().await;
+    let seen = async |total: i64| {
+        let data = ada.client.data(TOTAL, json!({})).await;
+        let others = json!([{ "totalUnreadCount": null }]);
+        assert_eq!(data["users"]["nodes"], others);
+        assert_eq!(data["me"]["totalUnreadCount"], total);
+    };
+    seen(0).await;
+    for n in 1..=3 {
+        bob.send(&chat, &n.to_string()).await;
+        seen(n).await;
+    }
+    let input = json!({ "title": "All", "memberIds": [ada.id] });
+    let made = bob.client.data(CREATE, json!({ "input": input })).await;
+    let group = string(&made["createGroup"]["chat"]["id"]);
+    bob.send(&group, "to the group").await;
+    ada.send(&group, "one's own is none").await;
+    seen(4).await;
+
+    let mute = async |muted: bool| {
+        let input = json!({ "chatId": group, "muted": muted });
+        ada.client.data(MUTE, json!({ "input": input })).await;
+    };
+    mute(true).await;
+    seen(3).await;
+    ada.mark_read(&chat, 2).await;
+    seen(1).await;
+    mute(false).await;
+    seen(2).await;
+
+    // Bob signs in on another device.
+    app.clock.advance(std::time::Duration::from_mins(1));
+    bob.client.login(&bob.email).await.data();
+    let code = code_for(&app, &bob.email);
+    let verify = "mutation($input: VerifyOtpInput!) {
+        verifyOtp(input: $input) { user { totalUnreadCount } } }";
+    let challenge = bob.client.challenge(&bob.email);
+    let input = json!({ "challenge": challenge, "code": code });
+    let signed_in = bob.client.run(verify, json!({ "input": input })).await;
+    let user = &signed_in.data()["verifyOtp"]["user"];
+    assert_eq!(*user, json!({ "totalUnreadCount": 1 }));
+    // Whoever is not signed in has no account to ask for.
+    let anonymous = app
+        .client()
+        .run("{ me { totalUnreadCount } }", json!({}))
+        .await;
+    assert_eq!(anonymous.data()["me"], Value::Null);
 }

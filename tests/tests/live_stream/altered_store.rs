@@ -163,6 +163,11 @@ impl AlteredStore {
         self.faults.calls("chats.chats")
     }
 
+    /// How often it was asked who has read least.
+    pub fn marks_asked(&self) -> usize {
+        self.faults.calls("chats.lowest_read_marks")
+    }
+
     /// How many pages of messages were read so far.
     pub fn pages_read(&self) -> usize {
         self.faults.calls("messages.page")
@@ -190,6 +195,16 @@ impl MessageStoreLayer for AlteredStore {
             alterations.alter(message);
         }
         Ok(page)
+    }
+
+    async fn last_messages(&self, chats: &[ChatId]) -> Result<Vec<Message>, PortError> {
+        let mut messages = self.messages.last_messages(chats).await?;
+        let alterations = self.alterations.lock();
+        messages.retain(|message| message.seq <= alterations.shown(message.chat_id));
+        for message in &mut messages {
+            alterations.alter(message);
+        }
+        Ok(messages)
     }
 
     async fn changes(

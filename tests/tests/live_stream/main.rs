@@ -25,6 +25,7 @@ mod orders;
 mod outages;
 mod presence;
 mod property;
+mod read_by_all;
 mod receipts;
 mod rejoining;
 mod removal;

@@ -7,7 +7,9 @@ use mongodb::bson::{Bson, Document, doc};
 use talksy_domain::chats::{ChatStore as _, ChatTitle, LargeGroups, MemberFilter, MemberRole};
 use talksy_domain::groups::{GroupAction, GroupOutcome, GroupStore as _};
 use talksy_domain::id::{ChatId, UserId};
-use talksy_domain::messages::{ChangeAction, HistoryFrom, MessageChange, MessageStore as _};
+use talksy_domain::messages::{
+    ChangeAction, HistoryFrom, Message, MessageChange, MessageStore as _,
+};
 use talksy_domain::users::UserStore as _;
 use talksy_mongo::{MongoStore, index_specs};
 use talksy_tests::servers::counted::CountedMongo;
@@ -227,7 +229,7 @@ async fn a_group_of_thousands_costs_what_a_small_one_does() {
 
         // Behind the members that others have added.
         let title = ChatTitle::parse("Other engines").unwrap();
-        made(ask(store, chat, ada, GroupAction::Rename(title)).await);
+        made(ask(store, chat, ada, GroupAction::rename(title)).await);
         let role = |role| GroupAction::SetRole {
             user: members[3],
             role,
@@ -350,6 +352,14 @@ async fn an_inbox_costs_a_fixed_number_of_commands() {
             };
             fixture.store.change(&deletion).await.unwrap();
         }
+        for _ in 0..3 {
+            let reply = Message {
+                reply_to: Some(1),
+                mention_ids: vec![ada],
+                ..draft(*chat, *peer)
+            };
+            done(fixture.store.append(&reply).await.unwrap());
+        }
     }
     let at = seen(mongo, &fixture.database).await;
     let store = &at.0;
@@ -376,6 +386,16 @@ async fn an_inbox_costs_a_fixed_number_of_commands() {
         note("lowest marks", found.unwrap().len(), 2, it);
         let (found, it) = cost(&at, store.unread_counts(ada, &some)).await;
         note("unread", found.unwrap().len(), 1, it);
+        let (found, it) = cost(&at, store.unread_mentions(ada, &some)).await;
+        note("mentions", found.unwrap().len(), 1, it);
+        let firsts: Vec<_> = some.iter().map(|chat| (*chat, 1)).collect();
+        let (found, it) = cost(&at, store.reply_counts(&firsts)).await;
+        note("replies", found.unwrap().len(), 1, it);
+        let wanted: Vec<_> = firsts.iter().map(|of| (*of, forward(None, 1))).collect();
+        let (found, it) = cost(&at, store.reply_pages(&wanted)).await;
+        let found = found.unwrap();
+        let items: Vec<_> = found.iter().flat_map(|page| &page.items).collect();
+        note("pages of replies", items.len(), 1, it);
         let (found, it) = cost(&at, store.sharing(ada, &peers)).await;
         note("sharing", found.unwrap().len(), 1, it);
         let (found, it) = cost(&at, store.heads(&some)).await;

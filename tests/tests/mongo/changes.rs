@@ -22,7 +22,7 @@ fn edit(fixture: &Fixture, message: &Message, text: &str) -> MessageChange {
         fixture,
         message,
         ChangeAction::Edit {
-            text,
+            edit: text.into(),
             expected: None,
         },
     )

@@ -138,7 +138,7 @@ async fn a_send_into_a_group_costs_the_same_commands() {
         assert_eq!(cost(with_own_id(draft(chat, ada), "mine")).await, 5);
 
         let title = ChatTitle::parse("Other engines").unwrap();
-        made(ask(&other, chat, ada, GroupAction::Rename(title)).await);
+        made(ask(&other, chat, ada, GroupAction::rename(title)).await);
         assert!(cost(draft(chat, ada)).await > 5);
         assert_eq!(cost(draft(chat, ada)).await, 4);
     }

@@ -180,7 +180,7 @@ async fn a_group_whose_instance_dies_is_made_once() {
         }
         assert_eq!(agree(&store, made.id).await.len(), 1);
         done(store.append(&draft(made.id, bob)).await.unwrap());
-        let title = GroupAction::Rename(ChatTitle::parse("Looms").unwrap());
+        let title = GroupAction::rename(ChatTitle::parse("Looms").unwrap());
         super::made(ask(&store, made.id, ada, title).await);
         agree(&store, made.id).await;
     }
@@ -201,7 +201,7 @@ async fn changes_go_on_behind_an_instance_that_dies() {
             action,
         };
         let edit = |text: &str| ChangeAction::Edit {
-            text: MessageText::parse(text).unwrap(),
+            edit: MessageText::parse(text).unwrap().into(),
             expected: None,
         };
         let dying = mortal(mongo, &fixture.database, writes).await;

@@ -174,7 +174,7 @@ async fn edit(store: &MongoStore, message: &Message, text: &str) -> Result<Seq, 
         actor_id: message.sender_id.unwrap(),
         at: NOW,
         action: ChangeAction::Edit {
-            text: MessageText::parse(text).unwrap(),
+            edit: MessageText::parse(text).unwrap().into(),
             expected: None,
         },
     };

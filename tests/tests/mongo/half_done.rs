@@ -158,7 +158,7 @@ async fn what_a_crash_leaves_is_completed_by_whoever_comes_next() {
         (ada, GroupAction::Remove(bob)),
         (bob, GroupAction::Leave),
         (ada, role(bob, MemberRole::Admin)),
-        (ada, GroupAction::Rename(title)),
+        (ada, GroupAction::rename(title)),
     ];
     let all = [
         Next::Heads,

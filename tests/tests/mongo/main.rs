@@ -111,6 +111,7 @@ async fn user(store: &MongoStore, name: &str) -> User {
         email: EmailAddress::parse(&format!("{id}@example.org")).unwrap(),
         name: DisplayName::parse(name).unwrap(),
         about: None,
+        metadata: None,
         avatar_id: None,
         created_at: NOW,
         last_seen_at: None,
@@ -130,6 +131,7 @@ fn candidate() -> Chat {
         title: None,
         last_change_seq: 0,
         applied_seq: 0,
+        metadata_seq: 0,
         avatar_id: None,
     }
 }
@@ -160,6 +162,7 @@ fn new_group(creator: UserId, members: &[UserId]) -> NewGroup {
         creator_id: creator,
         member_ids: members.to_vec(),
         title: ChatTitle::parse("Engines").unwrap(),
+        metadata: None,
         client_chat_id: None,
         avatar_id: None,
         at: NOW,

@@ -68,7 +68,7 @@ async fn a_database_of_the_first_release_is_brought_up_to_date() {
         actor_id: ada,
         at: NOW,
         action: ChangeAction::Edit {
-            text: MessageText::parse("edited").unwrap(),
+            edit: MessageText::parse("edited").unwrap().into(),
             expected: None,
         },
     };

@@ -7,8 +7,11 @@ use parking_lot::Mutex;
 use talksy_domain::chats::{Chat, ChatKind, ChatTitle, MemberRole};
 use talksy_domain::clock::{SystemClock, SystemEntropy};
 use talksy_domain::groups::{GroupOutcome, NewGroup};
-use talksy_domain::id::{ChatId, IdGenerator};
-use talksy_domain::messages::{ClientMessageId, HistoryFrom, Message, MessageKind, MessageText};
+use talksy_domain::id::{ChatId, IdGenerator, UserId};
+use talksy_domain::messages::{
+    ClientMessageId, HistoryFrom, Message, MessageContent, MessageEdit, MessageError, MessageKind,
+    MessageText,
+};
 use talksy_domain::seq::Seq;
 use talksy_domain::services::Services;
 use talksy_domain::users::User;
@@ -73,7 +76,11 @@ impl People {
             }
             Operation::Edit { chat, nth } => {
                 if let Some((message, by)) = self.message(truth, self.chats[chat], nth) {
-                    let _ = messages.edit(&by, message.id, text(number), None).await;
+                    let edit = MessageEdit {
+                        mention_ids: Some(self.named(number)),
+                        ..text(number).into()
+                    };
+                    let _ = messages.edit(&by, message.id, edit, None).await;
                 }
             }
             Operation::Delete { chat, nth } => {
@@ -112,9 +119,11 @@ impl People {
             }
             Operation::MarkRead { chat, by } => {
                 let seq = u32::try_from(number).unwrap();
-                let _ = chats
-                    .mark_read(&self.sender(by), self.chats[chat], seq)
-                    .await;
+                let (by, chat) = (self.sender(by), self.chats[chat]);
+                let _ = chats.mark_read(&by, chat, seq).await;
+                if number.is_multiple_of(3) {
+                    let _ = chats.mark_unread(&by, chat, seq / 4 + 1).await;
+                }
             }
             Operation::Mute { chat, who, muted } => {
                 let _ = chats
@@ -130,12 +139,33 @@ impl People {
         }
     }
 
+    /// Whom a text mentions, should they be members.
+    fn named(&self, number: usize) -> Vec<UserId> {
+        match number % 4 {
+            0 => vec![self.ben.user_id],
+            1 => vec![self.cleo.user_id],
+            _ => Vec::new(),
+        }
+    }
+
     async fn send(&self, services: &Services, by: Viewer, chat: ChatId, number: usize) {
         let own_id = format!("own {number}");
         let id = ClientMessageId::parse(own_id.as_str()).unwrap();
         let messages = &services.messages;
-        if let Ok(sent) = messages.send(&by, chat, text(number), Some(id)).await {
-            self.sent.lock().push((own_id, chat, sent.message.seq));
+        for mention_ids in [self.named(number), Vec::new()] {
+            let content = MessageContent {
+                mention_ids,
+                ..text(number).into()
+            };
+            match messages.send(&by, chat, content, Some(id.clone())).await {
+                Ok(sent) => {
+                    self.sent.lock().push((own_id, chat, sent.message.seq));
+                    return;
+                }
+                // Whom it mentions is no member: then it mentions nobody.
+                Err(MessageError::Invalid(_)) => {}
+                Err(_) => return,
+            }
         }
     }
 
@@ -202,6 +232,7 @@ pub fn sign_up(deployment: &Deployment) -> People {
             title: None,
             last_change_seq: 0,
             applied_seq: 0,
+            metadata_seq: 0,
             avatar_id: None,
         };
         let opened = ports.chats.open_direct(&direct, [user(0), user(1)]).await;
@@ -213,6 +244,7 @@ pub fn sign_up(deployment: &Deployment) -> People {
                 creator_id: user(0),
                 member_ids: members,
                 title: ChatTitle::parse("A group").unwrap(),
+                metadata: None,
                 client_chat_id: None,
                 avatar_id: None,
                 at: clock::START,

@@ -41,6 +41,7 @@ struct Answers {
     chats: HashMap<ChatId, Chat>,
     chats_of: HashMap<UserId, Vec<ChatId>>,
     unread: HashMap<(UserId, ChatId), Option<u32>>,
+    mentions: HashMap<(UserId, ChatId), Option<u32>>,
     lowest_marks: HashMap<ChatId, Vec<Member>>,
     members: HashMap<ChatId, Vec<Member>>,
     lines: HashMap<ChatId, Arc<Vec<Message>>>,
@@ -131,6 +132,15 @@ impl Truth {
             counts.unwrap().pop().map(|(_, count)| count)
         };
         self.known(|answers| &mut answers.unread, (user, chat), question)
+    }
+
+    /// How much of what is unread mentions the user.
+    pub fn mentions(&self, user: UserId, chat: ChatId) -> Option<u32> {
+        let question = async |ports: Arc<Ports>| {
+            let counts = ports.chats.unread_mentions(user, &[chat]).await;
+            counts.unwrap().pop().map(|(_, count)| count)
+        };
+        self.known(|answers| &mut answers.mentions, (user, chat), question)
     }
 
     /// How far all members of the chat but this one have read; 0 where there are no others.

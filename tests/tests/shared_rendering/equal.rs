@@ -147,6 +147,7 @@ async fn opened(group: &Group, followers: &mut [Follower]) {
 async fn happen(group: &Group, round: usize) -> Last<'_> {
     let (_, old) = group.send(&group.ada, "soon deleted").await;
     let (_, kept) = group.send(&group.ben, "soon edited").await;
+    group.reply(&group.ada).await;
     group.mute(&group.cleo, round == 0).await;
     group.cleo.mark_read(&group.chat, 8).await;
     let (read, _) = group.send(&group.dora, "to be read \u{1F600} \"\\").await;

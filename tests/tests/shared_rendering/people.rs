@@ -22,6 +22,8 @@ pub struct Group {
     /// Was removed, and came back.
     pub emil: User,
     pub chat: String,
+    /// The id of the group's first text, which who joined later may not read.
+    pub first: String,
 }
 
 impl Group {
@@ -48,9 +50,8 @@ impl Group {
         )
         .await;
         let chat = string(&made["chat"]["id"]);
-        for text in ["one", "two \"unreadCount\":0"] {
-            ada.send(&chat, text).await;
-        }
+        let first = string(&ada.send(&chat, "one").await["message"]["id"]);
+        ada.send(&chat, "two \"unreadCount\":0").await;
         ben.send(&chat, "of Ben").await;
         let group = Self {
             app,
@@ -60,6 +61,7 @@ impl Group {
             dora,
             emil,
             chat,
+            first,
         };
         let input = json!({ "chatId": group.chat, "userId": group.emil.id });
         let removed = group.change("removeMember", "RemoveMemberInput", input);
@@ -119,6 +121,12 @@ impl Group {
         let sent = who.send(&self.chat, text).await;
         let message = &sent["message"];
         (message["seq"].as_i64().unwrap(), string(&message["id"]))
+    }
+
+    /// Answers the group's first text.
+    pub async fn reply(&self, who: &User) {
+        let input = json!({ "chatId": self.chat, "text": "indeed", "replyToId": self.first });
+        ask(who, "sendMessage", "SendMessageInput", "__typename", input).await;
     }
 
     /// Edits a message, or deletes it; the number of the change.

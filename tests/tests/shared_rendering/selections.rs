@@ -127,7 +127,7 @@ const ACCOUNT_SYNC: &str = "__typename at: cursor ... on MessageAdded { sync: me
 const ACCOUNT_DENIED: &str = "... on MessageAdded { message { isReadByAll } }
     ... on MessageChange { message { isReadByAll } }
     ... on ReceiptChanged { receipt { user { email } } }
-    ... on ChatChanged { chat { readByAllSeq } }";
+    ... on ChatChanged { chat { peer { email } } }";
 
 /// Whether an event of the account is behind what was last done.
 fn is_at(event: &Value, last: Last<'_>) -> bool {
@@ -173,7 +173,7 @@ pub const FORMS: [Form; 6] = [
         definitions: "",
         arguments: "",
         sync: "sync: lastSeq changes: lastChangeSeq",
-        denied: "readByAllSeq",
+        denied: "peer { email }",
     },
     Form {
         name: "accountEvents",
@@ -251,6 +251,8 @@ impl Writer {
         let mut text = "__typename".to_owned();
         for (name, holds) in scope.fields() {
             let is_too_deep = depth == 0 && matches!(holds, Holds::Object(_));
+            // What a reply answers may be a reply: it is followed once, at its first place.
+            let is_too_deep = is_too_deep || (name == "replyTo" && depth < DEPTH - 1);
             if is_too_deep || self.draws_one_in(4, false) {
                 continue;
             }

@@ -75,6 +75,7 @@ impl Inputs {
             "updateProfile" => json!({ "name": "Eve" }),
             "startChat" => json!({ "userId": bob }),
             "markRead" => json!({ "chatId": chat, "seq": 1 }),
+            "markUnread" => json!({ "chatId": chat, "fromSeq": 1 }),
             "muteChat" => json!({ "chatId": chat, "muted": true }),
             "createGroup" => json!({ "title": "Engines", "memberIds": [bob] }),
             "updateGroup" => json!({ "chatId": group, "title": "Engines" }),

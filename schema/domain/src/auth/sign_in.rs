@@ -281,6 +281,7 @@ impl AuthService {
             name: DisplayName::of_address(&address),
             email: address,
             about: None,
+            metadata: None,
             created_at: now,
             avatar_id: None,
             last_seen_at: None,

@@ -94,6 +94,9 @@ pub struct Chat {
     /// in the store, 0 for none. Every event of the chat carries it, so that a feed whose view of
     /// the membership is older knows to check again.
     pub applied_seq: Seq,
+    /// The number of the system message that says what the application keeps about the group, 0 where
+    /// it keeps nothing.
+    pub metadata_seq: Seq,
 }
 
 /// Which groups are large: those with more members than this. In them nobody is told how far others
@@ -146,6 +149,8 @@ pub struct Member {
     pub last_read_seq: Seq,
     /// When `last_read_seq` was last moved.
     pub last_read_at: Option<Timestamp>,
+    /// From this message on the member shows the chat as unread by hand; `None` where they do not.
+    pub unread_from_seq: Option<Seq>,
     /// Whether the member wants no notifications of the chat.
     pub is_muted: bool,
     /// Rises with every change of the membership, so that several devices of the user agree on
@@ -178,8 +183,18 @@ impl Member {
             visible_from_seq: 1,
             last_read_seq: 0,
             last_read_at: None,
+            unread_from_seq: None,
             is_muted: false,
             version: 1,
+        }
+    }
+
+    /// The number above which messages count as unread: the read mark, or the place before the one
+    /// from which on the member shows the chat as unread.
+    pub fn unread_base(&self) -> Seq {
+        match self.unread_from_seq {
+            Some(from) => from.max(self.visible_from_seq).saturating_sub(1),
+            None => self.last_read_seq.max(self.joined_seq),
         }
     }
 

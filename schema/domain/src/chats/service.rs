@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::model::{Chat, ChatKind, LargeGroups, Member, ReadReceipt};
 use super::store::{ChatStore, MemberFilter, MemberPage};
+use super::total_unread::{MAX_SUMMED, total_unread};
 use crate::access::{Access, AccessError, Denied, Membership};
 use crate::clock::Clock;
 use crate::cursor::ChatCursor;
@@ -103,6 +104,7 @@ impl ChatService {
             last_change_seq: 0,
             avatar_id: None,
             applied_seq: 0,
+            metadata_seq: 0,
         };
         let users = [viewer.user_id, other.user_id()];
         Ok(self.store.open_direct(&candidate, users).await?)
@@ -208,6 +210,36 @@ impl ChatService {
         Ok((mark.chat, receipt))
     }
 
+    /// Shows the chat as unread from this message on, on all of the viewer's devices and to nobody else,
+    /// until something is marked as read.
+    ///
+    /// # Errors
+    /// Where there is no such chat, the viewer is no member, may not read such a message, or moves
+    /// marks too quickly.
+    pub async fn mark_unread(
+        &self,
+        viewer: &Viewer,
+        chat: ChatId,
+        from_seq: Seq,
+    ) -> Result<Chat, ChatError> {
+        self.admit(viewer, self.read_rule).await?;
+        let membership = self.access.membership(viewer, chat).await?;
+        let found = self.access.chat(&membership).await?;
+        let found = found.ok_or(AccessError::from(Denied::NoChat))?;
+        if from_seq > found.last_seq || !membership.may_read(from_seq) {
+            let rule = "must be the number of a message that you may read";
+            return Err(Invalid::new("fromSeq", rule).into());
+        }
+        let member = self
+            .store
+            .mark_unread(chat, viewer.user_id, from_seq)
+            .await?;
+        match member {
+            Some(_) => Ok(found),
+            None => Err(AccessError::from(Denied::NotMember).into()),
+        }
+    }
+
     async fn admit(&self, viewer: &Viewer, rule: Rule) -> Result<(), ChatError> {
         let key = viewer.user_id.to_string();
         match self.limiter.check(rule, &key).await? {
@@ -251,6 +283,27 @@ impl ChatService {
         chats: &[ChatId],
     ) -> Result<Vec<(ChatId, u32)>, PortError> {
         self.store.unread_counts(viewer.user_id, chats).await
+    }
+
+    /// How many messages the user, who asks, has not read in their most recently active chats, those that
+    /// they have muted left out.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn total_unread(&self, user: UserId) -> Result<u32, PortError> {
+        total_unread(&*self.store, user, MAX_SUMMED).await
+    }
+
+    /// How many of these messages mention the viewer.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn unread_mentions(
+        &self,
+        viewer: &Viewer,
+        chats: &[ChatId],
+    ) -> Result<Vec<(ChatId, u32)>, PortError> {
+        self.store.unread_mentions(viewer.user_id, chats).await
     }
 
     /// The first `limit` members of each of these chats, which the viewer has been let into.

@@ -20,18 +20,27 @@ pub struct ReadMark {
     pub chat: Chat,
     /// Whether the mark moved; false where it was there already, or further.
     pub moved: bool,
+    /// Whether the chat was shown as unread by hand before.
+    pub ended_unread: bool,
     /// Whether the chat is a large group, whose other members are not told.
     pub is_large: bool,
 }
 
 impl ReadMark {
-    /// What came of moving a mark, where these groups are large.
-    pub const fn new(member: Member, chat: Chat, moved: bool, large: LargeGroups) -> Self {
+    /// What came of moving a mark, where these groups are large: whether it moved, and whether the chat
+    /// was shown as unread by hand before.
+    pub const fn new(
+        member: Member,
+        chat: Chat,
+        [moved, ended_unread]: [bool; 2],
+        large: LargeGroups,
+    ) -> Self {
         let is_large = large.contains(chat.member_count);
         Self {
             member,
             chat,
             moved,
+            ended_unread,
             is_large,
         }
     }
@@ -45,8 +54,15 @@ impl ReadMark {
         } else {
             Topic::Chat(self.chat.id)
         };
-        let moved = receipt.map(|receipt| Announcement::read_mark(audience, receipt, kind, mseq));
-        moved.into_iter().collect()
+        match receipt {
+            Some(receipt) => vec![Announcement::read_mark(audience, receipt, kind, mseq)],
+            // The viewer's other devices alone see a difference.
+            None if self.ended_unread => {
+                let (user, chat) = (self.member.user_id, self.chat.id);
+                vec![Announcement::viewer_chat_changed(user, chat)]
+            }
+            None => Vec::new(),
+        }
     }
 }
 
@@ -130,7 +146,8 @@ port! {
 
         /// Moves the member's read mark to `seq`, at most to the chat's newest message, never back.
         /// `None` where the user is no member. The other members are told of it, but in a `large`
-        /// group the user's own devices alone.
+        /// group the user's own devices alone. It ends [`ChatStore::mark_unread`], also where the mark
+        /// does not move.
         async fn mark_read(
             &self,
             chat: ChatId,
@@ -139,6 +156,15 @@ port! {
             now: Timestamp,
             large: LargeGroups,
         ) -> Result<Option<ReadMark>, PortError>;
+
+        /// Shows the chat as unread from this message on, which lies where the member may read. Only the
+        /// user's own devices are told. `None` where the user is no member.
+        async fn mark_unread(
+            &self,
+            chat: ChatId,
+            user: UserId,
+            from_seq: Seq,
+        ) -> Result<Option<Member>, PortError>;
 
         /// Says whether the member wants no notifications of the chat. `None` where the user is no
         /// member.
@@ -152,6 +178,15 @@ port! {
         /// For each of these chats of which the user is a member: how many messages of others, not
         /// deleted, lie above the user's read mark. Exact, counted by index.
         async fn unread_counts(
+            &self,
+            user: UserId,
+            chats: &[ChatId],
+        ) -> Result<Vec<(ChatId, u32)>, PortError>;
+
+        /// For each of these chats of which the user is a member: how many of those messages mention
+        /// the user ([`Message::mentions`](crate::messages::model::Message::mentions)). Exact, counted
+        /// by index.
+        async fn unread_mentions(
             &self,
             user: UserId,
             chats: &[ChatId],

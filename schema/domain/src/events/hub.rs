@@ -138,6 +138,11 @@ impl Mailboxes {
     fn insert(&mut self, mailbox: &Arc<Mailbox>) -> bool {
         let place = self.place(mailbox.id);
         if let Err(place) = place {
+            // A quarter more, where a vector doubles: most topics have one follower or two, and those
+            // of a large group many.
+            if self.0.len() == self.0.capacity() {
+                self.0.reserve_exact(self.0.len() / 4 + 1);
+            }
             self.0.insert(place, Arc::clone(mailbox));
         }
         place.is_err()
@@ -146,6 +151,9 @@ impl Mailboxes {
     fn remove(&mut self, id: u64) {
         if let Ok(place) = self.place(id) {
             self.0.remove(place);
+            if self.0.len() < self.0.capacity() / 4 {
+                self.0.shrink_to(self.0.len() * 2);
+            }
         }
     }
 

@@ -33,10 +33,16 @@ pub enum Hole {
     Cursor,
     /// How much of the chat the viewer has not read.
     UnreadCount,
+    /// How much of that mentions the viewer.
+    UnreadMentionCount,
+    /// From where on the viewer shows the chat as unread.
+    UnreadFrom,
     /// Whether the viewer has muted the chat.
     IsMuted,
     /// The place behind the viewer's read mark.
     ReadCursor,
+    /// How far all members but the viewer have read.
+    ReadByAll,
     /// Something of the viewer's membership.
     Member(MemberHole),
 }

@@ -6,7 +6,7 @@
 //! it compares all chats with the store, and after an interruption those that it concerns (see
 //! [`super::recovery`]), so that none stays as it was because an event was lost.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use metrics::counter;
@@ -14,14 +14,16 @@ use tokio::time::Instant;
 
 use super::chat_state::ChatState;
 use super::context::FeedContext;
+use super::counted::Counted;
 use super::error::FeedError;
 use super::feed::Feed;
+use super::read_by_all::ReadByAll;
 use super::readiness::{PAUSE, Readiness, readiness};
 use super::recovery::Recoverer;
 use super::retry::retry_unavailable;
 use super::timer::Timer;
 use super::told_chat::{News, Told};
-use crate::chats::model::Member;
+use crate::chats::model::{ChatKind, Member};
 use crate::events::event::{Event, Interest, Published, Topic};
 use crate::events::hub::{Receiver, Signal};
 use crate::id::{ChatId, UserId};
@@ -38,6 +40,8 @@ pub struct ChatFeed {
     told: HashMap<ChatId, Told>,
     /// Changed and not delivered yet, each once.
     changed: VecDeque<ChatId>,
+    /// Who is on the other side of direct chats that changed, where the store has just said so.
+    peers: BTreeMap<ChatId, UserId>,
     /// To be compared with the store before anything is delivered.
     stale: BTreeSet<ChatId>,
     /// Chats that the user has joined and that are not shown yet: they are being made. What makes
@@ -45,6 +49,8 @@ pub struct ChatFeed {
     unmade: BTreeSet<ChatId>,
     /// What the bus may not have brought.
     recoverer: Recoverer,
+    /// Chats in which it may have moved how far all others have read.
+    moved_marks: BTreeSet<ChatId>,
     /// Of which chats more was told than the store has, and since when.
     ahead: HashMap<ChatId, Instant>,
     /// The version of all the user's memberships together, as they were told; `None` where all are to
@@ -93,6 +99,11 @@ impl Feed for ChatFeed {
                 let stale = self.stale.iter().copied().collect();
                 Box::pin(self.compare(stale)).await?;
             }
+            if !self.moved_marks.is_empty() {
+                let moved = self.moved_marks.iter().copied().collect();
+                Box::pin(self.compare_marks(moved)).await?;
+                self.moved_marks.clear();
+            }
             if let Some(chat) = self.changed.front().copied() {
                 if let Some(item) = self.deliver(chat).await? {
                     return Ok(item);
@@ -114,21 +125,44 @@ impl ChatFeed {
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn unread(&mut self, item: &ChatItem) -> Result<Option<u32>, FeedError> {
+    pub async fn unread(&mut self, item: &ChatItem, of: Counted) -> Result<Option<u32>, FeedError> {
         let Some(told) = self.told.get_mut(&item.member.chat_id) else {
             return Ok(None);
         };
         let context = &self.context;
         Ok(told
-            .unread
+            .unread_mut(of)
             .at(item.state.ends(), &item.member, context)
             .await?)
     }
 
     /// The same where it is in memory.
-    pub fn known_unread(&self, item: &ChatItem) -> Option<u32> {
+    pub fn known_unread(&self, item: &ChatItem, of: Counted) -> Option<u32> {
         let told = self.told.get(&item.member.chat_id)?;
-        told.unread.known_at(item.state.ends())
+        told.unread(of).known_at(item.state.ends())
+    }
+
+    /// How far all others have read of a delivered chat; `None` of a large group, and where there are no
+    /// others.
+    ///
+    /// # Errors
+    /// Where the store fails, which is seldom asked.
+    pub async fn read_by_all(&mut self, item: &ChatItem) -> Result<Option<Seq>, FeedError> {
+        let large = self.context.policy.large_groups;
+        if large.contains(item.state.chat.member_count) {
+            return Ok(None);
+        }
+        let chat = item.member.chat_id;
+        let known = self.told.get(&chat).map(|told| told.read_by_all);
+        if let Some(known) = known.filter(|known| known.is_exact()) {
+            return Ok(known.seq());
+        }
+        let found = self.context.slowest_others(self.user, &[chat]).await?;
+        let now = ReadByAll::of(found.get(&chat).copied().flatten());
+        if let Some(told) = self.told.get_mut(&chat) {
+            told.read_by_all = now;
+        }
+        Ok(now.seq())
     }
 
     /// The first of the changed chats; `None` where it has to wait, or there is nothing to tell.
@@ -138,7 +172,8 @@ impl ChatFeed {
             return Ok(None);
         };
         let (context, incarnation) = (&self.context, self.incarnation);
-        match readiness(context, incarnation, told, &mut self.waits_since).await? {
+        let peer = self.peers.get(&chat).copied();
+        match readiness(context, incarnation, told, peer, &mut self.waits_since).await? {
             Readiness::Ready(state) => {
                 told.tell(state.ends());
                 let member = told.member.clone();
@@ -169,7 +204,9 @@ impl ChatFeed {
     }
 
     fn drop_first(&mut self) {
-        self.changed.pop_front();
+        if let Some(chat) = self.changed.pop_front() {
+            self.peers.remove(&chat);
+        }
         self.waits_since = None;
     }
 }
@@ -196,8 +233,10 @@ impl ChatFeed {
             user,
             told: HashMap::new(),
             changed: VecDeque::new(),
+            peers: BTreeMap::new(),
             stale: BTreeSet::new(),
             unmade: BTreeSet::new(),
+            moved_marks: BTreeSet::new(),
             ahead: HashMap::new(),
             version: Some(version),
             incarnation,
@@ -221,11 +260,10 @@ impl ChatFeed {
                 feed.unmade.insert(chat);
             }
         }
-        for (chat, seq) in feed.marks().await? {
-            if let Some(told) = feed.told.get_mut(&chat) {
-                told.see_mark(seq);
-            }
-        }
+        let chats = feed.told.keys().copied().collect();
+        feed.compare_marks(chats).await?;
+        feed.changed.clear();
+        feed.peers.clear();
         Ok(feed)
     }
 
@@ -245,6 +283,16 @@ impl ChatFeed {
             Event::ReadReceipt { receipt, .. } if receipt.user_id == self.user => {
                 self.stale.insert(receipt.chat_id);
             }
+            Event::ReadReceipt {
+                receipt,
+                chat_kind: ChatKind::Group,
+                ..
+            } => {
+                let told = self.told.get(&receipt.chat_id);
+                if told.is_some_and(|told| told.may_be_moved_by(receipt.user_id)) {
+                    self.moved_marks.insert(receipt.chat_id);
+                }
+            }
             event => {
                 if let Some(chat) = event.chat_changed_for(self.user) {
                     self.note(chat, published);
@@ -258,7 +306,14 @@ impl ChatFeed {
         let Some(told) = self.told.get_mut(&chat) else {
             return;
         };
-        match told.take(published, self.user) {
+        let news = told.take(published, self.user);
+        if published
+            .message()
+            .is_some_and(|message| message.notice.is_some())
+        {
+            self.moved_marks.insert(chat);
+        }
+        match news {
             News::Old => return,
             News::Known => {}
             News::OfMembership => {
@@ -289,8 +344,10 @@ impl ChatFeed {
             let known = |chat: &ChatId| self.told.contains_key(chat);
             let (known, others): (Vec<_>, Vec<_>) = missed.chats.into_iter().partition(known);
             self.stale.extend(others);
+            self.moved_marks.extend(&known);
             self.compare_ends(known).await?;
         } else {
+            self.moved_marks.extend(&missed.chats);
             self.stale.extend(missed.chats);
             self.compare(self.stale.iter().copied().collect()).await?;
         }
@@ -332,27 +389,38 @@ impl ChatFeed {
                 self.version = Some(version);
             }
         }
-        for (chat, seq) in self.marks().await? {
-            if self
-                .told
-                .get_mut(&chat)
-                .is_some_and(|told| told.see_mark(seq))
-            {
-                self.mark(chat);
-            }
-        }
-        Ok(())
+        let chats = self.told.keys().copied().collect();
+        self.compare_marks(chats).await
     }
 
-    /// How far the other side of each direct chat has read: that is on no line, and changes no version
-    /// of the user's own.
-    async fn marks(&self) -> Result<HashMap<ChatId, Seq>, FeedError> {
-        let direct = self.told.iter().filter(|(_, told)| told.is_direct());
-        let direct: Vec<_> = direct.map(|(chat, _)| *chat).collect();
-        if direct.is_empty() {
-            return Ok(HashMap::new());
+    /// Compares how far all others have read of these chats with what was told: that is on no line, and
+    /// changes no version of the user's own. Of large groups it is not told.
+    async fn compare_marks(&mut self, chats: Vec<ChatId>) -> Result<(), FeedError> {
+        let large = self.context.policy.large_groups;
+        let mut known = Vec::with_capacity(chats.len());
+        for chat in chats {
+            match self.told.get_mut(&chat) {
+                Some(told) if !large.contains(told.member_count) => known.push(chat),
+                Some(told) => told.read_by_all = ReadByAll::Unknown,
+                None => {}
+            }
         }
-        retry_unavailable!(self.context.read_by_all(self.user, &direct))
+        let marks = retry_unavailable!(self.context.slowest_others(self.user, &known))?;
+        for (chat, slowest) in marks {
+            let Some(told) = self.told.get_mut(&chat) else {
+                continue;
+            };
+            let (now, is_direct) = (ReadByAll::of(slowest), told.is_direct());
+            let is_outdated = told.read_by_all.is_outdated_by(now);
+            told.read_by_all = now;
+            if is_outdated {
+                self.mark(chat);
+            }
+            // Of a direct chat the other side is the only one.
+            let peer = slowest.filter(|_| is_direct && self.changed.contains(&chat));
+            self.peers.extend(peer.map(|peer| (chat, peer.user_id)));
+        }
+        Ok(())
     }
 
     /// Compares these chats with what was told of them, and marks those that differ.
@@ -373,6 +441,8 @@ impl ChatFeed {
             }
             let (Some(head), Some(member)) = (head, member) else {
                 self.told.remove(&chat);
+                self.moved_marks.remove(&chat);
+                self.peers.remove(&chat);
                 self.ahead.remove(&chat);
                 self.changed.retain(|changed| *changed != chat);
                 self.waits_since = None;
@@ -390,6 +460,9 @@ impl ChatFeed {
     /// Has a chat told that does not stand any more as it was told.
     fn tell(&mut self, chat: ChatId, now: Told) {
         let Some(told) = self.told.get_mut(&chat) else {
+            if !now.is_direct() {
+                self.moved_marks.insert(chat);
+            }
             self.told.insert(chat, now);
             self.mark(chat);
             return;

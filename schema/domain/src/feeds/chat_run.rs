@@ -131,6 +131,7 @@ mod tests {
             last_change_seq: change_seq,
             avatar_id: None,
             applied_seq: 1,
+            metadata_seq: 0,
         };
         ChatState::new(chat, Some(message(seq, "old")), None)
     }

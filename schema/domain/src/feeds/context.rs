@@ -10,10 +10,12 @@ use moka::future::Cache;
 use tokio::sync::Semaphore;
 
 use super::chat_states::ChatStates;
+use super::counted::Counted;
 use super::error::FeedError;
 use super::heartbeats::Heartbeats;
 use super::incarnation::KnownIncarnation;
 use super::policy::FeedPolicy;
+use super::read_by_all::Slowest;
 use super::recovery::{self, Recovery};
 use super::session_watch::SessionWatch;
 use super::shared_reader::SharedReader;
@@ -98,7 +100,7 @@ impl FeedContext {
             .max_capacity(256)
             .time_to_live(Duration::from_secs(1))
             .build();
-        let states = ChatStates::new(Arc::clone(&chats), Arc::clone(&messages));
+        let states = ChatStates::new(&chats, Arc::clone(&messages));
         Arc::new(Self {
             incarnation: KnownIncarnation::watch(Arc::clone(&messages), policy.heartbeat),
             heartbeats: Heartbeats::new(policy.heartbeat),
@@ -245,11 +247,15 @@ impl FeedContext {
     /// How much of a chat the user has not read; `None` where they are no member.
     pub(super) async fn unread_count(
         &self,
+        of: Counted,
         user: UserId,
         chat: ChatId,
     ) -> Result<Option<u32>, PortError> {
         let chats = [chat];
-        let counts = self.alone(self.chats.unread_counts(user, &chats)).await?;
+        let counts = match of {
+            Counted::Messages => self.alone(self.chats.unread_counts(user, &chats)).await?,
+            Counted::Mentions => self.alone(self.chats.unread_mentions(user, &chats)).await?,
+        };
         Ok(counts.first().map(|(_, count)| *count))
     }
 
@@ -270,22 +276,25 @@ impl FeedContext {
         Ok((heads, members))
     }
 
-    /// How far all other members of these chats have read; none of a chat that has no others.
-    pub(super) async fn read_by_all(
+    /// Of all other members of each of these chats the one who has read least, and how far; `None` where
+    /// there are no others.
+    pub(super) async fn slowest_others(
         &self,
         user: UserId,
         chats: &[ChatId],
-    ) -> Result<HashMap<ChatId, Seq>, PortError> {
-        let lowest = self.lowest_marks.many(chats).await?;
-        // Those who have read least come first.
-        let mark = |members: Arc<[Member]>| {
+    ) -> Result<HashMap<ChatId, Option<Slowest>>, PortError> {
+        let mut lowest = self.lowest_marks.many(chats).await?;
+        let mark = |chat: &ChatId| {
+            let members = lowest.remove(chat).unwrap_or_default();
+            // Those who have read least come first.
             let other = members.iter().find(|member| member.user_id != user);
-            other.map(|member| member.last_read_seq)
+            let slowest = other.map(|member| Slowest {
+                user_id: member.user_id,
+                seq: member.last_read_seq,
+            });
+            (*chat, slowest)
         };
-        let marks = lowest.into_iter();
-        Ok(marks
-            .filter_map(|(chat, members)| Some((chat, mark(members)?)))
-            .collect())
+        Ok(chats.iter().map(mark).collect())
     }
 
     /// Up to a page of the chat's changed messages behind `after`, by change.

@@ -1,6 +1,6 @@
 //! The chats that a user has left, as far as a feed has said so.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::id::ChatId;
 use crate::seq::Seq;
@@ -12,12 +12,12 @@ use crate::seq::Seq;
 /// What the store has beyond that is to be told, also of a chat that the feed never saw the user
 /// have: the client may have read it in between.
 #[derive(Debug, Default)]
-pub(super) struct LeftChats(HashMap<ChatId, Seq>);
+pub(super) struct LeftChats(BTreeMap<ChatId, Seq>);
 
 impl LeftChats {
     /// The client knows of these.
-    pub(super) const fn new(known: HashMap<ChatId, Seq>) -> Self {
-        Self(known)
+    pub(super) fn new(known: HashMap<ChatId, Seq>) -> Self {
+        Self(known.into_iter().collect())
     }
 
     /// Whether the client knows that the user has left the chat with this message.

@@ -11,6 +11,7 @@ use super::context::FeedContext;
 use super::error::FeedError;
 use super::retry::retry_unavailable;
 use super::told_chat::Told;
+use crate::id::UserId;
 use crate::incarnation::Incarnation;
 
 /// How soon a store is asked again that is behind what it has told.
@@ -33,12 +34,13 @@ pub(super) enum Readiness {
     Unconfirmed,
 }
 
-/// Looks at a chat for a user who was told of it. `waits_since` is when the store or the bus was first
-/// found to be behind.
+/// Looks at a chat for a user who was told of it. `peer` is the other side of a direct chat, where that is
+/// known, and `waits_since` when the store or the bus was first found to be behind.
 pub(super) async fn readiness(
     context: &FeedContext,
     incarnation: Incarnation,
     told: &Told,
+    peer: Option<UserId>,
     waits_since: &mut Option<Instant>,
 ) -> Result<Readiness, FeedError> {
     let line = (incarnation, told.member.chat_id);
@@ -46,7 +48,8 @@ pub(super) async fn readiness(
     let state = if let Some(known) = states.known_at(line, told.ends) {
         Some(known)
     } else {
-        let made = async { retry_unavailable!(states.at(line, told.ends, &told.run)) };
+        let sides = peer.map(|peer| [told.member.user_id, peer]);
+        let made = async { retry_unavailable!(states.at(line, told.ends, &told.run, sides)) };
         Box::pin(made).await?
     };
     let Some(state) = state else {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::chat_run::Run;
+use super::counted::Counted;
 use super::ends::Ends;
+use super::read_by_all::ReadByAll;
 use super::viewer_chat::UnreadCount;
 use crate::chats::model::Member;
 use crate::events::event::{Event, Published};
@@ -22,11 +24,15 @@ pub(super) struct Told {
     /// The user is known to be a member behind this system message.
     pub confirmed: Seq,
     /// How much the user has not read.
-    pub unread: UnreadCount,
+    unread: UnreadCount,
+    /// How much of that mentions them.
+    mentions: UnreadCount,
     /// The events since the chat was told.
     pub run: Run,
-    /// How far the other side of a direct chat is known to have read.
-    peer_read: Seq,
+    /// How far all others had read when it was told.
+    pub read_by_all: ReadByAll,
+    /// How many members there are.
+    pub member_count: u32,
 }
 
 /// How far a chat was told.
@@ -57,13 +63,21 @@ impl Told {
             seq: head.last_seq.max(member.joined_seq),
             change_seq: head.last_change_seq,
         };
+        let read_by_all = if member.joined_seq == 0 {
+            // What the other side of a direct chat has read since it is told is found in any case.
+            ReadByAll::told(0)
+        } else {
+            ReadByAll::Unknown
+        };
         Self {
             ends,
             member,
             confirmed: 0,
-            unread: UnreadCount::default(),
+            unread: UnreadCount::of(Counted::Messages),
+            mentions: UnreadCount::of(Counted::Mentions),
             run: Run::at(ends),
-            peer_read: 0,
+            read_by_all,
+            member_count: head.member_count,
         }
     }
 
@@ -72,17 +86,40 @@ impl Told {
         self.member.joined_seq == 0
     }
 
+    /// How much the user has not read.
+    pub(super) const fn unread(&self, of: Counted) -> &UnreadCount {
+        match of {
+            Counted::Messages => &self.unread,
+            Counted::Mentions => &self.mentions,
+        }
+    }
+
+    /// The same, to be asked for.
+    pub(super) const fn unread_mut(&mut self, of: Counted) -> &mut UnreadCount {
+        match of {
+            Counted::Messages => &mut self.unread,
+            Counted::Mentions => &mut self.mentions,
+        }
+    }
+
     /// Learns how far the other side of a direct chat has read; whether that is further than was known.
-    pub(super) fn see_mark(&mut self, seq: Seq) -> bool {
-        let is_news = seq > self.peer_read;
-        self.peer_read = self.peer_read.max(seq);
-        is_news
+    fn see_mark(&mut self, user: UserId, seq: Seq) -> bool {
+        let before = self.read_by_all;
+        self.read_by_all = before.and_receipt(user, seq);
+        before.is_outdated_by(self.read_by_all)
+    }
+
+    /// Whether it is to be found out how far all others have read, where this one of a group has read
+    /// further.
+    pub(super) fn may_be_moved_by(&self, user: UserId) -> bool {
+        !self.is_direct() && self.read_by_all.may_move_by(user)
     }
 
     /// Takes what the store says of the user's membership, read behind this system message.
     pub(super) fn confirm(&mut self, confirmed: Seq, member: &Member) {
         if member.version > self.member.version {
             self.unread.set_member(member);
+            self.mentions.set_member(member);
             self.member = member.clone();
         }
         self.confirmed = self.confirmed.max(confirmed);
@@ -106,6 +143,7 @@ impl Told {
     pub(super) fn update(&mut self, now: Self) {
         self.confirm(now.confirmed, &now.member);
         self.advance(now.ends);
+        self.member_count = now.member_count;
     }
 
     /// It is told as it is at these ends.
@@ -118,6 +156,7 @@ impl Told {
     pub(super) fn take(&mut self, published: &Arc<Published>, user: UserId) -> News {
         let event = &published.event;
         self.unread.take(event, user);
+        self.mentions.take(event, user);
         self.run.take(published);
         let is_confirmed = match event {
             Event::MessageAdded { message } if message.seq <= self.ends.seq => return News::Old,
@@ -133,7 +172,7 @@ impl Told {
                 *mseq <= self.confirmed
             }
             Event::ReadReceipt { receipt, .. } if receipt.user_id != user => {
-                if !self.see_mark(receipt.last_read_seq) {
+                if !self.see_mark(receipt.user_id, receipt.last_read_seq) {
                     return News::Old;
                 }
                 true
@@ -149,6 +188,9 @@ impl Told {
 
     /// What a system message says of who is a member; whether it says that the user still is.
     fn admit(&mut self, message: &Message, user: UserId) -> bool {
+        if let Some(notice) = &message.notice {
+            self.member_count = notice.member_count;
+        }
         let is_confirmed = match &message.notice {
             _ if message.mseq <= self.confirmed => true,
             Some(notice) => {

@@ -1,15 +1,16 @@
-//! What one viewer has of a chat for themself, kept in memory by a feed: the membership, and how much
-//! is unread.
+//! What one viewer has of a chat for themself, kept in memory by a feed: the membership, how much is
+//! unread, and how much of that mentions them.
 
 use std::sync::Arc;
 
 use super::context::FeedContext;
+use super::counted::{Counted, is_news};
 use super::ends::Ends;
 use crate::chats::model::Member;
 use crate::error::PortError;
 use crate::events::event::Event;
 use crate::id::UserId;
-use crate::messages::model::{Message, MessageKind};
+use crate::messages::model::Message;
 use crate::seq::Seq;
 
 /// What is not read of a chat, at a place of its lines.
@@ -25,40 +26,40 @@ struct Unread {
 const TRIES: u32 = 3;
 
 /// How much of a chat is unread, once that was asked for. Then it follows the events.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct UnreadCount(Option<Unread>);
-
-fn base(member: &Member) -> Seq {
-    member.last_read_seq.max(member.joined_seq)
-}
-
-fn is_news(message: &Message, user: UserId) -> bool {
-    message.kind != MessageKind::System && message.sender_id != Some(user)
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct UnreadCount {
+    of: Counted,
+    known: Option<Unread>,
 }
 
 impl UnreadCount {
+    /// Not known yet.
+    pub(super) const fn of(of: Counted) -> Self {
+        Self { of, known: None }
+    }
+
     /// Follows an event of the chat. One that is not the next of its line makes the count unknown;
     /// one that is in the count already does nothing.
     pub(super) fn take(&mut self, event: &Event, user: UserId) {
-        let Some(unread) = &mut self.0 else {
+        let Some(unread) = &mut self.known else {
             return;
         };
         let goes_on = match event {
-            Event::MessageAdded { message } => unread.add(message, user),
-            Event::MessageChanged { message, .. } => unread.change(message, user),
+            Event::MessageAdded { message } => unread.add(message, self.of.counts(message, user)),
+            Event::MessageChanged { message, .. } => unread.change(message, user, self.of),
             _ => true,
         };
         if !goes_on {
-            self.0 = None;
+            self.known = None;
         }
     }
 
     /// The membership is now this.
     pub(super) fn set_member(&mut self, member: &Member) {
-        let base = base(member);
-        self.0 = self.0.filter(|unread| unread.base == base).or_else(|| {
+        let base = member.unread_base();
+        self.known = self.known.filter(|unread| unread.base == base).or_else(|| {
             // All is read: there is nothing to count.
-            let unread = self.0.filter(|unread| base >= unread.at.seq)?;
+            let unread = self.known.filter(|unread| base >= unread.at.seq)?;
             Some(Unread {
                 base,
                 count: 0,
@@ -69,7 +70,7 @@ impl UnreadCount {
 
     /// The count at `ends`, where it is known for just there.
     pub(super) fn known_at(&self, ends: Ends) -> Option<u32> {
-        let unread = self.0.filter(|unread| unread.at == ends)?;
+        let unread = self.known.filter(|unread| unread.at == ends)?;
         Some(unread.count)
     }
 
@@ -81,33 +82,39 @@ impl UnreadCount {
         member: &Member,
         context: &Arc<FeedContext>,
     ) -> Result<Option<u32>, PortError> {
-        if !self.0.is_some_and(|unread| unread.at.reach(ends)) {
-            self.0 = read(member, context).await?;
+        if !self.known.is_some_and(|unread| unread.at.reach(ends)) {
+            self.known = read(self.of, member, context).await?;
         }
         Ok(self.known_at(ends))
     }
 }
 
 impl Unread {
-    fn add(&mut self, message: &Message, user: UserId) -> bool {
+    fn add(&mut self, message: &Message, counts: bool) -> bool {
         if message.seq <= self.at.seq {
             return true;
         }
         let is_next = message.seq == self.at.seq + 1;
         self.at.seq = message.seq;
-        if message.seq > self.base && is_news(message, user) {
+        if message.seq > self.base && counts {
             self.count += 1;
         }
         is_next
     }
 
-    fn change(&mut self, message: &Message, user: UserId) -> bool {
+    fn change(&mut self, message: &Message, user: UserId, of: Counted) -> bool {
         if message.change_seq <= self.at.change_seq {
             return true;
         }
         let is_next = message.change_seq == self.at.change_seq + 1;
         self.at.change_seq = message.change_seq;
-        if message.deleted_at.is_some() && message.seq > self.base && is_news(message, user) {
+        if message.seq <= self.base || !is_news(message, user) {
+            return is_next;
+        }
+        if of == Counted::Mentions {
+            return is_next && self.change_mentions(message, user);
+        }
+        if message.deleted_at.is_some() {
             // A message is deleted once.
             let (count, is_less) = self.count.overflowing_sub(1);
             self.count = count;
@@ -117,13 +124,30 @@ impl Unread {
     }
 }
 
+impl Unread {
+    /// An event does not say whom the message mentioned before its content was changed: that is known
+    /// only where nothing was counted.
+    fn change_mentions(&mut self, message: &Message, user: UserId) -> bool {
+        if message.content_seq != message.change_seq {
+            return true;
+        }
+        let is_known = self.count == 0 && message.seq <= self.at.seq;
+        self.count += u32::from(is_known && message.mentions(user));
+        is_known
+    }
+}
+
 /// Counts between two equal heads, and for the membership that is known: what was counted belongs to
 /// their place.
-async fn read(member: &Member, context: &Arc<FeedContext>) -> Result<Option<Unread>, PortError> {
+async fn read(
+    of: Counted,
+    member: &Member,
+    context: &Arc<FeedContext>,
+) -> Result<Option<Unread>, PortError> {
     let (chat, user) = (member.chat_id, member.user_id);
     for _ in 0..TRIES {
         let before = context.head(chat).await?;
-        let count = context.unread_count(user, chat).await?;
+        let count = context.unread_count(of, user, chat).await?;
         let now = context.member(user, chat).await?;
         let behind = context.head(chat).await?;
         let (Some(head), Some(count)) = (behind, count) else {
@@ -136,7 +160,7 @@ async fn read(member: &Member, context: &Arc<FeedContext>) -> Result<Option<Unre
         if before == behind {
             return Ok(Some(Unread {
                 at: head.into(),
-                base: base(member),
+                base: member.unread_base(),
                 count,
             }));
         }
@@ -183,9 +207,37 @@ mod tests {
         Event::MessageChanged { message, mseq: 0 }
     }
 
-    fn count(seq: Seq, change_seq: Seq, base: Seq, count: u32) -> UnreadCount {
+    fn count_of(of: Counted, [seq, change_seq]: [Seq; 2], base: Seq, count: u32) -> UnreadCount {
         let at = Ends { seq, change_seq };
-        UnreadCount(Some(Unread { at, base, count }))
+        let known = Some(Unread { at, base, count });
+        UnreadCount { of, known }
+    }
+
+    fn count(seq: Seq, change_seq: Seq, base: Seq, count: u32) -> UnreadCount {
+        count_of(Counted::Messages, [seq, change_seq], base, count)
+    }
+
+    fn mentions(seq: Seq, change_seq: Seq, base: Seq, count: u32) -> UnreadCount {
+        count_of(Counted::Mentions, [seq, change_seq], base, count)
+    }
+
+    /// A message that mentions these users.
+    fn naming(seq: Seq, sender: u8, users: &[u8]) -> Message {
+        let mut message = message(seq, sender);
+        message.mention_ids = users.iter().copied().map(user).collect();
+        message
+    }
+
+    fn named(seq: Seq, sender: u8, users: &[u8]) -> Event {
+        let message = naming(seq, sender, users);
+        Event::MessageAdded { message }
+    }
+
+    /// A message whose content was changed: these users are mentioned now.
+    fn renamed(seq: Seq, sender: u8, users: &[u8], change_seq: Seq) -> Event {
+        let mut message = naming(seq, sender, users);
+        (message.change_seq, message.content_seq) = (change_seq, change_seq);
+        Event::MessageChanged { message, mseq: 0 }
     }
 
     #[test]
@@ -218,8 +270,54 @@ mod tests {
         ] {
             let mut unread = count(5, 2, 3, 2);
             unread.take(&event, user(1));
-            assert_eq!(unread, UnreadCount(None), "{event:?}");
+            assert_eq!(unread.known, None, "{event:?}");
         }
+    }
+
+    #[test]
+    fn mentions_follow_what_is_said() {
+        let mut unread = mentions(5, 2, 3, 0);
+        for event in [
+            named(6, 2, &[3]),
+            // One's own, and of one that was read.
+            named(7, 1, &[1]),
+            renamed(3, 2, &[1], 3),
+            renamed(7, 1, &[1, 3], 4),
+            // Nothing was counted before: what it names now is all there is.
+            renamed(6, 2, &[], 5),
+            renamed(6, 2, &[3, 1], 6),
+            named(8, 2, &[1]),
+            named(8, 2, &[1]),
+        ] {
+            unread.take(&event, user(1));
+        }
+        assert_eq!(unread, mentions(8, 6, 3, 2));
+        // Not the content was changed.
+        let mut message = naming(8, 2, &[1]);
+        (message.change_seq, message.content_seq) = (7, 0);
+        unread.take(&Event::MessageChanged { message, mseq: 0 }, user(1));
+        assert_eq!(unread, mentions(8, 7, 3, 2));
+    }
+
+    #[test]
+    fn what_was_mentioned_before_is_not_known() {
+        for event in [
+            // Deleted, or changed, where some are counted.
+            renamed(5, 2, &[], 3),
+            renamed(5, 2, &[1], 3),
+            // Changed before it was told.
+            renamed(6, 2, &[], 3),
+            // Something is missing.
+            renamed(5, 2, &[], 4),
+            named(7, 2, &[1]),
+        ] {
+            let mut unread = mentions(5, 2, 3, 1);
+            unread.take(&event, user(1));
+            assert_eq!(unread.known, None, "{event:?}");
+        }
+        let mut unread = mentions(5, 2, 3, 0);
+        unread.take(&renamed(6, 2, &[1], 3), user(1));
+        assert_eq!(unread.known, None, "changed before it was told");
     }
 
     #[test]
@@ -241,6 +339,6 @@ mod tests {
         assert_eq!(unread, count(7, 2, 6, 1));
         member.last_read_seq = 4;
         unread.set_member(&member);
-        assert_eq!(unread, UnreadCount(None));
+        assert_eq!(unread.known, None);
     }
 }

@@ -7,6 +7,7 @@ use crate::clock::Timestamp;
 use crate::error::Invalid;
 use crate::id::{AttachmentId, ChatId, MessageId, UserId};
 use crate::messages::notice::HistoryFrom;
+use crate::metadata::{Metadata, MetadataUpdate};
 use crate::text::TextRule;
 
 /// The most users that one call may name.
@@ -56,6 +57,36 @@ impl From<ClientChatId> for String {
     }
 }
 
+/// What a group is called, what the application keeps about it, and how it looks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupDetails {
+    /// Its title.
+    pub title: ChatTitle,
+    /// What the application keeps about it.
+    pub metadata: Option<Metadata>,
+    /// Its picture: an image of the maker.
+    pub avatar_id: Option<AttachmentId>,
+}
+
+impl From<ChatTitle> for GroupDetails {
+    fn from(title: ChatTitle) -> Self {
+        Self {
+            title,
+            metadata: None,
+            avatar_id: None,
+        }
+    }
+}
+
+/// Other details of a group. `None` leaves a part as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GroupUpdate {
+    /// The new title.
+    pub title: Option<ChatTitle>,
+    /// What the application is to keep about it, or `Some(None)` to clear it.
+    pub metadata: MetadataUpdate,
+}
+
 /// A group to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewGroup {
@@ -69,6 +100,8 @@ pub struct NewGroup {
     pub member_ids: Vec<UserId>,
     /// Its title.
     pub title: ChatTitle,
+    /// What the application keeps about it.
+    pub metadata: Option<Metadata>,
     /// Its picture.
     pub avatar_id: Option<AttachmentId>,
     /// The creator's own id for it.
@@ -97,8 +130,8 @@ pub struct GroupChange {
 /// What is to happen to a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GroupAction {
-    /// It gets another title.
-    Rename(ChatTitle),
+    /// It gets other details.
+    Update(GroupUpdate),
     /// It gets another picture, or none.
     SetAvatar(Option<AttachmentId>),
     /// Users become members.
@@ -121,15 +154,37 @@ pub enum GroupAction {
     },
 }
 
+impl GroupAction {
+    /// Gives the group another title.
+    pub const fn rename(title: ChatTitle) -> Self {
+        Self::Update(GroupUpdate {
+            title: Some(title),
+            metadata: None,
+        })
+    }
+}
+
 impl GroupChange {
     /// The users whose membership the change is about.
     pub fn subjects(&self) -> Vec<UserId> {
         match &self.action {
-            GroupAction::Rename(_) | GroupAction::SetAvatar(_) => Vec::new(),
+            GroupAction::Update(_) | GroupAction::SetAvatar(_) => Vec::new(),
             GroupAction::Add { users, .. } => users.clone(),
             GroupAction::Remove(user) | GroupAction::SetRole { user, .. } => vec![*user],
             GroupAction::Leave => vec![self.actor_id],
         }
+    }
+
+    /// Whether it says what the application keeps about the group, so that the store has to say what
+    /// that is now.
+    pub const fn sets_metadata(&self) -> bool {
+        matches!(
+            &self.action,
+            GroupAction::Update(GroupUpdate {
+                metadata: Some(_),
+                ..
+            })
+        )
     }
 
     /// Whether it may end the actor's own membership or that of another owner, so that the store

@@ -1,12 +1,16 @@
 //! Who may change a group, and what a change does: pure functions of what the store has, which the
 //! store calls within its commit, and again after each lost race.
 
-use super::model::{GroupAction, GroupChange, NewGroup};
+use super::model::{GroupAction, GroupChange, GroupUpdate, NewGroup};
 use crate::access::Denied;
-use crate::chats::model::{Chat, ChatKind, Member, MemberRole};
+use crate::chats::model::{Chat, ChatKind, ChatTitle, Member, MemberRole};
 use crate::error::{ApiError, ErrorCode};
 use crate::id::UserId;
-use crate::messages::notice::{HistoryFrom, MemberEffect, SystemNotice, SystemNoticeKind};
+use crate::messages::notice::{
+    HistoryFrom, MemberEffect, MetadataChange, SystemNotice, SystemNoticeKind,
+};
+use crate::metadata::Metadata;
+use crate::seq::Seq;
 
 /// What a store knows of a group at the number before the change's.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +28,8 @@ pub struct GroupState<'a> {
     /// [`Member::joined_seq`], then by user id). Asked for where
     /// [`GroupChange::may_need_successor`].
     pub successor: Option<UserId>,
+    /// What the application keeps about the group. Asked for where [`GroupChange::sets_metadata`].
+    pub metadata: Option<&'a Metadata>,
 }
 
 /// Why a change of a group was refused.
@@ -83,6 +89,9 @@ impl NewGroup {
             actor_id: Some(self.creator_id),
             subject_ids: self.member_ids.clone(),
             title: Some(self.title.clone()),
+            metadata: self.metadata.is_some().then(|| MetadataChange {
+                to: self.metadata.clone(),
+            }),
             avatar_id: self.avatar_id,
             role: None,
             member_count: count(effects.len()),
@@ -104,6 +113,7 @@ impl NewGroup {
             avatar_id: self.avatar_id,
             last_change_seq: 0,
             applied_seq: 1,
+            metadata_seq: Seq::from(self.metadata.is_some()),
         }
     }
 }
@@ -120,15 +130,12 @@ impl GroupChange {
         }
         let member = |user: UserId| state.subjects.iter().find(|member| member.user_id == user);
         let notice = match &self.action {
-            GroupAction::Rename(title) => {
+            GroupAction::Update(update) => {
                 admin(actor)?;
-                if state.chat.title.as_ref() == Some(title) {
+                let Some(notice) = self.update(state, update) else {
                     return Ok(None);
-                }
-                SystemNotice {
-                    title: Some(title.clone()),
-                    ..self.notice(state, SystemNoticeKind::TitleChanged, Vec::new())
-                }
+                };
+                notice
             }
             GroupAction::SetAvatar(avatar) => {
                 admin(actor)?;
@@ -206,6 +213,24 @@ impl GroupChange {
         Ok(Some(notice))
     }
 
+    /// Gives the group other details; `None` where it has them already.
+    fn update(&self, state: GroupState<'_>, update: &GroupUpdate) -> Option<SystemNotice> {
+        let is_new = |title: &&ChatTitle| state.chat.title.as_ref() != Some(*title);
+        let title = update.title.as_ref().filter(is_new).cloned();
+        let metadata = update.metadata.clone();
+        let metadata = metadata.filter(|metadata| metadata.as_ref() != state.metadata);
+        let kind = match (&title, &metadata) {
+            (Some(_), _) => SystemNoticeKind::TitleChanged,
+            (None, Some(_)) => SystemNoticeKind::SettingsChanged,
+            (None, None) => return None,
+        };
+        Some(SystemNotice {
+            title,
+            metadata: metadata.map(|to| MetadataChange { to }),
+            ..self.notice(state, kind, Vec::new())
+        })
+    }
+
     /// Ends a membership. Who takes over from a last owner does so in the same notice.
     fn end(&self, state: GroupState<'_>, subject: &Member) -> SystemNotice {
         let mut effects = vec![MemberEffect {
@@ -251,6 +276,7 @@ impl GroupChange {
             actor_id: Some(self.actor_id),
             subject_ids: Vec::new(),
             title: None,
+            metadata: None,
             avatar_id: None,
             role: None,
             member_count: more.saturating_sub(count(leaving.count())),

@@ -1,9 +1,10 @@
 //! Making and changing groups.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::model::{ClientChatId, GroupAction, GroupChange, MAX_SUBJECTS, NewGroup};
+use super::model::{
+    ClientChatId, GroupAction, GroupChange, GroupDetails, GroupUpdate, MAX_SUBJECTS, NewGroup,
+};
 use super::rules::GroupRefusal;
 use super::store::{GroupOutcome, GroupStore};
 use crate::access::{Access, AccessError, Denied};
@@ -16,6 +17,7 @@ use crate::error::{ApiError, ErrorCode, Invalid, PortError, service_error};
 use crate::id::{AttachmentId, ChatId, IdGenerator, UserId};
 use crate::limits::{Decision, RateLimiter, Rule};
 use crate::messages::notice::HistoryFrom;
+use crate::user_list;
 use crate::viewer::Viewer;
 
 /// Why a group was refused.
@@ -89,31 +91,21 @@ impl GroupService {
     /// `client_chat_id` answers with the first group.
     ///
     /// # Errors
-    /// Where a member does not exist, is named twice or there are too many.
+    /// Where a member does not exist, is named twice or there are too many, and where the picture is not
+    /// an image of the viewer or is used.
     pub async fn create(
         &self,
         viewer: &Viewer,
-        title: ChatTitle,
+        details: impl Into<GroupDetails>,
         members: Vec<UserId>,
         client_chat_id: Option<ClientChatId>,
     ) -> Result<Chat, GroupError> {
-        self.create_with(viewer, title, members, None, client_chat_id)
-            .await
-    }
-
-    /// Makes a group as [`Self::create`] does, with a picture.
-    ///
-    /// # Errors
-    /// As [`Self::create`], and where the picture is not an image of the viewer or is used.
-    pub async fn create_with(
-        &self,
-        viewer: &Viewer,
-        title: ChatTitle,
-        members: Vec<UserId>,
-        avatar: Option<AttachmentId>,
-        client_chat_id: Option<ClientChatId>,
-    ) -> Result<Chat, GroupError> {
-        check_users("memberIds", &members)?;
+        let GroupDetails {
+            title,
+            metadata,
+            avatar_id: avatar,
+        } = details.into();
+        user_list::check("memberIds", &members, MAX_SUBJECTS)?;
         if members.len() >= self.max_members as usize {
             return Err(GroupRefusal::TooManyMembers(self.max_members).into());
         }
@@ -143,6 +135,7 @@ impl GroupService {
             creator_id: viewer.user_id,
             member_ids: members.into_iter().filter(is_other).collect(),
             title,
+            metadata,
             avatar_id: avatar,
             client_chat_id,
             at: self.clock.now(),
@@ -160,7 +153,20 @@ impl GroupService {
         chat: ChatId,
         title: ChatTitle,
     ) -> Result<Chat, GroupError> {
-        self.change(viewer, chat, GroupAction::Rename(title)).await
+        self.change(viewer, chat, GroupAction::rename(title)).await
+    }
+
+    /// Gives the group other details, all with one system message. What it has already is no error.
+    ///
+    /// # Errors
+    /// [`GroupRefusal`], or where the viewer changes groups too quickly.
+    pub async fn update(
+        &self,
+        viewer: &Viewer,
+        chat: ChatId,
+        update: GroupUpdate,
+    ) -> Result<Chat, GroupError> {
+        self.change(viewer, chat, GroupAction::Update(update)).await
     }
 
     /// Gives the group another picture, or none.
@@ -213,7 +219,7 @@ impl GroupService {
         if users.is_empty() {
             return Err(Invalid::new("userIds", "must name at least one user").into());
         }
-        check_users("userIds", &users)?;
+        user_list::check("userIds", &users, MAX_SUBJECTS)?;
         self.admit(viewer).await?;
         // A stranger is not told who exists.
         self.access.membership(viewer, chat).await?;
@@ -317,22 +323,6 @@ fn done(outcome: GroupOutcome) -> Result<Chat, GroupError> {
     match outcome {
         GroupOutcome::Done { chat, .. } => Ok(*chat),
         GroupOutcome::Refused(refusal) => Err(refusal.into()),
-    }
-}
-
-/// At most [`MAX_SUBJECTS`], each once.
-fn check_users(field: &'static str, users: &[UserId]) -> Result<(), Invalid> {
-    if users.len() > MAX_SUBJECTS {
-        let rule = format!("must name at most {MAX_SUBJECTS} users");
-        return Err(Invalid::new(field, rule));
-    }
-    let mut seen = HashSet::with_capacity(users.len());
-    match users.iter().position(|user| !seen.insert(*user)) {
-        Some(place) => Err(Invalid::new(
-            format!("{field}.{place}"),
-            "must not name a user a second time",
-        )),
-        None => Ok(()),
     }
 }
 

@@ -1,12 +1,14 @@
 //! Messages: sent once, numbered without a hole, read in pages; edited and deleted on a line of
 //! changes.
 
+pub(crate) mod content;
 pub(crate) mod model;
 pub(crate) mod notice;
 pub(crate) mod rules;
 pub(crate) mod service;
 pub(crate) mod store;
 
+pub use content::*;
 pub use model::*;
 pub use notice::*;
 pub use rules::*;

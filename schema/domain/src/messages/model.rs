@@ -6,6 +6,7 @@ use super::notice::SystemNotice;
 use crate::clock::Timestamp;
 use crate::error::Invalid;
 use crate::id::{AttachmentId, ChatId, MessageId, UserId};
+use crate::metadata::Metadata;
 use crate::seq::Seq;
 use crate::text::{TextRule, is_blank};
 
@@ -145,6 +146,15 @@ pub struct Message {
     pub sender_id: Option<UserId>,
     /// What it says; `None` where it has no text or was deleted.
     pub text: Option<MessageText>,
+    /// What the application keeps beside it; `None` where there is none or it was deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Metadata>,
+    /// The number of the message that it replies to; `None` where it is no reply or was deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<Seq>,
+    /// Whom it mentions, each once; nobody where it was deleted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mention_ids: Vec<UserId>,
     /// Its attachments, in their order; none where it was deleted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<AttachmentId>,
@@ -158,7 +168,7 @@ pub struct Message {
     pub fingerprint: Option<Fingerprint>,
     /// When it was sent.
     pub created_at: Timestamp,
-    /// When its text was last changed.
+    /// When its content was last changed.
     pub edited_at: Option<Timestamp>,
     /// When it was deleted.
     pub deleted_at: Option<Timestamp>,
@@ -191,6 +201,9 @@ impl Message {
             kind: MessageKind::Text,
             sender_id: Some(sender_id),
             text: None,
+            metadata: None,
+            reply_to: None,
+            mention_ids: Vec::new(),
             attachments: Vec::new(),
             notice: None,
             client_message_id: None,
@@ -218,6 +231,9 @@ impl Message {
             kind: MessageKind::System,
             sender_id: None,
             text: None,
+            metadata: None,
+            reply_to: None,
+            mention_ids: Vec::new(),
             attachments: Vec::new(),
             notice: Some(notice),
             client_message_id: None,
@@ -226,6 +242,13 @@ impl Message {
             edited_at: None,
             deleted_at: None,
         }
+    }
+}
+
+impl Message {
+    /// Whether it counts as a mention of the user: it names them, and is not their own.
+    pub fn mentions(&self, user: UserId) -> bool {
+        self.sender_id != Some(user) && self.mention_ids.contains(&user)
     }
 }
 

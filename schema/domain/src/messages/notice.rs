@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::chats::model::{ChatTitle, MemberRole};
 use crate::id::{AttachmentId, UserId};
+use crate::metadata::Metadata;
 use crate::seq::Seq;
 
 /// What happened.
@@ -23,6 +24,8 @@ pub enum SystemNoticeKind {
     MemberLeft,
     /// The title was changed.
     TitleChanged,
+    /// What the application keeps about the group was changed.
+    SettingsChanged,
     /// The group's picture was changed.
     AvatarChanged,
     /// A member's role was changed.
@@ -64,6 +67,14 @@ pub struct MemberEffect {
     pub joins: Option<HistoryFrom>,
 }
 
+/// What becomes of what the application keeps about a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetadataChange {
+    /// What it keeps from then on; `None` where it was cleared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<Metadata>,
+}
+
 /// What a system message says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -76,6 +87,9 @@ pub struct SystemNotice {
     pub subject_ids: Vec<UserId>,
     /// The title from then on, where it was set.
     pub title: Option<ChatTitle>,
+    /// What the application keeps about the group from then on, where that was changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<MetadataChange>,
     /// The picture from then on, where it [was set](Self::sets_avatar); `None` where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub avatar_id: Option<AttachmentId>,
@@ -91,6 +105,21 @@ pub struct SystemNotice {
 }
 
 impl SystemNotice {
+    /// The number of the message that says what the application keeps about the group
+    /// ([`crate::chats::model::Chat::metadata_seq`]), behind this one, which has the number `seq`;
+    /// `before` is what it was.
+    pub const fn metadata_seq(&self, seq: Seq, before: Seq) -> Seq {
+        match &self.metadata {
+            Some(MetadataChange { to: Some(_) }) => seq,
+            Some(MetadataChange { to: None }) => 0,
+            None => before,
+        }
+    }
+
+    /// What the application keeps about the group, where it says so.
+    pub fn set_metadata(&self) -> Option<&Metadata> {
+        self.metadata.as_ref()?.to.as_ref()
+    }
     /// Whether it says which picture the group has from then on.
     pub const fn sets_avatar(&self) -> bool {
         matches!(

@@ -1,7 +1,8 @@
 //! What may become of a message after it was sent: the rules by which a store judges a change in
 //! the same commit.
 
-use super::model::{Message, MessageKind, MessageText};
+use super::content::{MessageEdit, not_mentionable};
+use super::model::{Message, MessageKind};
 use crate::access::Denied;
 use crate::chats::model::{ChatKind, Member, MemberRole};
 use crate::clock::Timestamp;
@@ -27,10 +28,10 @@ pub struct MessageChange {
 /// What is to become of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChangeAction {
-    /// It gets another text.
+    /// It gets other content.
     Edit {
-        /// The text.
-        text: MessageText,
+        /// The content.
+        edit: MessageEdit,
         /// The change that the editor has seen; an edit or a deletion behind it is a conflict.
         expected: Option<Seq>,
     },
@@ -62,6 +63,9 @@ pub enum ChangeRefusal {
     /// The content was changed behind what the editor had seen.
     #[error("The message was changed meanwhile. Look at it again.")]
     Outdated,
+    /// Somebody who is to be mentioned, with this place in the list, is no member.
+    #[error("Only members of the chat may be mentioned.")]
+    NotMentionable(usize),
     /// The line of changes has no number left.
     #[error("The chat takes no further changes.")]
     LineIsFull,
@@ -71,6 +75,7 @@ impl From<ChangeRefusal> for ApiError {
     fn from(refusal: ChangeRefusal) -> Self {
         let (code, field) = match refusal {
             ChangeRefusal::Denied(denied) => return denied.into(),
+            ChangeRefusal::NotMentionable(place) => return (&not_mentionable(place)).into(),
             ChangeRefusal::NoMessage => (ErrorCode::NotFound, "messageId"),
             ChangeRefusal::System | ChangeRefusal::NotSender | ChangeRefusal::MayNotDelete => {
                 (ErrorCode::Forbidden, "messageId")
@@ -85,6 +90,31 @@ impl From<ChangeRefusal> for ApiError {
 }
 
 impl MessageChange {
+    /// Whom the message is to mention. The store says who of them is a member; see
+    /// [`Self::check_mentions`].
+    pub fn mentioned(&self) -> &[UserId] {
+        match &self.action {
+            ChangeAction::Edit { edit, .. } => edit.mention_ids.as_deref().unwrap_or_default(),
+            ChangeAction::Delete => &[],
+        }
+    }
+
+    /// Judges whom the message is to mention: members, and who was mentioned before.
+    ///
+    /// # Errors
+    /// [`ChangeRefusal::NotMentionable`].
+    pub fn check_mentions(
+        &self,
+        before: &Message,
+        is_member: impl Fn(UserId) -> bool,
+    ) -> Result<(), ChangeRefusal> {
+        let is_stranger = |user: &UserId| !before.mention_ids.contains(user) && !is_member(*user);
+        match self.mentioned().iter().position(is_stranger) {
+            Some(place) => Err(ChangeRefusal::NotMentionable(place)),
+            None => Ok(()),
+        }
+    }
+
     /// The message as the change leaves it, under the change's number `change_seq`; `None` where
     /// it is so already. A pure function of what the store has: the store calls it within its
     /// commit, and again after each lost race.
@@ -106,23 +136,23 @@ impl MessageChange {
         }
         let is_sender = message.sender_id == Some(self.actor_id);
         let changed = match &self.action {
-            ChangeAction::Edit { text, expected } => {
+            ChangeAction::Edit { edit, expected } => {
                 if !is_sender {
                     return Err(ChangeRefusal::NotSender);
                 }
                 if message.deleted_at.is_some() {
                     return Err(ChangeRefusal::Deleted);
                 }
-                if message.text.as_ref() == Some(text) {
+                let edited = edit.apply(message);
+                if edited == *message {
                     return Ok(None);
                 }
                 if expected.is_some_and(|expected| message.content_seq > expected) {
                     return Err(ChangeRefusal::Outdated);
                 }
                 Message {
-                    text: Some(text.clone()),
                     edited_at: Some(self.at),
-                    ..message.clone()
+                    ..edited
                 }
             }
             ChangeAction::Delete => {
@@ -135,6 +165,9 @@ impl MessageChange {
                 }
                 Message {
                     text: None,
+                    metadata: None,
+                    reply_to: None,
+                    mention_ids: Vec::new(),
                     attachments: Vec::new(),
                     deleted_at: Some(self.at),
                     ..message.clone()

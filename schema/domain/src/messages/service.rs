@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::model::{ClientMessageId, Fingerprint, Message, MessageKind, MessageText};
+use super::content::{MAX_MENTIONS, MessageContent, MessageEdit, not_mentionable};
+use super::model::{ClientMessageId, Fingerprint, Message, MessageKind};
 use super::rules::{ChangeAction, ChangeRefusal, MessageChange};
-use super::store::{Append, Appended, Changed, MessageStore};
+use super::store::{Append, Appended, Changed, MessageAt, MessageStore, ReplyPage};
 use crate::access::{Access, AccessError, Membership};
 use crate::attachments::claiming::{Claim, check_list};
 use crate::attachments::error::AttachmentError;
@@ -20,8 +21,10 @@ use crate::jobs::model::Task;
 use crate::jobs::runner::JobRunner;
 use crate::keyed_hash::KeyedHash;
 use crate::limits::{Decision, RateLimiter, Rule};
+use crate::metadata::Metadata;
 use crate::page::{Page, Window};
 use crate::seq::Seq;
+use crate::user_list;
 use crate::viewer::Viewer;
 
 /// Why a message was refused.
@@ -104,7 +107,7 @@ pub struct MessageService {
 }
 
 impl MessageService {
-    /// Sends a text message. When it returns, the message is durable; the store has handed it over
+    /// Sends a message. When it returns, the message is durable; the store has handed it over
     /// to be published.
     ///
     /// A retry with the same `client_message_id` returns the first message as it is now, also where
@@ -112,45 +115,38 @@ impl MessageService {
     /// subscribers need not wait for their heartbeat, and those who have it drop it.
     ///
     /// # Errors
-    /// Where there is no such chat, the viewer is no member, sends too quickly, or has sent
-    /// something else under the same `client_message_id`.
+    /// Where there is no such chat, the viewer is no member, sends too quickly, replies to what is
+    /// no message of the chat that they may read, or has sent something else under the same
+    /// `client_message_id`.
     pub async fn send(
         &self,
         viewer: &Viewer,
         chat: ChatId,
-        text: MessageText,
+        content: impl Into<MessageContent>,
         client_message_id: Option<ClientMessageId>,
     ) -> Result<Sent, MessageError> {
-        self.send_with(viewer, chat, Some(text), &[], client_message_id)
-            .await
-    }
-
-    /// Sends a message as [`Self::send`] does, of a text, or attachments of the viewer, or both.
-    ///
-    /// # Errors
-    /// As [`Self::send`], and where it is empty, or an attachment is not the viewer's, was not received
-    /// or is used.
-    pub async fn send_with(
-        &self,
-        viewer: &Viewer,
-        chat: ChatId,
-        text: Option<MessageText>,
-        attachments: &[AttachmentId],
-        client_message_id: Option<ClientMessageId>,
-    ) -> Result<Sent, MessageError> {
-        if text.is_none() && attachments.is_empty() {
+        let content = content.into();
+        if content.text.is_none() && content.attachment_ids.is_empty() {
             return Err(Invalid::new("text", "must not be empty").into());
         }
-        check_list(attachments)?;
+        user_list::check("mentionIds", &content.mention_ids, MAX_MENTIONS)?;
+        check_list(&content.attachment_ids)?;
         self.admit(viewer).await?;
+        let reply_to = match content.reply_to_id {
+            Some(id) => Some(self.reply_target(chat, id).await?),
+            None => None,
+        };
         let fingerprint = client_message_id
             .is_some()
-            .then(|| self.fingerprint(chat, text.as_ref(), attachments));
+            .then(|| self.fingerprint(chat, &content));
         let mut draft = Message {
-            text,
-            attachments: attachments.to_vec(),
+            text: content.text,
+            attachments: content.attachment_ids,
             client_message_id,
             fingerprint,
+            metadata: content.metadata,
+            reply_to,
+            mention_ids: content.mention_ids,
             ..Message::empty(
                 self.ids.next_message(chat),
                 chat,
@@ -165,7 +161,9 @@ impl MessageService {
                 self.attachments.release(&claimed).await?;
                 return Err(match refused {
                     Append::Denied(denied) => AccessError::from(denied).into(),
-                    _ => MessageError::Full,
+                    Append::NoReplyTarget => no_reply_target().into(),
+                    Append::NotMentionable(place) => not_mentionable(place).into(),
+                    Append::Done(_) | Append::Full => MessageError::Full,
                 });
             }
         };
@@ -225,7 +223,15 @@ impl MessageService {
         Ok(claimed)
     }
 
-    /// Gives a message of the viewer another text.
+    /// The number of a message of the chat. Whether the viewer may read it, the store judges: a retry
+    /// of what was sent before they were removed succeeds.
+    async fn reply_target(&self, chat: ChatId, id: MessageId) -> Result<Seq, MessageError> {
+        let found = self.store.messages(&[id]).await?.pop();
+        let found = found.filter(|message| message.chat_id == chat);
+        Ok(found.ok_or_else(no_reply_target)?.seq)
+    }
+
+    /// Gives a message of the viewer other content.
     ///
     /// # Errors
     /// [`ChangeRefusal`], or where the viewer changes messages too quickly.
@@ -233,10 +239,13 @@ impl MessageService {
         &self,
         viewer: &Viewer,
         message: MessageId,
-        text: MessageText,
+        edit: impl Into<MessageEdit>,
         expected: Option<Seq>,
     ) -> Result<Message, MessageError> {
-        let action = ChangeAction::Edit { text, expected };
+        let edit: MessageEdit = edit.into();
+        let mentioned = edit.mention_ids.as_deref().unwrap_or_default();
+        user_list::check("mentionIds", mentioned, MAX_MENTIONS)?;
+        let action = ChangeAction::Edit { edit, expected };
         self.change(viewer, message, action).await
     }
 
@@ -319,19 +328,29 @@ impl MessageService {
         Ok(())
     }
 
-    fn fingerprint(
-        &self,
-        chat: ChatId,
-        text: Option<&MessageText>,
-        attachments: &[AttachmentId],
-    ) -> Fingerprint {
+    fn fingerprint(&self, chat: ChatId, content: &MessageContent) -> Fingerprint {
         let chat = id::bytes(chat);
-        let text = text.map_or("", MessageText::as_str);
-        let ids: Vec<u8> = attachments.iter().flat_map(|one| id::bytes(*one)).collect();
+        let text = content.text.as_ref().map_or("", MessageText::as_str);
         let mut parts: Vec<&[u8]> = vec![b"message", &chat, text.as_bytes()];
-        // Without any it is what it was before there were attachments.
-        if !ids.is_empty() {
-            parts.push(&ids);
+        if let Some(metadata) = &content.metadata {
+            parts.extend([&b"metadata"[..], metadata.as_str().as_bytes()]);
+        }
+        let reply_to = content.reply_to_id.map(id::bytes);
+        if let Some(reply_to) = &reply_to {
+            parts.extend([&b"replyTo"[..], reply_to]);
+        }
+        let mentions: Vec<_> = content.mention_ids.iter().copied().map(id::bytes).collect();
+        for user in &mentions {
+            parts.extend([&b"mention"[..], user]);
+        }
+        let attachments: Vec<_> = content
+            .attachment_ids
+            .iter()
+            .copied()
+            .map(id::bytes)
+            .collect();
+        for attachment in &attachments {
+            parts.extend([&b"attachment"[..], attachment]);
         }
         let mut print = [0; 8];
         print.copy_from_slice(&self.hash.of(&parts)[..8]);
@@ -405,6 +424,93 @@ impl MessageService {
         Ok(wanted.iter().map(page).collect())
     }
 
+    /// Those of these messages that lie where the viewer may read, each for its place in `wanted`.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn readable(
+        &self,
+        viewer: &Viewer,
+        wanted: &[MessageAt],
+    ) -> Result<Vec<Option<Message>>, PortError> {
+        let chats = wanted.iter().map(|(chat, _)| *chat);
+        let memberships = self.access.memberships_by_chat(viewer, chats).await?;
+        let is_readable = |&(chat, seq): &MessageAt| {
+            let membership = memberships.get(&chat);
+            membership.is_some_and(|membership| membership.may_read(seq))
+        };
+        let readable = wanted.iter().copied().filter(|place| is_readable(place));
+        let mut found = self.at(&readable.collect::<Vec<_>>()).await?.into_iter();
+        let message = |place: &MessageAt| is_readable(place).then(|| found.next())?.flatten();
+        Ok(wanted.iter().map(message).collect())
+    }
+
+    /// These pages of the replies to messages, oldest first, each for its place in `wanted`. To
+    /// messages that the viewer may not read there is none. Whoever may read a message may read the
+    /// replies, which lie behind it.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn reply_pages(
+        &self,
+        viewer: &Viewer,
+        wanted: &[ReplyPage],
+    ) -> Result<Vec<Option<Page<Message>>>, PortError> {
+        let chats = wanted.iter().map(|((chat, _), _)| *chat);
+        let memberships = self.access.memberships_by_chat(viewer, chats).await?;
+        let is_readable = |((chat, seq), _): &ReplyPage| {
+            let membership = memberships.get(chat);
+            membership.is_some_and(|membership| membership.may_read(*seq))
+        };
+        let parts: Vec<_> = wanted
+            .iter()
+            .filter(|page| is_readable(page))
+            .cloned()
+            .collect();
+        let mut pages = self.store.reply_pages(&parts).await?.into_iter();
+        let page = |page: &ReplyPage| is_readable(page).then(|| pages.next())?;
+        Ok(wanted.iter().map(page).collect())
+    }
+
+    /// How many replies each of these messages has, which the viewer may read.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn reply_counts(
+        &self,
+        messages: &[MessageAt],
+    ) -> Result<Vec<(MessageAt, u32)>, PortError> {
+        self.store.reply_counts(messages).await
+    }
+
+    /// What the application keeps about groups, which the viewer has been let into: each by the number
+    /// of the system message that says it ([`crate::chats::model::Chat::metadata_seq`]), for its place
+    /// in `wanted`.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn group_metadata(
+        &self,
+        wanted: &[MessageAt],
+    ) -> Result<Vec<Option<Metadata>>, PortError> {
+        let said = self.at(wanted).await?.into_iter();
+        let said = said.map(|message| message?.notice?.set_metadata().cloned());
+        Ok(said.collect())
+    }
+
+    /// The messages at these places, each for its place in `places`; `None` where there is none.
+    async fn at(&self, places: &[MessageAt]) -> Result<Vec<Option<Message>>, PortError> {
+        let window = |seq: Seq| Window {
+            after: Some(seq.saturating_sub(1)),
+            before: Some(seq.saturating_add(1)),
+            limit: 1,
+            from_end: false,
+        };
+        let wanted = places.iter().map(|&(chat, seq)| (chat, window(seq)));
+        let pages = self.store.pages(&wanted.collect::<Vec<_>>()).await?;
+        Ok(pages.into_iter().map(|mut page| page.items.pop()).collect())
+    }
+
     /// The newest message of each of these chats, which the viewer has been let into.
     ///
     /// # Errors
@@ -412,6 +518,14 @@ impl MessageService {
     pub async fn last_messages(&self, chats: &[ChatId]) -> Result<Vec<Message>, PortError> {
         self.store.last_messages(chats).await
     }
+}
+
+/// It is not told whether there is such a message elsewhere.
+fn no_reply_target() -> Invalid {
+    Invalid::new(
+        "replyToId",
+        "must be a message of the chat that you may read",
+    )
 }
 
 /// The part of the window that the member may read.

@@ -30,6 +30,10 @@ pub enum Append {
     Done(Box<Appended>),
     /// The sender may not write to the chat. Nothing was kept.
     Denied(Denied),
+    /// The sender may not read the message that it replies to. Nothing was kept.
+    NoReplyTarget,
+    /// Who is mentioned at this place of the list is no member. Nothing was kept.
+    NotMentionable(usize),
     /// The chat has no number left ([`crate::seq::MAX`]). Nothing was kept.
     Full,
 }
@@ -40,7 +44,9 @@ impl Append {
     pub fn announcements(&self) -> Vec<Announcement> {
         match self {
             Self::Done(appended) => vec![Announcement::message_added(appended.message.clone())],
-            Self::Denied(_) | Self::Full => Vec::new(),
+            Self::Denied(_) | Self::NoReplyTarget | Self::NotMentionable(_) | Self::Full => {
+                Vec::new()
+            }
         }
     }
 }
@@ -95,6 +101,12 @@ pub struct Head {
     pub member_count: u32,
 }
 
+/// A message by its chat and its number there.
+pub type MessageAt = (ChatId, Seq);
+
+/// Which part of the replies to which message is wanted.
+pub type ReplyPage = (MessageAt, Window<Seq>);
+
 port! {
     /// Keeps messages. Each method is atomic on its own. Methods that take many ids answer in any
     /// order and leave out what does not exist.
@@ -103,7 +115,8 @@ port! {
         /// `last_seq` and `active_at`. Where the sender has a message with the same
         /// `client_message_id` in the chat, that one is the answer, also where they are no member
         /// any more. Else the sender must be a member at that number: the system messages of the
-        /// numbers before it decide. System messages are not appended but by
+        /// numbers before it decide. What it replies to, a message of the chat, must lie where the
+        /// sender may read, and whom it mentions must be members. System messages are not appended but by
         /// [`crate::groups::GroupStore`].
         async fn append(&self, draft: &Message) -> Result<Append, PortError>;
 
@@ -120,7 +133,8 @@ port! {
         ) -> Result<Vec<Page<Message>>, PortError>;
 
         /// Changes a message by [`MessageChange::apply`], judged in the same commit, and gives it
-        /// the chat's next change number. What the deletion takes away is gone from the store. The
+        /// the chat's next change number. Whom it mentions is judged by
+        /// [`MessageChange::check_mentions`]. What the deletion takes away is gone from the store. The
         /// actor must be a member.
         async fn change(&self, change: &MessageChange) -> Result<Changed, PortError>;
 
@@ -141,6 +155,17 @@ port! {
             &self,
             wanted: &[(ChatId, Seq, Window<Seq>)],
         ) -> Result<Vec<Page<Message>>, PortError>;
+
+        /// How many messages reply to each of these, for its place in `messages`. Deleted ones do not
+        /// count. Exact, counted by index.
+        async fn reply_counts(
+            &self,
+            messages: &[MessageAt],
+        ) -> Result<Vec<(MessageAt, u32)>, PortError>;
+
+        /// Each of these pages, in their order: the messages that reply to a message, by number,
+        /// oldest first, without deleted ones. Forward windows only.
+        async fn reply_pages(&self, wanted: &[ReplyPage]) -> Result<Vec<Page<Message>>, PortError>;
 
         /// The newest message of each of these chats.
         async fn last_messages(&self, chats: &[ChatId]) -> Result<Vec<Message>, PortError>;

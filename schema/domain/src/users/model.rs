@@ -6,6 +6,7 @@ use crate::clock::Timestamp;
 use crate::error::Invalid;
 use crate::id::{AttachmentId, UserId};
 use crate::mail::EmailAddress;
+use crate::metadata::{Metadata, MetadataUpdate};
 use crate::text::{TextRule, is_blank};
 
 /// The name a user shows: 1 to 64 characters on one line, no control characters, at most four
@@ -150,6 +151,8 @@ pub struct User {
     pub name: DisplayName,
     /// What the user says of themself.
     pub about: Option<About>,
+    /// What the application keeps about the user.
+    pub metadata: Option<Metadata>,
     /// Their picture.
     pub avatar_id: Option<AttachmentId>,
     /// When the account was made.
@@ -177,6 +180,8 @@ pub struct ProfileChange {
     pub name: Option<DisplayName>,
     /// The new text, or `Some(None)` to clear it.
     pub about: Option<Option<About>>,
+    /// What the application is to keep about the user, or `Some(None)` to clear it.
+    pub metadata: MetadataUpdate,
     /// The new picture, or `Some(None)` for none.
     pub avatar: Option<Option<AttachmentId>>,
 }

@@ -9,11 +9,12 @@ use serde::Deserialize;
 use talksy_domain::events::Announcement;
 use talksy_domain::id::{self, ChatId, MessageId};
 use talksy_domain::messages::{Message, MessageText};
+use talksy_domain::metadata::Metadata;
 use talksy_domain::seq::Seq;
 
 use super::call::Call;
 use super::commands::Shape;
-use super::documents::{CHATS, KeptChat, MESSAGES, NOBODY, date, key, keys};
+use super::documents::{CHATS, KeptChat, MESSAGES, NOBODY, date, key, keys, user_keys};
 use super::fault::Fault;
 
 /// A change that is to be written.
@@ -185,6 +186,18 @@ fn update(step: &Step) -> Document {
         Some(text) => set.insert("text", text),
         None => unset.insert("text", ""),
     };
+    match after.metadata.as_ref().map(Metadata::as_str) {
+        Some(metadata) => set.insert("metadata", metadata),
+        None => unset.insert("metadata", ""),
+    };
+    if after.mention_ids.is_empty() {
+        unset.insert("mentionIds", "");
+    } else {
+        set.insert("mentionIds", user_keys(&after.mention_ids));
+    }
+    if after.reply_to.is_none() {
+        unset.insert("replyTo", "");
+    }
     if after.attachments.is_empty() {
         unset.insert("attachmentIds", "");
     }

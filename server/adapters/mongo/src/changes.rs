@@ -119,6 +119,7 @@ impl Drop for ChangeQueueWorker {
 /// What the changes of a batch are judged by.
 struct Read {
     kept: KeptChat,
+    /// The members among those who ask and those who are to be mentioned.
     actors: HashMap<UserId, Member>,
     messages: HashMap<MessageId, Message>,
 }
@@ -249,7 +250,9 @@ impl ChangeQueueWorker {
     /// Reads what the batch is judged by, where the chat exists.
     async fn read(&self, call: &Call, batch: &VecDeque<Waiting>) -> Result<Option<Read>, Fault> {
         let changes = || batch.iter().filter_map(Waiting::message_change);
-        let actors: Vec<_> = changes().map(|change| change.actor_id).collect();
+        let mentioned = changes().flat_map(|change| change.mentioned().iter().copied());
+        let actors = changes().map(|change| change.actor_id).chain(mentioned);
+        let actors: Vec<_> = actors.collect();
         let messages: Vec<_> = changes().map(|change| change.message_id).collect();
         let of_chat = doc! { "_id": key(id::bytes(self.chat)), "ready": true };
         let of_messages = doc! {
@@ -377,10 +380,16 @@ fn one(read: &Read, change: &MessageChange, before: &Message, last: Seq) -> Verd
     match change.apply(before, kind, actor, last.saturating_add(1)) {
         Err(refusal) => Verdict::Answered(Ok(Changed::Refused(refusal))),
         Ok(None) => Verdict::AsItIs(Box::new(before.clone())),
-        Ok(Some(after)) => Verdict::Write(Box::new(Step {
-            before: before.clone(),
-            after,
-        })),
+        Ok(Some(after)) => {
+            let is_member = |user| read.actors.contains_key(&user);
+            if let Err(refusal) = change.check_mentions(before, is_member) {
+                return Verdict::Answered(Ok(Changed::Refused(refusal)));
+            }
+            Verdict::Write(Box::new(Step {
+                before: before.clone(),
+                after,
+            }))
+        }
     }
 }
 

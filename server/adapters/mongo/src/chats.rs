@@ -15,7 +15,7 @@ use super::call::Call;
 use super::commands::Shape;
 use super::documents::{MemberDocument, date, key};
 use super::fault::Fault;
-use super::{MongoStore, chat_list, heads, left_chats, members, pair, sharing, unread};
+use super::{MongoStore, chat_list, heads, left_chats, members, mentions, pair, sharing, unread};
 
 #[async_trait]
 impl ChatStore for MongoStore {
@@ -110,7 +110,7 @@ impl ChatStore for MongoStore {
         Ok(sharing::sharing(&self.call(), user, others).await?)
     }
 
-    /// Newest number, update; the member where it did not move; chat, head above: 4 to 5. The filter
+    /// Newest number, update; where it did not move another and the member; chat, head above: 4 to 6. The filter
     /// lets each place be moved to once, whoever asks how often.
     async fn mark_read(
         &self,
@@ -125,6 +125,35 @@ impl ChatStore for MongoStore {
         let marking =
             tokio::spawn(async move { mark_read(&call, chat, user, seq, now, large).await });
         Ok(marking.await.map_err(|_panic| Fault::Panicked)??)
+    }
+
+    /// Update; the member where nothing changed: 1 to 2.
+    async fn mark_unread(
+        &self,
+        chat: ChatId,
+        user: UserId,
+        from_seq: Seq,
+    ) -> Result<Option<Member>, PortError> {
+        let call = self.call();
+        let changed = vec![Announcement::viewer_chat_changed(user, chat)];
+        let who = member(chat, user);
+        let mut other = who.clone();
+        other.insert("unreadFromSeq", doc! { "$ne": i64::from(from_seq) });
+        let from = doc! { "unreadFromSeq": i64::from(from_seq) };
+        let announce = call.announcing(changed.clone());
+        if let Some(before) = update_member(&call, other, from, announce).await? {
+            return Ok(Some(Member {
+                unread_from_seq: Some(from_seq),
+                version: before.version.saturating_add(1),
+                ..before
+            }));
+        }
+        let member = call.find_one::<MemberDocument>(who, Shape::default());
+        let member = member.await?;
+        if member.is_some() {
+            call.announce(changed);
+        }
+        Ok(member)
     }
 
     /// Update; the member where nothing changed: 1 to 2.
@@ -164,6 +193,15 @@ impl ChatStore for MongoStore {
     ) -> Result<Vec<(ChatId, u32)>, PortError> {
         Ok(unread::counts(&self.call(), user, chats).await?)
     }
+
+    /// Members, mentions: 2.
+    async fn unread_mentions(
+        &self,
+        user: UserId,
+        chats: &[ChatId],
+    ) -> Result<Vec<(ChatId, u32)>, PortError> {
+        Ok(mentions::counts(&self.call(), user, chats).await?)
+    }
 }
 
 /// The membership, while it lasts.
@@ -190,13 +228,28 @@ async fn mark_read(
     let mark = doc! { "lastReadSeq": i64::from(seq), "lastReadAt": Bson::from(date(now)) };
     let before = match seq {
         0 => None,
-        _ => update_member(call, behind, mark, || {}).await?,
+        _ => update_read(call, behind, mark).await?,
     };
     let moved = before.is_some();
-    let member = match before {
+    let before = match before {
         Some(before) => Some(Member {
             last_read_seq: seq,
             last_read_at: Some(now),
+            ..before
+        }),
+        None => {
+            // What was shown as unread is read also where the mark was there already.
+            let mut shown = who.clone();
+            shown.insert("unreadFromSeq", doc! { "$exists": true });
+            update_read(call, shown, Document::new()).await?
+        }
+    };
+    let ended_unread = before
+        .as_ref()
+        .is_some_and(|before| before.unread_from_seq.is_some());
+    let member = match before {
+        Some(before) => Some(Member {
+            unread_from_seq: None,
             version: before.version.saturating_add(1),
             ..before
         }),
@@ -212,9 +265,23 @@ async fn mark_read(
     let Some(chat) = heads::chats(call, &[chat]).await?.pop() else {
         return Ok(None);
     };
-    let mark = ReadMark::new(member, chat, moved, large);
+    let mark = ReadMark::new(member, chat, [moved, ended_unread], large);
     call.announce(mark.announcements());
     Ok(Some(mark))
+}
+
+/// Sets a read mark: the chat is shown as unread no more. The member as it was before, where it matches.
+async fn update_read(
+    call: &Call,
+    filter: Document,
+    set: Document,
+) -> Result<Option<Member>, Fault> {
+    let mut update = doc! { "$unset": { "unreadFromSeq": "" }, "$inc": { "v": 1_i64 } };
+    if !set.is_empty() {
+        update.insert("$set", set);
+    }
+    call.find_and_update::<MemberDocument>(filter, update, || {})
+        .await
 }
 
 /// Sets fields of a membership and raises its version. The member as it was before, where it

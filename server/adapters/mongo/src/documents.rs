@@ -30,7 +30,7 @@ pub(super) use chats::{
 pub(super) use jobs::{JobDocument, state_name, update_of};
 pub(super) use members::{ChatOfMember, MemberDocument, UserOfMember};
 pub(super) use messages::{
-    MessageDocument, NOBODY, Place, PlaceDocument, Tail, TailDocument, dedup,
+    MessageDocument, NOBODY, Place, PlaceDocument, Tail, TailDocument, dedup, user_keys,
 };
 pub(super) use sessions::{SessionDocument, binary};
 pub(super) use users::{UserDocument, UserKey};

@@ -23,6 +23,7 @@ use talksy_domain::error::PortError;
 use talksy_domain::groups::{GroupChange, GroupOutcome, GroupState, GroupStore, NewGroup};
 use talksy_domain::id::{self, ChatId, MessageId, UserId};
 use talksy_domain::messages::Message;
+use talksy_domain::metadata::Metadata;
 
 use super::call::Call;
 use super::commands::{Inserted, Shape};
@@ -44,7 +45,7 @@ impl GroupStore for MongoStore {
         Ok(making.await.map_err(|_panic| Fault::Panicked)??)
     }
 
-    /// Newest place, chat, \[members, owners, successor\], job, message, members, chat, the job's end: 8.
+    /// Newest place, chat, \[members, owners, successor, with other metadata the message that says what it is\], job, message, members, chat, the job's end: 8.
     async fn change_group(&self, change: &GroupChange) -> Result<GroupOutcome, PortError> {
         let (call, change) = (self.call(), change.clone());
         let changing = tokio::spawn(async move { change_group(&call, change).await });
@@ -167,10 +168,11 @@ pub(super) async fn judge(call: &Call, change: &GroupChange, last: Place) -> Res
     // Behind the chat: what is read here has all that the chat says was applied.
     let mut concerned = change.subjects();
     concerned.push(change.actor_id);
-    let (found, owners, successor) = tokio::try_join!(
+    let (found, owners, successor, metadata) = tokio::try_join!(
         members::among(call, chat.id, &concerned),
         owners(call, &chat),
         successor(call, &chat, change),
+        metadata(call, &chat, change),
     )?;
     let actor = |member: &&Member| member.user_id == change.actor_id;
     let state = GroupState {
@@ -179,6 +181,7 @@ pub(super) async fn judge(call: &Call, change: &GroupChange, last: Place) -> Res
         subjects: &found,
         owners,
         successor,
+        metadata: metadata.as_ref(),
     };
     let outcome = match change.decide(state) {
         Ok(Some(notice)) => {
@@ -206,6 +209,7 @@ fn numbered(message: Message, chat: Chat) -> (Message, Chat) {
     };
     if let Some(notice) = &message.notice {
         chat.member_count = notice.member_count;
+        chat.metadata_seq = notice.metadata_seq(number, chat.metadata_seq);
         chat.title = notice.title.clone().or(chat.title);
         if notice.sets_avatar() {
             chat.avatar_id = notice.avatar_id;
@@ -260,6 +264,21 @@ async fn successor(
         ..Shape::default()
     };
     call.find_one::<UserOfMember>(filter, shape).await
+}
+
+/// What the application keeps about the group.
+async fn metadata(
+    call: &Call,
+    chat: &Chat,
+    change: &GroupChange,
+) -> Result<Option<Metadata>, Fault> {
+    if !change.sets_metadata() || chat.metadata_seq == 0 {
+        return Ok(None);
+    }
+    let place = doc! { "chatId": key(id::bytes(chat.id)), "seq": i64::from(chat.metadata_seq) };
+    let said = call.find_one::<MessageDocument>(place, Shape::default());
+    let said = said.await?.and_then(|message| message.notice);
+    Ok(said.and_then(|notice| notice.set_metadata().cloned()))
 }
 
 /// The group is as it was asked for.

@@ -26,6 +26,8 @@ pub struct IndexSpec {
     pub fields: &'static [&'static str],
     /// Whether no two documents may have the same values.
     pub unique: bool,
+    /// The field that a document must have to be in the index; `None` where all are.
+    pub only_with: Option<&'static str>,
     /// What needs it.
     pub purpose: &'static str,
 }
@@ -41,6 +43,7 @@ const fn index(
         name,
         fields,
         unique: false,
+        only_with: None,
         purpose,
     }
 }
@@ -48,6 +51,13 @@ const fn index(
 const fn unique(spec: IndexSpec) -> IndexSpec {
     IndexSpec {
         unique: true,
+        ..spec
+    }
+}
+
+const fn only_with(field: &'static str, spec: IndexSpec) -> IndexSpec {
+    IndexSpec {
+        only_with: Some(field),
         ..spec
     }
 }
@@ -143,6 +153,24 @@ const INDEXES: &[IndexSpec] = &[
         &["chatId", "changeSeq"],
         "changed messages by their latest change; a chat's newest change",
     ),
+    only_with(
+        "replyTo",
+        index(
+            MESSAGES,
+            "by_reply",
+            &["chatId", "replyTo", "seq"],
+            "how many replies a message has, and their pages",
+        ),
+    ),
+    only_with(
+        "mentionIds",
+        index(
+            MESSAGES,
+            "by_mention",
+            &["chatId", "mentionIds", "seq"],
+            "unread mentions above a read mark",
+        ),
+    ),
     index(
         ATTACHMENTS,
         "by_state",
@@ -217,5 +245,7 @@ fn model(spec: &IndexSpec) -> IndexModel {
     let mut options = IndexOptions::default();
     options.name = Some(spec.name.to_owned());
     options.unique = spec.unique.then_some(true);
+    let exists = |field: &str| doc! { field: { "$exists": true } };
+    options.partial_filter_expression = spec.only_with.map(exists);
     IndexModel::builder().keys(keys).options(options).build()
 }

@@ -7,7 +7,9 @@ use mongodb::bson::doc;
 use talksy_domain::error::PortError;
 use talksy_domain::id::{self, ChatId, MessageId};
 use talksy_domain::incarnation::Incarnation;
-use talksy_domain::messages::{Append, Changed, Head, Message, MessageChange, MessageStore};
+use talksy_domain::messages::{
+    Append, Changed, Head, Message, MessageAt, MessageChange, MessageStore, ReplyPage,
+};
 use talksy_domain::page::{Page, Window};
 use talksy_domain::seq::Seq;
 
@@ -15,11 +17,12 @@ use super::call::Call;
 use super::commands::Shape;
 use super::documents::{ChatDocument, MessageDocument, key, keys, overread};
 use super::fault::Fault;
-use super::{MongoStore, changes, heads, incarnation, pages, send};
+use super::{MongoStore, changes, heads, incarnation, pages, replies, send};
 
 #[async_trait]
 impl MessageStore for MongoStore {
-    /// \[chat, member, with the sender's own id the message of before\], insert, chat's head; at every
+    /// \[chat, member, with the sender's own id the message of before, for a reply and
+    /// for mentions the members' documents\], insert, chat's head; at every
     /// eighth insert, and in turns, the newest place: 3 to 4. Each lost race adds the newest place and
     /// an insert: + 2. In turns Redis is asked for the turn and passes it on.
     /// Behind a change of the group by another instance: chat, member: + 2. A retry: the first, head
@@ -96,6 +99,19 @@ impl MessageStore for MongoStore {
         wanted: &[(ChatId, Seq, Window<Seq>)],
     ) -> Result<Vec<Page<Message>>, PortError> {
         Ok(pages::of_changes(&self.call(), wanted).await?)
+    }
+
+    /// 1 command.
+    async fn reply_counts(
+        &self,
+        messages: &[MessageAt],
+    ) -> Result<Vec<(MessageAt, u32)>, PortError> {
+        Ok(replies::counts(&self.call(), messages).await?)
+    }
+
+    /// For 100 pages their ids, messages: 2.
+    async fn reply_pages(&self, wanted: &[ReplyPage]) -> Result<Vec<Page<Message>>, PortError> {
+        Ok(replies::pages(&self.call(), wanted).await?)
     }
 
     /// Reads the message at each chat's end and what lies above it, which is nearly always one

@@ -113,6 +113,10 @@ pub(super) async fn apply(call: &Call, message: &Message) -> Result<(), Fault> {
             set.insert("title", ChatTitle::as_str(title));
             set.insert("titleKey", title.sort_key());
         }
+        if let Some(change) = &notice.metadata {
+            let number = if change.to.is_some() { number } else { 0 };
+            set.insert("metadataSeq", number);
+        }
         match notice.avatar_id {
             Some(avatar) if notice.sets_avatar() => {
                 set.insert("avatarId", key(id::bytes(avatar)));
@@ -169,7 +173,10 @@ fn update_of(message: &Message, effect: &MemberEffect) -> Result<Document, Fault
         );
         set.insert("lastReadSeq", number);
         set.insert("muted", false);
-        update.insert("$unset", doc! { "lastReadAt": "", "leftSeq": "" });
+        update.insert(
+            "$unset",
+            doc! { "lastReadAt": "", "leftSeq": "", "unreadFromSeq": "" },
+        );
     }
     update.insert("$set", set);
     let upsert = Bson::Boolean(effect.joins.is_some());

@@ -6,8 +6,8 @@
 
 use mongodb::bson::doc;
 use talksy_domain::access::Denied;
-use talksy_domain::chats::Chat;
-use talksy_domain::id;
+use talksy_domain::chats::{Chat, Member};
+use talksy_domain::id::{self, UserId};
 use talksy_domain::messages::{Append, Appended, Message};
 
 use super::call::Call;
@@ -15,7 +15,7 @@ use super::commands::Shape;
 use super::documents::{ChatDocument, ChatOfMember, Place, key};
 use super::fault::Fault;
 use super::waiting::{Committed, Work};
-use super::{commit, heads, senders};
+use super::{commit, heads, members, senders};
 
 /// Appends the draft to its chat.
 pub(super) async fn send(call: &Call, draft: &Message) -> Result<Append, Fault> {
@@ -26,10 +26,11 @@ pub(super) async fn send(call: &Call, draft: &Message) -> Result<Append, Fault> 
     let queue = call.inner.queues.of(id::bytes(draft.chat_id));
     // What was applied before the member's document is read.
     let mut checked = queue.applied();
-    let (chat, mut is_member, before) = tokio::try_join!(
+    let (chat, mut is_member, before, mut refused) = tokio::try_join!(
         chat(call, draft),
         is_member(call, draft),
-        sent_before(call, draft)
+        sent_before(call, draft),
+        judge_content(call, draft)
     )?;
     let Some(mut chat) = chat else {
         return Ok(Append::Denied(Denied::NoChat));
@@ -38,14 +39,20 @@ pub(super) async fn send(call: &Call, draft: &Message) -> Result<Append, Fault> 
     if let Some(message) = before {
         return repeat(call, message, chat).await;
     }
-    if !is_member {
-        // They may have been let in by a system message that is not applied yet.
+    if !is_member || refused.is_some() {
+        // Who is let in by a system message that is not applied yet is not known to be a member.
         chat = heads::exact_one(call, chat).await?;
         checked = chat.applied_seq;
-        is_member = checked > 0 && self::is_member(call, draft).await?;
+        if checked > 0 {
+            (is_member, refused) =
+                tokio::try_join!(self::is_member(call, draft), judge_content(call, draft))?;
+        }
     }
     if !is_member {
         return Ok(Append::Denied(Denied::NotMember));
+    }
+    if let Some(refused) = refused {
+        return Ok(refused);
     }
     let work = Work::Draft {
         draft: Box::new(draft.clone()),
@@ -106,6 +113,29 @@ async fn repeat(call: &Call, message: Message, chat: Chat) -> Result<Append, Fau
     }));
     call.announce(outcome.announcements());
     Ok(outcome)
+}
+
+/// Why a member may not say what the draft does; `None` where it says nothing of the kind.
+async fn judge_content(call: &Call, draft: &Message) -> Result<Option<Append>, Fault> {
+    let says_nothing = draft.reply_to.is_none() && draft.mention_ids.is_empty();
+    let Some(sender) = draft.sender_id.filter(|_| !says_nothing) else {
+        return Ok(None);
+    };
+    let mut concerned = draft.mention_ids.clone();
+    concerned.push(sender);
+    let members = members::among(call, draft.chat_id, &concerned).await?;
+    let member = |user: UserId| members.iter().find(|member| member.user_id == user);
+    let hides = |member: &Member| {
+        draft
+            .reply_to
+            .is_some_and(|seq| seq < member.visible_from_seq)
+    };
+    if member(sender).is_some_and(hides) {
+        return Ok(Some(Append::NoReplyTarget));
+    }
+    let mut mentioned = draft.mention_ids.iter();
+    let stranger = mentioned.position(|user| member(*user).is_none());
+    Ok(stranger.map(Append::NotMentionable))
 }
 
 async fn sent_before(call: &Call, draft: &Message) -> Result<Option<Message>, Fault> {

@@ -49,20 +49,19 @@ pub(super) async fn counts(
         heads::chats(call, chats)
     )?;
     let chats: HashMap<ChatId, Chat> = chats.into_iter().map(|chat| (chat.id, chat)).collect();
-    let base = |member: &Member| member.last_read_seq.max(member.joined_seq);
     let last_seq = |member: &Member| {
         let chat = chats.get(&member.chat_id);
         chat.map_or(0, |chat| chat.last_seq)
     };
     let ranges: Vec<_> = members
         .iter()
-        .filter(|member| last_seq(member) > base(member))
+        .filter(|member| last_seq(member) > member.unread_base())
         .map(|member| {
             doc! {
                 "chatId": key(id::bytes(member.chat_id)),
                 "knownTo": { "$in": [key(id::bytes(user)), NOBODY] },
                 "seq": {
-                    "$gt": i64::from(base(member)),
+                    "$gt": i64::from(member.unread_base()),
                     "$lte": i64::from(last_seq(member)),
                 },
             }
@@ -72,7 +71,7 @@ pub(super) async fn counts(
     Ok(members
         .iter()
         .map(|member| {
-            let above = last_seq(member).saturating_sub(base(member));
+            let above = last_seq(member).saturating_sub(member.unread_base());
             let excluded = excluded.get(&member.chat_id).copied();
             (
                 member.chat_id,

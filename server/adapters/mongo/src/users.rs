@@ -213,6 +213,15 @@ async fn update_profile(
         }
         None => {}
     }
+    match &change.metadata {
+        Some(Some(metadata)) => {
+            set.insert("metadata", metadata.as_str());
+        }
+        Some(None) => {
+            unset.insert("metadata", "");
+        }
+        None => {}
+    }
     match change.avatar {
         Some(Some(avatar)) => {
             set.insert("avatarId", key(id::bytes(avatar)));
@@ -245,6 +254,9 @@ async fn update_profile(
         }
         if let Some(about) = &change.about {
             user.about.clone_from(about);
+        }
+        if let Some(metadata) = &change.metadata {
+            user.metadata.clone_from(metadata);
         }
         if let Some(avatar) = change.avatar {
             user.avatar_id = avatar;

@@ -18,7 +18,7 @@ use super::fault::Fault;
 use super::rows::{
     self, Key, LAST_KEY, all, change, chat_columns, each, filled, member_columns, one, statements,
 };
-use super::unread;
+use super::{mentions, unread};
 
 /// Sorts ahead of every id.
 const FIRST_KEY: [u8; 0] = [];
@@ -30,11 +30,11 @@ statements! {
     CHAT_OF_PAIR = concat!("SELECT ", chat_columns!(), " FROM chats WHERE id =
         (SELECT chat_id FROM direct_chats WHERE low_user_id = ?1 AND high_user_id = ?2)");
     INSERT_CHAT = concat!("INSERT INTO chats (", chat_columns!(), ")
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, NULL)");
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, NULL)");
     INSERT_PAIR = "INSERT INTO direct_chats (low_user_id, high_user_id, chat_id)
         VALUES (?1, ?2, ?3)";
     INSERT_MEMBER = concat!("INSERT INTO members (", member_columns!(), ")
-        VALUES (?1, ?2, ?3, ?4, 0, NULL, 0, 1, 0, 1)");
+        VALUES (?1, ?2, ?3, ?4, 0, NULL, 0, 1, 0, 1, NULL)");
     CHATS_OF = concat!("SELECT ", chat_columns!(), " FROM members AS mine
         CROSS JOIN chats ON id = mine.chat_id
         WHERE mine.user_id = ?1 AND mine.left_seq IS NULL AND (active_at, id) < (?2, ?3)
@@ -73,10 +73,13 @@ statements! {
             CROSS JOIN members AS mine ON mine.chat_id = theirs.chat_id AND mine.user_id = ?1
                 AND mine.left_seq IS NULL
             WHERE theirs.user_id = wanted.value AND theirs.left_seq IS NULL)";
-    MARK_READ = concat!("UPDATE members SET last_read_at = ?4, version = version + 1,
-        last_read_seq = min(?3, (SELECT last_seq FROM chats WHERE id = ?1))
+    MARK_READ = concat!("UPDATE members SET version = version + 1, unread_from_seq = NULL,
+        last_read_seq = max(last_read_seq, ?3), last_read_at = iif(?5, ?4, last_read_at)
+        WHERE chat_id = ?1 AND user_id = ?2
+        RETURNING ", member_columns!());
+    MARK_UNREAD = concat!("UPDATE members
+        SET version = version + (unread_from_seq IS NOT ?3), unread_from_seq = ?3
         WHERE chat_id = ?1 AND user_id = ?2 AND left_seq IS NULL
-        AND last_read_seq < min(?3, (SELECT last_seq FROM chats WHERE id = ?1))
         RETURNING ", member_columns!());
     SET_MUTED = concat!("UPDATE members
         SET version = version + (is_muted <> ?3), is_muted = ?3
@@ -241,6 +244,21 @@ impl ChatStore for SqliteStore {
         .await
     }
 
+    async fn mark_unread(
+        &self,
+        chat: ChatId,
+        user: UserId,
+        from_seq: Seq,
+    ) -> Result<Option<Member>, PortError> {
+        let values = (id::bytes(chat), id::bytes(user), from_seq);
+        let work = move |conn: &Connection| one(conn, MARK_UNREAD, values, rows::member);
+        self.write_announced(work, move |member| match member {
+            Some(_) => vec![Announcement::viewer_chat_changed(user, chat)],
+            None => Vec::new(),
+        })
+        .await
+    }
+
     async fn set_muted(
         &self,
         chat: ChatId,
@@ -265,6 +283,16 @@ impl ChatStore for SqliteStore {
         self.read(move |conn| unread::counts(conn, id::bytes(user), &keys))
             .await
     }
+
+    async fn unread_mentions(
+        &self,
+        user: UserId,
+        chats: &[ChatId],
+    ) -> Result<Vec<(ChatId, u32)>, PortError> {
+        let keys = rows::keys(chats, id::bytes);
+        self.read(move |conn| mentions::counts(conn, id::bytes(user), &keys))
+            .await
+    }
 }
 
 fn mark_read(
@@ -275,14 +303,22 @@ fn mark_read(
     now: Timestamp,
     large: LargeGroups,
 ) -> Result<Option<ReadMark>, Fault> {
-    let values = (chat, user, seq, now.as_millis());
-    let (member, moved) = match one(conn, MARK_READ, values, rows::member)? {
-        Some(member) => (Some(member), true),
-        None => (one(conn, MEMBER, (chat, user), rows::member)?, false),
+    let member = one(conn, MEMBER, (chat, user), rows::member)?;
+    let found = one(conn, CHAT, [chat], rows::chat)?;
+    let Some((member, found)) = member.zip(found) else {
+        return Ok(None);
     };
-    let chat = one(conn, CHAT, [chat], rows::chat)?;
-    let mark = member.zip(chat);
-    Ok(mark.map(|(member, chat)| ReadMark::new(member, chat, moved, large)))
+    let seq = seq.min(found.last_seq);
+    let moved = member.last_read_seq < seq;
+    let ended_unread = member.unread_from_seq.is_some();
+    let member = if moved || ended_unread {
+        let values = (chat, user, seq, now.as_millis(), moved);
+        one(conn, MARK_READ, values, rows::member)?.unwrap_or(member)
+    } else {
+        member
+    };
+    let what = [moved, ended_unread];
+    Ok(Some(ReadMark::new(member, found, what, large)))
 }
 
 fn members(conn: &Connection, wanted: &MemberPage) -> Result<Page<Member>, Fault> {
@@ -314,8 +350,9 @@ fn open_direct(conn: &Connection, chat: &Chat, pair: [Key; 2]) -> Result<(Chat, 
         chat.active_at.as_millis(),
         chat.last_seq,
         chat.member_count,
-        // A title, changes, system messages and a picture are no direct chat's.
+        // A title, changes, system messages, metadata and a picture are no direct chat's.
         None::<String>,
+        0,
         0,
         0,
     );

@@ -10,17 +10,20 @@ use talksy_domain::groups::{
 };
 use talksy_domain::id::{self, ChatId, MessageId, UserId};
 use talksy_domain::messages::{MemberEffect, Message, SystemNotice};
+use talksy_domain::seq::Seq;
 
 use super::SqliteStore;
 use super::fault::Fault;
-use super::rows::{self, all, change, chat_columns, member_columns, one, statements};
+use super::rows::{
+    self, all, change, chat_columns, member_columns, message_columns, one, statements,
+};
 
 statements! {
     CHAT = concat!("SELECT ", chat_columns!(), " FROM chats WHERE id = ?1");
     GROUP_OF_CLIENT_ID = concat!("SELECT ", chat_columns!(), " FROM chats WHERE id =
         (SELECT chat_id FROM groups_by_client_id WHERE creator_id = ?1 AND client_chat_id = ?2)");
     INSERT_GROUP = concat!("INSERT INTO chats (", chat_columns!(), ", title_key)
-        VALUES (?1, ?2, ?3, ?4, 0, 0, NULL, 0, 0, NULL, NULL)");
+        VALUES (?1, ?2, ?3, ?4, 0, 0, NULL, 0, 0, 0, NULL, NULL)");
     INSERT_CLIENT_ID = "INSERT INTO groups_by_client_id (creator_id, client_chat_id, chat_id)
         VALUES (?1, ?2, ?3)";
     MEMBERS_AMONG = concat!("SELECT ", member_columns!(), " FROM rarray(?2) AS wanted
@@ -34,16 +37,17 @@ statements! {
         ORDER BY role, joined_seq, user_id LIMIT 1";
     ADVANCE = "UPDATE chats SET last_seq = ?2, applied_seq = ?2, active_at = max(active_at, ?3),
         member_count = ?4, title = coalesce(?5, title), title_key = coalesce(?6, title_key),
-        avatar_id = iif(?7, ?8, avatar_id)
+        metadata_seq = ?7, avatar_id = iif(?8, ?9, avatar_id)
         WHERE id = ?1";
     /// Rejoining uses the same row and replaces its range.
     JOIN = concat!("INSERT INTO members (", member_columns!(), ")
-        VALUES (?1, ?2, ?3, ?4, ?5, NULL, ?5, ?6, 0, 1)
+        VALUES (?1, ?2, ?3, ?4, ?5, NULL, ?5, ?6, 0, 1, NULL)
         ON CONFLICT (chat_id, user_id) DO UPDATE SET role = ?3, joined_at = ?4, last_read_seq = ?5,
         last_read_at = NULL, joined_seq = ?5, visible_from_seq = ?6, left_seq = NULL,
-        is_muted = 0, version = version + 1");
+        is_muted = 0, version = version + 1, unread_from_seq = NULL");
     SET_ROLE = "UPDATE members SET role = ?3, version = version + 1
         WHERE chat_id = ?1 AND user_id = ?2";
+    NOTICE = concat!("SELECT ", message_columns!(), " FROM messages WHERE chat_id = ?1 AND seq = ?2");
     IS_THERE = "SELECT true FROM messages WHERE id = ?1 AND chat_id = ?2";
     LEAVE = "UPDATE members SET left_seq = ?3, version = version + 1
         WHERE chat_id = ?1 AND user_id = ?2";
@@ -117,6 +121,12 @@ fn change_group(conn: &Connection, change: &GroupChange) -> Result<GroupOutcome,
         None
     };
     let owners = one(conn, COUNT_OWNERS, [chat_key], |row| Ok(row.get(0)?))?;
+    let metadata = if change.sets_metadata() && chat.metadata_seq > 0 {
+        let said = one(conn, NOTICE, (chat_key, chat.metadata_seq), rows::message)?;
+        said.and_then(|message| message.notice?.set_metadata().cloned())
+    } else {
+        None
+    };
     let state = GroupState {
         chat: &chat,
         actor: found
@@ -125,6 +135,7 @@ fn change_group(conn: &Connection, change: &GroupChange) -> Result<GroupOutcome,
         subjects: &found,
         owners: owners.unwrap_or_default(),
         successor,
+        metadata: metadata.as_ref(),
     };
     match change.decide(state) {
         Err(refusal) => Ok(GroupOutcome::Refused(refusal)),
@@ -152,7 +163,8 @@ fn append(conn: &Connection, chat: &Chat, message: Message) -> Result<GroupOutco
         ..chat.clone()
     };
     if let Some(notice) = &message.notice {
-        apply(conn, &message, notice)?;
+        chat.metadata_seq = notice.metadata_seq(number, chat.metadata_seq);
+        apply(conn, &message, notice, chat.metadata_seq)?;
         chat.member_count = notice.member_count;
         chat.title = notice.title.clone().or(chat.title);
         if notice.sets_avatar() {
@@ -162,7 +174,12 @@ fn append(conn: &Connection, chat: &Chat, message: Message) -> Result<GroupOutco
     Ok(done(chat, Some(message)))
 }
 
-fn apply(conn: &Connection, message: &Message, notice: &SystemNotice) -> Result<(), Fault> {
+fn apply(
+    conn: &Connection,
+    message: &Message,
+    notice: &SystemNotice,
+    metadata_seq: Seq,
+) -> Result<(), Fault> {
     let chat_key = id::bytes(message.chat_id);
     let values = (
         chat_key,
@@ -171,6 +188,7 @@ fn apply(conn: &Connection, message: &Message, notice: &SystemNotice) -> Result<
         notice.member_count,
         notice.title.as_ref().map(ChatTitle::as_str),
         notice.title.as_ref().map(ChatTitle::sort_key),
+        metadata_seq,
         notice.sets_avatar(),
         notice.avatar_id.map(id::bytes),
     );

@@ -16,11 +16,13 @@ mod fault;
 mod groups;
 mod incarnation;
 mod jobs;
+mod mentions;
 mod messages;
 mod migrate;
 mod open;
 mod queue;
 mod readers;
+mod replies;
 mod rows;
 mod sessions;
 #[cfg(test)]

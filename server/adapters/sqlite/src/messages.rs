@@ -9,9 +9,10 @@ use talksy_domain::error::PortError;
 use talksy_domain::id::{self, ChatId, MessageId};
 use talksy_domain::incarnation::Incarnation;
 use talksy_domain::messages::{
-    Append, Appended, ChangeRefusal, Changed, ChangedMessage, Head, Message, MessageChange,
-    MessageStore, MessageText,
+    Append, Appended, ChangeRefusal, Changed, ChangedMessage, Head, Message, MessageAt,
+    MessageChange, MessageStore, MessageText, ReplyPage,
 };
+use talksy_domain::metadata::Metadata;
 use talksy_domain::page::{Page, Window};
 use talksy_domain::seq::Seq;
 
@@ -20,6 +21,7 @@ use super::fault::Fault;
 use super::rows::{
     self, Key, all, chat_columns, each, filled, member_columns, message_columns, one, statements,
 };
+use super::{mentions, replies};
 
 statements! {
     MESSAGE_OF_CLIENT_ID = concat!("SELECT ", message_columns!(), " FROM messages
@@ -36,7 +38,8 @@ statements! {
         WHERE chat_id = ?1 AND user_id = ?2 AND left_seq IS NULL");
     MESSAGE = concat!("SELECT ", message_columns!(), " FROM messages WHERE id = ?1");
     CHANGE_MESSAGE = "UPDATE messages SET text = ?3, edited_at = ?4, deleted_at = ?5,
-        change_seq = ?6, content_seq = ?7, attachment_ids = ?8 WHERE chat_id = ?1 AND seq = ?2";
+        change_seq = ?6, content_seq = ?7, metadata = ?8, reply_to = ?9,
+        mentions = ?10, attachment_ids = ?11 WHERE chat_id = ?1 AND seq = ?2";
     ADVANCE_CHANGES = "UPDATE chats SET last_change_seq = ?2 WHERE id = ?1";
     CHANGES = concat!("SELECT ", message_columns!(), " FROM messages
         WHERE chat_id = ?1 AND change_seq > 0 AND change_seq > ?2 AND seq >= ?3
@@ -113,6 +116,20 @@ impl MessageStore for SqliteStore {
         .await
     }
 
+    async fn reply_counts(
+        &self,
+        messages: &[MessageAt],
+    ) -> Result<Vec<(MessageAt, u32)>, PortError> {
+        let messages = messages.to_vec();
+        self.read(move |conn| replies::counts(conn, &messages))
+            .await
+    }
+
+    async fn reply_pages(&self, wanted: &[ReplyPage]) -> Result<Vec<Page<Message>>, PortError> {
+        let wanted = wanted.to_vec();
+        self.read(move |conn| replies::pages(conn, &wanted)).await
+    }
+
     async fn last_messages(&self, chats: &[ChatId]) -> Result<Vec<Message>, PortError> {
         let keys = rows::keys(chats, id::bytes);
         self.read(move |conn| each(conn, LAST_MESSAGE, &keys, |key| [key], rows::message))
@@ -179,6 +196,9 @@ pub(super) fn append(conn: &Connection, draft: &Message) -> Result<Append, Fault
             return repeat(conn, chat_key, message);
         }
     }
+    if let Some(refused) = judge_content(conn, draft, (chat_key, sender))? {
+        return Ok(refused);
+    }
     let values = (chat_key, sender, draft.created_at.as_millis());
     let Some(chat) = one(conn, ADVANCE, values, rows::chat)? else {
         return Ok(match one(conn, CHAT, [chat_key], rows::chat)? {
@@ -198,6 +218,31 @@ pub(super) fn append(conn: &Connection, draft: &Message) -> Result<Append, Fault
         chat,
         is_duplicate: false,
     })))
+}
+
+/// Why a member may not say what the draft does; `None` where it says nothing of the kind.
+fn judge_content(
+    conn: &Connection,
+    draft: &Message,
+    sender: (Key, Key),
+) -> Result<Option<Append>, Fault> {
+    if draft.reply_to.is_none() && draft.mention_ids.is_empty() {
+        return Ok(None);
+    }
+    let Some(member) = one(conn, MEMBER, sender, rows::member)? else {
+        // Who is no member is told that first.
+        return Ok(None);
+    };
+    if draft
+        .reply_to
+        .is_some_and(|seq| seq < member.visible_from_seq)
+    {
+        return Ok(Some(Append::NoReplyTarget));
+    }
+    let members = mentions::members(conn, sender.0, &draft.mention_ids)?;
+    let mut mentioned = draft.mention_ids.iter();
+    let stranger = mentioned.position(|user| !members.contains(user));
+    Ok(stranger.map(Append::NotMentionable))
 }
 
 /// Answers a retry with the message that the first attempt has made, also where the sender is no
@@ -238,6 +283,10 @@ fn change_message(conn: &Connection, change: &MessageChange) -> Result<Changed, 
         }
         Ok(Some(changed)) => changed,
     };
+    let members = mentions::members(conn, chat_key, change.mentioned())?;
+    if let Err(refusal) = change.check_mentions(&message, |user| members.contains(&user)) {
+        return Ok(Changed::Refused(refusal));
+    }
     let values = (
         chat_key,
         changed.seq,
@@ -246,9 +295,13 @@ fn change_message(conn: &Connection, change: &MessageChange) -> Result<Changed, 
         changed.deleted_at.map(Timestamp::as_millis),
         changed.change_seq,
         changed.content_seq,
+        changed.metadata.as_ref().map(Metadata::as_str),
+        changed.reply_to,
+        mentions::column(&changed.mention_ids),
         rows::attachment_keys(&changed),
     );
     rows::change(conn, CHANGE_MESSAGE, values)?;
+    mentions::changed(conn, &message.mention_ids, &changed)?;
     rows::change(conn, ADVANCE_CHANGES, (chat_key, number))?;
     Ok(Changed::Done(Box::new(ChangedMessage {
         message: changed,

@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_incarnation.sql"),
     include_str!("migrations/0005_reading.sql"),
     include_str!("migrations/0006_refresh_tokens.sql"),
+    include_str!("migrations/0007_content.sql"),
     include_str!("migrations/0009_attachments.sql"),
 ];
 

@@ -13,12 +13,13 @@ use talksy_domain::damage::{self, or_stand_in};
 use talksy_domain::id::{self, AttachmentId, ChatId, MessageId, SessionId, UserId};
 use talksy_domain::mail::EmailAddress;
 use talksy_domain::messages::{ClientMessageId, Fingerprint, Message, MessageKind, MessageText};
+use talksy_domain::metadata::Metadata;
 use talksy_domain::page::Window;
 use talksy_domain::seq::Seq;
 use talksy_domain::users::{About, DisplayName, User};
 
 use super::fault::{Fault, Why};
-use super::unread;
+use super::{mentions, unread};
 
 /// An id's bytes.
 pub(super) type Key = [u8; 16];
@@ -39,7 +40,7 @@ pub(super) use statements;
 /// What [`user`] reads.
 macro_rules! user_columns {
     () => {
-        "id, email, name, about, created_at, last_seen_at, name_key, avatar_id"
+        "id, email, name, about, created_at, last_seen_at, name_key, metadata, avatar_id"
     };
 }
 pub(super) use user_columns;
@@ -55,7 +56,7 @@ pub(super) use session_columns;
 /// What [`chat`] reads.
 macro_rules! chat_columns {
     () => {
-        "id, kind, created_at, active_at, last_seq, member_count, title, last_change_seq, applied_seq, avatar_id"
+        "id, kind, created_at, active_at, last_seq, member_count, title, last_change_seq, applied_seq, metadata_seq, avatar_id"
     };
 }
 pub(super) use chat_columns;
@@ -63,15 +64,24 @@ pub(super) use chat_columns;
 /// What [`member`] reads.
 macro_rules! member_columns {
     () => {
-        "chat_id, user_id, role, joined_at, last_read_seq, last_read_at, joined_seq, visible_from_seq, is_muted, version"
+        "chat_id, user_id, role, joined_at, last_read_seq, last_read_at, joined_seq, visible_from_seq, is_muted, version, unread_from_seq"
     };
 }
 pub(super) use member_columns;
 
+/// Above which number messages count as unread for a member, `m`: as `Member::unread_base` has it.
+macro_rules! unread_base {
+    () => {
+        "iif(m.unread_from_seq IS NULL, max(m.last_read_seq, m.joined_seq),
+            max(m.unread_from_seq, m.visible_from_seq, 1) - 1)"
+    };
+}
+pub(super) use unread_base;
+
 /// What [`message`] reads.
 macro_rules! message_columns {
     () => {
-        "chat_id, seq, id, kind, sender_id, created_at, edited_at, deleted_at, client_message_id, text, mseq, change_seq, content_seq, notice, fingerprint, attachment_ids"
+        "chat_id, seq, id, kind, sender_id, created_at, edited_at, deleted_at, client_message_id, text, mseq, change_seq, content_seq, notice, fingerprint, metadata, reply_to, mentions, attachment_ids"
     };
 }
 pub(super) use message_columns;
@@ -228,6 +238,7 @@ pub(super) fn user(row: &Row<'_>) -> Result<User, Fault> {
         let name = text(row, 2)?.unwrap_or_default();
         let key = text(row, 6)?.unwrap_or_default();
         let about = text(row, 3)?.map(About::try_from).transpose();
+        let metadata = text(row, 7)?.map(Metadata::parse).transpose();
         Ok(User {
             id: user_id,
             email: EmailAddress::stored(text(row, 1)?.unwrap_or_default()),
@@ -235,7 +246,8 @@ pub(super) fn user(row: &Row<'_>) -> Result<User, Fault> {
                 DisplayName::stand_in(&name, &key)
             }),
             about: or_stand_in(about, record, "about", || None),
-            avatar_id: or_stand_in(row.get::<_, Option<Key>>(7), record, "avatar_id", || None)
+            metadata: or_stand_in(metadata, record, "metadata", || None),
+            avatar_id: or_stand_in(row.get::<_, Option<Key>>(8), record, "avatar_id", || None)
                 .map(id::from_bytes),
             created_at: time(row, 4)?,
             last_seen_at: some_time(row, 5)?,
@@ -307,8 +319,9 @@ pub(super) fn chat(row: &Row<'_>) -> Result<Chat, Fault> {
             ),
             last_change_seq: row.get(7)?,
             applied_seq: row.get(8)?,
+            metadata_seq: row.get(9)?,
             avatar_id: or_stand_in(
-                row.get::<_, Option<Key>>(9),
+                row.get::<_, Option<Key>>(10),
                 || format!("chat {chat_id}"),
                 "avatar_id",
                 || None,
@@ -352,6 +365,7 @@ pub(super) fn member(row: &Row<'_>) -> Result<Member, Fault> {
             visible_from_seq: or_stand_in(row.get(7), record, "visible_from_seq", || Seq::MAX),
             is_muted: or_stand_in(row.get(8), record, "is_muted", || false),
             version: or_stand_in(row.get(9), record, "version", || 1),
+            unread_from_seq: or_stand_in(row.get(10), record, "unread_from_seq", || None),
         })
     };
     parse().map_err(|why| Fault::row(format_args!("member {user_id} of {chat_id}"), why))
@@ -371,7 +385,7 @@ pub(super) fn insert_message(conn: &Connection, message: &Message) -> Result<(),
     const INSERT: &str = concat!(
         "INSERT INTO messages (",
         message_columns!(),
-        ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)"
+        ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)"
     );
     let notice = message.notice.as_ref().map(serde_json::to_string);
     let values = params![
@@ -393,9 +407,13 @@ pub(super) fn insert_message(conn: &Connection, message: &Message) -> Result<(),
         message.content_seq,
         notice.transpose().map_err(Fault::json)?,
         message.fingerprint.map(|print| print.0),
+        message.metadata.as_ref().map(Metadata::as_str),
+        message.reply_to,
+        mentions::column(&message.mention_ids),
         attachment_keys(message),
     ];
     change(conn, INSERT, values)?;
+    mentions::changed(conn, &[], message)?;
     unread::message_inserted(conn, id::bytes(message.chat_id), message.seq)
 }
 
@@ -420,6 +438,7 @@ pub(super) fn message(row: &Row<'_>) -> Result<Message, Fault> {
         let notice = text(row, 13)?.map(|json| serde_json::from_str(&json));
         let text = text(row, 9)?.map(MessageText::try_from).transpose();
         let fingerprint = row.get::<_, Option<[u8; 8]>>(14);
+        let metadata = self::text(row, 15)?.map(Metadata::parse).transpose();
         Ok(Message {
             chat_id: id::from_bytes(row.get(0)?),
             seq: row.get(1)?,
@@ -436,7 +455,10 @@ pub(super) fn message(row: &Row<'_>) -> Result<Message, Fault> {
             content_seq: or_stand_in(row.get(12), record, "content_seq", || 0),
             notice: or_stand_in(notice.transpose(), record, "notice", || None),
             fingerprint: or_stand_in(fingerprint, record, "fingerprint", || None).map(Fingerprint),
-            attachments: or_stand_in(row.get(15), record, "attachment_ids", || None)
+            metadata: or_stand_in(metadata, record, "metadata", || None),
+            reply_to: or_stand_in(row.get(16), record, "reply_to", || None),
+            mention_ids: mentions::list(row.get_ref(17)?.as_blob_or_null().unwrap_or_default()),
+            attachments: or_stand_in(row.get(18), record, "attachment_ids", || None)
                 .map_or_else(Vec::new, |keys: Vec<u8>| attachment_ids(&keys)),
         })
     };

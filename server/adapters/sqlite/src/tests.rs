@@ -92,6 +92,7 @@ impl Fixture {
             title: None,
             last_change_seq: 0,
             applied_seq: 0,
+            metadata_seq: 0,
             avatar_id: None,
         };
         let pair = [users[0].id, users[1].id];
@@ -129,6 +130,7 @@ fn user(address: &str) -> User {
         name: DisplayName::of_address(&email),
         email,
         about: None,
+        metadata: None,
         avatar_id: None,
         created_at: NOW,
         last_seen_at: None,

@@ -20,7 +20,7 @@ use talksy_domain::id::{self, ChatId};
 use talksy_domain::seq::Seq;
 
 use super::fault::Fault;
-use super::rows::{self, Key, change, each, one, statements};
+use super::rows::{self, Key, change, each, one, statements, unread_base};
 
 /// How many numbers a block has. The migration that fills `sent_counts` knows it, too.
 const BLOCK: Seq = 32;
@@ -31,13 +31,13 @@ const NOBODY: &[u8] = &[];
 statements! {
     /// The range of the user's count where they are a member, and the count itself where it is no
     /// longer than ?3. Comparing with the sender leaves out system messages, which have none.
-    UNREAD = "SELECT m.chat_id, max(m.last_read_seq, m.joined_seq), c.last_seq,
-        CASE WHEN c.last_seq - max(m.last_read_seq, m.joined_seq) <= ?3 THEN
+    UNREAD = concat!("SELECT m.chat_id, ", unread_base!(), ", c.last_seq,
+        CASE WHEN c.last_seq - ", unread_base!(), " <= ?3 THEN
             (SELECT count(*) FROM messages AS x WHERE x.chat_id = ?1
-            AND x.seq > max(m.last_read_seq, m.joined_seq) AND x.seq <= c.last_seq
+            AND x.seq > ", unread_base!(), " AND x.seq <= c.last_seq
             AND x.sender_id <> ?2 AND x.deleted_at IS NULL) END
         FROM members AS m CROSS JOIN chats AS c ON c.id = m.chat_id
-        WHERE m.chat_id = ?1 AND m.user_id = ?2 AND m.left_seq IS NULL";
+        WHERE m.chat_id = ?1 AND m.user_id = ?2 AND m.left_seq IS NULL");
     LOOKED_THROUGH = "SELECT count(*) FROM messages
         WHERE chat_id = ?1 AND seq > ?3 AND seq <= ?4
         AND sender_id <> ?2 AND deleted_at IS NULL";

@@ -9,6 +9,7 @@ use talksy_domain::error::PortError;
 use talksy_domain::events::Announcement;
 use talksy_domain::id::{self, UserId};
 use talksy_domain::mail::EmailAddress;
+use talksy_domain::metadata::Metadata;
 use talksy_domain::page::{Page, Window};
 use talksy_domain::users::{About, DisplayName, MAX_KNOWN, ProfileChange, User, UserStore};
 
@@ -19,11 +20,11 @@ statements! {
     USERS = concat!("SELECT ", user_columns!(), " FROM rarray(?1) AS wanted
         CROSS JOIN users ON id = wanted.value");
     USER_OF_EMAIL = concat!("SELECT ", user_columns!(), " FROM users WHERE email = ?1");
-    INSERT_USER = "INSERT INTO users (id, email, name, name_key, about, created_at, last_seen_at)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    INSERT_USER = "INSERT INTO users (id, email, name, name_key, about, created_at, last_seen_at, metadata)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     UPDATE_PROFILE = concat!("UPDATE users SET name = coalesce(?2, name),
         name_key = coalesce(?3, name_key), about = iif(?4, ?5, about),
-        avatar_id = iif(?6, ?7, avatar_id)
+        metadata = iif(?6, ?7, metadata), avatar_id = iif(?8, ?9, avatar_id)
         WHERE id = ?1 RETURNING ", user_columns!());
     USERS_BY_NAME = concat!("SELECT ", user_columns!(), " FROM users
         WHERE (name_key, id) > (?1, ?2) AND name_key < ?3 AND id <> ?4
@@ -65,6 +66,7 @@ impl UserStore for SqliteStore {
                 user.about.as_ref().map(About::as_str),
                 user.created_at.as_millis(),
                 user.last_seen_at.map(Timestamp::as_millis),
+                user.metadata.as_ref().map(Metadata::as_str),
             );
             change(conn, INSERT_USER, values)?;
             Ok((user.clone(), true))
@@ -86,12 +88,17 @@ impl UserStore for SqliteStore {
         let change = change.clone();
         let work = move |conn: &Connection| {
             let about = change.about.as_ref();
+            let metadata = change.metadata.as_ref();
             let values = (
                 id::bytes(id),
                 change.name.as_ref().map(DisplayName::as_str),
                 change.name.as_ref().map(DisplayName::sort_key),
                 about.is_some(),
                 about.and_then(|about| about.as_ref()).map(About::as_str),
+                metadata.is_some(),
+                metadata
+                    .and_then(|metadata| metadata.as_ref())
+                    .map(Metadata::as_str),
                 change.avatar.is_some(),
                 change.avatar.flatten().map(id::bytes),
             );

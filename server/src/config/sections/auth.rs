@@ -8,7 +8,7 @@ use crate::config::section::section;
 use crate::config::values::{Directory, Quota, SignUp, is_mail_domain, is_token_party};
 
 /// What every quota lies between.
-const QUOTAS: RangeInclusive<Quota> = Quota::new(1, SECOND)..=Quota::new(1_000_000, DAY);
+pub(super) const QUOTAS: RangeInclusive<Quota> = Quota::new(1, SECOND)..=Quota::new(1_000_000, DAY);
 
 section! {
     /// Signing in and the life of tokens.

@@ -7,7 +7,8 @@ use ipnet::IpNet;
 
 use crate::config::duration::{MINUTE, SECOND};
 use crate::config::section::section;
-use crate::config::values::{Introspection, is_cors_origin};
+use crate::config::sections::auth::QUOTAS;
+use crate::config::values::{Introspection, Quota, is_cors_origin};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -44,6 +45,9 @@ section! {
         /// backends that are down take to be told as that. Beyond it: `TIMEOUT`. A mutation is not
         /// stopped; its client is told that it takes longer.
         execution_timeout: Duration = 20 * SECOND, in SECOND / 10..=10 * MINUTE;
+        /// Most queries and mutations of one user that are executed at a time, over all connections.
+        /// Further ones wait for their turn, which counts as execution.
+        executions_per_user: usize = 16, in 1..=100_000;
         /// Whether the schema may be asked for by introspection: `on`, `off`, or `auto`, which is `on`
         /// where `listen` is a loopback address, `public_url` is none of another machine and
         /// `http.trusted_proxies` names nobody. GraphiQL needs it to complete and to document.
@@ -115,8 +119,8 @@ section! {
         /// Most selections, fragments spread out.
         max_selections: u64 = 2_000, in 16..=100_000;
         /// Most points that an operation, or the operations of a batch together, may cost: one for each
-        /// value that the answer may have, and one for each 8 KiB, with pages and texts as large as
-        /// they may be.
+        /// value that the answer may have, one for each 8 KiB, with pages and texts as large as
+        /// they may be, and one for each four values in arguments.
         max_cost: u64 = 20_000, in 100..=100_000_000;
         /// Most aliased fields, fragments spread out.
         max_aliases: u64 = 100, in 0..=10_000;
@@ -157,6 +161,10 @@ section! {
         /// Most queries and mutations of one socket that are executed, or whose results wait for
         /// room, at one time. Further ones wait for their turn.
         max_executions: usize = 8, in 1..=100_000;
+        /// How much a socket may send: each message counts one, and one more for each KiB; a ping 50
+        /// more, an operation that is refused before it runs 20 more. Beyond it the socket is read
+        /// only as fast as this comes back.
+        messages: Quota = Quota::new(1_000, 10 * SECOND), in QUOTAS;
         /// Largest message from a client, in bytes. Beyond it: 1009.
         max_message_bytes: usize = 128 * KIB, in KIB..=16 * MIB;
         /// Most frames that wait for one socket; then its operations wait.

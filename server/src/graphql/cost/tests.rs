@@ -90,13 +90,62 @@ fn texts_count_as_long_as_they_may_be_under_every_alias() {
 }
 
 #[test]
+fn what_reads_much_counts_for_more_than_its_answer() {
+    let total = cost_with("{ me { name totalUnreadCount } }", "{}");
+    let name = cost_with("{ me { name } }", "{}");
+    assert_eq!(total.values, name.values + 101);
+}
+
+#[test]
 fn arguments_count_as_often_as_they_are_read() {
     let text = "query($after: String) { nodes(ids: [$after, $after, $after]) {
         ... on Message { readBy(after: $after) { nodes { user { id } } } } } }";
     let variables = format!(r#"{{"after": "{}"}}"#, "x".repeat(100_000));
     // Three times in the list, and once for each of its three items.
     let input = cost_with(text, &variables).input;
-    assert!((600_000..610_000).contains(&input), "{input}");
+    assert!((600_000..640_000).contains(&input), "{input}");
+}
+
+/// Validation copies a variable wherever it stands, also where it is not of the right type.
+#[test]
+fn a_long_list_costs_as_often_as_it_is_copied() {
+    let most = crate::config::QueryLimits::default().max_cost;
+    let variables = format!("{{\"v\": [{}0]}}", "0,".repeat(49_999));
+    let points = |text: &str| cost_with(text, &variables).points();
+    let once = points("query($v: [ID!]!) { nodes(ids: $v) { id } }");
+    assert!((12_500..14_000).contains(&once), "{once}");
+    let skips = "id @skip(if: $v) ".repeat(10);
+    for text in [
+        "query($v: [ID!]!) { a: nodes(ids: $v) { id } b: nodes(ids: $v) { id } }",
+        "query($v: [ID!]!) { ...F ...F } fragment F on Query { nodes(ids: $v) { id } }",
+        "query A($v: [ID!]!) { me { id } ...F } query B($v: [ID!]!) { ...G }
+            fragment F on Query { nodes(ids: $v) { id } }
+            fragment G on Query { nodes(ids: $v) { id } }",
+        &format!("query($v: Boolean!) {{ me {{ {skips} }} }}"),
+        "query($v: Boolean!) { ...F @skip(if: $v) ... @skip(if: $v) { me { id } } }
+            fragment F on Query { me { id } }",
+        "query($v: Boolean!) @skip(if: $v) { ...F } fragment F on Query @skip(if: $v) { me { id } }",
+        "query($v: Int) { nothing(a: $v, b: [$v]) { id } }",
+    ] {
+        let points = points(text);
+        assert!(points > most, "{points}: {text}");
+    }
+    // Introspection may read it once for each type.
+    let document = parse_query(
+        "query($v: Boolean) { __schema { types {
+        fields(includeDeprecated: $v) { name } } } }",
+    );
+    let document = document.unwrap();
+    let (_, operation) = document.operations.iter().next().unwrap();
+    let variables: Variables = serde_json::from_str(&variables).unwrap();
+    let points = prices()
+        .cost(&document, &operation.node, &variables, 1)
+        .points();
+    assert!(points > 50 * most, "{points}");
+    // A hundred ids, and a condition on each of their fields, are nothing.
+    let ids = format!("{{\"v\": [{}\"\"], \"on\": true}}", "\"\",".repeat(99));
+    let honest = "query($v: [ID!]!, $on: Boolean!) { nodes(ids: $v) { id @include(if: $on) } }";
+    assert!(cost_with(honest, &ids).points() < 250);
 }
 
 #[test]

@@ -4,6 +4,10 @@
 /// Deepest nesting of brackets of any kind. The parser recurses on them.
 pub(super) const MAX_NESTING: usize = 64;
 
+/// Longest name or number, in bytes. The longer a name is that the schema does not know, the longer
+/// one that is like it is looked for.
+pub(super) const MAX_WORD: usize = 512;
+
 /// May stand wherever a blank may.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
@@ -14,22 +18,52 @@ pub(super) enum LexError {
     TooManyTokens,
     /// Its brackets are nested more than [`MAX_NESTING`] deep.
     TooDeep,
+    /// A name or a number is longer than [`MAX_WORD`].
+    LongWord,
     /// A string starts at this byte and never ends. Refused here, because the parser would take
     /// an open block string for an empty string and go on inside it.
     OpenString(usize),
+}
+
+/// A token, as far as the structure of a document hangs on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Token<'a> {
+    /// A bracket that opens.
+    Open,
+    /// A bracket that closes.
+    Close(u8),
+    /// Three dots.
+    Dots,
+    /// A name or a number.
+    Word(&'a str),
+    /// Anything else.
+    Other,
 }
 
 /// Counts the tokens of `text`.
 ///
 /// # Errors
 /// See [`LexError`].
+#[cfg(test)]
 pub(super) fn scan(text: &str, max_tokens: usize) -> Result<usize, LexError> {
+    scan_with(text, max_tokens, |_| {})
+}
+
+/// Counts the tokens of `text`, and tells of each.
+///
+/// # Errors
+/// See [`LexError`].
+pub(super) fn scan_with<'a>(
+    text: &'a str,
+    max_tokens: usize,
+    mut tell: impl FnMut(Token<'a>),
+) -> Result<usize, LexError> {
     let bytes = text.as_bytes();
     let mut tokens = 0_usize;
     let mut nesting = 0_usize;
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
-        match byte {
+        let token = match byte {
             b' ' | b'\t' | b'\n' | b'\r' | b',' => {
                 at += 1;
                 continue;
@@ -42,30 +76,53 @@ pub(super) fn scan(text: &str, max_tokens: usize) -> Result<usize, LexError> {
                 at = skip_while(bytes, at, |b| b != b'\n' && b != b'\r');
                 continue;
             }
-            b'"' => at = string_end(bytes, at).ok_or(LexError::OpenString(at))?,
+            b'"' => {
+                at = string_end(bytes, at).ok_or(LexError::OpenString(at))?;
+                Token::Other
+            }
             b'{' | b'[' | b'(' => {
                 nesting += 1;
                 if nesting > MAX_NESTING {
                     return Err(LexError::TooDeep);
                 }
                 at += 1;
+                Token::Open
             }
             b'}' | b']' | b')' => {
                 nesting = nesting.saturating_sub(1);
                 at += 1;
+                Token::Close(byte)
             }
-            b'.' => at = skip_while(bytes, at, |b| b == b'.'),
+            b'.' => {
+                let start = at;
+                at = skip_while(bytes, at, |b| b == b'.');
+                // One is that of a number.
+                if at - start == 3 {
+                    Token::Dots
+                } else {
+                    Token::Other
+                }
+            }
             _ if is_word(byte) => {
                 let end = skip_while(bytes, at, is_word);
-                tokens += glued(&bytes[at..end]);
+                let word = text.get(at..end).unwrap_or_default();
+                tokens += glued(word.as_bytes());
+                if tokens < max_tokens && word.len() > MAX_WORD {
+                    return Err(LexError::LongWord);
+                }
                 at = end;
+                Token::Word(word)
             }
-            _ => at += 1,
-        }
+            _ => {
+                at += 1;
+                Token::Other
+            }
+        };
         tokens += 1;
         if tokens > max_tokens {
             return Err(LexError::TooManyTokens);
         }
+        tell(token);
     }
     Ok(tokens)
 }
@@ -153,6 +210,19 @@ mod tests {
         }
         assert_eq!(scan(&"{".repeat(MAX_NESTING), 1_000), Ok(MAX_NESTING));
         assert_eq!(scan(&"[]".repeat(1_000), 10_000), Ok(2_000));
+    }
+
+    #[test]
+    fn words_are_no_longer_than_they_may_be() {
+        for letter in ["a", "_", "9"] {
+            assert_eq!(scan(&letter.repeat(MAX_WORD), 10), Ok(1), "{letter}");
+            let long = letter.repeat(MAX_WORD + 1);
+            assert_eq!(scan(&long, 10), Err(LexError::LongWord), "{letter}");
+        }
+        // What is many values in one is counted as that.
+        assert_eq!(scan(&"0".repeat(600), 10), Err(LexError::TooManyTokens));
+        let text = format!("{{a(b: \"{}\")}} # {}", "x".repeat(600), "y".repeat(600));
+        assert_eq!(scan(&text, 10), Ok(8));
     }
 
     #[test]

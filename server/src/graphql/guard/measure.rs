@@ -7,22 +7,36 @@ use std::collections::HashMap;
 use async_graphql::Positioned;
 use async_graphql::parser::types::{ExecutableDocument, OperationType, Selection, SelectionSet};
 
-/// About how many items a list of introspection has, for one of the schema's types or the whole
-/// schema; 1 for a field that is no list.
-fn items(field: &str) -> u64 {
+/// How many items a list of introspection has at most, of any one type; 1 for a field that is no list.
+/// `types` and `directives` are the schema's.
+pub(super) fn items(field: &str) -> u64 {
     match field {
-        "types" => 64,
-        "fields" | "directives" => 6,
-        "possibleTypes" | "enumValues" => 4,
-        "args" | "inputFields" | "interfaces" => 2,
+        "types" => 128,
+        "enumValues" => 40,
+        "fields" => 32,
+        "possibleTypes" => 16,
+        "inputFields" | "directives" => 8,
+        "interfaces" => 4,
         _ => 1,
+    }
+}
+
+/// The same as a mean over all types: a type has fields, or input fields, or values.
+pub(super) fn mean_items(field: &str) -> u64 {
+    match field {
+        "fields" => 3,
+        "inputFields" | "enumValues" | "possibleTypes" | "interfaces" => 1,
+        _ => items(field),
     }
 }
 
 /// What a field of introspection weighs that has no fields of its own. Descriptions are long.
 fn leaf(field: &str) -> u64 {
-    if field == "description" { 8 } else { 1 }
+    if field == "description" { 2 } else { 1 }
 }
+
+/// What it weighs that async-graphql looks through the whole schema for each of these fields.
+const ROOT: u64 = 100;
 
 /// Whether the list leads from a type to types, so that going through it again and again
 /// multiplies. (graphql-js's `MaxIntrospectionDepthRule` counts the same.)
@@ -44,13 +58,16 @@ pub(super) struct Measure {
     pub(super) fields: u64,
     /// Levels of selection sets, a fragment being one.
     pub(super) depth: u32,
-    /// What introspection in it weighs: about how many values the answer has.
+    /// What introspection in it weighs: how many values the answer has, objects among them, seldom
+    /// less and at most a few times as many.
     pub(super) introspection: u64,
     /// How many lists that lead from types to types its introspection nests at most.
     pub(super) introspection_lists: u32,
-    /// The same two, should it stand within introspection.
+    /// The same two, should it stand within introspection, on one type.
     pub(super) weight: u64,
     pub(super) lists: u32,
+    /// The weight as a mean over all types, should it stand on each of them.
+    pub(super) mean_weight: u64,
 }
 
 impl Measure {
@@ -63,23 +80,49 @@ impl Measure {
 
     /// Adds what a field with fields of its own weighs.
     fn weigh(&mut self, field: &str, inner: &Self) {
-        let weight = items(field).saturating_mul(inner.weight).saturating_add(1);
-        self.weight = self.weight.saturating_add(weight);
+        let weight = |items: u64| {
+            let item = match field {
+                "types" => inner.mean_weight,
+                // Each second type of a field or an argument wraps another, and so on.
+                "ofType" => inner.weight / 2,
+                _ => inner.weight,
+            };
+            let of_items = match items {
+                1 => item,
+                // Each item is an object, too.
+                items => items.saturating_mul(item.saturating_add(1)),
+            };
+            of_items.saturating_add(1)
+        };
+        self.weight = self.weight.saturating_add(weight(items(field)));
+        self.mean_weight = self.mean_weight.saturating_add(weight(mean_items(field)));
         let lists = inner.lists + u32::from(leads_to_types(field));
         self.lists = self.lists.max(lists);
         if matches!(field, "__schema" | "__type") {
-            self.introspection = self.introspection.saturating_add(inner.weight);
+            let weight = inner.weight.saturating_add(ROOT);
+            self.introspection = self.introspection.saturating_add(weight);
             self.introspection_lists = self.introspection_lists.max(inner.lists);
         }
+    }
+
+    /// Adds what a field of introspection weighs that has no fields of its own.
+    fn weigh_leaf(&mut self, field: &str) {
+        self.weight = self.weight.saturating_add(leaf(field));
+        self.mean_weight = self.mean_weight.saturating_add(leaf(field));
     }
 
     /// Adds what the fields of a fragment weigh.
     fn weigh_fragment(&mut self, inner: &Self) {
         self.fields = self.fields.saturating_add(inner.fields);
         self.weight = self.weight.saturating_add(inner.weight);
+        self.mean_weight = self.mean_weight.saturating_add(inner.mean_weight);
         self.lists = self.lists.max(inner.lists);
     }
 }
+
+/// The most arguments of a field. Fields that may become one in the answer have each of their arguments
+/// looked for among the other's.
+pub(super) const MAX_ARGUMENTS: usize = 32;
 
 /// Why a document cannot be measured.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +131,8 @@ pub(super) enum MeasureError<'a> {
     Cycle(&'a str),
     /// Selection sets are nested deeper than allowed.
     TooDeep,
+    /// A field has more than [`MAX_ARGUMENTS`].
+    TooManyArguments,
 }
 
 /// The sums over all definitions of a document.
@@ -173,9 +218,12 @@ impl<'a> Walk<'a> {
                     sum.aliases = sum
                         .aliases
                         .saturating_add(field.node.alias.is_some().into());
+                    if field.node.arguments.len() > MAX_ARGUMENTS {
+                        return Err(MeasureError::TooManyArguments);
+                    }
                     let name = field.node.name.node.as_str();
                     if field.node.selection_set.node.items.is_empty() {
-                        sum.weight = sum.weight.saturating_add(leaf(name));
+                        sum.weigh_leaf(name);
                         continue;
                     }
                     let inner = self.selection_set(&field.node.selection_set, level + 1)?;

@@ -1,5 +1,5 @@
 //! The query guard: what a document costs is known before anything recursive or exponential
-//! touches it. Order: bytes → tokens and nesting → parse → measure. What passes is kept, so that
+//! touches it. Order: bytes → tokens, nesting and spreads → parse → measure. What passes is kept, so that
 //! the next request with the same text skips all of it.
 //!
 //! Knows GraphQL's syntax and the limits, of the schema the fields of introspection, and what an
@@ -7,10 +7,12 @@
 
 mod lexer;
 mod measure;
+mod spreads;
 mod syntax;
 mod weight;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_graphql::parser::parse_query;
 use async_graphql::parser::types::{ExecutableDocument, OperationDefinition};
@@ -25,10 +27,12 @@ use super::errors::server_error;
 use crate::config::QueryLimits;
 use lexer::LexError;
 use measure::MeasureError;
+use spreads::Spreads;
 
-/// The most that an operation's introspection may weigh (see `measure`): a little more than twice
-/// what the fullest query of graphql-js does, which is answered with 150 kB.
-const MAX_INTROSPECTION: u64 = 150_000;
+/// The most that introspection may weigh (see `measure`): one and a half times what the fullest query
+/// of graphql-js does, which is answered with 115 kB. The weight is about the number of values of the
+/// answer.
+const MAX_INTROSPECTION: u64 = 24_000;
 
 /// How many lists that lead from types to types introspection may nest. Tools nest one.
 const MAX_INTROSPECTION_LISTS: u32 = 2;
@@ -43,6 +47,8 @@ pub struct CheckedDocument {
     bytes: usize,
     /// What its introspection weighs.
     introspection: u64,
+    /// Whether it was found valid, but for what depends on the values of variables.
+    is_valid: AtomicBool,
 }
 
 /// An operation of a document, and its name where it has one.
@@ -62,6 +68,17 @@ impl CheckedDocument {
     /// How much memory it takes, in bytes, reckoned from the tree: never less than what is allocated.
     pub const fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Whether it was found valid against the schema before, but for what depends on the values of
+    /// variables.
+    pub(super) fn is_valid(&self) -> bool {
+        self.is_valid.load(Ordering::Relaxed)
+    }
+
+    /// Remembers that it is valid, for as long as the document is kept.
+    pub(super) fn set_valid(&self) {
+        self.is_valid.store(true, Ordering::Relaxed);
     }
 
     /// The operation that a request with this `operationName` runs, and its own name where the
@@ -192,6 +209,7 @@ impl Guard {
             document,
             operations,
             introspection,
+            is_valid: AtomicBool::new(false),
         });
         if self.limits.cache_bytes > 0 {
             self.checked.insert(text, Arc::clone(&checked));
@@ -202,8 +220,15 @@ impl Guard {
     }
 
     fn parse(&self, text: &str) -> Result<ExecutableDocument, Box<ServerError>> {
-        match lexer::scan(text, self.limits.max_tokens) {
+        let mut spreads = Spreads::default();
+        match lexer::scan_with(text, self.limits.max_tokens, |token| spreads.see(token)) {
             Ok(_) => {}
+            Err(LexError::LongWord) => {
+                let most = lexer::MAX_WORD;
+                return too_complex(format!(
+                    "The document has a name or a number of more than {most} bytes."
+                ));
+            }
             Err(LexError::TooManyTokens) => {
                 let most = self.limits.max_tokens;
                 return too_complex(format!("The document has more than {most} tokens."));
@@ -222,6 +247,9 @@ impl Guard {
                 error.locations.push(position(text, at));
                 return Err(Box::new(error));
             }
+        }
+        if spreads.exceed(self.limits.max_selections) {
+            return too_many(self.limits.max_selections, "selections");
         }
         parse_query(text).map_err(|error| {
             let positions: Vec<Pos> = error.positions().collect();
@@ -244,6 +272,10 @@ impl Guard {
                 return too_complex(format!(
                     "The document is nested more than {most} levels deep."
                 ));
+            }
+            Err(MeasureError::TooManyArguments) => {
+                let most = measure::MAX_ARGUMENTS;
+                return too_complex(format!("A field has more than {most} arguments."));
             }
             Err(MeasureError::Cycle(name)) => {
                 return refuse(
@@ -274,7 +306,8 @@ impl Guard {
         }
         if totals.measure.introspection > MAX_INTROSPECTION {
             return too_complex(
-                "The introspection asks for more than twice the whole schema.".into(),
+                "The introspection asks for more than one and a half times the whole schema."
+                    .into(),
             );
         }
         for (count, most, what) in [
@@ -291,9 +324,7 @@ impl Guard {
             ),
         ] {
             if count > most {
-                return too_complex(format!(
-                    "The document has more than {most} {what}, with its fragments spread out."
-                ));
+                return too_many(most, what);
             }
         }
         Ok(totals.measure.introspection)
@@ -306,6 +337,12 @@ fn refuse<T>(code: ErrorCode, message: String) -> Result<T, Box<ServerError>> {
 
 fn too_complex<T>(message: String) -> Result<T, Box<ServerError>> {
     refuse(ErrorCode::QueryTooComplex, message)
+}
+
+fn too_many<T>(most: u64, what: &str) -> Result<T, Box<ServerError>> {
+    too_complex(format!(
+        "The document has more than {most} {what}, with its fragments spread out."
+    ))
 }
 
 /// The line and column, both from 1, of a byte.

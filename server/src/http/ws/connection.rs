@@ -2,6 +2,7 @@
 //! neither sockets nor timers; the driver asks it.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -25,6 +26,7 @@ use super::super::sse::subscribe;
 use super::close::Close;
 use super::misnamed_token::{misnamed_token, told_of};
 use super::operation::{self, Running};
+use super::pace;
 use super::protocol::{self, Incoming, Protocol};
 use super::send_queue::{Bounds, Operation, SendQueue, StartError, When};
 use crate::graphql::errors::log_fault;
@@ -62,6 +64,8 @@ pub(super) struct Connection {
     share: Option<Share>,
     /// Whether an operation was asked for since [`Connection::is_idle`] was last asked.
     was_used: bool,
+    /// What the message that was received last counts besides its length.
+    burden: Cell<u32>,
     /// Keeps the viewer online.
     online: Option<Box<dyn Any + Send>>,
     /// Closes the socket on a stop or a revocation.
@@ -101,6 +105,7 @@ impl Connection {
             executions: Arc::new(Semaphore::new(executions)),
             share: Some(share),
             was_used: false,
+            burden: Cell::new(0),
             online: None,
             watch,
         }
@@ -163,6 +168,11 @@ impl Connection {
         }
     }
 
+    /// What the messages that were received count besides their length; see [`pace`].
+    pub(super) fn take_burden(&self) -> u32 {
+        self.burden.take()
+    }
+
     /// Goes on with the proof of the token. Ready once, when it succeeds.
     pub(super) fn poll_proof(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Close>> {
         let Phase::Proving(proof) = &mut self.phase else {
@@ -201,6 +211,7 @@ impl Connection {
             Incoming::Init(payload) => self.init(payload),
             Incoming::Ping(payload) => {
                 self.send_queue.reply(protocol::pong(payload));
+                self.burden.set(pace::PING);
                 Ok(())
             }
             Incoming::Pong => Ok(()),
@@ -338,6 +349,7 @@ impl Connection {
         let payload = observe::new_id(&self.server).within(payload);
         let (Payload::Next(errors) | Payload::Error(errors)) = payload;
         self.send_queue.reply(self.protocol.error(id, &errors));
+        self.burden.set(pace::REFUSAL);
     }
 }
 

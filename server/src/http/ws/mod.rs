@@ -8,6 +8,7 @@ mod close;
 mod connection;
 mod misnamed_token;
 mod operation;
+mod pace;
 mod protocol;
 mod send_queue;
 mod socket;

@@ -18,6 +18,7 @@ use tungstenite::error::ProtocolError;
 use super::super::observe;
 use super::close::Close;
 use super::connection::Connection;
+use super::pace::{self, Pace, Turn};
 use super::send_queue::Taken;
 
 /// A taken batch is kept for reuse up to this many frames.
@@ -50,6 +51,8 @@ pub(super) struct Socket {
     /// The time for `connection_init` is over. It may have come, and wait to be read because the server
     /// is slow: so many frames more are read.
     late: Option<u8>,
+    /// What the client may still send.
+    pace: Pace,
     deadlines: Deadlines,
     peer: Peer,
 }
@@ -70,15 +73,23 @@ struct Deadlines {
     anonymous: Option<Instant>,
     expiry: Option<Instant>,
     write: Option<Instant>,
+    /// Until then nothing more is read.
+    read: Option<Instant>,
     ping: Instant,
 }
 
 impl Deadlines {
     fn next(&self) -> Instant {
-        [self.init, self.anonymous, self.expiry, self.write]
-            .into_iter()
-            .flatten()
-            .fold(self.ping, Instant::min)
+        [
+            self.init,
+            self.anonymous,
+            self.expiry,
+            self.write,
+            self.read,
+        ]
+        .into_iter()
+        .flatten()
+        .fold(self.ping, Instant::min)
     }
 }
 
@@ -92,6 +103,7 @@ impl Socket {
             anonymous: Some(now + limits.anonymous_timeout),
             expiry: None,
             write: None,
+            read: None,
             ping: now + limits.ping_interval,
         };
         Box::new(Self {
@@ -102,6 +114,7 @@ impl Socket {
             ping: false,
             pong: false,
             late: None,
+            pace: Pace::new(now),
             deadlines,
             peer: Peer::default(),
         })
@@ -128,6 +141,7 @@ impl Socket {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Poll<End> {
+        let mut turn = Turn::default();
         loop {
             while timer.as_mut().poll(cx).is_ready() {
                 if let Err(close) = self.due(Instant::now()) {
@@ -155,8 +169,12 @@ impl Socket {
             }
             match self.connection.send_queue().poll_urgent() {
                 Err(close) => return Poll::Ready(Some(close)),
-                Ok(room) if !room || self.pong || !self.connection.reads() => return Poll::Pending,
+                Ok(room) if !room || !self.reads() => return Poll::Pending,
                 Ok(_) => {}
+            }
+            if turn.is_over() {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
             let read = self.stream.poll_next_unpin(cx);
             if let Some(left) = &mut self.late {
@@ -169,6 +187,7 @@ impl Socket {
                 None => return Poll::Ready(None),
                 Some(Err(error)) => return Poll::Ready(read_failure(&error)),
                 Some(Ok(message)) => {
+                    turn.add(length(&message));
                     if let Err(end) = self.receive(&message) {
                         return Poll::Ready(end);
                     }
@@ -177,18 +196,30 @@ impl Socket {
         }
     }
 
+    /// Whether the client's next message may be read now.
+    fn reads(&self) -> bool {
+        !self.pong && self.deadlines.read.is_none() && self.connection.reads()
+    }
+
     fn receive(&mut self, message: &Message) -> Result<(), End> {
         self.peer.heard = true;
+        let mut units = pace::units(length(message));
         match message {
-            Message::Text(text) => self.connection.receive(text).map_err(Some),
-            Message::Binary(_) => Err(Some(Close::bad_request("Messages are text"))),
+            Message::Text(text) => {
+                self.connection.receive(text).map_err(Some)?;
+                units = units.saturating_add(self.connection.take_burden());
+            }
+            Message::Binary(_) => return Err(Some(Close::bad_request("Messages are text"))),
             Message::Ping(_) => {
                 self.pong = true;
-                Ok(())
+                units = units.saturating_add(pace::PING);
             }
-            Message::Pong(_) => Ok(()),
-            Message::Close(_) => Err(None),
+            Message::Pong(_) => {}
+            Message::Close(_) => return Err(None),
         }
+        let quota = self.connection.server().config.websocket.messages;
+        self.deadlines.read = self.pace.take(quota, units, Instant::now());
+        Ok(())
     }
 
     /// Writes all that waits and flushes once. Pending when there is nothing left to do, or when
@@ -254,6 +285,9 @@ impl Socket {
         if passed(self.deadlines.write) {
             return Err(Close::SLOW);
         }
+        if passed(self.deadlines.read) {
+            self.deadlines.read = None;
+        }
         if passed(self.deadlines.anonymous) {
             if self.connection.is_idle() {
                 return Err(Close::IDLE);
@@ -282,6 +316,15 @@ impl Socket {
             self.connection.tick();
         }
         Ok(())
+    }
+}
+
+/// The bytes of a message.
+fn length(message: &Message) -> usize {
+    match message {
+        Message::Text(text) => text.len(),
+        Message::Binary(bytes) | Message::Ping(bytes) | Message::Pong(bytes) => bytes.len(),
+        Message::Close(_) => 0,
     }
 }
 

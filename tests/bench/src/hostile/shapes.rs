@@ -1,11 +1,14 @@
 //! Documents that are made to cost much: the known bombs, and texts of at most 32 KB in every shape
 //! that we could think of.
 
+mod variables;
+
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
 use super::people::Person;
+pub(super) use variables::variables;
 
 /// The longest document that the server takes by itself, less what tells copies apart.
 const LONGEST: usize = 32_000;
@@ -205,6 +208,18 @@ fn selections() -> Vec<Shape> {
             "}}",
             overlap,
         ),
+        Shape::filled(
+            "one response name, other arguments, 20 inline fragments deep",
+            &format!("{{chat(id:\"x\"){{{}", "...on Chat{".repeat(20)),
+            &"}".repeat(22),
+            |n| format!("messages(first:{n} last:{n} after:\"{n}\" before:\"{n}\"){{__typename}}"),
+        ),
+        Shape::filled(
+            "one response name, 32 unknown arguments",
+            &format!("{{me{{{}", "...on User{".repeat(20)),
+            &"}".repeat(22),
+            |n| format!("id({})", repeat(32, |argument| format!("a{argument}:{n} "))),
+        ),
         Shape::filled("one response name, many times nested", "{me{", "}}", |_| {
             "name ".into()
         }),
@@ -382,32 +397,6 @@ fn lexical() -> Vec<Shape> {
         Shape::new("control characters", "\u{1}".repeat(5_000)),
         Shape::filled("opened again and again", "", "", |_| "{a(".into()),
         Shape::filled("nearly a document", "{me{id}", "", |_| "a(b:c){".into()),
-    ]
-}
-
-/// Variables as large as a body may be.
-pub(super) fn variables() -> Vec<Shape> {
-    let nodes = "query($ids:[ID!]!){nodes(ids:$ids){id}}";
-    let search = "query($s:String){users(search:$s){nodes{id}}}";
-    let send = "mutation($i:SendMessageInput!){sendMessage(input:$i){message{id}}}";
-    let deep = |open: &str, close: &str| {
-        let text = nest(open, "1", close, 100);
-        serde_json::from_str::<Value>(&text).unwrap_or(Value::Null)
-    };
-    let wide = (0..12_000).map(|n| (format!("field{n}"), json!(n)));
-    let wide = Value::Object(wide.collect());
-    vec![
-        Shape::new("a list of 50,000 ids in variables", nodes).with(json!({ "ids": vec!["a"; 50_000] })),
-        Shape::new("a list of 7,000 real ids in variables", nodes)
-            .with(json!({ "ids": vec!["usr_01h455vb4pex5vsknk084sn02q"; 7_000] })),
-        Shape::new("lists 100 deep in variables", nodes).with(json!({ "ids": deep("[", "]") })),
-        Shape::new("objects 100 deep in variables", send).with(json!({ "i": deep("{\"a\":", "}") })),
-        Shape::new("12,000 fields in variables", send).with(json!({ "i": wide })),
-        Shape::new("12,000 variables that nobody knows", "{me{id}}").with(wide),
-        Shape::new("200 kB of text to search for", search).with(json!({ "s": "a".repeat(200_000) })),
-        Shape::new("200 kB of a message", send)
-            .with(json!({ "i": { "chatId": "cht_01h455vb4pex5vsknk084sn02q", "text": "a".repeat(200_000) } })),
-        Shape::new("200 kB of combining marks", search).with(json!({ "s": "\u{301}".repeat(100_000) })),
     ]
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use parking_lot::Mutex;
 use talksy_domain::chats::{Chat, Member, MemberRole};
-use talksy_domain::feeds::{ChatFeed, ChatItem, ChatRemovedFeed, Feed as _, Removal};
+use talksy_domain::feeds::{ChatFeed, ChatItem, ChatRemovedFeed, Counted, Feed as _, Removal};
 use talksy_domain::id::ChatId;
 use talksy_domain::messages::Message;
 use talksy_domain::seq::Seq;
@@ -37,8 +37,12 @@ struct Shown {
     role: MemberRole,
     is_muted: bool,
     last_read_seq: Seq,
-    unread: Option<u32>,
+    unread_from_seq: Option<Seq>,
+    unread: Unread,
 }
+
+/// How much is unread, and how much of that mentions the viewer.
+type Unread = [Option<u32>; 2];
 
 /// A chat at a place, none part of which goes back within a membership.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +52,7 @@ struct Place {
 }
 
 impl Shown {
-    fn new(chat: &Chat, last: Option<Message>, member: &Member, unread: Option<u32>) -> Self {
+    fn new(chat: &Chat, last: Option<Message>, member: &Member, unread: Unread) -> Self {
         let title = chat.title.as_ref();
         Self {
             title: title.map(|title| title.as_str().to_owned()),
@@ -59,6 +63,7 @@ impl Shown {
             role: member.role,
             is_muted: member.is_muted,
             last_read_seq: member.last_read_seq,
+            unread_from_seq: member.unread_from_seq,
             unread,
         }
     }
@@ -66,10 +71,15 @@ impl Shown {
     /// As the store has it.
     fn now(truth: &Truth, viewer: &Viewer, chat: ChatId) -> Option<Self> {
         let member = truth.membership(viewer.user_id, chat)?;
-        let unread = truth.unread(viewer.user_id, chat);
+        let unread = unread(truth, viewer, chat);
         let last = truth.line(chat).last().cloned();
         Some(Self::new(&truth.chat(chat), last, &member, unread))
     }
+}
+
+fn unread(truth: &Truth, viewer: &Viewer, chat: ChatId) -> Unread {
+    let user = viewer.user_id;
+    [truth.unread(user, chat), truth.mentions(user, chat)]
 }
 
 fn all(truth: &Truth, viewer: &Viewer) -> BTreeMap<ChatId, Shown> {
@@ -95,7 +105,7 @@ impl ChatsReplica {
         self.left.clear();
     }
 
-    fn show(&mut self, item: &ChatItem, unread: Option<u32>) {
+    fn show(&mut self, item: &ChatItem, unread: Unread) {
         let (chat, member) = (&item.state.chat, &item.member);
         self.delivered.push(Delivered {
             chat: chat.id,
@@ -160,13 +170,15 @@ async fn follow_changes(
 ) {
     loop {
         let item = feed.next().await.unwrap();
-        let unread = match feed.unread(&item).await.unwrap() {
-            None => {
-                let truth = &connection.truth;
-                truth.unread(connection.viewer.user_id, item.state.chat.id)
-            }
-            known => known,
-        };
+        let messages = feed.unread(&item, Counted::Messages).await.unwrap();
+        let mentions = feed.unread(&item, Counted::Mentions).await.unwrap();
+        // What the feed does not know, a client is told of the store.
+        let (truth, user) = (&connection.truth, connection.viewer.user_id);
+        let chat = item.state.chat.id;
+        let unread = [
+            messages.or_else(|| truth.unread(user, chat)),
+            mentions.or_else(|| truth.mentions(user, chat)),
+        ];
         replica.lock().show(&item, unread);
         connection.stall().await;
     }

@@ -4,12 +4,16 @@
 use tokio::time::Instant;
 
 use super::AccountFeed;
+use super::line::Line;
 use crate::feeds::chat_feed::ChatItem;
+use crate::feeds::counted::Counted;
 use crate::feeds::error::FeedError;
+use crate::feeds::read_by_all::ReadByAll;
 use crate::feeds::readiness::{PAUSE, Readiness, readiness};
 use crate::feeds::retry::retry_unavailable;
 use crate::feeds::told_chat::Told;
 use crate::id::ChatId;
+use crate::seq::Seq;
 
 impl AccountFeed {
     /// The chat that a [`super::AccountItem::ChatChanged`] names, as it is now; `None` where the user has
@@ -31,7 +35,7 @@ impl AccountFeed {
                 return Ok(None);
             };
             let (place, is_gone) = (line.place, line.is_gone);
-            let Some(told) = &mut line.chat_told else {
+            let Some(told) = line.told_mut() else {
                 if is_gone || !self.begin_to_tell(chat).await? {
                     return Ok(None);
                 }
@@ -39,7 +43,7 @@ impl AccountFeed {
             };
             // What was read of the lines counts too.
             told.advance(place);
-            match readiness(&self.context, incarnation, told, &mut waits_since).await? {
+            match readiness(&self.context, incarnation, told, None, &mut waits_since).await? {
                 Readiness::Ready(state) => {
                     told.tell(state.ends());
                     let member = told.member.clone();
@@ -64,10 +68,7 @@ impl AccountFeed {
                     }
                     let confirmed = told.confirmed;
                     self.compare(vec![chat]).await?;
-                    let told = self
-                        .lines
-                        .get(&chat)
-                        .and_then(|line| line.chat_told.as_ref());
+                    let told = self.lines.get(&chat).and_then(Line::told);
                     if told.is_some_and(|told| told.confirmed == confirmed) {
                         tokio::time::sleep(PAUSE).await;
                     }
@@ -81,19 +82,45 @@ impl AccountFeed {
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn unread(&mut self, item: &ChatItem) -> Result<Option<u32>, FeedError> {
+    pub async fn unread(&mut self, item: &ChatItem, of: Counted) -> Result<Option<u32>, FeedError> {
         let line = self.lines.get_mut(&item.member.chat_id);
-        let Some(told) = line.and_then(|line| line.chat_told.as_mut()) else {
+        let Some(told) = line.and_then(Line::told_mut) else {
             return Ok(None);
         };
         let (ends, context) = (item.state.ends(), &self.context);
-        Ok(told.unread.at(ends, &item.member, context).await?)
+        let count = told.unread_mut(of);
+        Ok(count.at(ends, &item.member, context).await?)
     }
 
     /// The same where it is in memory.
-    pub fn known_unread(&self, item: &ChatItem) -> Option<u32> {
-        let told = self.lines.get(&item.member.chat_id)?.chat_told.as_ref()?;
-        told.unread.known_at(item.state.ends())
+    pub fn known_unread(&self, item: &ChatItem, of: Counted) -> Option<u32> {
+        let told = self.lines.get(&item.member.chat_id)?.told()?;
+        told.unread(of).known_at(item.state.ends())
+    }
+
+    /// How far all others have read of a chat that was told; `None` of a large group, and where there are no
+    /// others.
+    ///
+    /// # Errors
+    /// Where the store fails, which is seldom asked.
+    pub async fn read_by_all(&mut self, item: &ChatItem) -> Result<Option<Seq>, FeedError> {
+        if self.ready.large.contains(item.state.chat.member_count) {
+            return Ok(None);
+        }
+        let chat = item.member.chat_id;
+        let known = self.lines.get(&chat).map(|line| line.read_by_all);
+        if let Some(known) = known.filter(|known| known.is_exact()) {
+            return Ok(known.seq());
+        }
+        let found = self
+            .context
+            .slowest_others(self.viewer.user_id, &[chat])
+            .await?;
+        let now = ReadByAll::of(found.get(&chat).copied().flatten());
+        if let Some(line) = self.lines.get_mut(&chat) {
+            line.read_by_all = now;
+        }
+        Ok(now.seq())
     }
 
     /// Reads what the user has of a chat; `false` where they are no member of it.
@@ -112,7 +139,7 @@ impl AccountFeed {
         }
         let mut told = Told::new(head, member);
         told.confirmed = head.applied_seq;
-        line.chat_told = Some(Box::new(told));
+        line.tell(told);
         Ok(true)
     }
 }

@@ -12,6 +12,7 @@ use crate::chats::model::Member;
 use crate::events::event::Topic;
 use crate::feeds::ends::Ends;
 use crate::feeds::error::FeedError;
+use crate::feeds::read_by_all::ReadByAll;
 use crate::feeds::retry::retry_unavailable;
 use crate::id::ChatId;
 use crate::messages::store::Head;
@@ -119,31 +120,37 @@ impl AccountFeed {
         self.put(AccountItem::ChatRemoved(chat), cursor);
     }
 
-    /// Compares how far all others have read of these chats with what was told: after an interruption
-    /// in those that it concerns, on a heartbeat in direct ones, whose ticks show it. Their receipts are
-    /// on no line: this finds those that were missed. Of large groups it is not told.
+    /// Compares how far all others have read of these chats with what was told: where that may have
+    /// moved, after an interruption in the chats that it concerns, on a heartbeat in all. Their receipts
+    /// are on no line: this finds those that were missed. Of large groups it is not told.
     pub(super) async fn compare_marks(&mut self, chats: Vec<ChatId>) -> Result<(), FeedError> {
         let (user, context) = (self.viewer.user_id, &self.context);
-        let large = context.policy.large_groups;
-        let is_told = |line: &Line| !large.contains(line.member_count);
-        let told = chats.into_iter();
-        let chats: Vec<_> = told
-            .filter(|chat| self.lines.get(chat).is_some_and(is_told))
-            .collect();
-        let marks = retry_unavailable!(context.read_by_all(user, &chats))?;
+        let mut told = Vec::with_capacity(chats.len());
         for chat in chats {
-            let Some(line) = self.lines.get_mut(&chat) else {
-                continue;
-            };
-            let now = marks.get(&line.chat).copied().unwrap_or(0);
-            if line
-                .read_by_all
-                .replace(now)
-                .is_some_and(|told| told != now)
-            {
-                self.changed.insert(line.chat);
+            match self.lines.get_mut(&chat) {
+                Some(line) if !line.is_large => told.push(chat),
+                Some(line) => line.read_by_all = ReadByAll::Unknown,
+                None => {}
             }
         }
+        let marks = retry_unavailable!(context.slowest_others(user, &told))?;
+        for (chat, slowest) in marks {
+            if let Some(line) = self.lines.get_mut(&chat) {
+                let now = ReadByAll::of(slowest);
+                if line.read_by_all.is_outdated_by(now) {
+                    self.changed.insert(chat);
+                }
+                line.read_by_all = now;
+            }
+        }
+        Ok(())
+    }
+
+    /// The same of the chats in which it may have moved.
+    pub(super) async fn compare_moved_marks(&mut self) -> Result<(), FeedError> {
+        let moved = self.moved_marks.iter().copied().collect();
+        self.compare_marks(moved).await?;
+        self.moved_marks.clear();
         Ok(())
     }
 
@@ -169,29 +176,40 @@ impl AccountFeed {
             }
             self.note(chat);
         }
-        Ok(())
+        if self.moved_marks.is_empty() {
+            return Ok(());
+        }
+        // Ahead of telling of a chat that is new: what moves behind that is news.
+        self.compare_moved_marks().await
     }
 
     fn compare_chat(&mut self, member: &Member, head: Head) {
         let chat = member.chat_id;
         let is_detailed = self.is_detailed(chat);
         let Some(line) = self.lines.get_mut(&chat) else {
-            let mut line = Line::new(member, head, self.incarnation, is_detailed);
-            // What the other side has read since it is told is found in any case.
-            line.see_mark(0);
+            let large = self.ready.large;
+            let mut line = Line::new(member, head, large, is_detailed);
+            if line.is_direct() {
+                // What the other side has read since it is told is found in any case.
+                line.read_by_all = ReadByAll::told(0);
+            } else {
+                self.moved_marks.insert(chat);
+            }
             self.lines.insert(line);
             self.begin_anew(chat);
             return;
         };
         if line.joined_seq != member.joined_seq {
             line.restart(member, head.into());
+            line.read_by_all = ReadByAll::Unknown;
+            self.moved_marks.insert(chat);
             self.begin_anew(chat);
             return;
         }
         line.is_gone = false;
         // A store that has failed over may tell of an older state for a moment.
         let risen = member.version.saturating_sub(line.version);
-        if let Some(told) = &mut line.chat_told {
+        if let Some(told) = line.told_mut() {
             // Behind the ends: the user was a member when these were reached.
             told.confirm(head.applied_seq, member);
         }
@@ -206,7 +224,7 @@ impl AccountFeed {
     fn compare_head(&mut self, head: Head) {
         let chat = head.chat_id;
         if let Some(line) = self.lines.get_mut(&chat) {
-            line.member_count = head.member_count;
+            line.is_large = self.ready.large.contains(head.member_count);
             let (before, ends) = (line.place, Ends::from(head));
             if !before.reach(ends) {
                 counter!(GAP_REPAIRS, "found_by" => "head").increment(1);
@@ -238,8 +256,7 @@ impl AccountFeed {
         }
         counter!(RESYNCS).increment(1);
         line.set_back(ends);
-        self.ready
-            .push_back(line.event(AccountItem::ChatReset(chat)));
+        self.ready.put(line, AccountItem::ChatReset(chat));
         self.changed.insert(chat);
         self.stale.insert(chat);
     }
@@ -255,12 +272,11 @@ impl AccountFeed {
                 change_seq: 0,
                 without_detail: true,
             };
-            self.ready.push_back(AccountEvent {
+            self.ready.push(AccountEvent {
                 item: AccountItem::ChatChanged(chat),
                 cursor: EventCursor::Event(AccountCursor::Chat(nowhere)),
             });
-            self.ready
-                .push_back(line.event(AccountItem::ChatReset(chat)));
+            self.ready.put(line, AccountItem::ChatReset(chat));
         }
         self.changed.remove(&chat);
     }
@@ -295,8 +311,7 @@ impl AccountFeed {
             counter!(RESYNCS).increment(1);
             if let Some(line) = self.lines.get_mut(&chat) {
                 line.skip_to_known();
-                self.ready
-                    .push_back(line.event(AccountItem::ChatReset(chat)));
+                self.ready.put(line, AccountItem::ChatReset(chat));
                 self.changed.insert(chat);
             }
             self.note(chat);

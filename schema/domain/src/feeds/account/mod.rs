@@ -5,6 +5,7 @@
 //! | `position` | the checkpoint, and the cursors of events |
 //! | `varint` | numbers in the checkpoint |
 //! | `item` | what is delivered |
+//! | `outbox` | what is delivered next |
 //! | `line` | both lines of one chat: what is due of what came |
 //! | `lines` | the lines of all chats |
 //! | `open` | where each chat begins, at the present or behind a position |
@@ -24,12 +25,13 @@ mod item;
 mod line;
 mod lines;
 mod open;
+mod outbox;
 mod position;
 mod read;
 mod signals;
 mod varint;
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,16 +42,16 @@ pub use position::{AccountCursor, AccountPosition, ChatPlace, MAX_POSITION, MAX_
 
 use self::line::{Course, Line, Noticed};
 use self::lines::Lines;
+use self::outbox::Outbox;
 use super::context::FeedContext;
 use super::error::FeedError;
 use super::feed::Feed;
 use super::left_chats::LeftChats;
 use super::recovery::Recoverer;
 use super::timer::Timer;
-use crate::events::hub::Receiver;
+use crate::events::hub::{Receiver, Signal};
 use crate::id::ChatId;
 use crate::incarnation::Incarnation;
-use crate::users::model::{About, DisplayName};
 use crate::viewer::Viewer;
 
 /// How many signals are taken before what they bring is delivered.
@@ -61,12 +63,12 @@ pub struct AccountFeed {
     receiver: Receiver,
     viewer: Viewer,
     /// The chats that are told in detail; `None` for all.
-    detail: Option<HashSet<ChatId>>,
+    detail: Option<BTreeSet<ChatId>>,
     /// The user's chats.
     lines: Lines,
     left: LeftChats,
     /// To be delivered next, in order.
-    ready: VecDeque<AccountEvent>,
+    ready: Outbox,
     /// Chats that look different, each told once however often.
     changed: BTreeSet<ChatId>,
     /// Chats that are to be compared with the store.
@@ -80,8 +82,8 @@ pub struct AccountFeed {
     gaps: BTreeSet<ChatId>,
     /// The user's profile is to be told.
     viewer_changed: bool,
-    /// The profile that was told.
-    profile: Option<(DisplayName, Option<About>)>,
+    /// A hash of the profile that was told.
+    profile: Option<u64>,
     /// All chats are to be compared with the store, at this time at the latest.
     compare_at: Instant,
     timer: Timer,
@@ -92,8 +94,10 @@ pub struct AccountFeed {
     incarnation: Incarnation,
     /// What the bus may not have brought.
     recoverer: Recoverer,
-    /// It is to be compared how far the other sides of direct chats have read.
-    direct_marks_are_due: bool,
+    /// It is to be compared how far all others have read of each chat.
+    marks_are_due: bool,
+    /// Chats in which that may have moved.
+    moved_marks: BTreeSet<ChatId>,
     /// It is to be told that nothing is left, once that is so.
     owes_caught_up: bool,
     /// How many events were delivered since the last checkpoint.
@@ -109,7 +113,7 @@ impl Feed for AccountFeed {
     async fn next(&mut self) -> Result<AccountEvent, FeedError> {
         loop {
             self.context.check(self.incarnation)?;
-            if let Some(event) = self.ready.pop_front() {
+            if let Some(event) = self.ready.take() {
                 self.delivered += 1;
                 self.delivered_since.get_or_insert_with(Instant::now);
                 return Ok(event);
@@ -120,10 +124,11 @@ impl Feed for AccountFeed {
             } else if !self.stale.is_empty() {
                 let stale = self.stale.iter().copied().collect();
                 Box::pin(self.compare(stale)).await?;
+            } else if !self.moved_marks.is_empty() {
+                Box::pin(self.compare_moved_marks()).await?;
             } else if let Some(chat) = self.changed.pop_first() {
                 if let Some(line) = self.lines.get(&chat) {
-                    self.ready
-                        .push_back(line.event(AccountItem::ChatChanged(chat)));
+                    self.ready.put(line, AccountItem::ChatChanged(chat));
                 }
             } else if self.checkpoint_is_due() && !self.behind.is_empty() {
                 return Ok(self.checkpoint(false));
@@ -134,16 +139,15 @@ impl Feed for AccountFeed {
             } else if self.checkpoint_is_due() {
                 self.owes_caught_up = true;
                 Box::pin(self.compare_all()).await?;
-                self.direct_marks_are_due = true;
+                self.marks_are_due = true;
             } else if self.compare_at <= Instant::now() {
                 Box::pin(self.compare_all()).await?;
-                self.direct_marks_are_due = true;
+                self.marks_are_due = true;
             } else if self.recoverer.at().is_some_and(|at| at <= Instant::now()) {
                 Box::pin(self.recover()).await?;
-            } else if std::mem::take(&mut self.direct_marks_are_due) {
-                let direct = self.lines.values().filter(|line| line.is_direct());
-                let direct = direct.map(|line| line.chat).collect();
-                Box::pin(self.compare_marks(direct)).await?;
+            } else if std::mem::take(&mut self.marks_are_due) {
+                let chats = self.lines.keys().copied().collect();
+                Box::pin(self.compare_marks(chats)).await?;
             } else {
                 self.wait().await?;
             }
@@ -154,7 +158,7 @@ impl Feed for AccountFeed {
 impl AccountFeed {
     fn put(&mut self, item: AccountItem, cursor: AccountCursor) {
         let cursor = EventCursor::Event(cursor);
-        self.ready.push_back(AccountEvent { item, cursor });
+        self.ready.push(AccountEvent { item, cursor });
     }
 
     fn is_detailed(&self, chat: ChatId) -> bool {
@@ -202,16 +206,21 @@ impl AccountFeed {
             .flatten()
             .fold(self.compare_at, Instant::min);
         match self.timer.until(until, self.receiver.recv()).await {
-            Some(signal) => {
-                self.take(signal).await?;
-                for _ in 0..SIGNALS {
-                    let Some(signal) = self.receiver.try_recv() else {
-                        break;
-                    };
-                    self.take(signal).await?;
-                }
-            }
+            // In a box, so that a feed that waits needs no room for it.
+            Some(signal) => Box::pin(self.take_all(signal)).await?,
             None => self.repair(grace),
+        }
+        Ok(())
+    }
+
+    /// Takes a signal, and what else has come by then.
+    async fn take_all(&mut self, signal: Signal) -> Result<(), FeedError> {
+        self.take(signal).await?;
+        for _ in 0..SIGNALS {
+            let Some(signal) = self.receiver.try_recv() else {
+                break;
+            };
+            self.take(signal).await?;
         }
         Ok(())
     }
@@ -246,9 +255,11 @@ impl AccountFeed {
                 Noticed::Nothing => {}
                 Noticed::Chat => {
                     self.changed.insert(chat);
+                    self.moved_marks.insert(chat);
                 }
                 Noticed::Member => {
                     self.changed.insert(chat);
+                    self.moved_marks.insert(chat);
                     // The version of the membership has changed with it.
                     self.stale.insert(chat);
                 }
@@ -295,12 +306,28 @@ impl AccountFeed {
     fn end(&mut self, chat: ChatId) {
         if let Some(line) = self.lines.remove(&chat) {
             self.left.note(chat, line.place.seq);
-            self.ready
-                .push_back(line.event(AccountItem::ChatRemoved(chat)));
+            self.ready.put(&line, AccountItem::ChatRemoved(chat));
         }
         self.changed.remove(&chat);
+        self.moved_marks.remove(&chat);
         self.behind.remove(&chat);
         self.gaps.remove(&chat);
         self.stale.insert(chat);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// So much an account holds beside its lines while it waits: a stream has one for as long as it is
+    /// open.
+    #[test]
+    fn a_feed_that_waits_is_small() {
+        assert!(
+            size_of::<AccountFeed>() <= 512,
+            "{}",
+            size_of::<AccountFeed>()
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! Where each chat begins: at the present, or behind the position that the client has told.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use super::AccountFeed;
 use super::item::AccountItem;
 use super::line::Line;
 use super::lines::Lines;
+use super::outbox::Outbox;
 use super::position::{AccountPosition, Place};
 use crate::chats::model::Member;
 use crate::cursor::CursorError;
@@ -19,6 +20,7 @@ use crate::events::event::{Interest, Topic};
 use crate::feeds::context::FeedContext;
 use crate::feeds::error::FeedError;
 use crate::feeds::left_chats::LeftChats;
+use crate::feeds::read_by_all::ReadByAll;
 use crate::feeds::timer::Timer;
 use crate::id::ChatId;
 use crate::messages::store::Head;
@@ -62,15 +64,16 @@ impl AccountFeed {
             None => context.left_chats_of(user).await?,
             Some(_) => HashMap::new(),
         };
+        let large = context.policy.large_groups;
         let mut feed = Self {
             recoverer: context.recovery.join(),
             context,
             receiver,
             viewer,
-            detail,
+            detail: detail.map(|chats| chats.into_iter().collect()),
             lines: Lines::default(),
             left: LeftChats::new(left),
-            ready: VecDeque::new(),
+            ready: Outbox::new(incarnation, large),
             changed: BTreeSet::new(),
             stale: BTreeSet::new(),
             unmade: BTreeSet::new(),
@@ -82,7 +85,8 @@ impl AccountFeed {
             timer: Timer::new(),
             version,
             incarnation,
-            direct_marks_are_due: false,
+            marks_are_due: false,
+            moved_marks: BTreeSet::new(),
             owes_caught_up: true,
             delivered: 0,
             delivered_since: None,
@@ -91,9 +95,10 @@ impl AccountFeed {
         feed.viewer_changed = false;
         match after {
             None => {
-                for (member, head) in feed.standing().await? {
-                    let line =
-                        Line::new(&member, head, incarnation, feed.is_detailed(member.chat_id));
+                let standing = feed.standing().await?;
+                feed.lines = Lines::with_capacity(standing.len());
+                for (member, head) in standing {
+                    let line = Line::new(&member, head, large, feed.is_detailed(member.chat_id));
                     feed.lines.insert(line);
                 }
             }
@@ -145,6 +150,7 @@ impl AccountFeed {
             }
         };
         let mut others = self.version;
+        self.lines = Lines::with_capacity(standing.len());
         for (member, head) in standing {
             let place = places.remove(&member.chat_id);
             if place.is_some() {
@@ -168,17 +174,16 @@ impl AccountFeed {
     fn begin(&mut self, member: &Member, head: Head, place: Option<Place>) {
         let chat = member.chat_id;
         let is_detailed = self.is_detailed(chat);
-        let mut line = Line::new(member, head, self.incarnation, is_detailed);
+        let mut line = Line::new(member, head, self.ready.large, is_detailed);
         let Some(place) = place.filter(|place| place.seq >= member.joined_seq) else {
             self.lines.insert(line);
             self.begin_anew(chat);
             return;
         };
-        line.read_by_all = Some(place.read_by_all);
+        line.read_by_all = ReadByAll::told(place.read_by_all);
         let is_moved = place.seq != line.place.seq || place.change_seq != line.place.change_seq;
         if is_detailed && place.without_detail {
-            self.ready
-                .push_back(line.event(AccountItem::ChatReset(chat)));
+            self.ready.put(&line, AccountItem::ChatReset(chat));
             self.changed.insert(chat);
         } else if is_detailed {
             line.begin_at(&place);

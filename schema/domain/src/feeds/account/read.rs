@@ -1,5 +1,6 @@
 //! What is read of a chat's lines.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
 use metrics::counter;
@@ -12,6 +13,7 @@ use crate::feeds::error::FeedError;
 use crate::feeds::retry::retry_unavailable;
 use crate::id::ChatId;
 use crate::metrics::RESYNCS;
+use crate::users::model::{About, User};
 
 impl AccountFeed {
     /// Reads the next page of what the bus did not bring of a chat.
@@ -80,8 +82,7 @@ impl AccountFeed {
         match (heads.get(&chat), members.get(&chat)) {
             (Some(head), Some(member)) => {
                 line.restart(member, (*head).into());
-                self.ready
-                    .push_back(line.event(AccountItem::ChatReset(chat)));
+                self.ready.put(line, AccountItem::ChatReset(chat));
                 self.note(chat);
             }
             _ => self.end(chat),
@@ -115,9 +116,17 @@ impl AccountFeed {
     /// Reads the user's profile, and has it told where it is another one than was told.
     pub(super) async fn read_profile(&mut self) -> Result<(), FeedError> {
         let found = retry_unavailable!(self.context.user(self.viewer.user_id))?;
-        let profile = found.map(|user| (user.name, user.about));
+        let profile = found.as_ref().map(hash);
         self.viewer_changed |= profile != self.profile;
         self.profile = profile;
         Ok(())
     }
+}
+
+/// A hash of what a user's profile says. A stream has no room for the profile, which may be long.
+fn hash(user: &User) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    user.name.as_str().hash(&mut hasher);
+    user.about.as_ref().map(About::as_str).hash(&mut hasher);
+    hasher.finish()
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::AccountFeed;
+use super::line::Line;
 use crate::chats::model::ChatKind;
 use crate::events::event::{Event, Published};
 use crate::events::hub::Signal;
@@ -49,11 +50,17 @@ impl AccountFeed {
                 if receipt.user_id == self.viewer.user_id {
                     // The version of the membership has changed with it.
                     self.stale.insert(chat);
-                } else if line.is_detailed {
+                    return Ok(());
+                }
+                if line.may_be_moved_by(receipt.user_id) {
+                    self.moved_marks.insert(chat);
+                }
+                if line.is_detailed {
                     line.take_receipt(*receipt, *mseq, published);
                     return self.release(chat).await;
-                } else if *chat_kind == ChatKind::Direct {
-                    line.see_mark(receipt.last_read_seq);
+                }
+                if *chat_kind == ChatKind::Direct {
+                    line.see_mark(receipt.user_id, receipt.last_read_seq);
                     self.changed.insert(chat);
                 }
                 Ok(())
@@ -88,7 +95,7 @@ impl AccountFeed {
     /// Has the chat as it was told as a whole follow an event of it.
     fn tell_chat(&mut self, chat: ChatId, published: &Arc<Published>) {
         let line = self.lines.get_mut(&chat);
-        if let Some(told) = line.and_then(|line| line.chat_told.as_mut()) {
+        if let Some(told) = line.and_then(Line::told_mut) {
             told.take(published, self.viewer.user_id);
         }
     }
@@ -138,6 +145,7 @@ impl AccountFeed {
             Some(line) if !line.is_detailed => {
                 if mseq > line.place.seq || message.notice.is_some() {
                     self.stale.insert(chat);
+                    self.moved_marks.insert(chat);
                 }
                 line.know(ends);
                 self.changed.insert(chat);

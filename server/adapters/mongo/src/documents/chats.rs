@@ -59,6 +59,9 @@ pub(crate) struct ChatDocument {
     /// The newest system message that was applied; see `notices`.
     #[serde(default)]
     applied_seq: Seq,
+    /// The system message that says what the application keeps about the group; see `notices`.
+    #[serde(default)]
+    metadata_seq: Seq,
     /// Advanced after each change of a message; see `changes`.
     #[serde(default)]
     last_change_seq: Seq,
@@ -96,6 +99,7 @@ impl ChatDocument {
         let nothing_applied = Chat {
             last_seq: 0,
             applied_seq: 0,
+            metadata_seq: 0,
             member_count: 0,
             ..group.chat()
         };
@@ -114,6 +118,7 @@ impl ChatDocument {
             title: None,
             avatar_id: None,
             applied_seq: chat.applied_seq,
+            metadata_seq: chat.metadata_seq,
             last_change_seq: chat.last_change_seq,
             claimed_seq: chat.last_change_seq,
             claims: Vec::new(),
@@ -158,6 +163,7 @@ impl Stored for ChatDocument {
             avatar_id: self.avatar_id.map(|one| id::from_bytes(one.bytes())),
             last_change_seq: self.last_change_seq,
             applied_seq: self.applied_seq,
+            metadata_seq: self.metadata_seq,
         };
         Ok(KeptChat {
             chat,

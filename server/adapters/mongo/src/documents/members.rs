@@ -27,6 +27,9 @@ pub(crate) struct MemberDocument {
     last_read_seq: Seq,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_read_at: Option<DateTime>,
+    /// From where on the chat is shown as unread by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unread_from_seq: Option<Seq>,
     muted: bool,
     /// The newest system message whose effect it has; see `notices`.
     at: Seq,
@@ -48,6 +51,7 @@ impl MemberDocument {
             visible_from_seq: member.visible_from_seq,
             last_read_seq: member.last_read_seq,
             last_read_at: None,
+            unread_from_seq: None,
             muted: member.is_muted,
             at: 0,
             v: member.version,
@@ -83,6 +87,7 @@ impl Stored for MemberDocument {
             visible_from_seq: self.visible_from_seq,
             last_read_seq: self.last_read_seq,
             last_read_at: self.last_read_at.map(instant),
+            unread_from_seq: self.unread_from_seq,
             is_muted: self.muted,
             version: self.v,
         })
@@ -101,6 +106,7 @@ impl Stored for MemberDocument {
             visible_from_seq: field(raw, "visibleFromSeq").unwrap_or(Seq::MAX),
             last_read_seq: field(raw, "lastReadSeq").unwrap_or_default(),
             last_read_at: field(raw, "lastReadAt").map(instant),
+            unread_from_seq: field(raw, "unreadFromSeq"),
             is_muted: field(raw, "muted").unwrap_or_default(),
             version: field(raw, "v").unwrap_or(1),
         })

@@ -5,10 +5,11 @@ use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, DateTime, Uuid};
 use serde::{Deserialize, Serialize};
 use talksy_domain::clock::Timestamp;
-use talksy_domain::id::{self, AttachmentId, ChatId, MessageId};
+use talksy_domain::id::{self, AttachmentId, ChatId, MessageId, UserId};
 use talksy_domain::messages::{
     ClientMessageId, Fingerprint, Message, MessageKind, MessageText, SystemNotice,
 };
+use talksy_domain::metadata::Metadata;
 use talksy_domain::seq::Seq;
 
 use super::{MESSAGES, Stored, date, field, id_bytes, id_text, instant, key, some_instant};
@@ -46,6 +47,15 @@ pub(crate) struct MessageDocument {
     sender_id: Option<Uuid>,
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<MessageText>,
+    /// Its text: values of JSON are not all values of BSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<Metadata>,
+    /// The message that it answers. The index `by_reply` has those alone that have it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply_to: Option<Seq>,
+    /// Whom it mentions. The index `by_mention` has those alone that have it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    mention_ids: Vec<Uuid>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     attachment_ids: Vec<Uuid>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -76,6 +86,14 @@ fn is_zero(seq: &Seq) -> bool {
     *seq == 0
 }
 
+/// Users in the order in which they are listed.
+pub(crate) fn user_keys(users: &[UserId]) -> Vec<Uuid> {
+    users.iter().map(|user| key(id::bytes(*user))).collect()
+}
+
+fn users_of(keys: &[Uuid]) -> Vec<UserId> {
+    keys.iter().map(|key| id::from_bytes(key.bytes())).collect()
+}
 /// The ids of a message's attachments, as documents keep them in their order.
 pub(crate) fn attachment_keys(message: &Message) -> Vec<Uuid> {
     let ids = message.attachments.iter();
@@ -107,6 +125,9 @@ impl MessageDocument {
             kind: draft.kind,
             sender_id,
             text: draft.text.clone(),
+            metadata: draft.metadata.clone(),
+            reply_to: draft.reply_to,
+            mention_ids: user_keys(&draft.mention_ids),
             attachment_ids: attachment_keys(draft),
             notice: draft.notice.clone(),
             client_message_id: draft.client_message_id.clone(),
@@ -153,6 +174,9 @@ impl Stored for MessageDocument {
             kind: self.kind,
             sender_id: self.sender_id.map(|sender| id::from_bytes(sender.bytes())),
             text: self.text,
+            metadata: self.metadata,
+            reply_to: self.reply_to,
+            mention_ids: users_of(&self.mention_ids),
             attachments: attachment_ids(&self.attachment_ids),
             notice: self.notice,
             client_message_id: self.client_message_id,
@@ -178,6 +202,9 @@ impl Stored for MessageDocument {
             kind: field(raw, "kind").unwrap_or(MessageKind::Text),
             sender_id: sender.map(|sender| id::from_bytes(sender.bytes())),
             text: field(raw, "text"),
+            metadata: field(raw, "metadata"),
+            reply_to: field(raw, "replyTo"),
+            mention_ids: users_of(&field::<Vec<Uuid>>(raw, "mentionIds").unwrap_or_default()),
             attachments: attachment_ids(
                 &field::<Vec<Uuid>>(raw, "attachmentIds").unwrap_or_default(),
             ),

@@ -5,6 +5,7 @@ use mongodb::bson::{DateTime, Uuid};
 use serde::{Deserialize, Serialize};
 use talksy_domain::id::{self, UserId};
 use talksy_domain::mail::EmailAddress;
+use talksy_domain::metadata::Metadata;
 use talksy_domain::users::{About, DisplayName, User};
 
 use super::{Stored, USERS, date, field, id_text, instant, key, some_instant};
@@ -23,6 +24,9 @@ pub(crate) struct UserDocument {
     name_key: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     about: Option<About>,
+    /// Its text: values of JSON are not all values of BSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<Metadata>,
     #[serde(skip_serializing_if = "Option::is_none")]
     avatar_id: Option<Uuid>,
     created_at: DateTime,
@@ -38,6 +42,7 @@ impl From<&User> for UserDocument {
             name: user.name.clone(),
             name_key: user.name.sort_key(),
             about: user.about.clone(),
+            metadata: user.metadata.clone(),
             avatar_id: user.avatar_id.map(|one| key(id::bytes(one))),
             created_at: date(user.created_at),
             last_seen_at: user.last_seen_at.map(date),
@@ -67,6 +72,7 @@ impl Stored for UserDocument {
             email: EmailAddress::stored(self.email),
             name: self.name,
             about: self.about,
+            metadata: self.metadata,
             avatar_id: self.avatar_id.map(|one| id::from_bytes(one.bytes())),
             created_at: instant(self.created_at),
             last_seen_at: self.last_seen_at.map(instant),
@@ -82,6 +88,7 @@ impl Stored for UserDocument {
             email: EmailAddress::stored(field(raw, "email").unwrap_or_default()),
             name: DisplayName::parse(&name).unwrap_or_else(|_| DisplayName::stand_in(&name, &key)),
             about: field(raw, "about"),
+            metadata: field(raw, "metadata"),
             avatar_id: field::<Uuid>(raw, "avatarId").map(|one| id::from_bytes(one.bytes())),
             created_at: some_instant(raw, "createdAt"),
             last_seen_at: field(raw, "lastSeenAt").map(instant),

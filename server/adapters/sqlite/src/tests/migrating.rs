@@ -106,7 +106,7 @@ async fn a_database_of_version_1_is_as_it_was_and_takes_what_is_new() {
         actor_id: ada,
         at: NOW,
         action: ChangeAction::Edit {
-            text,
+            edit: text.into(),
             expected: None,
         },
     };

@@ -6,7 +6,8 @@ use rusqlite::StatementStatus;
 use talksy_domain::id;
 
 use super::super::{
-    attachments, chats, groups, incarnation, jobs, messages, open, rows, sessions, unread, users,
+    attachments, chats, groups, incarnation, jobs, mentions, messages, open, replies, rows,
+    sessions, unread, users,
 };
 use super::Fixture;
 
@@ -64,6 +65,8 @@ fn statements() -> Vec<(&'static str, &'static str)> {
         attachments::STATEMENTS,
         incarnation::STATEMENTS,
         unread::STATEMENTS,
+        replies::STATEMENTS,
+        mentions::STATEMENTS,
     ];
     rooms.concat()
 }

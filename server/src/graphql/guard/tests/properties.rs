@@ -8,7 +8,7 @@ use async_graphql::parser::types::{Directive, Selection, SelectionSet};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::super::lexer::{LexError, scan};
+use super::super::lexer::{LexError, scan, scan_with};
 use super::super::measure::{Measure, MeasureError, measure};
 use super::*;
 
@@ -185,12 +185,14 @@ fn count(set: &Set) -> Measure {
                 sum.aliases += u64::from(*aliased);
                 let inner = count(inner);
                 sum.weight += 1 + inner.weight;
+                sum.mean_weight += 1 + inner.weight;
                 inner
             }
             Node::Inline(inner) => {
                 let inner = count(inner);
                 sum.fields += inner.fields;
                 sum.weight += inner.weight;
+                sum.mean_weight += inner.mean_weight;
                 inner
             }
             Node::Spread(_) => panic!("a spread was left"),
@@ -391,6 +393,11 @@ proptest! {
         }
         prop_assert_eq!(totals.measure, naive, "{}", text);
         prop_assert_eq!(totals.subscription_fields, subscription_fields, "{}", text);
+
+        // What is counted before anything is parsed is never more.
+        let mut spreads = Spreads::default();
+        scan_with(&text, usize::MAX, |token| spreads.see(token)).unwrap();
+        prop_assert!(!spreads.exceed(naive.selections), "{}", text);
 
         // Each selection that is written is visited once.
         let all = source.operations.iter().chain(&source.fragments);

@@ -1,3 +1,5 @@
+// How Monaco, the editor inside of GraphiQL, is set up.
+
 // Monaco checks what is typed in workers. Vite builds each into a file of its own, so that a
 // content security policy that allows no foreign and no inline scripts is enough.
 import EditorWorker from 'monaco-editor/esm/vs/editor/editor.worker.js?worker';
@@ -16,3 +18,9 @@ globalThis.MonacoEnvironment = {
     }
   },
 };
+
+// Long lines wrap in all editors; GraphiQL has it so in the one of the answer alone, and no setting. It
+// loads this same module later, so that each of its editors is told of here.
+void import('monaco-graphql/esm/monaco-editor.js').then(({ editor }) =>
+  editor.onDidCreateEditor((created) => created.updateOptions({ wordWrap: 'on' })),
+);
