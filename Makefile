@@ -27,7 +27,7 @@ run: $(GRAPHIQL)
 dist: $(GRAPHIQL)
 	bash -c 'time cargo build --release --locked --bin talksy --bin talksy-mail-worker'
 
-## Run every test: installs the servers that tests start, then Rust, then the client examples. The
+## Run every test: installs the servers that tests start, then Rust, the client examples, and other people's tools. The
 ## last lines say which failed.
 test: $(GRAPHIQL)
 	tests/install-servers.sh
@@ -73,12 +73,16 @@ hostile: $(GRAPHIQL)
 	cargo build --release --bin talksy
 	cargo run --release -p talksy-bench -- hostile $(HOSTILE)
 
-## Run each fuzz target for FUZZ seconds, with cases that no run before has had. `make test` runs a few
-## hundred of each, always the same.
+## Run each fuzz target for FUZZ seconds, with cases that no run before has had, and as many
+## operations of each field that Schemathesis draws, five for each second. `make test` runs a few hundred of each,
+## always the same.
 fuzz: $(GRAPHIQL)
 	TALKSY_FUZZ_SECONDS=$(FUZZ) cargo test --release -p talksy-domain --test fuzz
 	TALKSY_FUZZ_SECONDS=$(FUZZ) cargo test --release -p talksy-server -p talksy-redis \
 		-p talksy-mail-worker --lib fuzz::
+	cargo build --bin talksy
+	FUZZ_SEED=$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ') FUZZ_EXAMPLES=$$(($(FUZZ) * 5)) \
+		tests/conformance/test.sh fuzz
 
 ## Run for long what `make test` runs briefly: kills of servers and backends, the example of a
 ## replica, the crowded chat, and the random schedules of the feeds: over MongoDB, where one costs a

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs every test: those of cargo, then the client examples. One that fails hides no other. The last
-# lines name what has failed, and the very last one counts over all. `make test` runs this.
+# Runs every test: those of cargo, then the client examples, then what the libraries of others check. One that
+# fails hides no other. The last lines name what has failed, and the very last one counts over all. `make test` runs
+# this.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -13,9 +14,11 @@ cargo test --workspace --all-features --no-fail-fast 2>&1 | tee "$logs/cargo"
 cargo=${PIPESTATUS[0]}
 client-examples/test.sh 2>&1 | tee "$logs/examples"
 examples=${PIPESTATUS[0]}
+tests/conformance/test.sh 2>&1 | tee "$logs/conformance"
+conformance=${PIPESTATUS[0]}
 
 echo
-awk -v cargo="$cargo" -v examples="$examples" '
+awk -v cargo="$cargo" -v examples="$examples" -v conformance="$conformance" '
   function fails(what) { print "FAILED  " what; failed++; named++ }
   # The end of a file of tests, which a crash ends without a result.
   function ends() {
@@ -23,10 +26,13 @@ awk -v cargo="$cargo" -v examples="$examples" '
     file = ""
   }
 
-  FILENAME ~ /examples$/ {
-    if (!of_examples) { ends(); cargo_named = named; named = 0; of_examples = 1 }
-    if (sub(/^FAILED: /, "")) fails("client-examples: " $0)
-    if (/^examples: [0-9]+ passed/) passed += $2
+  # What the scripts say.
+  FILENAME !~ /cargo$/ {
+    if (!of_scripts) { ends(); cargo_named = named; of_scripts = 1 }
+    script = FILENAME
+    sub(/.*\//, "", script)
+    if (sub(/^FAILED: /, "")) { fails(script == "examples" ? "client-examples: " $0 : $0); script_named[script]++ }
+    if (/^(examples|conformance): [0-9]+ passed/) passed += $2
     next
   }
   /^ +Running [^(]* \(/ || /^ +Doc-tests / {
@@ -53,11 +59,11 @@ awk -v cargo="$cargo" -v examples="$examples" '
     listing = count = 0
   }
   END {
-    if (!of_examples) { ends(); cargo_named = named; named = 0 }
-    examples_named = named
+    if (!of_scripts) { ends(); cargo_named = named }
     if (cargo != 0 && !cargo_named) fails("cargo test: it ended with code " cargo)
-    if (examples != 0 && !examples_named) fails("client-examples: they ended with code " examples)
+    if (examples != 0 && !script_named["examples"]) fails("client-examples: they ended with code " examples)
+    if (conformance != 0 && !script_named["conformance"]) fails("conformance: it ended with code " conformance)
     print passed + 0 " passed, " failed + 0 " failed"
     exit failed > 0
   }
-' "$logs/cargo" "$logs/examples"
+' "$logs/cargo" "$logs/examples" "$logs/conformance"

@@ -19,6 +19,16 @@ test('the tabs of GraphiQL fit the schema', () => {
   for (const { query } of defaultTabs) assert.deepEqual(validate(schema, parse(query)), []);
 });
 
+test('the documents of the guide fit the schema', () => {
+  const folder = here('../documents/');
+  const files = readdirSync(folder);
+  assert.ok(files.length > 0);
+  for (const name of files) {
+    const text = readFileSync(new URL(name, folder), 'utf8');
+    assert.deepEqual(validate(schema, parse(text)), [], name);
+  }
+});
+
 for (const folder of ['shared', 'harness', 'node/test']) {
   test(`the documents in ${folder} fit the schema`, () => {
     const files = readdirSync(here(`../${folder}/`)).filter((name) => /\.m?[jt]s$/.test(name));

@@ -5,8 +5,9 @@
 // The command finds the server at $CHAT_URL and its mails in $CHAT_OUTBOX, and controls it at
 // $CHAT_CONTROL by POST: /stop?signal=SIGTERM and /start, on the same port and data, with further settings
 // as `set`; /restored, while it is stopped, does what an operator does behind a restore;
-// /expect?email=… and then /code?email=… wait for a sign-in code. $CHAT_BINARY names the server's binary,
-// $CHAT_SETTINGS has settings of it, each on a line as in `limits.login_ip={ burst = 100, period = "1m" }`.
+// /expect?email=… and then /code?email=… wait for a sign-in code; /log is all that it has logged.
+// $CHAT_BINARY names the server's binary, $CHAT_SETTINGS has settings of it, each on a line as in
+// `limits.login_ip={ burst = 100, period = "1m" }`.
 import { execFile, spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
@@ -47,7 +48,7 @@ function start() {
   return new Promise((resolve, reject) => {
     let started = '';
     stderr.setEncoding('utf8').on('data', (text) => {
-      log = (log + text).slice(-20_000);
+      log += text;
       started += text;
       const address = /Talksy serves https?:\/\/([^/ ]+)\/graphql/.exec(started)?.[1];
       if (!address) return;
@@ -82,6 +83,7 @@ const actions = {
   // Call it before the code is asked for: later mails count.
   '/expect': async (query) => void codes.set(query.get('email'), await watchFor(query.get('email'), outbox)),
   '/code': (query) => codes.get(query.get('email'))(),
+  '/log': async () => log,
 };
 
 const control = createServer(async (request, response) => {

@@ -9,7 +9,7 @@ use crate::attachments::AttachmentMutation;
 use crate::auth::{AuthMutation, AuthQuery};
 use crate::chats::{ChatMutation, ChatQuery, ChatSubscription};
 use crate::groups::GroupMutation;
-use crate::messages::{MessageMutation, MessageSubscription};
+use crate::messages::{MessageMutation, MessageSubscription, ReactionMutation};
 use crate::node::NodeQuery;
 use crate::presence::{PresenceMutation, PresenceSubscription};
 use crate::server::{ServerObject, ServerQuery};
@@ -28,6 +28,7 @@ pub struct Mutation(
     ChatMutation,
     GroupMutation,
     MessageMutation,
+    ReactionMutation,
     AttachmentMutation,
     PresenceMutation,
 );

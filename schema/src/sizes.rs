@@ -7,7 +7,7 @@ use talksy_domain::attachments::{FileName, MAX_ATTACHMENTS};
 use talksy_domain::chats::MAX_SUMMED;
 use talksy_domain::feeds::MAX_POSITION;
 use talksy_domain::groups::MAX_SUBJECTS;
-use talksy_domain::messages::{ClientMessageId, MAX_MENTIONS, MessageText};
+use talksy_domain::messages::{ClientMessageId, Emoji, MAX_MENTIONS, MessageText, Reactions};
 use talksy_domain::metadata::Metadata;
 use talksy_domain::page::MAX_PAGE;
 use talksy_domain::users::{About, DisplayName};
@@ -37,6 +37,7 @@ pub fn text_bytes(type_name: &str, field: &str) -> Option<usize> {
         ("Message" | "User" | "Chat", "metadata") => Metadata::MAX_BYTES,
         ("Message", "text") => MessageText::MAX_CHARS * CHARACTER,
         ("Message", "clientMessageId") => ClientMessageId::MAX_CHARS * CHARACTER,
+        ("ReactionGroup", "emoji") => Emoji::MAX_BYTES,
         ("Chat" | "SystemNotice", "title") => TITLE,
         ("Attachment", "fileName") => FileName::MAX_CHARS * CHARACTER,
         ("Attachment", "contentType") => 100,
@@ -106,6 +107,10 @@ pub fn list_length(type_name: &str, field: &str) -> ListLength {
         ("Message", "mentions") => ListLength {
             usual: 3,
             most: MAX_MENTIONS,
+        },
+        ("Message", "reactions") => ListLength {
+            usual: 5,
+            most: Reactions::MAX_EMOJI,
         },
         ("Message", "attachments") => ListLength {
             usual: 1,

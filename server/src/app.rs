@@ -231,6 +231,10 @@ impl Application for App {
         Ok(self.services.auth.authenticate(token).await?)
     }
 
+    async fn refusal(&self, prepared: &Prepared) -> Option<Answer> {
+        self.executor.refusal(prepared).await
+    }
+
     async fn execute(&self, prepared: Prepared) -> Answer {
         match self.prepared() {
             Ok(()) => self.executor.execute(prepared).await,

@@ -144,6 +144,7 @@ fn test_config() -> Config {
         &mut limits.verify_ip,
         &mut limits.refresh_ip,
         &mut limits.send,
+        &mut limits.react,
         &mut limits.typing,
         &mut limits.start_chat,
         &mut limits.change_chats,

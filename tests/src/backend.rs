@@ -63,6 +63,7 @@ pub fn instance(ports: Ports, feeds: FeedPolicy) -> Services {
     };
     let mut policies = policies();
     free(&mut policies.send);
+    free(&mut policies.react);
     free(&mut policies.start_chat);
     free(&mut policies.change_chats);
     free(&mut policies.mark_read);

@@ -76,6 +76,7 @@ impl Cluster {
             "login_address",
             "verify_ip",
             "send",
+            "react",
             "start_chat",
             "change_chats",
             "mark_read",

@@ -93,6 +93,37 @@ fn with_more(json: &mut Value) {
     }
 }
 
+/// A message that has none says nothing of them, as the version before.
+#[test]
+fn reactions_and_pins_travel_with_their_message() {
+    let mut golden = events("events.jsonl").into_iter();
+    let (mut json, event) = golden
+        .find(|(json, _)| json["type"] == "messageChanged")
+        .unwrap();
+    let plain = serde_json::to_value(event).unwrap();
+    for part in ["reactions", "pinned_seq"] {
+        assert!(plain["message"].get(part).is_none(), "{part}");
+    }
+    json["message"]["reactions"] =
+        json!([{ "emoji": "❤️", "count": 3 }, { "emoji": "👍", "count": 1 }]);
+    json["message"]["pinned_seq"] = json!(7);
+    let read: Event = serde_json::from_value(json.clone()).unwrap();
+    assert_eq!(serde_json::to_value(&read).unwrap(), json);
+    let Event::MessageChanged { message, .. } = read else {
+        panic!("a change of a message");
+    };
+    let counts = message.reactions.counts().iter();
+    let counts: Vec<_> = counts.map(|one| (one.emoji.as_str(), one.count)).collect();
+    assert_eq!(
+        (counts, message.pinned_seq),
+        (vec![("❤️", 3), ("👍", 1)], 7)
+    );
+    for emoji in [String::new(), "👍".repeat(17)] {
+        json["message"]["reactions"] = json!([{ "emoji": emoji, "count": 1 }]);
+        assert!(serde_json::from_value::<Event>(json.clone()).is_err());
+    }
+}
+
 #[test]
 fn what_a_newer_version_adds_is_passed_over() {
     for (json, event) in events("events.jsonl") {

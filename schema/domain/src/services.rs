@@ -101,6 +101,8 @@ pub struct Policies {
     pub attachments: AttachmentPolicy,
     /// How quickly a user may send messages.
     pub send: Rule,
+    /// How quickly a user may react to messages.
+    pub react: Rule,
     /// How quickly a user may start chats.
     pub start_chat: Rule,
     /// How quickly a user may change groups, and what is their own of chats.
@@ -153,6 +155,7 @@ impl Services {
         let work = JobService::new(
             Arc::clone(&ports.sessions),
             Arc::clone(&ports.groups),
+            Arc::clone(&ports.messages),
             Arc::clone(&attachments) as _,
             Arc::clone(&ports.clock),
         );
@@ -191,6 +194,8 @@ impl Services {
             access: Arc::clone(&access),
             limiter: Arc::clone(&ports.limiter),
             send_rule: policies.send,
+            react_rule: policies.react,
+            pin_rule: policies.change_chats,
             clock: Arc::clone(&ports.clock),
             ids,
             hash: KeyedHash::new(Arc::new(ports.lasting_secret)),

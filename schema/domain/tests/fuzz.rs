@@ -12,6 +12,7 @@ use talksy_domain::feeds::AccountPosition;
 use talksy_domain::id::{self, ChatKindTag, MessageKindTag, SessionKind, UserId, UserKind};
 use talksy_domain::incarnation::Incarnation;
 use talksy_domain::mail::{EmailAddress, MailJob};
+use talksy_domain::messages::{Emoji, PinCursor, ReactionCursor};
 use talksy_domain::metadata::Metadata;
 use talksy_fuzz::proptest::collection::vec;
 use talksy_fuzz::proptest::prelude::*;
@@ -51,6 +52,17 @@ fn cursors() -> Vec<String> {
             seq: 7,
         }
         .encode(),
+        ReactionCursor {
+            message_id: id::from_bytes([5; 16]),
+            emoji: Emoji::stored("👍"),
+            place: (3, user_id),
+        }
+        .encode(),
+        PinCursor {
+            chat_id,
+            pinned_seq: 4,
+        }
+        .encode(),
     ]
 }
 
@@ -67,6 +79,8 @@ fn any_list(text: &str) -> Case {
     is_taken_as_written::<ChatCursor>(text)?;
     is_taken_as_written::<SessionCursor>(text)?;
     is_taken_as_written::<UserCursor>(text)?;
+    is_taken_as_written::<ReactionCursor>(text)?;
+    is_taken_as_written::<PinCursor>(text)?;
     is_taken_as_written::<MemberCursor>(text)?;
     is_taken_as_written::<ReplyCursor>(text)
 }
@@ -80,7 +94,7 @@ fn cursors_are_taken_as_they_are_written() {
 
 #[test]
 fn any_bytes_with_the_mark_of_a_list_are_answered_for() {
-    let mark = prop::sample::select(b"mcsupykv".to_vec());
+    let mark = prop::sample::select(b"mcsupyrikv".to_vec());
     fuzz(&(mark, vec(any::<u8>(), 0..80)), |(mark, mut bytes)| {
         bytes.insert(0, mark);
         any_list(&BASE64_URL_SAFE_NO_PAD.encode(bytes))
@@ -173,6 +187,32 @@ fn a_position_of_the_account_is_answered_for_whatever_it_is() {
         let parse = || AccountPosition::parse(user, &checkpoint, &since);
         // What it holds, its own tests see: here that it is answered for, and always alike.
         prop_assert_eq!(parse(), parse());
+        Ok(())
+    });
+}
+
+#[test]
+fn an_emoji_is_the_same_once_it_is_parsed() {
+    let emoji = [
+        "❤️",
+        "👍🏽",
+        "🇩🇪",
+        "👨‍👩‍👧",
+        "1️⃣",
+        "🏴\u{E0067}\u{E0062}\u{E0065}\u{E006E}\u{E0067}\u{E007F}",
+    ];
+    let words = [
+        "\u{FE0F}", "\u{FE0E}", "\u{200D}", "🏽", "🇪", "\u{20E3}", "1", "👧", "\u{301}",
+    ];
+    fuzz(&edited(emoji.map(str::to_owned).to_vec(), &words), |text| {
+        let Ok(emoji) = Emoji::parse(&text) else {
+            return Ok(());
+        };
+        prop_assert!(emoji.as_str().len() <= Emoji::MAX_BYTES);
+        prop_assert_eq!(Emoji::parse(emoji.as_str()), Ok(emoji.clone()));
+        // Nothing but presentation selectors was added or left out.
+        let signs = |text: &str| text.replace('\u{FE0F}', "");
+        prop_assert_eq!(signs(&text), signs(emoji.as_str()));
         Ok(())
     });
 }

@@ -9,6 +9,7 @@ use talksy_domain::cursor::{ChatCursor, Cursor as _, MessageCursor};
 use talksy_domain::events::Hole;
 use talksy_domain::feeds::ChatState;
 use talksy_domain::id::ChatId;
+use talksy_domain::messages::PinCursor;
 use talksy_domain::page::{Page, Window};
 
 use super::loaders::{
@@ -24,7 +25,7 @@ use crate::context::ContextExt as _;
 use crate::error::{ResolverError, Result, dangling};
 use crate::messages::{
     ChangesOf, GroupMetadataOf, LastMessageOf, MessageChangeConnection, MessageChangeObject,
-    MessageConnection, MessageNode, PageOf,
+    MessageConnection, MessageNode, PageOf, PinnedOf,
 };
 use crate::metadata::Json;
 use crate::scalars::{DateTime, compound_id, global_id, int};
@@ -324,8 +325,31 @@ impl ChatNode {
         ))
     }
 
-    /// The messages that were changed behind the cursor (edited, deleted), as they are now and in
-    /// the order of their latest change.
+    /// The pinned messages, newest pin first; at most 100.
+    async fn pinned_messages(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How many, 0 to 100; 50 where absent.")] first: Option<i32>,
+        #[graphql(desc = "Only messages behind this cursor of pinned messages.")] after: Option<
+            String,
+        >,
+    ) -> Result<MessageConnection> {
+        let chat = self.0.id;
+        let after = after
+            .map(|text| PinCursor::decode_in(&text, chat, "after"))
+            .transpose()?;
+        let window = Window::forward(first, after.map(|cursor| cursor.pinned_seq))?;
+        let Some(page) = ctx.loaders().load_one(PinnedOf { chat, window }).await? else {
+            return Err(no_member(ctx, chat).await);
+        };
+        Ok(MessageConnection::new(
+            page.map(MessageNode::new),
+            MessageNode::pinned_place,
+        ))
+    }
+
+    /// The messages that were changed behind the cursor (edited, deleted, reacted to, pinned), as
+    /// they are now and in the order of their latest change.
     async fn changes(
         &self,
         ctx: &Context<'_>,

@@ -3,6 +3,7 @@
 mod loaders;
 mod mutation;
 mod notice;
+mod reactions;
 mod replies;
 mod subscription;
 mod types;
@@ -10,5 +11,10 @@ mod types;
 pub(crate) use loaders::*;
 pub use mutation::*;
 pub use notice::*;
+pub use reactions::{
+    AddReactionInput, AddReactionPayload, PinMessageInput, PinMessagePayload, ReactionGroupObject,
+    ReactionMutation, RemoveReactionInput, RemoveReactionPayload,
+};
+pub(crate) use reactions::{PinnedOf, SHARED as SHARED_REACTIONS};
 pub use subscription::*;
 pub use types::*;

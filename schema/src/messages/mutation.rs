@@ -55,7 +55,7 @@ pub struct EditMessageInput {
     /// What the application is to keep beside it; null clears it.
     metadata: MaybeUndefined<Json>,
     /// The message's `changeSeq` as the editor has seen it: `CONFLICT` where the content was edited
-    /// or deleted behind this number. Without it the last edit wins.
+    /// or deleted behind this number; reactions and pins do not count. Without it the last edit wins.
     expected_change_seq: Option<i32>,
 }
 

@@ -46,9 +46,9 @@ impl MessageSubscription {
         Ok(messages.filter_map(edge).right_stream())
     }
 
-    /// Every changed message of the chat (edited, deleted) as it is now, in the order of the
-    /// changes; with `after`, first those changed since. Of several changes of one message that were
-    /// missed the latest is told.
+    /// Every changed message of the chat (edited, deleted, reacted to, pinned) as it is now, in the
+    /// order of the changes; with `after`, first those changed since. Of several changes of one message
+    /// that were missed the latest is told.
     ///
     /// Ends with `FORBIDDEN` when the viewer is no member any more, and with `RESYNC_REQUIRED`
     /// when more was missed than is replayed.

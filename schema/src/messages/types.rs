@@ -12,6 +12,7 @@ use talksy_domain::page::{MAX_PAGE, Page, Window};
 use talksy_domain::seq::Seq;
 
 use super::notice::SystemNoticeObject;
+use super::reactions::ReactionGroupObject;
 use super::replies::{ReadableMessage, RepliesOf, ReplyCountOf, place_among_replies};
 use crate::attachments::{AttachmentNode, load_attachments};
 use crate::chats::{
@@ -72,6 +73,8 @@ pub(crate) const SHARED: &[SharedType] = &[
             SharedField::event("createdAt"),
             SharedField::event("editedAt"),
             SharedField::event("deletedAt"),
+            SharedField::event("reactions").of("ReactionGroup"),
+            SharedField::event("isPinned"),
         ],
     },
     SharedType {
@@ -132,8 +135,8 @@ impl MessageNode {
         int(self.message.seq)
     }
 
-    /// The number of its latest change within the chat (edit, deletion), 0 where it was never
-    /// changed. Of two states of a message keep the one with the greater number, wherever each came
+    /// The number of its latest change within the chat (edit, deletion, reaction, pin), 0 where it was
+    /// never changed. Of two states of a message keep the one with the greater number, wherever each came
     /// from; always select it.
     async fn change_seq(&self) -> i32 {
         int(self.message.change_seq)
@@ -204,6 +207,7 @@ impl MessageNode {
     async fn mentions(&self, ctx: &Context<'_>) -> Result<Vec<UserNode>> {
         load_users(ctx, &self.message.mention_ids).await
     }
+
     /// Its attachments, at most 10, in the sender's order. None where the message was deleted.
     async fn attachments(&self, ctx: &Context<'_>) -> Result<Vec<AttachmentNode>> {
         load_attachments(ctx, &self.message.attachments).await
@@ -236,6 +240,16 @@ impl MessageNode {
     /// When it was deleted.
     async fn deleted_at(&self) -> Option<DateTime> {
         self.message.deleted_at.map(DateTime)
+    }
+
+    /// The reactions, by emoji, in the order in which each came first; at most 50.
+    async fn reactions(&self) -> Vec<ReactionGroupObject> {
+        ReactionGroupObject::of(&self.message)
+    }
+
+    /// Whether the message is pinned in its chat.
+    async fn is_pinned(&self) -> bool {
+        self.message.pinned_seq > 0
     }
 
     /// Members other than the sender whose read mark has passed this message. In a large group too,
@@ -304,6 +318,11 @@ impl MessageNode {
             message: message.into(),
             page: Some((incarnation, changes)),
         }
+    }
+
+    /// The message.
+    pub(super) fn message(&self) -> &Message {
+        &self.message
     }
 
     /// The message's place in its chat, and that of its page among the changes.
@@ -376,7 +395,7 @@ connection!(
     "MessageConnection",
     "MessageEdge",
     MessageNode,
-    "A page of messages, oldest first."
+    "A page of messages, in the order of their list."
 );
 
 impl MessageEdge {

@@ -33,6 +33,9 @@ pub(crate) enum Sharing {
     State,
     /// It is the viewer's own, and known to the feed: a hole. An object of holes is one too.
     Hole,
+    /// It is what the viewer has done with the event's own message: a hole that is read for all
+    /// viewers of the event together.
+    Own,
 }
 
 impl SharedField {
@@ -49,6 +52,11 @@ impl SharedField {
     /// A leaf that is a hole.
     pub(crate) const fn hole(name: &'static str) -> Self {
         Self::new(name, Sharing::Hole)
+    }
+
+    /// A leaf that tells what the viewer has done with the event's own message.
+    pub(crate) const fn own(name: &'static str) -> Self {
+        Self::new(name, Sharing::Own)
     }
 
     const fn new(name: &'static str, sharing: Sharing) -> Self {

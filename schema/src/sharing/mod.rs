@@ -22,7 +22,7 @@ mod registry;
 mod rendered;
 
 pub(crate) use declaration::{SharedField, SharedType};
-pub use filling::{AllRead, Filling};
+pub use filling::{AllRead, Filling, Reacted};
 pub use operation::{Holds, Scope, SharedOperation, shared_scopes};
 pub use recorder::{RecordedHole, Recorder};
 pub(crate) use rendered::items;

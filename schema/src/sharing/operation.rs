@@ -119,7 +119,7 @@ impl Scope {
             return Some(Holds::Leaf);
         }
         let field = self.of.fields.iter().find(|field| field.name == name)?;
-        let is_of_event = field.sharing == Sharing::Event;
+        let is_of_event = matches!(field.sharing, Sharing::Event | Sharing::Own);
         if !is_of_event && !self.is_state {
             return None;
         }

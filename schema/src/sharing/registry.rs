@@ -9,6 +9,7 @@ const ROOMS: [&[SharedType]; 5] = [
     attachments::SHARED,
     chats::SHARED,
     messages::SHARED,
+    messages::SHARED_REACTIONS,
     users::SHARED,
 ];
 
@@ -138,7 +139,7 @@ mod tests {
                 let declared = one.fields.iter().find(|known| known.name == field);
                 match declared.map(|declared| declared.sharing) {
                     None => denied.insert(format!("{name}.{field}")),
-                    Some(Sharing::Hole) => holes.insert(format!("{name}.{field}")),
+                    Some(Sharing::Hole | Sharing::Own) => holes.insert(format!("{name}.{field}")),
                     Some(_) => true,
                 };
             }
@@ -148,8 +149,11 @@ mod tests {
             "Chat.changes",
             "Chat.members",
             "Chat.messages",
+            "Chat.pinnedMessages",
             "Message.readBy",
             "Message.replies",
+            // Those who react go on doing so.
+            "ReactionGroup.users",
             // Marks of others move without a number of the chat, and it is the sender who is left out.
             "Message.isReadByAll",
             // Replies come without a number of the message.
@@ -180,6 +184,7 @@ mod tests {
             "Member.visibleFromSeq",
             "MessageAdded.cursor",
             "MessageChange.cursor",
+            "ReactionGroup.viewerHasReacted",
             "ReceiptChanged.cursor",
         ];
         assert_eq!(holes, known.map(str::to_owned).into());

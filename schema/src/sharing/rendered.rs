@@ -12,6 +12,7 @@ use talksy_domain::feeds::{
     Feed, FeedError, MessageFeed, StateFeed, StateItem,
 };
 use talksy_domain::id::{ChatId, UserId};
+use talksy_domain::messages::Message;
 
 use super::filling::{AllRead, Filling};
 use super::operation::SharedOperation;
@@ -81,6 +82,14 @@ impl Rendered {
         match self.chat() {
             Some(item) => Some(&item.state.renderings),
             None => self.published().map(|published| &published.renderings),
+        }
+    }
+
+    /// The message that it tells of.
+    pub fn message(&self) -> Option<&Message> {
+        match self.chat() {
+            Some(item) => item.state.last_message.as_ref(),
+            None => self.published()?.message(),
         }
     }
 
@@ -196,6 +205,8 @@ impl OpenedFeed {
         for hole in template.holes() {
             match hole {
                 Hole::Cursor => filling.cursor = event.cursor(),
+                // Whoever drives the feed reads it.
+                Hole::HasReacted(_) => {}
                 Hole::UnreadCount => {
                     filling.unread = self.unread(item, Counted::Messages).await;
                 }

@@ -36,6 +36,8 @@ pub(crate) const SHARED: &[SharedType] = &[SharedType {
 pub struct UserNode {
     user: Arc<User>,
     signs_in: bool,
+    /// The cursor, in a list that is not ordered by name.
+    place: Option<Arc<str>>,
 }
 
 impl UserNode {
@@ -44,6 +46,15 @@ impl UserNode {
         Self {
             user: user.into(),
             signs_in: false,
+            place: None,
+        }
+    }
+
+    /// A user at a place of a list that is not ordered by name.
+    pub(crate) fn at(user: impl Into<Arc<User>>, cursor: &str) -> Self {
+        Self {
+            place: Some(cursor.into()),
+            ..Self::new(user)
         }
     }
 
@@ -61,8 +72,8 @@ impl UserNode {
     /// has none.
     pub(crate) fn signing_in(user: User) -> Self {
         Self {
-            user: user.into(),
             signs_in: true,
+            ..Self::new(user)
         }
     }
 }
@@ -94,6 +105,7 @@ impl UserNode {
     async fn metadata(&self) -> Option<Json> {
         self.user.metadata.as_ref().map(Json::of)
     }
+
     /// The user's picture.
     async fn avatar(&self, ctx: &Context<'_>) -> Result<Option<AttachmentNode>> {
         load_attachment(ctx, self.user.avatar_id).await
@@ -138,6 +150,11 @@ impl UserNode {
     fn is_viewer(&self, ctx: &Context<'_>) -> bool {
         let viewer = ctx.viewer();
         self.signs_in || viewer.is_ok_and(|viewer| viewer.user_id == self.user.id)
+    }
+
+    /// The user's place in the list that they were put at a place of.
+    pub(crate) fn place(&self) -> String {
+        self.place.as_deref().unwrap_or_default().to_owned()
     }
 
     /// The user's place in a list ordered by name.

@@ -19,6 +19,7 @@ use super::cost::Cost;
 use super::field_order::Order;
 use super::guard::OperationType;
 use super::meter::{Meter, Metering};
+use super::metering;
 use super::null_propagation::NullRules;
 use super::operation::{Operation, Prepared};
 use super::response::{Answer, Payload, error_payload};
@@ -113,6 +114,26 @@ impl Executor {
             answer.extend("cost", self.told_cost(cost, left));
         }
         answer.at_most(max_bytes)
+    }
+
+    /// Why an operation of any kind cannot be executed: its document does not fit the schema. That
+    /// costs what the operation would have cost; `None`, where it fits, costs nothing.
+    pub async fn refusal(&self, prepared: &Prepared) -> Option<Answer> {
+        let operation = &prepared.operation;
+        let mut request = operation.request().variables(prepared.variables.clone());
+        add_defaults(&mut request, operation.definition());
+        let response = self
+            .validator
+            .refusal(operation, &request.variables)
+            .await?;
+        let (authentication, client) = (&prepared.authentication, &prepared.client);
+        let spent = self.spend(authentication, client, prepared.cost, false);
+        let answer = match spent.await {
+            Ok(_) => self.answer(operation, response),
+            Err(refusal) => Answer::from(&refusal),
+        };
+        metering::refused(&answer);
+        Some(answer)
     }
 
     /// The answer of an execution whose bytes were counted.
@@ -268,6 +289,11 @@ impl Executor {
             Ok(response) => response,
             Err(_) => Some(timed_out(event_timeout).into_response()),
         }
+    }
+
+    /// The services.
+    pub(super) const fn services(&self) -> &Services {
+        &self.services
     }
 
     /// How many profiles were changed in this process.

@@ -9,10 +9,12 @@ use std::sync::Arc;
 use async_graphql::{Request, Variables};
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
-use talksy_domain::events::{Template, TemplateKey};
+use talksy_domain::events::{Hole, Template, TemplateKey};
 use talksy_domain::viewer::{Authentication, ClientInfo};
 use talksy_schema::loaders::Asker;
-use talksy_schema::sharing::{OpenedFeed, Recorder, Rendered, SharedFeed, SharedOperation};
+use talksy_schema::sharing::{
+    OpenedFeed, Reacted, Recorder, Rendered, SharedFeed, SharedOperation,
+};
 use tracing::{Instrument as _, trace_span};
 
 use super::cost::Cost;
@@ -108,13 +110,25 @@ impl SharedExecution {
             if let Some(bytes) = template.whole() {
                 return Some(Payload::Next(bytes));
             }
-            let filling = feed.filling(event, &template).await;
+            let mut filling = feed.filling(event, &template).await;
+            if template.holes().any(is_reaction) {
+                filling.reacted = Box::pin(self.reacted(event)).await;
+            }
             if let Some(bytes) = template.filled(|hole, bytes| filling.write(hole, bytes)) {
                 return Some(Payload::Next(bytes));
             }
         }
         // In a box, so that who gets what is shared needs no room for it.
         Box::pin(self.execute(event)).await
+    }
+
+    /// With what the subscriber has reacted to the event's message.
+    async fn reacted(&self, event: &Rendered) -> Option<Reacted> {
+        let (viewer, message) = (self.authentication.viewer().ok()?, event.message()?);
+        let feeds = &self.executor.services().feeds;
+        // Where it cannot be read, the subscriber's own execution says so.
+        let own = feeds.reactions(viewer, message).await.ok()?;
+        Some(Reacted::of(message, &own))
     }
 
     /// What all subscribers share of the event: made by the first who comes to it.
@@ -178,6 +192,10 @@ impl SharedExecution {
         let variables = serde_json::from_str(&self.variables).unwrap_or_default();
         self.operation.request().variables(variables)
     }
+}
+
+const fn is_reaction(hole: Hole) -> bool {
+    matches!(hole, Hole::HasReacted(_))
 }
 
 /// Variables as they came. They are JSON, so that they can be written.

@@ -24,6 +24,10 @@ pub trait Application: Send + Sync + 'static {
     /// `TOKEN_EXPIRED`, `UNAUTHENTICATED`, or `UNAVAILABLE` where a backend is down.
     async fn authenticate(&self, token: &str) -> Result<Viewer, ApiError>;
 
+    /// Why an operation of any kind cannot be executed, as its document does not fit the schema;
+    /// `None` where it does.
+    async fn refusal(&self, prepared: &Prepared) -> Option<Answer>;
+
     /// Executes a query or mutation.
     async fn execute(&self, prepared: Prepared) -> Answer;
 

@@ -29,7 +29,7 @@ use super::reservations::{NotOpened, NotReserved, NotStarted, Opened, SharedStre
 use super::sse::{self, Piece, Source};
 use super::{Transports, observe, ws};
 use crate::graphql::response::error_payload;
-use crate::graphql::{OperationType, Params, Payload, RequestId};
+use crate::graphql::{Answer, OperationType, Params, Payload, RequestId};
 
 /// The header of a stream's token. A browser's `EventSource`, which sends no headers, has it as the
 /// parameter `token` of the URL.
@@ -153,13 +153,17 @@ pub(super) async fn operate(
             "The request has no `extensions.operationId`: give each operation of a stream its own.",
         ));
     };
+    let not_valid = |answer: Answer| {
+        let body = answer.encode().body;
+        reply::uncached(StatusCode::BAD_REQUEST, media.json().content_type(), body)
+    };
     let prepared = match caller.prepare(&server.documents, params) {
         Ok(prepared) => prepared,
-        Err(answer) => {
-            let body = answer.encode().body;
-            return reply::uncached(StatusCode::BAD_REQUEST, media.json().content_type(), body);
-        }
+        Err(answer) => return not_valid(*answer),
     };
+    if let Some(answer) = server.app.refusal(&prepared).await {
+        return not_valid(answer);
+    }
     let request = RequestId::current().unwrap_or_else(|| observe::new_id(server));
     let most = server.config.websocket.max_operations;
     let is_answered_once = prepared.operation.kind() != OperationType::Subscription;

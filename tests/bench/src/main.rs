@@ -31,6 +31,7 @@ mod outcome;
 mod personal;
 mod process;
 mod queries;
+mod reactions;
 mod readers;
 mod reconnects;
 mod report;

@@ -44,6 +44,8 @@ pub(super) enum Part {
     Inbox,
     /// The unread count of a chat with 10 and of one with 1,000,000 unread messages
     Unread,
+    /// 10,000 users who react to one message
+    Reactions,
     /// `chatUpdated` and `accountEvents`, to the members of one group
     Personal,
     /// Memory of idle sockets and subscriptions, stage by stage
@@ -171,6 +173,8 @@ pub(super) struct Plan {
     pub(super) idle_rounds: usize,
     /// Unread messages of the chat that has many.
     pub(super) unread: u64,
+    /// Users who react to one message.
+    pub(super) reactions: usize,
     pub(super) reconnect_rounds: usize,
     pub(super) starts: usize,
 }
@@ -219,6 +223,7 @@ impl Options {
                 idle_sockets: 5000,
                 idle_rounds: 1,
                 unread: 100_000,
+                reactions: 1_000,
                 reconnect_rounds: 1,
                 starts: 3,
             }
@@ -232,6 +237,7 @@ impl Options {
                 idle_sockets: 5000,
                 idle_rounds: 3,
                 unread: 1_000_000,
+                reactions: 10_000,
                 reconnect_rounds: 3,
                 starts: 9,
             }

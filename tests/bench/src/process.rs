@@ -22,13 +22,14 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const TICK: Duration = Duration::from_millis(10);
 
 /// Settings of the server that differ from the defaults: nobody is held back.
-const LIMITS: [&str; 11] = [
+const LIMITS: [&str; 12] = [
     "login_ip",
     "login_network",
     "login_address",
     "verify_ip",
     "refresh_ip",
     "send",
+    "react",
     "typing",
     "start_chat",
     "change_chats",

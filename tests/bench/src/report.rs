@@ -11,6 +11,7 @@ use super::memory::{self, Memory, Stages};
 use super::outcome::{Context as _, Outcome};
 use super::personal::Personal;
 use super::queries::Query;
+use super::reactions::Reactions;
 use super::reconnects::{Catch, Reconnects};
 use super::stats::{Latency, Round, largest, median};
 use super::stock::{self, Transports};
@@ -31,6 +32,7 @@ pub(super) struct Figures {
     pub(super) inbox: Vec<Query>,
     /// Of a chat with few unread messages, and of one with very many.
     pub(super) unread: Option<[Query; 2]>,
+    pub(super) reactions: Option<Reactions>,
     pub(super) personal: Vec<Personal>,
     pub(super) idle_sockets: usize,
     pub(super) memory: Vec<Stages>,
@@ -181,6 +183,10 @@ impl Figures {
             let name = format!("  existing one of {:.0} MiB", self.database_bytes / MIB);
             line(&name, starts(&self.starts_existing))?;
             line("binary", format!("{:.1} MiB", self.binary_bytes / MIB))?;
+        }
+        if let Some(Reactions { users, rate }) = &self.reactions {
+            let name = format!("reactions of {users} users to one message, a second");
+            line(&name, format!("{rate:.0}"))?;
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ use super::options::{Options, Part, Plan};
 use super::outcome::{Context as _, Outcome};
 use super::personal;
 use super::process::{self, Home, Process};
+use super::reactions;
 use super::reconnects;
 use super::report::{Deliveries, Figures};
 use super::sends::Load;
@@ -109,6 +110,10 @@ impl Bench {
         }
         if options.wants(Part::Unread) {
             figures.unread = Some(unread::measure(&self.binary, &self.plan, self.clock).await?);
+        }
+        if options.wants(Part::Reactions) {
+            let measuring = reactions::measure(&self.binary, self.plan.reactions);
+            figures.reactions = Some(measuring.await?);
         }
         if options.wants(Part::Stock) {
             let measuring = stock::measure(&self.binary, &self.plan, self.clock);

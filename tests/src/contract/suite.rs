@@ -60,6 +60,8 @@ macro_rules! contract_suite {
         $crate::replies_rules!(@shared replies $meta $backend =>);
         $crate::mentions_rules!(@shared mentions $meta $backend =>);
         $crate::marking_unread_rules!(@shared marking_unread $meta $backend =>);
+        $crate::reactions_rules!(@shared reactions $meta $backend =>);
+        $crate::pins_rules!(@shared pins $meta $backend =>);
         $crate::attachments_rules!(@shared attachments $meta $backend =>);
         $crate::jobs_rules!(@shared jobs $meta $backend =>);
         $crate::announcing_rules!(@shared announcing $meta $backend =>);

@@ -20,10 +20,10 @@ use super::{
 };
 
 /// Commands and documents.
-type Cost = (u64, u64);
+pub(super) type Cost = (u64, u64);
 
 /// A store on the fixture's database by a way on which its commands are seen.
-async fn seen(mongo: &Mongo, database: &str) -> (MongoStore, CountedMongo) {
+pub(super) async fn seen(mongo: &Mongo, database: &str) -> (MongoStore, CountedMongo) {
     let way = CountedMongo::start(mongo.port).await;
     let url = format!("mongodb://{}/{database}", way.address);
     let store = MongoStore::open(&url.into(), &patient(), nobody()).unwrap();
@@ -34,7 +34,7 @@ async fn seen(mongo: &Mongo, database: &str) -> (MongoStore, CountedMongo) {
 }
 
 /// What the work costs. What the store says of its commands is what was sent.
-async fn cost<T>(
+pub(super) async fn cost<T>(
     (store, way): &(MongoStore, CountedMongo),
     work: impl Future<Output = T>,
 ) -> (T, Cost) {
@@ -47,7 +47,7 @@ async fn cost<T>(
 }
 
 /// Asserts that each query that was sent finds its documents in an index, and a page's order too.
-fn assert_indexed(way: &CountedMongo, most: usize) {
+pub(super) fn assert_indexed(way: &CountedMongo, most: usize) {
     let reads = way.reads();
     assert!(!reads.is_empty() && reads.len() <= most, "{}", reads.len());
     for command in reads {

@@ -28,7 +28,7 @@ use super::{
 const WRITES: usize = 7;
 
 /// A store that dies after so many writes.
-async fn mortal(mongo: &Mongo, database: &str, writes: usize) -> MongoStore {
+pub(super) async fn mortal(mongo: &Mongo, database: &str, writes: usize) -> MongoStore {
     let way = SlowWay::to(mongo).await;
     let options = MongoOptions {
         timeout: Duration::from_millis(600),

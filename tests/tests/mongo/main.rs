@@ -5,6 +5,7 @@
 
 mod announcing;
 mod bounded;
+mod bounded_reactions;
 mod changes;
 mod contention;
 mod crashes;
@@ -18,6 +19,7 @@ mod jobs;
 mod migrating;
 mod outages;
 mod preparing;
+mod reactions;
 mod sessions;
 
 use std::sync::Arc;
@@ -234,6 +236,7 @@ const JOB_POLICY: JobPolicy = JobPolicy {
 fn runner(store: &MongoStore, clock: Arc<dyn Clock>) -> JobRunner {
     let store = Arc::new(store.clone());
     let work = JobService::new(
+        Arc::clone(&store) as _,
         Arc::clone(&store) as _,
         Arc::clone(&store) as _,
         Arc::new(()),

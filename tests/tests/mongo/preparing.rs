@@ -134,7 +134,15 @@ async fn preparing_is_harmless_at_once_and_again() {
     }
     let database = outside(mongo, &database).await;
     let mut found = BTreeSet::new();
-    for collection in ["users", "sessions", "chats", "members", "messages", "jobs"] {
+    for collection in [
+        "users",
+        "sessions",
+        "chats",
+        "members",
+        "messages",
+        "reactions",
+        "jobs",
+    ] {
         let indexes = database.collection::<Document>(collection);
         let indexes = indexes.list_indexes().await.unwrap();
         let indexes: Vec<_> = indexes.try_collect().await.unwrap();
@@ -241,6 +249,21 @@ fn queries_of_members(chat: Uuid, user: Uuid) -> Vec<Query> {
     ]
 }
 
+fn queries_of_reactions(chat: Uuid, user: Uuid) -> Vec<Query> {
+    let (pinned, of_message) = (
+        doc! { "pinnedIn": { "$in": [chat] } },
+        doc! { "chatId": chat, "messageId": chat },
+    );
+    let own = doc! { "chatId": chat, "messageId": chat, "userId": user, "on": true };
+    let with = doc! { "chatId": chat, "messageId": chat, "emoji": "x", "on": true };
+    vec![
+        ("messages", pinned, doc! {}, "by_pin"),
+        ("reactions", of_message, doc! {}, "by_"),
+        ("reactions", own, doc! {}, "by_user"),
+        ("reactions", with, doc! { "place": 1 }, "by_emoji"),
+    ]
+}
+
 /// On a real server, each query walks an index and never a collection.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_query_scans_a_collection() {
@@ -330,6 +353,7 @@ async fn no_query_scans_a_collection() {
     let named: BTreeSet<&str> = index_specs().iter().map(|spec| spec.name).collect();
     let database = fixture.outside(mongo).await;
     let queries = queries.into_iter().chain(queries_of_members(chat, user));
+    let queries = queries.chain(queries_of_reactions(chat, user));
     for (collection, filter, sort, index) in queries {
         let is_named = named.iter().any(|name| name.starts_with(index));
         assert!(index == "_id_" || is_named, "{index}");

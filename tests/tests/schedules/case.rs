@@ -51,6 +51,19 @@ pub enum Operation {
         chat: usize,
         nth: usize,
     },
+    React {
+        chat: usize,
+        nth: usize,
+        by: usize,
+        /// Of two.
+        emoji: usize,
+        is_added: bool,
+    },
+    Pin {
+        chat: usize,
+        nth: usize,
+        is_pinned: bool,
+    },
     Add {
         chat: usize,
         who: usize,
@@ -130,6 +143,11 @@ fn operation() -> impl Strategy<Value = Operation> {
         10 => (chat(), 0..3_usize).prop_map(|(chat, by)| Op::Send { chat, by }),
         6 => (chat(), 0..4_usize).prop_map(|(chat, nth)| Op::Edit { chat, nth }),
         3 => (chat(), 0..4_usize).prop_map(|(chat, nth)| Op::Delete { chat, nth }),
+        6 => (chat(), 0..4_usize, 0..3_usize, 0..2_usize, prop::bool::weighted(0.7)).prop_map(
+            |(chat, nth, by, emoji, is_added)| Op::React { chat, nth, by, emoji, is_added }
+        ),
+        2 => (chat(), 0..4_usize, prop::bool::weighted(0.7))
+            .prop_map(|(chat, nth, is_pinned)| Op::Pin { chat, nth, is_pinned }),
         4 => (chat(), who(), any::<bool>()).prop_map(|(chat, who, all)| Op::Add { chat, who, all }),
         4 => (chat(), who()).prop_map(|(chat, who)| Op::Remove { chat, who }),
         1 => (chat(), who()).prop_map(|(chat, who)| Op::Leave { chat, who }),

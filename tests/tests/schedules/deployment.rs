@@ -168,6 +168,7 @@ impl Deployment {
             let work = JobService::new(
                 Arc::clone(&store) as _,
                 Arc::clone(&store) as _,
+                Arc::clone(&store) as _,
                 Arc::new(()),
                 Arc::clone(&clock),
             );

@@ -9,8 +9,8 @@ use talksy_domain::clock::{SystemClock, SystemEntropy};
 use talksy_domain::groups::{GroupOutcome, NewGroup};
 use talksy_domain::id::{ChatId, IdGenerator, UserId};
 use talksy_domain::messages::{
-    ClientMessageId, HistoryFrom, Message, MessageContent, MessageEdit, MessageError, MessageKind,
-    MessageText,
+    ClientMessageId, Emoji, HistoryFrom, Message, MessageContent, MessageEdit, MessageError,
+    MessageKind, MessageText,
 };
 use talksy_domain::seq::Seq;
 use talksy_domain::services::Services;
@@ -86,6 +86,28 @@ impl People {
             Operation::Delete { chat, nth } => {
                 if let Some((message, by)) = self.message(truth, self.chats[chat], nth) {
                     let _ = messages.delete(&by, message.id).await;
+                }
+            }
+            Operation::React {
+                chat,
+                nth,
+                by,
+                emoji,
+                is_added,
+            } => {
+                if let Some((message, _)) = self.message(truth, self.chats[chat], nth) {
+                    let emoji = Emoji::parse(["👍", "❤️"][emoji]).unwrap();
+                    let by = self.sender(by);
+                    let _ = messages.react(&by, message.id, emoji, is_added).await;
+                }
+            }
+            Operation::Pin {
+                chat,
+                nth,
+                is_pinned,
+            } => {
+                if let Some((message, _)) = self.message(truth, self.chats[chat], nth) {
+                    let _ = messages.pin(ann, message.id, is_pinned).await;
                 }
             }
             Operation::Add { chat, who, all } => {

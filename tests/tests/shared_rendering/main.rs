@@ -10,5 +10,6 @@ mod equal;
 mod meanings;
 mod once;
 mod people;
+mod reactions;
 mod removal;
 mod selections;

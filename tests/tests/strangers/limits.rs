@@ -86,6 +86,10 @@ impl Inputs {
             "sendMessage" => json!({ "chatId": chat, "text": "hello" }),
             "editMessage" => json!({ "messageId": self.message, "text": "hello" }),
             "deleteMessage" => json!({ "messageId": self.message }),
+            "addReaction" | "removeReaction" => {
+                json!({ "messageId": self.message, "emoji": "👍" })
+            }
+            "pinMessage" => json!({ "messageId": self.message, "pinned": true }),
             // The file comes with the form.
             "uploadAttachment" => json!({}),
             "createUpload" => {

@@ -45,6 +45,8 @@ pub enum Hole {
     ReadByAll,
     /// Something of the viewer's membership.
     Member(MemberHole),
+    /// Whether the viewer has reacted with the emoji at this place among those of the message.
+    HasReacted(u8),
 }
 
 /// A value of the viewer's membership.

@@ -26,9 +26,10 @@ use crate::chats::store::ChatStore;
 use crate::error::PortError;
 use crate::events::bus::Bus;
 use crate::events::event::{Event, Published};
-use crate::id::{ChatId, UserId};
+use crate::id::{ChatId, MessageId, UserId};
 use crate::incarnation::Incarnation;
 use crate::messages::model::Message;
+use crate::messages::reactions::Emoji;
 use crate::messages::store::{Head, MessageStore};
 use crate::metrics::RESYNCS;
 use crate::page::{MAX_PAGE, Page, Window};
@@ -72,6 +73,8 @@ pub(super) struct FeedContext {
     presence: SharedReader<UserId, Presence>,
     /// Who may see whom: the viewer and the other.
     acquaintances: SharedReader<(UserId, UserId), ()>,
+    /// With what a user has reacted to a message; nothing of one who has not.
+    reactions: SharedReader<(MessageId, ChatId, UserId), Arc<[Emoji]>>,
     /// Pages that were read to fill holes, so that a thousand feeds with the same hole read it once.
     /// Messages do not move, but they change: the number of the chat's newest change when the page
     /// was asked for is a part of the key, and so a page is never from before a change that was
@@ -133,6 +136,9 @@ impl FeedContext {
             acquaintances: SharedReader::over(&access, KEYS, |access, pairs| async move {
                 let found = access.acquaintances(&pairs).await?;
                 Ok(found.into_iter().map(|pair| (pair, ())).collect())
+            }),
+            reactions: SharedReader::over(&messages, CHATS, |store, keys| async move {
+                reactions(&*store, &keys).await
             }),
             access,
             bus,
@@ -217,6 +223,16 @@ impl FeedContext {
         let seen = self.acquaintances.many(&pairs).await?;
         states.retain(|user, _| seen.contains_key(&(viewer, *user)));
         Ok(states.into_values().collect())
+    }
+
+    /// With what the user has reacted to a message, which they have been let see.
+    pub(super) async fn reactions(
+        &self,
+        user: UserId,
+        message: &Message,
+    ) -> Result<Arc<[Emoji]>, PortError> {
+        let key = (message.id, message.chat_id, user);
+        Ok(self.reactions.one(key).await?.unwrap_or_default())
     }
 
     /// The user's chats.
@@ -351,4 +367,26 @@ fn by_chat(members: Vec<Member>) -> Vec<(ChatId, Arc<[Member]>)> {
     shared
         .map(|(chat, members)| (chat, members.into()))
         .collect()
+}
+
+/// With what users have reacted to messages: one call a message, of which few are asked for at once.
+async fn reactions(
+    store: &dyn MessageStore,
+    keys: &[(MessageId, ChatId, UserId)],
+) -> Result<Vec<((MessageId, ChatId, UserId), Arc<[Emoji]>)>, PortError> {
+    let mut found = Vec::new();
+    for of_message in keys.chunk_by(|one, other| one.0 == other.0) {
+        let Some((message, chat, _)) = of_message.first() else {
+            continue;
+        };
+        let users: Vec<_> = of_message.iter().map(|(.., user)| *user).collect();
+        let mut own = HashMap::<UserId, Vec<Emoji>>::new();
+        let among = store.reactions_among((*chat, *message), &users).await?;
+        for (user, emoji) in among {
+            own.entry(user).or_default().push(emoji);
+        }
+        let own = own.into_iter();
+        found.extend(own.map(|(user, emoji)| ((*message, *chat, user), emoji.into())));
+    }
+    Ok(found)
 }

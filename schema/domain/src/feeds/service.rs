@@ -26,6 +26,8 @@ use crate::events::event::{Event, Interest, Topic};
 use crate::events::hub::Signal;
 use crate::id::{ChatId, UserId};
 use crate::incarnation::Incarnation;
+use crate::messages::model::Message;
+use crate::messages::reactions::Emoji;
 use crate::messages::store::MessageStore;
 use crate::page::MAX_PAGE;
 use crate::presence::service::PresenceService;
@@ -82,6 +84,19 @@ impl FeedService {
     /// Where it was never read, and the store is down.
     pub async fn incarnation(&self) -> Result<Incarnation, PortError> {
         self.context.incarnation.current().await
+    }
+
+    /// With which emoji the viewer has reacted to a message that a feed has told them: read together
+    /// for all who ask of one message.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn reactions(
+        &self,
+        viewer: &Viewer,
+        message: &Message,
+    ) -> Result<Arc<[Emoji]>, PortError> {
+        self.context.reactions(viewer.user_id, message).await
     }
 
     /// Every message of the chat from now on, or from behind `after`, exactly once and in order.

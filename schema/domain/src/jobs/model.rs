@@ -32,6 +32,15 @@ pub enum Task {
         /// The system message.
         message_id: MessageId,
     },
+    /// Erase the reactions to a message that is deleted. Where it is written ahead of the deletion,
+    /// that may come later, or never.
+    #[serde(rename = "eraseReactions.1")]
+    EraseReactions {
+        /// The chat.
+        chat_id: ChatId,
+        /// The deleted message.
+        message_id: MessageId,
+    },
     /// Erase the attachments of a message that was deleted. Written ahead of the deletion, which may
     /// come later, or never.
     #[serde(rename = "eraseAttachments.1")]
@@ -58,6 +67,7 @@ impl Task {
     pub const KINDS: &'static [&'static str] = &[
         "purgeSessions.1",
         "completeGroupChange.1",
+        "eraseReactions.1",
         "eraseAttachments.1",
         "sweepAttachments.1",
     ];

@@ -13,21 +13,26 @@ use crate::clock::{Clock, Timestamp};
 use crate::error::PortError;
 use crate::groups::store::GroupStore;
 use crate::id::{AttachmentId, ChatId, MessageId};
+use crate::messages::store::MessageStore;
 
 /// How many sessions are deleted together.
 const PURGE_STEP: usize = 500;
 
-/// How often a system message is looked for that is not there.
+/// How many reactions are erased together.
+const ERASE_STEP: usize = 500;
+
+/// How often a system message is looked for that is not there, or a deletion.
 const MESSAGE_WAIT: Duration = Duration::from_secs(10);
 
-/// How long a system message may come after it was announced: longer than a command can be on its
-/// way to a store.
+/// How long a system message, or a deletion, may come after it was announced: longer than a command
+/// can be on its way to a store.
 const MESSAGE_TIMEOUT: Duration = Duration::from_hours(1);
 
 /// Does all tasks.
 pub struct JobService {
     sessions: Arc<dyn SessionStore>,
     groups: Arc<dyn GroupStore>,
+    messages: Arc<dyn MessageStore>,
     attachments: Arc<dyn Eraser>,
     clock: Arc<dyn Clock>,
 }
@@ -37,12 +42,14 @@ impl JobService {
     pub fn new(
         sessions: Arc<dyn SessionStore>,
         groups: Arc<dyn GroupStore>,
+        messages: Arc<dyn MessageStore>,
         attachments: Arc<dyn Eraser>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
             sessions,
             groups,
+            messages,
             attachments,
             clock,
         }
@@ -63,11 +70,32 @@ impl JobService {
         if self.groups.complete_change(chat, message).await? {
             return Ok(Performed::Done);
         }
+        Ok(self.not_there(announced_at))
+    }
+
+    async fn erase_reactions(
+        &self,
+        chat: ChatId,
+        message: MessageId,
+        announced_at: Timestamp,
+    ) -> Result<Performed, PortError> {
+        loop {
+            let erased = self.messages.erase_reactions(chat, message, ERASE_STEP);
+            match erased.await? {
+                Some(ERASE_STEP..) => {}
+                Some(_) => return Ok(Performed::Done),
+                None => return Ok(self.not_there(announced_at)),
+            }
+        }
+    }
+
+    /// What becomes of a task whose cause is not there.
+    fn not_there(&self, announced_at: Timestamp) -> Performed {
         if self.clock.now().since(announced_at) > MESSAGE_TIMEOUT {
             // What is not there by then never comes.
-            return Ok(Performed::Done);
+            return Performed::Done;
         }
-        Ok(Performed::NotYet(MESSAGE_WAIT))
+        Performed::NotYet(MESSAGE_WAIT)
     }
 
     async fn erase_attachments(
@@ -96,6 +124,13 @@ impl Perform for JobService {
             } => {
                 let change = self.complete_group_change(chat_id, message_id, created_at);
                 change.await
+            }
+            Task::EraseReactions {
+                chat_id,
+                message_id,
+            } => {
+                let erasing = self.erase_reactions(chat_id, message_id, created_at);
+                erasing.await
             }
             Task::EraseAttachments {
                 message_id,

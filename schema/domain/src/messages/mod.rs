@@ -4,6 +4,8 @@
 pub(crate) mod content;
 pub(crate) mod model;
 pub(crate) mod notice;
+pub(crate) mod pins;
+pub(crate) mod reactions;
 pub(crate) mod rules;
 pub(crate) mod service;
 pub(crate) mod store;
@@ -11,6 +13,8 @@ pub(crate) mod store;
 pub use content::*;
 pub use model::*;
 pub use notice::*;
+pub use pins::*;
+pub use reactions::*;
 pub use rules::*;
 pub use service::*;
 pub use store::*;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::notice::SystemNotice;
+use super::reactions::Reactions;
 use crate::clock::Timestamp;
 use crate::error::Invalid;
 use crate::id::{AttachmentId, ChatId, MessageId, UserId};
@@ -172,6 +173,17 @@ pub struct Message {
     pub edited_at: Option<Timestamp>,
     /// When it was deleted.
     pub deleted_at: Option<Timestamp>,
+    /// How many reactions it has.
+    #[serde(default, skip_serializing_if = "Reactions::is_empty")]
+    pub reactions: Reactions,
+    /// The number of the change that has pinned it, 0 where it is not pinned.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub pinned_seq: Seq,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+const fn is_zero(seq: &Seq) -> bool {
+    *seq == 0
 }
 
 impl Message {
@@ -211,6 +223,8 @@ impl Message {
             created_at,
             edited_at: None,
             deleted_at: None,
+            reactions: Reactions::default(),
+            pinned_seq: 0,
         }
     }
 
@@ -241,6 +255,8 @@ impl Message {
             created_at,
             edited_at: None,
             deleted_at: None,
+            reactions: Reactions::default(),
+            pinned_seq: 0,
         }
     }
 }

@@ -120,6 +120,7 @@ impl SystemNotice {
     pub fn set_metadata(&self) -> Option<&Metadata> {
         self.metadata.as_ref()?.to.as_ref()
     }
+
     /// Whether it says which picture the group has from then on.
     pub const fn sets_avatar(&self) -> bool {
         matches!(

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::content::{MAX_MENTIONS, MessageContent, MessageEdit, not_mentionable};
-use super::model::{ClientMessageId, Fingerprint, Message, MessageKind};
+use super::model::{ClientMessageId, Fingerprint, Message, MessageKind, MessageText};
+use super::reactions::{Emoji, Reaction, ReactionPage};
 use super::rules::{ChangeAction, ChangeRefusal, MessageChange};
 use super::store::{Append, Appended, Changed, MessageAt, MessageStore, ReplyPage};
 use crate::access::{Access, AccessError, Membership};
@@ -16,7 +17,7 @@ use crate::chats::model::MemberRole;
 use crate::clock::Clock;
 use crate::error::service_error;
 use crate::error::{ApiError, ErrorCode, Invalid, PortError};
-use crate::id::{self, AttachmentId, ChatId, IdGenerator, MessageId};
+use crate::id::{self, ChatId, IdGenerator, MessageId};
 use crate::jobs::model::Task;
 use crate::jobs::runner::JobRunner;
 use crate::keyed_hash::KeyedHash;
@@ -48,6 +49,9 @@ pub enum MessageError {
     /// Too many messages were sent.
     #[error("You send messages too quickly. Wait a little.")]
     TooFast(Duration),
+    /// Too many reactions, or changes of what is pinned.
+    #[error("You change this too quickly. Wait a little.")]
+    TooManyChanges(Duration),
     /// Attachments were refused.
     #[error(transparent)]
     Attachment(#[from] AttachmentError),
@@ -66,7 +70,7 @@ impl MessageError {
                 ApiError::new(ErrorCode::Conflict, self.to_string()).field("clientMessageId")
             }
             Self::Full => ApiError::new(ErrorCode::Conflict, self.to_string()).field("chatId"),
-            Self::TooFast(wait) => {
+            Self::TooFast(wait) | Self::TooManyChanges(wait) => {
                 ApiError::new(ErrorCode::RateLimited, self.to_string()).retry_after(*wait)
             }
             Self::Attachment(error) => error.clone().into(),
@@ -94,6 +98,10 @@ pub struct MessageService {
     pub(crate) limiter: Arc<dyn RateLimiter>,
     /// How quickly one may send.
     pub(crate) send_rule: Rule,
+    /// How quickly one may react.
+    pub(crate) react_rule: Rule,
+    /// How quickly one may pin.
+    pub(crate) pin_rule: Rule,
     /// Time.
     pub(crate) clock: Arc<dyn Clock>,
     /// New ids.
@@ -246,6 +254,7 @@ impl MessageService {
         let mentioned = edit.mention_ids.as_deref().unwrap_or_default();
         user_list::check("mentionIds", mentioned, MAX_MENTIONS)?;
         let action = ChangeAction::Edit { edit, expected };
+        self.admit(viewer).await?;
         self.change(viewer, message, action).await
     }
 
@@ -258,7 +267,41 @@ impl MessageService {
         viewer: &Viewer,
         message: MessageId,
     ) -> Result<Message, MessageError> {
+        self.admit(viewer).await?;
         self.change(viewer, message, ChangeAction::Delete).await
+    }
+
+    /// Has the viewer react to a message with an emoji, or no longer. Where it is so already, nothing
+    /// is changed.
+    ///
+    /// # Errors
+    /// [`ChangeRefusal`], or where the viewer reacts too quickly.
+    pub async fn react(
+        &self,
+        viewer: &Viewer,
+        message: MessageId,
+        emoji: Emoji,
+        is_added: bool,
+    ) -> Result<Message, MessageError> {
+        self.admit_change(viewer, self.react_rule).await?;
+        let action = ChangeAction::React { emoji, is_added };
+        self.change(viewer, message, action).await
+    }
+
+    /// Pins a message in its chat, or no longer: for the owners and admins of a group, and for both
+    /// in a direct chat. Where it is so already, nothing is changed.
+    ///
+    /// # Errors
+    /// [`ChangeRefusal`], or where the viewer changes chats too quickly.
+    pub async fn pin(
+        &self,
+        viewer: &Viewer,
+        message: MessageId,
+        is_pinned: bool,
+    ) -> Result<Message, MessageError> {
+        self.admit_change(viewer, self.pin_rule).await?;
+        let action = ChangeAction::Pin { is_pinned };
+        self.change(viewer, message, action).await
     }
 
     async fn change(
@@ -267,7 +310,6 @@ impl MessageService {
         message_id: MessageId,
         action: ChangeAction,
     ) -> Result<Message, MessageError> {
-        self.admit(viewer).await?;
         // Whoever may not read the message is not told that it exists.
         let found = self.visible(viewer, &[message_id]).await?.pop();
         let found = found.ok_or(ChangeRefusal::NoMessage)?;
@@ -295,6 +337,14 @@ impl MessageService {
         }
     }
 
+    async fn admit_change(&self, viewer: &Viewer, rule: Rule) -> Result<(), MessageError> {
+        let key = viewer.user_id.to_string();
+        match self.limiter.check(rule, &key).await? {
+            Decision::Denied(wait) => Err(MessageError::TooManyChanges(wait)),
+            Decision::Allowed => Ok(()),
+        }
+    }
+
     /// Has the attachments of a message erased that is about to be deleted. Written ahead of the
     /// deletion, so that no crash leaves them; it erases nothing of a message that stays.
     async fn erase_attachments(
@@ -302,9 +352,9 @@ impl MessageService {
         viewer: &Viewer,
         message: &Message,
     ) -> Result<(), MessageError> {
-        if message.attachments.is_empty() {
+        let Some(&first) = message.attachments.first() else {
             return Ok(());
-        }
+        };
         if message.sender_id != Some(viewer.user_id) {
             // Whoever may not delete it has nothing written.
             let membership = self.access.membership(viewer, message.chat_id).await?;
@@ -317,12 +367,9 @@ impl MessageService {
             attachment_ids: message.attachments.clone(),
         };
         let now = self.clock.now();
+        // Of one message there is one: no other has this attachment.
         let job = task
-            .job(
-                id::from_bytes(id::bytes(message.id)),
-                now,
-                now + ERASE_DELAY,
-            )
+            .job(id::from_bytes(id::bytes(first)), now, now + ERASE_DELAY)
             .map_err(|error| PortError::corrupt("a job", error))?;
         self.jobs.enqueue(&job).await?;
         Ok(())
@@ -509,6 +556,52 @@ impl MessageService {
         let wanted = places.iter().map(|&(chat, seq)| (chat, window(seq)));
         let pages = self.store.pages(&wanted.collect::<Vec<_>>()).await?;
         Ok(pages.into_iter().map(|mut page| page.items.pop()).collect())
+    }
+
+    /// The same of pinned messages, newest pin first.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn pinned_pages(
+        &self,
+        viewer: &Viewer,
+        wanted: &[(ChatId, Window<Seq>)],
+    ) -> Result<Vec<Option<Page<Message>>>, PortError> {
+        let chats = wanted.iter().map(|(chat, _)| *chat);
+        let memberships = self.access.memberships_by_chat(viewer, chats).await?;
+        let parts: Vec<_> = wanted
+            .iter()
+            .filter_map(|(chat, window)| {
+                let from = memberships.get(chat)?.before_visible() + 1;
+                Some((*chat, from, window.clone()))
+            })
+            .collect();
+        let mut pages = self.store.pinned_pages(&parts).await?.into_iter();
+        let page = |(chat, _): &(ChatId, _)| memberships.get(chat).and_then(|_| pages.next());
+        Ok(wanted.iter().map(page).collect())
+    }
+
+    /// With which emoji the viewer has reacted to these messages, which they have been let see.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn viewer_reactions(
+        &self,
+        viewer: &Viewer,
+        messages: &[(ChatId, MessageId)],
+    ) -> Result<Vec<(MessageId, Emoji)>, PortError> {
+        self.store.reactions_of(viewer.user_id, messages).await
+    }
+
+    /// Pages of those who have reacted to messages that the viewer has been let see, in their order.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn reaction_pages(
+        &self,
+        wanted: &[ReactionPage],
+    ) -> Result<Vec<Page<Reaction>>, PortError> {
+        self.store.reaction_pages(wanted).await
     }
 
     /// The newest message of each of these chats, which the viewer has been let into.

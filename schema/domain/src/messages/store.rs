@@ -1,12 +1,13 @@
 //! The port through which messages are kept.
 
 use super::model::Message;
+use super::reactions::{Emoji, Reaction, ReactionPage};
 use super::rules::{ChangeRefusal, MessageChange};
 use crate::access::Denied;
 use crate::chats::model::Chat;
 use crate::error::PortError;
 use crate::events::announcement::Announcement;
-use crate::id::{ChatId, MessageId};
+use crate::id::{ChatId, MessageId, UserId};
 use crate::incarnation::Incarnation;
 use crate::page::{Page, Window};
 use crate::port::port;
@@ -175,5 +176,45 @@ port! {
 
         /// The ends of these chats.
         async fn heads(&self, chats: &[ChatId]) -> Result<Vec<Head>, PortError>;
+
+        /// With which emoji the user has reacted to these messages, each named with its chat. Not
+        /// behind what [`MessageStore::messages`] has answered before.
+        async fn reactions_of(
+            &self,
+            user: UserId,
+            messages: &[(ChatId, MessageId)],
+        ) -> Result<Vec<(MessageId, Emoji)>, PortError>;
+
+        /// The same of one message, for many users.
+        async fn reactions_among(
+            &self,
+            message: (ChatId, MessageId),
+            users: &[UserId],
+        ) -> Result<Vec<(UserId, Emoji)>, PortError>;
+
+        /// Each of these pages of those who have reacted, in their order. Of a deleted message there
+        /// are none.
+        async fn reaction_pages(
+            &self,
+            wanted: &[ReactionPage],
+        ) -> Result<Vec<Page<Reaction>>, PortError>;
+
+        /// Erases up to `most` of the reactions to a deleted message, and says how many there were;
+        /// `None` where the message is not deleted. The store writes the job that does it with the
+        /// deletion.
+        async fn erase_reactions(
+            &self,
+            chat: ChatId,
+            message: MessageId,
+            most: usize,
+        ) -> Result<Option<usize>, PortError>;
+
+        /// The pinned messages of each of these chats, in their order, from a message's number on,
+        /// newest pin first. The window is of the numbers of the changes that have pinned them, of
+        /// which the greatest comes first; forward windows only.
+        async fn pinned_pages(
+            &self,
+            wanted: &[(ChatId, Seq, Window<Seq>)],
+        ) -> Result<Vec<Page<Message>>, PortError>;
     }
 }

@@ -14,7 +14,9 @@ use talksy_domain::seq::Seq;
 
 use super::call::Call;
 use super::commands::Shape;
-use super::documents::{CHATS, KeptChat, MESSAGES, NOBODY, date, key, keys, user_keys};
+use super::documents::{
+    CHATS, KeptChat, MESSAGES, NOBODY, Toggle, bson, date, key, keys, user_keys,
+};
 use super::fault::Fault;
 
 /// A change that is to be written.
@@ -23,6 +25,16 @@ pub(super) struct Step {
     pub(super) before: Message,
     /// As it will be, with its number.
     pub(super) after: Message,
+    /// The reactions that it counts with that, or no longer counts. What it has counted last is
+    /// replaced by them; see `reactions`.
+    pub(super) toggles: Vec<Toggle>,
+}
+
+impl Step {
+    /// Whether the message is deleted by it.
+    pub(super) const fn is_deletion(&self) -> bool {
+        self.before.deleted_at.is_none() && self.after.deleted_at.is_some()
+    }
 }
 
 /// What became of a write.
@@ -51,12 +63,17 @@ pub(super) async fn claim(call: &Call, kept: &KeptChat, writes: &[&Step]) -> Res
         filter.insert("claimedSeq", doc! { "$in": [0, Bson::Null] });
     }
     let reached = writes.last().map_or(last, |step| step.after.change_seq);
-    let messages: Vec<_> = writes.iter().map(|step| step.after.id).collect();
     let claim = doc! {
         "claimedSeq": i64::from(reached),
-        "claims": keys(&messages, id::bytes),
+        "claims": claims_of(writes),
     };
     call.update_one(CHATS, filter, doc! { "$set": claim }).await
+}
+
+/// The messages for which these numbers are claimed, each at its number's place.
+fn claims_of(writes: &[&Step]) -> Vec<Uuid> {
+    let messages = writes.iter().map(|step| id::bytes(step.after.id));
+    messages.map(key).collect()
 }
 
 /// Sees to it that the last claims are settled. A write that changes nothing is confirmed like any
@@ -101,7 +118,8 @@ pub(super) async fn write(
             events.put(at_once);
         }
     };
-    let updates = writes.iter().map(|step| update(step)).collect();
+    let updates: Result<Vec<_>, Fault> = writes.iter().map(|step| update(step)).collect();
+    let updates = updates?;
     let fault = match call.update_in_order(MESSAGES, updates, then).await {
         Ok(count) if count == all => return Ok((vec![Written::Done; all], None)),
         Ok(_) => None,
@@ -168,8 +186,8 @@ async fn numbers(
 }
 
 /// The write of a change: where the message is as it was, and the claim was not fenced off.
-fn update(step: &Step) -> Document {
-    let Step { before, after } = step;
+fn update(step: &Step) -> Result<Document, Fault> {
+    let Step { before, after, .. } = step;
     let mut filter = of(before.id, before.chat_id);
     let unchanged = match before.change_seq {
         0 => Bson::Null,
@@ -207,8 +225,22 @@ fn update(step: &Step) -> Document {
     if let Some(at) = after.deleted_at {
         set.insert("deletedAt", date(at));
         set.insert("knownTo", NOBODY);
+        unset.extend(doc! { "reactions": "", "toggles": "" });
+    } else if !step.toggles.is_empty() {
+        // None are kept as such: there are documents to be erased.
+        set.insert("reactions", bson(&after.reactions)?);
+        let toggles: Vec<Bson> = step.toggles.iter().map(Toggle::kept).collect();
+        set.insert("toggles", toggles);
     }
-    doc! { "q": filter, "u": { "$set": set, "$unset": unset } }
+    if after.pinned_seq != before.pinned_seq {
+        if after.pinned_seq > 0 {
+            set.insert("pinnedIn", key(id::bytes(after.chat_id)));
+            set.insert("pinnedSeq", i64::from(after.pinned_seq));
+        } else {
+            unset.extend(doc! { "pinnedIn": "", "pinnedSeq": "" });
+        }
+    }
+    Ok(doc! { "q": filter, "u": { "$set": set, "$unset": unset } })
 }
 
 #[cfg(test)]
@@ -231,5 +263,28 @@ mod tests {
         // Others have gone on.
         let numbers = [(twice, 13), (once, 9), (other, 11), (gone, 12)];
         assert_eq!(told(&numbers), [Unknown, Done, Unknown, Done, Done]);
+    }
+    /// Whoever fences claims off takes each at its number.
+    #[test]
+    fn claims_are_in_the_order_of_their_numbers() {
+        let step = |n: u8, change_seq| {
+            let [chat, sender] = [1, 2].map(|n: u8| [n; 16]);
+            let text = MessageText::parse("hello").unwrap();
+            let at = talksy_domain::clock::Timestamp::from_millis(0);
+            let (chat, sender) = (id::from_bytes(chat), id::from_bytes(sender));
+            let before = Message::draft(id::from_bytes([n; 16]), chat, sender, text, at);
+            let after = Message {
+                change_seq,
+                ..before.clone()
+            };
+            Step {
+                before,
+                after,
+                toggles: Vec::new(),
+            }
+        };
+        let steps = [step(9, 1), step(3, 2), step(9, 3)];
+        let claims = claims_of(&steps.iter().collect::<Vec<_>>());
+        assert_eq!(claims, [9, 3, 9].map(|n: u8| key([n; 16])));
     }
 }

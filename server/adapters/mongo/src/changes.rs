@@ -37,13 +37,15 @@
 //! before k + 1 is claimed, also where the writer of k does not know whether it succeeded, and in
 //! every state that the majority has the rows up to the greatest are complete.
 //!
+//! Those who react to one message at the same time share its write and its number; see `reactions`.
+//!
 //! Within one instance those who wait for one chat are served together, and instances that meet
 //! there take turns (see `turns`); nothing depends on that for being right.
 //!
 //! A crash behind step 3 costs the next change the moment of step 2; one behind step 4 leaves
 //! `lastChangeSeq` behind, which readers notice and repair (see `heads`).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,7 +55,9 @@ use talksy_domain::chats::{Chat, Member};
 use talksy_domain::error::PortError;
 use talksy_domain::events::Announcement;
 use talksy_domain::id::{self, ChatId, MessageId, UserId};
-use talksy_domain::messages::{ChangeRefusal, Changed, ChangedMessage, Message, MessageChange};
+use talksy_domain::messages::{
+    ChangeAction, ChangeRefusal, Changed, ChangedMessage, Message, MessageChange,
+};
 use talksy_domain::seq::Seq;
 use tokio::time::Instant;
 
@@ -62,11 +66,15 @@ use super::call::Call;
 use super::change_writes::{self, Step, Written};
 use super::chat_queue::ChatQueue;
 use super::commands::Shape;
-use super::documents::{ChatDocument, KeptChat, MessageDocument, key, keys};
+use super::documents::{
+    self, ChatDocument, KeptChat, MESSAGES, MessageDocument, Toggled, ToggledDocument, key, keys,
+};
 use super::fault::Fault;
+use super::plan::{Judged, Plan};
+use super::reactions::Who;
 use super::turns::ChatTurn;
 use super::waiting::{Committed, Waiting, Work};
-use super::{heads, members};
+use super::{heads, members, pins, reactions};
 
 /// How long the writer of a claim is given before it is fenced off. More than a write takes, also
 /// where the majority is slow; and what a crash may cost the next change of the chat, once.
@@ -117,29 +125,20 @@ impl Drop for ChangeQueueWorker {
 }
 
 /// What the changes of a batch are judged by.
-struct Read {
-    kept: KeptChat,
+pub(super) struct Read {
+    /// The chat.
+    pub(super) kept: KeptChat,
     /// The members among those who ask and those who are to be mentioned.
-    actors: HashMap<UserId, Member>,
-    messages: HashMap<MessageId, Message>,
-}
-
-/// What becomes of a change.
-enum Verdict {
-    /// It is answered.
-    Answered(Result<Changed, PortError>),
-    /// The message is so already.
-    AsItIs(Box<Message>),
-    /// It has to be written.
-    Write(Box<Step>),
-    /// It depends on whether one ahead of it is written.
-    Open,
-}
-
-impl Verdict {
-    const fn is_as_it_is(&self) -> bool {
-        matches!(self, Self::AsItIs(_))
-    }
+    pub(super) actors: HashMap<UserId, Member>,
+    /// The messages.
+    pub(super) messages: HashMap<MessageId, Message>,
+    /// What concerns their reactions.
+    pub(super) toggled: HashMap<MessageId, Toggled>,
+    /// Which of the reactions that are asked for are there.
+    pub(super) reacted: HashMap<Who, bool>,
+    /// How many messages are pinned in the chat, where one is to be pinned. Exact where the last
+    /// claims are settled.
+    pub(super) pins: usize,
 }
 
 /// A claim of another writer, and since when it is waited for.
@@ -210,9 +209,9 @@ impl ChangeQueueWorker {
             }
             return Ok(true);
         };
-        let steps = judge(call, &read, batch).await;
-        let kept = read.kept;
-        let writes: Vec<_> = steps.iter().flatten().map(|step| &**step).collect();
+        let plan = judge(call, &read, batch).await;
+        let kept = &read.kept;
+        let writes: Vec<_> = plan.steps.iter().collect();
         let Some(last) = writes.last().map(|step| step.after.change_seq) else {
             return Ok(true);
         };
@@ -222,16 +221,17 @@ impl ChangeQueueWorker {
             if since.elapsed() < CLAIM_TIMEOUT {
                 return Ok(false);
             }
-            change_writes::fence(call, &kept).await?;
+            change_writes::fence(call, kept).await?;
+            if plan.pins > 0 {
+                // What was counted may have changed since.
+                self.queue.note_settled(kept.claimed_seq);
+                return Ok(true);
+            }
         }
-        let mseq = kept.chat.applied_seq;
-        let told = |(waiting, step): (&Waiting, &Option<Box<Step>>)| {
-            let message = step.as_ref()?.after.clone();
-            Some(Announcement::message_changed(message, mseq).within(&waiting.span))
-        };
-        let announced: Vec<_> = batch.iter().zip(&steps).filter_map(told).collect();
+        self.prepare(call, &read, &plan).await?;
+        let announced = self.announced(kept, &plan, batch);
         let writing = async {
-            if change_writes::claim(call, &kept, &writes).await? {
+            if change_writes::claim(call, kept, &writes).await? {
                 let writing = change_writes::write(call, self.chat, &writes, announced);
                 writing.await.map(Some)
             } else {
@@ -243,8 +243,44 @@ impl ChangeQueueWorker {
             return Ok(false);
         };
         self.queue.note_settled(last);
-        self.finish(call, &kept.chat, steps, &written, batch);
+        self.finish(call, &kept.chat, plan, &written, batch);
         fault.map_or(Ok(true), Err)
+    }
+
+    /// What has to be durable ahead of the writes: the toggles that they replace, and the jobs of
+    /// deletions.
+    async fn prepare(&self, call: &Call, read: &Read, plan: &Plan) -> Result<(), Fault> {
+        let of = |message: MessageId| read.toggled.get(&message);
+        let replacing = plan.steps.iter().filter(|step| !step.toggles.is_empty());
+        let replaced = replacing.filter_map(|step| of(step.before.id));
+        let replaced = replaced.flat_map(Toggled::updates).collect();
+        reactions::write(call, replaced).await?;
+        for step in plan.steps.iter().filter(|step| step.is_deletion()) {
+            let had = of(step.before.id).is_some_and(|of| of.has_reactions);
+            if had || plan.has_toggles(step.before.id) {
+                reactions::announce_erasure(call, self.chat, step.before.id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// An event for each write, within the span of the first who waits for it.
+    fn announced(
+        &self,
+        kept: &KeptChat,
+        plan: &Plan,
+        batch: &VecDeque<Waiting>,
+    ) -> Vec<Announcement> {
+        let mseq = kept.chat.applied_seq;
+        let told = plan.steps.iter().enumerate().map(|(place, step)| {
+            let told = Announcement::message_changed(step.after.clone(), mseq);
+            let mut waiting = batch.iter().zip(&plan.steps_of);
+            match waiting.find(|(_, of)| **of == Some(place)) {
+                Some((waiting, _)) => told.within(&waiting.span),
+                None => told,
+            }
+        });
+        told.collect()
     }
 
     /// Reads what the batch is judged by, where the chat exists.
@@ -254,21 +290,47 @@ impl ChangeQueueWorker {
         let actors = changes().map(|change| change.actor_id).chain(mentioned);
         let actors: Vec<_> = actors.collect();
         let messages: Vec<_> = changes().map(|change| change.message_id).collect();
-        let of_chat = doc! { "_id": key(id::bytes(self.chat)), "ready": true };
-        let of_messages = doc! {
-            "_id": { "$in": keys(&messages, id::bytes) },
-            "chatId": key(id::bytes(self.chat)),
-        };
-        let (kept, actors, messages) = tokio::try_join!(
-            call.find_one::<ChatDocument>(of_chat, Shape::default()),
-            members::among(call, self.chat, &actors),
-            call.find::<MessageDocument>(of_messages, Shape::default()),
-        )?;
-        Ok(kept.map(|kept| Read {
-            kept,
-            actors: actors.into_iter().map(|one| (one.user_id, one)).collect(),
-            messages: messages.into_iter().map(|one| (one.id, one)).collect(),
-        }))
+        let reacting: Vec<_> = changes().filter_map(who).collect();
+        let is_pin =
+            |change: &MessageChange| matches!(change.action, ChangeAction::Pin { is_pinned: true });
+        let mut is_again = false;
+        loop {
+            let of_chat = doc! { "_id": key(id::bytes(self.chat)), "ready": true };
+            let of_messages = doc! {
+                "_id": { "$in": keys(&messages, id::bytes) },
+                "chatId": key(id::bytes(self.chat)),
+            };
+            let (kept, actors, messages) = tokio::try_join!(
+                call.find_one::<ChatDocument>(of_chat, Shape::default()),
+                members::among(call, self.chat, &actors),
+                call.find_raw(MESSAGES, of_messages, Shape::default()),
+            )?;
+            let Some(kept) = kept else {
+                return Ok(None);
+            };
+            let toggled = documents::parse_all::<ToggledDocument>(&messages).into_iter();
+            let toggled = toggled.map(|one| (one.message_id, one)).collect();
+            let messages = documents::parse_all::<MessageDocument>(&messages);
+            let reacted = reactions::counted(call, self.chat, &toggled, &reacting).await?;
+            if reacted.is_none() && !is_again {
+                is_again = true;
+                continue;
+            }
+            // Behind the chat, whose claims it depends on.
+            let pins = if changes().any(is_pin) {
+                pins::count(call, self.chat).await?
+            } else {
+                0
+            };
+            return Ok(Some(Read {
+                kept,
+                actors: actors.into_iter().map(|one| (one.user_id, one)).collect(),
+                messages: messages.into_iter().map(|one| (one.id, one)).collect(),
+                toggled,
+                reacted: reacted.unwrap_or_default(),
+                pins,
+            }));
+        }
     }
 
     /// Answers what was written, and keeps in the batch what has to be tried again. The answers come
@@ -278,133 +340,135 @@ impl ChangeQueueWorker {
         &self,
         call: &Call,
         chat: &Chat,
-        steps: Vec<Option<Box<Step>>>,
+        plan: Plan,
         written: &[Written],
         batch: &mut VecDeque<Waiting>,
     ) {
-        let mut written = written.iter();
         let mut answers = Vec::new();
-        let mut reached = 0;
-        for (waiting, step) in batch.drain(..).zip(steps).collect::<Vec<_>>() {
-            let Some(step) = step else {
-                batch.push_back(waiting);
-                continue;
-            };
-            match written.next() {
-                Some(Written::Done) => {
-                    let last_change_seq = step.after.change_seq;
-                    reached = last_change_seq;
+        for (waiting, of) in batch.drain(..).zip(plan.steps_of).collect::<Vec<_>>() {
+            let written = of.and_then(|of| written.get(of));
+            let step = of.and_then(|of| plan.steps.get(of));
+            match (written, step) {
+                (Some(Written::Done), Some(step)) => {
                     let chat = Chat {
-                        last_change_seq,
+                        last_change_seq: step.after.change_seq,
                         ..chat.clone()
                     };
-                    answers.push((waiting, done(step.after, chat, true)));
+                    answers.push((waiting, done(step.after.clone(), chat, true)));
                 }
-                Some(Written::Unknown) => answer(waiting, Err(Fault::Unconfirmed.into())),
-                Some(Written::Not) | None => batch.push_back(waiting),
+                (Some(Written::Unknown), _) => answer(waiting, Err(Fault::Unconfirmed.into())),
+                _ => batch.push_back(waiting),
             }
         }
-        if reached == 0 {
+        let durable = plan.steps.into_iter().zip(written);
+        let durable = durable.filter(|(_, written)| **written == Written::Done);
+        let durable: Vec<_> = durable.map(|(step, _)| step).collect();
+        let Some(reached) = durable.last().map(|step| step.after.change_seq) else {
             return;
-        }
+        };
         let (call, chat) = (call.clone(), self.chat);
         tokio::spawn(async move {
-            if let Err(fault) = heads::advance_changes(&call, chat, reached).await {
+            let (advanced, followed) = tokio::join!(
+                heads::advance_changes(&call, chat, reached),
+                follow(&call, chat, &durable),
+            );
+            if let Err(fault) = advanced {
                 // The changes are durable. Reads find them above the chat's head and repair that.
                 tracing::debug!(%fault, "the last change of a chat was not advanced");
             }
             for (waiting, outcome) in answers {
                 answer(waiting, Ok(outcome));
             }
+            let cleared = match followed {
+                Ok(messages) => reactions::clear(&call, chat, messages).await,
+                Err(fault) => Err(fault),
+            };
+            if let Err(fault) = cleared {
+                // Whoever needs them writes them.
+                tracing::debug!(%fault, "the reactions of a change were not written");
+            }
         });
     }
 }
 
+/// Writes what messages have counted into the reactions' documents. Returns these messages, with the
+/// last change of each.
+async fn follow(call: &Call, chat: ChatId, steps: &[Step]) -> Result<Vec<(MessageId, Seq)>, Fault> {
+    let toggles = steps.iter().flat_map(|step| {
+        let toggles = step.toggles.iter();
+        toggles.map(|toggle| toggle.update(chat, step.after.id))
+    });
+    let toggles = toggles.collect();
+    reactions::write(call, toggles).await?;
+    let mut last = BTreeMap::new();
+    for step in steps {
+        if !step.toggles.is_empty() || last.contains_key(&step.after.id) {
+            last.insert(step.after.id, step.after.change_seq);
+        }
+    }
+    Ok(last.into_iter().collect())
+}
+
+/// Whose reaction, with what, a change asks for.
+fn who(change: &MessageChange) -> Option<Who> {
+    match &change.action {
+        ChangeAction::React { emoji, .. } => {
+            Some((change.message_id, change.actor_id, emoji.clone()))
+        }
+        _ => None,
+    }
+}
+
 /// Judges the changes of the batch, each behind those ahead of it. Answers those of which nothing
-/// is to be written, and returns for each of the others what is, or nothing where that is open.
-async fn judge(call: &Call, read: &Read, batch: &mut VecDeque<Waiting>) -> Vec<Option<Box<Step>>> {
-    let mut written: HashMap<MessageId, Message> = HashMap::new();
-    let mut number = read.kept.claimed_seq;
+/// is to be written, and returns what is to be written for the others.
+async fn judge(call: &Call, read: &Read, batch: &mut VecDeque<Waiting>) -> Plan {
+    let mut plan = Plan::new(read.kept.claimed_seq);
     let mut verdicts = Vec::new();
     for change in batch.iter().filter_map(Waiting::message_change) {
-        let verdict = match written.get(&change.message_id) {
-            Some(before) => match one(read, change, before, number) {
-                // What is ahead of it may come to nothing.
-                Verdict::Answered(_) | Verdict::AsItIs(_) => Verdict::Open,
-                verdict => verdict,
-            },
-            None => match read.messages.get(&change.message_id) {
-                Some(before) => one(read, change, before, number),
-                None => missing(call, read, change).await,
-            },
+        let judged = match plan.judge(read, change) {
+            Some(judged) => judged,
+            None => missing(call, read, change).await,
         };
-        if let Verdict::Write(step) = &verdict {
-            number = step.after.change_seq;
-            written.insert(change.message_id, step.after.clone());
-        }
-        verdicts.push(verdict);
+        verdicts.push(judged);
     }
-    let chat = if verdicts.iter().any(Verdict::is_as_it_is) {
+    let chat = if verdicts.iter().any(Judged::is_as_it_is) {
         let exact = heads::exact_one(call, read.kept.chat.clone()).await;
         exact.map_err(PortError::from)
     } else {
         Ok(read.kept.chat.clone())
     };
-    let mut steps = Vec::new();
-    for (waiting, verdict) in batch.drain(..).zip(verdicts).collect::<Vec<_>>() {
-        match verdict {
-            Verdict::Answered(outcome) => answer(waiting, outcome),
-            Verdict::AsItIs(message) => {
+    for (waiting, judged) in batch.drain(..).zip(verdicts).collect::<Vec<_>>() {
+        let step = match judged {
+            Judged::Answered(outcome) => {
+                answer(waiting, outcome);
+                continue;
+            }
+            Judged::AsItIs(message) => {
                 let chat = chat.clone();
                 answer(waiting, chat.map(|chat| done(*message, chat, false)));
+                continue;
             }
-            Verdict::Write(step) => {
-                steps.push(Some(step));
-                batch.push_back(waiting);
-            }
-            Verdict::Open => {
-                steps.push(None);
-                batch.push_back(waiting);
-            }
-        }
+            Judged::Written(step) => Some(step),
+            Judged::Open => None,
+        };
+        plan.steps_of.push(step);
+        batch.push_back(waiting);
     }
-    steps
-}
-
-/// Judges one change of a message that is as in `before`, where `last` is the last number given.
-fn one(read: &Read, change: &MessageChange, before: &Message, last: Seq) -> Verdict {
-    let Some(actor) = read.actors.get(&change.actor_id) else {
-        return Verdict::Answered(Ok(Changed::Refused(Denied::NotMember.into())));
-    };
-    let kind = read.kept.chat.kind;
-    match change.apply(before, kind, actor, last.saturating_add(1)) {
-        Err(refusal) => Verdict::Answered(Ok(Changed::Refused(refusal))),
-        Ok(None) => Verdict::AsItIs(Box::new(before.clone())),
-        Ok(Some(after)) => {
-            let is_member = |user| read.actors.contains_key(&user);
-            if let Err(refusal) = change.check_mentions(before, is_member) {
-                return Verdict::Answered(Ok(Changed::Refused(refusal)));
-            }
-            Verdict::Write(Box::new(Step {
-                before: before.clone(),
-                after,
-            }))
-        }
-    }
+    plan
 }
 
 /// Why the message of a change was not found. One that does not parse fails this change alone.
-async fn missing(call: &Call, read: &Read, change: &MessageChange) -> Verdict {
+async fn missing(call: &Call, read: &Read, change: &MessageChange) -> Judged {
     if !read.actors.contains_key(&change.actor_id) {
-        return Verdict::Answered(Ok(Changed::Refused(Denied::NotMember.into())));
+        return Judged::refused(Denied::NotMember);
     }
     let filter = change_writes::of(change.message_id, change.chat_id);
     let found = call.find_one::<MessageDocument>(filter, Shape::default());
     match found.await {
-        Ok(None) => Verdict::Answered(Ok(Changed::Refused(ChangeRefusal::NoMessage))),
+        Ok(None) => Judged::refused(ChangeRefusal::NoMessage),
         // It has come meanwhile.
-        Ok(Some(_)) => Verdict::Open,
-        Err(fault) => Verdict::Answered(Err(fault.into())),
+        Ok(Some(_)) => Judged::Open,
+        Err(fault) => Judged::Answered(Err(fault.into())),
     }
 }
 

@@ -9,6 +9,7 @@ mod chats;
 mod jobs;
 mod members;
 mod messages;
+mod reactions;
 mod sessions;
 mod users;
 
@@ -32,6 +33,7 @@ pub(super) use members::{ChatOfMember, MemberDocument, UserOfMember};
 pub(super) use messages::{
     MessageDocument, NOBODY, Place, PlaceDocument, Tail, TailDocument, dedup, user_keys,
 };
+pub(super) use reactions::{ReactionDocument, Toggle, Toggled, ToggledDocument, place};
 pub(super) use sessions::{SessionDocument, binary};
 pub(super) use users::{UserDocument, UserKey};
 
@@ -45,6 +47,8 @@ pub(super) const CHATS: &str = "chats";
 pub(super) const MEMBERS: &str = "members";
 /// Messages.
 pub(super) const MESSAGES: &str = "messages";
+/// Who has reacted to messages.
+pub(super) const REACTIONS: &str = "reactions";
 /// What attachments are.
 pub(super) const ATTACHMENTS: &str = "attachments";
 /// Durable jobs.

@@ -6,7 +6,7 @@ use mongodb::bson::{Document, doc};
 use mongodb::options::IndexOptions;
 
 use super::call::Call;
-use super::documents::{ATTACHMENTS, CHATS, JOBS, MEMBERS, MESSAGES, SESSIONS, USERS};
+use super::documents::{ATTACHMENTS, CHATS, JOBS, MEMBERS, MESSAGES, REACTIONS, SESSIONS, USERS};
 use super::fault::Fault;
 
 /// The unique index that numbers a chat's messages.
@@ -28,6 +28,8 @@ pub struct IndexSpec {
     pub unique: bool,
     /// The field that a document must have to be in the index; `None` where all are.
     pub only_with: Option<&'static str>,
+    /// Whether it leaves out documents that have none of its fields.
+    pub sparse: bool,
     /// What needs it.
     pub purpose: &'static str,
 }
@@ -44,6 +46,7 @@ const fn index(
         fields,
         unique: false,
         only_with: None,
+        sparse: false,
         purpose,
     }
 }
@@ -58,6 +61,13 @@ const fn unique(spec: IndexSpec) -> IndexSpec {
 const fn only_with(field: &'static str, spec: IndexSpec) -> IndexSpec {
     IndexSpec {
         only_with: Some(field),
+        ..spec
+    }
+}
+
+const fn sparse(spec: IndexSpec) -> IndexSpec {
+    IndexSpec {
+        sparse: true,
         ..spec
     }
 }
@@ -171,6 +181,24 @@ const INDEXES: &[IndexSpec] = &[
             "unread mentions above a read mark",
         ),
     ),
+    sparse(index(
+        MESSAGES,
+        "by_pin",
+        &["pinnedIn", "pinnedSeq", "seq"],
+        "a chat's pinned messages, and how many there are, without documents",
+    )),
+    unique(index(
+        REACTIONS,
+        "by_user",
+        &["chatId", "messageId", "userId", "emoji"],
+        "one document for a user's reaction; which reactions to a page of messages are the viewer's; all of a deleted message",
+    )),
+    index(
+        REACTIONS,
+        "by_emoji",
+        &["chatId", "messageId", "emoji", "on", "place"],
+        "those who have reacted to a message with an emoji, in their order",
+    ),
     index(
         ATTACHMENTS,
         "by_state",
@@ -213,7 +241,16 @@ fn name_of_fields(spec: &IndexSpec) -> String {
 
 /// Makes the indexes that are missing.
 pub(super) async fn create(call: &Call) -> Result<(), Fault> {
-    for collection in [USERS, SESSIONS, CHATS, MEMBERS, MESSAGES, ATTACHMENTS, JOBS] {
+    for collection in [
+        USERS,
+        SESSIONS,
+        CHATS,
+        MEMBERS,
+        MESSAGES,
+        REACTIONS,
+        ATTACHMENTS,
+        JOBS,
+    ] {
         call.inner
             .preparing
             .note(format!("indexes of `{collection}`"));
@@ -247,5 +284,6 @@ fn model(spec: &IndexSpec) -> IndexModel {
     options.unique = spec.unique.then_some(true);
     let exists = |field: &str| doc! { field: { "$exists": true } };
     options.partial_filter_expression = spec.only_with.map(exists);
+    options.sparse = spec.sparse.then_some(true);
     IndexModel::builder().keys(keys).options(options).build()
 }

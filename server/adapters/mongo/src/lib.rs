@@ -20,6 +20,9 @@
 //! **Changes.** A message keeps the number of its latest change, which is claimed in the chat's
 //! document first; see `changes`.
 //!
+//! **Reactions.** The message counts them, as one of its changes; who has reacted is in documents of
+//! their own, which follow. See `reactions`; for pinned messages, `pins`.
+//!
 //! **Chats.** A direct chat is made by the insert of its document, which is unique for its pair.
 //! It is marked ready once both members are in, and nobody is shown a chat that is not; whoever
 //! opens it next finishes what a crash has left.
@@ -84,7 +87,10 @@ mod names;
 mod notices;
 mod pages;
 mod pair;
+mod pins;
+mod plan;
 mod preparing;
+mod reactions;
 mod repair;
 mod replies;
 mod send;

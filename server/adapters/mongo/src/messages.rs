@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use mongodb::bson::doc;
 use talksy_domain::error::PortError;
-use talksy_domain::id::{self, ChatId, MessageId};
+use talksy_domain::id::{self, ChatId, MessageId, UserId};
 use talksy_domain::incarnation::Incarnation;
 use talksy_domain::messages::{
-    Append, Changed, Head, Message, MessageAt, MessageChange, MessageStore, ReplyPage,
+    Append, Changed, Emoji, Head, Message, MessageAt, MessageChange, MessageStore, Reaction,
+    ReactionPage, ReplyPage,
 };
 use talksy_domain::page::{Page, Window};
 use talksy_domain::seq::Seq;
@@ -17,7 +18,7 @@ use super::call::Call;
 use super::commands::Shape;
 use super::documents::{ChatDocument, MessageDocument, key, keys, overread};
 use super::fault::Fault;
-use super::{MongoStore, changes, heads, incarnation, pages, replies, send};
+use super::{MongoStore, changes, heads, incarnation, pages, pins, reactions, replies, send};
 
 #[async_trait]
 impl MessageStore for MongoStore {
@@ -72,6 +73,8 @@ impl MessageStore for MongoStore {
     }
 
     /// \[chat, member, message\], claim, message, chat's head: 4. Each lost race adds all but the last.
+    /// Reactions read their documents behind the first, and write them beside the last; a pin counts
+    /// the pinned ones behind the first: 5. A deletion of what has reactions writes its job: 5.
     async fn change(&self, change: &MessageChange) -> Result<Changed, PortError> {
         let (call, change) = (self.call(), change.clone());
         // Whoever waits for it may go away in the middle: a claim that was taken is used.
@@ -149,6 +152,51 @@ impl MessageStore for MongoStore {
     /// 1 command, not among the store's figures: the process asks, not a request.
     async fn incarnation(&self) -> Result<Incarnation, PortError> {
         Ok(incarnation::read(&Call::of_store(&self.inner)).await?)
+    }
+
+    /// Messages with toggles, reactions: 2; where there are toggles, their writes in between: 3.
+    async fn reactions_of(
+        &self,
+        user: UserId,
+        messages: &[(ChatId, MessageId)],
+    ) -> Result<Vec<(MessageId, Emoji)>, PortError> {
+        Ok(reactions::of_user(&self.call(), user, messages).await?)
+    }
+
+    /// As [`MessageStore::reactions_of`].
+    async fn reactions_among(
+        &self,
+        message: (ChatId, MessageId),
+        users: &[UserId],
+    ) -> Result<Vec<(UserId, Emoji)>, PortError> {
+        Ok(reactions::among(&self.call(), message, users).await?)
+    }
+
+    /// As [`MessageStore::reactions_of`], for all pages of the same size.
+    async fn reaction_pages(
+        &self,
+        wanted: &[ReactionPage],
+    ) -> Result<Vec<Page<Reaction>>, PortError> {
+        Ok(reactions::pages(&self.call(), wanted).await?)
+    }
+
+    /// Message, reactions, deletion: 3, not among the store's figures: a job asks, not a request.
+    async fn erase_reactions(
+        &self,
+        chat: ChatId,
+        message: MessageId,
+        most: usize,
+    ) -> Result<Option<usize>, PortError> {
+        let call = Call::of_store(&self.inner);
+        Ok(reactions::erase(&call, chat, message, most).await?)
+    }
+
+    /// Places, messages: 2.
+    async fn pinned_pages(
+        &self,
+        wanted: &[(ChatId, Seq, Window<Seq>)],
+    ) -> Result<Vec<Page<Message>>, PortError> {
+        Ok(pins::pages(&self.call(), wanted).await?)
     }
 
     /// 2 commands, one after the other.

@@ -23,7 +23,7 @@ use super::fault::{Fault, Why};
 use super::{jobs, notices};
 
 /// How long the instance that wrote a job has to delete it.
-const HEAD_START: Duration = Duration::from_secs(10);
+pub(super) const HEAD_START: Duration = Duration::from_secs(10);
 
 /// How many notes of earlier releases are read at once.
 const BATCH: i64 = 1_000;

@@ -21,6 +21,7 @@ mod messages;
 mod migrate;
 mod open;
 mod queue;
+mod reactions;
 mod readers;
 mod replies;
 mod rows;

@@ -6,11 +6,11 @@ use talksy_domain::access::Denied;
 use talksy_domain::chats::Chat;
 use talksy_domain::clock::Timestamp;
 use talksy_domain::error::PortError;
-use talksy_domain::id::{self, ChatId, MessageId};
+use talksy_domain::id::{self, ChatId, MessageId, UserId};
 use talksy_domain::incarnation::Incarnation;
 use talksy_domain::messages::{
-    Append, Appended, ChangeRefusal, Changed, ChangedMessage, Head, Message, MessageAt,
-    MessageChange, MessageStore, MessageText, ReplyPage,
+    Append, Appended, ChangeRefusal, Changed, ChangedMessage, Emoji, Head, Message, MessageAt,
+    MessageChange, MessageStore, MessageText, Reaction, ReactionPage, ReplyPage,
 };
 use talksy_domain::metadata::Metadata;
 use talksy_domain::page::{Page, Window};
@@ -18,6 +18,7 @@ use talksy_domain::seq::Seq;
 
 use super::SqliteStore;
 use super::fault::Fault;
+use super::reactions;
 use super::rows::{
     self, Key, all, chat_columns, each, filled, member_columns, message_columns, one, statements,
 };
@@ -39,11 +40,15 @@ statements! {
     MESSAGE = concat!("SELECT ", message_columns!(), " FROM messages WHERE id = ?1");
     CHANGE_MESSAGE = "UPDATE messages SET text = ?3, edited_at = ?4, deleted_at = ?5,
         change_seq = ?6, content_seq = ?7, metadata = ?8, reply_to = ?9,
-        mentions = ?10, attachment_ids = ?11 WHERE chat_id = ?1 AND seq = ?2";
+        mentions = ?10, reactions = ?11, pinned_seq = ?12, attachment_ids = ?13
+        WHERE chat_id = ?1 AND seq = ?2";
     ADVANCE_CHANGES = "UPDATE chats SET last_change_seq = ?2 WHERE id = ?1";
     CHANGES = concat!("SELECT ", message_columns!(), " FROM messages
         WHERE chat_id = ?1 AND change_seq > 0 AND change_seq > ?2 AND seq >= ?3
         ORDER BY change_seq LIMIT ?4");
+    PINNED = concat!("SELECT ", message_columns!(), " FROM messages
+        WHERE chat_id = ?1 AND pinned_seq > 0 AND pinned_seq < ?2 AND seq >= ?3
+        ORDER BY pinned_seq DESC LIMIT ?4");
     MESSAGES = concat!("SELECT ", message_columns!(), " FROM rarray(?1) AS wanted
         CROSS JOIN messages ON id = wanted.value");
     PAGE_FROM_START = concat!("SELECT ", message_columns!(), " FROM messages
@@ -140,6 +145,59 @@ impl MessageStore for SqliteStore {
         self.read_incarnation().await
     }
 
+    async fn reactions_of(
+        &self,
+        user: UserId,
+        messages: &[(ChatId, MessageId)],
+    ) -> Result<Vec<(MessageId, Emoji)>, PortError> {
+        let keys = rows::keys(messages, |(_, message)| id::bytes(message));
+        let user = id::bytes(user);
+        self.read(move |conn| reactions::of_user(conn, user, &keys))
+            .await
+    }
+
+    async fn reactions_among(
+        &self,
+        message: (ChatId, MessageId),
+        users: &[UserId],
+    ) -> Result<Vec<(UserId, Emoji)>, PortError> {
+        let keys = rows::keys(users, id::bytes);
+        let message = id::bytes(message.1);
+        self.read(move |conn| reactions::among_users(conn, message, &keys))
+            .await
+    }
+
+    async fn reaction_pages(
+        &self,
+        wanted: &[ReactionPage],
+    ) -> Result<Vec<Page<Reaction>>, PortError> {
+        let wanted = wanted.to_vec();
+        self.read(move |conn| reactions::pages(conn, &wanted)).await
+    }
+
+    async fn erase_reactions(
+        &self,
+        _: ChatId,
+        message: MessageId,
+        most: usize,
+    ) -> Result<Option<usize>, PortError> {
+        let message = id::bytes(message);
+        self.upkeep(move |conn| reactions::erase(conn, message, most))
+            .await
+    }
+
+    async fn pinned_pages(
+        &self,
+        wanted: &[(ChatId, Seq, Window<Seq>)],
+    ) -> Result<Vec<Page<Message>>, PortError> {
+        let wanted = wanted.to_vec();
+        self.read(move |conn| {
+            let page = |(chat, from, window): &(_, _, _)| pinned(conn, *chat, *from, window);
+            rows::snapshot(conn, || wanted.iter().map(page).collect())
+        })
+        .await
+    }
+
     async fn heads(&self, chats: &[ChatId]) -> Result<Vec<Head>, PortError> {
         let keys = rows::keys(chats, id::bytes);
         self.read(move |conn| {
@@ -180,6 +238,18 @@ fn changes(
     let (chat, after) = (id::bytes(chat), window.after.unwrap_or(0));
     let values = |limit| (chat, after, from, limit);
     let messages = filled(conn, CHANGES, rows::overread(window), values, rows::message)?;
+    Ok(Page::from_overread(messages, window))
+}
+
+fn pinned(
+    conn: &Connection,
+    chat: ChatId,
+    from: Seq,
+    window: &Window<Seq>,
+) -> Result<Page<Message>, Fault> {
+    let (chat, behind) = (id::bytes(chat), window.after.map_or(i64::MAX, i64::from));
+    let values = |limit| (chat, behind, from, limit);
+    let messages = filled(conn, PINNED, rows::overread(window), values, rows::message)?;
     Ok(Page::from_overread(messages, window))
 }
 
@@ -271,7 +341,8 @@ fn change_message(conn: &Connection, change: &MessageChange) -> Result<Changed, 
         return Ok(Changed::Refused(ChangeRefusal::NoMessage));
     };
     let number = chat.last_change_seq.saturating_add(1);
-    let changed = match change.apply(&message, chat.kind, &actor, number) {
+    let beside = reactions::beside(conn, change)?;
+    let changed = match change.apply(&message, chat.kind, &actor, number, beside) {
         Err(refusal) => return Ok(Changed::Refused(refusal)),
         Ok(None) => {
             let (is_new, chat) = (false, chat);
@@ -298,10 +369,13 @@ fn change_message(conn: &Connection, change: &MessageChange) -> Result<Changed, 
         changed.metadata.as_ref().map(Metadata::as_str),
         changed.reply_to,
         mentions::column(&changed.mention_ids),
+        rows::reactions(&changed.reactions)?,
+        changed.pinned_seq,
         rows::attachment_keys(&changed),
     );
     rows::change(conn, CHANGE_MESSAGE, values)?;
     mentions::changed(conn, &message.mention_ids, &changed)?;
+    reactions::follow(conn, change, &message, &changed)?;
     rows::change(conn, ADVANCE_CHANGES, (chat_key, number))?;
     Ok(Changed::Done(Box::new(ChangedMessage {
         message: changed,

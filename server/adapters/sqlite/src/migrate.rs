@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0005_reading.sql"),
     include_str!("migrations/0006_refresh_tokens.sql"),
     include_str!("migrations/0007_content.sql"),
+    include_str!("migrations/0008_reactions.sql"),
     include_str!("migrations/0009_attachments.sql"),
 ];
 

@@ -12,7 +12,9 @@ use talksy_domain::clock::Timestamp;
 use talksy_domain::damage::{self, or_stand_in};
 use talksy_domain::id::{self, AttachmentId, ChatId, MessageId, SessionId, UserId};
 use talksy_domain::mail::EmailAddress;
-use talksy_domain::messages::{ClientMessageId, Fingerprint, Message, MessageKind, MessageText};
+use talksy_domain::messages::{
+    ClientMessageId, Fingerprint, Message, MessageKind, MessageText, Reactions,
+};
 use talksy_domain::metadata::Metadata;
 use talksy_domain::page::Window;
 use talksy_domain::seq::Seq;
@@ -78,10 +80,18 @@ macro_rules! unread_base {
 }
 pub(super) use unread_base;
 
-/// What [`message`] reads.
-macro_rules! message_columns {
+/// What a message is inserted with.
+macro_rules! sent_columns {
     () => {
         "chat_id, seq, id, kind, sender_id, created_at, edited_at, deleted_at, client_message_id, text, mseq, change_seq, content_seq, notice, fingerprint, metadata, reply_to, mentions, attachment_ids"
+    };
+}
+pub(super) use sent_columns;
+
+/// What [`message`] reads: what a message was inserted with, and what it has of changes alone.
+macro_rules! message_columns {
+    () => {
+        concat!($crate::rows::sent_columns!(), ", reactions, pinned_seq")
     };
 }
 pub(super) use message_columns;
@@ -384,7 +394,7 @@ pub(super) fn member_role(role: MemberRole) -> i64 {
 pub(super) fn insert_message(conn: &Connection, message: &Message) -> Result<(), Fault> {
     const INSERT: &str = concat!(
         "INSERT INTO messages (",
-        message_columns!(),
+        sent_columns!(),
         ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)"
     );
     let notice = message.notice.as_ref().map(serde_json::to_string);
@@ -439,6 +449,7 @@ pub(super) fn message(row: &Row<'_>) -> Result<Message, Fault> {
         let text = text(row, 9)?.map(MessageText::try_from).transpose();
         let fingerprint = row.get::<_, Option<[u8; 8]>>(14);
         let metadata = self::text(row, 15)?.map(Metadata::parse).transpose();
+        let reactions = self::text(row, 19)?.map(|json| serde_json::from_str(&json));
         Ok(Message {
             chat_id: id::from_bytes(row.get(0)?),
             seq: row.get(1)?,
@@ -460,9 +471,18 @@ pub(super) fn message(row: &Row<'_>) -> Result<Message, Fault> {
             mention_ids: mentions::list(row.get_ref(17)?.as_blob_or_null().unwrap_or_default()),
             attachments: or_stand_in(row.get(18), record, "attachment_ids", || None)
                 .map_or_else(Vec::new, |keys: Vec<u8>| attachment_ids(&keys)),
+            reactions: or_stand_in(reactions.transpose(), record, "reactions", || None)
+                .unwrap_or_default(),
+            pinned_seq: or_stand_in(row.get(20), record, "pinned_seq", || 0),
         })
     };
     parse().map_err(|why| Fault::row(record(), why))
+}
+
+/// What [`message`] finds reactions in; nothing where there are none.
+pub(super) fn reactions(reactions: &Reactions) -> Result<Option<String>, Fault> {
+    let some = (!reactions.is_empty()).then(|| serde_json::to_string(reactions));
+    some.transpose().map_err(Fault::json)
 }
 
 /// The ids of a message's attachments, one behind the other; `None` where it has none.

@@ -89,6 +89,8 @@ section! {
         refresh_ip: Quota = Quota::new(60, MINUTE), in QUOTAS;
         /// Messages sent, a user.
         send: Quota = Quota::new(30, 10 * SECOND), in QUOTAS;
+        /// Reactions added and removed, a user.
+        react: Quota = Quota::new(60, 10 * SECOND), in QUOTAS;
         /// Typing signals, a user.
         typing: Quota = Quota::new(20, 10 * SECOND), in QUOTAS;
         /// Chats started, a user.
@@ -99,8 +101,8 @@ section! {
         /// Points that the operations of an IP address may cost together, of IPv6 as in
         /// `limits.login_ip`. Many users may share an address.
         cost_ip: Quota = Quota::new(30_000_000, MINUTE), in BUDGETS;
-        /// Changes of groups (titles, members, roles, leaving) and of what is one's own of chats
-        /// (whether they are muted), a user.
+        /// Changes of groups (titles, members, roles, leaving), of what is pinned in chats, and of
+        /// what is one's own of chats (whether they are muted), a user.
         change_chats: Quota = Quota::new(60, MINUTE), in QUOTAS;
         /// Read marks moved, a user.
         mark_read: Quota = Quota::new(60, 10 * SECOND), in QUOTAS;

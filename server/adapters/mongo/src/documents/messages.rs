@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use talksy_domain::clock::Timestamp;
 use talksy_domain::id::{self, AttachmentId, ChatId, MessageId, UserId};
 use talksy_domain::messages::{
-    ClientMessageId, Fingerprint, Message, MessageKind, MessageText, SystemNotice,
+    ClientMessageId, Fingerprint, Message, MessageKind, MessageText, Reactions, SystemNotice,
 };
 use talksy_domain::metadata::Metadata;
 use talksy_domain::seq::Seq;
@@ -70,6 +70,13 @@ pub(crate) struct MessageDocument {
     edited_at: Option<DateTime>,
     #[serde(skip_serializing_if = "Option::is_none")]
     deleted_at: Option<DateTime>,
+    /// How many reactions it has; absent where it never had one. Beside it are those that were
+    /// counted last; see `reactions`.
+    #[serde(default, skip_serializing)]
+    reactions: Reactions,
+    /// The change that has pinned it; see `pins`.
+    #[serde(default, skip_serializing)]
+    pinned_seq: Seq,
 }
 
 /// What no two messages of a chat have in common: the sender and their own id for the message, or
@@ -94,6 +101,7 @@ pub(crate) fn user_keys(users: &[UserId]) -> Vec<Uuid> {
 fn users_of(keys: &[Uuid]) -> Vec<UserId> {
     keys.iter().map(|key| id::from_bytes(key.bytes())).collect()
 }
+
 /// The ids of a message's attachments, as documents keep them in their order.
 pub(crate) fn attachment_keys(message: &Message) -> Vec<Uuid> {
     let ids = message.attachments.iter();
@@ -138,6 +146,8 @@ impl MessageDocument {
             created_at: date(draft.created_at),
             edited_at: draft.edited_at.map(date),
             deleted_at: draft.deleted_at.map(date),
+            reactions: Reactions::default(),
+            pinned_seq: 0,
         }
     }
 
@@ -184,6 +194,8 @@ impl Stored for MessageDocument {
             created_at: instant(self.created_at),
             edited_at: self.edited_at.map(instant),
             deleted_at: self.deleted_at.map(instant),
+            reactions: self.reactions,
+            pinned_seq: self.pinned_seq,
         })
     }
 
@@ -214,6 +226,8 @@ impl Stored for MessageDocument {
             created_at: some_instant(raw, "createdAt"),
             edited_at: field(raw, "editedAt").map(instant),
             deleted_at: field(raw, "deletedAt").map(instant),
+            reactions: field(raw, "reactions").unwrap_or_default(),
+            pinned_seq: field(raw, "pinnedSeq").unwrap_or_default(),
         })
     }
 }

@@ -130,6 +130,7 @@ async fn a_damaged_message_keeps_its_place() {
         sent.push(done(appended).message);
     }
     for (place, set) in [
+        (0, "reactions = 'some'"),
         (1, "kind = 99"),
         (2, "text = 'a' || char(7)"),
         (3, "sender_id = x'07', client_message_id = ''"),

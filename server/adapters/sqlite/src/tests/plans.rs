@@ -6,8 +6,8 @@ use rusqlite::StatementStatus;
 use talksy_domain::id;
 
 use super::super::{
-    attachments, chats, groups, incarnation, jobs, mentions, messages, open, replies, rows,
-    sessions, unread, users,
+    attachments, chats, groups, incarnation, jobs, mentions, messages, open, reactions, replies,
+    rows, sessions, unread, users,
 };
 use super::Fixture;
 
@@ -60,6 +60,7 @@ fn statements() -> Vec<(&'static str, &'static str)> {
         sessions::STATEMENTS,
         chats::STATEMENTS,
         messages::STATEMENTS,
+        reactions::STATEMENTS,
         groups::STATEMENTS,
         jobs::STATEMENTS,
         attachments::STATEMENTS,
