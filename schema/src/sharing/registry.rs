@@ -4,7 +4,7 @@ use super::declaration::SharedType;
 use crate::{account, attachments, chats, messages, users};
 
 /// The types of all rooms.
-const ROOMS: [&[SharedType]; 5] = [
+const ROOMS: [&[SharedType]; 6] = [
     account::SHARED,
     attachments::SHARED,
     chats::SHARED,

@@ -186,7 +186,7 @@ pub async fn a_message_keeps_its_attachments_until_it_is_deleted(stores: &Stores
     assert_eq!(found().await, sent);
     let caption = talksy_domain::messages::MessageText::parse("a caption").unwrap();
     let edit = ChangeAction::Edit {
-        text: caption,
+        edit: caption.into(),
         expected: None,
     };
     let edited = stores.change(&sent, ada.id, edit).await.message;
@@ -209,9 +209,8 @@ pub async fn a_user_has_the_picture_that_was_set_last(stores: &Stores) {
         (Some(None), None),
     ] {
         let change = ProfileChange {
-            name: None,
-            about: None,
             avatar,
+            ..ProfileChange::default()
         };
         let changed = stores.users.update_profile(ada.id, &change).await.unwrap();
         assert_eq!(changed.unwrap().avatar_id, expected);

@@ -73,6 +73,30 @@ async fn the_attachments_of_a_deleted_message_are_erased() {
     assert_eq!(node["node"], Value::Null);
 }
 
+/// Each is erased by a job of its own: neither takes the other's place.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_reactions_to_a_message_are_erased_beside_its_attachments() {
+    const REACT: &str = "mutation($input: AddReactionInput!) { addReaction(input: $input) {
+        message { id attachments { id } } } }";
+    let store = FaultyStore::new();
+    let app = quick().ports(store.install()).start().await;
+    let (ada, bob, chat) = app.pair().await;
+    let (message, _, id) = with_image(&ada, &chat).await;
+    let reaction = json!({ "messageId": message, "emoji": "👍" });
+    let added = bob.client.data(REACT, json!({ "input": reaction })).await;
+    assert_eq!(
+        added["addReaction"]["message"]["attachments"],
+        json!([{ "id": id }])
+    );
+    store.set(
+        "messages.erase_reactions",
+        Fault::Unavailable("down for the test"),
+    );
+    delete(&ada, &message).await.data();
+    erased(&app).await;
+    store.refused(1).await;
+}
+
 /// The erasing outlasts an outage of the store of bytes.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_erased_now_is_erased_later() {

@@ -283,6 +283,40 @@ async fn a_retry_gives_the_first_message_and_other_attachments_are_a_conflict() 
     send(&ids[2..], "two").await.data();
 }
 
+/// All that a message may carry is kept with its attachments, and what is refused for another part of it
+/// gives them back.
+#[tokio::test(flavor = "multi_thread")]
+async fn attachments_go_with_all_else_that_a_message_carries() {
+    const WHOLE: &str = "query($id: ID!) { node(id: $id) { ... on Message { kind text metadata
+        replyTo { id } mentions { name } attachments { id } } } }";
+    let app = TestApp::start().await;
+    let (ada, bob, chat) = app.pair().await;
+    let eve = app.sign_in("eve").await;
+    let id = ada.upload("a.png", "image/png", png(10, 10)).await;
+    let before = bob.send_attached(&chat, Some("which?"), &[]).await.data();
+    let before = &before["sendMessage"]["message"]["id"];
+    let send = async |mentioned: &str| {
+        let input = json!({ "chatId": chat, "attachmentIds": [id], "mentionIds": [mentioned],
+            "replyToId": before, "metadata": { "album": 1 } });
+        ada.client
+            .run(SEND_ATTACHED, json!({ "input": input }))
+            .await
+    };
+    let refused = send(&eve.id).await;
+    assert_eq!(
+        refused.code_and_field(),
+        ("BAD_USER_INPUT", "input.mentionIds.0")
+    );
+    let sent = send(&bob.id).await.data();
+    let message = json!({ "id": sent["sendMessage"]["message"]["id"] });
+    let whole = bob.client.data(WHOLE, message).await;
+    assert_eq!(
+        whole["node"],
+        json!({ "kind": "IMAGE", "text": null, "metadata": { "album": 1 }, "replyTo": { "id": before },
+            "mentions": [{ "name": "bob" }], "attachments": [{ "id": id }] })
+    );
+}
+
 /// The attachments of a page cost one call of the store, however many there are.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_attachments_of_a_page_are_loaded_together() {
