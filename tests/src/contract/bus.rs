@@ -88,6 +88,7 @@ fn full_notice(user_id: UserId) -> SystemNotice {
         metadata: Some(MetadataChange {
             to: Some(metadata("[true]")),
         }),
+        avatar_id: None,
         role: Some(MemberRole::Owner),
         effects: vec![
             effect,
