@@ -152,6 +152,7 @@ impl Services {
         });
         let attachments = attachments(&ports, &policies, &access, &ids, &hash);
         let groups = groups(&ports, &policies, &access, &attachments, &ids);
+        let chats = chats(&ports, &policies, &access, &ids);
         let work = JobService::new(
             Arc::clone(&ports.sessions),
             Arc::clone(&ports.groups),
@@ -177,17 +178,6 @@ impl Services {
                 .max_capacity(100_000)
                 .time_to_live(SESSION_CACHE)
                 .build(),
-        };
-        let chats = ChatService {
-            store: Arc::clone(&ports.chats),
-            access: Arc::clone(&access),
-            limiter: Arc::clone(&ports.limiter),
-            start_rule: policies.start_chat,
-            change_rule: policies.change_chats,
-            read_rule: policies.mark_read,
-            large_groups: policies.feeds.large_groups,
-            clock: Arc::clone(&ports.clock),
-            ids: ids.clone(),
         };
         let messages = MessageService {
             store: Arc::clone(&ports.messages),
@@ -244,6 +234,25 @@ impl Services {
             feeds,
             jobs,
         }
+    }
+}
+
+fn chats(
+    ports: &Ports,
+    policies: &Policies,
+    access: &Arc<Access>,
+    ids: &IdGenerator,
+) -> ChatService {
+    ChatService {
+        store: Arc::clone(&ports.chats),
+        access: Arc::clone(access),
+        limiter: Arc::clone(&ports.limiter),
+        start_rule: policies.start_chat,
+        change_rule: policies.change_chats,
+        read_rule: policies.mark_read,
+        large_groups: policies.feeds.large_groups,
+        clock: Arc::clone(&ports.clock),
+        ids: ids.clone(),
     }
 }
 

@@ -147,9 +147,8 @@ pub(super) async fn get(
             Body::empty(),
         );
     }
-    let range = match wanted(headers, &tag, located.byte_size) {
-        Ok(range) => range,
-        Err(()) => return unsatisfiable(&located),
+    let Ok(range) = wanted(headers, &tag, located.byte_size) else {
+        return unsatisfiable(&located);
     };
     let all = 0..located.byte_size;
     let part = range.clone().unwrap_or(all);

@@ -172,8 +172,8 @@ async fn a_send_that_was_broken_off_is_completed_by_its_retry() {
     store.set("messages.append", Fault::Unavailable("down for the test"));
     assert_eq!(send().await.code(), "UNAVAILABLE");
     store.set("messages.append", Fault::None);
-    let sent = send().await.data();
-    let attachments = &sent["sendMessage"]["message"]["attachments"];
+    let message = send().await.data();
+    let attachments = &message["sendMessage"]["message"]["attachments"];
     assert_eq!(attachments[0]["id"], json!(id));
     // The sweep finds that it is used.
     app.clock.advance(Duration::from_hours(26));

@@ -68,7 +68,7 @@ async fn what_is_not_what_was_announced_is_refused_and_leaves_nothing() {
     let html = b"<!DOCTYPE html><html><script>alert(1)</script></html>".to_vec();
     let program = [&b"MZ\x90\0"[..], &[0; 200]].concat();
     let mut binary = b"text".to_vec();
-    binary.extend_from_slice(&[0; 20_000]);
+    binary.resize(20_000, 0);
     // Longer than what is looked at first, so that it is found on the way.
     let mut late = "text\n".repeat(4_000).into_bytes();
     late.extend_from_slice(b"\x1B[31m");

@@ -131,7 +131,8 @@ async fn images_of_all_formats_are_what_they_were() {
 async fn a_file_is_saved_and_not_shown_and_comes_in_parts() {
     let app = TestApp::start().await;
     let (ada, bob, chat) = app.pair().await;
-    let text: String = (0..1_000).map(|n| format!("line {n}\n")).collect();
+    let lines: Vec<_> = (0..1_000).map(|n| format!("line {n}\n")).collect();
+    let text = lines.concat();
     let name = "Grüße \u{202E}txt.exe";
     let id = ada
         .upload(name, "text/plain", text.clone().into_bytes())
@@ -307,8 +308,8 @@ async fn attachments_go_with_all_else_that_a_message_carries() {
         refused.code_and_field(),
         ("BAD_USER_INPUT", "input.mentionIds.0")
     );
-    let sent = send(&bob.id).await.data();
-    let message = json!({ "id": sent["sendMessage"]["message"]["id"] });
+    let done = send(&bob.id).await.data();
+    let message = json!({ "id": done["sendMessage"]["message"]["id"] });
     let whole = bob.client.data(WHOLE, message).await;
     assert_eq!(
         whole["node"],

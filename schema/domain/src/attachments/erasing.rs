@@ -129,8 +129,8 @@ impl AttachmentService {
                     .iter()
                     .any(|message| message.id == id && message.attachments.contains(&one.id)),
                 Some(UsedBy::User(id)) => {
-                    let user = self.users.users(&[id]).await?.pop();
-                    user.is_some_and(|user| user.avatar_id == Some(one.id))
+                    let owner = self.users.users(&[id]).await?.pop();
+                    owner.is_some_and(|user| user.avatar_id == Some(one.id))
                 }
                 Some(UsedBy::Chat(id)) => {
                     let chat = self.access.chats.chats(&[id]).await?.pop();

@@ -104,7 +104,7 @@ pub(crate) fn is_printable(bytes: &[u8]) -> bool {
     let is_control = |byte: &u8| {
         (*byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r' | 0x0C)) || *byte == 0x7F
     };
-    !bytes.iter().any(|byte| is_control(byte))
+    !bytes.iter().any(is_control)
 }
 
 /// The name of a file: 1 to 200 characters on one line, without a folder, and none of them invisible,

@@ -159,7 +159,7 @@ impl Objects {
 
     fn path(&self, inside: &str) -> Path {
         let parts = inside.split('/');
-        parts.fold(self.prefix.clone(), |path, part| path.join(part))
+        parts.fold(self.prefix.clone(), Path::join)
     }
 }
 

@@ -123,12 +123,11 @@ pub(crate) fn advance_of(after: &Attachment) -> Document {
         }
         set.insert("image", facts);
     }
-    match after.used_by {
-        Some(used_by) => {
-            set.insert("usedBy", used_by.to_string());
-            doc! { "$set": set }
-        }
-        None => doc! { "$set": set, "$unset": { "usedBy": "" } },
+    if let Some(used_by) = after.used_by {
+        set.insert("usedBy", used_by.to_string());
+        doc! { "$set": set }
+    } else {
+        doc! { "$set": set, "$unset": { "usedBy": "" } }
     }
 }
 
