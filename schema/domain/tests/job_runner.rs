@@ -394,14 +394,20 @@ async fn an_instance_that_is_cut_off_stops_before_another_begins() {
         let one = world.instance();
         until("its beginning", || world.work.begun() == 1).await;
         let other = world.instance_ahead(ahead);
+        // The periodic jobs are due by a clock that is ahead.
+        let periodic = if ahead.is_zero() {
+            0
+        } else {
+            Task::periodic().len()
+        };
         sleep(POLICY.lease).await;
-        assert_eq!(world.work.begun(), 1 + usize::from(!ahead.is_zero()));
+        assert_eq!(world.work.begun(), 1 + periodic);
         one.cut(true);
         until("another's beginning", || {
             world.jobs.get(job).unwrap().attempts == 2
         })
         .await;
-        assert_eq!(world.work.most_at_once(), 1 + usize::from(!ahead.is_zero()));
+        assert_eq!(world.work.most_at_once(), 1 + periodic);
         // The first changes nothing any more, also when it is back.
         one.cut(false);
         sleep(5 * POLICY.lease).await;

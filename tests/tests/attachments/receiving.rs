@@ -51,7 +51,7 @@ async fn a_document_is_allowed_where_the_setting_says_so() {
         .start()
         .await;
     let ada = app.sign_in("ada").await;
-    let webm = [&b"\x1A\x45\xDF\xA3"[..], &[0; 100]].concat();
+    let webm = [&b"\x1A\x45\xDF\xA3\x42\x82\x84webm"[..], &[0; 300]].concat();
     ada.upload("a.webm", "video/webm", webm).await;
     let reply = ada.announce("a", "text/plain", 10).await;
     assert_eq!(reply.code(), "BAD_USER_INPUT");

@@ -385,6 +385,10 @@ mod tests {
                 chat_id: ids().next(),
                 message_id: ids().next(),
             },
+            Task::EraseReactions {
+                chat_id: ids().next(),
+                message_id: ids().next(),
+            },
             Task::EraseAttachments {
                 message_id: ids().next(),
                 attachment_ids: vec![ids().next(), ids().next()],
