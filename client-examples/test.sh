@@ -99,7 +99,8 @@ names=("$@")
 copy harness
 check "what the tests need beside the examples: installs" \
   run_in "$work/harness" npm ci --silent --no-fund --no-audit || true
-check "a test that is stopped leaves no server" node --test "$work/harness/with-server.test.mjs" || true
+[[ "${names[*]}" == release-schema ]] ||
+  check "a test that is stopped leaves no server" node --test "$work/harness/with-server.test.mjs" || true
 for name in "${names[@]}"; do
   case "$name" in
     apollo | urql | relay | node) npm_example "$name" ;;

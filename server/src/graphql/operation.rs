@@ -136,6 +136,8 @@ pub struct Prepared {
     pub(super) client: ClientInfo,
     /// What it costs at most.
     pub(super) cost: Cost,
+    /// How many points of that are still to be taken from the budgets.
+    pub(super) owed: u64,
     /// How many bytes its answer may have, where that is less than any answer may.
     pub(super) max_answer_bytes: usize,
     extensions: Option<BTreeMap<String, Value>>,
@@ -203,6 +205,7 @@ pub fn prepare(
         authentication: authentication.clone(),
         client: client.clone(),
         cost,
+        owed: cost.points(),
         max_answer_bytes: usize::MAX,
         extensions: params.extensions,
     })
