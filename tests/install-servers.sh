@@ -27,7 +27,7 @@ fi
 command -v kill >/dev/null || missing+=(procps)
 command -v curl >/dev/null || missing+=(curl)
 command -v jq >/dev/null || missing+=(jq)
-command -v chromium chromium-browser google-chrome >/dev/null || missing+=(chromium)
+[ -n "${CHAT_BROWSER:-}" ] || command -v chromium chromium-browser google-chrome >/dev/null || missing+=(chromium)
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 if [ ${#missing[@]} -eq 0 ]; then
   install_s3

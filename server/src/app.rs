@@ -235,7 +235,7 @@ impl Application for App {
         Ok(self.services.auth.authenticate(token).await?)
     }
 
-    async fn refusal(&self, prepared: &Prepared) -> Option<Answer> {
+    async fn refusal(&self, prepared: &mut Prepared) -> Option<Answer> {
         self.executor.refusal(prepared).await
     }
 

@@ -156,6 +156,8 @@ pub struct Prepared {
     pub(super) client: ClientInfo,
     /// What it costs at most.
     pub(super) cost: Cost,
+    /// How many points of that are still to be taken from the budgets.
+    pub(super) owed: u64,
     /// How many bytes its answer may have, where that is less than any answer may.
     pub(super) max_answer_bytes: usize,
     /// The file that came with it.
@@ -235,6 +237,7 @@ pub fn prepare(
         authentication: authentication.clone(),
         client: client.clone(),
         cost,
+        owed: cost.points(),
         max_answer_bytes: usize::MAX,
         file: FilePart::default(),
         extensions: params.extensions,

@@ -33,8 +33,8 @@ pub trait Application: Send + Sync + 'static {
     async fn authenticate(&self, token: &str) -> Result<Viewer, ApiError>;
 
     /// Why an operation of any kind cannot be executed, as its document does not fit the schema;
-    /// `None` where it does.
-    async fn refusal(&self, prepared: &Prepared) -> Option<Answer>;
+    /// `None` where it does, or where executing it is refused for what it costs.
+    async fn refusal(&self, prepared: &mut Prepared) -> Option<Answer>;
 
     /// Executes a query or mutation.
     async fn execute(&self, prepared: Prepared) -> Answer;

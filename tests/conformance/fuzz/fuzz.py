@@ -57,8 +57,8 @@ def after_call(
     code = errors[0].get("extensions", {}).get("code") if errors else "null"
     label = case.operation.label
     answered[label]["data" if any(data.values()) else code] += 1
-    # The operation, or an earlier one, has ended the session.
-    ended = label == "Mutation.logout" if not errors else code == "UNAUTHENTICATED"
+    # The operation, or an earlier one, has ended the session; or the token is too old in a long run.
+    ended = label == "Mutation.logout" if not errors else code in {"UNAUTHENTICATED", "TOKEN_EXPIRED"}
     if ended and label not in WITHOUT_SESSION:
         seeded.viewer = sign_in(seeded.viewer.email)
 
