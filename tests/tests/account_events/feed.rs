@@ -310,6 +310,7 @@ async fn the_profile_is_told_when_it_changes_also_where_the_word_of_it_was_lost(
         name: Some(DisplayName::parse(name).unwrap()),
         about: None,
         metadata: None,
+        avatar: None,
     };
     let users = &world.services.users;
     users

@@ -4,15 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::content::{MAX_MENTIONS, MessageContent, MessageEdit, not_mentionable};
-use super::model::{ClientMessageId, Fingerprint, Message};
+use super::model::{ClientMessageId, Fingerprint, Message, MessageKind, MessageText};
 use super::reactions::{Emoji, Reaction, ReactionPage};
 use super::rules::{ChangeAction, ChangeRefusal, MessageChange};
 use super::store::{Append, Appended, Changed, MessageAt, MessageStore, ReplyPage};
 use crate::access::{Access, AccessError, Membership};
+use crate::attachments::claiming::{Claim, check_list};
+use crate::attachments::error::AttachmentError;
+use crate::attachments::model::{Attachment, AttachmentKind, UsedBy};
+use crate::attachments::service::AttachmentService;
+use crate::chats::model::MemberRole;
 use crate::clock::Clock;
 use crate::error::service_error;
 use crate::error::{ApiError, ErrorCode, Invalid, PortError};
 use crate::id::{self, ChatId, IdGenerator, MessageId};
+use crate::jobs::model::Task;
+use crate::jobs::runner::JobRunner;
 use crate::keyed_hash::KeyedHash;
 use crate::limits::{Decision, RateLimiter, Rule};
 use crate::metadata::Metadata;
@@ -45,6 +52,9 @@ pub enum MessageError {
     /// Too many reactions, or changes of what is pinned.
     #[error("You change this too quickly. Wait a little.")]
     TooManyChanges(Duration),
+    /// Attachments were refused.
+    #[error(transparent)]
+    Attachment(#[from] AttachmentError),
     /// A port failed.
     #[error(transparent)]
     Port(#[from] PortError),
@@ -63,12 +73,17 @@ impl MessageError {
             Self::TooFast(wait) | Self::TooManyChanges(wait) => {
                 ApiError::new(ErrorCode::RateLimited, self.to_string()).retry_after(*wait)
             }
+            Self::Attachment(error) => error.clone().into(),
             Self::Port(error) => error.into(),
         }
     }
 }
 
 service_error!(MessageError);
+
+/// How long the erasing of attachments waits for the deletion of their message, which it is written
+/// ahead of.
+const ERASE_DELAY: Duration = Duration::from_secs(2);
 
 /// A message that was sent.
 pub type Sent = Appended;
@@ -93,6 +108,10 @@ pub struct MessageService {
     pub(crate) ids: IdGenerator,
     /// Makes fingerprints of what was sent.
     pub(crate) hash: KeyedHash,
+    /// What messages have attached.
+    pub(crate) attachments: Arc<AttachmentService>,
+    /// Erases what deleted messages had attached.
+    pub(crate) jobs: JobRunner,
 }
 
 impl MessageService {
@@ -115,7 +134,11 @@ impl MessageService {
         client_message_id: Option<ClientMessageId>,
     ) -> Result<Sent, MessageError> {
         let content = content.into();
+        if content.text.is_none() && content.attachment_ids.is_empty() {
+            return Err(Invalid::new("text", "must not be empty").into());
+        }
         user_list::check("mentionIds", &content.mention_ids, MAX_MENTIONS)?;
+        check_list(&content.attachment_ids)?;
         self.admit(viewer).await?;
         let reply_to = match content.reply_to_id {
             Some(id) => Some(self.reply_target(chat, id).await?),
@@ -124,27 +147,39 @@ impl MessageService {
         let fingerprint = client_message_id
             .is_some()
             .then(|| self.fingerprint(chat, &content));
-        let draft = Message {
+        let mut draft = Message {
+            text: content.text,
+            attachments: content.attachment_ids,
             client_message_id,
             fingerprint,
             metadata: content.metadata,
             reply_to,
             mention_ids: content.mention_ids,
-            ..Message::draft(
+            ..Message::empty(
                 self.ids.next_message(chat),
                 chat,
                 viewer.user_id,
-                content.text,
                 self.clock.now(),
             )
         };
+        let claimed = self.attach(viewer, &mut draft).await?;
         let sent = match self.store.append(&draft).await? {
             Append::Done(sent) => *sent,
-            Append::Denied(denied) => return Err(AccessError::from(denied).into()),
-            Append::NoReplyTarget => return Err(no_reply_target().into()),
-            Append::NotMentionable(place) => return Err(not_mentionable(place).into()),
-            Append::Full => return Err(MessageError::Full),
+            refused => {
+                self.attachments.release(&claimed).await?;
+                return Err(match refused {
+                    Append::Denied(denied) => AccessError::from(denied).into(),
+                    Append::NoReplyTarget => no_reply_target().into(),
+                    Append::NotMentionable(place) => not_mentionable(place).into(),
+                    Append::Done(_) | Append::Full => MessageError::Full,
+                });
+            }
         };
+        if sent.message.id == draft.id {
+            self.attachments.settle(&claimed).await;
+        } else {
+            self.attachments.release(&claimed).await?;
+        }
         // What was kept before there were fingerprints has none, and is taken to be the same.
         if sent.is_duplicate
             && let Some(before) = sent.message.fingerprint
@@ -154,6 +189,46 @@ impl MessageService {
         }
         crate::metrics::message_sent(sent.is_duplicate);
         Ok(sent)
+    }
+
+    /// Claims the draft's attachments and says by them what kind of message it is. Those are returned
+    /// that were not claimed before. Where all of them were, for a message that never came, the draft
+    /// takes its place: a first try was broken off behind its claim.
+    async fn attach(
+        &self,
+        viewer: &Viewer,
+        draft: &mut Message,
+    ) -> Result<Vec<Attachment>, MessageError> {
+        const FIELD: &str = "attachmentIds";
+        if draft.attachments.is_empty() {
+            return Ok(Vec::new());
+        }
+        let by = UsedBy::Message(draft.id);
+        let wanted = &draft.attachments;
+        let field = |place| format!("{FIELD}.{place}");
+        let claim = self.attachments.claim(viewer, wanted, by, &field).await?;
+        let (found, claimed) = match claim {
+            Claim::Done(claimed) => (claimed.clone(), claimed),
+            Claim::Before(message, found) => {
+                let other = self.store.messages(&[message]).await?.pop();
+                let is_same = |other: Message| {
+                    other.client_message_id == draft.client_message_id
+                        && other.chat_id == draft.chat_id
+                };
+                if draft.client_message_id.is_none() || !other.is_none_or(is_same) {
+                    return Err(AttachmentError::InUse(FIELD.to_owned()).into());
+                }
+                draft.id = message;
+                (found, Vec::new())
+            }
+        };
+        let mut kinds = found.iter().map(Attachment::kind);
+        draft.kind = if kinds.any(|kind| kind == AttachmentKind::Image) {
+            MessageKind::Image
+        } else {
+            MessageKind::File
+        };
+        Ok(claimed)
     }
 
     /// The number of a message of the chat. Whether the viewer may read it, the store judges: a retry
@@ -237,10 +312,13 @@ impl MessageService {
     ) -> Result<Message, MessageError> {
         // Whoever may not read the message is not told that it exists.
         let found = self.visible(viewer, &[message_id]).await?.pop();
-        let chat_id = found.ok_or(ChangeRefusal::NoMessage)?.chat_id;
+        let found = found.ok_or(ChangeRefusal::NoMessage)?;
+        if action == ChangeAction::Delete {
+            self.erase_attachments(viewer, &found).await?;
+        }
         let change = MessageChange {
             message_id,
-            chat_id,
+            chat_id: found.chat_id,
             actor_id: viewer.user_id,
             at: self.clock.now(),
             action,
@@ -267,9 +345,40 @@ impl MessageService {
         }
     }
 
+    /// Has the attachments of a message erased that is about to be deleted. Written ahead of the
+    /// deletion, so that no crash leaves them; it erases nothing of a message that stays.
+    async fn erase_attachments(
+        &self,
+        viewer: &Viewer,
+        message: &Message,
+    ) -> Result<(), MessageError> {
+        let Some(&first) = message.attachments.first() else {
+            return Ok(());
+        };
+        if message.sender_id != Some(viewer.user_id) {
+            // Whoever may not delete it has nothing written.
+            let membership = self.access.membership(viewer, message.chat_id).await?;
+            if membership.member().role < MemberRole::Admin {
+                return Ok(());
+            }
+        }
+        let task = Task::EraseAttachments {
+            message_id: message.id,
+            attachment_ids: message.attachments.clone(),
+        };
+        let now = self.clock.now();
+        // Of one message there is one: no other has this attachment.
+        let job = task
+            .job(id::from_bytes(id::bytes(first)), now, now + ERASE_DELAY)
+            .map_err(|error| PortError::corrupt("a job", error))?;
+        self.jobs.enqueue(&job).await?;
+        Ok(())
+    }
+
     fn fingerprint(&self, chat: ChatId, content: &MessageContent) -> Fingerprint {
         let chat = id::bytes(chat);
-        let mut parts: Vec<&[u8]> = vec![b"message", &chat, content.text.as_str().as_bytes()];
+        let text = content.text.as_ref().map_or("", MessageText::as_str);
+        let mut parts: Vec<&[u8]> = vec![b"message", &chat, text.as_bytes()];
         if let Some(metadata) = &content.metadata {
             parts.extend([&b"metadata"[..], metadata.as_str().as_bytes()]);
         }
@@ -280,6 +389,15 @@ impl MessageService {
         let mentions: Vec<_> = content.mention_ids.iter().copied().map(id::bytes).collect();
         for user in &mentions {
             parts.extend([&b"mention"[..], user]);
+        }
+        let attachments: Vec<_> = content
+            .attachment_ids
+            .iter()
+            .copied()
+            .map(id::bytes)
+            .collect();
+        for attachment in &attachments {
+            parts.extend([&b"attachment"[..], attachment]);
         }
         let mut print = [0; 8];
         print.copy_from_slice(&self.hash.of(&parts)[..8]);

@@ -229,7 +229,7 @@ impl ChangeQueueWorker {
             }
         }
         self.prepare(call, &read, &plan).await?;
-        let announced = self.announced(kept, &plan, batch);
+        let announced = announced(kept, &plan, batch);
         let writing = async {
             if change_writes::claim(call, kept, &writes).await? {
                 let writing = change_writes::write(call, self.chat, &writes, announced);
@@ -262,25 +262,6 @@ impl ChangeQueueWorker {
             }
         }
         Ok(())
-    }
-
-    /// An event for each write, within the span of the first who waits for it.
-    fn announced(
-        &self,
-        kept: &KeptChat,
-        plan: &Plan,
-        batch: &VecDeque<Waiting>,
-    ) -> Vec<Announcement> {
-        let mseq = kept.chat.applied_seq;
-        let told = plan.steps.iter().enumerate().map(|(place, step)| {
-            let told = Announcement::message_changed(step.after.clone(), mseq);
-            let mut waiting = batch.iter().zip(&plan.steps_of);
-            match waiting.find(|(_, of)| **of == Some(place)) {
-                Some((waiting, _)) => told.within(&waiting.span),
-                None => told,
-            }
-        });
-        told.collect()
     }
 
     /// Reads what the batch is judged by, where the chat exists.
@@ -392,6 +373,20 @@ impl ChangeQueueWorker {
             }
         });
     }
+}
+
+/// An event for each write, within the span of the first who waits for it.
+fn announced(kept: &KeptChat, plan: &Plan, batch: &VecDeque<Waiting>) -> Vec<Announcement> {
+    let mseq = kept.chat.applied_seq;
+    let told = plan.steps.iter().enumerate().map(|(place, step)| {
+        let told = Announcement::message_changed(step.after.clone(), mseq);
+        let mut waiting = batch.iter().zip(&plan.steps_of);
+        match waiting.find(|(_, of)| **of == Some(place)) {
+            Some((waiting, _)) => told.within(&waiting.span),
+            None => told,
+        }
+    });
+    told.collect()
 }
 
 /// Writes what messages have counted into the reactions' documents. Returns these messages, with the
