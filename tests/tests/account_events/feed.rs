@@ -329,6 +329,7 @@ async fn the_profile_is_told_when_it_changes_also_where_the_word_of_it_was_lost(
         name: None,
         about: None,
         metadata: Some(Some(Metadata::parse("7".to_owned()).unwrap())),
+        avatar: None,
     };
     users.update_profile(&world.ben, &keep).await.unwrap();
     bus.interrupt();

@@ -133,5 +133,6 @@ fn hash(user: &User) -> u64 {
         .as_ref()
         .map(Metadata::as_str)
         .hash(&mut hasher);
+    user.avatar_id.hash(&mut hasher);
     hasher.finish()
 }
