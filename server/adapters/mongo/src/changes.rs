@@ -292,8 +292,11 @@ impl ChangeQueueWorker {
             let toggled = documents::parse_all::<ToggledDocument>(&messages).into_iter();
             let toggled = toggled.map(|one| (one.message_id, one)).collect();
             let messages = documents::parse_all::<MessageDocument>(&messages);
-            let reacted = reactions::counted(call, self.chat, &toggled, &reacting).await?;
-            if reacted.is_none() && !is_again {
+            let counting = reactions::counted(call, self.chat, &toggled, &reacting);
+            let (reacted, is_newer) = counting.await?;
+            // Once more is enough: what is newer than its message is right, and a write finds the message
+            // changed.
+            if is_newer && !is_again {
                 is_again = true;
                 continue;
             }
@@ -308,7 +311,7 @@ impl ChangeQueueWorker {
                 actors: actors.into_iter().map(|one| (one.user_id, one)).collect(),
                 messages: messages.into_iter().map(|one| (one.id, one)).collect(),
                 toggled,
-                reacted: reacted.unwrap_or_default(),
+                reacted,
                 pins,
             }));
         }
