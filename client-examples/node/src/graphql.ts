@@ -5,5 +5,5 @@ import type { introspection } from './generated/schema.js';
 /** Parses an operation and tells TypeScript the types of its variables and of its data. */
 export const graphql = initGraphQLTada<{
   introspection: introspection;
-  scalars: { DateTime: string; ID: string };
+  scalars: { DateTime: string; ID: string; JSON: unknown };
 }>();
