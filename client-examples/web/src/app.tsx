@@ -1,0 +1,97 @@
+// Who is signed in, and what they see.
+import { useEffect, useRef, useState } from 'react';
+
+import { Account } from './account.js';
+import { ChatPane } from './chat/chat-pane.js';
+import { useIsAway } from './live/live.js';
+import { Profile } from './session/profile.js';
+import { WebSession } from './session/session.js';
+import { SignIn } from './session/signin.js';
+import { Sidebar } from './sidebar/sidebar.js';
+import { AccountProvider, useAccountState } from './ui/parts.js';
+import { useOpenChat } from './ui/route.js';
+
+export function App() {
+  const [session, setSession] = useState(() => WebSession.open());
+  const [isNew, setNew] = useState(false);
+  const [account, setAccount] = useState<Account | null>(null);
+
+  useEffect(() => {
+    if (!session) return;
+    let isOver = false;
+    let opened: Account | undefined;
+    session.onEnd = () => setSession(null);
+    void Account.open(session).then((account) => {
+      opened = account;
+      if (isOver) account.close();
+      else setAccount(account);
+    });
+    return () => {
+      isOver = true;
+      opened?.close();
+      setAccount(null);
+    };
+  }, [session]);
+
+  if (!session) {
+    return (
+      <SignIn
+        onSession={(session, isNew) => {
+          setNew(isNew);
+          setSession(session);
+        }}
+      />
+    );
+  }
+  if (!account) return <main className="starting" aria-busy="true" aria-label="Starting" />;
+  return (
+    <AccountProvider value={account}>
+      <Home isNew={isNew} />
+    </AccountProvider>
+  );
+}
+
+function Home({ isNew }: { isNew: boolean }) {
+  const chatId = useOpenChat();
+  const { chats, viewer, isLoaded } = useAccountState();
+  const [isProfileOpen, setProfileOpen] = useState(false);
+  const isAway = useIsAway();
+  const welcomed = useRef(!isNew);
+  const chat = chats.find(({ id }) => id === chatId);
+
+  useEffect(() => {
+    // The profile is there with the first load.
+    if (!viewer || welcomed.current) return;
+    welcomed.current = true;
+    setProfileOpen(true);
+  }, [viewer]);
+
+  const unread = chats.reduce((sum, { isMutedByViewer, unreadCount }) => sum + (isMutedByViewer ? 0 : unreadCount), 0);
+  useEffect(() => {
+    const count = unread > 99 ? '99+' : unread;
+    document.title = `${unread > 0 ? `(${count}) ` : ''}${chat ? `${chat.title} · ` : ''}Talksy`;
+  }, [unread, chat]);
+
+  return (
+    <div className={`home ${chatId ? 'has-chat' : ''}`}>
+      <div className="banner" role="status">
+        {isAway && <p>You are offline. What you send now goes out when the connection is back.</p>}
+      </div>
+      <Sidebar openId={chatId} onProfile={() => setProfileOpen(true)} />
+      {chat ? (
+        <ChatPane key={chat.id} chat={chat} />
+      ) : (
+        <main className="nothing">
+          <img src="/icon.svg" alt="" width="72" height="72" />
+          <h2>{chatId && isLoaded ? 'This chat is not there any more' : 'Pick a chat'}</h2>
+          <p className="quiet">Or look for somebody by name or mail address, and say hello.</p>
+        </main>
+      )}
+      <Profile
+        isNew={isNew && welcomed.current && !viewer?.about}
+        isOpen={isProfileOpen}
+        onClose={() => setProfileOpen(false)}
+      />
+    </div>
+  );
+}
