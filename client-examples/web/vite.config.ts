@@ -6,11 +6,23 @@ const server = process.env['CHAT_URL'] ?? 'http://127.0.0.1:4000';
 // `npm run dev` and `npm run preview`: this page before a server that runs already.
 const proxy = { '/graphql': { target: server, ws: true } };
 
+// What a server should send with the page: nothing from elsewhere, and no script or style inside of it.
+const POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "img-src 'self' data: blob:",
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join('; ');
+
 export default defineConfig({
   plugins: [react(), { ...optimizeLocales.vite({ locales: ['en-US'] }), enforce: 'pre' }],
   resolve: { preserveSymlinks: true },
   build: { target: 'es2022', sourcemap: false },
   server: { proxy },
-  preview: { proxy },
+  preview: { proxy, headers: { 'content-security-policy': POLICY } },
   test: { include: ['test/*.test.ts'] },
 });

@@ -1,15 +1,17 @@
 // Who is signed in, and what they see.
-import { useEffect, useRef, useState } from 'react';
+import { useEffect, useMemo, useRef, useState } from 'react';
 
 import { Account } from './account.js';
 import { ChatPane } from './chat/chat-pane.js';
-import { useIsAway } from './live/live.js';
+import { OnlineProvider, useIsAway, useWatchOnline } from './live/live.js';
 import { Profile } from './session/profile.js';
 import { WebSession } from './session/session.js';
 import { SignIn } from './session/signin.js';
 import { Sidebar } from './sidebar/sidebar.js';
 import { AccountProvider, useAccountState } from './ui/parts.js';
 import { useOpenChat } from './ui/route.js';
+
+const NOBODY: ReadonlySet<string> = new Set();
 
 export function App() {
   const [session, setSession] = useState(() => WebSession.open());
@@ -57,7 +59,15 @@ function Home({ isNew }: { isNew: boolean }) {
   const [isProfileOpen, setProfileOpen] = useState(false);
   const isAway = useIsAway();
   const welcomed = useRef(!isNew);
+  const [isWelcome, setWelcome] = useState(isNew);
   const chat = chats.find(({ id }) => id === chatId);
+
+  // The open chat's first, then those that were active last.
+  const peers = useMemo(
+    () => [chat, ...chats].flatMap((one) => (one?.peer ? [one.peer.id] : [])),
+    [chat, chats],
+  );
+  const online = useWatchOnline(peers);
 
   useEffect(() => {
     // The profile is there with the first load.
@@ -73,25 +83,30 @@ function Home({ isNew }: { isNew: boolean }) {
   }, [unread, chat]);
 
   return (
-    <div className={`home ${chatId ? 'has-chat' : ''}`}>
-      <div className="banner" role="status">
-        {isAway && <p>You are offline. What you send now goes out when the connection is back.</p>}
+    <OnlineProvider value={isAway ? NOBODY : online}>
+      <div className={`home ${chatId ? 'has-chat' : ''}`}>
+        <div className="banner" role="status">
+          {isAway && <p>You are offline. What you send now goes out when the connection is back.</p>}
+        </div>
+        <Sidebar openId={chatId} onProfile={() => setProfileOpen(true)} />
+        {chat ? (
+          <ChatPane key={chat.id} chat={chat} />
+        ) : (
+          <main className="nothing">
+            <img src="/icon.svg" alt="" width="72" height="72" />
+            <h2>{chatId && isLoaded ? 'This chat is not there any more' : 'Pick a chat'}</h2>
+            <p className="quiet">Or look for somebody by name or mail address, and say hello.</p>
+          </main>
+        )}
+        <Profile
+          isNew={isWelcome}
+          isOpen={isProfileOpen}
+          onClose={() => {
+            setProfileOpen(false);
+            setWelcome(false);
+          }}
+        />
       </div>
-      <Sidebar openId={chatId} onProfile={() => setProfileOpen(true)} />
-      {chat ? (
-        <ChatPane key={chat.id} chat={chat} />
-      ) : (
-        <main className="nothing">
-          <img src="/icon.svg" alt="" width="72" height="72" />
-          <h2>{chatId && isLoaded ? 'This chat is not there any more' : 'Pick a chat'}</h2>
-          <p className="quiet">Or look for somebody by name or mail address, and say hello.</p>
-        </main>
-      )}
-      <Profile
-        isNew={isNew && welcomed.current && !viewer?.about}
-        isOpen={isProfileOpen}
-        onClose={() => setProfileOpen(false)}
-      />
-    </div>
+    </OnlineProvider>
   );
 }

@@ -83,7 +83,7 @@ export function ChatPane({ chat }: { chat: Chat }) {
   const [isDetailsOpen, setDetailsOpen] = useState(false);
   const list = useRef<ListHandle>(null);
   const typing = useTyping(chat.id);
-  const online = useOnline(chat.peer ? [chat.peer.id] : []);
+  const online = useOnline();
   const members = useMembers(chat, state.messages);
   const pending = useMemo(
     () => pendingIn(chat.id, outbox, state.messages),

@@ -75,7 +75,7 @@ function Bubble({ message, viewerId, isGroup, isFollowing, isRead, readAt, mayMo
   const isToViewer = mentions.some(({ id }) => id === viewerId);
   return (
     <article
-      className={`message ${isOwn ? 'is-own' : ''} ${isFollowing ? 'is-following' : ''} ${isToViewer ? 'is-mention' : ''}`}
+      className={`message ${isOwn ? 'is-own' : ''} ${isFollowing ? 'is-following' : ''} ${isToViewer ? 'is-mention' : ''} ${isGroup ? 'is-group' : ''}`}
       data-seq={message.seq}
     >
       {isGroup && !isOwn && !isFollowing && <Avatar id={sender?.id ?? ''} name={sender?.name ?? '?'} />}

@@ -1,5 +1,5 @@
 // What is not kept: who is there, who types, and whether there is a connection.
-import { useEffect, useRef, useState, useSyncExternalStore } from 'react';
+import { createContext, useContext, useEffect, useRef, useState, useSyncExternalStore } from 'react';
 
 import {
   PresenceChangedDocument,
@@ -8,11 +8,11 @@ import {
 } from '../generated/graphql.js';
 import { useAccount, useRested } from '../ui/parts.js';
 
-/** Which of these users are online; at most 100 are watched. */
-export function useOnline(userIds: readonly string[]): ReadonlySet<string> {
+/** Which of these users are online; the first 100 are watched. Call it once: see `Online`. */
+export function useWatchOnline(userIds: readonly string[]): ReadonlySet<string> {
   const { connection } = useAccount();
   const [online, setOnline] = useState<ReadonlySet<string>>(new Set());
-  const key = useRested([...userIds].sort().slice(0, 100).join(' '), 200);
+  const key = useRested([...new Set(userIds)].slice(0, 100).sort().join(' '), 200);
   useEffect(() => {
     if (key === '') return;
     return connection.watch(PresenceChangedDocument, { userIds: key.split(' ') }, (data) => {
@@ -27,6 +27,10 @@ export function useOnline(userIds: readonly string[]): ReadonlySet<string> {
   }, [connection, key]);
   return online;
 }
+
+const Online = createContext<ReadonlySet<string>>(new Set());
+export const OnlineProvider = Online.Provider;
+export const useOnline = (): ReadonlySet<string> => useContext(Online);
 
 /** The names of the other members who type. */
 export function useTyping(chatId: string): readonly string[] {

@@ -27,6 +27,8 @@ interface Kept {
   readonly refreshToken: string;
   /** By the clock of this browser, in milliseconds since 1970. */
   readonly expiresAt: number;
+  /** How long the access token is good in all, in milliseconds. */
+  readonly lasts: number;
 }
 
 type Renew = (refreshToken: string) => Promise<RefreshSessionMutation>;
@@ -45,7 +47,7 @@ function read(): Kept | null {
 /** What is kept of an answer. Its times are the server's: only how long it lasts is taken of them. */
 function keep({ accessToken, refreshToken, expiresAt, session, user }: SignedInFragment): Kept {
   const lasts = Date.parse(expiresAt) - Date.parse(session.lastUsedAt);
-  const kept = { user, accessToken, refreshToken, expiresAt: Date.now() + lasts };
+  const kept = { user, accessToken, refreshToken, lasts, expiresAt: Date.now() + lasts };
   localStorage.setItem(KEY, JSON.stringify(kept));
   return kept;
 }
@@ -168,7 +170,8 @@ export class WebSession {
   #plan() {
     clearTimeout(this.#timer);
     // The random part lets one of several tabs do it alone.
-    const wait = this.#known.expiresAt - AHEAD - Math.random() * 15_000 - Date.now();
+    const ahead = Math.min(AHEAD + Math.random() * 15_000, this.#known.lasts / 2);
+    const wait = this.#known.expiresAt - ahead - Date.now();
     this.#timer = setTimeout(() => void this.#renew().catch(() => this.#later()), Math.max(0, wait));
   }
 

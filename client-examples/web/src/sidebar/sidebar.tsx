@@ -29,14 +29,14 @@ export function Sidebar({ openId, onProfile }: SidebarProps) {
     () => (wanted === '' ? chats : chats.filter(({ title }) => title.toLowerCase().includes(wanted))),
     [chats, wanted],
   );
-  const peers = useMemo(() => chats.flatMap(({ peer }) => (peer ? [peer.id] : [])).slice(0, 100), [chats]);
-  const online = useOnline(peers);
+  const online = useOnline();
   const { people, problem } = usePeople(search);
 
   return (
     <nav className="sidebar" aria-label="Chats">
       <header className="sidebar-head">
-        <Button className="me" onPress={onProfile} aria-label={`Your profile, ${viewer?.name ?? ''}`}>
+        <Button className="me" onPress={onProfile}>
+          <span className="hidden">Your profile, </span>
           <Avatar id={viewer?.id ?? ''} name={viewer?.name ?? ' '} />
           <Name of={viewer ?? { name: '' }} />
         </Button>
