@@ -8,7 +8,7 @@ import { createRequire } from 'node:module';
 import test, { after, before } from 'node:test';
 
 import { assertFits, launch, openPage } from './browser.mjs';
-import { SERVER, eventually } from './chat.mjs';
+import { SERVER, eventually, restoreServer, startServer, stopServer } from './chat.mjs';
 import { watchFor } from './outbox.mjs';
 
 const FOLDER = process.env.CHAT_WEB ?? new URL('../web', import.meta.url).pathname;
@@ -95,6 +95,23 @@ async function send(page, text) {
 /** The texts of the thread, in their order. */
 const textsIn = (page) => page.locator('.message .text').allInnerTexts();
 const shows = (page, text) => page.locator('.message .text', { hasText: text }).waitFor();
+/** Where each message stands that is in sight, by its number. */
+const topsIn = async (page) =>
+  new Map(
+    await page.locator('.message').evaluateAll((all) =>
+      all
+        .map((message) => [Number(message.dataset.seq), message.getBoundingClientRect().top])
+        .filter(([, top]) => top > 64 && top < innerHeight),
+    ),
+  );
+/** Waits until a list has stood for three frames. */
+const isStill = (list) =>
+  list.evaluate(async (element) => {
+    for (let last = -1, still = 0; still < 3; last = element.scrollTop) {
+      await new Promise(requestAnimationFrame);
+      still = element.scrollTop === last ? still + 1 : 0;
+    }
+  });
 const row = (page, text) => page.locator('.message', { hasText: text });
 
 test('two people chat: typing, ticks, edits, replies, reactions and deletions', async () => {
@@ -221,10 +238,18 @@ test('a long chat draws what is seen alone, and loads upward without a jump', as
   assert.ok((await grace.page.locator('.message').count()) < 60, 'all are drawn');
   for (let turns = 0; turns < 200 && !(await grace.page.locator('[data-seq="1"]').isVisible()); turns += 1) {
     await scroller.hover();
-    await grace.page.mouse.wheel(0, -500);
+    const before = await topsIn(grace.page);
+    await grace.page.mouse.wheel(0, -400);
+    await isStill(scroller);
+    const now = await topsIn(grace.page);
+    // What was seen moves with the wheel, and no further: also where older messages came above it.
+    const [seq, top] = [...before].find(([seq]) => now.has(seq)) ?? [];
+    if (seq !== undefined) {
+      const moved = now.get(seq) - top;
+      assert.ok(moved > -60 && moved < 460, `message ${seq} jumped by ${moved} px`);
+    }
     const seqs = await grace.page.locator('.message').evaluateAll((all) => all.map(({ dataset }) => Number(dataset.seq)));
     assert.deepEqual(seqs, [...seqs].sort((one, other) => one - other));
-    await grace.page.evaluate(() => new Promise(requestAnimationFrame));
   }
   await grace.page.locator('[data-seq="1"]').waitFor();
   assert.ok((await grace.page.locator('.message').count()) < 60, 'all are drawn');
@@ -315,5 +340,36 @@ test('tokens are renewed over the socket, which stays open, and an expired sessi
   await page.getByLabel('Mail address').waitFor();
   assert.equal(await kept(), null);
   assert.ok(await page.evaluate(() => Object.values(localStorage).includes('typed and not sent')));
+  for (const { page } of [ada, grace]) await page.context().close();
+});
+
+test('the server is stopped, killed and restored under the page: nothing is lost, nothing is doubled', async () => {
+  const ada = await signIn('Ada');
+  const grace = await signIn('Grace');
+  await startChat(ada.page, grace);
+  await send(ada.page, 'first');
+  await grace.page.locator('.chat-row').click();
+  await shows(grace.page, 'first');
+  const wanted = ['first'];
+  const bothShow = () =>
+    eventually(async () => {
+      for (const { page } of [ada, grace]) assert.deepEqual(await textsIn(page), wanted);
+    });
+  for (const signal of ['SIGTERM', 'SIGKILL']) {
+    await stopServer(signal);
+    await send(ada.page, `sent behind ${signal}`);
+    wanted.push(`sent behind ${signal}`);
+    await eventually(async () => assert.deepEqual(await textsIn(ada.page), wanted));
+    await ada.page.getByText('You are offline').waitFor();
+    await startServer();
+    await bothShow();
+    await ada.page.getByText('You are offline').waitFor({ state: 'detached' });
+  }
+  await stopServer('SIGTERM');
+  await restoreServer();
+  await send(grace.page, 'sent behind a restore');
+  wanted.push('sent behind a restore');
+  await startServer();
+  await bothShow();
   for (const { page } of [ada, grace]) await page.context().close();
 });
