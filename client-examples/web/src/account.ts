@@ -16,6 +16,8 @@ export class Account {
   readonly queue: Queue;
   readonly state: State;
   readonly connection: Connection;
+  /** Called where the account cannot be followed any more, as by a server that is too old for this page. */
+  onProblem: (problem: unknown) => void = () => {};
   #closing = new AbortController();
 
   static async open(session: WebSession): Promise<Account> {
@@ -83,7 +85,7 @@ export class Account {
       if (!navigator.locks) await run();
       else await navigator.locks.request(`talksy-lead-${this.userId}`, { signal }, run);
     } catch (problem) {
-      if (!signal.aborted) console.error(problem);
+      if (!signal.aborted) this.onProblem(problem);
     }
   }
 }

@@ -10,6 +10,7 @@ import { SignIn } from './session/signin.js';
 import { Sidebar } from './sidebar/sidebar.js';
 import { AccountProvider, useAccountState } from './ui/parts.js';
 import { useOpenChat } from './ui/route.js';
+import { sentenceOf } from './ui/sentences.js';
 
 const NOBODY: ReadonlySet<string> = new Set();
 
@@ -17,17 +18,21 @@ export function App() {
   const [session, setSession] = useState(() => WebSession.open());
   const [isNew, setNew] = useState(false);
   const [account, setAccount] = useState<Account | null>(null);
+  const [problem, setProblem] = useState<unknown>(null);
 
   useEffect(() => {
     if (!session) return;
     let isOver = false;
     let opened: Account | undefined;
     session.onEnd = () => setSession(null);
-    void Account.open(session).then((account) => {
+    setProblem(null);
+    const fail = (problem: unknown) => isOver || setProblem(problem);
+    Account.open(session).then((account) => {
       opened = account;
+      account.onProblem = fail;
       if (isOver) account.close();
       else setAccount(account);
-    });
+    }, fail);
     return () => {
       isOver = true;
       opened?.close();
@@ -45,15 +50,21 @@ export function App() {
       />
     );
   }
-  if (!account) return <main className="starting" aria-busy="true" aria-label="Starting" />;
+  if (!account) {
+    return (
+      <main className="starting" aria-busy={problem === null} aria-label="Starting">
+        {problem !== null && <p>This browser keeps nothing for this page: allow it to store data, and reload.</p>}
+      </main>
+    );
+  }
   return (
     <AccountProvider value={account}>
-      <Home isNew={isNew} />
+      <Home isNew={isNew} problem={problem} />
     </AccountProvider>
   );
 }
 
-function Home({ isNew }: { isNew: boolean }) {
+function Home({ isNew, problem }: { isNew: boolean; problem: unknown }) {
   const chatId = useOpenChat();
   const { chats, viewer, isLoaded } = useAccountState();
   const [isProfileOpen, setProfileOpen] = useState(false);
@@ -86,6 +97,7 @@ function Home({ isNew }: { isNew: boolean }) {
     <OnlineProvider value={isAway ? NOBODY : online}>
       <div className={`home ${chatId ? 'has-chat' : ''}`}>
         <div className="banner" role="status">
+          {problem !== null && <p>{sentenceOf(problem)}</p>}
           {isAway && <p>You are offline. What you send now goes out when the connection is back.</p>}
         </div>
         <Sidebar openId={chatId} onProfile={() => setProfileOpen(true)} />

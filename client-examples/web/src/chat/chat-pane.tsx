@@ -12,6 +12,7 @@ import {
   MarkReadDocument,
   MembersDocument,
   RemoveReactionDocument,
+  type MembersQuery,
   type MessageStateFragment,
 } from '../generated/graphql.js';
 import { GroupDetails } from '../group/group-details.js';
@@ -58,8 +59,8 @@ function useMembers(chat: Chat, messages: readonly Message[]): readonly Member[]
     void (async () => {
       const all: Member[] = [];
       for (let after: string | null = null; ; ) {
-        const answer: Awaited<ReturnType<typeof connection.query<import('../generated/graphql.js').MembersQuery, { chatId: string; after?: string | null }>>> =
-          await connection.query(MembersDocument, { chatId: chat.id, after });
+        const variables: { chatId: string; after: string | null } = { chatId: chat.id, after };
+        const answer: MembersQuery = await connection.query(MembersDocument, variables);
         if (!answer.chat || isOver) return;
         all.push(...answer.chat.members.nodes);
         const { hasNextPage, endCursor } = answer.chat.members.pageInfo;

@@ -34,9 +34,10 @@ export class Thread {
     this.#stop = changes.listen(({ isAll, messages = [], dropped = [], chats = [] }) => {
       const isDropped = isAll || dropped.includes(chatId);
       const isTold = messages.some(([id]) => id === chatId) || chats.includes(chatId);
-      if (isDropped || isTold) void this.#turn(() => this.#read(isDropped ? PAGE : undefined));
+      // The database may be closed meanwhile, where the user signs out in another tab.
+      if (isDropped || isTold) this.#turn(() => this.#read(isDropped ? PAGE : undefined)).catch(() => {});
     });
-    void this.#turn(() => this.#read(length));
+    this.#turn(() => this.#read(length)).catch(() => {});
   }
 
   readonly snapshot = (): ThreadState => this.#state;

@@ -21,7 +21,7 @@ import {
   type RefreshSessionMutation,
 } from '../generated/graphql.js';
 import type { Source } from '../replica/follow.js';
-import { Refused, retrying, type ErrorEntry } from '../talksy/refused.js';
+import { Refused, backoff, mayPass, retrying, type ErrorEntry } from '../talksy/refused.js';
 import { createSocket } from '../talksy/socket.js';
 
 const PAGE = 50;
@@ -89,10 +89,28 @@ export class Connection {
     variables: Variables,
     onData: (data: Data) => void,
   ): () => void {
-    const { unsubscribe } = this.urql
-      .subscription(document, variables)
-      .subscribe(({ data }) => data && onData(data));
-    return unsubscribe;
+    let isOver = false;
+    let tries = 0;
+    let end = () => {};
+    const start = () => {
+      const { unsubscribe } = this.urql.subscription(document, variables).subscribe((result) => {
+        if (isOver) return;
+        if (result.data) {
+          tries = 0;
+          onData(result.data);
+        } else if (result.error && mayPass(problemOf(result.error))) {
+          end();
+          tries += 1;
+          void backoff(tries).then(() => isOver || start());
+        }
+      });
+      end = unsubscribe;
+    };
+    start();
+    return () => {
+      isOver = true;
+      end();
+    };
   }
 
   /** What the replica needs. */
@@ -161,11 +179,14 @@ function online(): Promise<void> {
 const refused = (problem: unknown): unknown =>
   Array.isArray(problem) && problem[0] ? new Refused(problem[0] as ErrorEntry) : problem;
 
+const problemOf = (error: CombinedError): unknown => {
+  const [entry] = error.graphQLErrors;
+  return entry ? new Refused(entry) : (error.networkError ?? error);
+};
+
 /** What an answer holds; throws what it refuses. */
 function dataOf<Data>({ data, error }: { data?: Data; error?: CombinedError }): Data {
-  const [entry] = error?.graphQLErrors ?? [];
-  if (entry) throw new Refused(entry);
-  if (error) throw error.networkError ?? error;
+  if (error) throw problemOf(error);
   if (!data) throw new Error('The answer has no data.');
   return data;
 }

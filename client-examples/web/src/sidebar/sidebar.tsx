@@ -48,7 +48,7 @@ export function Sidebar({ openId, onProfile }: SidebarProps) {
       </SearchField>
       <div className="list">
         {found.length > 0 && (
-          <VList data={found} itemSize={68} aria-label="Chats">
+          <VList data={found} itemSize={68}>
             {(chat) => (
               <ChatRow
                 key={chat.id}
