@@ -57,7 +57,7 @@ web_example() {
     check "$name: loads no more JavaScript at first than it may" \
       run_in "$work/web" npm run --silent size &&
     check "$name: two people chat in browsers, and the network is cut" \
-      many_sign_in beside_a_server "$work/harness" node --test --test-timeout=180000 web.test.mjs || true
+      many_sign_in beside_a_server "$work/harness" node --test --test-timeout=600000 web.test.mjs || true
 }
 
 # Needs what the example for Node.js has installed.

@@ -34,6 +34,7 @@ type Row = { readonly message: Message; readonly before: Message | undefined } |
 const NEAR = 40;
 const OLDER = 600;
 const MINUTES_5 = 300_000;
+const TO_END = { display: 'flex', flexDirection: 'column' } as const;
 
 export function MessageList(props: MessageListProps) {
   const { ref, chat, state, pending, mayModerate, actions, onOlder, onSeen, onRetry, onDiscard } = props;
@@ -188,6 +189,8 @@ export function MessageList(props: MessageListProps) {
         <VList
           ref={list}
           className="scroller"
+          // A short chat stands at the end, so that what is loaded above it moves nothing.
+          style={TO_END}
           tabIndex={0}
           role="log"
           aria-label="Messages"
