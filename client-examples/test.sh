@@ -62,8 +62,8 @@ web_example() {
 
 # Needs what the example for Node.js has installed.
 documents() {
-  copy shared graphiql/src
-  check "the documents of GraphiQL and of what is shared fit the schema" \
+  copy shared graphiql/src documents
+  check "the documents of GraphiQL, of the guide and of what is shared fit the schema" \
     node --test "$work/harness/documents.test.mjs" || true
 }
 
@@ -115,6 +115,8 @@ names=("$@")
 copy harness
 check "what the tests need beside the examples: installs" \
   run_in "$work/harness" npm ci --silent --no-fund --no-audit || true
+[[ "${names[*]}" == release-schema ]] ||
+  check "a test that is stopped leaves no server" node --test "$work/harness/with-server.test.mjs" || true
 for name in "${names[@]}"; do
   case "$name" in
     apollo | urql | relay | node) npm_example "$name" ;;

@@ -1,8 +1,19 @@
 #!/usr/bin/env bash
 # Installs the servers that the tests start for themselves, where they are missing: RabbitMQ,
 # Redis, a mail server in Python and, without a mongod, what its stand-in is built with; and what the
-# examples of clients need, a browser among it. From the packages of Debian or Ubuntu. None is left running.
+# examples of clients need, a browser among it. From the packages of Debian or Ubuntu. Besides, from
+# those of Python, a store that speaks the protocol of S3. None is left running.
 set -euo pipefail
+
+# A store that speaks the protocol of S3, in an environment of its own.
+install_s3() {
+  local s3
+  s3="$(dirname "${BASH_SOURCE[0]}")/s3"
+  [ -x "$s3/.venv/bin/moto_server" ] && return
+  python3 -m venv "$s3/.venv"
+  "$s3/.venv/bin/pip" install --quiet --disable-pip-version-check --require-hashes \
+    --requirement "$s3/requirements.txt"
+}
 
 missing=()
 [ -e /usr/lib/rabbitmq/bin/rabbitmq-server ] || missing+=(rabbitmq-server)
@@ -16,9 +27,12 @@ fi
 command -v kill >/dev/null || missing+=(procps)
 command -v curl >/dev/null || missing+=(curl)
 command -v jq >/dev/null || missing+=(jq)
-command -v chromium chromium-browser google-chrome >/dev/null || missing+=(chromium)
+[ -n "${CHAT_BROWSER:-}" ] || command -v chromium chromium-browser google-chrome >/dev/null || missing+=(chromium)
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
-[ ${#missing[@]} -eq 0 ] && exit 0
+if [ ${#missing[@]} -eq 0 ]; then
+  install_s3
+  exit 0
+fi
 
 if ! command -v apt-get >/dev/null; then
   echo "Install these yourself, then try again: ${missing[*]}" >&2
@@ -36,3 +50,4 @@ if [ ! -e "$policy" ]; then
 fi
 "${root[@]}" apt-get update -q
 "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends "${missing[@]}"
+install_s3

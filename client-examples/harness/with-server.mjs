@@ -97,11 +97,30 @@ const control = createServer(async (request, response) => {
 });
 
 let code = 1;
+let child;
+let isStopped = false;
+const kill = (signal) => {
+  try {
+    process.kill(-child.pid, signal);
+  } catch {
+    // None is there yet, or left.
+  }
+};
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  process.on(signal, () => {
+    isStopped = true;
+    // Ahead of the command there is the server alone.
+    if (!child) server?.kill('SIGKILL');
+    kill(signal);
+    setTimeout(() => kill('SIGKILL'), 2_000).unref();
+  });
+}
 try {
   await start();
   await new Promise((resolve) => control.listen(0, '127.0.0.1', resolve));
+  if (isStopped) throw new Error('it was stopped');
   const [command, ...args] = process.argv.slice(2);
-  const child = spawn(command, args, {
+  child = spawn(command, args, {
     stdio: 'inherit',
     // A group of its own, so that all that it starts ends with it.
     detached: true,
@@ -112,19 +131,6 @@ try {
       CHAT_CONTROL: `http://127.0.0.1:${control.address().port}`,
     },
   });
-  const kill = (signal) => {
-    try {
-      process.kill(-child.pid, signal);
-    } catch {
-      // None is left.
-    }
-  };
-  for (const signal of ['SIGINT', 'SIGTERM']) {
-    process.on(signal, () => {
-      kill(signal);
-      setTimeout(() => kill('SIGKILL'), 2_000).unref();
-    });
-  }
   code = await new Promise((resolve, reject) => {
     child.on('error', reject);
     child.on('exit', (status) => resolve(status ?? 1));

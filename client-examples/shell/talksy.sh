@@ -6,6 +6,8 @@
 #     talksy.sh query GRAPHQL [JSON]     prints the data of a query or mutation
 #     talksy.sh start-chat USER_ID       prints the chat's id
 #     talksy.sh send CHAT_ID TEXT        prints the message
+#     talksy.sh attach CHAT_ID FILE TYPE TEXT
+#                                        sends a file of a media type, and prints the message
 #     talksy.sh edit MESSAGE_ID TEXT     prints the message
 #     talksy.sh follow CHAT_ID CURSOR    prints each message behind the cursor, once and in order
 #     talksy.sh refresh                  renews the tokens
@@ -85,6 +87,20 @@ query() {
   return 1
 }
 
+# Uploads a file of a media type, and prints the attachment's id.
+upload() {
+  local announced to
+  announced="$(query 'mutation CreateUpload($input: CreateUploadInput!) {
+    createUpload(input: $input) { url attachmentId } }' \
+    "$(jq -cn --arg name "${1##*/}" --arg type "$2" --argjson size "$(wc -c <"$1")" \
+      '{input: {fileName: $name, contentType: $type, byteSize: $size}}')")" || return
+  to="$(jq -r .createUpload.url <<<"$announced")"
+  # A path where the server does not know its own address.
+  [[ "$to" != /* ]] || to="$url$to"
+  curl -sS --fail-with-body --upload-file "$1" "$to" >&2 || return
+  jq -r .createUpload.attachmentId <<<"$announced"
+}
+
 # Each message of a chat behind a cursor, over Server-Sent Events, across any number of connections.
 follow() {
   local chat="$1" after="$2" line answer token
@@ -134,6 +150,15 @@ case "${1:-}" in
       sendMessage(input: { chatId: $chatId, text: $text, clientMessageId: $clientMessageId }) {
         message { id seq text } } }' \
       "$(jq -cn --arg chatId "$2" --arg text "$3" --arg clientMessageId "$id" '$ARGS.named')" |
+      jq -c .sendMessage.message
+    ;;
+  attach)
+    id="$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')"
+    attachment="$(upload "$3" "$4")"
+    query 'mutation SendAttachment($input: SendMessageInput!) {
+      sendMessage(input: $input) { message { id seq kind text attachments { fileName url } } } }' \
+      "$(jq -cn --arg chatId "$2" --arg attachment "$attachment" --arg text "$5" --arg id "$id" \
+        '{input: {$chatId, $text, attachmentIds: [$attachment], clientMessageId: $id}}')" |
       jq -c .sendMessage.message
     ;;
   edit)

@@ -85,4 +85,16 @@ stored="$(as grace query 'query Messages($chatId: ID!) {
 [[ "$(jq -sc 'map(.seq)' "$work/got")" == '[1,2,3,4,5]' ]] || fail 'lost, doubled or out of order'
 if as ada query '{ nonsense }' 2>"$work/refused"; then fail 'nonsense was answered'; fi
 grep -q '^GRAPHQL_VALIDATION_FAILED: ' "$work/refused" || fail "$(cat "$work/refused")"
+
+echo 'what Ada has noted' >"$work/note.txt"
+attached="$(as ada attach "$chat" "$work/note.txt" text/plain 'See the note')"
+[[ "$(jq -r '[.kind, .text, .attachments[0].fileName] | join(" ")' <<<"$attached")" == \
+  'FILE See the note note.txt' ]] || fail "the file answers $attached"
+file="$(jq -r '.attachments[0].url' <<<"$attached")"
+[[ "$file" != /* ]] || file="$CHAT_URL$file"
+[[ "$(curl -sS --max-time 10 "$file")" == 'what Ada has noted' ]] || fail "the file is not at $file"
+if as ada attach "$chat" "$work/note.txt" image/png no 2>"$work/refused"; then
+  fail 'a text was sent as an image'
+fi
+grep -q BAD_USER_INPUT "$work/refused" || fail "$(cat "$work/refused")"
 echo "OK         $sent messages over Server-Sent Events, once and in order"

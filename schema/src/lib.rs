@@ -4,6 +4,7 @@
 //! wraps the answer: rules live in `talksy-domain`, and no store is reached from here.
 
 pub mod account;
+pub mod attachments;
 mod auth;
 pub mod batch_scheduler;
 pub mod chats;

@@ -2,9 +2,10 @@
 
 use async_graphql::{Context, ID, Interface, Object};
 use talksy_domain::error::Invalid;
-use talksy_domain::id::{ChatId, MessageId, SessionId, UserId};
+use talksy_domain::id::{AttachmentId, ChatId, MessageId, SessionId, UserId};
 use talksy_domain::page::MAX_PAGE;
 
+use crate::attachments::AttachmentNode;
 use crate::auth::SessionNode;
 use crate::chats::ChatNode;
 use crate::context::ContextExt as _;
@@ -12,7 +13,8 @@ use crate::error::Result;
 use crate::messages::MessageNode;
 use crate::users::UserNode;
 
-/// An object with a typed, globally unique id (`TypeID`: `usr_…`, `cht_…`, `msg_…`, `ses_…`).
+/// An object with a typed, globally unique id (`TypeID`: `usr_…`, `cht_…`, `msg_…`, `att_…`,
+/// `ses_…`).
 #[derive(Clone, Interface)]
 #[graphql(field(name = "id", ty = "ID", desc = "The object's global id."))]
 pub enum Node {
@@ -22,6 +24,8 @@ pub enum Node {
     Chat(ChatNode),
     /// A message.
     Message(MessageNode),
+    /// An attachment.
+    Attachment(AttachmentNode),
     /// A session.
     Session(SessionNode),
 }
@@ -62,6 +66,7 @@ enum NodeId {
     User(UserId),
     Chat(ChatId),
     Message(MessageId),
+    Attachment(AttachmentId),
     Session(SessionId),
 }
 
@@ -72,6 +77,7 @@ fn parse_node_id(id: &ID) -> Option<NodeId> {
         .map(NodeId::User)
         .or_else(|_| text.parse().map(NodeId::Chat))
         .or_else(|_| text.parse().map(NodeId::Message))
+        .or_else(|_| text.parse().map(NodeId::Attachment))
         .or_else(|_| text.parse().map(NodeId::Session))
         .ok()
 }
@@ -84,12 +90,14 @@ async fn fetch(ctx: &Context<'_>, ids: &[ID]) -> Result<Vec<Option<Node>>> {
     let mut users = Vec::new();
     let mut chats = Vec::new();
     let mut messages = Vec::new();
+    let mut attachments = Vec::new();
     let mut sessions = Vec::new();
     for id in wanted.iter().flatten() {
         match *id {
             NodeId::User(id) => users.push(id),
             NodeId::Chat(id) => chats.push(id),
             NodeId::Message(id) => messages.push(id),
+            NodeId::Attachment(id) => attachments.push(id),
             NodeId::Session(id) => sessions.push(id),
         }
     }
@@ -109,6 +117,12 @@ async fn fetch(ctx: &Context<'_>, ids: &[ID]) -> Result<Vec<Option<Node>>> {
         for message in services.messages.visible(viewer, &messages).await? {
             let id = NodeId::Message(message.id);
             found.push((id, Node::Message(MessageNode::new(message))));
+        }
+    }
+    if !attachments.is_empty() {
+        for attachment in services.attachments.visible(viewer, &attachments).await? {
+            let id = NodeId::Attachment(attachment.id);
+            found.push((id, Node::Attachment(AttachmentNode::new(attachment))));
         }
     }
     if !sessions.is_empty() {

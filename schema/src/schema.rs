@@ -5,6 +5,7 @@ use async_graphql::{MergedObject, MergedSubscription, Schema, SchemaBuilder, Val
 use talksy_domain::services::Services;
 
 use crate::account::AccountSubscription;
+use crate::attachments::AttachmentMutation;
 use crate::auth::{AuthMutation, AuthQuery};
 use crate::chats::{ChatMutation, ChatQuery, ChatSubscription};
 use crate::groups::GroupMutation;
@@ -28,6 +29,7 @@ pub struct Mutation(
     GroupMutation,
     MessageMutation,
     ReactionMutation,
+    AttachmentMutation,
     PresenceMutation,
 );
 

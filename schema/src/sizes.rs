@@ -3,6 +3,7 @@
 //! A field of a text that is missing here counts as one without a bound, and a list as a whole page,
 //! so that what is forgotten costs too much, not too little.
 
+use talksy_domain::attachments::{FileName, MAX_ATTACHMENTS};
 use talksy_domain::chats::MAX_SUMMED;
 use talksy_domain::feeds::MAX_POSITION;
 use talksy_domain::groups::MAX_SUBJECTS;
@@ -21,6 +22,9 @@ const CURSOR: usize = 512;
 /// The most bytes of a token.
 const TOKEN: usize = 2_048;
 
+/// The most bytes of a URL that this server makes: what its own address has, and a signed path.
+const URL: usize = 512;
+
 /// The most bytes of an address, and of what the server says of itself.
 const SHORT: usize = 64;
 
@@ -35,6 +39,9 @@ pub fn text_bytes(type_name: &str, field: &str) -> Option<usize> {
         ("Message", "clientMessageId") => ClientMessageId::MAX_CHARS * CHARACTER,
         ("ReactionGroup", "emoji") => Emoji::MAX_BYTES,
         ("Chat" | "SystemNotice", "title") => TITLE,
+        ("Attachment", "fileName") => FileName::MAX_CHARS * CHARACTER,
+        ("Attachment", "contentType") => 100,
+        ("Attachment", "url" | "thumbnailUrl") | ("CreateUploadPayload", "url") => URL,
         ("User", "name") => DisplayName::MAX_CHARS * CHARACTER,
         ("User", "about") => About::MAX_CHARS * CHARACTER,
         ("User", "email") => 254 * CHARACTER,
@@ -104,6 +111,10 @@ pub fn list_length(type_name: &str, field: &str) -> ListLength {
         ("Message", "reactions") => ListLength {
             usual: 5,
             most: Reactions::MAX_EMOJI,
+        },
+        ("Message", "attachments") => ListLength {
+            usual: 1,
+            most: MAX_ATTACHMENTS,
         },
         ("Server", _) => ListLength::ALL,
         (_, "edges" | "nodes") if type_name.ends_with("Connection") => ListLength::ONE,

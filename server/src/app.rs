@@ -4,6 +4,7 @@
 mod policies;
 
 use std::any::Any;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use axum::Router;
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
+use talksy_domain::attachments::{Located, ObjectBytes, Presented, Upload};
 use talksy_domain::auth::{AuthError, TokenProblem};
 use talksy_domain::clock::{Clock, Entropy, SystemClock, SystemEntropy, Timestamp};
 use talksy_domain::error::{ApiError, ErrorCode};
@@ -99,6 +101,7 @@ impl Server {
             executor: Arc::new(executor),
             services: services.clone(),
             adapters: adapters.clone(),
+            upload_timeout: config.attachments.upload_timeout,
             clock: environment.clock,
             entropy: environment.entropy,
         };
@@ -216,6 +219,7 @@ struct App {
     executor: Arc<Executor>,
     services: Services,
     adapters: Adapters,
+    upload_timeout: Duration,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 }
@@ -231,7 +235,7 @@ impl Application for App {
         Ok(self.services.auth.authenticate(token).await?)
     }
 
-    async fn refusal(&self, prepared: &Prepared) -> Option<Answer> {
+    async fn refusal(&self, prepared: &mut Prepared) -> Option<Answer> {
         self.executor.refusal(prepared).await
     }
 
@@ -247,6 +251,35 @@ impl Application for App {
             Ok(()) => self.executor.subscribe(prepared),
             Err(refusal) => stream::iter([error_payload(&refusal)]).boxed(),
         }
+    }
+
+    async fn receive_upload(
+        &self,
+        presented: Presented,
+        length: Option<u64>,
+        upload: Upload,
+    ) -> Result<(), ApiError> {
+        self.prepared()?;
+        let attachments = &self.services.attachments;
+        attachments.receive(&presented, length, upload).await?;
+        Ok(())
+    }
+
+    fn upload_timeout(&self) -> Duration {
+        self.upload_timeout
+    }
+
+    async fn locate_attachment(&self, presented: Presented) -> Result<Located, ApiError> {
+        self.prepared()?;
+        Ok(self.services.attachments.locate(&presented).await?)
+    }
+
+    async fn read_attachment(
+        &self,
+        located: &Located,
+        range: Range<u64>,
+    ) -> Result<ObjectBytes, ApiError> {
+        Ok(self.services.attachments.read(located, range).await?)
     }
 
     fn connected(&self, viewer: &Viewer) -> Box<dyn Any + Send> {

@@ -153,6 +153,7 @@ fn test_config() -> Config {
         &mut limits.mark_read,
         &mut limits.update_profile,
         &mut limits.find_address,
+        &mut limits.uploads,
         &mut limits.revoke,
         &mut config.http.websocket.messages,
     ] {

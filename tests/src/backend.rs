@@ -163,6 +163,7 @@ impl Backend {
             email,
             about: None,
             metadata: None,
+            avatar_id: None,
             created_at: self.clock.now(),
             last_seen_at: None,
         }

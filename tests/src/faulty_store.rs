@@ -7,6 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use talksy_domain::attachments::{
+    AttachmentStore, AttachmentStoreLayer, ImageCodec, ImageCodecLayer, ObjectStore,
+    ObjectStoreLayer,
+};
 use talksy_domain::auth::{CodeStore, CodeStoreLayer, SessionStore, SessionStoreLayer};
 use talksy_domain::chats::{ChatStore, ChatStoreLayer};
 use talksy_domain::error::PortError;
@@ -85,6 +89,9 @@ impl FaultyStore {
             <Faulty<dyn ChatStore> as ChatStoreLayer>::CALLS,
             <Faulty<dyn MessageStore> as MessageStoreLayer>::CALLS,
             <Faulty<dyn GroupStore> as GroupStoreLayer>::CALLS,
+            <Faulty<dyn AttachmentStore> as AttachmentStoreLayer>::CALLS,
+            <Faulty<dyn ObjectStore> as ObjectStoreLayer>::CALLS,
+            <Faulty<dyn ImageCodec> as ImageCodecLayer>::CALLS,
             <Faulty<dyn JobStore> as JobStoreLayer>::CALLS,
             <Faulty<dyn CodeStore> as CodeStoreLayer>::CALLS,
             <Faulty<dyn RateLimiter> as RateLimiterLayer>::CALLS,
@@ -103,6 +110,9 @@ impl FaultyStore {
             chats: Arc::new(self.layer(ports.chats)),
             messages: Arc::new(self.layer(ports.messages)),
             groups: Arc::new(self.layer(ports.groups)),
+            attachments: Arc::new(self.layer(ports.attachments)),
+            objects: Arc::new(self.layer(ports.objects)),
+            images: Arc::new(self.layer(ports.images)),
             jobs: Arc::new(self.layer(ports.jobs)),
             codes: Arc::new(self.layer(ports.codes)),
             limiter: Arc::new(self.layer(ports.limiter)),
@@ -269,6 +279,9 @@ impl SessionStoreLayer for Faulty<dyn SessionStore> {}
 impl ChatStoreLayer for Faulty<dyn ChatStore> {}
 impl MessageStoreLayer for Faulty<dyn MessageStore> {}
 impl GroupStoreLayer for Faulty<dyn GroupStore> {}
+impl AttachmentStoreLayer for Faulty<dyn AttachmentStore> {}
+impl ObjectStoreLayer for Faulty<dyn ObjectStore> {}
+impl ImageCodecLayer for Faulty<dyn ImageCodec> {}
 impl JobStoreLayer for Faulty<dyn JobStore> {}
 impl CodeStoreLayer for Faulty<dyn CodeStore> {}
 impl RateLimiterLayer for Faulty<dyn RateLimiter> {}

@@ -216,6 +216,7 @@ async fn sign_up(ports: &Ports) -> Viewer {
         email,
         about: None,
         metadata: None,
+        avatar_id: None,
         created_at: now,
         last_seen_at: None,
     };

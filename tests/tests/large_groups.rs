@@ -232,6 +232,7 @@ async fn reading_on_costs_the_same_in_a_group_of_two_thousand() {
             email,
             about: None,
             metadata: None,
+            avatar_id: None,
             created_at: SystemClock.now(),
             last_seen_at: None,
         };

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
+use talksy_domain::attachments::{Attachment, ContentType, FileName, ObjectKey, ObjectPart};
 use talksy_domain::auth::{
     AddressKey, ChallengeKey, CodeDigest, Exchange, IssuedCode, Session, SessionLife, TokenHash,
     TokenSalt,
@@ -59,12 +60,15 @@ fn assert_down<T>(answer: Result<T, PortError>) {
 }
 
 /// Each port by its name in metrics and by the name of its trait.
-const PORTS: [(&str, &str); 11] = [
+const PORTS: [(&str, &str); 14] = [
     ("users", "UserStore"),
     ("sessions", "SessionStore"),
     ("chats", "ChatStore"),
     ("messages", "MessageStore"),
     ("groups", "GroupStore"),
+    ("attachments", "AttachmentStore"),
+    ("objects", "ObjectStore"),
+    ("images", "ImageCodec"),
     ("jobs", "JobStore"),
     ("codes", "CodeStore"),
     ("limits", "RateLimiter"),
@@ -110,6 +114,7 @@ async fn call_all(ports: &Ports) {
         name: DisplayName::parse("Ada").unwrap(),
         about: None,
         metadata: None,
+        avatar_id: None,
         created_at: now,
         last_seen_at: None,
     };
@@ -171,6 +176,7 @@ async fn call_all(ports: &Ports) {
         last_change_seq: 0,
         applied_seq: 0,
         metadata_seq: 0,
+        avatar_id: None,
     };
     let chats = &ports.chats;
     assert_down(chats.chats(&[chat_id]).await);
@@ -228,6 +234,7 @@ async fn call_all(ports: &Ports) {
         title: ChatTitle::parse("A group").unwrap(),
         metadata: None,
         client_chat_id: None,
+        avatar_id: None,
         at: now,
     };
     assert_down(ports.groups.create_group(&group).await);
@@ -243,6 +250,20 @@ async fn call_all(ports: &Ports) {
 
     assert_down(ports.groups.complete_change(chat_id, ids.next()).await);
     assert_down(ports.sessions.purge_expired(now, 1).await);
+
+    let (name, png) = (FileName::cleaned("a.png"), ContentType::PNG);
+    let attachment = Attachment::announced(ids.next(), user, name, png, 1, now);
+    assert_down(ports.attachments.announce(&attachment).await);
+    assert_down(ports.attachments.attachments(&[attachment.id]).await);
+    let key = ObjectKey {
+        attachment: attachment.id,
+        attempt: [1; 8],
+        part: ObjectPart::Image,
+    };
+    assert_down(ports.objects.delete(key).await);
+    assert_down(ports.objects.read(key, 0..1).await);
+    let source = Box::pin(std::future::ready(Ok(Vec::new())));
+    assert_down(ports.images.rewrite(png, source).await);
 
     let task = Task::PurgeSessions {};
     let job = task.job(ids.next(), now, now).unwrap();
@@ -395,7 +416,16 @@ fn the_layers_of_the_stores_write_nothing_out() {
         .into_iter()
         .filter(|name| is_derived(&sources, name));
     let expected = [
-        "users", "sessions", "chats", "messages", "groups", "jobs", "presence",
+        "users",
+        "sessions",
+        "chats",
+        "messages",
+        "groups",
+        "attachments",
+        "objects",
+        "images",
+        "jobs",
+        "presence",
     ];
     assert_eq!(derived.collect::<Vec<_>>(), expected);
     let written = sources[0].replace(

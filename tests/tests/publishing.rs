@@ -66,6 +66,7 @@ async fn a_commit_is_told_at_once_though_its_caller_is_gone() {
         last_change_seq: 0,
         applied_seq: 0,
         metadata_seq: 0,
+        avatar_id: None,
     };
     ports.chats.open_direct(&chat, users).await.unwrap();
     let direct = json!(chat.id.to_string());
@@ -81,6 +82,7 @@ async fn a_commit_is_told_at_once_though_its_caller_is_gone() {
         title: ChatTitle::parse("A group").unwrap(),
         metadata: None,
         client_chat_id: None,
+        avatar_id: None,
         at: now,
     };
     ports.groups.create_group(&group).await.unwrap();

@@ -317,7 +317,7 @@ async fn written(client: &Client, request: &Value) -> String {
     let mut text = Answer::to(post(client, GRAPHQL, request)).await.text();
     let member = "\"requestId\":\"";
     while let Some(at) = text.find(member) {
-        text.replace_range(at..at + member.len() + 32 + 1, "");
+        text.replace_range(at..=at + member.len() + 32, "");
     }
     text
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::Method;
 use serde_json::{Value, json};
+use talksy_server::config::Quota;
 use talksy_tests::app::TestApp;
 use talksy_tests::client::{Client, MESSAGE_ADDED, SEND, User, string};
 use talksy_tests::wire::{Answer, Events};
@@ -292,6 +293,48 @@ async fn a_request_that_is_none_is_refused_where_it_was_sent() {
     let answered = json!({ "data": { "__typename": "Query" } });
     assert_eq!(payload(&mut events, "a").await, answered);
     completed(&mut events, "a").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operation_is_paid_for_once_and_ahead_of_its_validation() {
+    let app = TestApp::builder()
+        .config(|config| {
+            config.limits.cost_user = Quota {
+                burst: 1_000,
+                period: Duration::from_hours(1),
+            };
+        })
+        .start()
+        .await;
+    let (ada, token, mut events) = with_stream(&app, "ada").await;
+    let mut told = Vec::new();
+    for id in ["a", "b"] {
+        let request = ada.client.request(Method::POST, "/graphql");
+        let request = request.header(TOKEN, &token).json(&json!({
+            "query": "{ users(first: 10) { nodes { id name } } }",
+            "extensions": { "operationId": id, "cost": true },
+        }));
+        assert_eq!(Answer::to(request).await.status, 202);
+        let answer = payload(&mut events, id).await;
+        let cost = |name: &str| answer["extensions"]["cost"][name].as_u64().unwrap();
+        told.push((cost("points"), cost("left")));
+        completed(&mut events, id).await;
+    }
+    assert!(told[0].0 > 0);
+    assert_eq!(told[1], (told[0].0, told[0].1 - told[0].0));
+
+    let page = "{ users(first: 100) { nodes { id name } } }";
+    let mut pages = 0;
+    while ada.client.run(page, json!({})).await.body["errors"].is_null() {
+        pages += 1;
+        assert!(pages < 20, "{pages} pages cost next to nothing");
+    }
+    // What has no budget is not even validated.
+    let misfit = "{ users(first: 100) { nodes { id name } } nothing }";
+    start(&ada.client, &token, "c", misfit, json!({})).await;
+    let refused = payload(&mut events, "c").await;
+    assert_eq!(code(&refused), "RATE_LIMITED");
+    completed(&mut events, "c").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -74,3 +74,32 @@ async fn a_socket_that_is_read_slowly_is_answered_all_the_same() {
     let next = socket.message().await;
     assert_eq!(next["payload"]["data"]["me"]["name"], "ada");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hash_whose_text_is_asked_for_counts_as_a_message_alone() {
+    let app = TestApp::builder()
+        .config(|config| {
+            config.http.websocket.messages = Quota {
+                burst: 100,
+                period: Duration::from_hours(1),
+            };
+        })
+        .start()
+        .await;
+    let mut socket = RawSocket::transport(app.address).await;
+    socket.message(json!({ "type": "connection_init" })).await;
+    let hash = json!({ "version": 1, "sha256Hash": "0".repeat(64) });
+    for n in 0..20 {
+        let payload = json!({ "extensions": { "persistedQuery": hash } });
+        socket
+            .message(json!({ "type": "subscribe", "id": n.to_string(), "payload": payload }))
+            .await;
+    }
+    assert_eq!(socket.next().await, Ok(json!({ "type": "connection_ack" })));
+    for n in 0..20 {
+        let error = socket.next().await.unwrap();
+        assert_eq!(error["id"], n.to_string());
+        let code = &error["payload"][0]["extensions"]["code"];
+        assert_eq!(code, "PERSISTED_QUERY_NOT_FOUND");
+    }
+}

@@ -31,6 +31,7 @@ id_kinds! {
     MessageKindTag, MessageId, "msg", "a message";
     MailJobKind, MailJobId, "mail", "a mail job";
     JobKind, JobId, "job", "a durable job";
+    AttachmentKindTag, AttachmentId, "att", "an attachment";
 }
 
 /// Parses the id given in argument `field`.

@@ -18,6 +18,7 @@
 //! 6. [`services`]: puts all of it together
 
 pub mod access;
+pub mod attachments;
 pub mod auth;
 pub mod backoff;
 pub mod chats;

@@ -9,6 +9,10 @@ use parking_lot::Mutex;
 use secrecy::SecretSlice;
 
 use crate::access::Access;
+use crate::attachments::images::ImageCodec;
+use crate::attachments::objects::ObjectStore;
+use crate::attachments::service::{AttachmentPolicy, AttachmentService};
+use crate::attachments::store::AttachmentStore;
 use crate::auth::codes::CodeStore;
 use crate::auth::service::{AuthPolicy, AuthService, SESSION_CACHE};
 use crate::auth::store::SessionStore;
@@ -49,6 +53,12 @@ pub struct Ports {
     pub messages: Arc<dyn MessageStore>,
     /// Groups.
     pub groups: Arc<dyn GroupStore>,
+    /// What attachments are.
+    pub attachments: Arc<dyn AttachmentStore>,
+    /// Their bytes.
+    pub objects: Arc<dyn ObjectStore>,
+    /// Images among them.
+    pub images: Arc<dyn ImageCodec>,
     /// Durable jobs.
     pub jobs: Arc<dyn JobStore>,
     /// Sign-in codes.
@@ -87,6 +97,8 @@ pub struct Policies {
     pub presence: PresencePolicy,
     /// Durable jobs.
     pub jobs: JobPolicy,
+    /// Attachments.
+    pub attachments: AttachmentPolicy,
     /// How quickly a user may send messages.
     pub send: Rule,
     /// How quickly a user may react to messages.
@@ -118,6 +130,8 @@ pub struct Services {
     pub messages: Arc<MessageService>,
     /// Groups.
     pub groups: Arc<GroupService>,
+    /// Attachments.
+    pub attachments: Arc<AttachmentService>,
     /// Presence and typing.
     pub presence: Arc<PresenceService>,
     /// Live feeds.
@@ -130,11 +144,20 @@ impl Services {
     /// The services over these ports. Must be called on a Tokio runtime.
     pub fn new(ports: Ports, policies: Policies) -> Self {
         let ids = IdGenerator::new(Arc::clone(&ports.clock), Arc::clone(&ports.entropy));
-        let hash = KeyedHash::new(ports.secret);
+        let hash = KeyedHash::new(Arc::clone(&ports.secret));
+        let access = Arc::new(Access {
+            chats: Arc::clone(&ports.chats),
+            users: Arc::clone(&ports.users),
+            directory: policies.users.directory,
+        });
+        let attachments = attachments(&ports, &policies, &access, &ids, &hash);
+        let groups = groups(&ports, &policies, &access, &attachments, &ids);
+        let chats = chats(&ports, &policies, &access, &ids);
         let work = JobService::new(
             Arc::clone(&ports.sessions),
             Arc::clone(&ports.groups),
             Arc::clone(&ports.messages),
+            Arc::clone(&attachments) as _,
             Arc::clone(&ports.clock),
         );
         let clock = Arc::clone(&ports.clock);
@@ -156,32 +179,6 @@ impl Services {
                 .time_to_live(SESSION_CACHE)
                 .build(),
         };
-        let access = Arc::new(Access {
-            chats: Arc::clone(&ports.chats),
-            users: Arc::clone(&ports.users),
-            directory: policies.users.directory,
-        });
-        let chats = ChatService {
-            store: Arc::clone(&ports.chats),
-            access: Arc::clone(&access),
-            limiter: Arc::clone(&ports.limiter),
-            start_rule: policies.start_chat,
-            change_rule: policies.change_chats,
-            read_rule: policies.mark_read,
-            large_groups: policies.feeds.large_groups,
-            clock: Arc::clone(&ports.clock),
-            ids: ids.clone(),
-        };
-        let groups = GroupService {
-            store: ports.groups,
-            access: Arc::clone(&access),
-            limiter: Arc::clone(&ports.limiter),
-            start_rule: policies.start_chat,
-            change_rule: policies.change_chats,
-            max_members: policies.max_members,
-            clock: Arc::clone(&ports.clock),
-            ids: ids.clone(),
-        };
         let messages = MessageService {
             store: Arc::clone(&ports.messages),
             access: Arc::clone(&access),
@@ -192,6 +189,8 @@ impl Services {
             clock: Arc::clone(&ports.clock),
             ids,
             hash: KeyedHash::new(Arc::new(ports.lasting_secret)),
+            attachments: Arc::clone(&attachments),
+            jobs: jobs.clone(),
         };
         let presence = Arc::new(PresenceService {
             store: ports.presence,
@@ -208,7 +207,12 @@ impl Services {
             is_unrenewed: AtomicBool::new(false),
         });
         let auth = Arc::new(auth);
-        let users = UserService::new(ports.users, ports.limiter, policies.users);
+        let users = UserService::new(
+            ports.users,
+            ports.limiter,
+            Arc::clone(&attachments),
+            policies.users,
+        );
         let feeds = FeedService::new(
             Arc::clone(&access),
             ports.bus,
@@ -225,9 +229,72 @@ impl Services {
             chats: Arc::new(chats),
             messages: Arc::new(messages),
             groups: Arc::new(groups),
+            attachments,
             presence,
             feeds,
             jobs,
         }
+    }
+}
+
+fn chats(
+    ports: &Ports,
+    policies: &Policies,
+    access: &Arc<Access>,
+    ids: &IdGenerator,
+) -> ChatService {
+    ChatService {
+        store: Arc::clone(&ports.chats),
+        access: Arc::clone(access),
+        limiter: Arc::clone(&ports.limiter),
+        start_rule: policies.start_chat,
+        change_rule: policies.change_chats,
+        read_rule: policies.mark_read,
+        large_groups: policies.feeds.large_groups,
+        clock: Arc::clone(&ports.clock),
+        ids: ids.clone(),
+    }
+}
+
+fn attachments(
+    ports: &Ports,
+    policies: &Policies,
+    access: &Arc<Access>,
+    ids: &IdGenerator,
+    hash: &KeyedHash,
+) -> Arc<AttachmentService> {
+    Arc::new(AttachmentService {
+        store: Arc::clone(&ports.attachments),
+        objects: Arc::clone(&ports.objects),
+        images: Arc::clone(&ports.images),
+        messages: Arc::clone(&ports.messages),
+        users: Arc::clone(&ports.users),
+        access: Arc::clone(access),
+        limiter: Arc::clone(&ports.limiter),
+        policy: policies.attachments.clone(),
+        clock: Arc::clone(&ports.clock),
+        entropy: Arc::clone(&ports.entropy),
+        ids: ids.clone(),
+        hash: hash.clone(),
+    })
+}
+
+fn groups(
+    ports: &Ports,
+    policies: &Policies,
+    access: &Arc<Access>,
+    attachments: &Arc<AttachmentService>,
+    ids: &IdGenerator,
+) -> GroupService {
+    GroupService {
+        store: Arc::clone(&ports.groups),
+        access: Arc::clone(access),
+        attachments: Arc::clone(attachments),
+        limiter: Arc::clone(&ports.limiter),
+        start_rule: policies.start_chat,
+        change_rule: policies.change_chats,
+        max_members: policies.max_members,
+        clock: Arc::clone(&ports.clock),
+        ids: ids.clone(),
     }
 }

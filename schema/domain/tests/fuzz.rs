@@ -3,6 +3,7 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use talksy_domain::attachments::{ContentType, FileName, HEAD};
 use talksy_domain::clock::Timestamp;
 use talksy_domain::cursor::{
     ChatCursor, Cursor, MemberCursor, MessageCursor, ReplyCursor, SessionCursor, UserCursor,
@@ -345,6 +346,54 @@ fn a_job_is_read_as_it_was_written() {
         prop_assert_eq!(read(&written), Some(job));
         // No more than what came, but for what is written out.
         prop_assert!(written.len() <= 4 * text.len() + 256);
+        Ok(())
+    });
+}
+
+#[test]
+fn the_name_of_a_file_is_harmless_whatever_it_was() {
+    let long = "a ".repeat(150) + ".tar.gz";
+    let names = [
+        "../a b.tar.gz",
+        "Grüße \u{202E}gpj.exe",
+        "C:\\x\\…",
+        long.as_str(),
+    ]
+    .map(str::to_owned);
+    let words = [
+        "/", "\\", ".", " ", "\u{200B}", "\u{301}", "\r\n", "\u{2066}", "\u{85}",
+    ];
+    fuzz(&edited(names.to_vec(), &words), |text| {
+        let name = FileName::cleaned(&text);
+        let shown = name.as_str();
+        prop_assert!((1..=FileName::MAX_CHARS).contains(&shown.chars().count()));
+        let is_harmful = |c: char| c.is_control() || "/\\\"\u{202E}\u{2066}\u{200B}".contains(c);
+        prop_assert!(!shown.contains(is_harmful));
+        prop_assert!(!shown.starts_with('.') && !shown.ends_with('.'));
+        prop_assert_eq!(FileName::cleaned(shown), name.clone());
+        Ok(())
+    });
+}
+
+#[test]
+fn any_bytes_are_of_a_type_that_is_known_or_of_none() {
+    let heads: [&[u8]; 8] = [
+        b"",
+        b"\xFF\xD8\xFF",
+        b"\x89PNG\r\n\x1A\n",
+        b"PK\x03\x04",
+        b"%PDF-",
+        b"RIFF",
+        b"\x1A\x45\xDF\xA3",
+        b"<?xml",
+    ];
+    let head = prop::sample::select(heads.to_vec());
+    fuzz(&(head, vec(any::<u8>(), 0..300)), |(head, rest)| {
+        let bytes = [head, &rest].concat();
+        prop_assert!(bytes.len() < HEAD);
+        if let Some(found) = ContentType::of_content(&bytes) {
+            prop_assert_eq!(ContentType::parse(found.as_str()), Some(found));
+        }
         Ok(())
     });
 }

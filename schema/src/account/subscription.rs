@@ -20,7 +20,7 @@ use super::types::{
 use crate::chats::{ChatNode, ChatRemovedObject};
 use crate::context::ContextExt as _;
 use crate::error::Result;
-use crate::messages::MessageChangeObject;
+use crate::messages::{MessageChangeObject, MessageNode};
 use crate::sharing::{OpenedFeed, Rendered, items};
 
 /// The viewer's account as one stream.
@@ -99,7 +99,7 @@ async fn told(
         AccountItem::MessageAdded(published) => match Published::message(&published) {
             Some(message) => AccountEventInterface::MessageAdded(MessageAddedObject {
                 cursor,
-                message: message.clone(),
+                message: MessageNode::new(message.clone()),
             }),
             None => return Ok(None),
         },

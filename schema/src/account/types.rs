@@ -4,7 +4,6 @@ use async_graphql::{Context, ID, InputObject, Interface, Object};
 use talksy_domain::chats::ReadReceipt;
 use talksy_domain::events::Hole;
 use talksy_domain::id::ChatId;
-use talksy_domain::messages::Message;
 use talksy_domain::users::User;
 
 use crate::chats::{ChatNode, ChatRemovedObject, ReadReceiptObject};
@@ -86,7 +85,7 @@ pub enum AccountEventInterface {
 /// A message was added to a chat.
 pub struct MessageAddedObject {
     pub(super) cursor: String,
-    pub(super) message: Message,
+    pub(super) message: MessageNode,
 }
 
 /// A message was added to a chat. Those of one chat come in the order of their `seq`, without a hole.
@@ -102,7 +101,7 @@ impl MessageAddedObject {
 
     /// The message now.
     async fn message(&self) -> MessageNode {
-        MessageNode::new(self.message.clone())
+        self.message.clone()
     }
 }
 

@@ -19,6 +19,7 @@ use super::members::{
     MemberConnection, MemberObject, load_members, member_cursor, member_place, placeholder,
     read_cursor,
 };
+use crate::attachments::{AttachmentNode, load_attachment};
 use crate::connection::connection;
 use crate::context::ContextExt as _;
 use crate::error::{ResolverError, Result, dangling};
@@ -51,6 +52,7 @@ pub(crate) const SHARED: &[SharedType] = &[
             SharedField::event("id"),
             SharedField::event("kind"),
             SharedField::event("title"),
+            SharedField::event("avatar").of("Attachment"),
             SharedField::state("memberCount"),
             SharedField::state("peer").of("User"),
             SharedField::state("lastMessage").of("Message"),
@@ -118,6 +120,17 @@ impl ChatNode {
         }
         let peer = self.other_member(ctx).await?;
         Ok(peer.as_ref().map(UserNode::name_text).unwrap_or_default())
+    }
+
+    /// A group's picture; for a direct chat, the other member's.
+    async fn avatar(&self, ctx: &Context<'_>) -> Result<Option<AttachmentNode>> {
+        if self.0.kind == ChatKind::Group {
+            return load_attachment(ctx, self.0.avatar_id).await;
+        }
+        match self.other_member(ctx).await? {
+            Some(peer) => load_attachment(ctx, peer.avatar_id()).await,
+            None => Ok(None),
+        }
     }
 
     /// The members, ordered by the age of their accounts.

@@ -32,6 +32,8 @@ pub struct CreateGroupInput {
     member_ids: Vec<ID>,
     /// What the application is to keep about the group.
     metadata: Option<Json>,
+    /// Its picture, an image of the viewer that was uploaded and is not used yet.
+    avatar_id: Option<ID>,
     /// The viewer's own id for the group, at most 64 characters: a retry with the same one, at any
     /// later time, returns the first group.
     client_chat_id: Option<String>,
@@ -53,6 +55,8 @@ pub struct UpdateGroupInput {
     title: MaybeUndefined<String>,
     /// What the application is to keep about the group; null clears it.
     metadata: MaybeUndefined<Json>,
+    /// Another picture, an image of the viewer that was uploaded and is not used yet; null for none.
+    avatar_id: MaybeUndefined<ID>,
 }
 
 /// The group as it is now.
@@ -142,9 +146,12 @@ impl GroupMutation {
         #[graphql(desc = "The group.")] input: CreateGroupInput,
     ) -> Result<Option<CreateGroupPayload>> {
         let viewer = ctx.viewer()?;
+        let avatar = input.avatar_id.as_ref();
+        let avatar = avatar.map(|avatar| id::parse(avatar, "avatarId"));
         let details = GroupDetails {
             title: ChatTitle::parse(&input.title)?,
             metadata: input.metadata.as_ref().map(Json::metadata).transpose()?,
+            avatar_id: avatar.transpose()?,
         };
         let members = users(&input.member_ids, "memberIds")?;
         let own_id = input.client_chat_id.map(ClientChatId::parse).transpose()?;
@@ -155,7 +162,8 @@ impl GroupMutation {
         }))
     }
 
-    /// Changes a group's title, or what the application keeps about it. For its admins and owners.
+    /// Changes a group's title, what the application keeps about it, or its picture, that last. For its
+    /// admins and owners.
     async fn update_group(
         &self,
         ctx: &Context<'_>,
@@ -171,16 +179,28 @@ impl GroupMutation {
             }
             MaybeUndefined::Undefined => None,
         };
+        let avatar = match input.avatar_id {
+            MaybeUndefined::Value(avatar) => Some(Some(id::parse(&avatar, "avatarId")?)),
+            MaybeUndefined::Null => Some(None),
+            MaybeUndefined::Undefined => None,
+        };
         let update = GroupUpdate {
             title,
             metadata: metadata_change(&input.metadata)?,
         };
-        let chat = if update == GroupUpdate::default() {
+        let mut changed = None;
+        if update != GroupUpdate::default() {
+            changed = Some(services.groups.update(viewer, chat, update).await?);
+        }
+        if let Some(avatar) = avatar {
+            changed = Some(services.groups.set_avatar(viewer, chat, avatar).await?);
+        }
+        let chat = if let Some(chat) = changed {
+            chat
+        } else {
             services.access.membership(viewer, chat).await?;
             let mut found = services.chats.visible(viewer, &[chat]).await?;
             found.pop().ok_or(Denied::NotMember)?
-        } else {
-            services.groups.update(viewer, chat, update).await?
         };
         Ok(Some(UpdateGroupPayload {
             chat: ChatNode::new(chat),

@@ -2,7 +2,7 @@
 
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 use talksy_domain::error::Invalid;
-use talksy_domain::id::{self, UserId};
+use talksy_domain::id::{self, AttachmentKindTag, UserId};
 use talksy_domain::messages::{ClientMessageId, MessageContent, MessageEdit, MessageText};
 
 use super::types::{MessageEdge, MessageNode};
@@ -16,7 +16,7 @@ use crate::metadata::{Json, metadata_change};
 pub struct SendMessageInput {
     /// A chat of the viewer.
     chat_id: ID,
-    /// What it says: 1 to 4,000 characters, not blank.
+    /// What it says: 1 to 4,000 characters, not blank. Needed where there are no attachments.
     text: Option<String>,
     /// The message of the chat that it replies to, which the viewer may read.
     reply_to_id: Option<ID>,
@@ -24,6 +24,8 @@ pub struct SendMessageInput {
     mention_ids: Option<Vec<ID>>,
     /// What the application is to keep beside the message.
     metadata: Option<Json>,
+    /// Attachments of the viewer that were uploaded and are not used yet, at most 10, each once.
+    attachment_ids: Option<Vec<ID>>,
     /// The sender's own id for this message, at most 64 characters: a retry with the same one,
     /// at any later time, returns the first message; other content under it is refused with
     /// `CONFLICT`.
@@ -115,15 +117,21 @@ impl MessageMutation {
     ) -> Result<Option<SendMessagePayload>> {
         let viewer = ctx.viewer()?;
         let chat = id::parse(&input.chat_id, "chatId")?;
-        let text = MessageText::parse(input.text.unwrap_or_default())?;
+        let attachments = input.attachment_ids.unwrap_or_default();
+        let attachments = id::parse_all::<AttachmentKindTag>(&attachments, "attachmentIds")?;
+        let text = match input.text {
+            None if !attachments.is_empty() => None,
+            text => Some(MessageText::parse(text.unwrap_or_default())?),
+        };
         let reply_to_id = input.reply_to_id.as_ref();
         let content = MessageContent {
+            text,
+            metadata: input.metadata.as_ref().map(Json::metadata).transpose()?,
             reply_to_id: reply_to_id
                 .map(|message| id::parse(message, "replyToId"))
                 .transpose()?,
             mention_ids: mentions(input.mention_ids.as_deref())?.unwrap_or_default(),
-            metadata: input.metadata.as_ref().map(Json::metadata).transpose()?,
-            ..text.into()
+            attachment_ids: attachments,
         };
         let own_id = input
             .client_message_id

@@ -22,6 +22,8 @@ pub enum SystemNoticeKindEnum {
     MemberLeft,
     /// The title was changed.
     TitleChanged,
+    /// The group's picture was changed.
+    AvatarChanged,
     /// What the application keeps about the group was changed, or something that is newer than this
     /// server.
     SettingsChanged,
@@ -37,6 +39,7 @@ impl From<SystemNoticeKind> for SystemNoticeKindEnum {
             SystemNoticeKind::MemberRemoved => Self::MemberRemoved,
             SystemNoticeKind::MemberLeft => Self::MemberLeft,
             SystemNoticeKind::TitleChanged => Self::TitleChanged,
+            SystemNoticeKind::AvatarChanged => Self::AvatarChanged,
             SystemNoticeKind::RoleChanged => Self::RoleChanged,
             SystemNoticeKind::SettingsChanged | SystemNoticeKind::Unknown => Self::SettingsChanged,
         }

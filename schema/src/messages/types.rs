@@ -14,6 +14,7 @@ use talksy_domain::seq::Seq;
 use super::notice::SystemNoticeObject;
 use super::reactions::ReactionGroupObject;
 use super::replies::{ReadableMessage, RepliesOf, ReplyCountOf, place_among_replies};
+use crate::attachments::{AttachmentNode, load_attachments};
 use crate::chats::{
     ChatNode, FirstMembersOf, LowestReadMarksOf, ReadReceiptConnection, ReadReceiptObject,
     is_large, load_chat, load_members, member_cursor, no_member,
@@ -34,7 +35,7 @@ pub enum MessageKindEnum {
     Text,
     /// Has at least one image.
     Image,
-    /// Has at least one file that is no image.
+    /// Has at least one file, and no image.
     File,
     /// Says what happened in the chat; has no sender.
     System,
@@ -66,6 +67,7 @@ pub(crate) const SHARED: &[SharedType] = &[
             // Null for all where it is no reply; else it asks for the viewer, and nothing is shared.
             SharedField::event("replyTo").of("Message"),
             SharedField::event("mentions").of("User"),
+            SharedField::event("attachments").of("Attachment"),
             SharedField::event("system").of("SystemNotice"),
             SharedField::event("clientMessageId"),
             SharedField::event("createdAt"),
@@ -204,6 +206,11 @@ impl MessageNode {
     /// Whom it mentions, at most 50. None where the message was deleted.
     async fn mentions(&self, ctx: &Context<'_>) -> Result<Vec<UserNode>> {
         load_users(ctx, &self.message.mention_ids).await
+    }
+
+    /// Its attachments, at most 10, in the sender's order. None where the message was deleted.
+    async fn attachments(&self, ctx: &Context<'_>) -> Result<Vec<AttachmentNode>> {
+        load_attachments(ctx, &self.message.attachments).await
     }
 
     /// What happened, for a system message.

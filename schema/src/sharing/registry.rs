@@ -1,11 +1,12 @@
 //! The types that say which fields viewers share, and the subscriptions whose events are shared.
 
 use super::declaration::SharedType;
-use crate::{account, chats, messages, users};
+use crate::{account, attachments, chats, messages, users};
 
 /// The types of all rooms.
-const ROOMS: [&[SharedType]; 5] = [
+const ROOMS: [&[SharedType]; 6] = [
     account::SHARED,
+    attachments::SHARED,
     chats::SHARED,
     messages::SHARED,
     messages::SHARED_REACTIONS,

@@ -1,6 +1,7 @@
 //! `updateProfile`.
 
-use async_graphql::{Context, InputObject, MaybeUndefined, Object, SimpleObject};
+use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
+use talksy_domain::id;
 use talksy_domain::users::{About, DisplayName, ProfileChange};
 
 use super::types::UserNode;
@@ -17,6 +18,8 @@ pub struct UpdateProfileInput {
     about: MaybeUndefined<String>,
     /// What the application is to keep about the viewer, which all users can read; null clears it.
     metadata: MaybeUndefined<Json>,
+    /// The new picture, an image of the viewer that was uploaded and is not used yet; null for none.
+    avatar_id: MaybeUndefined<ID>,
 }
 
 /// The changed profile.
@@ -45,10 +48,16 @@ impl UserMutation {
             MaybeUndefined::Value(text) => Some(About::parse(&text)?),
         };
         let name = input.name.as_deref().map(DisplayName::parse).transpose()?;
+        let avatar = match input.avatar_id {
+            MaybeUndefined::Undefined => None,
+            MaybeUndefined::Null => Some(None),
+            MaybeUndefined::Value(avatar) => Some(Some(id::parse(&avatar, "avatarId")?)),
+        };
         let change = ProfileChange {
             name,
             about,
             metadata: metadata_change(&input.metadata)?,
+            avatar,
         };
         let user = ctx.services().users.update_profile(viewer, &change).await?;
         Ok(Some(UpdateProfilePayload {

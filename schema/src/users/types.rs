@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use async_graphql::{Context, ID, Object};
 use talksy_domain::cursor::{Cursor as _, UserCursor};
-use talksy_domain::id::UserId;
+use talksy_domain::id::{AttachmentId, UserId};
 use talksy_domain::users::{About, User};
 
 use super::loaders::TotalUnreadOf;
+use crate::attachments::{AttachmentNode, load_attachment};
 use crate::connection::connection;
 use crate::context::ContextExt as _;
 use crate::error::{Result, dangling};
@@ -25,6 +26,7 @@ pub(crate) const SHARED: &[SharedType] = &[SharedType {
         SharedField::event("name"),
         SharedField::event("about"),
         SharedField::event("metadata"),
+        SharedField::event("avatar").of("Attachment"),
         SharedField::event("createdAt"),
     ],
 }];
@@ -59,6 +61,11 @@ impl UserNode {
     /// The user's display name.
     pub(crate) fn name_text(&self) -> String {
         self.user.name.as_str().to_owned()
+    }
+
+    /// The user's picture.
+    pub(crate) fn avatar_id(&self) -> Option<AttachmentId> {
+        self.user.avatar_id
     }
 
     /// The user to whom the response gives tokens: the viewer from now on, though the request
@@ -97,6 +104,11 @@ impl UserNode {
     /// What the application keeps about the user, with `updateProfile`.
     async fn metadata(&self) -> Option<Json> {
         self.user.metadata.as_ref().map(Json::of)
+    }
+
+    /// The user's picture.
+    async fn avatar(&self, ctx: &Context<'_>) -> Result<Option<AttachmentNode>> {
+        load_attachment(ctx, self.user.avatar_id).await
     }
 
     /// When the account was made.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use talksy_domain::attachments::{AttachmentStore, ImageCodec, ObjectStore};
 use talksy_domain::auth::CodeStore;
 use talksy_domain::auth::SessionStore;
 use talksy_domain::chats::ChatStore;
@@ -28,6 +29,7 @@ use talksy_mail_worker::queue::{self, QueueConsumer};
 use talksy_mail_worker::transport::{FileTransport, SmtpOptions, SmtpTransport, Transport};
 use talksy_mail_worker::{JobError, MailWorker};
 use talksy_mongo::{MongoOpenError, MongoOptions, MongoStore};
+use talksy_objects::{ImageLimits, Images, Objects, ObjectsError, S3Options};
 use talksy_redis::{RedisAdapters, RedisOpenError, RedisOptions};
 use talksy_sqlite::{OpenError, SqliteOptions, SqliteStore};
 use tokio::task::JoinHandle;
@@ -45,6 +47,9 @@ use memory::{MemoryCodeStore, MemoryPresenceStore, MemoryRateLimiter};
 
 /// How long events that wait are published still when the process ends. They take milliseconds.
 const DISPATCH_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The name of the folder of attachments in the data directory.
+const ATTACHMENTS: &str = "attachments";
 
 /// The outbox folder's name in the data directory.
 const OUTBOX: &str = "outbox";
@@ -70,6 +75,9 @@ pub enum StartError {
     /// The mail.
     #[error("mail cannot be sent")]
     Mail(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The store of attachments.
+    #[error("the store of attachments cannot be used")]
+    Objects(#[from] ObjectsError),
     /// The mail queue.
     #[error("`amqp_url` cannot be used")]
     Queue(#[from] InvalidAmqpUrl),
@@ -135,6 +143,9 @@ impl Adapters {
             chats: stores.chats,
             messages: stores.messages,
             groups: stores.groups,
+            attachments: stores.attachments,
+            objects: objects(config)?,
+            images: images(config),
             jobs: stores.jobs,
             codes: shared.codes,
             limiter: shared.limiter,
@@ -202,6 +213,7 @@ struct Stores {
     chats: Arc<dyn ChatStore>,
     messages: Arc<dyn MessageStore>,
     groups: Arc<dyn GroupStore>,
+    attachments: Arc<dyn AttachmentStore>,
     jobs: Arc<dyn JobStore>,
     store: Arc<dyn Store>,
 }
@@ -246,6 +258,7 @@ where
         + ChatStore
         + MessageStore
         + GroupStore
+        + AttachmentStore
         + JobStore
         + 'static,
 {
@@ -257,9 +270,35 @@ where
         chats: Arc::clone(&store) as _,
         messages: Arc::clone(&store) as _,
         groups: Arc::clone(&store) as _,
+        attachments: Arc::clone(&store) as _,
         jobs: Arc::clone(&store) as _,
         store,
     }
+}
+
+/// Where the bytes of attachments are kept.
+fn objects(config: &Config) -> Result<Arc<dyn ObjectStore>, StartError> {
+    let Some(url) = &config.objects_url else {
+        let folder = config.data_dir.join(ATTACHMENTS);
+        return Ok(Arc::new(Objects::in_folder(&folder)?));
+    };
+    let section = &config.objects;
+    let key = section.access_key_id.clone();
+    let options = S3Options {
+        endpoint: section.endpoint.clone(),
+        region: section.region.clone(),
+        credentials: key.zip(section.secret_access_key.clone()),
+        is_virtual_hosted: section.virtual_hosted,
+    };
+    Ok(Arc::new(Objects::in_bucket(url, &options)?))
+}
+
+fn images(config: &Config) -> Arc<dyn ImageCodec> {
+    let section = &config.attachments;
+    Arc::new(Images::new(ImageLimits {
+        max_pixels: section.max_image_pixels,
+        workers: NonZeroUsize::new(section.image_workers).unwrap_or(NonZeroUsize::MIN),
+    }))
 }
 
 /// The jobs of a store, and the store itself, which is to be closed.
@@ -375,7 +414,7 @@ mod tests {
 
     use super::*;
 
-    const DRIVERS: [&str; 3] = ["rusqlite", "mongodb", "redis"];
+    const DRIVERS: [&str; 5] = ["rusqlite", "mongodb", "redis", "object_store", "image"];
 
     /// The worker is configured apart. Server and worker must agree where neither is.
     #[test]

@@ -5,6 +5,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use metrics::{counter, histogram};
+use talksy_domain::attachments::{
+    AttachmentStore, AttachmentStoreLayer, ImageCodec, ImageCodecLayer, ObjectStore,
+    ObjectStoreLayer,
+};
 use talksy_domain::auth::{
     Attempt, ChallengeKey, CodeDigest, CodeStore, CodeStoreLayer, IssuedCode, SessionStore,
     SessionStoreLayer,
@@ -37,6 +41,9 @@ pub fn observed(ports: Ports) -> Ports {
         chats: Arc::new(Layered(Observed(ports.chats))),
         messages: Arc::new(Layered(Observed(ports.messages))),
         groups: Arc::new(Layered(Observed(ports.groups))),
+        attachments: Arc::new(Layered(Observed(ports.attachments))),
+        objects: Arc::new(Layered(Observed(ports.objects))),
+        images: Arc::new(Layered(Observed(ports.images))),
         jobs: Arc::new(Layered(Observed(ports.jobs))),
         codes: Arc::new(Layered(Counted(Observed(ports.codes)))),
         limiter: Arc::new(Layered(Counted(Observed(ports.limiter)))),
@@ -81,6 +88,9 @@ impl SessionStoreLayer for Observed<dyn SessionStore> {}
 impl ChatStoreLayer for Observed<dyn ChatStore> {}
 impl MessageStoreLayer for Observed<dyn MessageStore> {}
 impl GroupStoreLayer for Observed<dyn GroupStore> {}
+impl AttachmentStoreLayer for Observed<dyn AttachmentStore> {}
+impl ObjectStoreLayer for Observed<dyn ObjectStore> {}
+impl ImageCodecLayer for Observed<dyn ImageCodec> {}
 impl JobStoreLayer for Observed<dyn JobStore> {}
 impl PresenceStoreLayer for Observed<dyn PresenceStore> {}
 impl CodeStoreLayer for Observed<dyn CodeStore> {}

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use talksy_domain::attachments::AttachmentPolicy;
 use talksy_domain::auth::{AuthPolicy, SessionLife, SignUp};
 use talksy_domain::chats::LargeGroups;
 use talksy_domain::feeds::FeedPolicy;
@@ -82,6 +83,15 @@ impl From<&Config> for Policies {
                 first_wait: FIRST_JOB_WAIT,
                 longest_wait: LONGEST_JOB_WAIT,
             },
+            attachments: AttachmentPolicy {
+                upload: rule("uploads", limits.uploads),
+                documents: config.attachments.document_types(),
+                max_image_bytes: config.attachments.max_image_bytes,
+                max_file_bytes: config.attachments.max_file_bytes,
+                upload_timeout: config.attachments.upload_timeout,
+                unused_for: config.attachments.unused_for,
+                base_url: base_url(config),
+            },
             send: rule("send", limits.send),
             react: rule("react", limits.react),
             start_chat: rule("start-chat", limits.start_chat),
@@ -142,6 +152,12 @@ const JOB_CONCURRENCY: usize = 4;
 const FIRST_JOB_WAIT: Duration = Duration::from_secs(2);
 const LONGEST_JOB_WAIT: Duration = Duration::from_hours(1);
 
+/// What URLs of attachments begin with.
+fn base_url(config: &Config) -> String {
+    let url = config.public_url.as_deref().unwrap_or_default();
+    url.trim_end_matches('/').to_owned()
+}
+
 fn rule(name: &'static str, quota: Quota) -> Rule {
     let Quota { burst, period } = quota;
     Rule {
@@ -164,6 +180,7 @@ mod tests {
             feeds: _,
             presence: _,
             jobs: _,
+            attachments,
             send,
             react,
             start_chat,
@@ -185,6 +202,7 @@ mod tests {
             auth.revoke,
             users.update_profile,
             users.find_address,
+            attachments.upload,
             send,
             react,
             start_chat,

@@ -45,16 +45,18 @@ pub use layers::{DEFAULT_FILE, ENV_PREFIX, Sources};
 pub use problem::{ConfigError, Problem};
 pub use section::{SectionInfo, SettingInfo};
 pub use sections::{
-    AmqpConfig, AuthConfig, ChatsConfig, DocumentsConfig, HttpConfig, JobsConfig, LimitsConfig,
-    LiveConfig, LogConfig, MailConfig, MetricsConfig, PresenceConfig, QueryLimits, RedisConfig,
-    ShareLimits, ShutdownConfig, StartConfig, StoreConfig, TelemetryConfig, UsersConfig,
-    WebSocketLimits,
+    AmqpConfig, AttachmentsConfig, AuthConfig, ChatsConfig, DocumentsConfig, HttpConfig,
+    JobsConfig, LimitsConfig, LiveConfig, LogConfig, MailConfig, MetricsConfig, ObjectsConfig,
+    PresenceConfig, QueryLimits, RedisConfig, ShareLimits, ShutdownConfig, StartConfig,
+    StoreConfig, TelemetryConfig, UsersConfig, WebSocketLimits,
 };
 pub use values::{Directory, Introspection, LogFormat, Mailbox, Quota, SignUp, StoreLocation};
 
 use problem::Problems;
 use section::{Section as _, section};
-use values::{NoStore, is_amqp_url, is_elsewhere, is_public_url, is_redis_url, is_smtp_url};
+use values::{
+    NoStore, is_amqp_url, is_bucket_url, is_elsewhere, is_public_url, is_redis_url, is_smtp_url,
+};
 
 /// The usual name of the file of signing keys, in the data directory.
 pub const KEY_FILE: &str = "keys.json";
@@ -113,6 +115,12 @@ section! {
             such as "amqp://user:password@rabbitmq:5672/%2f",
             must "be a URL such as `amqp://user:password@rabbitmq:5672/%2f`" =>
                 |config| config.amqp_url.as_ref().is_none_or(is_amqp_url);
+        /// Where the bytes of attachments are kept: a bucket of a store that speaks the protocol of
+        /// Amazon S3, which several instances need unless they share `data_dir`. Without it: the folder
+        /// `attachments` in `data_dir`.
+        objects_url: Option<String> = None, such as "s3://talksy-attachments",
+            must "be a URL such as `s3://bucket` or `s3://bucket/prefix`" =>
+                |config| config.objects_url.as_deref().is_none_or(is_bucket_url);
     }
     with {
         http: HttpConfig,
@@ -121,10 +129,12 @@ section! {
         limits: LimitsConfig,
         users: UsersConfig,
         chats: ChatsConfig,
+        attachments: AttachmentsConfig,
         live: LiveConfig,
         presence: PresenceConfig,
         jobs: JobsConfig,
         store: StoreConfig,
+        objects: ObjectsConfig,
         redis: RedisConfig,
         amqp: AmqpConfig,
         start: StartConfig,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
+use talksy_domain::attachments::ContentType;
 use talksy_domain::mail::EmailAddress;
 use tracing_subscriber::EnvFilter;
 use url::{Host, Url};
@@ -261,6 +262,28 @@ pub(super) fn is_redis_url(text: &SecretString) -> bool {
         let family = scheme.split_once('+').map_or(scheme, |(family, _)| family);
         ["redis", "rediss"].contains(&family)
     })
+}
+
+/// Whether the URL names a bucket, and maybe a prefix in it.
+pub(super) fn is_bucket_url(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| {
+        url.scheme() == "s3"
+            && url.host_str().is_some_and(|bucket| !bucket.is_empty())
+            && url.username().is_empty()
+            && url.port().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none()
+    })
+}
+
+/// Whether the URL is one of a server, without anything that is asked of it.
+pub(super) fn is_endpoint(text: &str) -> bool {
+    is_public_url(text)
+}
+
+/// Whether it is the name of a document's type that is recognised.
+pub(super) fn is_document_type(text: &str) -> bool {
+    ContentType::parse(text).is_some_and(|known| !known.is_image() && known.as_str() == text)
 }
 
 fn names_host(text: &SecretString, schemes: &[&str]) -> bool {

@@ -18,7 +18,7 @@ use futures_util::stream::BoxStream;
 use talksy_domain::error::ApiError;
 use talksy_domain::viewer::{Authentication, ClientInfo};
 
-use super::cost::{BYTES_PER_POINT, Cost};
+use super::cost::BYTES_PER_POINT;
 use super::executor::Executor;
 use super::response::{Payload, error_payload};
 
@@ -86,13 +86,13 @@ impl Account {
         &self.executor
     }
 
-    /// Takes what it costs to open the subscription from the budgets.
+    /// Takes the points that it costs to open the subscription from the budgets.
     ///
     /// # Errors
     /// `RATE_LIMITED`.
-    pub(super) async fn open(&self, cost: Cost) -> Result<(), ApiError> {
+    pub(super) async fn open(&self, points: u64) -> Result<(), ApiError> {
         let (authentication, client) = (&self.authentication, &self.client);
-        let spent = self.executor.spend(authentication, client, cost, false);
+        let spent = self.executor.spend(authentication, client, points, false);
         spent.await.map(drop)
     }
 

@@ -79,7 +79,8 @@ impl Executor {
     pub async fn execute(&self, prepared: Prepared) -> Answer {
         let (cost, tell) = (prepared.cost, prepared.wants_cost());
         let (authentication, client) = (&prepared.authentication, &prepared.client);
-        let left = match self.spend(authentication, client, cost, tell).await {
+        let spent = self.spend(authentication, client, prepared.owed, tell);
+        let left = match spent.await {
             Ok(left) => left,
             Err(refusal) => return Answer::from(&refusal),
         };
@@ -117,9 +118,14 @@ impl Executor {
         answer.at_most(max_bytes)
     }
 
-    /// Why an operation of any kind cannot be executed: its document does not fit the schema. That
-    /// costs what the operation would have cost; `None`, where it fits, costs nothing.
-    pub async fn refusal(&self, prepared: &Prepared) -> Option<Answer> {
+    /// Why an operation of any kind cannot be executed: its document does not fit the schema. It is
+    /// paid for by that, whether or not it is executed. `None` also where the budget is spent: the
+    /// execution says so, and who has spent it has nothing validated.
+    pub async fn refusal(&self, prepared: &mut Prepared) -> Option<Answer> {
+        let (authentication, client) = (&prepared.authentication, &prepared.client);
+        let spent = self.spend(authentication, client, prepared.owed, false);
+        spent.await.ok()?;
+        prepared.owed = 0;
         let operation = &prepared.operation;
         let mut request = operation.request().variables(prepared.variables.clone());
         add_defaults(&mut request, operation.definition());
@@ -127,12 +133,7 @@ impl Executor {
             .validator
             .refusal(operation, &request.variables)
             .await?;
-        let (authentication, client) = (&prepared.authentication, &prepared.client);
-        let spent = self.spend(authentication, client, prepared.cost, false);
-        let answer = match spent.await {
-            Ok(_) => self.answer(operation, response),
-            Err(refusal) => Answer::from(&refusal),
-        };
+        let answer = self.answer(operation, response);
         metering::refused(&answer);
         Some(answer)
     }
@@ -156,17 +157,15 @@ impl Executor {
         }
     }
 
-    /// Takes what an operation costs from the budgets of who asks; see [`Budgets::spend`].
+    /// Takes the points that an operation owes from the budgets of who asks; see [`Budgets::spend`].
     pub(super) async fn spend(
         &self,
         authentication: &Authentication,
         client: &ClientInfo,
-        cost: Cost,
+        points: u64,
         tell: bool,
     ) -> Result<Option<u32>, ApiError> {
-        let spent = self
-            .budgets
-            .spend(authentication, client, cost.points(), tell);
+        let spent = self.budgets.spend(authentication, client, points, tell);
         spent.await
     }
 
@@ -193,7 +192,10 @@ impl Executor {
         let (authentication, client) = (prepared.authentication.clone(), prepared.client.clone());
         let account = Account::new(Arc::clone(self), authentication, client);
         let payloads = match shared {
-            Some(shared) => SharedExecution::new(Arc::clone(&account), shared, prepared).run(),
+            Some(shared) => {
+                let owed = prepared.owed;
+                SharedExecution::new(Arc::clone(&account), shared, prepared).run(owed)
+            }
             None => subscribe_alone(Arc::clone(&account), prepared),
         };
         Charged::new(payloads, account).boxed()
@@ -325,7 +327,7 @@ fn subscribe_alone(
     prepared: Prepared,
 ) -> BoxStream<'static, (Payload, Price)> {
     let opened = async move {
-        if let Err(refusal) = account.open(prepared.cost).await {
+        if let Err(refusal) = account.open(prepared.owed).await {
             let refused = (error_payload(&refusal), Price::default());
             return stream::iter(Some(refused)).left_stream();
         }

@@ -8,6 +8,7 @@ use async_graphql::parser::types::OperationDefinition;
 use async_graphql::{Name, Positioned, Request, ServerError, Value};
 use serde::Deserialize;
 use serde::de::Error as _;
+use talksy_domain::attachments::FilePart;
 use talksy_domain::error::{ApiError, ErrorCode};
 use talksy_domain::viewer::{Authentication, ClientInfo};
 
@@ -53,6 +54,25 @@ impl Params {
         match self.extensions.as_ref()?.get("operationId")? {
             Value::String(id) if !id.is_empty() => Some(id),
             _ => None,
+        }
+    }
+
+    /// Puts what stands for a file at a place among the variables, `input.file` say, where null stands.
+    /// False where it does not.
+    pub fn place_file(&mut self, path: &str, file: &str) -> bool {
+        let mut names = path.split('.');
+        let variables = self.variables.as_mut();
+        let first = names.next().and_then(|name| variables?.get_mut(name));
+        let found = names.try_fold(first, |value, name| match value {
+            Some(Value::Object(members)) => Some(members.get_mut(name)),
+            _ => None,
+        });
+        match found.flatten() {
+            Some(value @ Value::Null) => {
+                *value = Value::String(file.to_owned());
+                true
+            }
+            _ => false,
         }
     }
 
@@ -136,8 +156,12 @@ pub struct Prepared {
     pub(super) client: ClientInfo,
     /// What it costs at most.
     pub(super) cost: Cost,
+    /// How many points of that are still to be taken from the budgets.
+    pub(super) owed: u64,
     /// How many bytes its answer may have, where that is less than any answer may.
     pub(super) max_answer_bytes: usize,
+    /// The file that came with it.
+    file: FilePart,
     extensions: Option<BTreeMap<String, Value>>,
 }
 
@@ -157,6 +181,13 @@ impl Prepared {
         self
     }
 
+    /// The same, with a file.
+    #[must_use]
+    pub fn with_file(mut self, file: FilePart) -> Self {
+        self.file = file;
+        self
+    }
+
     /// Whether the request asks what it costs: by `"extensions": {"cost": true}`.
     pub(super) fn wants_cost(&self) -> bool {
         let extensions = self.extensions.as_ref();
@@ -169,7 +200,10 @@ impl Prepared {
         if let Some(extensions) = self.extensions {
             request.extensions = async_graphql::Extensions(extensions.into_iter().collect());
         }
-        request.data(self.authentication).data(self.client)
+        request
+            .data(self.authentication)
+            .data(self.client)
+            .data(self.file)
     }
 }
 
@@ -203,7 +237,9 @@ pub fn prepare(
         authentication: authentication.clone(),
         client: client.clone(),
         cost,
+        owed: cost.points(),
         max_answer_bytes: usize::MAX,
+        file: FilePart::default(),
         extensions: params.extensions,
     })
 }

@@ -46,10 +46,10 @@ impl SharedExecution {
         }
     }
 
-    /// The payloads, and what each costs.
-    pub(super) fn run(self) -> BoxStream<'static, (Payload, Price)> {
+    /// The payloads, and what each costs. To open it costs so many points.
+    pub(super) fn run(self, points: u64) -> BoxStream<'static, (Payload, Price)> {
         let opened = async move {
-            match Box::pin(self.open()).await {
+            match Box::pin(self.open(points)).await {
                 Ok(Some(feed)) => self.payloads(feed).left_stream(),
                 Ok(None) => stream::iter(None).right_stream(),
                 Err(refused) => stream::iter(Some((refused, Price::default()))).right_stream(),
@@ -61,8 +61,8 @@ impl SharedExecution {
 
     /// Has the subscription check its document and arguments and open its feed, as for one
     /// subscriber alone.
-    async fn open(&self) -> Result<Option<OpenedFeed>, Payload> {
-        let spent = self.account.open(self.cost).await;
+    async fn open(&self, points: u64) -> Result<Option<OpenedFeed>, Payload> {
+        let spent = self.account.open(points).await;
         spent.map_err(|refusal| error_payload(&refusal))?;
         let feed = SharedFeed::default();
         let request = self.request_of_viewer().data(feed.clone());

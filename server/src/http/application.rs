@@ -2,10 +2,13 @@
 //! adapters; the transports know only this.
 
 use std::any::Any;
+use std::ops::Range;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
+use talksy_domain::attachments::{Located, ObjectBytes, Presented, Upload};
 use talksy_domain::clock::Timestamp;
 use talksy_domain::error::ApiError;
 use talksy_domain::viewer::Viewer;
@@ -30,14 +33,44 @@ pub trait Application: Send + Sync + 'static {
     async fn authenticate(&self, token: &str) -> Result<Viewer, ApiError>;
 
     /// Why an operation of any kind cannot be executed, as its document does not fit the schema;
-    /// `None` where it does.
-    async fn refusal(&self, prepared: &Prepared) -> Option<Answer>;
+    /// `None` where it does, or where executing it is refused for what it costs.
+    async fn refusal(&self, prepared: &mut Prepared) -> Option<Answer>;
 
     /// Executes a query or mutation.
     async fn execute(&self, prepared: Prepared) -> Answer;
 
     /// Runs a subscription: its serialized payloads, in order.
     fn subscribe(&self, prepared: Prepared) -> BoxStream<'static, Payload>;
+
+    /// Receives what is put at the URL of an upload. `length` is what the client says of it.
+    ///
+    /// # Errors
+    /// Where the URL is not good, or what comes is not what was announced.
+    async fn receive_upload(
+        &self,
+        presented: Presented,
+        length: Option<u64>,
+        upload: Upload,
+    ) -> Result<(), ApiError>;
+
+    /// How long an upload may take.
+    fn upload_timeout(&self) -> Duration;
+
+    /// What the URL of an attachment leads to.
+    ///
+    /// # Errors
+    /// Where the URL is not good, or nothing is there.
+    async fn locate_attachment(&self, presented: Presented) -> Result<Located, ApiError>;
+
+    /// This part of what was located.
+    ///
+    /// # Errors
+    /// Where nothing is there any more, or a backend is down.
+    async fn read_attachment(
+        &self,
+        located: &Located,
+        range: Range<u64>,
+    ) -> Result<ObjectBytes, ApiError>;
 
     /// Called once a socket or event stream is acknowledged for a viewer: the user is online
     /// until the guard is dropped.

@@ -20,6 +20,7 @@ use tracing::Instrument as _;
 use super::body::{self, Operations};
 use super::client::Caller;
 use super::compression::compressed;
+use super::form;
 use super::framing::Framing;
 use super::media::{Accepted, Media, is_json};
 use super::reply::{self, Malformed};
@@ -32,6 +33,9 @@ use crate::graphql::{Answer, OperationType, Params, Prepared, not_begun_error, t
 /// `POST /graphql`.
 pub(super) async fn post(State(server): State<Arc<Transports>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
+    if form::is_form(&parts.headers) {
+        return form::post(server, parts, body).await;
+    }
     let accepted = Accepted::of(&parts.headers);
     let operations = async {
         if !is_json(&parts.headers) {
@@ -250,7 +254,7 @@ pub(super) async fn run(
 /// Executes a query or mutation. A query ends by the deadline. A mutation that has begun runs to its
 /// end even if its client goes away or is told that it takes too long; `held` is dropped at that end.
 /// A panic becomes an `INTERNAL` error of this request alone.
-async fn run_until(
+pub(super) async fn run_until(
     server: &Arc<Transports>,
     prepared: Prepared,
     held: impl Send + 'static,
@@ -306,7 +310,7 @@ pub(super) fn panicked() -> ApiError {
     )
 }
 
-fn not_acceptable() -> Malformed {
+pub(super) fn not_acceptable() -> Malformed {
     Malformed::new(
         StatusCode::NOT_ACCEPTABLE,
         ErrorCode::BadUserInput,

@@ -7,11 +7,13 @@
 //! [`crate::graphql`]'s.
 
 pub mod application;
+mod attachments;
 mod body;
 pub mod client;
 mod compression;
 mod connection_io;
 mod connections;
+mod form;
 mod framing;
 mod graphiql;
 mod graphql;
@@ -29,13 +31,14 @@ mod shares;
 mod single_connection;
 mod sse;
 mod stalled;
+mod uploads;
 mod ws;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{get, put};
 use bytes::Bytes;
 use http::header::X_CONTENT_TYPE_OPTIONS;
 use http::{HeaderValue, Method};
@@ -133,6 +136,14 @@ pub fn router(
                 .put(single_connection::reserve)
                 .delete(single_connection::stop)
                 .fallback(graphql::method_not_allowed),
+        )
+        .route(
+            "/uploads/{attachment}",
+            put(attachments::put).fallback(attachments::put_only),
+        )
+        .route(
+            "/attachments/{attachment}/{variant}",
+            get(attachments::get).fallback(attachments::get_only),
         )
         .route("/", get(pages::root))
         .route("/livez", get(pages::live))

@@ -105,12 +105,12 @@ mod tests {
 
     use super::*;
 
-    fn at(text: &str) -> Option<IpAddr> {
-        Some(text.parse().unwrap())
+    fn at(text: &str) -> IpAddr {
+        text.parse().unwrap()
     }
 
-    fn user(number: u128) -> Option<UserId> {
-        Some(from_bytes(number.to_be_bytes()))
+    fn user(number: u128) -> UserId {
+        from_bytes(number.to_be_bytes())
     }
 
     #[test]
@@ -121,20 +121,20 @@ mod tests {
             ..ShareLimits::default()
         });
         let begin = |ip, user| operations.begin(ip, user);
-        let here = || at("192.0.2.1");
-        let first = begin(here(), user(1)).unwrap();
-        let second = begin(at("192.0.2.2"), user(1)).unwrap();
-        let third = begin(None, user(1)).err();
+        let here = || Some(at("192.0.2.1"));
+        let first = begin(here(), Some(user(1))).unwrap();
+        let second = begin(Some(at("192.0.2.2")), Some(user(1))).unwrap();
+        let third = begin(None, Some(user(1))).err();
         assert_eq!(third, Some(Bound::OperationsOfUser));
-        let another = begin(here(), user(2)).unwrap();
+        let another = begin(here(), Some(user(2))).unwrap();
         let anonymous = begin(here(), None).unwrap();
         let more = begin(here(), None).err();
         assert_eq!(more, Some(Bound::AnonymousOperationsOfAddress));
         // Of whom nothing is known counts with nobody.
         let unknown = [(); 3].map(|()| begin(None, None).unwrap());
         drop(first);
-        let again = begin(here(), user(1)).unwrap();
-        assert!(begin(here(), user(1)).is_err());
+        let again = begin(here(), Some(user(1))).unwrap();
+        assert!(begin(here(), Some(user(1))).is_err());
         drop((second, another, anonymous, again, unknown));
         let running = operations.running.lock();
         assert!(running.users.is_empty() && running.anonymous.is_empty());
@@ -146,9 +146,9 @@ mod tests {
             operations_per_user: 1,
             ..ShareLimits::default()
         });
-        let only = operations.begin(None, user(1)).unwrap();
+        let only = operations.begin(None, Some(user(1))).unwrap();
         for _ in 0..3 {
-            assert!(operations.begin(None, user(1)).is_err());
+            assert!(operations.begin(None, Some(user(1))).is_err());
         }
         drop(only);
         assert!(operations.running.lock().users.is_empty());

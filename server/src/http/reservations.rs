@@ -307,8 +307,8 @@ impl Reservations {
         if stream.unopened.lock().is_none() {
             return Err(NotOpened::Twice);
         }
-        let called = caller.viewer().map(|viewer| (viewer, caller.key_epoch));
-        Ok(called.or_else(|| Some((stream.viewer?, stream.key_epoch))))
+        let proof = caller.viewer().map(|viewer| (viewer, caller.key_epoch));
+        Ok(proof.or_else(|| Some((stream.viewer?, stream.key_epoch))))
     }
 
     /// Opens a stream: its events. It is gone when what is returned is dropped.

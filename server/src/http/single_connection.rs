@@ -160,11 +160,11 @@ pub(super) async fn operate(
         let body = answer.encode().body;
         reply::uncached(StatusCode::BAD_REQUEST, media.json().content_type(), body)
     };
-    let prepared = match caller.prepare(&server.documents, params) {
+    let mut prepared = match caller.prepare(&server.documents, params) {
         Ok(prepared) => prepared,
         Err(answer) => return not_valid(*answer),
     };
-    if let Some(answer) = server.app.refusal(&prepared).await {
+    if let Some(answer) = server.app.refusal(&mut prepared).await {
         return not_valid(answer);
     }
     let counted = match caller.begin_operation(server) {

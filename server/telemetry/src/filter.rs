@@ -11,7 +11,7 @@ use tracing_subscriber::{EnvFilter, Layer};
 #[derive(Debug)]
 pub(crate) enum LogFilter {
     /// `info`, `warn,talksy_server=debug`.
-    Targets(Targets),
+    Targets(Box<Targets>),
     /// All else that [`EnvFilter`] knows.
     Spans(Box<EnvFilter>),
 }
@@ -29,13 +29,15 @@ impl LogFilter {
             return Ok(Self::Spans(filter));
         }
         let targets = directives.join(",").parse::<Targets>();
-        Ok(targets.map_or(Self::Spans(filter), Self::Targets))
+        Ok(targets.map_or(Self::Spans(filter), |targets| {
+            Self::Targets(Box::new(targets))
+        }))
     }
 
     /// For all that the process tells.
     pub(crate) fn of_all<S: Subscriber>(self) -> Box<dyn Layer<S> + Send + Sync> {
         match self {
-            Self::Targets(targets) => Box::new(targets),
+            Self::Targets(targets) => targets,
             Self::Spans(filter) => filter,
         }
     }
@@ -43,7 +45,7 @@ impl LogFilter {
     /// For one layer among others.
     pub(crate) fn of_layer<S: 'static>(self) -> Box<dyn Filter<S> + Send + Sync> {
         match self {
-            Self::Targets(targets) => Box::new(targets),
+            Self::Targets(targets) => targets,
             Self::Spans(filter) => filter,
         }
     }

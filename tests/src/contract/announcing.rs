@@ -180,6 +180,7 @@ pub async fn a_group_is_told_to_all_whom_it_concerns(stores: &Stores) {
         member_ids: vec![bob.id],
         title: talksy_domain::chats::ChatTitle::parse("A group").unwrap(),
         metadata: None,
+        avatar_id: None,
         client_chat_id: Some(ClientChatId::parse("own").unwrap()),
         at: now(),
     };
@@ -306,6 +307,7 @@ pub async fn what_is_a_users_own_is_told_to_them(stores: &Stores) {
             name: Some(name_of("Ada L.")),
             about: None,
             metadata: None,
+            avatar: None,
         },
     );
     assert!(muted.await.unwrap().unwrap().is_muted);

@@ -73,6 +73,36 @@ fn typing(chat_id: ChatId) -> Event {
     }
 }
 
+/// What happened to a group, every part filled.
+fn full_notice(user_id: UserId) -> SystemNotice {
+    let effect = MemberEffect {
+        user_id,
+        role: Some(MemberRole::Admin),
+        joins: Some(HistoryFrom::Join),
+    };
+    SystemNotice {
+        kind: SystemNoticeKind::MemberAdded,
+        actor_id: Some(ids().next()),
+        subject_ids: vec![user_id],
+        title: Some(ChatTitle::parse("“Ω” \\ \" {}").unwrap()),
+        metadata: Some(MetadataChange {
+            to: Some(metadata("[true]")),
+        }),
+        avatar_id: None,
+        role: Some(MemberRole::Owner),
+        effects: vec![
+            effect,
+            MemberEffect {
+                role: None,
+                joins: None,
+                ..effect
+            },
+        ],
+        member_count: 100_000,
+        previous: 4,
+    }
+}
+
 /// An event of each kind, every part filled.
 pub fn every_event() -> Vec<Event> {
     let (chat_id, user_id): (ChatId, UserId) = (new_chat(), ids().next());
@@ -103,31 +133,7 @@ pub fn every_event() -> Vec<Event> {
         content_seq: 9,
         ..full.clone()
     };
-    let effect = MemberEffect {
-        user_id,
-        role: Some(MemberRole::Admin),
-        joins: Some(HistoryFrom::Join),
-    };
-    let notice = SystemNotice {
-        kind: SystemNoticeKind::MemberAdded,
-        actor_id: Some(ids().next()),
-        subject_ids: vec![user_id],
-        title: Some(ChatTitle::parse("“Ω” \\ \" {}").unwrap()),
-        metadata: Some(MetadataChange {
-            to: Some(metadata("[true]")),
-        }),
-        role: Some(MemberRole::Owner),
-        effects: vec![
-            effect,
-            MemberEffect {
-                role: None,
-                joins: None,
-                ..effect
-            },
-        ],
-        member_count: 100_000,
-        previous: 4,
-    };
+    let notice = full_notice(user_id);
     let system = Message {
         seq: 5,
         mseq: 5,

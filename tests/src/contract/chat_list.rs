@@ -181,6 +181,7 @@ pub async fn wildcards_in_a_search_mean_themselves(stores: &Stores) {
             name: Some(name_of("gone")),
             about: None,
             metadata: None,
+            avatar: None,
         };
         let renamed = stores.users.update_profile(other.id, &change).await;
         assert_eq!(renamed.unwrap().unwrap().name.as_str(), "gone");
@@ -196,6 +197,7 @@ pub async fn a_search_goes_by_the_present_name(stores: &Stores) {
         name: Some(name_of("Röbert")),
         about: None,
         metadata: None,
+        avatar: None,
     };
     stores.users.update_profile(bob.id, &change).await.unwrap();
     assert_eq!(list(stores, ada.id, Some("bob")).await, []);

@@ -137,6 +137,7 @@ pub async fn a_group_keeps_metadata(stores: &Stores) {
         member_ids: vec![bob.id],
         title: ChatTitle::parse("Looms").unwrap(),
         metadata: Some(metadata(PECULIAR)),
+        avatar_id: None,
         client_chat_id: None,
         at: now(),
     };

@@ -139,6 +139,7 @@ pub async fn a_known_user_s_new_name_is_found(stores: &Stores) {
         name: Some(name_of(&new)),
         about: None,
         metadata: None,
+        avatar: None,
     };
     stores.users.update_profile(bob.id, &change).await.unwrap();
     assert_eq!(known(stores, &old, ada.id).await, [""; 0]);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use talksy_domain::attachments::AttachmentStore;
 use talksy_domain::auth::SessionStore;
 use talksy_domain::chats::{
     Chat, ChatKind, ChatStore, ChatTitle, Member, MemberFilter, MemberPage,
@@ -37,6 +38,8 @@ pub struct Stores {
     pub messages: Arc<dyn MessageStore>,
     /// The groups.
     pub groups: Arc<dyn GroupStore>,
+    /// The attachments.
+    pub attachments: Arc<dyn AttachmentStore>,
     /// The jobs.
     pub jobs: Arc<dyn JobStore>,
     /// What follows from commits, as the store hands it over.
@@ -47,7 +50,14 @@ impl Stores {
     /// The ports of one store, which was opened with this recorder.
     pub fn of<S>(store: S, events: Recorder) -> Self
     where
-        S: UserStore + SessionStore + ChatStore + MessageStore + GroupStore + JobStore + 'static,
+        S: UserStore
+            + SessionStore
+            + ChatStore
+            + MessageStore
+            + GroupStore
+            + AttachmentStore
+            + JobStore
+            + 'static,
     {
         let store = Arc::new(store);
         Self {
@@ -56,6 +66,7 @@ impl Stores {
             chats: Arc::clone(&store) as _,
             messages: Arc::clone(&store) as _,
             groups: Arc::clone(&store) as _,
+            attachments: Arc::clone(&store) as _,
             jobs: store,
             events,
         }
@@ -134,6 +145,7 @@ impl Stores {
             title: ChatTitle::parse("A group").unwrap(),
             metadata: None,
             client_chat_id: None,
+            avatar_id: None,
             at: now(),
         };
         match self.groups.create_group(&group).await.unwrap() {
@@ -242,6 +254,7 @@ pub(super) fn candidate(name: &str) -> User {
         name: name_of(name),
         about: None,
         metadata: None,
+        avatar_id: None,
         created_at: now(),
         last_seen_at: None,
     }
@@ -260,6 +273,7 @@ pub(super) fn direct_candidate(at: Timestamp) -> Chat {
         last_change_seq: 0,
         applied_seq: 0,
         metadata_seq: 0,
+        avatar_id: None,
     }
 }
 

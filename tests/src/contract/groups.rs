@@ -35,6 +35,7 @@ fn candidate(creator: &User, members: &[&User]) -> NewGroup {
         member_ids: members.iter().map(|user| user.id).collect(),
         title: title("Engines"),
         metadata: None,
+        avatar_id: None,
         client_chat_id: None,
         at: now(),
     }

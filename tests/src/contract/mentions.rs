@@ -197,7 +197,7 @@ pub async fn members_alone_are_mentioned(stores: &Stores) {
     assert_eq!(refused, Changed::Refused(ChangeRefusal::NotMentionable(1)));
     assert_eq!(stores.chat(chat.id).await, end);
     let found = stores.messages.messages(&[sent.id]).await.unwrap();
-    assert_eq!(found, [sent.clone()]);
+    assert_eq!(found, std::slice::from_ref(&sent));
 
     let retried = stores
         .append(&Message {

@@ -17,6 +17,7 @@
 )]
 
 pub mod announcing;
+pub mod attachments;
 pub mod bus;
 pub mod changes;
 pub mod chat_list;
@@ -33,6 +34,7 @@ pub mod mail;
 pub mod marking_unread;
 pub mod mentions;
 pub mod names;
+pub mod objects;
 pub mod pins;
 pub mod presence;
 pub mod reactions;

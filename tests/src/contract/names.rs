@@ -188,6 +188,7 @@ pub async fn a_new_name_is_found_and_the_old_one_is_not(stores: &Stores) {
         name: Some(name_of(&new.to_uppercase())),
         about: None,
         metadata: None,
+        avatar: None,
     };
     stores.users.update_profile(ada.id, &change).await.unwrap();
     assert_eq!(found(stores, &old, nobody()).await, [""; 0]);

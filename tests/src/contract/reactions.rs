@@ -174,7 +174,7 @@ pub async fn a_reaction_is_counted_in_a_change(stores: &Stores) {
         .messages
         .changes(chat.id, 1, &forward(None, 10))
         .await;
-    assert_eq!(line.unwrap().items, [all.clone()]);
+    assert_eq!(line.unwrap().items, std::slice::from_ref(&all));
     // An editor has to have seen the content alone.
     let edit = ChangeAction::Edit {
         edit: text_of("better").into(),

@@ -255,6 +255,7 @@ pub async fn a_system_message_is_not_sent(stores: &Stores) {
             subject_ids: vec![bob.id],
             title: None,
             metadata: None,
+            avatar_id: None,
             role: None,
             effects: Vec::new(),
             member_count: 1,

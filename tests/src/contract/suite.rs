@@ -62,8 +62,12 @@ macro_rules! contract_suite {
         $crate::marking_unread_rules!(@shared marking_unread $meta $backend =>);
         $crate::reactions_rules!(@shared reactions $meta $backend =>);
         $crate::pins_rules!(@shared pins $meta $backend =>);
+        $crate::attachments_rules!(@shared attachments $meta $backend =>);
         $crate::jobs_rules!(@shared jobs $meta $backend =>);
         $crate::announcing_rules!(@shared announcing $meta $backend =>);
+    };
+    (@objects $meta:tt $backend:expr) => {
+        $crate::objects_rules!(@shared objects $meta $backend =>);
     };
     (@codes $meta:tt $backend:expr) => {
         $crate::codes_rules!(@shared codes $meta $backend =>);

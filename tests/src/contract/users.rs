@@ -134,11 +134,13 @@ pub async fn concurrent_changes_of_different_parts_both_stay(stores: &Stores) {
             name: Some(name_of(&format!("Ada {round}"))),
             about: None,
             metadata: None,
+            avatar: None,
         };
         let text = ProfileChange {
             name: None,
             about: Some(Some(about(&format!("Round {round}")))),
             metadata: None,
+            avatar: None,
         };
         [name, text]
     });
@@ -163,6 +165,7 @@ pub async fn a_missing_user_has_no_profile(stores: &Stores) {
         name: Some(name_of("Nobody")),
         about: None,
         metadata: None,
+        avatar: None,
     };
     let nobody = ids().next();
     let answer = stores.users.update_profile(nobody, &change).await.unwrap();

@@ -7,6 +7,7 @@ pub mod counted;
 pub mod mongo;
 pub mod rabbitmq;
 pub mod redis;
+pub mod s3;
 pub mod smtp;
 
 use std::collections::BTreeSet;

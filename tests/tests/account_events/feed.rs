@@ -11,6 +11,7 @@ use talksy_domain::feeds::{
 };
 use talksy_domain::id::ChatId;
 use talksy_domain::messages::HistoryFrom;
+use talksy_domain::metadata::Metadata;
 use talksy_domain::users::{DisplayName, ProfileChange};
 use talksy_domain::viewer::Viewer;
 use talksy_tests::soon;
@@ -309,6 +310,7 @@ async fn the_profile_is_told_when_it_changes_also_where_the_word_of_it_was_lost(
         name: Some(DisplayName::parse(name).unwrap()),
         about: None,
         metadata: None,
+        avatar: None,
     };
     let users = &world.services.users;
     users
@@ -321,6 +323,15 @@ async fn the_profile_is_told_when_it_changes_also_where_the_word_of_it_was_lost(
         .update_profile(&world.ben, &rename("Benedict"))
         .await
         .unwrap();
+    bus.interrupt();
+    assert_eq!(take(&mut feed, &[], 1).await, ["viewer"]);
+    let keep = ProfileChange {
+        name: None,
+        about: None,
+        metadata: Some(Some(Metadata::parse("7".to_owned()).unwrap())),
+        avatar: None,
+    };
+    users.update_profile(&world.ben, &keep).await.unwrap();
     bus.interrupt();
     assert_eq!(take(&mut feed, &[], 1).await, ["viewer"]);
     bus.interrupt();

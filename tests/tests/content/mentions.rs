@@ -46,8 +46,8 @@ async fn a_message_says_whom_it_mentions_and_counts_for_them() {
     let chat = group(&ada, &[&bob, &cyd]).await;
     let first = mention(&ada, &chat, &[&cyd, &ada, &bob]).await;
     let named = bob.client.data(NAMED, json!({ "id": first })).await;
-    let names = json!([{ "name": "cyd" }, { "name": "ada" }, { "name": "bob" }]);
-    assert_eq!(named["node"]["mentions"], names);
+    let all = json!([{ "name": "cyd" }, { "name": "ada" }, { "name": "bob" }]);
+    assert_eq!(named["node"]["mentions"], all);
     ada.send(&chat, "nobody").await;
     assert_eq!(counts(&bob, &chat).await, (2, 1));
     assert_eq!(counts(&ada, &chat).await, (0, 0), "one's own are no news");

@@ -332,6 +332,31 @@ async fn a_list_of_chats_costs_what_it_shows() {
     assert_eq!(costs[0], costs[1]);
 }
 
+/// Three deleted messages in each chat, and three replies that mention the user.
+async fn fill(store: &MongoStore, user: UserId, chats: &[(ChatId, UserId)]) {
+    for (chat, peer) in chats {
+        for _ in 0..3 {
+            let sent = store.append(&draft(*chat, *peer)).await.unwrap();
+            let deletion = MessageChange {
+                message_id: done(sent).message.id,
+                chat_id: *chat,
+                actor_id: *peer,
+                at: NOW,
+                action: ChangeAction::Delete,
+            };
+            store.change(&deletion).await.unwrap();
+        }
+        for _ in 0..3 {
+            let reply = Message {
+                reply_to: Some(1),
+                mention_ids: vec![user],
+                ..draft(*chat, *peer)
+            };
+            done(store.append(&reply).await.unwrap());
+        }
+    }
+}
+
 /// What an inbox of fifty chats shows costs as many commands as two chats do, and of each chat no
 /// more documents.
 #[tokio::test(flavor = "multi_thread")]
@@ -340,27 +365,7 @@ async fn an_inbox_costs_a_fixed_number_of_commands() {
     let fixture = Fixture::new(mongo).await;
     let [ada, _] = fixture.users;
     let chats = chats_with(&fixture.store, ada, 50).await;
-    for (chat, peer) in &chats {
-        for _ in 0..3 {
-            let sent = fixture.store.append(&draft(*chat, *peer)).await.unwrap();
-            let deletion = MessageChange {
-                message_id: done(sent).message.id,
-                chat_id: *chat,
-                actor_id: *peer,
-                at: NOW,
-                action: ChangeAction::Delete,
-            };
-            fixture.store.change(&deletion).await.unwrap();
-        }
-        for _ in 0..3 {
-            let reply = Message {
-                reply_to: Some(1),
-                mention_ids: vec![ada],
-                ..draft(*chat, *peer)
-            };
-            done(fixture.store.append(&reply).await.unwrap());
-        }
-    }
+    fill(&fixture.store, ada, &chats).await;
     let at = seen(mongo, &fixture.database).await;
     let store = &at.0;
     let mut costs: Vec<Vec<(&str, Cost)>> = Vec::new();

@@ -114,6 +114,7 @@ async fn user(store: &MongoStore, name: &str) -> User {
         name: DisplayName::parse(name).unwrap(),
         about: None,
         metadata: None,
+        avatar_id: None,
         created_at: NOW,
         last_seen_at: None,
     };
@@ -133,6 +134,7 @@ fn candidate() -> Chat {
         last_change_seq: 0,
         applied_seq: 0,
         metadata_seq: 0,
+        avatar_id: None,
     }
 }
 
@@ -164,6 +166,7 @@ fn new_group(creator: UserId, members: &[UserId]) -> NewGroup {
         title: ChatTitle::parse("Engines").unwrap(),
         metadata: None,
         client_chat_id: None,
+        avatar_id: None,
         at: NOW,
     }
 }
@@ -236,6 +239,7 @@ fn runner(store: &MongoStore, clock: Arc<dyn Clock>) -> JobRunner {
         Arc::clone(&store) as _,
         Arc::clone(&store) as _,
         Arc::clone(&store) as _,
+        Arc::new(()),
         Arc::clone(&clock),
     );
     JobRunner::new(store, Arc::new(work), clock, JOB_POLICY)

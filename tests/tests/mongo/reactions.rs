@@ -252,6 +252,44 @@ async fn what_was_counted_and_not_written_is_seen_by_all() {
     }
 }
 
+/// A reaction that is newer than what was read of its message is there all the same: nobody is told that
+/// they have taken it back where they have not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reaction_that_is_ahead_of_its_message_is_taken_back() {
+    let mongo = Mongo::shared().await;
+    let fixture = Fixture::new(mongo).await;
+    let [ada, _] = fixture.users;
+    let sent = fixture.send().await;
+    changed(
+        fixture
+            .store
+            .change(&react(&sent, ada, true))
+            .await
+            .unwrap(),
+    );
+    // As it is for whoever reads the message, and its reactions a while later.
+    let outside = fixture.outside(mongo).await;
+    let messages = outside.collection::<Document>("messages");
+    let it = doc! { "_id": key(id::bytes(sent.id)) };
+    eventually("the toggles to be taken out", async || {
+        let kept = messages.find_one(it.clone()).await.unwrap().unwrap();
+        (!kept.contains_key("toggles")).then_some(())
+    })
+    .await;
+    let ahead = doc! { "$set": { "seq": 9_i64 } };
+    let reactions = outside.collection::<Document>("reactions");
+    let moved = reactions.update_many(doc! {}, ahead).await.unwrap();
+    assert_eq!(moved.modified_count, 1);
+    let gone = changed(
+        fixture
+            .store
+            .change(&react(&sent, ada, false))
+            .await
+            .unwrap(),
+    );
+    assert!(gone.is_new && gone.message.reactions.is_empty(), "{gone:?}");
+}
+
 /// A write that comes late brings nothing back.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_late_write_brings_no_reaction_back() {

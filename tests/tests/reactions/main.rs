@@ -1,7 +1,5 @@
 //! Reactions and pinned messages as clients see them.
 
-#![expect(clippy::unwrap_used, reason = "an answer that is none fails the test")]
-
 mod pins;
 mod refusals;
 mod telling;

@@ -255,6 +255,7 @@ pub fn sign_up(deployment: &Deployment) -> People {
             last_change_seq: 0,
             applied_seq: 0,
             metadata_seq: 0,
+            avatar_id: None,
         };
         let opened = ports.chats.open_direct(&direct, [user(0), user(1)]).await;
         let mut chats = vec![opened.unwrap().0.id];
@@ -267,6 +268,7 @@ pub fn sign_up(deployment: &Deployment) -> People {
                 title: ChatTitle::parse("A group").unwrap(),
                 metadata: None,
                 client_chat_id: None,
+                avatar_id: None,
                 at: clock::START,
             };
             match ports.groups.create_group(&group).await.unwrap() {

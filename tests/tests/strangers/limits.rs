@@ -11,6 +11,7 @@ use talksy_domain::port::{Layer, Layered};
 use talksy_server::config::Quota;
 use talksy_tests::app::TestApp;
 use talksy_tests::client::{User, string};
+use talksy_tests::uploads::{send_form, upload_form};
 
 use super::{input, retry_after};
 
@@ -89,6 +90,11 @@ impl Inputs {
                 json!({ "messageId": self.message, "emoji": "👍" })
             }
             "pinMessage" => json!({ "messageId": self.message, "pinned": true }),
+            // The file comes with the form.
+            "uploadAttachment" => json!({}),
+            "createUpload" => {
+                json!({ "fileName": "a.png", "contentType": "image/png", "byteSize": 10 })
+            }
             "setTyping" => json!({ "chatId": chat, "isTyping": true }),
             _ => return None,
         })
@@ -151,7 +157,11 @@ async fn every_mutation_has_a_limit_and_changes_nothing_beyond_it() {
         let kind = format!("{}{rest}Input", first.to_uppercase());
         let mutation =
             format!("mutation($input: {kind}!) {{ {name}(input: $input) {{ __typename }} }}");
-        let reply = ada.client.run(&mutation, input(asked)).await;
+        let reply = if name == "uploadAttachment" {
+            send_form(&ada.client, upload_form("a.txt", "text/plain", b"hello")).await
+        } else {
+            ada.client.run(&mutation, input(asked)).await
+        };
         assert_eq!(reply.code(), "RATE_LIMITED", "{name}: {}", reply.body);
         assert_eq!(retry_after(&reply), Some(7), "{name}");
     }

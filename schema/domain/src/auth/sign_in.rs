@@ -288,6 +288,7 @@ impl AuthService {
             about: None,
             metadata: None,
             created_at: now,
+            avatar_id: None,
             last_seen_at: None,
         };
         let (user, is_new_user) = if self.policy.sign_up.admits(&candidate.email) {

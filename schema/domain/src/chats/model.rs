@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::error::Invalid;
-use crate::id::{ChatId, UserId};
+use crate::id::{AttachmentId, ChatId, UserId};
 use crate::seq::Seq;
 use crate::text::{TextRule, is_blank};
 
@@ -86,6 +86,8 @@ pub struct Chat {
     pub member_count: u32,
     /// A group's title; `None` for a direct chat.
     pub title: Option<ChatTitle>,
+    /// A group's picture.
+    pub avatar_id: Option<AttachmentId>,
     /// The number of the newest change of a message, 0 where there was none.
     pub last_change_seq: Seq,
     /// The number of the newest system message whose effect on members, title and member count is

@@ -102,6 +102,7 @@ impl ChatService {
             member_count: 2,
             title: None,
             last_change_seq: 0,
+            avatar_id: None,
             applied_seq: 0,
             metadata_seq: 0,
         };

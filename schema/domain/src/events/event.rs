@@ -35,7 +35,7 @@ pub enum Event {
         /// The message.
         message: Message,
     },
-    /// A message was edited or deleted. On the chat's topic.
+    /// A message was edited, deleted, reacted to or pinned, or is so no longer. On the chat's topic.
     MessageChanged {
         /// The message now.
         message: Message,

@@ -129,6 +129,7 @@ mod tests {
             member_count: 2,
             title: None,
             last_change_seq: change_seq,
+            avatar_id: None,
             applied_seq: 1,
             metadata_seq: 0,
         };

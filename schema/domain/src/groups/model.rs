@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::chats::model::{ChatTitle, MemberRole};
 use crate::clock::Timestamp;
 use crate::error::Invalid;
-use crate::id::{ChatId, MessageId, UserId};
+use crate::id::{AttachmentId, ChatId, MessageId, UserId};
 use crate::messages::notice::HistoryFrom;
 use crate::metadata::{Metadata, MetadataUpdate};
 use crate::text::TextRule;
@@ -57,13 +57,15 @@ impl From<ClientChatId> for String {
     }
 }
 
-/// What a group is called, and what the application keeps about it.
+/// What a group is called, what the application keeps about it, and how it looks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupDetails {
     /// Its title.
     pub title: ChatTitle,
     /// What the application keeps about it.
     pub metadata: Option<Metadata>,
+    /// Its picture: an image of the maker.
+    pub avatar_id: Option<AttachmentId>,
 }
 
 impl From<ChatTitle> for GroupDetails {
@@ -71,6 +73,7 @@ impl From<ChatTitle> for GroupDetails {
         Self {
             title,
             metadata: None,
+            avatar_id: None,
         }
     }
 }
@@ -99,6 +102,8 @@ pub struct NewGroup {
     pub title: ChatTitle,
     /// What the application keeps about it.
     pub metadata: Option<Metadata>,
+    /// Its picture.
+    pub avatar_id: Option<AttachmentId>,
     /// The creator's own id for it.
     pub client_chat_id: Option<ClientChatId>,
     /// When.
@@ -127,6 +132,8 @@ pub struct GroupChange {
 pub enum GroupAction {
     /// It gets other details.
     Update(GroupUpdate),
+    /// It gets another picture, or none.
+    SetAvatar(Option<AttachmentId>),
     /// Users become members.
     Add {
         /// Who, each once; 1 to [`MAX_SUBJECTS`].
@@ -161,7 +168,7 @@ impl GroupChange {
     /// The users whose membership the change is about.
     pub fn subjects(&self) -> Vec<UserId> {
         match &self.action {
-            GroupAction::Update(_) => Vec::new(),
+            GroupAction::Update(_) | GroupAction::SetAvatar(_) => Vec::new(),
             GroupAction::Add { users, .. } => users.clone(),
             GroupAction::Remove(user) | GroupAction::SetRole { user, .. } => vec![*user],
             GroupAction::Leave => vec![self.actor_id],

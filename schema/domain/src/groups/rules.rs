@@ -92,6 +92,7 @@ impl NewGroup {
             metadata: self.metadata.is_some().then(|| MetadataChange {
                 to: self.metadata.clone(),
             }),
+            avatar_id: self.avatar_id,
             role: None,
             member_count: count(effects.len()),
             effects,
@@ -109,6 +110,7 @@ impl NewGroup {
             last_seq: 1,
             member_count: count(self.member_ids.len() + 1),
             title: Some(self.title.clone()),
+            avatar_id: self.avatar_id,
             last_change_seq: 0,
             applied_seq: 1,
             metadata_seq: Seq::from(self.metadata.is_some()),
@@ -134,6 +136,16 @@ impl GroupChange {
                     return Ok(None);
                 };
                 notice
+            }
+            GroupAction::SetAvatar(avatar) => {
+                admin(actor)?;
+                if state.chat.avatar_id == *avatar {
+                    return Ok(None);
+                }
+                SystemNotice {
+                    avatar_id: *avatar,
+                    ..self.notice(state, SystemNoticeKind::AvatarChanged, Vec::new())
+                }
             }
             GroupAction::Add { users, history } => {
                 admin(actor)?;
@@ -265,6 +277,7 @@ impl GroupChange {
             subject_ids: Vec::new(),
             title: None,
             metadata: None,
+            avatar_id: None,
             role: None,
             member_count: more.saturating_sub(count(leaving.count())),
             effects,

@@ -8,10 +8,13 @@ use super::model::{
 use super::rules::GroupRefusal;
 use super::store::{GroupOutcome, GroupStore};
 use crate::access::{Access, AccessError, Denied};
-use crate::chats::model::{Chat, ChatTitle, Member, MemberRole};
+use crate::attachments::error::AttachmentError;
+use crate::attachments::model::{Attachment, UsedBy};
+use crate::attachments::service::AttachmentService;
+use crate::chats::model::{Chat, ChatKind, ChatTitle, Member, MemberRole};
 use crate::clock::Clock;
 use crate::error::{ApiError, ErrorCode, Invalid, PortError, service_error};
-use crate::id::{ChatId, IdGenerator, UserId};
+use crate::id::{AttachmentId, ChatId, IdGenerator, UserId};
 use crate::limits::{Decision, RateLimiter, Rule};
 use crate::messages::notice::HistoryFrom;
 use crate::user_list;
@@ -35,6 +38,9 @@ pub enum GroupError {
     /// Too many changes of groups.
     #[error("You change groups too quickly. Wait a little.")]
     TooManyChanges(std::time::Duration),
+    /// The picture was refused.
+    #[error(transparent)]
+    Avatar(#[from] AttachmentError),
     /// A port failed.
     #[error(transparent)]
     Port(#[from] PortError),
@@ -50,6 +56,7 @@ impl GroupError {
             Self::TooFast(wait) | Self::TooManyChanges(wait) => {
                 ApiError::new(ErrorCode::RateLimited, self.to_string()).retry_after(*wait)
             }
+            Self::Avatar(error) => error.clone().into(),
             Self::Port(error) => error.into(),
         }
     }
@@ -63,6 +70,8 @@ pub struct GroupService {
     pub(crate) store: Arc<dyn GroupStore>,
     /// Who may do what.
     pub(crate) access: Arc<Access>,
+    /// Their pictures.
+    pub(crate) attachments: Arc<AttachmentService>,
     /// Holds back who makes groups too quickly.
     pub(crate) limiter: Arc<dyn RateLimiter>,
     /// How quickly one may start chats.
@@ -82,7 +91,8 @@ impl GroupService {
     /// `client_chat_id` answers with the first group.
     ///
     /// # Errors
-    /// Where a member does not exist, is named twice or there are too many.
+    /// Where a member does not exist, is named twice or there are too many, and where the picture is not
+    /// an image of the viewer or is used.
     pub async fn create(
         &self,
         viewer: &Viewer,
@@ -90,7 +100,11 @@ impl GroupService {
         members: Vec<UserId>,
         client_chat_id: Option<ClientChatId>,
     ) -> Result<Chat, GroupError> {
-        let GroupDetails { title, metadata } = details.into();
+        let GroupDetails {
+            title,
+            metadata,
+            avatar_id: avatar,
+        } = details.into();
         user_list::check("memberIds", &members, MAX_SUBJECTS)?;
         if members.len() >= self.max_members as usize {
             return Err(GroupRefusal::TooManyMembers(self.max_members).into());
@@ -102,6 +116,19 @@ impl GroupService {
         self.check_existence(viewer, "memberIds", &members).await?;
         let is_other = |user: &UserId| *user != viewer.user_id;
         let chat_id = self.ids.next();
+        let claim = self
+            .attachments
+            .claim_picture(viewer, avatar, None, UsedBy::Chat(chat_id));
+        if let Err(error) = claim.await {
+            let is_in_use = matches!(error, AttachmentError::InUse(_)) && client_chat_id.is_some();
+            let is_repeated = match avatar.filter(|_| is_in_use) {
+                Some(avatar) => self.attachments.is_picture_of_group(viewer, avatar).await?,
+                None => false,
+            };
+            if !is_repeated {
+                return Err(error.into());
+            }
+        }
         let group = NewGroup {
             chat_id,
             message_id: self.ids.next_message(chat_id),
@@ -109,6 +136,7 @@ impl GroupService {
             member_ids: members.into_iter().filter(is_other).collect(),
             title,
             metadata,
+            avatar_id: avatar,
             client_chat_id,
             at: self.clock.now(),
         };
@@ -139,6 +167,41 @@ impl GroupService {
         update: GroupUpdate,
     ) -> Result<Chat, GroupError> {
         self.change(viewer, chat, GroupAction::Update(update)).await
+    }
+
+    /// Gives the group another picture, or none.
+    ///
+    /// # Errors
+    /// [`GroupRefusal`], where the picture is not an image of the viewer or is used, or where the viewer
+    /// changes groups too quickly.
+    pub async fn set_avatar(
+        &self,
+        viewer: &Viewer,
+        chat: ChatId,
+        avatar: Option<AttachmentId>,
+    ) -> Result<Chat, GroupError> {
+        self.admit(viewer).await?;
+        let membership = self.access.membership(viewer, chat).await?;
+        if membership.member().role < MemberRole::Admin {
+            return Err(GroupRefusal::from(Denied::NotAdmin).into());
+        }
+        let before = self.access.chat(&membership).await?;
+        let before = before.ok_or(GroupRefusal::Denied(Denied::NoChat))?;
+        if before.kind != ChatKind::Group {
+            return Err(GroupRefusal::DirectChat.into());
+        }
+        let by = UsedBy::Chat(chat);
+        let claim = self
+            .attachments
+            .claim_picture(viewer, avatar, before.avatar_id, by);
+        let claimed: Vec<Attachment> = claim.await?;
+        let changed = self
+            .apply(viewer, chat, GroupAction::SetAvatar(avatar))
+            .await;
+        if let Err(GroupError::Refused(_)) = changed {
+            self.attachments.release(&claimed).await?;
+        }
+        changed
     }
 
     /// Makes users members, all or none.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backoff::Backoff;
 use crate::clock::Timestamp;
-use crate::id::{self, ChatId, JobId, MessageId};
+use crate::id::{self, AttachmentId, ChatId, JobId, MessageId};
 
 /// The most characters that are kept of an error.
 const LONGEST_ERROR: usize = 500;
@@ -41,6 +41,18 @@ pub enum Task {
         /// The deleted message.
         message_id: MessageId,
     },
+    /// Erase the attachments of a message that was deleted. Written ahead of the deletion, which may
+    /// come later, or never.
+    #[serde(rename = "eraseAttachments.1")]
+    EraseAttachments {
+        /// The message.
+        message_id: MessageId,
+        /// What it had attached.
+        attachment_ids: Vec<AttachmentId>,
+    },
+    /// Erase the attachments that nobody uses.
+    #[serde(rename = "sweepAttachments.1")]
+    SweepAttachments {},
 }
 
 /// A task as stores keep it.
@@ -56,15 +68,17 @@ impl Task {
         "purgeSessions.1",
         "completeGroupChange.1",
         "eraseReactions.1",
+        "eraseAttachments.1",
+        "sweepAttachments.1",
     ];
 
     /// The tasks that are done again and again. Each has a number of its own.
-    pub fn periodic() -> [Periodic; 1] {
-        [Periodic::new(
-            1,
-            Self::PurgeSessions {},
-            Duration::from_hours(1),
-        )]
+    pub fn periodic() -> [Periodic; 2] {
+        let hour = Duration::from_hours(1);
+        [
+            Periodic::new(1, Self::PurgeSessions {}, hour),
+            Periodic::new(2, Self::SweepAttachments {}, hour),
+        ]
     }
 
     /// The task that a stored job asks for.
@@ -371,6 +385,15 @@ mod tests {
                 chat_id: ids().next(),
                 message_id: ids().next(),
             },
+            Task::EraseReactions {
+                chat_id: ids().next(),
+                message_id: ids().next(),
+            },
+            Task::EraseAttachments {
+                message_id: ids().next(),
+                attachment_ids: vec![ids().next(), ids().next()],
+            },
+            Task::SweepAttachments {},
         ]
     }
 
@@ -457,7 +480,7 @@ mod tests {
 
     #[test]
     fn a_periodic_job_is_never_set_aside() {
-        let [Periodic { id, task, period }] = Task::periodic();
+        let [Periodic { id, task, period }, _] = Task::periodic();
         let mut job = job(id, &task);
         for _ in 0..10 {
             job = job.clone().with(job.begun());

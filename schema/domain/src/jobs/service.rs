@@ -7,11 +7,12 @@ use async_trait::async_trait;
 
 use super::model::Task;
 use super::runner::{Perform, Performed};
+use crate::attachments::erasing::Eraser;
 use crate::auth::store::SessionStore;
 use crate::clock::{Clock, Timestamp};
 use crate::error::PortError;
 use crate::groups::store::GroupStore;
-use crate::id::{ChatId, MessageId};
+use crate::id::{AttachmentId, ChatId, MessageId};
 use crate::messages::store::MessageStore;
 
 /// How many sessions are deleted together.
@@ -32,6 +33,7 @@ pub struct JobService {
     sessions: Arc<dyn SessionStore>,
     groups: Arc<dyn GroupStore>,
     messages: Arc<dyn MessageStore>,
+    attachments: Arc<dyn Eraser>,
     clock: Arc<dyn Clock>,
 }
 
@@ -41,12 +43,14 @@ impl JobService {
         sessions: Arc<dyn SessionStore>,
         groups: Arc<dyn GroupStore>,
         messages: Arc<dyn MessageStore>,
+        attachments: Arc<dyn Eraser>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
             sessions,
             groups,
             messages,
+            attachments,
             clock,
         }
     }
@@ -93,6 +97,20 @@ impl JobService {
         }
         Performed::NotYet(MESSAGE_WAIT)
     }
+
+    async fn erase_attachments(
+        &self,
+        message: MessageId,
+        attachments: &[AttachmentId],
+        announced_at: Timestamp,
+    ) -> Result<Performed, PortError> {
+        let erasing = self.attachments.erase_of_message(message, attachments);
+        if erasing.await? || self.clock.now().since(announced_at) > MESSAGE_TIMEOUT {
+            // A message that is not deleted by then stays.
+            return Ok(Performed::Done);
+        }
+        Ok(Performed::NotYet(MESSAGE_WAIT))
+    }
 }
 
 #[async_trait]
@@ -113,6 +131,17 @@ impl Perform for JobService {
             } => {
                 let erasing = self.erase_reactions(chat_id, message_id, created_at);
                 erasing.await
+            }
+            Task::EraseAttachments {
+                message_id,
+                attachment_ids,
+            } => {
+                let erasing = self.erase_attachments(message_id, &attachment_ids, created_at);
+                erasing.await
+            }
+            Task::SweepAttachments {} => {
+                self.attachments.sweep().await?;
+                Ok(Performed::Done)
             }
         }
     }

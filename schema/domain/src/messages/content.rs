@@ -2,7 +2,7 @@
 
 use super::model::{Message, MessageText};
 use crate::error::Invalid;
-use crate::id::{MessageId, UserId};
+use crate::id::{AttachmentId, MessageId, UserId};
 use crate::metadata::{Metadata, MetadataUpdate};
 
 /// The most users that a message mentions.
@@ -19,23 +19,27 @@ pub(crate) fn not_mentionable(place: usize) -> Invalid {
 /// What is to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageContent {
-    /// What it says.
-    pub text: MessageText,
+    /// What it says; `None` where it has attachments alone.
+    pub text: Option<MessageText>,
     /// What the application keeps beside it.
     pub metadata: Option<Metadata>,
     /// The message of the chat that it replies to.
     pub reply_to_id: Option<MessageId>,
     /// Whom it mentions: members, each once, at most [`MAX_MENTIONS`].
     pub mention_ids: Vec<UserId>,
+    /// What it attaches: the sender's own, each once, at most
+    /// [`crate::attachments::MAX_ATTACHMENTS`].
+    pub attachment_ids: Vec<AttachmentId>,
 }
 
 impl From<MessageText> for MessageContent {
     fn from(text: MessageText) -> Self {
         Self {
-            text,
+            text: Some(text),
             metadata: None,
             reply_to_id: None,
             mention_ids: Vec::new(),
+            attachment_ids: Vec::new(),
         }
     }
 }

@@ -6,7 +6,7 @@ use super::notice::SystemNotice;
 use super::reactions::Reactions;
 use crate::clock::Timestamp;
 use crate::error::Invalid;
-use crate::id::{ChatId, MessageId, UserId};
+use crate::id::{AttachmentId, ChatId, MessageId, UserId};
 use crate::metadata::Metadata;
 use crate::seq::Seq;
 use crate::text::{TextRule, is_blank};
@@ -19,7 +19,7 @@ pub enum MessageKind {
     Text,
     /// Has at least one image.
     Image,
-    /// Has at least one file that is no image.
+    /// Has at least one file, and no image.
     File,
     /// Says what happened in the chat; has no sender.
     System,
@@ -156,6 +156,9 @@ pub struct Message {
     /// Whom it mentions, each once; nobody where it was deleted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mention_ids: Vec<UserId>,
+    /// Its attachments, in their order; none where it was deleted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<AttachmentId>,
     /// What happened, for a system message.
     #[serde(default)]
     pub notice: Option<SystemNotice>,
@@ -193,6 +196,14 @@ impl Message {
         created_at: Timestamp,
     ) -> Self {
         Self {
+            text: Some(text),
+            ..Self::empty(id, chat_id, sender_id, created_at)
+        }
+    }
+
+    /// The same, as yet without content.
+    pub fn empty(id: MessageId, chat_id: ChatId, sender_id: UserId, created_at: Timestamp) -> Self {
+        Self {
             id,
             chat_id,
             seq: 0,
@@ -201,10 +212,11 @@ impl Message {
             content_seq: 0,
             kind: MessageKind::Text,
             sender_id: Some(sender_id),
-            text: Some(text),
+            text: None,
             metadata: None,
             reply_to: None,
             mention_ids: Vec::new(),
+            attachments: Vec::new(),
             notice: None,
             client_message_id: None,
             fingerprint: None,
@@ -236,6 +248,7 @@ impl Message {
             metadata: None,
             reply_to: None,
             mention_ids: Vec::new(),
+            attachments: Vec::new(),
             notice: Some(notice),
             client_message_id: None,
             fingerprint: None,

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::chats::model::{ChatTitle, MemberRole};
-use crate::id::UserId;
+use crate::id::{AttachmentId, UserId};
 use crate::metadata::Metadata;
 use crate::seq::Seq;
 
@@ -26,6 +26,8 @@ pub enum SystemNoticeKind {
     TitleChanged,
     /// What the application keeps about the group was changed.
     SettingsChanged,
+    /// The group's picture was changed.
+    AvatarChanged,
     /// A member's role was changed.
     RoleChanged,
     /// Something that this version does not know.
@@ -88,6 +90,9 @@ pub struct SystemNotice {
     /// What the application keeps about the group from then on, where that was changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<MetadataChange>,
+    /// The picture from then on, where it [was set](Self::sets_avatar); `None` where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub avatar_id: Option<AttachmentId>,
     /// The role that was given.
     pub role: Option<MemberRole>,
     /// What it does to memberships: to those of its subjects, and to that of who takes over from a
@@ -114,6 +119,14 @@ impl SystemNotice {
     /// What the application keeps about the group, where it says so.
     pub fn set_metadata(&self) -> Option<&Metadata> {
         self.metadata.as_ref()?.to.as_ref()
+    }
+
+    /// Whether it says which picture the group has from then on.
+    pub const fn sets_avatar(&self) -> bool {
+        matches!(
+            self.kind,
+            SystemNoticeKind::ChatCreated | SystemNoticeKind::AvatarChanged
+        )
     }
 
     /// Whether it ends the user's membership.

@@ -204,6 +204,7 @@ impl MessageChange {
                     metadata: None,
                     reply_to: None,
                     mention_ids: Vec::new(),
+                    attachments: Vec::new(),
                     deleted_at: Some(self.at),
                     reactions: Reactions::default(),
                     pinned_seq: 0,

@@ -1,22 +1,27 @@
-//! Who may send and read messages.
+//! Who may send messages, and change them. What may be read stands in `reading`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::content::{MAX_MENTIONS, MessageContent, MessageEdit, not_mentionable};
-use super::model::{ClientMessageId, Fingerprint, Message};
-use super::reactions::{Emoji, Reaction, ReactionPage};
+use super::model::{ClientMessageId, Fingerprint, Message, MessageKind, MessageText};
+use super::reactions::Emoji;
 use super::rules::{ChangeAction, ChangeRefusal, MessageChange};
-use super::store::{Append, Appended, Changed, MessageAt, MessageStore, ReplyPage};
-use crate::access::{Access, AccessError, Membership};
+use super::store::{Append, Appended, Changed, MessageStore};
+use crate::access::{Access, AccessError};
+use crate::attachments::claiming::{Claim, check_list};
+use crate::attachments::error::AttachmentError;
+use crate::attachments::model::{Attachment, AttachmentKind, UsedBy};
+use crate::attachments::service::AttachmentService;
+use crate::chats::model::MemberRole;
 use crate::clock::Clock;
 use crate::error::service_error;
 use crate::error::{ApiError, ErrorCode, Invalid, PortError};
 use crate::id::{self, ChatId, IdGenerator, MessageId};
+use crate::jobs::model::Task;
+use crate::jobs::runner::JobRunner;
 use crate::keyed_hash::KeyedHash;
 use crate::limits::{Decision, RateLimiter, Rule};
-use crate::metadata::Metadata;
-use crate::page::{Page, Window};
 use crate::seq::Seq;
 use crate::user_list;
 use crate::viewer::Viewer;
@@ -45,6 +50,9 @@ pub enum MessageError {
     /// Too many reactions, or changes of what is pinned.
     #[error("You change this too quickly. Wait a little.")]
     TooManyChanges(Duration),
+    /// Attachments were refused.
+    #[error(transparent)]
+    Attachment(#[from] AttachmentError),
     /// A port failed.
     #[error(transparent)]
     Port(#[from] PortError),
@@ -63,12 +71,17 @@ impl MessageError {
             Self::TooFast(wait) | Self::TooManyChanges(wait) => {
                 ApiError::new(ErrorCode::RateLimited, self.to_string()).retry_after(*wait)
             }
+            Self::Attachment(error) => error.clone().into(),
             Self::Port(error) => error.into(),
         }
     }
 }
 
 service_error!(MessageError);
+
+/// How long the erasing of attachments waits for the deletion of their message, which it is written
+/// ahead of.
+const ERASE_DELAY: Duration = Duration::from_secs(2);
 
 /// A message that was sent.
 pub type Sent = Appended;
@@ -93,6 +106,10 @@ pub struct MessageService {
     pub(crate) ids: IdGenerator,
     /// Makes fingerprints of what was sent.
     pub(crate) hash: KeyedHash,
+    /// What messages have attached.
+    pub(crate) attachments: Arc<AttachmentService>,
+    /// Erases what deleted messages had attached.
+    pub(crate) jobs: JobRunner,
 }
 
 impl MessageService {
@@ -115,7 +132,11 @@ impl MessageService {
         client_message_id: Option<ClientMessageId>,
     ) -> Result<Sent, MessageError> {
         let content = content.into();
+        if content.text.is_none() && content.attachment_ids.is_empty() {
+            return Err(Invalid::new("text", "must not be empty").into());
+        }
         user_list::check("mentionIds", &content.mention_ids, MAX_MENTIONS)?;
+        check_list(&content.attachment_ids)?;
         self.admit(viewer).await?;
         let reply_to = match content.reply_to_id {
             Some(id) => Some(self.reply_target(chat, id).await?),
@@ -124,27 +145,39 @@ impl MessageService {
         let fingerprint = client_message_id
             .is_some()
             .then(|| self.fingerprint(chat, &content));
-        let draft = Message {
+        let mut draft = Message {
+            text: content.text,
+            attachments: content.attachment_ids,
             client_message_id,
             fingerprint,
             metadata: content.metadata,
             reply_to,
             mention_ids: content.mention_ids,
-            ..Message::draft(
+            ..Message::empty(
                 self.ids.next_message(chat),
                 chat,
                 viewer.user_id,
-                content.text,
                 self.clock.now(),
             )
         };
+        let claimed = self.attach(viewer, &mut draft).await?;
         let sent = match self.store.append(&draft).await? {
             Append::Done(sent) => *sent,
-            Append::Denied(denied) => return Err(AccessError::from(denied).into()),
-            Append::NoReplyTarget => return Err(no_reply_target().into()),
-            Append::NotMentionable(place) => return Err(not_mentionable(place).into()),
-            Append::Full => return Err(MessageError::Full),
+            refused => {
+                self.attachments.release(&claimed).await?;
+                return Err(match refused {
+                    Append::Denied(denied) => AccessError::from(denied).into(),
+                    Append::NoReplyTarget => no_reply_target().into(),
+                    Append::NotMentionable(place) => not_mentionable(place).into(),
+                    Append::Done(_) | Append::Full => MessageError::Full,
+                });
+            }
         };
+        if sent.message.id == draft.id {
+            self.attachments.settle(&claimed).await;
+        } else {
+            self.attachments.release(&claimed).await?;
+        }
         // What was kept before there were fingerprints has none, and is taken to be the same.
         if sent.is_duplicate
             && let Some(before) = sent.message.fingerprint
@@ -154,6 +187,46 @@ impl MessageService {
         }
         crate::metrics::message_sent(sent.is_duplicate);
         Ok(sent)
+    }
+
+    /// Claims the draft's attachments and says by them what kind of message it is. Those are returned
+    /// that were not claimed before. Where all of them were, for a message that never came, the draft
+    /// takes its place: a first try was broken off behind its claim.
+    async fn attach(
+        &self,
+        viewer: &Viewer,
+        draft: &mut Message,
+    ) -> Result<Vec<Attachment>, MessageError> {
+        const FIELD: &str = "attachmentIds";
+        if draft.attachments.is_empty() {
+            return Ok(Vec::new());
+        }
+        let by = UsedBy::Message(draft.id);
+        let wanted = &draft.attachments;
+        let field = |place| format!("{FIELD}.{place}");
+        let claim = self.attachments.claim(viewer, wanted, by, &field).await?;
+        let (found, claimed) = match claim {
+            Claim::Done(claimed) => (claimed.clone(), claimed),
+            Claim::Before(message, found) => {
+                let other = self.store.messages(&[message]).await?.pop();
+                let is_same = |other: Message| {
+                    other.client_message_id == draft.client_message_id
+                        && other.chat_id == draft.chat_id
+                };
+                if draft.client_message_id.is_none() || !other.is_none_or(is_same) {
+                    return Err(AttachmentError::InUse(FIELD.to_owned()).into());
+                }
+                draft.id = message;
+                (found, Vec::new())
+            }
+        };
+        let mut kinds = found.iter().map(Attachment::kind);
+        draft.kind = if kinds.any(|kind| kind == AttachmentKind::Image) {
+            MessageKind::Image
+        } else {
+            MessageKind::File
+        };
+        Ok(claimed)
     }
 
     /// The number of a message of the chat. Whether the viewer may read it, the store judges: a retry
@@ -237,10 +310,13 @@ impl MessageService {
     ) -> Result<Message, MessageError> {
         // Whoever may not read the message is not told that it exists.
         let found = self.visible(viewer, &[message_id]).await?.pop();
-        let chat_id = found.ok_or(ChangeRefusal::NoMessage)?.chat_id;
+        let found = found.ok_or(ChangeRefusal::NoMessage)?;
+        if action == ChangeAction::Delete {
+            self.erase_attachments(viewer, &found).await?;
+        }
         let change = MessageChange {
             message_id,
-            chat_id,
+            chat_id: found.chat_id,
             actor_id: viewer.user_id,
             at: self.clock.now(),
             action,
@@ -267,9 +343,40 @@ impl MessageService {
         }
     }
 
+    /// Has the attachments of a message erased that is about to be deleted. Written ahead of the
+    /// deletion, so that no crash leaves them; it erases nothing of a message that stays.
+    async fn erase_attachments(
+        &self,
+        viewer: &Viewer,
+        message: &Message,
+    ) -> Result<(), MessageError> {
+        let Some(&first) = message.attachments.first() else {
+            return Ok(());
+        };
+        if message.sender_id != Some(viewer.user_id) {
+            // Whoever may not delete it has nothing written.
+            let membership = self.access.membership(viewer, message.chat_id).await?;
+            if membership.member().role < MemberRole::Admin {
+                return Ok(());
+            }
+        }
+        let task = Task::EraseAttachments {
+            message_id: message.id,
+            attachment_ids: message.attachments.clone(),
+        };
+        let now = self.clock.now();
+        // Of one message there is one: no other has this attachment.
+        let job = task
+            .job(id::from_bytes(id::bytes(first)), now, now + ERASE_DELAY)
+            .map_err(|error| PortError::corrupt("a job", error))?;
+        self.jobs.enqueue(&job).await?;
+        Ok(())
+    }
+
     fn fingerprint(&self, chat: ChatId, content: &MessageContent) -> Fingerprint {
         let chat = id::bytes(chat);
-        let mut parts: Vec<&[u8]> = vec![b"message", &chat, content.text.as_str().as_bytes()];
+        let text = content.text.as_ref().map_or("", MessageText::as_str);
+        let mut parts: Vec<&[u8]> = vec![b"message", &chat, text.as_bytes()];
         if let Some(metadata) = &content.metadata {
             parts.extend([&b"metadata"[..], metadata.as_str().as_bytes()]);
         }
@@ -281,217 +388,18 @@ impl MessageService {
         for user in &mentions {
             parts.extend([&b"mention"[..], user]);
         }
+        let attachments: Vec<_> = content
+            .attachment_ids
+            .iter()
+            .copied()
+            .map(id::bytes)
+            .collect();
+        for attachment in &attachments {
+            parts.extend([&b"attachment"[..], attachment]);
+        }
         let mut print = [0; 8];
         print.copy_from_slice(&self.hash.of(&parts)[..8]);
         Fingerprint(print)
-    }
-
-    /// Those of these messages that lie in chats of the viewer, where the viewer may read.
-    pub async fn visible(
-        &self,
-        viewer: &Viewer,
-        ids: &[MessageId],
-    ) -> Result<Vec<Message>, MessageError> {
-        let mut messages = self.store.messages(ids).await?;
-        let chats = messages.iter().map(|message| message.chat_id);
-        let memberships = self.access.memberships_by_chat(viewer, chats).await?;
-        messages.retain(|message| {
-            let membership = memberships.get(&message.chat_id);
-            membership.is_some_and(|membership| membership.may_read(message.seq))
-        });
-        Ok(messages)
-    }
-
-    /// These pages of chats, oldest first, of what the viewer may read, each for its place in
-    /// `wanted`. Of chats of which the viewer is no member there is none.
-    ///
-    /// # Errors
-    /// Where the store fails.
-    pub async fn pages(
-        &self,
-        viewer: &Viewer,
-        wanted: &[(ChatId, Window<Seq>)],
-    ) -> Result<Vec<Option<Page<Message>>>, PortError> {
-        let chats = wanted.iter().map(|(chat, _)| *chat);
-        let memberships = self.access.memberships_by_chat(viewer, chats).await?;
-        let parts: Vec<_> = wanted
-            .iter()
-            .filter_map(|(chat, window)| {
-                Some((*chat, visible_part(memberships.get(chat)?, window)))
-            })
-            .collect();
-        let mut pages = self.store.pages(&parts).await?.into_iter();
-        Ok(wanted
-            .iter()
-            .map(|(chat, window)| {
-                let membership = memberships.get(chat)?;
-                Some(as_asked(membership, window, pages.next()?))
-            })
-            .collect())
-    }
-
-    /// The same of changed messages as they are now, by change.
-    ///
-    /// # Errors
-    /// Where the store fails.
-    pub async fn change_pages(
-        &self,
-        viewer: &Viewer,
-        wanted: &[(ChatId, Window<Seq>)],
-    ) -> Result<Vec<Option<Page<Message>>>, PortError> {
-        let chats = wanted.iter().map(|(chat, _)| *chat);
-        let memberships = self.access.memberships_by_chat(viewer, chats).await?;
-        let parts: Vec<_> = wanted
-            .iter()
-            .filter_map(|(chat, window)| {
-                let from = memberships.get(chat)?.before_visible() + 1;
-                Some((*chat, from, window.clone()))
-            })
-            .collect();
-        let mut pages = self.store.change_pages(&parts).await?.into_iter();
-        let page = |(chat, _): &(ChatId, _)| memberships.get(chat).and_then(|_| pages.next());
-        Ok(wanted.iter().map(page).collect())
-    }
-
-    /// Those of these messages that lie where the viewer may read, each for its place in `wanted`.
-    ///
-    /// # Errors
-    /// Where the store fails.
-    pub async fn readable(
-        &self,
-        viewer: &Viewer,
-        wanted: &[MessageAt],
-    ) -> Result<Vec<Option<Message>>, PortError> {
-        let chats = wanted.iter().map(|(chat, _)| *chat);
-        let memberships = self.access.memberships_by_chat(viewer, chats).await?;
-        let is_readable = |&(chat, seq): &MessageAt| {
-            let membership = memberships.get(&chat);
-            membership.is_some_and(|membership| membership.may_read(seq))
-        };
-        let readable = wanted.iter().copied().filter(|place| is_readable(place));
-        let mut found = self.at(&readable.collect::<Vec<_>>()).await?.into_iter();
-        let message = |place: &MessageAt| is_readable(place).then(|| found.next())?.flatten();
-        Ok(wanted.iter().map(message).collect())
-    }
-
-    /// These pages of the replies to messages, oldest first, each for its place in `wanted`. To
-    /// messages that the viewer may not read there is none. Whoever may read a message may read the
-    /// replies, which lie behind it.
-    ///
-    /// # Errors
-    /// Where the store fails.
-    pub async fn reply_pages(
-        &self,
-        viewer: &Viewer,
-        wanted: &[ReplyPage],
-    ) -> Result<Vec<Option<Page<Message>>>, PortError> {
-        let chats = wanted.iter().map(|((chat, _), _)| *chat);
-        let memberships = self.access.memberships_by_chat(viewer, chats).await?;
-        let is_readable = |((chat, seq), _): &ReplyPage| {
-            let membership = memberships.get(chat);
-            membership.is_some_and(|membership| membership.may_read(*seq))
-        };
-        let parts: Vec<_> = wanted
-            .iter()
-            .filter(|page| is_readable(page))
-            .cloned()
-            .collect();
-        let mut pages = self.store.reply_pages(&parts).await?.into_iter();
-        let page = |page: &ReplyPage| is_readable(page).then(|| pages.next())?;
-        Ok(wanted.iter().map(page).collect())
-    }
-
-    /// How many replies each of these messages has, which the viewer may read.
-    ///
-    /// # Errors
-    /// Where the store fails.
-    pub async fn reply_counts(
-        &self,
-        messages: &[MessageAt],
-    ) -> Result<Vec<(MessageAt, u32)>, PortError> {
-        self.store.reply_counts(messages).await
-    }
-
-    /// What the application keeps about groups, which the viewer has been let into: each by the number
-    /// of the system message that says it ([`crate::chats::model::Chat::metadata_seq`]), for its place
-    /// in `wanted`.
-    ///
-    /// # Errors
-    /// Where the store fails.
-    pub async fn group_metadata(
-        &self,
-        wanted: &[MessageAt],
-    ) -> Result<Vec<Option<Metadata>>, PortError> {
-        let said = self.at(wanted).await?.into_iter();
-        let said = said.map(|message| message?.notice?.set_metadata().cloned());
-        Ok(said.collect())
-    }
-
-    /// The messages at these places, each for its place in `places`; `None` where there is none.
-    async fn at(&self, places: &[MessageAt]) -> Result<Vec<Option<Message>>, PortError> {
-        let window = |seq: Seq| Window {
-            after: Some(seq.saturating_sub(1)),
-            before: Some(seq.saturating_add(1)),
-            limit: 1,
-            from_end: false,
-        };
-        let wanted = places.iter().map(|&(chat, seq)| (chat, window(seq)));
-        let pages = self.store.pages(&wanted.collect::<Vec<_>>()).await?;
-        Ok(pages.into_iter().map(|mut page| page.items.pop()).collect())
-    }
-
-    /// The same of pinned messages, newest pin first.
-    ///
-    /// # Errors
-    /// Where the store fails.
-    pub async fn pinned_pages(
-        &self,
-        viewer: &Viewer,
-        wanted: &[(ChatId, Window<Seq>)],
-    ) -> Result<Vec<Option<Page<Message>>>, PortError> {
-        let chats = wanted.iter().map(|(chat, _)| *chat);
-        let memberships = self.access.memberships_by_chat(viewer, chats).await?;
-        let parts: Vec<_> = wanted
-            .iter()
-            .filter_map(|(chat, window)| {
-                let from = memberships.get(chat)?.before_visible() + 1;
-                Some((*chat, from, window.clone()))
-            })
-            .collect();
-        let mut pages = self.store.pinned_pages(&parts).await?.into_iter();
-        let page = |(chat, _): &(ChatId, _)| memberships.get(chat).and_then(|_| pages.next());
-        Ok(wanted.iter().map(page).collect())
-    }
-
-    /// With which emoji the viewer has reacted to these messages, which they have been let see.
-    ///
-    /// # Errors
-    /// Where the store fails.
-    pub async fn viewer_reactions(
-        &self,
-        viewer: &Viewer,
-        messages: &[(ChatId, MessageId)],
-    ) -> Result<Vec<(MessageId, Emoji)>, PortError> {
-        self.store.reactions_of(viewer.user_id, messages).await
-    }
-
-    /// Pages of those who have reacted to messages that the viewer has been let see, in their order.
-    ///
-    /// # Errors
-    /// Where the store fails.
-    pub async fn reaction_pages(
-        &self,
-        wanted: &[ReactionPage],
-    ) -> Result<Vec<Page<Reaction>>, PortError> {
-        self.store.reaction_pages(wanted).await
-    }
-
-    /// The newest message of each of these chats, which the viewer has been let into.
-    ///
-    /// # Errors
-    /// Where the store fails.
-    pub async fn last_messages(&self, chats: &[ChatId]) -> Result<Vec<Message>, PortError> {
-        self.store.last_messages(chats).await
     }
 }
 
@@ -501,27 +409,4 @@ fn no_reply_target() -> Invalid {
         "replyToId",
         "must be a message of the chat that you may read",
     )
-}
-
-/// The part of the window that the member may read.
-fn visible_part(membership: &Membership, window: &Window<Seq>) -> Window<Seq> {
-    let floor = membership.before_visible();
-    Window {
-        after: Some(window.after.unwrap_or(0).max(floor)),
-        ..window.clone()
-    }
-}
-
-/// A page of that part as one of the whole window.
-fn as_asked(
-    membership: &Membership,
-    window: &Window<Seq>,
-    mut page: Page<Message>,
-) -> Page<Message> {
-    // Forwards it goes by whether there is a cursor, which the member may not have given.
-    if !window.from_end {
-        let floor = membership.before_visible();
-        page.has_previous = window.after.is_some_and(|after| after > floor);
-    }
-    page
 }

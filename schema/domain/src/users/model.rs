@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::error::Invalid;
-use crate::id::UserId;
+use crate::id::{AttachmentId, UserId};
 use crate::mail::EmailAddress;
 use crate::metadata::{Metadata, MetadataUpdate};
 use crate::text::{TextRule, is_blank};
@@ -153,6 +153,8 @@ pub struct User {
     pub about: Option<About>,
     /// What the application keeps about the user.
     pub metadata: Option<Metadata>,
+    /// Their picture.
+    pub avatar_id: Option<AttachmentId>,
     /// When the account was made.
     pub created_at: Timestamp,
     /// When the user's last connection ended; `None` before the first one did.
@@ -180,6 +182,8 @@ pub struct ProfileChange {
     pub about: Option<Option<About>>,
     /// What the application is to keep about the user, or `Some(None)` to clear it.
     pub metadata: MetadataUpdate,
+    /// The new picture, or `Some(None)` for none.
+    pub avatar: Option<Option<AttachmentId>>,
 }
 
 #[cfg(test)]

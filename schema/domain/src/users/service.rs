@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use super::model::{Directory, ProfileChange, User};
 use super::store::UserStore;
+use crate::attachments::error::AttachmentError;
+use crate::attachments::model::UsedBy;
+use crate::attachments::service::AttachmentService;
 use crate::cursor::UserCursor;
 use crate::error::service_error;
 use crate::error::{ApiError, ErrorCode, Invalid, PortError};
@@ -31,6 +34,9 @@ pub enum UserError {
     /// Too many addresses were looked up.
     #[error("You look up addresses too quickly. Wait a little.")]
     TooManyAddresses(Duration),
+    /// The picture was refused.
+    #[error(transparent)]
+    Avatar(#[from] AttachmentError),
     /// A port failed.
     #[error(transparent)]
     Port(#[from] PortError),
@@ -44,6 +50,7 @@ impl UserError {
             Self::TooFast(wait) | Self::TooManyAddresses(wait) => {
                 ApiError::new(ErrorCode::RateLimited, self.to_string()).retry_after(*wait)
             }
+            Self::Avatar(error) => error.clone().into(),
             Self::Port(error) => error.into(),
         }
     }
@@ -68,6 +75,8 @@ pub struct UserService {
     store: Arc<dyn UserStore>,
     /// Holds back who is too quick.
     limiter: Arc<dyn RateLimiter>,
+    /// The pictures.
+    attachments: Arc<AttachmentService>,
     policy: UserPolicy,
     /// How many profiles were changed, or may have been.
     changed: AtomicU64,
@@ -78,11 +87,13 @@ impl UserService {
     pub(crate) fn new(
         store: Arc<dyn UserStore>,
         limiter: Arc<dyn RateLimiter>,
+        attachments: Arc<AttachmentService>,
         policy: UserPolicy,
     ) -> Self {
         Self {
             store,
             limiter,
+            attachments,
             policy,
             changed: AtomicU64::new(0),
         }
@@ -165,7 +176,8 @@ impl UserService {
     /// Changes the viewer's profile, and tells their other devices.
     ///
     /// # Errors
-    /// Where the account is gone, or the viewer changes it too quickly.
+    /// Where the account is gone, the picture is not an image of the viewer or is used, or the viewer
+    /// changes their profile too quickly.
     pub async fn update_profile(
         &self,
         viewer: &Viewer,
@@ -173,6 +185,12 @@ impl UserService {
     ) -> Result<User, UserError> {
         if let Some(wait) = self.admit(viewer, self.policy.update_profile).await? {
             return Err(UserError::TooFast(wait));
+        }
+        if let Some(wanted) = change.avatar {
+            let present = self.user(viewer.user_id).await?.avatar_id;
+            let by = UsedBy::User(viewer.user_id);
+            let claim = self.attachments.claim_picture(viewer, wanted, present, by);
+            claim.await?;
         }
         let user = self.store.update_profile(viewer.user_id, change).await;
         // Ahead of the answer, and also where it is not known whether it was changed.

@@ -216,6 +216,9 @@ fn update(step: &Step) -> Result<Document, Fault> {
     if after.reply_to.is_none() {
         unset.insert("replyTo", "");
     }
+    if after.attachments.is_empty() {
+        unset.insert("attachmentIds", "");
+    }
     if let Some(at) = after.edited_at {
         set.insert("editedAt", date(at));
     }

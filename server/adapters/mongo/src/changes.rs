@@ -229,7 +229,7 @@ impl ChangeQueueWorker {
             }
         }
         self.prepare(call, &read, &plan).await?;
-        let announced = self.announced(kept, &plan, batch);
+        let announced = announced(kept, &plan, batch);
         let writing = async {
             if change_writes::claim(call, kept, &writes).await? {
                 let writing = change_writes::write(call, self.chat, &writes, announced);
@@ -264,25 +264,6 @@ impl ChangeQueueWorker {
         Ok(())
     }
 
-    /// An event for each write, within the span of the first who waits for it.
-    fn announced(
-        &self,
-        kept: &KeptChat,
-        plan: &Plan,
-        batch: &VecDeque<Waiting>,
-    ) -> Vec<Announcement> {
-        let mseq = kept.chat.applied_seq;
-        let told = plan.steps.iter().enumerate().map(|(place, step)| {
-            let told = Announcement::message_changed(step.after.clone(), mseq);
-            let mut waiting = batch.iter().zip(&plan.steps_of);
-            match waiting.find(|(_, of)| **of == Some(place)) {
-                Some((waiting, _)) => told.within(&waiting.span),
-                None => told,
-            }
-        });
-        told.collect()
-    }
-
     /// Reads what the batch is judged by, where the chat exists.
     async fn read(&self, call: &Call, batch: &VecDeque<Waiting>) -> Result<Option<Read>, Fault> {
         let changes = || batch.iter().filter_map(Waiting::message_change);
@@ -311,8 +292,11 @@ impl ChangeQueueWorker {
             let toggled = documents::parse_all::<ToggledDocument>(&messages).into_iter();
             let toggled = toggled.map(|one| (one.message_id, one)).collect();
             let messages = documents::parse_all::<MessageDocument>(&messages);
-            let reacted = reactions::counted(call, self.chat, &toggled, &reacting).await?;
-            if reacted.is_none() && !is_again {
+            let counting = reactions::counted(call, self.chat, &toggled, &reacting);
+            let (reacted, is_newer) = counting.await?;
+            // Once more is enough: what is newer than its message is right, and a write finds the message
+            // changed.
+            if is_newer && !is_again {
                 is_again = true;
                 continue;
             }
@@ -327,7 +311,7 @@ impl ChangeQueueWorker {
                 actors: actors.into_iter().map(|one| (one.user_id, one)).collect(),
                 messages: messages.into_iter().map(|one| (one.id, one)).collect(),
                 toggled,
-                reacted: reacted.unwrap_or_default(),
+                reacted,
                 pins,
             }));
         }
@@ -389,6 +373,20 @@ impl ChangeQueueWorker {
             }
         });
     }
+}
+
+/// An event for each write, within the span of the first who waits for it.
+fn announced(kept: &KeptChat, plan: &Plan, batch: &VecDeque<Waiting>) -> Vec<Announcement> {
+    let mseq = kept.chat.applied_seq;
+    let told = plan.steps.iter().enumerate().map(|(place, step)| {
+        let told = Announcement::message_changed(step.after.clone(), mseq);
+        let mut waiting = batch.iter().zip(&plan.steps_of);
+        match waiting.find(|(_, of)| **of == Some(place)) {
+            Some((waiting, _)) => told.within(&waiting.span),
+            None => told,
+        }
+    });
+    told.collect()
 }
 
 /// Writes what messages have counted into the reactions' documents. Returns these messages, with the

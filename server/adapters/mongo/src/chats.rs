@@ -231,18 +231,17 @@ async fn mark_read(
         _ => update_read(call, behind, mark).await?,
     };
     let moved = before.is_some();
-    let before = match before {
-        Some(before) => Some(Member {
+    let before = if let Some(before) = before {
+        Some(Member {
             last_read_seq: seq,
             last_read_at: Some(now),
             ..before
-        }),
-        None => {
-            // What was shown as unread is read also where the mark was there already.
-            let mut shown = who.clone();
-            shown.insert("unreadFromSeq", doc! { "$exists": true });
-            update_read(call, shown, Document::new()).await?
-        }
+        })
+    } else {
+        // What was shown as unread is read also where the mark was there already.
+        let mut shown = who.clone();
+        shown.insert("unreadFromSeq", doc! { "$exists": true });
+        update_read(call, shown, Document::new()).await?
     };
     let ended_unread = before
         .as_ref()

@@ -4,6 +4,7 @@
 //! Ids are UUIDs, times are BSON dates (milliseconds), enums and texts their names in the schema.
 //! What is absent is left out, never null.
 
+mod attachments;
 mod chats;
 mod jobs;
 mod members;
@@ -23,6 +24,7 @@ use talksy_domain::page::Window;
 
 use super::fault::{Fault, Why};
 
+pub(super) use attachments::{AttachmentDocument, advance_of, attachment_state};
 pub(super) use chats::{
     ChatDocument, KeptChat, TitleDocument, TitleSource, TitledChat, group_key, pair_key,
 };
@@ -47,6 +49,8 @@ pub(super) const MEMBERS: &str = "members";
 pub(super) const MESSAGES: &str = "messages";
 /// Who has reacted to messages.
 pub(super) const REACTIONS: &str = "reactions";
+/// What attachments are.
+pub(super) const ATTACHMENTS: &str = "attachments";
 /// Durable jobs.
 pub(super) const JOBS: &str = "jobs";
 /// Where earlier releases had what are repair jobs now; see `repair`.

@@ -211,6 +211,9 @@ fn numbered(message: Message, chat: Chat) -> (Message, Chat) {
         chat.member_count = notice.member_count;
         chat.metadata_seq = notice.metadata_seq(number, chat.metadata_seq);
         chat.title = notice.title.clone().or(chat.title);
+        if notice.sets_avatar() {
+            chat.avatar_id = notice.avatar_id;
+        }
     }
     let message = Message {
         seq: number,

@@ -6,7 +6,7 @@ use mongodb::bson::{Document, doc};
 use mongodb::options::IndexOptions;
 
 use super::call::Call;
-use super::documents::{CHATS, JOBS, MEMBERS, MESSAGES, REACTIONS, SESSIONS, USERS};
+use super::documents::{ATTACHMENTS, CHATS, JOBS, MEMBERS, MESSAGES, REACTIONS, SESSIONS, USERS};
 use super::fault::Fault;
 
 /// The unique index that numbers a chat's messages.
@@ -200,6 +200,12 @@ const INDEXES: &[IndexSpec] = &[
         "those who have reacted to a message with an emoji, in their order",
     ),
     index(
+        ATTACHMENTS,
+        "by_state",
+        &["state", "changedAt"],
+        "what has stood somewhere for long: attachments that nobody uses",
+    ),
+    index(
         JOBS,
         "by_state",
         &["state", "kind", "dueAt"],
@@ -235,7 +241,16 @@ fn name_of_fields(spec: &IndexSpec) -> String {
 
 /// Makes the indexes that are missing.
 pub(super) async fn create(call: &Call) -> Result<(), Fault> {
-    for collection in [USERS, SESSIONS, CHATS, MEMBERS, MESSAGES, REACTIONS, JOBS] {
+    for collection in [
+        USERS,
+        SESSIONS,
+        CHATS,
+        MEMBERS,
+        MESSAGES,
+        REACTIONS,
+        ATTACHMENTS,
+        JOBS,
+    ] {
         call.inner
             .preparing
             .note(format!("indexes of `{collection}`"));

@@ -60,6 +60,7 @@
 //! search by name, a pattern says the range again. It ignores indexes that are not
 //! unique, so it says nothing of speed.
 
+mod attachments;
 mod call;
 mod change_writes;
 mod changes;

@@ -106,6 +106,7 @@ pub(super) async fn apply(call: &Call, message: &Message) -> Result<(), Fault> {
     call.update_each(MEMBERS, effects?).await?;
     let number = i64::from(message.seq);
     let mut set = doc! { "appliedSeq": number, "ready": true };
+    let mut unset = doc! {};
     if let Some(notice) = notice {
         set.insert("memberCount", i64::from(notice.member_count));
         if let Some(title) = &notice.title {
@@ -116,10 +117,22 @@ pub(super) async fn apply(call: &Call, message: &Message) -> Result<(), Fault> {
             let number = if change.to.is_some() { number } else { 0 };
             set.insert("metadataSeq", number);
         }
+        match notice.avatar_id {
+            Some(avatar) if notice.sets_avatar() => {
+                set.insert("avatarId", key(id::bytes(avatar)));
+            }
+            None if notice.sets_avatar() => {
+                unset.insert("avatarId", "");
+            }
+            _ => {}
+        }
     }
     let chat = doc! { "_id": key(id::bytes(message.chat_id)), "appliedSeq": { "$lt": number } };
     let reached = doc! { "lastSeq": number, "activeAt": date(message.created_at) };
-    let update = doc! { "$set": set, "$max": reached };
+    let mut update = doc! { "$set": set, "$max": reached };
+    if !unset.is_empty() {
+        update.insert("$unset", unset);
+    }
     let announce = call.announcing(Announcement::notice(message));
     // Of two who apply, the one whose update it was tells it; and whoever cannot know whether it was.
     let then = move |changed: Option<bool>| {

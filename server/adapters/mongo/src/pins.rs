@@ -30,6 +30,9 @@ pub(super) async fn count(call: &Call, chat: ChatId) -> Result<usize, Fault> {
     Ok(call.find_raw(MESSAGES, filter, shape).await?.len())
 }
 
+/// A pinned message: its chat, the number of the change that has pinned it, and its own.
+type Pin = (ChatId, Seq, Seq);
+
 /// Where a pinned message is.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -40,7 +43,7 @@ struct PinDocument {
 }
 
 impl Stored for PinDocument {
-    type Value = (ChatId, Seq, Seq);
+    type Value = Pin;
     const COLLECTION: &'static str = MESSAGES;
 
     fn name(raw: &RawDocument) -> String {
@@ -72,19 +75,18 @@ pub(super) async fn pages(
         .gather::<PinDocument>(filter, &["pinnedIn", "pinnedSeq", "seq"])
         .await?;
     pins.sort_unstable_by_key(|(_, pinned, _)| std::cmp::Reverse(*pinned));
-    let pages: Vec<Page<(ChatId, Seq)>> = wanted
+    let pages: Vec<Page<Pin>> = wanted
         .iter()
         .map(|(chat, from, window)| {
             let behind = window.after.unwrap_or(Seq::MAX);
             let pins = pins
                 .iter()
                 .filter(|(of, pinned, seq)| of == chat && *pinned < behind && seq >= from);
-            let places = pins.map(|(chat, _, seq)| (*chat, *seq));
-            Page::from_overread(places.take(overread(window)).collect(), window)
+            Page::from_overread(pins.copied().take(overread(window)).collect(), window)
         })
         .collect();
     let mut places = HashMap::<ChatId, Vec<Bson>>::new();
-    for (chat, seq) in pages.iter().flat_map(|page| &page.items) {
+    for (chat, _, seq) in pages.iter().flat_map(|page| &page.items) {
         let known = places.entry(*chat).or_default();
         known.push(Bson::Int64(i64::from(*seq)));
     }
@@ -99,21 +101,59 @@ pub(super) async fn pages(
         let found = call.find::<MessageDocument>(filter, Shape::default());
         found.await?
     };
-    let found: HashMap<_, _> = found
-        .into_iter()
-        // One that was unpinned in between is none.
-        .filter(|message| message.pinned_seq > 0)
-        .map(|message| ((message.chat_id, message.seq), message))
-        .collect();
-    let pages = pages.into_iter().map(|page| {
-        let items = page.items.iter();
-        Page {
-            items: items
-                .filter_map(|place| found.get(place).cloned())
-                .collect(),
-            has_next: page.has_next,
-            has_previous: page.has_previous,
-        }
-    });
-    Ok(pages.collect())
+    let found = found.into_iter();
+    let found = found.map(|message| ((message.chat_id, message.seq), message));
+    Ok(messages_of(pages, &found.collect()))
+}
+
+/// The messages of pages. One that was unpinned in between is none, nor is one that was pinned again since:
+/// its place is another now, from which nobody would find on.
+fn messages_of(
+    pages: Vec<Page<Pin>>,
+    found: &HashMap<(ChatId, Seq), Message>,
+) -> Vec<Page<Message>> {
+    let message = |(chat, pinned, seq): &Pin| {
+        let message = found.get(&(*chat, *seq));
+        message.filter(|message| message.pinned_seq == *pinned)
+    };
+    let page = |page: Page<Pin>| Page {
+        items: page.items.iter().filter_map(message).cloned().collect(),
+        has_next: page.has_next,
+        has_previous: page.has_previous,
+    };
+    pages.into_iter().map(page).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use talksy_domain::clock::Timestamp;
+    use talksy_domain::messages::MessageText;
+
+    use super::*;
+
+    #[test]
+    fn what_is_pinned_otherwise_since_is_left_out() {
+        let (chat, sender) = (id::from_bytes([1; 16]), id::from_bytes([2; 16]));
+        let text = MessageText::parse("hello").unwrap();
+        let at = Timestamp::from_millis(0);
+        let pinned = |seq, pinned_seq| Message {
+            seq,
+            pinned_seq,
+            ..Message::draft(id::from_bytes([3; 16]), chat, sender, text.clone(), at)
+        };
+        // As they are now: the second was pinned again, the third is pinned no longer.
+        let messages = [pinned(1, 7), pinned(2, 9), pinned(3, 0)];
+        let found = messages
+            .clone()
+            .map(|message| ((chat, message.seq), message));
+        let listed = Page {
+            items: vec![(chat, 7, 1), (chat, 6, 2), (chat, 5, 3)],
+            has_next: true,
+            has_previous: false,
+        };
+        let pages = messages_of(vec![listed], &found.into_iter().collect());
+        assert_eq!(pages.len(), 1);
+        assert_eq!(pages[0].items, messages[..1]);
+        assert!(pages[0].has_next && !pages[0].has_previous);
+    }
 }

@@ -41,15 +41,15 @@ use super::repair::HEAD_START;
 pub(super) type Who = (MessageId, UserId, Emoji);
 
 /// Which of these reactions the messages of the chat have counted, by what was read of the messages
-/// **before**. `None` where a message has been changed since.
+/// **before**; and whether one of them has been changed since.
 pub(super) async fn counted(
     call: &Call,
     chat: ChatId,
     messages: &HashMap<MessageId, Toggled>,
     asked: &[Who],
-) -> Result<Option<HashMap<Who, bool>>, Fault> {
+) -> Result<(HashMap<Who, bool>, bool), Fault> {
     if asked.is_empty() {
-        return Ok(Some(HashMap::new()));
+        return Ok((HashMap::new(), false));
     }
     let chat_key = key(id::bytes(chat));
     let wanted: Vec<_> = asked
@@ -80,9 +80,6 @@ pub(super) async fn counted(
         } = kept.toggle;
         counted.insert((kept.message_id, user_id, emoji), (seq, is_on));
     }
-    if is_newer {
-        return Ok(None);
-    }
     for toggled in messages.values() {
         for toggle in &toggled.toggles {
             let who = (toggled.message_id, toggle.user_id, toggle.emoji.clone());
@@ -91,9 +88,8 @@ pub(super) async fn counted(
         }
     }
     let counted = counted.into_iter();
-    Ok(Some(
-        counted.map(|(who, (_, is_on))| (who, is_on)).collect(),
-    ))
+    let counted = counted.map(|(who, (_, is_on))| (who, is_on));
+    Ok((counted.collect(), is_newer))
 }
 
 /// Writes toggles into the reactions' own documents, by their [`Toggle::update`].

@@ -222,6 +222,15 @@ async fn update_profile(
         }
         None => {}
     }
+    match change.avatar {
+        Some(Some(avatar)) => {
+            set.insert("avatarId", key(id::bytes(avatar)));
+        }
+        Some(None) => {
+            unset.insert("avatarId", "");
+        }
+        None => {}
+    }
     let mut update = Document::new();
     for (operator, fields) in [("$set", set), ("$unset", unset)] {
         if !fields.is_empty() {
@@ -248,6 +257,9 @@ async fn update_profile(
         }
         if let Some(metadata) = &change.metadata {
             user.metadata.clone_from(metadata);
+        }
+        if let Some(avatar) = change.avatar {
+            user.avatar_id = avatar;
         }
         user
     }))

@@ -30,7 +30,7 @@ statements! {
     CHAT_OF_PAIR = concat!("SELECT ", chat_columns!(), " FROM chats WHERE id =
         (SELECT chat_id FROM direct_chats WHERE low_user_id = ?1 AND high_user_id = ?2)");
     INSERT_CHAT = concat!("INSERT INTO chats (", chat_columns!(), ")
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)");
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, NULL)");
     INSERT_PAIR = "INSERT INTO direct_chats (low_user_id, high_user_id, chat_id)
         VALUES (?1, ?2, ?3)";
     INSERT_MEMBER = concat!("INSERT INTO members (", member_columns!(), ")
@@ -350,7 +350,7 @@ fn open_direct(conn: &Connection, chat: &Chat, pair: [Key; 2]) -> Result<(Chat, 
         chat.active_at.as_millis(),
         chat.last_seq,
         chat.member_count,
-        // A title, changes, system messages and metadata are no direct chat's.
+        // A title, changes, system messages, metadata and a picture are no direct chat's.
         None::<String>,
         0,
         0,

@@ -23,7 +23,7 @@ statements! {
     GROUP_OF_CLIENT_ID = concat!("SELECT ", chat_columns!(), " FROM chats WHERE id =
         (SELECT chat_id FROM groups_by_client_id WHERE creator_id = ?1 AND client_chat_id = ?2)");
     INSERT_GROUP = concat!("INSERT INTO chats (", chat_columns!(), ", title_key)
-        VALUES (?1, ?2, ?3, ?4, 0, 0, NULL, 0, 0, 0, NULL)");
+        VALUES (?1, ?2, ?3, ?4, 0, 0, NULL, 0, 0, 0, NULL, NULL)");
     INSERT_CLIENT_ID = "INSERT INTO groups_by_client_id (creator_id, client_chat_id, chat_id)
         VALUES (?1, ?2, ?3)";
     MEMBERS_AMONG = concat!("SELECT ", member_columns!(), " FROM rarray(?2) AS wanted
@@ -37,7 +37,7 @@ statements! {
         ORDER BY role, joined_seq, user_id LIMIT 1";
     ADVANCE = "UPDATE chats SET last_seq = ?2, applied_seq = ?2, active_at = max(active_at, ?3),
         member_count = ?4, title = coalesce(?5, title), title_key = coalesce(?6, title_key),
-        metadata_seq = ?7
+        metadata_seq = ?7, avatar_id = iif(?8, ?9, avatar_id)
         WHERE id = ?1";
     /// Rejoining uses the same row and replaces its range.
     JOIN = concat!("INSERT INTO members (", member_columns!(), ")
@@ -167,6 +167,9 @@ fn append(conn: &Connection, chat: &Chat, message: Message) -> Result<GroupOutco
         apply(conn, &message, notice, chat.metadata_seq)?;
         chat.member_count = notice.member_count;
         chat.title = notice.title.clone().or(chat.title);
+        if notice.sets_avatar() {
+            chat.avatar_id = notice.avatar_id;
+        }
     }
     Ok(done(chat, Some(message)))
 }
@@ -186,6 +189,8 @@ fn apply(
         notice.title.as_ref().map(ChatTitle::as_str),
         notice.title.as_ref().map(ChatTitle::sort_key),
         metadata_seq,
+        notice.sets_avatar(),
+        notice.avatar_id.map(id::bytes),
     );
     change(conn, ADVANCE, values)?;
     for effect in &notice.effects {

@@ -8,6 +8,7 @@
 //! A row that does not parse fails the call that reads it, and names itself; it is never left out
 //! silently, since a list with a hole would be taken for the truth.
 
+mod attachments;
 mod backup;
 mod chats;
 mod checkpoint;

@@ -40,7 +40,7 @@ statements! {
     MESSAGE = concat!("SELECT ", message_columns!(), " FROM messages WHERE id = ?1");
     CHANGE_MESSAGE = "UPDATE messages SET text = ?3, edited_at = ?4, deleted_at = ?5,
         change_seq = ?6, content_seq = ?7, metadata = ?8, reply_to = ?9,
-        mentions = ?10, reactions = ?11, pinned_seq = ?12
+        mentions = ?10, reactions = ?11, pinned_seq = ?12, attachment_ids = ?13
         WHERE chat_id = ?1 AND seq = ?2";
     ADVANCE_CHANGES = "UPDATE chats SET last_change_seq = ?2 WHERE id = ?1";
     CHANGES = concat!("SELECT ", message_columns!(), " FROM messages
@@ -371,6 +371,7 @@ fn change_message(conn: &Connection, change: &MessageChange) -> Result<Changed, 
         mentions::column(&changed.mention_ids),
         rows::reactions(&changed.reactions)?,
         changed.pinned_seq,
+        rows::attachment_keys(&changed),
     );
     rows::change(conn, CHANGE_MESSAGE, values)?;
     mentions::changed(conn, &message.mention_ids, &changed)?;

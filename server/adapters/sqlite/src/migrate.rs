@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0006_refresh_tokens.sql"),
     include_str!("migrations/0007_content.sql"),
     include_str!("migrations/0008_reactions.sql"),
+    include_str!("migrations/0009_attachments.sql"),
 ];
 
 /// Checks that this binary may use the file. Changes nothing.

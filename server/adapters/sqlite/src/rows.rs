@@ -10,7 +10,7 @@ use talksy_domain::auth::{ReplacedToken, Session, SessionTokens, TokenHash, Toke
 use talksy_domain::chats::{Chat, ChatKind, ChatTitle, Member, MemberRole};
 use talksy_domain::clock::Timestamp;
 use talksy_domain::damage::{self, or_stand_in};
-use talksy_domain::id::{self, ChatId, MessageId, SessionId, UserId};
+use talksy_domain::id::{self, AttachmentId, ChatId, MessageId, SessionId, UserId};
 use talksy_domain::mail::EmailAddress;
 use talksy_domain::messages::{
     ClientMessageId, Fingerprint, Message, MessageKind, MessageText, Reactions,
@@ -42,7 +42,7 @@ pub(super) use statements;
 /// What [`user`] reads.
 macro_rules! user_columns {
     () => {
-        "id, email, name, about, created_at, last_seen_at, name_key, metadata"
+        "id, email, name, about, created_at, last_seen_at, name_key, metadata, avatar_id"
     };
 }
 pub(super) use user_columns;
@@ -58,7 +58,7 @@ pub(super) use session_columns;
 /// What [`chat`] reads.
 macro_rules! chat_columns {
     () => {
-        "id, kind, created_at, active_at, last_seq, member_count, title, last_change_seq, applied_seq, metadata_seq"
+        "id, kind, created_at, active_at, last_seq, member_count, title, last_change_seq, applied_seq, metadata_seq, avatar_id"
     };
 }
 pub(super) use chat_columns;
@@ -83,7 +83,7 @@ pub(super) use unread_base;
 /// What a message is inserted with.
 macro_rules! sent_columns {
     () => {
-        "chat_id, seq, id, kind, sender_id, created_at, edited_at, deleted_at, client_message_id, text, mseq, change_seq, content_seq, notice, fingerprint, metadata, reply_to, mentions"
+        "chat_id, seq, id, kind, sender_id, created_at, edited_at, deleted_at, client_message_id, text, mseq, change_seq, content_seq, notice, fingerprint, metadata, reply_to, mentions, attachment_ids"
     };
 }
 pub(super) use sent_columns;
@@ -257,6 +257,8 @@ pub(super) fn user(row: &Row<'_>) -> Result<User, Fault> {
             }),
             about: or_stand_in(about, record, "about", || None),
             metadata: or_stand_in(metadata, record, "metadata", || None),
+            avatar_id: or_stand_in(row.get::<_, Option<Key>>(8), record, "avatar_id", || None)
+                .map(id::from_bytes),
             created_at: time(row, 4)?,
             last_seen_at: some_time(row, 5)?,
         })
@@ -328,6 +330,13 @@ pub(super) fn chat(row: &Row<'_>) -> Result<Chat, Fault> {
             last_change_seq: row.get(7)?,
             applied_seq: row.get(8)?,
             metadata_seq: row.get(9)?,
+            avatar_id: or_stand_in(
+                row.get::<_, Option<Key>>(10),
+                || format!("chat {chat_id}"),
+                "avatar_id",
+                || None,
+            )
+            .map(id::from_bytes),
         })
     };
     parse().map_err(|why| Fault::row(format_args!("chat {chat_id}"), why))
@@ -386,7 +395,7 @@ pub(super) fn insert_message(conn: &Connection, message: &Message) -> Result<(),
     const INSERT: &str = concat!(
         "INSERT INTO messages (",
         sent_columns!(),
-        ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)"
+        ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)"
     );
     let notice = message.notice.as_ref().map(serde_json::to_string);
     let values = params![
@@ -411,6 +420,7 @@ pub(super) fn insert_message(conn: &Connection, message: &Message) -> Result<(),
         message.metadata.as_ref().map(Metadata::as_str),
         message.reply_to,
         mentions::column(&message.mention_ids),
+        attachment_keys(message),
     ];
     change(conn, INSERT, values)?;
     mentions::changed(conn, &[], message)?;
@@ -439,7 +449,7 @@ pub(super) fn message(row: &Row<'_>) -> Result<Message, Fault> {
         let text = text(row, 9)?.map(MessageText::try_from).transpose();
         let fingerprint = row.get::<_, Option<[u8; 8]>>(14);
         let metadata = self::text(row, 15)?.map(Metadata::parse).transpose();
-        let reactions = self::text(row, 18)?.map(|json| serde_json::from_str(&json));
+        let reactions = self::text(row, 19)?.map(|json| serde_json::from_str(&json));
         Ok(Message {
             chat_id: id::from_bytes(row.get(0)?),
             seq: row.get(1)?,
@@ -459,9 +469,11 @@ pub(super) fn message(row: &Row<'_>) -> Result<Message, Fault> {
             metadata: or_stand_in(metadata, record, "metadata", || None),
             reply_to: or_stand_in(row.get(16), record, "reply_to", || None),
             mention_ids: mentions::list(row.get_ref(17)?.as_blob_or_null().unwrap_or_default()),
+            attachments: or_stand_in(row.get(18), record, "attachment_ids", || None)
+                .map_or_else(Vec::new, |keys: Vec<u8>| attachment_ids(&keys)),
             reactions: or_stand_in(reactions.transpose(), record, "reactions", || None)
                 .unwrap_or_default(),
-            pinned_seq: or_stand_in(row.get(19), record, "pinned_seq", || 0),
+            pinned_seq: or_stand_in(row.get(20), record, "pinned_seq", || 0),
         })
     };
     parse().map_err(|why| Fault::row(record(), why))
@@ -471,6 +483,18 @@ pub(super) fn message(row: &Row<'_>) -> Result<Message, Fault> {
 pub(super) fn reactions(reactions: &Reactions) -> Result<Option<String>, Fault> {
     let some = (!reactions.is_empty()).then(|| serde_json::to_string(reactions));
     some.transpose().map_err(Fault::json)
+}
+
+/// The ids of a message's attachments, one behind the other; `None` where it has none.
+pub(super) fn attachment_keys(message: &Message) -> Option<Vec<u8>> {
+    let keys = message.attachments.iter().map(|&one| id::bytes(one));
+    let keys: Vec<u8> = keys.flatten().collect();
+    (!keys.is_empty()).then_some(keys)
+}
+
+fn attachment_ids(keys: &[u8]) -> Vec<AttachmentId> {
+    let (keys, _) = keys.as_chunks::<16>();
+    keys.iter().map(|key| id::from_bytes(*key)).collect()
 }
 
 /// The code under which [`message`] finds the kind.

@@ -93,6 +93,7 @@ impl Fixture {
             last_change_seq: 0,
             applied_seq: 0,
             metadata_seq: 0,
+            avatar_id: None,
         };
         let pair = [users[0].id, users[1].id];
         let (chat, made) = store.open_direct(&candidate, pair).await.unwrap();
@@ -130,6 +131,7 @@ fn user(address: &str) -> User {
         email,
         about: None,
         metadata: None,
+        avatar_id: None,
         created_at: NOW,
         last_seen_at: None,
     }

@@ -24,7 +24,7 @@ statements! {
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     UPDATE_PROFILE = concat!("UPDATE users SET name = coalesce(?2, name),
         name_key = coalesce(?3, name_key), about = iif(?4, ?5, about),
-        metadata = iif(?6, ?7, metadata)
+        metadata = iif(?6, ?7, metadata), avatar_id = iif(?8, ?9, avatar_id)
         WHERE id = ?1 RETURNING ", user_columns!());
     USERS_BY_NAME = concat!("SELECT ", user_columns!(), " FROM users
         WHERE (name_key, id) > (?1, ?2) AND name_key < ?3 AND id <> ?4
@@ -99,6 +99,8 @@ impl UserStore for SqliteStore {
                 metadata
                     .and_then(|metadata| metadata.as_ref())
                     .map(Metadata::as_str),
+                change.avatar.is_some(),
+                change.avatar.flatten().map(id::bytes),
             );
             one(conn, UPDATE_PROFILE, values, rows::user)
         };

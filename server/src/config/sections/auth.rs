@@ -113,6 +113,8 @@ section! {
         update_profile: Quota = Quota::new(10, MINUTE), in QUOTAS;
         /// Exact addresses looked up in the list of users, a user.
         find_address: Quota = Quota::new(30, 10 * MINUTE), in QUOTAS;
+        /// Uploads begun, a user.
+        uploads: Quota = Quota::new(60, 10 * MINUTE), in QUOTAS;
         /// Other sessions ended, a session.
         revoke: Quota = Quota::new(30, MINUTE), in QUOTAS;
     }

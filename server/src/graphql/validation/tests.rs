@@ -240,7 +240,6 @@ fn what_is_not_valid_is_never_remembered() {
         "{ users(first: \"x\") { nodes { id } } }",
         "query($a: Int) { me { id } }",
         "query($a: Nothing) { node(id: $a) { id } }",
-        "query($a: Int) { node(id: $a) { id } }",
         "{ node(id: $a) { id } }",
         "{ me { id } } fragment F on User { id }",
         "{ me { a: id a: name } }",

@@ -319,7 +319,13 @@ impl Connection {
             }
             Ok(prepared) => self.start(id, prepared, None),
             Err(refused) => {
+                let asks_for_text = refused.code() == ErrorCode::PersistedQueryNotFound.as_str();
                 self.refuse_operation(id, || refused.payload());
+                // A client that has many subscriptions asks by the hash for each of them before it
+                // can know.
+                if asks_for_text {
+                    self.burden.set(0);
+                }
                 Ok(())
             }
         }

@@ -37,10 +37,12 @@ impl Pace {
         Self { full: now }
     }
 
-    /// Takes what a message has counted, also where there is less. Until the time that comes back,
-    /// there is nothing in the bucket and the next message is not to be read.
+    /// Takes what a message has counted, also where there is less, but no more than a full bucket.
+    /// Until the time that comes back, there is nothing in the bucket and the next message is not to be
+    /// read.
     pub(super) fn take(&mut self, quota: Quota, units: u32, now: Instant) -> Option<Instant> {
-        let refill = quota.period.saturating_mul(units) / quota.burst.max(1);
+        let burst = quota.burst.max(1);
+        let refill = quota.period.saturating_mul(units.min(burst)) / burst;
         self.full = self.full.max(now) + refill;
         let until = self.full.checked_sub(quota.period)?;
         (until > now).then_some(until)
@@ -95,6 +97,14 @@ mod tests {
         // No more comes back than there was.
         assert_eq!(pace.take(QUOTA, 100, at(1_000)), None);
         assert_eq!(pace.take(QUOTA, 1, at(1_000)), Some(at(1_001)));
+    }
+
+    #[test]
+    fn one_message_takes_no_more_than_there_may_be() {
+        let now = Instant::now();
+        let mut pace = Pace::new(now);
+        assert_eq!(pace.take(QUOTA, u32::MAX, now), None);
+        assert_eq!(pace.take(QUOTA, u32::MAX, now), Some(now + QUOTA.period));
     }
 
     #[test]

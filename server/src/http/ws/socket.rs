@@ -62,7 +62,7 @@ pub(super) struct Socket {
 /// What is known of the peer being there.
 #[derive(Default)]
 struct Peer {
-    /// Whether anything came since the last ping.
+    /// Whether anything came, or was taken, since the last ping.
     heard: bool,
     /// How many pings in a row nothing came for.
     silent_pings: u8,
@@ -264,6 +264,8 @@ impl Socket {
         if self.deadlines.write.is_some() && taken == self.taken {
             return;
         }
+        // Its pongs may not be read while it has much to read itself.
+        self.peer.heard |= taken != self.taken;
         self.taken = taken;
         let timeout = self.connection.server().config.websocket.write_timeout;
         self.deadlines.write = Some(Instant::now() + timeout);

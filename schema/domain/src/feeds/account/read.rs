@@ -12,6 +12,7 @@ use crate::chats::model::Member;
 use crate::feeds::error::FeedError;
 use crate::feeds::retry::retry_unavailable;
 use crate::id::ChatId;
+use crate::metadata::Metadata;
 use crate::metrics::RESYNCS;
 use crate::users::model::{About, User};
 
@@ -128,5 +129,10 @@ fn hash(user: &User) -> u64 {
     let mut hasher = DefaultHasher::new();
     user.name.as_str().hash(&mut hasher);
     user.about.as_ref().map(About::as_str).hash(&mut hasher);
+    user.metadata
+        .as_ref()
+        .map(Metadata::as_str)
+        .hash(&mut hasher);
+    user.avatar_id.hash(&mut hasher);
     hasher.finish()
 }

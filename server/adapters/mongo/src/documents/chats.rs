@@ -53,6 +53,9 @@ pub(crate) struct ChatDocument {
     /// Follows the system messages; see `notices`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     title: Option<Bson>,
+    /// Follows the system messages; see `notices`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    avatar_id: Option<Uuid>,
     /// The newest system message that was applied; see `notices`.
     #[serde(default)]
     applied_seq: Seq,
@@ -113,6 +116,7 @@ impl ChatDocument {
             last_seq: chat.last_seq,
             member_count: chat.member_count,
             title: None,
+            avatar_id: None,
             applied_seq: chat.applied_seq,
             metadata_seq: chat.metadata_seq,
             last_change_seq: chat.last_change_seq,
@@ -156,6 +160,7 @@ impl Stored for ChatDocument {
             last_seq: self.last_seq,
             member_count: self.member_count,
             title: or_stand_in(title.transpose(), record, "title", || None),
+            avatar_id: self.avatar_id.map(|one| id::from_bytes(one.bytes())),
             last_change_seq: self.last_change_seq,
             applied_seq: self.applied_seq,
             metadata_seq: self.metadata_seq,

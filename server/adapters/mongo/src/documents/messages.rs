@@ -5,7 +5,7 @@ use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, DateTime, Uuid};
 use serde::{Deserialize, Serialize};
 use talksy_domain::clock::Timestamp;
-use talksy_domain::id::{self, ChatId, MessageId, UserId};
+use talksy_domain::id::{self, AttachmentId, ChatId, MessageId, UserId};
 use talksy_domain::messages::{
     ClientMessageId, Fingerprint, Message, MessageKind, MessageText, Reactions, SystemNotice,
 };
@@ -56,6 +56,8 @@ pub(crate) struct MessageDocument {
     /// Whom it mentions. The index `by_mention` has those alone that have it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     mention_ids: Vec<Uuid>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    attachment_ids: Vec<Uuid>,
     #[serde(skip_serializing_if = "Option::is_none")]
     notice: Option<SystemNotice>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -100,6 +102,16 @@ fn users_of(keys: &[Uuid]) -> Vec<UserId> {
     keys.iter().map(|key| id::from_bytes(key.bytes())).collect()
 }
 
+/// The ids of a message's attachments, as documents keep them in their order.
+pub(crate) fn attachment_keys(message: &Message) -> Vec<Uuid> {
+    let ids = message.attachments.iter();
+    ids.map(|&one| key(id::bytes(one))).collect()
+}
+
+fn attachment_ids(keys: &[Uuid]) -> Vec<AttachmentId> {
+    keys.iter().map(|key| id::from_bytes(key.bytes())).collect()
+}
+
 fn fingerprint_of(binary: &Binary) -> Option<Fingerprint> {
     binary.bytes.as_slice().try_into().ok().map(Fingerprint)
 }
@@ -124,6 +136,7 @@ impl MessageDocument {
             metadata: draft.metadata.clone(),
             reply_to: draft.reply_to,
             mention_ids: user_keys(&draft.mention_ids),
+            attachment_ids: attachment_keys(draft),
             notice: draft.notice.clone(),
             client_message_id: draft.client_message_id.clone(),
             fingerprint: draft.fingerprint.map(|print| Binary {
@@ -174,6 +187,7 @@ impl Stored for MessageDocument {
             metadata: self.metadata,
             reply_to: self.reply_to,
             mention_ids: users_of(&self.mention_ids),
+            attachments: attachment_ids(&self.attachment_ids),
             notice: self.notice,
             client_message_id: self.client_message_id,
             fingerprint: self.fingerprint.as_ref().and_then(fingerprint_of),
@@ -203,6 +217,9 @@ impl Stored for MessageDocument {
             metadata: field(raw, "metadata"),
             reply_to: field(raw, "replyTo"),
             mention_ids: users_of(&field::<Vec<Uuid>>(raw, "mentionIds").unwrap_or_default()),
+            attachments: attachment_ids(
+                &field::<Vec<Uuid>>(raw, "attachmentIds").unwrap_or_default(),
+            ),
             notice: field(raw, "notice"),
             client_message_id: field(raw, "clientMessageId"),
             fingerprint: field(raw, "fingerprint").as_ref().and_then(fingerprint_of),

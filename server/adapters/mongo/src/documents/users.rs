@@ -27,6 +27,8 @@ pub(crate) struct UserDocument {
     /// Its text: values of JSON are not all values of BSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     metadata: Option<Metadata>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    avatar_id: Option<Uuid>,
     created_at: DateTime,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_seen_at: Option<DateTime>,
@@ -41,6 +43,7 @@ impl From<&User> for UserDocument {
             name_key: user.name.sort_key(),
             about: user.about.clone(),
             metadata: user.metadata.clone(),
+            avatar_id: user.avatar_id.map(|one| key(id::bytes(one))),
             created_at: date(user.created_at),
             last_seen_at: user.last_seen_at.map(date),
         }
@@ -70,6 +73,7 @@ impl Stored for UserDocument {
             name: self.name,
             about: self.about,
             metadata: self.metadata,
+            avatar_id: self.avatar_id.map(|one| id::from_bytes(one.bytes())),
             created_at: instant(self.created_at),
             last_seen_at: self.last_seen_at.map(instant),
         })
@@ -85,6 +89,7 @@ impl Stored for UserDocument {
             name: DisplayName::parse(&name).unwrap_or_else(|_| DisplayName::stand_in(&name, &key)),
             about: field(raw, "about"),
             metadata: field(raw, "metadata"),
+            avatar_id: field::<Uuid>(raw, "avatarId").map(|one| id::from_bytes(one.bytes())),
             created_at: some_instant(raw, "createdAt"),
             last_seen_at: field(raw, "lastSeenAt").map(instant),
         })

@@ -6,8 +6,8 @@ use rusqlite::StatementStatus;
 use talksy_domain::id;
 
 use super::super::{
-    chats, groups, incarnation, jobs, mentions, messages, open, reactions, replies, rows, sessions,
-    unread, users,
+    attachments, chats, groups, incarnation, jobs, mentions, messages, open, reactions, replies,
+    rows, sessions, unread, users,
 };
 use super::Fixture;
 
@@ -63,6 +63,7 @@ fn statements() -> Vec<(&'static str, &'static str)> {
         reactions::STATEMENTS,
         groups::STATEMENTS,
         jobs::STATEMENTS,
+        attachments::STATEMENTS,
         incarnation::STATEMENTS,
         unread::STATEMENTS,
         replies::STATEMENTS,

@@ -1,0 +1,44 @@
+//! What an upload takes of the server's memory.
+
+use talksy_tests::process::ServerProcess;
+use talksy_tests::uploads::{send_form, upload_form};
+
+/// The most that the process has held at one time since the last [`forget_peak`], in KiB (proc(5)).
+fn peak(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.unwrap().trim().trim_end_matches(" kB");
+    kilobytes.parse().unwrap()
+}
+
+/// Has the most be what the process holds now.
+fn forget_peak(process: u32) {
+    std::fs::write(format!("/proc/{process}/clear_refs"), "5").unwrap();
+}
+
+fn zip(megabytes: usize) -> Vec<u8> {
+    [&b"PK\x03\x04"[..], &vec![0; (megabytes << 20) - 4]].concat()
+}
+
+/// Whichever way it comes, it is never held as a whole, nor a large part of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_of_25_megabytes_takes_less_than_four() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = ServerProcess::start(folder.path(), &[]).await;
+    let ada = server.sign_in(folder.path(), "ada").await;
+    let process = server.id().unwrap();
+    let form = |megabytes| upload_form("a.zip", "application/zip", &zip(megabytes));
+    // What is taken once and kept.
+    ada.upload("a.zip", "application/zip", zip(2)).await;
+    send_form(&ada.client, form(2)).await.data();
+
+    forget_peak(process);
+    let before = peak(process);
+    ada.upload("a.zip", "application/zip", zip(25)).await;
+    let put = peak(process) - before;
+    forget_peak(process);
+    let before = peak(process);
+    send_form(&ada.client, form(25)).await.data();
+    let sent = peak(process) - before;
+    assert!(put < 4_096 && sent < 4_096, "{put} and {sent} KiB");
+}
