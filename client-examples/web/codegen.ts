@@ -10,8 +10,8 @@ const config: CodegenConfig = {
       presetConfig: { fragmentMasking: false },
       config: {
         importExtension: '.js',
-        // The wire has strings for these.
-        scalars: { DateTime: 'string', ID: 'string', JSON: 'unknown' },
+        // What the wire has for these; an upload is a part of the request's form.
+        scalars: { DateTime: 'string', ID: 'string', JSON: 'unknown', Upload: 'Blob' },
         strictScalars: true,
         enumsAsTypes: true,
         useTypeImports: true,
