@@ -44,6 +44,22 @@ graphiql_example() {
     beside_a_server "$work/harness" node --test --test-timeout=180000 graphiql.test.mjs || true
 }
 
+web_example() {
+  local name=web
+  copy "$name"
+  export CHAT_WEB="$work/web"
+  check "$name: installs" run_in "$work/web" npm ci --silent --no-fund --no-audit &&
+    check "$name: its types are those of the schema, and compile" \
+      run_in "$work/web" npm run --silent types &&
+    check "$name: its replica and its queue, through random schedules" \
+      run_in "$work/web" npm test --silent &&
+    check "$name: builds" run_in "$work/web" npm run --silent build &&
+    check "$name: loads no more JavaScript at first than it may" \
+      run_in "$work/web" npm run --silent size &&
+    check "$name: two people chat in browsers, and the network is cut" \
+      many_sign_in beside_a_server "$work/harness" node --test --test-timeout=600000 web.test.mjs || true
+}
+
 # Needs what the example for Node.js has installed.
 documents() {
   copy shared graphiql/src documents
@@ -93,7 +109,7 @@ guide() {
 }
 
 names=("$@")
-((${#names[@]} > 0)) || names=(guide graphiql shell python node documents apollo urql relay compatibility)
+((${#names[@]} > 0)) || names=(guide graphiql shell python node documents apollo urql relay web compatibility)
 # What keeps a release needs no server.
 [[ "${names[*]}" == release-schema ]] || build_server
 copy harness
@@ -104,7 +120,7 @@ check "what the tests need beside the examples: installs" \
 for name in "${names[@]}"; do
   case "$name" in
     apollo | urql | relay | node) npm_example "$name" ;;
-    python | shell | graphiql) "${name}_example" ;;
+    python | shell | graphiql | web) "${name}_example" ;;
     *) "${name//-/_}" ;;
   esac
 done

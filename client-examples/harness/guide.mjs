@@ -66,7 +66,9 @@ const testsOf = (folder) =>
     .map((path) => new URL(path, root))
     .filter((path) => existsSync(path))
     .flatMap((path) => readdirSync(path).map((name) => new URL(name, path)))
-    .filter(({ pathname }) => /\/test\.sh$|\/test_\w+\.py$|\/test\/\w+(\.test)?\.mjs$/.test(pathname))
+    .filter(({ pathname }) => /\/test\.sh$|\/test_\w+\.py$|\/test\/\w+(\.test)?\.(mjs|ts)$/.test(pathname))
+    // Those that drive browsers.
+    .concat([new URL(`client-examples/harness/${folder}.test.mjs`, root)].filter((path) => existsSync(path)))
     .flatMap(namesIn)
     .concat(ofAll);
 const isTested = (folder, name) =>
@@ -79,7 +81,7 @@ for (const [feature, ...marks] of rows.filter((row) => row.length === header.len
     const isBacked = tests.has(mark)
       ? isTested(folder, tests.get(mark))
       : new RegExp(`^${mark}\\. `, 'm').test(readme);
-    if (!/^([a-z]|\d)$/.test(mark) || !isBacked) {
+    if (!/^([a-z]|\d+)$/.test(mark) || !isBacked) {
       problems.push(`client-examples/README.md: "${feature}", ${folder}: no test and no note for "${mark}"`);
     }
     cells += 1;

@@ -14,7 +14,7 @@ export interface SocketOptions {
 
 /** A client of graphql-ws. Give it to `resuming`, or messages are lost when the connection breaks. */
 export function createSocket(
-  session: Session,
+  session: Pick<Session, 'url' | 'token' | 'expired'>,
   { online = async () => {}, webSocketImpl }: SocketOptions = {},
 ): Client {
   let token: string | undefined;

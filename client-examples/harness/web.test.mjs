@@ -1,0 +1,394 @@
+// The web chat in browsers: two people chat, the network goes in the middle of what they send, a group, a
+// phone, the dark, and what axe says of it. $CHAT_WEB is the built example.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdir, readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import test, { after, before } from 'node:test';
+
+import { assertFits, launch, openPage } from './browser.mjs';
+import { SERVER, eventually, restoreServer, startServer, stopServer } from './chat.mjs';
+import { watchFor } from './outbox.mjs';
+
+const FOLDER = process.env.CHAT_WEB ?? new URL('../web', import.meta.url).pathname;
+const SHOTS = process.env.CHAT_SHOTS;
+const DESK = { viewport: { width: 1280, height: 800 } };
+const PHONE = { viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true };
+const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+let browser;
+let preview;
+let url;
+
+before(async () => {
+  if (SHOTS) await mkdir(SHOTS, { recursive: true });
+  browser = await launch();
+  preview = spawn('node', ['node_modules/vite/bin/vite.js', 'preview', '--host', '127.0.0.1', '--port', '4173'], {
+    cwd: FOLDER,
+    env: { ...process.env, CHAT_URL: SERVER, NO_COLOR: '1' },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  url = await new Promise((resolve, reject) => {
+    let told = '';
+    preview.stdout.setEncoding('utf8').on('data', (text) => {
+      told += text;
+      const found = /http:\/\/127\.0\.0\.1:\d+/.exec(told);
+      if (found) resolve(found[0]);
+    });
+    preview.on('exit', (code) => reject(new Error(`the preview ended with ${code}: ${told}`)));
+  });
+});
+after(async () => {
+  await browser?.close();
+  preview?.kill();
+});
+
+async function shot(page, name) {
+  if (SHOTS) await page.screenshot({ path: `${SHOTS}/${name}.png` });
+}
+
+/** Nothing that is serious stands in the way of somebody who cannot see or point. */
+async function assertAccessible(page) {
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => globalThis.axe.run());
+  const serious = violations
+    .filter(({ impact }) => ['serious', 'critical'].includes(impact))
+    .map(({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join(' · ')}`);
+  assert.deepEqual(serious, []);
+}
+
+/** A page of a new user, who has typed the code that came by mail. */
+async function signIn(name, options = DESK) {
+  const email = `${name.toLowerCase()}-${randomBytes(4).toString('hex')}@example.org`;
+  const { page, problems } = await openPage(browser, url, options);
+  const code = await watchFor(email);
+  await shot(page, `sign-in-${name}`);
+  await page.getByLabel('Mail address').fill(email);
+  await page.getByRole('button', { name: 'Continue' }).click();
+  await page.getByLabel('Digit 1 of 6').waitFor();
+  await assertAccessible(page);
+  const digits = await code();
+  await shot(page, `code-${name}`);
+  if (name === 'Grace') {
+    // A wrong code is told, and the boxes are free again; a code is pasted with what stands around it.
+    await page.keyboard.type(digits.replace(/./g, (digit) => (Number(digit) + 1) % 10));
+    await page.getByRole('alert').filter({ hasText: 'not the code' }).waitFor();
+    const first = page.getByLabel('Digit 1 of 6');
+    await eventually(async () => assert.equal(await first.inputValue(), ''));
+    await first.evaluate((box, text) => {
+      const clipboardData = new DataTransfer();
+      clipboardData.setData('text', text);
+      box.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true, cancelable: true }));
+    }, `${digits.slice(0, 3)} ${digits.slice(3)} is your code`);
+  } else {
+    // Each digit moves on to the next box, and the last one sends it.
+    await page.keyboard.type(digits, { delay: 5 });
+  }
+  await page.getByRole('dialog', { name: 'Welcome to Talksy' }).waitFor();
+  await page.getByLabel('Name').fill(name);
+  await assertAccessible(page);
+  await page.getByRole('button', { name: 'Save' }).click();
+  await page.getByRole('dialog').waitFor({ state: 'detached' });
+  await page.getByRole('button', { name: `Your profile, ${name}` }).waitFor();
+  return { page, problems, email };
+}
+
+async function startChat(page, { email }) {
+  await page.getByLabel('Search chats and people').fill(email);
+  await page.locator('.people button.row').first().click();
+  await page.getByLabel('Message', { exact: true }).waitFor();
+}
+
+async function send(page, text) {
+  await page.getByLabel('Message', { exact: true }).fill(text);
+  await page.keyboard.press('Enter');
+}
+
+/** The texts of the thread, in their order. */
+const textsIn = (page) => page.locator('.message .text').allInnerTexts();
+const shows = (page, text) => page.locator('.message .text', { hasText: text }).waitFor();
+/** Where each message stands that is in sight, by its number. */
+const topsIn = async (page) =>
+  new Map(
+    await page.locator('.message').evaluateAll((all) =>
+      all
+        .map((message) => [Number(message.dataset.seq), message.getBoundingClientRect().top])
+        .filter(([, top]) => top > 64 && top < innerHeight),
+    ),
+  );
+/** Waits until a list has stood for three frames. */
+const isStill = (list) =>
+  list.evaluate(async (element) => {
+    for (let last = -1, still = 0; still < 3; last = element.scrollTop) {
+      await new Promise(requestAnimationFrame);
+      still = element.scrollTop === last ? still + 1 : 0;
+    }
+  });
+const row = (page, text) => page.locator('.message', { hasText: text });
+
+test('two people chat: typing, ticks, edits, replies, reactions and deletions', async () => {
+  const ada = await signIn('Ada');
+  const grace = await signIn('Grace');
+  await startChat(ada.page, grace);
+  await send(ada.page, 'Hello Grace, see https://example.org/a?b=1.');
+  await shows(ada.page, 'Hello Grace');
+  await grace.page.locator('.chat-row', { hasText: 'Ada' }).locator('.badge').waitFor();
+  await shot(grace.page, 'unread');
+  await grace.page.locator('.chat-row', { hasText: 'Ada' }).click();
+  await shows(grace.page, 'Hello Grace');
+  await ada.page.locator('.tick.is-read').waitFor();
+
+  const link = grace.page.locator('.text a');
+  assert.equal(await link.getAttribute('href'), 'https://example.org/a?b=1');
+  assert.match(await link.getAttribute('rel'), /\bnoopener\b/);
+
+  await grace.page.getByLabel('Message', { exact: true }).pressSequentially('Hi');
+  await ada.page.getByText('typing …').waitFor();
+  await send(grace.page, 'Hi Ada! <b>not bold</b>');
+  await shows(ada.page, '<b>not bold</b>');
+  await row(ada.page, 'not bold').hover();
+  await row(ada.page, 'not bold').getByRole('button', { name: 'Reply' }).click();
+  await send(ada.page, 'A reply');
+  await grace.page.locator('.quote', { hasText: 'not bold' }).waitFor();
+
+  await row(grace.page, 'A reply').last().hover();
+  await row(grace.page, 'A reply').last().getByRole('button', { name: 'React' }).click();
+  await grace.page.getByRole('button', { name: '🎉' }).click();
+  await ada.page.locator('.reaction', { hasText: '🎉' }).waitFor();
+
+  await ada.page.getByLabel('Message', { exact: true }).press('ArrowUp');
+  await ada.page.getByLabel('Message', { exact: true }).fill('An edited reply');
+  await ada.page.keyboard.press('Enter');
+  await shows(grace.page, 'An edited reply');
+  await send(ada.page, 'To be deleted');
+  await shows(grace.page, 'To be deleted');
+  await row(ada.page, 'To be deleted').hover();
+  await row(ada.page, 'To be deleted').getByRole('button', { name: 'More' }).click();
+  await ada.page.getByRole('menuitem', { name: 'Delete' }).click();
+  await shows(grace.page, 'Message deleted');
+  await grace.page.getByRole('button', { name: 'Chat menu' }).click();
+  await grace.page.getByRole('menuitem', { name: 'Mute' }).click();
+  await grace.page.locator('.chat-row .mark').waitFor();
+  await shot(ada.page, 'chat-light');
+  for (const { page } of [ada, grace]) await assertAccessible(page);
+  await ada.page.emulateMedia({ colorScheme: 'dark' });
+  await assertAccessible(ada.page);
+  await shot(ada.page, 'chat-dark');
+  await ada.page.setViewportSize(PHONE.viewport);
+  await assertFits(ada.page);
+  await shot(ada.page, 'chat-phone-dark');
+  await ada.page.emulateMedia({ colorScheme: 'light' });
+  await shot(ada.page, 'chat-phone');
+  await ada.page.getByRole('button', { name: 'Back to the chats' }).click();
+  await ada.page.locator('.chat-row').waitFor();
+  await assertFits(ada.page);
+  await shot(ada.page, 'sidebar-phone');
+  for (const { page, problems } of [ada, grace]) {
+    assert.deepEqual(problems, []);
+    await page.context().close();
+  }
+});
+
+test('the network is cut in the middle of what they send, and a reload loses and doubles nothing', async () => {
+  const ada = await signIn('Ada');
+  const grace = await signIn('Grace');
+  await startChat(ada.page, grace);
+  await send(ada.page, 'first');
+  await grace.page.locator('.chat-row').click();
+  await shows(grace.page, 'first');
+  const wanted = ['first'];
+  for (let at = 0; at < 12; at += 1) {
+    if (at === 4) await ada.page.context().setOffline(true);
+    await send(ada.page, `mine ${at}`);
+    wanted.push(`mine ${at}`);
+  }
+  await ada.page.getByText('You are offline').waitFor();
+  await eventually(async () => assert.deepEqual(await textsIn(ada.page), wanted));
+  await shot(ada.page, 'offline');
+  // The page itself comes from the network; the queue does not.
+  await ada.page.context().setOffline(false);
+  await ada.page.reload();
+  await eventually(async () => assert.deepEqual(await textsIn(grace.page), wanted));
+  await eventually(async () => assert.deepEqual(await textsIn(ada.page), wanted));
+  await eventually(async () => assert.equal(await ada.page.locator('.is-pending').count(), 0));
+  for (const { page } of [ada, grace]) await page.context().close();
+});
+
+test('two tabs of one browser show the same', async () => {
+  const ada = await signIn('Ada');
+  const grace = await signIn('Grace');
+  await startChat(ada.page, grace);
+  const tab = await ada.page.context().newPage();
+  await tab.goto(ada.page.url());
+  await tab.getByLabel('Message', { exact: true }).waitFor();
+  await send(ada.page, 'from the first');
+  await shows(tab, 'from the first');
+  await send(tab, 'from the second');
+  await shows(ada.page, 'from the second');
+  // The tab that follows the account goes; the other one takes over.
+  await ada.page.close();
+  await send(tab, 'alone');
+  await grace.page.locator('.chat-row').click();
+  await eventually(async () =>
+    assert.deepEqual(await textsIn(grace.page), ['from the first', 'from the second', 'alone']),
+  );
+  for (const { page } of [ada, grace]) await page.context().close();
+});
+
+test('a long chat draws what is seen alone, and loads upward without a jump', async () => {
+  const ada = await signIn('Ada');
+  const grace = await signIn('Grace');
+  await startChat(ada.page, grace);
+  const most = 160;
+  for (let at = 1; at <= most; at += 1) await send(ada.page, `message ${at}`);
+  await grace.page.locator('.chat-row', { hasText: `message ${most}` }).waitFor();
+  // A device that knows nothing of the chat yet.
+  await grace.page.evaluate(async () => {
+    for (const { name } of await indexedDB.databases()) indexedDB.deleteDatabase(name);
+  });
+  await grace.page.reload();
+  await grace.page.locator('.chat-row').click();
+  const scroller = grace.page.locator('.scroller');
+  await grace.page.locator('.message').first().waitFor();
+  // The newest page is there, and the newest message at its end.
+  await grace.page.locator(`[data-seq="${most - 5}"]`).waitFor();
+  await isStill(scroller);
+  assert.ok((await grace.page.locator('.message').count()) < 60, 'all are drawn');
+  for (let turns = 0; turns < 200 && !(await grace.page.locator('[data-seq="1"]').isVisible()); turns += 1) {
+    await scroller.hover();
+    const before = await topsIn(grace.page);
+    await grace.page.mouse.wheel(0, -400);
+    await isStill(scroller);
+    const now = await topsIn(grace.page);
+    // What was seen moves with the wheel, and no further: also where older messages came above it.
+    const [seq, top] = [...before].find(([seq]) => now.has(seq)) ?? [];
+    if (seq !== undefined) {
+      const moved = now.get(seq) - top;
+      assert.ok(moved > -60 && moved < 460, `message ${seq} jumped by ${moved} px`);
+    }
+    const seqs = await grace.page.locator('.message').evaluateAll((all) => all.map(({ dataset }) => Number(dataset.seq)));
+    assert.deepEqual(seqs, [...seqs].sort((one, other) => one - other));
+  }
+  await grace.page.locator('[data-seq="1"]').waitFor();
+  assert.ok((await grace.page.locator('.message').count()) < 60, 'all are drawn');
+  // Who reads above is not taken away by what comes below.
+  await send(ada.page, 'below');
+  await grace.page.locator('.to-end .badge').waitFor();
+  assert.ok(await grace.page.locator('[data-seq="1"]').isVisible());
+  await grace.page.locator('.to-end').click();
+  await shows(grace.page, 'below');
+  for (const { page } of [ada, grace]) await page.context().close();
+});
+
+test('a group is made, renamed, grows and is left', async () => {
+  const ada = await signIn('Ada');
+  const grace = await signIn('Grace', PHONE);
+  const { page } = ada;
+  await page.getByRole('button', { name: 'New group' }).click();
+  await page.getByLabel('Title').fill('Engines');
+  await assertAccessible(page);
+  await page.getByRole('button', { name: 'Make the group' }).click();
+  await page.getByRole('button', { name: '1 member' }).click();
+  await page.getByRole('button', { name: 'Add people' }).click();
+  await page.getByLabel('People', { exact: true }).fill(grace.email);
+  await page.locator('.picker-list .row').click();
+  await shot(page, 'add-people');
+  await page.getByRole('button', { name: 'Add', exact: true }).click();
+  await page.locator('.members li', { hasText: 'Grace' }).waitFor();
+  await page.getByRole('button', { name: 'What to do with Grace' }).click();
+  await page.getByRole('menuitem', { name: 'Make admin' }).click();
+  await page.locator('.members li', { hasText: 'admin' }).waitFor();
+  await assertAccessible(page);
+  await shot(page, 'group');
+  await page.getByLabel('Title').fill('Difference engines');
+  await page.getByRole('button', { name: 'Rename' }).click();
+  await page.getByRole('button', { name: 'Close' }).click();
+  await grace.page.locator('.chat-row', { hasText: 'Difference engines' }).tap();
+  await send(page, 'Look, @Grace!');
+  await shows(grace.page, 'Look, @Grace!');
+  await grace.page.locator('.is-mention').waitFor();
+  await assertFits(grace.page);
+  await assertAccessible(grace.page);
+  await shot(grace.page, 'group-phone');
+  await grace.page.getByRole('button', { name: '2 members' }).tap();
+  await grace.page.getByRole('button', { name: 'Leave the group' }).tap();
+  await grace.page.getByRole('button', { name: 'Really leave?' }).tap();
+  await grace.page.locator('.chat-row').waitFor({ state: 'detached' });
+  // Marks around the name keep its direction to itself.
+  await page.getByText(/Grace\u2069 left/).first().waitFor();
+  for (const { page, problems } of [ada, grace]) {
+    assert.deepEqual(problems, []);
+    await page.context().close();
+  }
+});
+
+test('tokens are renewed over the socket, which stays open, and an expired session keeps what was typed', async () => {
+  const ada = await signIn('Ada');
+  const grace = await signIn('Grace');
+  const { page } = ada;
+  await startChat(page, grace);
+  const kept = () => page.evaluate(() => JSON.parse(localStorage.getItem('talksy.session')));
+  const before = await kept();
+  // The page takes the token for one that ends in a few seconds.
+  const sockets = [];
+  let renewals = 0;
+  page.on('websocket', (socket) => {
+    if (!socket.url().endsWith('/graphql')) return;
+    sockets.push(socket);
+    socket.on('framesent', ({ payload }) => (renewals += /RefreshSession/.test(payload) ? 1 : 0));
+  });
+  await page.evaluate((session) => {
+    const soon = { ...session, lasts: 4_000, expiresAt: Date.now() + 6_000 };
+    localStorage.setItem('talksy.session', JSON.stringify(soon));
+  }, before);
+  await page.reload();
+  await eventually(async () => assert.notEqual((await kept()).accessToken, before.accessToken));
+  await send(page, 'with a new token');
+  await grace.page.locator('.chat-row', { hasText: 'with a new token' }).waitFor();
+  assert.equal(renewals, 1);
+  assert.equal(sockets.length, 1);
+  assert.equal(sockets[0].isClosed(), false);
+
+  await page.getByLabel('Message', { exact: true }).fill('typed and not sent');
+  await page.evaluate(() => {
+    const session = JSON.parse(localStorage.getItem('talksy.session'));
+    localStorage.setItem('talksy.session', JSON.stringify({ ...session, accessToken: 'x', refreshToken: 'x', expiresAt: 0 }));
+  });
+  await page.reload();
+  await page.getByLabel('Mail address').waitFor();
+  assert.equal(await kept(), null);
+  assert.ok(await page.evaluate(() => Object.values(localStorage).includes('typed and not sent')));
+  for (const { page } of [ada, grace]) await page.context().close();
+});
+
+test('the server is stopped, killed and restored under the page: nothing is lost, nothing is doubled', async () => {
+  const ada = await signIn('Ada');
+  const grace = await signIn('Grace');
+  await startChat(ada.page, grace);
+  await send(ada.page, 'first');
+  await grace.page.locator('.chat-row').click();
+  await shows(grace.page, 'first');
+  const wanted = ['first'];
+  const bothShow = () =>
+    eventually(async () => {
+      for (const { page } of [ada, grace]) assert.deepEqual(await textsIn(page), wanted);
+    });
+  for (const signal of ['SIGTERM', 'SIGKILL']) {
+    await stopServer(signal);
+    await send(ada.page, `sent behind ${signal}`);
+    wanted.push(`sent behind ${signal}`);
+    await eventually(async () => assert.deepEqual(await textsIn(ada.page), wanted));
+    await ada.page.getByText('You are offline').waitFor();
+    await startServer();
+    await bothShow();
+    await ada.page.getByText('You are offline').waitFor({ state: 'detached' });
+  }
+  await stopServer('SIGTERM');
+  await restoreServer();
+  await send(grace.page, 'sent behind a restore');
+  wanted.push('sent behind a restore');
+  await startServer();
+  await bothShow();
+  for (const { page } of [ada, grace]) await page.context().close();
+});

@@ -1,0 +1,91 @@
+// Puts the features of a signed-in user together: what is kept, what is to be sent, and the connection. Of
+// all tabs of the user one at a time follows the account and sends.
+import { Queue } from './outbox/queue.js';
+import { Changes } from './replica/changes.js';
+import { deleteDatabase, openDatabase, type Database } from './replica/database.js';
+import { follow } from './replica/follow.js';
+import { Replica } from './replica/replica.js';
+import { State } from './replica/state.js';
+import { Thread } from './replica/thread.js';
+import { SendMessageDocument } from './generated/graphql.js';
+import { Connection } from './session/client.js';
+import type { WebSession } from './session/session.js';
+
+export class Account {
+  readonly replica: Replica;
+  readonly queue: Queue;
+  readonly state: State;
+  readonly connection: Connection;
+  /** Called where the account cannot be followed any more, as by a server that is too old for this page. */
+  onProblem: (problem: unknown) => void = () => {};
+  #closing = new AbortController();
+
+  static async open(session: WebSession): Promise<Account> {
+    const account = new Account(session, await openDatabase(session.userId));
+    await account.state.load();
+    void account.#lead();
+    return account;
+  }
+
+  private constructor(
+    readonly session: WebSession,
+    database: Database,
+    readonly changes = new Changes(`talksy-${session.userId}`),
+  ) {
+    this.replica = new Replica(database, changes);
+    this.queue = new Queue(this.replica, changes);
+    this.state = new State(this.replica, changes);
+    this.connection = new Connection(session);
+  }
+
+  get userId(): string {
+    return this.session.userId;
+  }
+
+  thread(chatId: string): Thread {
+    return new Thread(chatId, this.replica, this.connection.source, this.changes);
+  }
+
+  /** Signs out: nothing of the user stays on the device. */
+  async signOut(): Promise<void> {
+    await this.session.signOut();
+    await deleteDatabase(this.userId);
+    for (const key of Object.keys(localStorage)) {
+      if (key.startsWith(`talksy.draft.${this.userId}.`)) localStorage.removeItem(key);
+    }
+  }
+
+  close(): void {
+    this.#closing.abort();
+    this.connection.close();
+    this.changes.close();
+    this.replica.database.close();
+  }
+
+  /** Waits until no other tab does it, and then follows and sends for all of them. */
+  async #lead(): Promise<void> {
+    const { signal } = this.#closing;
+    const run = async () => {
+      const { source } = this.connection;
+      const sending = this.queue.send(
+        async ({ chatId, text, replyToId, mentionIds, clientMessageId }) => {
+          const input = {
+            ...{ chatId, text, clientMessageId, replyToId },
+            mentionIds: mentionIds.length > 0 ? [...mentionIds] : null,
+          };
+          const { sendMessage } = await this.connection.mutate(SendMessageDocument, { input });
+          if (!sendMessage) throw new Error('The answer has no message.');
+          return sendMessage.message;
+        },
+        signal,
+      );
+      await Promise.all([follow(this.replica, source, signal), sending]);
+    };
+    try {
+      if (!navigator.locks) await run();
+      else await navigator.locks.request(`talksy-lead-${this.userId}`, { signal }, run);
+    } catch (problem) {
+      if (!signal.aborted) this.onProblem(problem);
+    }
+  }
+}

@@ -1,0 +1,124 @@
+// Who is signed in, and what they see.
+import { useEffect, useMemo, useRef, useState } from 'react';
+
+import { Account } from './account.js';
+import { ChatPane } from './chat/chat-pane.js';
+import { OnlineProvider, useIsAway, useWatchOnline } from './live/live.js';
+import { Profile } from './session/profile.js';
+import { WebSession } from './session/session.js';
+import { SignIn } from './session/signin.js';
+import { Sidebar } from './sidebar/sidebar.js';
+import { AccountProvider, useAccountState } from './ui/parts.js';
+import { useOpenChat } from './ui/route.js';
+import { sentenceOf } from './ui/sentences.js';
+
+const NOBODY: ReadonlySet<string> = new Set();
+
+export function App() {
+  const [session, setSession] = useState(() => WebSession.open());
+  const [isNew, setNew] = useState(false);
+  const [account, setAccount] = useState<Account | null>(null);
+  const [problem, setProblem] = useState<unknown>(null);
+
+  useEffect(() => {
+    if (!session) return;
+    let isOver = false;
+    let opened: Account | undefined;
+    session.onEnd = () => setSession(null);
+    setProblem(null);
+    const fail = (problem: unknown) => isOver || setProblem(problem);
+    Account.open(session).then((account) => {
+      opened = account;
+      account.onProblem = fail;
+      if (isOver) account.close();
+      else setAccount(account);
+    }, fail);
+    return () => {
+      isOver = true;
+      opened?.close();
+      setAccount(null);
+    };
+  }, [session]);
+
+  if (!session) {
+    return (
+      <SignIn
+        onSession={(session, isNew) => {
+          setNew(isNew);
+          setSession(session);
+        }}
+      />
+    );
+  }
+  if (!account) {
+    return (
+      <main className="starting" aria-busy={problem === null} aria-label="Starting">
+        {problem !== null && <p>This browser keeps nothing for this page: allow it to store data, and reload.</p>}
+      </main>
+    );
+  }
+  return (
+    <AccountProvider value={account}>
+      <Home isNew={isNew} problem={problem} />
+    </AccountProvider>
+  );
+}
+
+function Home({ isNew, problem }: { isNew: boolean; problem: unknown }) {
+  const chatId = useOpenChat();
+  const { chats, viewer, isLoaded } = useAccountState();
+  const [isProfileOpen, setProfileOpen] = useState(false);
+  const isAway = useIsAway();
+  const welcomed = useRef(!isNew);
+  const [isWelcome, setWelcome] = useState(isNew);
+  const chat = chats.find(({ id }) => id === chatId);
+
+  // The open chat's first, then those that were active last.
+  const peers = useMemo(
+    () => [chat, ...chats].flatMap((one) => (one?.peer ? [one.peer.id] : [])),
+    [chat, chats],
+  );
+  const online = useWatchOnline(peers);
+
+  useEffect(() => {
+    // The profile is there with the first load.
+    if (!viewer || welcomed.current) return;
+    welcomed.current = true;
+    setProfileOpen(true);
+  }, [viewer]);
+
+  const unread = chats.reduce((sum, { isMutedByViewer, unreadCount }) => sum + (isMutedByViewer ? 0 : unreadCount), 0);
+  useEffect(() => {
+    const count = unread > 99 ? '99+' : unread;
+    document.title = `${unread > 0 ? `(${count}) ` : ''}${chat ? `${chat.title} · ` : ''}Talksy`;
+  }, [unread, chat]);
+
+  return (
+    <OnlineProvider value={isAway ? NOBODY : online}>
+      <div className={`home ${chatId ? 'has-chat' : ''}`}>
+        <div className="banner" role="status">
+          {problem !== null && <p>{sentenceOf(problem)}</p>}
+          {isAway && <p>You are offline. What you send now goes out when the connection is back.</p>}
+        </div>
+        <Sidebar openId={chatId} onProfile={() => setProfileOpen(true)} />
+        {chat ? (
+          <ChatPane key={chat.id} chat={chat} />
+        ) : (
+          <main className="nothing">
+            <img src="/icon.svg" alt="" width="72" height="72" />
+            <h2>{chatId && isLoaded ? 'This chat is not there any more' : 'Pick a chat'}</h2>
+            <p className="quiet">Or look for somebody by name or mail address, and say hello.</p>
+          </main>
+        )}
+        <Profile
+          isNew={isWelcome}
+          isOpen={isProfileOpen}
+          onClose={() => {
+            setProfileOpen(false);
+            setWelcome(false);
+          }}
+        />
+      </div>
+    </OnlineProvider>
+  );
+}

@@ -1,0 +1,100 @@
+// What is kept of the account, in memory, for who shows it.
+import type { Changes } from './changes.js';
+import type { Chat, Member, Pending, Viewer } from './database.js';
+import type { Replica } from './replica.js';
+
+export interface AccountState {
+  readonly viewer: Viewer | null;
+  /** Most recently active first. */
+  readonly chats: readonly Chat[];
+  readonly outbox: readonly Pending[];
+  /** By chat, where they have been loaded. */
+  readonly members: ReadonlyMap<string, readonly Member[]>;
+  readonly isLoaded: boolean;
+}
+
+/** `subscribe` and `snapshot` are what React's `useSyncExternalStore` takes. */
+export class State {
+  #state: AccountState = {
+    viewer: null,
+    chats: [],
+    outbox: [],
+    members: new Map(),
+    isLoaded: false,
+  };
+  #listeners = new Set<() => void>();
+  #lastTurn: Promise<unknown> = Promise.resolve();
+
+  constructor(
+    readonly replica: Replica,
+    changes: Changes,
+  ) {
+    changes.listen((change) => {
+      const turn = this.#lastTurn.then(async () => {
+        if (change.isAll) return this.load();
+        if (change.chats?.length) await this.#readChats(change.chats);
+        if (change.members?.length) await this.#readMembers(change.members);
+        if (change.outbox) this.#change({ outbox: await this.#outbox() });
+        if (change.viewer) this.#change({ viewer: await this.#viewer(), isLoaded: true });
+      });
+      // The database is closed when the tab is.
+      this.#lastTurn = turn.catch(() => {});
+    });
+  }
+
+  readonly snapshot = (): AccountState => this.#state;
+
+  readonly subscribe = (listener: () => void): (() => void) => {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  };
+
+  async load(): Promise<void> {
+    const { database } = this.replica;
+    const [chats, outbox, viewer, kept, isLoaded] = await Promise.all([
+      database.getAll('chats'),
+      this.#outbox(),
+      this.#viewer(),
+      database.getAll('members'),
+      this.replica.isLoaded(),
+    ]);
+    const members = new Map(kept.map(({ chatId, members }) => [chatId, members]));
+    this.#change({ chats: sorted(chats), outbox, viewer, members, isLoaded });
+  }
+
+  async #readChats(ids: readonly string[]) {
+    const { database } = this.replica;
+    const fresh = await Promise.all(ids.map((id) => database.get('chats', id)));
+    const others = this.#state.chats.filter(({ id }) => !ids.includes(id));
+    this.#change({ chats: sorted([...others, ...fresh.filter((chat) => chat !== undefined)]) });
+  }
+
+  async #readMembers(chatIds: readonly string[]) {
+    const members = new Map(this.#state.members);
+    for (const chatId of chatIds) {
+      const kept = await this.replica.database.get('members', chatId);
+      if (kept) members.set(chatId, kept.members);
+    }
+    this.#change({ members });
+  }
+
+  #outbox() {
+    return this.replica.database.getAllFromIndex('outbox', 'at');
+  }
+
+  async #viewer() {
+    return ((await this.replica.database.get('account', 'viewer')) ?? null) as Viewer | null;
+  }
+
+  #change(change: Partial<AccountState>) {
+    this.#state = { ...this.#state, ...change };
+    for (const listener of this.#listeners) listener();
+  }
+}
+
+/** When a chat was active last, by what is known of it. */
+export const activeAt = ({ activeAt, lastMessage }: Chat): string =>
+  lastMessage && lastMessage.createdAt > activeAt ? lastMessage.createdAt : activeAt;
+
+const sorted = (chats: readonly Chat[]) =>
+  [...chats].sort((one, other) => (activeAt(one) < activeAt(other) ? 1 : -1));

@@ -1,0 +1,183 @@
+// The viewer's chats, and a search for people.
+import { useEffect, useMemo, useState } from 'react';
+import { Button, Input, Label, SearchField } from 'react-aria-components';
+import { VList } from 'virtua';
+
+import { PeopleDocument, StartChatDocument, type PeopleQuery } from '../generated/graphql.js';
+import { NewGroup } from '../group/new-group.js';
+import { useOnline } from '../live/live.js';
+import type { Chat } from '../replica/database.js';
+import { activeAt } from '../replica/state.js';
+import { noticeOf } from '../chat/notice.js';
+import { Avatar, Icon, IconButton, Name, Problem, shortTimeOf, useAccount, useAccountState, useRested } from '../ui/parts.js';
+import { linkTo, openChat } from '../ui/route.js';
+import { sentenceOf } from '../ui/sentences.js';
+
+type People = NonNullable<PeopleQuery['users']>['nodes'];
+
+interface SidebarProps {
+  readonly openId: string | null;
+  readonly onProfile: () => void;
+}
+
+export function Sidebar({ openId, onProfile }: SidebarProps) {
+  const { chats, viewer, isLoaded } = useAccountState();
+  const [search, setSearch] = useState('');
+  const [isGroupOpen, setGroupOpen] = useState(false);
+  const wanted = search.trim().toLowerCase();
+  const found = useMemo(
+    () => (wanted === '' ? chats : chats.filter(({ title }) => title.toLowerCase().includes(wanted))),
+    [chats, wanted],
+  );
+  const online = useOnline();
+  const { people, problem } = usePeople(search);
+
+  return (
+    <nav className="sidebar" aria-label="Chats">
+      <header className="sidebar-head">
+        <Button className="me" onPress={onProfile}>
+          <span className="hidden">Your profile, </span>
+          <Avatar id={viewer?.id ?? ''} name={viewer?.name ?? ' '} />
+          <Name of={viewer ?? { name: '' }} />
+        </Button>
+        <IconButton icon="group" label="New group" onPress={() => setGroupOpen(true)} />
+      </header>
+      <SearchField className="search" value={search} onChange={setSearch}>
+        <Label className="hidden">Search chats and people</Label>
+        <Input placeholder="Search chats and people" />
+      </SearchField>
+      <div className="list">
+        {found.length > 0 && (
+          <VList data={found} itemSize={68}>
+            {(chat) => (
+              <ChatRow
+                key={chat.id}
+                chat={chat}
+                isOpen={chat.id === openId}
+                isOnline={chat.peer !== null && online.has(chat.peer.id)}
+              />
+            )}
+          </VList>
+        )}
+        {wanted === '' && isLoaded && chats.length === 0 && (
+          <p className="quiet empty">No chats yet. Look for somebody above.</p>
+        )}
+      </div>
+      {wanted !== '' && (
+        <section className="people" aria-label="People">
+          <h2>People</h2>
+          <Problem text={problem} />
+          {people.map((person) => (
+            <Person key={person.id} person={person} onDone={() => setSearch('')} />
+          ))}
+          {people.length === 0 && !problem && <p className="quiet">Nobody is found by this.</p>}
+        </section>
+      )}
+      <NewGroup isOpen={isGroupOpen} onClose={() => setGroupOpen(false)} />
+    </nav>
+  );
+}
+
+/** The people whom a search finds. */
+export function usePeople(search: string): { people: People; problem: string | null } {
+  const { connection } = useAccount();
+  const [people, setPeople] = useState<People>([]);
+  const [problem, setProblem] = useState<string | null>(null);
+  const wanted = useRested(search.trim(), 250);
+  useEffect(() => {
+    let isOver = false;
+    setProblem(null);
+    if (wanted === '') {
+      setPeople([]);
+      return;
+    }
+    connection.query(PeopleDocument, { search: wanted }).then(
+      ({ users }) => isOver || setPeople(users?.nodes ?? []),
+      (error: unknown) => isOver || setProblem(sentenceOf(error)),
+    );
+    return () => void (isOver = true);
+  }, [connection, wanted]);
+  return { people, problem };
+}
+
+function Person({ person, onDone }: { person: People[number]; onDone: () => void }) {
+  const { connection, replica } = useAccount();
+  const [problem, setProblem] = useState<string | null>(null);
+  async function start() {
+    try {
+      const { startChat } = await connection.mutate(StartChatDocument, { userId: person.id });
+      if (!startChat) return;
+      await replica.keepChat(startChat.chat);
+      openChat(startChat.chat.id);
+      onDone();
+    } catch (error) {
+      setProblem(sentenceOf(error));
+    }
+  }
+  return (
+    <>
+      <Button className="row" onPress={() => void start()}>
+        <Avatar id={person.id} name={person.name} />
+        <Name of={person} />
+      </Button>
+      <Problem text={problem} />
+    </>
+  );
+}
+
+interface ChatRowProps {
+  readonly chat: Chat;
+  readonly isOpen: boolean;
+  readonly isOnline: boolean;
+}
+
+function ChatRow({ chat, isOpen, isOnline }: ChatRowProps) {
+  const { id, title, unreadCount, unreadMentionCount, isMutedByViewer, lastMessage, peer } = chat;
+  const shown = unreadCount > 99 ? '99+' : unreadCount;
+  return (
+    <a className={`row chat-row ${isOpen ? 'is-open' : ''}`} href={linkTo(id)} aria-current={isOpen ? 'page' : undefined}>
+      <Avatar id={peer?.id ?? id} name={title} isOnline={isOnline} />
+      <span className="about">
+        <span className="line">
+          <Name of={{ name: title }} />
+          {isOnline && <span className="hidden">online</span>}
+          {isMutedByViewer && (
+            <span className="mark" title="Muted">
+              <Icon name="muted" />
+              <span className="hidden">muted</span>
+            </span>
+          )}
+          {lastMessage && <time dateTime={activeAt(chat)}>{shortTimeOf(activeAt(chat))}</time>}
+        </span>
+        <span className="line">
+          <Preview chat={chat} />
+          {unreadMentionCount > 0 && (
+            <span className="badge mention">
+              @<span className="hidden">mentions you</span>
+            </span>
+          )}
+          {unreadCount > 0 && (
+            <span className={`badge ${isMutedByViewer ? 'is-muted' : ''}`}>
+              {shown}
+              <span className="hidden">unread</span>
+            </span>
+          )}
+        </span>
+      </span>
+    </a>
+  );
+}
+
+function Preview({ chat: { lastMessage, kind } }: { chat: Chat }) {
+  const { userId } = useAccount();
+  if (!lastMessage) return <span className="preview" />;
+  const { sender, text, deletedAt, system } = lastMessage;
+  const who = sender?.id === userId ? 'You: ' : kind === 'GROUP' && sender ? `${sender.name}: ` : '';
+  const what = deletedAt ? 'Message deleted' : system ? noticeOf(system, userId) : (text ?? '');
+  return (
+    <bdi className="preview">
+      {who}
+      {what.slice(0, 120)}
+    </bdi>
+  );
+}

@@ -1,0 +1,124 @@
+// Small parts that all features use.
+import { createContext, useContext, useEffect, useState, useSyncExternalStore, type ReactNode } from 'react';
+import { Button, Dialog, Heading, Modal, ModalOverlay } from 'react-aria-components';
+
+import type { Account } from '../account.js';
+import type { AccountState } from '../replica/state.js';
+
+const AccountContext = createContext<Account | null>(null);
+export const AccountProvider = AccountContext.Provider;
+
+export function useAccount(): Account {
+  const account = useContext(AccountContext);
+  if (!account) throw new Error('Nobody is signed in.');
+  return account;
+}
+
+export function useAccountState(): AccountState {
+  const { state } = useAccount();
+  return useSyncExternalStore(state.subscribe, state.snapshot);
+}
+
+/** A name as text of its own: its direction does not reach what stands beside it. */
+export const Name = ({ of }: { of: { readonly name: string } | null | undefined }) => (
+  <bdi className="name">{of?.name ?? 'Somebody'}</bdi>
+);
+
+/** The first letters of a name, on a colour of its own. */
+export function Avatar({ id, name, isOnline }: { id: string; name: string; isOnline?: boolean }) {
+  let sum = 0;
+  for (const char of id) sum = (sum * 31 + char.charCodeAt(0)) % 360;
+  const words = name.trim().split(/\s+/u);
+  const letters = words.slice(0, 2).map((word) => [...word][0] ?? '').join('');
+  return (
+    <span className={`avatar hue-${Math.floor(sum / 45)}`} aria-hidden="true">
+      {letters.toUpperCase()}
+      {isOnline && <span className="online-dot" />}
+    </span>
+  );
+}
+
+const ICONS = {
+  back: 'M15 5l-7 7 7 7',
+  send: 'M4 12l16-8-6 16-3-6.5z',
+  more: 'M5 12h.01M12 12h.01M19 12h.01',
+  reply: 'M10 8L5 12l5 4M5 12h9a5 5 0 0 1 5 5v1',
+  smile: 'M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM8.5 14.5a4.5 4.5 0 0 0 7 0M9 10h.01M15 10h.01',
+  close: 'M6 6l12 12M18 6L6 18',
+  group: 'M9 11a3 3 0 1 0 0-6 3 3 0 0 0 0 6zM3 19a6 6 0 0 1 12 0M16 5.2a3 3 0 0 1 0 5.6M17.5 13.5A6 6 0 0 1 21 19',
+  muted: 'M6 9v5l-2 3h13M18 13V9a6 6 0 0 0-9-5.2M10 20h4M4 4l16 16',
+  down: 'M12 5v14M6 13l6 6 6-6',
+  clock: 'M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM12 7v5l3 2',
+  one: 'M5 13l4 4L19 7',
+  two: 'M2 13l4 4L15 7M10.5 16l1 1L21 7',
+  failed: 'M12 8v5M12 16h.01M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18z',
+} as const;
+
+export const Icon = ({ name }: { name: keyof typeof ICONS }) => (
+  <svg className="icon" viewBox="0 0 24 24" aria-hidden="true">
+    <path d={ICONS[name]} />
+  </svg>
+);
+
+interface IconButtonProps {
+  readonly icon: keyof typeof ICONS;
+  readonly label: string;
+  readonly onPress?: () => void;
+  readonly isDisabled?: boolean;
+  readonly className?: string;
+}
+export const IconButton = ({ icon, label, className = '', ...rest }: IconButtonProps) => (
+  <Button className={`icon-button ${className}`} aria-label={label} {...rest}>
+    <Icon name={icon} />
+  </Button>
+);
+
+interface SheetProps {
+  readonly title: string;
+  readonly isOpen: boolean;
+  readonly onClose: () => void;
+  readonly children: ReactNode;
+}
+/** A dialog; on a phone it takes the whole width. */
+export const Sheet = ({ title, isOpen, onClose, children }: SheetProps) => (
+  <ModalOverlay className="overlay" isDismissable isOpen={isOpen} onOpenChange={(open) => open || onClose()}>
+    <Modal className="modal">
+      <Dialog className="dialog">
+        <header className="dialog-head">
+          <Heading slot="title">{title}</Heading>
+          <IconButton icon="close" label="Close" onPress={onClose} />
+        </header>
+        {children}
+      </Dialog>
+    </Modal>
+  </ModalOverlay>
+);
+
+/** What went wrong, where screen readers hear it. */
+export const Problem = ({ text }: { text: string | null }) => (
+  <p className="problem" role="alert">
+    {text}
+  </p>
+);
+
+/** A value that follows another one when it has rested for a moment. */
+export function useRested<Value>(value: Value, milliseconds: number): Value {
+  const [rested, setRested] = useState(value);
+  useEffect(() => {
+    const timer = setTimeout(() => setRested(value), milliseconds);
+    return () => clearTimeout(timer);
+  }, [value, milliseconds]);
+  return rested;
+}
+
+const TIME = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
+const DAY = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric', month: 'long' });
+const SHORT_DAY = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' });
+
+export const timeOf = (at: string | number): string => TIME.format(new Date(at));
+export const dayOf = (at: string | number): string => DAY.format(new Date(at));
+/** The time of today, else the day. */
+export const shortTimeOf = (at: string): string =>
+  new Date(at).toDateString() === new Date().toDateString()
+    ? timeOf(at)
+    : SHORT_DAY.format(new Date(at));
