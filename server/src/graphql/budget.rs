@@ -109,7 +109,7 @@ impl Budgets {
             match self.take(authentication, client, 0, false).await {
                 Ok(_) if !self.owe(authentication, client, 0) => return Ok(()),
                 // A budget was not enough for all.
-                Ok(_) => {}
+                Ok(_) => sleep(SHORTEST_WAIT).await,
                 Err(spent) if Instant::now() + spent.wait > until => return Err(spent.into()),
                 Err(spent) => sleep(spent.wait.max(SHORTEST_WAIT)).await,
             }
@@ -221,9 +221,11 @@ impl From<Spent> for ApiError {
     }
 }
 
-/// From how many points on the limiter is asked.
+/// From how many points on the limiter is asked: what it does not take, as it is less than one event,
+/// is always less.
 fn part(rule: Rule) -> u64 {
-    u64::from(rule.quota.burst) * u64::from(UNIT) / PARTS
+    let unit = u64::from(UNIT);
+    (u64::from(rule.quota.burst) * unit / PARTS).max(unit)
 }
 
 /// Adds to what is not asked for yet, and gives the sum.
@@ -302,6 +304,17 @@ mod tests {
         clock.advance(Duration::from_secs(6));
         assert!(spend(&ada).await.is_ok());
         assert!(spend(&ada).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn what_is_owed_beyond_whole_parts_is_left_for_later() {
+        let (_, budgets) = budgets(1_000, 10_000);
+        let (ada, here) = (user(1), from("192.0.2.1"));
+        assert!(!budgets.owe(&ada, &here, 99));
+        assert!(budgets.owe(&ada, &here, 51));
+        assert!(budgets.settle(&ada, &here).await.is_ok());
+        assert!(!budgets.owe(&ada, &here, 49));
+        assert!(budgets.owe(&ada, &here, 1));
     }
 
     #[tokio::test]
