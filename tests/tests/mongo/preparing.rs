@@ -134,15 +134,8 @@ async fn preparing_is_harmless_at_once_and_again() {
     }
     let database = outside(mongo, &database).await;
     let mut found = BTreeSet::new();
-    for collection in [
-        "users",
-        "sessions",
-        "chats",
-        "members",
-        "messages",
-        "reactions",
-        "jobs",
-    ] {
+    let collections: BTreeSet<_> = index_specs().iter().map(|spec| spec.collection).collect();
+    for collection in collections {
         let indexes = database.collection::<Document>(collection);
         let indexes = indexes.list_indexes().await.unwrap();
         let indexes: Vec<_> = indexes.try_collect().await.unwrap();
