@@ -32,7 +32,13 @@ impl Group {
     }
 
     pub async fn start_on(builder: Builder) -> Self {
-        let builder = builder.config(|config| config.chats.max_members = 2_000);
+        let builder = builder.config(|config| {
+            config.chats.max_members = 2_000;
+            // They select all that there is, and come from one address.
+            config.http.query.max_aliases = 1_000;
+            config.limits.cost_user.burst = 2_000_000_000;
+            config.limits.cost_ip.burst = 2_000_000_000;
+        });
         let app = builder.start().await;
         let ada = app.sign_in("ada").await;
         let ben = app.sign_in("ben").await;

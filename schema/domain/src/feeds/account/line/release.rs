@@ -75,7 +75,7 @@ impl Line {
                 continue;
             }
             if message.change_seq > self.place.change_seq {
-                self.held_mut().told.insert(message.change_seq);
+                self.held_mut().told.insert(seq, message.change_seq);
             }
             let course = self.course_behind(user, message, out.large);
             out.put(self, AccountItem::MessageAdded(published));
@@ -119,9 +119,11 @@ impl Line {
         }
         self.place.change_seq = number;
         let is_told = self.waiting().is_some_and(|held| {
-            let is_told = held.told.remove(&number);
-            held.told = held.told.split_off(&number);
-            is_told
+            let told = held.told.get(&seq).copied().unwrap_or(0);
+            if told <= number {
+                held.told.remove(&seq);
+            }
+            told >= number
         });
         if !is_told && seq >= self.visible_from {
             out.put(self, AccountItem::MessageChanged(change));

@@ -1,6 +1,6 @@
 //! What a line has beside its place: what waits on it, and what was told of its chat.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -56,8 +56,9 @@ pub(super) struct Held {
     pub(super) receipts: Vec<Waiting<(ReadReceipt, Arc<Published>)>>,
     /// Changes that were read from the store, in order.
     pub(super) rows: VecDeque<Waiting<Arc<Published>>>,
-    /// Changes ahead of the place that a message has told already, as it came later than they.
-    pub(super) told: BTreeSet<Seq>,
+    /// Messages that came later than changes of theirs ahead of the place: up to which change each has
+    /// told.
+    pub(super) told: BTreeMap<Seq, Seq>,
     /// Members of whom it is no longer known what was put out: the store has to tell their mark.
     pub(super) uncertain: Vec<UserId>,
     /// Since when something early waits.
