@@ -166,6 +166,11 @@ const VALUES = {
   email: address,
   first: () => 10,
   id: () => chat.id,
+  input: ({ type }) =>
+    ({
+      'CreateUploadInput!': { fileName: 'a.txt', contentType: 'text/plain', byteSize: 5 },
+      'SendMessageInput!': { chatId: chat.id, text: `Hello ${randomUUID()}` },
+    })[type],
   last: () => 10,
   messageId: async () =>
     (await dataOf(user.accessToken, SEND, { chatId: chat.id })).sendMessage.message.id,

@@ -30,12 +30,13 @@ use talksy_tests::slow_way::SlowWay;
 use tokio::runtime::Handle;
 
 /// The methods that write. An instance dies at one of these, or as it publishes what follows from it.
-const WRITES: [&str; 7] = [
+const WRITES: [&str; 8] = [
     "append",
     "change",
     "change_group",
     "create_group",
     "mark_read",
+    "mark_unread",
     "open_direct",
     "set_muted",
 ];
