@@ -12,6 +12,9 @@ use crate::page::{Page, Window};
 use crate::seq::Seq;
 use crate::viewer::Viewer;
 
+/// A window of a chat, with the first number that is looked at in the middle.
+type VisiblePart = (ChatId, Seq, Window<Seq>);
+
 impl MessageService {
     /// Those of these messages that lie in chats of the viewer, where the viewer may read.
     pub async fn visible(
@@ -66,18 +69,9 @@ impl MessageService {
         viewer: &Viewer,
         wanted: &[(ChatId, Window<Seq>)],
     ) -> Result<Vec<Option<Page<Message>>>, PortError> {
-        let chats = wanted.iter().map(|(chat, _)| *chat);
-        let memberships = self.access.memberships_by_chat(viewer, chats).await?;
-        let parts: Vec<_> = wanted
-            .iter()
-            .filter_map(|(chat, window)| {
-                let from = memberships.get(chat)?.before_visible() + 1;
-                Some((*chat, from, window.clone()))
-            })
-            .collect();
-        let mut pages = self.store.change_pages(&parts).await?.into_iter();
-        let page = |(chat, _): &(ChatId, _)| memberships.get(chat).and_then(|_| pages.next());
-        Ok(wanted.iter().map(page).collect())
+        let parts = self.visible_parts(viewer, wanted).await?;
+        let pages = self.store.change_pages(&known(&parts)).await?;
+        Ok(in_places(&parts, pages))
     }
 
     /// Those of these messages that lie where the viewer may read, each for its place in `wanted`.
@@ -176,18 +170,25 @@ impl MessageService {
         viewer: &Viewer,
         wanted: &[(ChatId, Window<Seq>)],
     ) -> Result<Vec<Option<Page<Message>>>, PortError> {
+        let parts = self.visible_parts(viewer, wanted).await?;
+        let pages = self.store.pinned_pages(&known(&parts)).await?;
+        Ok(in_places(&parts, pages))
+    }
+
+    /// Each of these windows with the first number that the viewer may read, for its place in `wanted`;
+    /// `None` of chats of which the viewer is no member.
+    async fn visible_parts(
+        &self,
+        viewer: &Viewer,
+        wanted: &[(ChatId, Window<Seq>)],
+    ) -> Result<Vec<Option<VisiblePart>>, PortError> {
         let chats = wanted.iter().map(|(chat, _)| *chat);
         let memberships = self.access.memberships_by_chat(viewer, chats).await?;
-        let parts: Vec<_> = wanted
-            .iter()
-            .filter_map(|(chat, window)| {
-                let from = memberships.get(chat)?.before_visible() + 1;
-                Some((*chat, from, window.clone()))
-            })
-            .collect();
-        let mut pages = self.store.pinned_pages(&parts).await?.into_iter();
-        let page = |(chat, _): &(ChatId, _)| memberships.get(chat).and_then(|_| pages.next());
-        Ok(wanted.iter().map(page).collect())
+        let part = |(chat, window): &(ChatId, Window<Seq>)| {
+            let from = memberships.get(chat)?.before_visible() + 1;
+            Some((*chat, from, window.clone()))
+        };
+        Ok(wanted.iter().map(part).collect())
     }
 
     /// With which emoji the viewer has reacted to these messages, which they have been let see.
@@ -243,4 +244,19 @@ fn as_asked(
         page.has_previous = window.after.is_some_and(|after| after > floor);
     }
     page
+}
+
+/// Those parts that there are.
+fn known(parts: &[Option<VisiblePart>]) -> Vec<VisiblePart> {
+    parts.iter().flatten().cloned().collect()
+}
+
+/// The pages of the known parts, each for the place of its part.
+fn in_places(
+    parts: &[Option<VisiblePart>],
+    pages: Vec<Page<Message>>,
+) -> Vec<Option<Page<Message>>> {
+    let mut pages = pages.into_iter();
+    let page = |part: &Option<VisiblePart>| part.as_ref().and_then(|_| pages.next());
+    parts.iter().map(page).collect()
 }
