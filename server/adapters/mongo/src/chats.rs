@@ -134,26 +134,12 @@ impl ChatStore for MongoStore {
         user: UserId,
         from_seq: Seq,
     ) -> Result<Option<Member>, PortError> {
-        let call = self.call();
-        let changed = vec![Announcement::viewer_chat_changed(user, chat)];
-        let who = member(chat, user);
-        let mut other = who.clone();
-        other.insert("unreadFromSeq", doc! { "$ne": i64::from(from_seq) });
-        let from = doc! { "unreadFromSeq": i64::from(from_seq) };
-        let announce = call.announcing(changed.clone());
-        if let Some(before) = update_member(&call, other, from, announce).await? {
-            return Ok(Some(Member {
-                unread_from_seq: Some(from_seq),
-                version: before.version.saturating_add(1),
-                ..before
-            }));
-        }
-        let member = call.find_one::<MemberDocument>(who, Shape::default());
-        let member = member.await?;
-        if member.is_some() {
-            call.announce(changed);
-        }
-        Ok(member)
+        let value = i64::from(from_seq).into();
+        let set = |before| Member {
+            unread_from_seq: Some(from_seq),
+            ..before
+        };
+        Ok(set_own(&self.call(), chat, user, ("unreadFromSeq", value), set).await?)
     }
 
     /// Update; the member where nothing changed: 1 to 2.
@@ -163,26 +149,8 @@ impl ChatStore for MongoStore {
         user: UserId,
         is_muted: bool,
     ) -> Result<Option<Member>, PortError> {
-        let call = self.call();
-        let changed = vec![Announcement::viewer_chat_changed(user, chat)];
-        let who = member(chat, user);
-        let mut other = who.clone();
-        other.insert("muted", doc! { "$ne": is_muted });
-        let announce = call.announcing(changed.clone());
-        let muted = update_member(&call, other, doc! { "muted": is_muted }, announce);
-        if let Some(before) = muted.await? {
-            return Ok(Some(Member {
-                is_muted,
-                version: before.version.saturating_add(1),
-                ..before
-            }));
-        }
-        let member = call.find_one::<MemberDocument>(who, Shape::default());
-        let member = member.await?;
-        if member.is_some() {
-            call.announce(changed);
-        }
-        Ok(member)
+        let set = |before| Member { is_muted, ..before };
+        Ok(set_own(&self.call(), chat, user, ("muted", is_muted.into()), set).await?)
     }
 
     /// \[members, chats\], heads above, what is not counted: 3.
@@ -285,6 +253,32 @@ async fn update_read(
 
 /// Sets fields of a membership and raises its version. The member as it was before, where it
 /// matches.
+/// Sets a field of the user's own in a membership, which `set` does to what was read of it. Where it is so
+/// already, that is told again.
+async fn set_own(
+    call: &Call,
+    chat: ChatId,
+    user: UserId,
+    (field, value): (&str, Bson),
+    set: impl FnOnce(Member) -> Member + Send,
+) -> Result<Option<Member>, Fault> {
+    let changed = vec![Announcement::viewer_chat_changed(user, chat)];
+    let who = member(chat, user);
+    let mut other = who.clone();
+    other.insert(field, doc! { "$ne": value.clone() });
+    let announce = call.announcing(changed.clone());
+    if let Some(before) = update_member(call, other, doc! { field: value }, announce).await? {
+        let version = before.version.saturating_add(1);
+        return Ok(Some(set(Member { version, ..before })));
+    }
+    let member = call.find_one::<MemberDocument>(who, Shape::default());
+    let member = member.await?;
+    if member.is_some() {
+        call.announce(changed);
+    }
+    Ok(member)
+}
+
 async fn update_member(
     call: &Call,
     filter: Document,
