@@ -6,13 +6,11 @@ use talksy_domain::access::Denied;
 use talksy_domain::chats::MemberRole;
 use talksy_domain::groups::{GroupAction, GroupChange};
 use talksy_domain::id::ChatId;
-use talksy_domain::messages::{
-    ChangeAction, ChangeRefusal, Changed, ChangedMessage, HistoryFrom, Message, MessageChange,
-};
+use talksy_domain::messages::{ChangeAction, ChangeRefusal, ChangedMessage, HistoryFrom, Message};
 use talksy_domain::seq::Seq;
 use talksy_domain::users::User;
 
-use super::fixture::{Stores, draft_with_id, forward, sorted, text_of};
+use super::fixture::{self, Stores, draft_with_id, forward, sorted, text_of};
 use super::groups::group;
 use super::{at_once, ids, now};
 
@@ -22,17 +20,7 @@ async fn ask(
     actor: &User,
     action: ChangeAction,
 ) -> Result<ChangedMessage, ChangeRefusal> {
-    let change = MessageChange {
-        message_id: message.id,
-        chat_id: message.chat_id,
-        actor_id: actor.id,
-        at: now(),
-        action,
-    };
-    match stores.messages.change(&change).await.unwrap() {
-        Changed::Done(changed) => Ok(*changed),
-        Changed::Refused(refusal) => Err(refusal),
-    }
+    fixture::ask(stores, message, actor.id, action).await
 }
 
 fn edit(text: &str) -> ChangeAction {

@@ -14,8 +14,8 @@ use talksy_domain::id::{ChatId, UserId};
 use talksy_domain::jobs::JobStore;
 use talksy_domain::mail::EmailAddress;
 use talksy_domain::messages::{
-    Append, Appended, ChangeAction, Changed, ChangedMessage, ClientMessageId, Message,
-    MessageChange, MessageStore, MessageText,
+    Append, Appended, ChangeAction, ChangeRefusal, Changed, ChangedMessage, ClientMessageId,
+    Message, MessageChange, MessageStore, MessageText,
 };
 use talksy_domain::metadata::Metadata;
 use talksy_domain::page::{Page, Window};
@@ -193,16 +193,9 @@ impl Stores {
         actor: UserId,
         action: ChangeAction,
     ) -> ChangedMessage {
-        let change = MessageChange {
-            message_id: message.id,
-            chat_id: message.chat_id,
-            actor_id: actor,
-            at: now(),
-            action,
-        };
-        match self.messages.change(&change).await.unwrap() {
-            Changed::Done(changed) => *changed,
-            refused @ Changed::Refused(_) => panic!("a change was refused: {refused:?}"),
+        match ask(self, message, actor, action).await {
+            Ok(changed) => changed,
+            Err(refused) => panic!("a change was refused: {refused:?}"),
         }
     }
 
@@ -335,4 +328,24 @@ pub(super) fn sorted<T: Ord>(items: impl IntoIterator<Item = T>) -> Vec<T> {
 /// The numbers of messages.
 pub(super) fn seqs(messages: &[Message]) -> Vec<u32> {
     messages.iter().map(|message| message.seq).collect()
+}
+
+/// Asks for a change of a message.
+pub(super) async fn ask(
+    stores: &Stores,
+    message: &Message,
+    actor: UserId,
+    action: ChangeAction,
+) -> Result<ChangedMessage, ChangeRefusal> {
+    let change = MessageChange {
+        message_id: message.id,
+        chat_id: message.chat_id,
+        actor_id: actor,
+        at: now(),
+        action,
+    };
+    match stores.messages.change(&change).await.unwrap() {
+        Changed::Done(changed) => Ok(*changed),
+        Changed::Refused(refusal) => Err(refusal),
+    }
 }

@@ -3,38 +3,16 @@
 use talksy_domain::access::Denied;
 use talksy_domain::chats::MemberRole;
 use talksy_domain::groups::GroupAction;
-use talksy_domain::id::{ChatId, UserId};
-use talksy_domain::messages::{
-    ChangeAction, ChangeRefusal, Changed, ChangedMessage, HistoryFrom, MAX_PINS, Message,
-    MessageChange,
-};
+use talksy_domain::id::ChatId;
+use talksy_domain::messages::{ChangeAction, ChangeRefusal, HistoryFrom, MAX_PINS, Message};
 use talksy_domain::page::Page;
 use talksy_domain::seq::Seq;
 
-use super::fixture::{Stores, forward, seqs, text_of};
-use super::{at_once, ids, now};
+use super::fixture::{Stores, ask, forward, seqs, text_of};
+use super::{at_once, ids};
 
 const PIN: ChangeAction = ChangeAction::Pin { is_pinned: true };
 const UNPIN: ChangeAction = ChangeAction::Pin { is_pinned: false };
-
-async fn ask(
-    stores: &Stores,
-    message: &Message,
-    actor: UserId,
-    action: ChangeAction,
-) -> Result<ChangedMessage, ChangeRefusal> {
-    let change = MessageChange {
-        message_id: message.id,
-        chat_id: message.chat_id,
-        actor_id: actor,
-        at: now(),
-        action,
-    };
-    match stores.messages.change(&change).await.unwrap() {
-        Changed::Done(changed) => Ok(*changed),
-        Changed::Refused(refusal) => Err(refusal),
-    }
-}
 
 async fn page(
     stores: &Stores,

@@ -9,15 +9,15 @@ use talksy_domain::groups::GroupAction;
 use talksy_domain::id::UserId;
 use talksy_domain::jobs::{JobState, Task};
 use talksy_domain::messages::{
-    ChangeAction, ChangeRefusal, Changed, ChangedMessage, Emoji, HistoryFrom, Message,
-    MessageChange, Reaction, ReactionPage, ReactionPlace, Reactions,
+    ChangeAction, ChangeRefusal, ChangedMessage, Emoji, HistoryFrom, Message, Reaction,
+    ReactionPage, ReactionPlace, Reactions,
 };
 use talksy_domain::page::Page;
 use talksy_domain::seq::Seq;
 use talksy_domain::users::User;
 
-use super::fixture::{Stores, forward, sorted, text_of};
-use super::{at_once, ids, now};
+use super::fixture::{Stores, ask, forward, sorted, text_of};
+use super::{at_once, ids};
 
 fn emoji(text: &str) -> Emoji {
     Emoji::parse(text).unwrap()
@@ -34,25 +34,6 @@ fn react(emoji: &Emoji, is_added: bool) -> ChangeAction {
     ChangeAction::React {
         emoji: emoji.clone(),
         is_added,
-    }
-}
-
-async fn ask(
-    stores: &Stores,
-    message: &Message,
-    actor: UserId,
-    action: ChangeAction,
-) -> Result<ChangedMessage, ChangeRefusal> {
-    let change = MessageChange {
-        message_id: message.id,
-        chat_id: message.chat_id,
-        actor_id: actor,
-        at: now(),
-        action,
-    };
-    match stores.messages.change(&change).await.unwrap() {
-        Changed::Done(changed) => Ok(*changed),
-        Changed::Refused(refusal) => Err(refusal),
     }
 }
 
