@@ -7,6 +7,7 @@ pub mod account;
 pub mod attachments;
 mod auth;
 pub mod batch_scheduler;
+pub mod blocks;
 pub mod chats;
 pub mod connection;
 pub mod context;

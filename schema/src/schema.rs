@@ -7,6 +7,7 @@ use talksy_domain::services::Services;
 use crate::account::AccountSubscription;
 use crate::attachments::AttachmentMutation;
 use crate::auth::{AuthMutation, AuthQuery};
+use crate::blocks::{BlockMutation, BlockQuery};
 use crate::chats::{ChatMutation, ChatQuery, ChatSubscription};
 use crate::groups::GroupMutation;
 use crate::messages::{MessageMutation, MessageSubscription, ReactionMutation};
@@ -17,7 +18,14 @@ use crate::users::{UserMutation, UserQuery};
 
 /// What can be asked.
 #[derive(MergedObject, Default)]
-pub struct Query(ServerQuery, UserQuery, AuthQuery, NodeQuery, ChatQuery);
+pub struct Query(
+    ServerQuery,
+    UserQuery,
+    BlockQuery,
+    AuthQuery,
+    NodeQuery,
+    ChatQuery,
+);
 
 /// What can be changed. The fields of one request are carried out in their order, also behind one
 /// that is refused.
@@ -25,6 +33,7 @@ pub struct Query(ServerQuery, UserQuery, AuthQuery, NodeQuery, ChatQuery);
 pub struct Mutation(
     AuthMutation,
     UserMutation,
+    BlockMutation,
     ChatMutation,
     GroupMutation,
     MessageMutation,

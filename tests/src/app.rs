@@ -147,6 +147,7 @@ fn test_config() -> Config {
         &mut limits.refresh_ip,
         &mut limits.send,
         &mut limits.react,
+        &mut limits.block,
         &mut limits.typing,
         &mut limits.start_chat,
         &mut limits.change_chats,

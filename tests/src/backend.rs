@@ -64,6 +64,7 @@ pub fn instance(ports: Ports, feeds: FeedPolicy) -> Services {
     let mut policies = policies();
     free(&mut policies.send);
     free(&mut policies.react);
+    free(&mut policies.block);
     free(&mut policies.start_chat);
     free(&mut policies.change_chats);
     free(&mut policies.mark_read);
@@ -166,6 +167,7 @@ impl Backend {
             avatar_id: None,
             created_at: self.clock.now(),
             last_seen_at: None,
+            block_version: 0,
         }
     }
 

@@ -12,6 +12,7 @@ use talksy_domain::attachments::{
     ObjectStoreLayer,
 };
 use talksy_domain::auth::{CodeStore, CodeStoreLayer, SessionStore, SessionStoreLayer};
+use talksy_domain::blocks::{BlockStore, BlockStoreLayer};
 use talksy_domain::chats::{ChatStore, ChatStoreLayer};
 use talksy_domain::error::PortError;
 use talksy_domain::events::{Bus, BusLayer};
@@ -90,6 +91,7 @@ impl FaultyStore {
             <Faulty<dyn MessageStore> as MessageStoreLayer>::CALLS,
             <Faulty<dyn GroupStore> as GroupStoreLayer>::CALLS,
             <Faulty<dyn AttachmentStore> as AttachmentStoreLayer>::CALLS,
+            <Faulty<dyn BlockStore> as BlockStoreLayer>::CALLS,
             <Faulty<dyn ObjectStore> as ObjectStoreLayer>::CALLS,
             <Faulty<dyn ImageCodec> as ImageCodecLayer>::CALLS,
             <Faulty<dyn JobStore> as JobStoreLayer>::CALLS,
@@ -111,6 +113,7 @@ impl FaultyStore {
             messages: Arc::new(self.layer(ports.messages)),
             groups: Arc::new(self.layer(ports.groups)),
             attachments: Arc::new(self.layer(ports.attachments)),
+            blocks: Arc::new(self.layer(ports.blocks)),
             objects: Arc::new(self.layer(ports.objects)),
             images: Arc::new(self.layer(ports.images)),
             jobs: Arc::new(self.layer(ports.jobs)),
@@ -280,6 +283,7 @@ impl ChatStoreLayer for Faulty<dyn ChatStore> {}
 impl MessageStoreLayer for Faulty<dyn MessageStore> {}
 impl GroupStoreLayer for Faulty<dyn GroupStore> {}
 impl AttachmentStoreLayer for Faulty<dyn AttachmentStore> {}
+impl BlockStoreLayer for Faulty<dyn BlockStore> {}
 impl ObjectStoreLayer for Faulty<dyn ObjectStore> {}
 impl ImageCodecLayer for Faulty<dyn ImageCodec> {}
 impl JobStoreLayer for Faulty<dyn JobStore> {}

@@ -60,13 +60,14 @@ fn assert_down<T>(answer: Result<T, PortError>) {
 }
 
 /// Each port by its name in metrics and by the name of its trait.
-const PORTS: [(&str, &str); 14] = [
+const PORTS: [(&str, &str); 15] = [
     ("users", "UserStore"),
     ("sessions", "SessionStore"),
     ("chats", "ChatStore"),
     ("messages", "MessageStore"),
     ("groups", "GroupStore"),
     ("attachments", "AttachmentStore"),
+    ("blocks", "BlockStore"),
     ("objects", "ObjectStore"),
     ("images", "ImageCodec"),
     ("jobs", "JobStore"),
@@ -117,6 +118,7 @@ async fn call_all(ports: &Ports) {
         avatar_id: None,
         created_at: now,
         last_seen_at: None,
+        block_version: 0,
     };
     let users = &ports.users;
     assert_down(users.users(&[user]).await);
@@ -253,6 +255,8 @@ async fn call_all(ports: &Ports) {
 
     let (name, png) = (FileName::cleaned("a.png"), ContentType::PNG);
     let attachment = Attachment::announced(ids.next(), user, name, png, 1, now);
+    assert_down(ports.blocks.set_blocked(user, ids.next(), true).await);
+    assert_down(ports.blocks.blocks_among(&[(user, ids.next())]).await);
     assert_down(ports.attachments.announce(&attachment).await);
     assert_down(ports.attachments.attachments(&[attachment.id]).await);
     let key = ObjectKey {
@@ -422,6 +426,7 @@ fn the_layers_of_the_stores_write_nothing_out() {
         "messages",
         "groups",
         "attachments",
+        "blocks",
         "objects",
         "images",
         "jobs",

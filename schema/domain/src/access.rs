@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use crate::blocks::store::BlockStore;
 use crate::chats::model::{Chat, Member};
 use crate::chats::store::ChatStore;
 use crate::error::{ApiError, ErrorCode, PortError};
@@ -31,6 +32,13 @@ pub enum Denied {
     /// There is no such user.
     #[error("There is no such user.")]
     NoUser,
+    /// Nothing may be said to the user directly, as one of the two has blocked the other: not said
+    /// which. Nobody is told more than that.
+    #[error("This user cannot be contacted.")]
+    NoContact,
+    /// Nothing may be said in the direct chat, for the same reason.
+    #[error("Nothing can be said in this chat.")]
+    NotWritable,
     /// The viewer is no admin of the group.
     #[error("Only admins and owners of the group may do this.")]
     NotAdmin,
@@ -43,9 +51,10 @@ impl From<Denied> for ApiError {
     fn from(denied: Denied) -> Self {
         let (code, field) = match denied {
             Denied::NoChat => (ErrorCode::NotFound, "chatId"),
-            Denied::NotMember | Denied::NotAdmin | Denied::NotOwner => {
+            Denied::NotMember | Denied::NotAdmin | Denied::NotOwner | Denied::NotWritable => {
                 (ErrorCode::Forbidden, "chatId")
             }
+            Denied::NoContact => (ErrorCode::Forbidden, "userId"),
             Denied::NoUser => (ErrorCode::NotFound, "userId"),
         };
         Self::new(code, denied.to_string()).field(field)
@@ -98,8 +107,8 @@ impl Membership {
     }
 }
 
-/// Proves that the viewer may see whether these users are there: they share a chat, or are the
-/// viewer.
+/// Proves that the viewer may see whether these users are there: they share a chat, and neither has
+/// blocked the other, or are the viewer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Acquainted(Vec<UserId>);
 
@@ -108,6 +117,15 @@ impl Acquainted {
     pub fn users(&self) -> &[UserId] {
         &self.0
     }
+}
+
+/// How somebody who shares a chat with a user may see whether the user is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sight {
+    /// They see it.
+    Seen,
+    /// A block between the two hides it.
+    Hidden,
 }
 
 /// Proves that the viewer may read the profiles of these users, whether they exist or not.
@@ -121,7 +139,8 @@ impl ReadableProfiles {
     }
 }
 
-/// Proves that the viewer may start a chat with this user, who exists.
+/// Proves that the viewer may start a chat with this user, who exists, and add them to groups:
+/// neither has blocked the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Contact(UserId);
 
@@ -136,6 +155,7 @@ impl Contact {
 pub struct Access {
     pub(crate) chats: Arc<dyn ChatStore>,
     pub(crate) users: Arc<dyn UserStore>,
+    pub(crate) blocks: Arc<dyn BlockStore>,
     /// Whose profiles are open.
     pub(crate) directory: Directory,
 }
@@ -203,39 +223,98 @@ impl Access {
         Ok(self.chats.chats(&[membership.chat_id()]).await?.pop())
     }
 
-    /// Those of these users whose presence the viewer may see: themself and who shares a chat.
+    /// Those of these users whose presence the viewer may see: themself, and who shares a chat where
+    /// neither has blocked the other.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Where a store fails.
     pub async fn acquainted(
         &self,
         viewer: &Viewer,
         users: &[UserId],
     ) -> Result<Acquainted, PortError> {
-        let viewer = viewer.user_id;
+        let known = self.known(viewer.user_id, users).await?;
+        let blocked = self.blocked(viewer.user_id, &known).await?;
+        let seen = known.into_iter().filter(|user| !blocked.contains(user));
+        Ok(Acquainted(seen.collect()))
+    }
+
+    /// The same of users all of whom must share a chat with the viewer. Whom a block hides is left
+    /// out: it is not for the viewer to be told of it.
+    ///
+    /// # Errors
+    /// The first who shares none, or the store's error.
+    pub(crate) async fn all_acquainted(
+        &self,
+        viewer: &Viewer,
+        users: &[UserId],
+    ) -> Result<Result<Acquainted, UserId>, PortError> {
+        let known = self.known(viewer.user_id, users).await?;
+        if let Some(stranger) = users.iter().find(|user| !known.contains(user)) {
+            return Ok(Err(*stranger));
+        }
+        let blocked = self.blocked(viewer.user_id, &known).await?;
+        let seen = known.into_iter().filter(|user| !blocked.contains(user));
+        Ok(Ok(Acquainted(seen.collect())))
+    }
+
+    /// Those of these users who share a chat with the viewer, or are the viewer.
+    async fn known(&self, viewer: UserId, users: &[UserId]) -> Result<Vec<UserId>, PortError> {
         let is_other = |user: &UserId| *user != viewer;
         let others: Vec<_> = users.iter().copied().filter(is_other).collect();
-        let mut visible = if others.is_empty() {
+        let mut known = if others.is_empty() {
             Vec::new()
         } else {
             self.chats.sharing(viewer, &others).await?
         };
         if users.contains(&viewer) {
-            visible.push(viewer);
+            known.push(viewer);
         }
-        Ok(Acquainted(visible))
+        Ok(known)
     }
 
-    /// Those of these pairs, of a viewer and a user, of whom the viewer may see whether the user is
-    /// there, as [`Self::acquainted`] says of one viewer. One store call for each viewer or for each
-    /// user, whichever are fewer.
+    /// Those of these users whom the viewer has blocked, or who have blocked the viewer.
     ///
     /// # Errors
     /// Where the store fails.
+    pub(crate) async fn blocked(
+        &self,
+        viewer: UserId,
+        users: &[UserId],
+    ) -> Result<HashSet<UserId>, PortError> {
+        let others = users.iter().copied().filter(|user| *user != viewer);
+        let pairs: Vec<_> = others.map(|user| (viewer, user)).collect();
+        let blocked = self.blocked_pairs(&pairs).await?;
+        Ok(blocked.into_iter().map(|(_, user)| user).collect())
+    }
+
+    /// Those of these pairs of whom either has blocked the other. One store call.
+    async fn blocked_pairs(
+        &self,
+        pairs: &[(UserId, UserId)],
+    ) -> Result<HashSet<(UserId, UserId)>, PortError> {
+        if pairs.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let turned = |&(one, other): &(UserId, UserId)| (other, one);
+        let both: Vec<_> = pairs.iter().copied().chain(pairs.iter().map(turned)).collect();
+        let found = self.blocks.blocks_among(&both).await?;
+        let found: HashSet<_> = found.into_iter().collect();
+        let is_blocked =
+            |pair: &&(UserId, UserId)| found.contains(*pair) || found.contains(&turned(pair));
+        Ok(pairs.iter().filter(is_blocked).copied().collect())
+    }
+
+    /// How the viewer of each of these pairs, of a viewer and a user, may see whether the user is
+    /// there, as [`Self::acquainted`] says of one viewer; nothing of who shares no chat. One store call
+    /// for each viewer or for each user, whichever are fewer, and one for the blocks.
+    ///
+    /// # Errors
+    /// Where a store fails.
     pub(crate) async fn acquaintances(
         &self,
         pairs: &[(UserId, UserId)],
-    ) -> Result<Vec<(UserId, UserId)>, PortError> {
+    ) -> Result<Vec<((UserId, UserId), Sight)>, PortError> {
         let (mut viewers, mut users) = (BTreeMap::new(), BTreeMap::new());
         let (own, others): (Vec<_>, Vec<_>) = pairs
             .iter()
@@ -245,24 +324,33 @@ impl Access {
             viewers.entry(viewer).or_insert_with(Vec::new).push(user);
             users.entry(user).or_insert_with(Vec::new).push(viewer);
         }
-        let mut seen = own;
+        let mut known = Vec::new();
         if viewers.len() <= users.len() {
             for (viewer, users) in viewers {
                 let sharing = self.chats.sharing(viewer, &users).await?;
-                seen.extend(sharing.into_iter().map(|user| (viewer, user)));
+                known.extend(sharing.into_iter().map(|user| (viewer, user)));
             }
         } else {
             // Who shares a chat with somebody is somebody with whom they share it.
             for (user, viewers) in users {
                 let sharing = self.chats.sharing(user, &viewers).await?;
-                seen.extend(sharing.into_iter().map(|viewer| (viewer, user)));
+                known.extend(sharing.into_iter().map(|viewer| (viewer, user)));
             }
         }
-        Ok(seen)
+        let blocked = self.blocked_pairs(&known).await?;
+        let sight = |pair| {
+            if blocked.contains(&pair) {
+                (pair, Sight::Hidden)
+            } else {
+                (pair, Sight::Seen)
+            }
+        };
+        Ok(own.into_iter().chain(known).map(sight).collect())
     }
 
     /// Those of these users whose profile the viewer may read by its id: all where the directory
-    /// shows everyone; else the viewer and who shares a chat with them.
+    /// shows everyone; else the viewer and who shares a chat with them. A block hides no profile, as
+    /// it hides no message of a group that both are in.
     ///
     /// # Errors
     /// Where the store fails.
@@ -273,37 +361,44 @@ impl Access {
     ) -> Result<ReadableProfiles, PortError> {
         Ok(ReadableProfiles(match self.directory {
             Directory::Everyone => users,
-            Directory::SharedChats | Directory::Off => self.acquainted(viewer, &users).await?.0,
+            Directory::SharedChats | Directory::Off => {
+                self.known(viewer.user_id, &users).await?
+            }
         }))
     }
 
     /// The users as whom the viewer may add to a group, each once and in their order. They exist.
-    /// Whomever the directory shows: an id cannot be guessed, and who knows one has met the user, or
-    /// found them by their address.
+    /// Whomever the directory shows, but for blocks: an id cannot be guessed, and who knows one has met
+    /// the user, or found them by their address.
     ///
     /// # Errors
-    /// The place in `users` of the first who does not exist, or the store's error.
+    /// The place in `users` of the first who does not exist, or else of the first whom a block keeps
+    /// apart from the viewer, and why; or the store's error.
     pub async fn contacts(
         &self,
-        _viewer: &Viewer,
+        viewer: &Viewer,
         users: &[UserId],
-    ) -> Result<Result<Vec<Contact>, usize>, PortError> {
+    ) -> Result<Result<Vec<Contact>, (usize, Denied)>, PortError> {
         let found = self.users.users(users).await?;
         let exists = |user: &UserId| found.iter().any(|known| known.id == *user);
         if let Some(missing) = users.iter().position(|user| !exists(user)) {
-            return Ok(Err(missing));
+            return Ok(Err((missing, Denied::NoUser)));
+        }
+        let blocked = self.blocked(viewer.user_id, users).await?;
+        if let Some(place) = users.iter().position(|user| blocked.contains(user)) {
+            return Ok(Err((place, Denied::NoContact)));
         }
         Ok(Ok(users.iter().copied().map(Contact).collect()))
     }
 
-    /// The user as somebody with whom the viewer may start a chat: any, as for [`Self::contacts`].
+    /// The user as somebody with whom the viewer may start a chat, as for [`Self::contacts`].
     ///
     /// # Errors
-    /// [`Denied::NoUser`], or the store's error.
-    pub async fn contact(&self, _viewer: &Viewer, user: UserId) -> Result<Contact, AccessError> {
-        if self.users.users(&[user]).await?.is_empty() {
-            return Err(Denied::NoUser.into());
+    /// [`Denied::NoUser`], [`Denied::NoContact`], or the store's error.
+    pub async fn contact(&self, viewer: &Viewer, user: UserId) -> Result<Contact, AccessError> {
+        match self.contacts(viewer, &[user]).await? {
+            Ok(_) => Ok(Contact(user)),
+            Err((_, denied)) => Err(denied.into()),
         }
-        Ok(Contact(user))
     }
 }

@@ -21,6 +21,7 @@ pub mod access;
 pub mod attachments;
 pub mod auth;
 pub mod backoff;
+pub mod blocks;
 pub mod chats;
 pub mod clock;
 pub mod cursor;

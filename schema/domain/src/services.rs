@@ -17,6 +17,8 @@ use crate::auth::codes::CodeStore;
 use crate::auth::service::{AuthPolicy, AuthService, SESSION_CACHE};
 use crate::auth::store::SessionStore;
 use crate::auth::tokens::AccessTokens;
+use crate::blocks::service::BlockService;
+use crate::blocks::store::BlockStore;
 use crate::chats::service::ChatService;
 use crate::chats::store::ChatStore;
 use crate::clock::{Clock, Entropy};
@@ -53,6 +55,8 @@ pub struct Ports {
     pub messages: Arc<dyn MessageStore>,
     /// Groups.
     pub groups: Arc<dyn GroupStore>,
+    /// Who has blocked whom.
+    pub blocks: Arc<dyn BlockStore>,
     /// What attachments are.
     pub attachments: Arc<dyn AttachmentStore>,
     /// Their bytes.
@@ -107,6 +111,8 @@ pub struct Policies {
     pub start_chat: Rule,
     /// How quickly a user may change groups, and what is their own of chats.
     pub change_chats: Rule,
+    /// How quickly a user may block others, and end that.
+    pub block: Rule,
     /// How quickly a user may move read marks.
     pub mark_read: Rule,
     /// The most members that a group may have.
@@ -130,6 +136,8 @@ pub struct Services {
     pub messages: Arc<MessageService>,
     /// Groups.
     pub groups: Arc<GroupService>,
+    /// Whom users have blocked.
+    pub blocks: Arc<BlockService>,
     /// Attachments.
     pub attachments: Arc<AttachmentService>,
     /// Presence and typing.
@@ -148,16 +156,19 @@ impl Services {
         let access = Arc::new(Access {
             chats: Arc::clone(&ports.chats),
             users: Arc::clone(&ports.users),
+            blocks: Arc::clone(&ports.blocks),
             directory: policies.users.directory,
         });
         let attachments = attachments(&ports, &policies, &access, &ids, &hash);
         let groups = groups(&ports, &policies, &access, &attachments, &ids);
         let chats = chats(&ports, &policies, &access, &ids);
+        let blocks = blocks(&ports, policies.block);
         let work = JobService::new(
             Arc::clone(&ports.sessions),
             Arc::clone(&ports.groups),
             Arc::clone(&ports.messages),
             Arc::clone(&attachments) as _,
+            ports.blocks,
             Arc::clone(&ports.clock),
         );
         let clock = Arc::clone(&ports.clock);
@@ -210,6 +221,7 @@ impl Services {
         let users = UserService::new(
             ports.users,
             ports.limiter,
+            Arc::clone(&access),
             Arc::clone(&attachments),
             policies.users,
         );
@@ -229,6 +241,7 @@ impl Services {
             chats: Arc::new(chats),
             messages: Arc::new(messages),
             groups: Arc::new(groups),
+            blocks: Arc::new(blocks),
             attachments,
             presence,
             feeds,
@@ -253,6 +266,15 @@ fn chats(
         large_groups: policies.feeds.large_groups,
         clock: Arc::clone(&ports.clock),
         ids: ids.clone(),
+    }
+}
+
+fn blocks(ports: &Ports, rule: Rule) -> BlockService {
+    BlockService {
+        store: Arc::clone(&ports.blocks),
+        users: Arc::clone(&ports.users),
+        limiter: Arc::clone(&ports.limiter),
+        rule,
     }
 }
 

@@ -74,7 +74,7 @@ pub enum AccountEventInterface {
     ChatRemoved(ChatRemovedObject),
     /// A member has read further.
     ReceiptChanged(ReceiptChangedObject),
-    /// The viewer's own profile changed.
+    /// The viewer's own profile or blocks changed.
     ViewerChanged(ViewerChangedObject),
     /// Too much was missed in a chat.
     ChatReset(ChatResetObject),
@@ -152,13 +152,13 @@ impl ReceiptChangedObject {
     }
 }
 
-/// The viewer's own profile changed.
+/// The viewer's own profile or blocks changed.
 pub struct ViewerChangedObject {
     pub(super) cursor: String,
     pub(super) viewer: User,
 }
 
-/// The viewer's own profile changed. Every resume tells it once.
+/// The viewer's own profile changed, or whom they have blocked. Every resume tells it once.
 #[Object(name = "ViewerChanged")]
 impl ViewerChangedObject {
     /// It has no place in a chat, and need not be kept.

@@ -226,8 +226,9 @@ impl ChatNode {
         Ok(int(count.unwrap_or_default()))
     }
 
-    /// Every other member has read up to here; null where there is none, and in a large group, where
-    /// it is not told: one with more members than the server's setting, 100 where it says nothing else.
+    /// Every other member has read up to here; null where there is none, where it is not told as one of
+    /// two has blocked the other, and in a large group: one with more members than the server's setting,
+    /// 100 where it says nothing else.
     async fn read_by_all_seq(&self, ctx: &Context<'_>) -> Result<Option<i32>> {
         if ctx.is_hole(Hole::ReadByAll) {
             return Ok(None);
@@ -241,6 +242,7 @@ impl ChatNode {
         let lowest = lowest.unwrap_or_default();
         let mut lowest = lowest.iter();
         let other = lowest.find(|member| member.user_id != viewer.user_id);
+        let other = other.filter(|member| member.shows_marks_to(viewer.user_id));
         Ok(other.map(|member| int(member.last_read_seq)))
     }
 

@@ -281,7 +281,7 @@ impl MessageNode {
         ))
     }
 
-    /// True once every other member has read it; always false in a large group: see
+    /// True once every other member has read it; always false where it is not told: see
     /// `Chat.readByAllSeq`.
     async fn is_read_by_all(&self, ctx: &Context<'_>) -> Result<bool> {
         if is_large(ctx, self.message.chat_id).await? {
@@ -295,7 +295,9 @@ impl MessageNode {
         let other = slowest
             .iter()
             .find(|member| Some(member.user_id) != self.message.sender_id);
-        Ok(other.is_some_and(|member| member.last_read_seq >= self.message.seq))
+        Ok(other.is_some_and(|member| {
+            !member.is_blocked && member.last_read_seq >= self.message.seq
+        }))
     }
 }
 

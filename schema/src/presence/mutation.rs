@@ -16,7 +16,7 @@ pub struct SetTypingInput {
     is_typing: bool,
 }
 
-/// The other members have been told, but in a large group.
+/// The other members have been told, but in a large group, and where one of two has blocked the other.
 #[derive(SimpleObject)]
 pub struct SetTypingPayload {
     /// The chat.
@@ -29,8 +29,8 @@ pub struct PresenceMutation;
 
 #[Object]
 impl PresenceMutation {
-    /// Tells the other members of a chat that the viewer types, or stopped. In a large group nobody is
-    /// told: see `Chat.readByAllSeq`.
+    /// Tells the other members of a chat that the viewer types, or stopped. In a large group, and where
+    /// one of two has blocked the other, nobody is told: see `Chat.readByAllSeq`.
     async fn set_typing(
         &self,
         ctx: &Context<'_>,

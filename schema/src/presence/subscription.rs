@@ -30,7 +30,8 @@ impl PresenceSubscription {
     }
 
     /// First the state now of each user, then changes. Only users who share a chat with the
-    /// viewer.
+    /// viewer. Who is hidden by a block between the two is told as offline, without a time, where they
+    /// were shown before, and then not at all.
     async fn presence_changed(
         &self,
         ctx: &Context<'_>,

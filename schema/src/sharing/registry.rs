@@ -163,8 +163,10 @@ mod tests {
             // Of the viewer's own account alone.
             "User.email",
             "User.totalUnreadCount",
-            // Of who shares a chat with the user.
+            // Of who shares a chat with the user, where neither has blocked the other.
             "User.presence",
+            // Whom the viewer has blocked, no feed has in memory.
+            "User.isBlockedByViewer",
         ];
         assert_eq!(denied, known.map(str::to_owned).into());
         let known = [

@@ -26,7 +26,8 @@ impl UserQuery {
     }
 
     /// The other users whom the server's directory shows: everyone, those who share a chat with the
-    /// viewer, or nobody; ordered by name.
+    /// viewer, or nobody; ordered by name. Whom the viewer has blocked and who has blocked the viewer
+    /// is left out.
     async fn users(
         &self,
         ctx: &Context<'_>,

@@ -9,6 +9,7 @@ use talksy_domain::users::{About, User};
 
 use super::loaders::TotalUnreadOf;
 use crate::attachments::{AttachmentNode, load_attachment};
+use crate::blocks::BlockOf;
 use crate::connection::connection;
 use crate::context::ContextExt as _;
 use crate::error::{Result, dangling};
@@ -116,13 +117,23 @@ impl UserNode {
         self.user.created_at.into()
     }
 
-    /// Whether the user is there. Null where the viewer shares no chat with this user.
+    /// Whether the user is there. Null where the viewer shares no chat with this user, or either has
+    /// blocked the other.
     async fn presence(&self, ctx: &Context<'_>) -> Result<Option<PresenceObject>> {
         Ok(ctx
             .loaders()
             .load_one(PresenceOf(self.user.id))
             .await?
             .map(PresenceObject))
+    }
+
+    /// Whether the viewer has blocked the user. That a user has blocked the viewer is not told.
+    async fn is_blocked_by_viewer(&self, ctx: &Context<'_>) -> Result<bool> {
+        if self.is_viewer(ctx) {
+            return Ok(false);
+        }
+        let block = ctx.loaders().load_one(BlockOf(self.user.id)).await?;
+        Ok(block.is_some())
     }
 
     /// Only for the viewer's own account: unread messages of the 1,000 most recently active chats that

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use talksy_domain::attachments::{AttachmentStore, ImageCodec, ObjectStore};
+use talksy_domain::blocks::BlockStore;
 use talksy_domain::auth::CodeStore;
 use talksy_domain::auth::SessionStore;
 use talksy_domain::chats::ChatStore;
@@ -144,6 +145,7 @@ impl Adapters {
             messages: stores.messages,
             groups: stores.groups,
             attachments: stores.attachments,
+            blocks: stores.blocks,
             objects: objects(config)?,
             images: images(config),
             jobs: stores.jobs,
@@ -214,6 +216,7 @@ struct Stores {
     messages: Arc<dyn MessageStore>,
     groups: Arc<dyn GroupStore>,
     attachments: Arc<dyn AttachmentStore>,
+    blocks: Arc<dyn BlockStore>,
     jobs: Arc<dyn JobStore>,
     store: Arc<dyn Store>,
 }
@@ -259,6 +262,7 @@ where
         + MessageStore
         + GroupStore
         + AttachmentStore
+        + BlockStore
         + JobStore
         + 'static,
 {
@@ -271,6 +275,7 @@ where
         messages: Arc::clone(&store) as _,
         groups: Arc::clone(&store) as _,
         attachments: Arc::clone(&store) as _,
+        blocks: Arc::clone(&store) as _,
         jobs: Arc::clone(&store) as _,
         store,
     }

@@ -13,6 +13,7 @@ use talksy_domain::auth::{
     Attempt, ChallengeKey, CodeDigest, CodeStore, CodeStoreLayer, IssuedCode, SessionStore,
     SessionStoreLayer,
 };
+use talksy_domain::blocks::{BlockStore, BlockStoreLayer};
 use talksy_domain::chats::{ChatStore, ChatStoreLayer};
 use talksy_domain::clock::Timestamp;
 use talksy_domain::error::PortError;
@@ -42,6 +43,7 @@ pub fn observed(ports: Ports) -> Ports {
         messages: Arc::new(Layered(Observed(ports.messages))),
         groups: Arc::new(Layered(Observed(ports.groups))),
         attachments: Arc::new(Layered(Observed(ports.attachments))),
+        blocks: Arc::new(Layered(Observed(ports.blocks))),
         objects: Arc::new(Layered(Observed(ports.objects))),
         images: Arc::new(Layered(Observed(ports.images))),
         jobs: Arc::new(Layered(Observed(ports.jobs))),
@@ -89,6 +91,7 @@ impl ChatStoreLayer for Observed<dyn ChatStore> {}
 impl MessageStoreLayer for Observed<dyn MessageStore> {}
 impl GroupStoreLayer for Observed<dyn GroupStore> {}
 impl AttachmentStoreLayer for Observed<dyn AttachmentStore> {}
+impl BlockStoreLayer for Observed<dyn BlockStore> {}
 impl ObjectStoreLayer for Observed<dyn ObjectStore> {}
 impl ImageCodecLayer for Observed<dyn ImageCodec> {}
 impl JobStoreLayer for Observed<dyn JobStore> {}

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use talksy_domain::attachments::AttachmentStore;
 use talksy_domain::auth::SessionStore;
+use talksy_domain::blocks::BlockStore;
 use talksy_domain::chats::{
     Chat, ChatKind, ChatStore, ChatTitle, Member, MemberFilter, MemberPage,
 };
@@ -40,6 +41,8 @@ pub struct Stores {
     pub groups: Arc<dyn GroupStore>,
     /// The attachments.
     pub attachments: Arc<dyn AttachmentStore>,
+    /// The blocks.
+    pub blocks: Arc<dyn BlockStore>,
     /// The jobs.
     pub jobs: Arc<dyn JobStore>,
     /// What follows from commits, as the store hands it over.
@@ -56,6 +59,7 @@ impl Stores {
             + MessageStore
             + GroupStore
             + AttachmentStore
+            + BlockStore
             + JobStore
             + 'static,
     {
@@ -67,6 +71,7 @@ impl Stores {
             messages: Arc::clone(&store) as _,
             groups: Arc::clone(&store) as _,
             attachments: Arc::clone(&store) as _,
+            blocks: Arc::clone(&store) as _,
             jobs: store,
             events,
         }
@@ -250,6 +255,7 @@ pub(super) fn candidate(name: &str) -> User {
         avatar_id: None,
         created_at: now(),
         last_seen_at: None,
+        block_version: 0,
     }
 }
 

@@ -117,6 +117,7 @@ async fn user(store: &MongoStore, name: &str) -> User {
         avatar_id: None,
         created_at: NOW,
         last_seen_at: None,
+        block_version: 0,
     };
     assert!(store.find_or_create_user(&user).await.unwrap().1);
     user
@@ -240,6 +241,7 @@ fn runner(store: &MongoStore, clock: Arc<dyn Clock>) -> JobRunner {
         Arc::clone(&store) as _,
         Arc::clone(&store) as _,
         Arc::new(()),
+        Arc::clone(&store) as _,
         Arc::clone(&clock),
     );
     JobRunner::new(store, Arc::new(work), clock, JOB_POLICY)

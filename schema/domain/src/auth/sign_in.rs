@@ -290,6 +290,7 @@ impl AuthService {
             created_at: now,
             avatar_id: None,
             last_seen_at: None,
+            block_version: 0,
         };
         let (user, is_new_user) = if self.policy.sign_up.admits(&candidate.email) {
             self.users.find_or_create_user(&candidate).await?

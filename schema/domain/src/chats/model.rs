@@ -153,6 +153,9 @@ pub struct Member {
     pub unread_from_seq: Option<Seq>,
     /// Whether the member wants no notifications of the chat.
     pub is_muted: bool,
+    /// Whether it is a direct chat and either of the two has blocked the other: then neither says
+    /// anything in it, nor is told how far the other has read. Always false in a group.
+    pub is_blocked: bool,
     /// Rises with every change of the membership, so that several devices of the user agree on
     /// which of two states is the newer one.
     pub version: u32,
@@ -185,6 +188,7 @@ impl Member {
             last_read_at: None,
             unread_from_seq: None,
             is_muted: false,
+            is_blocked: false,
             version: 1,
         }
     }
@@ -201,6 +205,26 @@ impl Member {
     /// Whether the member has read this message. What was sent before they joined does not count.
     pub const fn has_read(&self, seq: Seq) -> bool {
         self.joined_seq < seq && seq <= self.last_read_seq
+    }
+
+    /// Whether how far the member has read is shown to this user: in a chat of two of whom one has
+    /// blocked the other to the member alone.
+    pub fn shows_marks_to(&self, user: UserId) -> bool {
+        !self.is_blocked || self.user_id == user
+    }
+
+    /// The member as they are shown to this user, who sees nothing of marks that are not shown to
+    /// them.
+    #[must_use]
+    pub fn as_shown_to(self, user: UserId) -> Self {
+        if self.shows_marks_to(user) {
+            return self;
+        }
+        Self {
+            last_read_seq: 0,
+            last_read_at: None,
+            ..self
+        }
     }
 
     /// The member's receipt, where anything was read.

@@ -78,7 +78,7 @@ impl ChatService {
     /// The direct chat with another user, and whether it was made just now.
     ///
     /// # Errors
-    /// Where the user is the viewer or does not exist.
+    /// Where the user is the viewer, does not exist or may not be contacted.
     pub async fn start_direct(
         &self,
         viewer: &Viewer,
@@ -142,8 +142,8 @@ impl ChatService {
         })
     }
 
-    /// These pages of members, each for its place in `wanted`. Of chats of which the viewer is no
-    /// member there is none.
+    /// These pages of members, each for its place in `wanted`, as they are shown to the viewer. Of chats
+    /// of which the viewer is no member there is none.
     ///
     /// # Errors
     /// Where the store fails.
@@ -156,7 +156,9 @@ impl ChatService {
         let memberships = self.access.memberships_by_chat(viewer, chats).await?;
         let is_member = |wanted: &&MemberPage| memberships.contains_key(&wanted.chat);
         let parts: Vec<_> = wanted.iter().filter(is_member).cloned().collect();
-        let mut pages = self.store.member_pages(&parts).await?.into_iter();
+        let user = viewer.user_id;
+        let shown = |page: Page<Member>| page.map(|member| member.as_shown_to(user));
+        let mut pages = self.store.member_pages(&parts).await?.into_iter().map(shown);
         let page = |wanted: &MemberPage| is_member(&wanted).then(|| pages.next())?;
         Ok(wanted.iter().map(page).collect())
     }

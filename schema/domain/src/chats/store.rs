@@ -49,7 +49,7 @@ impl ReadMark {
     pub fn announcements(&self) -> Vec<Announcement> {
         let receipt = self.member.receipt().filter(|_| self.moved);
         let (kind, mseq) = (self.chat.kind, self.chat.applied_seq);
-        let audience = if self.is_large {
+        let audience = if self.is_large || self.member.is_blocked {
             Topic::User(self.member.user_id)
         } else {
             Topic::Chat(self.chat.id)
@@ -146,7 +146,7 @@ port! {
 
         /// Moves the member's read mark to `seq`, at most to the chat's newest message, never back.
         /// `None` where the user is no member. The other members are told of it, but in a `large`
-        /// group the user's own devices alone. It ends [`ChatStore::mark_unread`], also where the mark
+        /// group, and where one of two has blocked the other, the user's own devices alone. It ends [`ChatStore::mark_unread`], also where the mark
         /// does not move.
         async fn mark_read(
             &self,

@@ -95,6 +95,17 @@ impl Announcement {
         Self::new(Topic::User(user), Event::ViewerChanged)
     }
 
+    /// A user has blocked another, or no longer: both are concerned, though only the first is told.
+    pub fn block_changed(blocker_id: UserId, blocked_id: UserId) -> Vec<Self> {
+        let event = Event::BlockChanged {
+            blocker_id,
+            blocked_id,
+        };
+        [blocker_id, blocked_id]
+            .map(|user| Self::new(Topic::User(user), event.clone()))
+            .into()
+    }
+
     /// A session of the user was ended.
     pub fn session_revoked(user: UserId, session_id: SessionId) -> Self {
         Self::new(Topic::User(user), Event::SessionRevoked { session_id })

@@ -83,6 +83,14 @@ pub enum Event {
     },
     /// The user's own profile was changed. On the user's topic.
     ViewerChanged,
+    /// A user has blocked another, or no longer. On the topics of both: the devices of the one show
+    /// it, and from now on neither sees, or both see again, whether the other is there.
+    BlockChanged {
+        /// Who has.
+        blocker_id: UserId,
+        /// Whom.
+        blocked_id: UserId,
+    },
     /// A session was ended. On the user's topic.
     SessionRevoked {
         /// The session.
@@ -94,7 +102,7 @@ pub enum Event {
 
 /// A set of kinds of events: what a receiver wants to be woken for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Interest(u8);
+pub struct Interest(u16);
 
 impl Interest {
     /// Messages of a chat.
@@ -113,6 +121,8 @@ impl Interest {
     pub const CHANGES: Self = Self(64);
     /// The user's own profile.
     pub const PROFILE: Self = Self(128);
+    /// Blocks between the user and others.
+    pub const BLOCKS: Self = Self(256);
 
     /// Both sets.
     #[must_use]
@@ -154,7 +164,10 @@ impl Event {
             | Self::ChatJoined { chat_id }
             | Self::ChatLeft { chat_id, .. }
             | Self::ViewerChatChanged { chat_id } => Some(*chat_id),
-            Self::ViewerChanged | Self::SessionRevoked { .. } | Self::PresenceChanged(_) => None,
+            Self::ViewerChanged
+            | Self::BlockChanged { .. }
+            | Self::SessionRevoked { .. }
+            | Self::PresenceChanged(_) => None,
         }
     }
 
@@ -170,6 +183,7 @@ impl Event {
             | Self::ChatLeft { .. }
             | Self::ViewerChatChanged { .. }
             | Self::ViewerChanged
+            | Self::BlockChanged { .. }
             | Self::SessionRevoked { .. }
             | Self::PresenceChanged(_) => None,
         }
@@ -189,6 +203,7 @@ impl Event {
                 Interest::MEMBERSHIP
             }
             Self::ViewerChanged => Interest::PROFILE,
+            Self::BlockChanged { .. } => Interest::BLOCKS,
             Self::SessionRevoked { .. } => Interest::SESSIONS,
             Self::PresenceChanged(_) => Interest::PRESENCE,
         }

@@ -1,7 +1,7 @@
 //! What all feeds of the process share: what they read of the store, together where many ask the
 //! same, and a few at a time where each asks for itself.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use super::read_by_all::Slowest;
 use super::recovery::{self, Recovery};
 use super::session_watch::SessionWatch;
 use super::shared_reader::SharedReader;
-use crate::access::Access;
+use crate::access::{Access, Sight};
 use crate::auth::service::AuthService;
 use crate::chats::model::Member;
 use crate::chats::store::ChatStore;
@@ -72,7 +72,7 @@ pub(super) struct FeedContext {
     first_members: SharedReader<ChatId, Arc<[Member]>>,
     presence: SharedReader<UserId, Presence>,
     /// Who may see whom: the viewer and the other.
-    acquaintances: SharedReader<(UserId, UserId), ()>,
+    acquaintances: SharedReader<(UserId, UserId), Sight>,
     /// With what a user has reacted to a message; nothing of one who has not.
     reactions: SharedReader<(MessageId, ChatId, UserId), Arc<[Emoji]>>,
     /// Pages that were read to fill holes, so that a thousand feeds with the same hole read it once.
@@ -134,8 +134,7 @@ impl FeedContext {
                     .collect())
             }),
             acquaintances: SharedReader::over(&access, KEYS, |access, pairs| async move {
-                let found = access.acquaintances(&pairs).await?;
-                Ok(found.into_iter().map(|pair| (pair, ())).collect())
+                access.acquaintances(&pairs).await
             }),
             reactions: SharedReader::over(&messages, CHATS, |store, keys| async move {
                 reactions(&*store, &keys).await
@@ -209,20 +208,31 @@ impl FeedContext {
     }
 
     /// The presence of those of these users whom the viewer may see, where it is another one than
-    /// `told` says.
+    /// `told` says. Whom a block hides is away, and nobody says since when. That is found out of those
+    /// whose state is another one, and of those in `doubtful`.
     pub(super) async fn changed_presence(
         &self,
         viewer: UserId,
         users: &[UserId],
         told: &HashMap<UserId, Presence>,
+        doubtful: &BTreeSet<UserId>,
     ) -> Result<Vec<Presence>, PortError> {
         let mut states = self.presence.many(users).await?;
-        states.retain(|user, state| told.get(user) != Some(state));
+        states.retain(|user, state| told.get(user) != Some(state) || doubtful.contains(user));
         // Behind the states: who may not see them any more is not told.
         let pairs: Vec<_> = states.keys().map(|user| (viewer, *user)).collect();
-        let seen = self.acquaintances.many(&pairs).await?;
-        states.retain(|user, _| seen.contains_key(&(viewer, *user)));
-        Ok(states.into_values().collect())
+        let sights = self.acquaintances.many(&pairs).await?;
+        let shown = states.into_values().filter_map(|state| {
+            let user = state.user_id;
+            match sights.get(&(viewer, user))? {
+                Sight::Seen => Some(state),
+                // Of whom nothing was told, there is nothing to take back.
+                Sight::Hidden => told.contains_key(&user).then(|| Presence::hidden(user)),
+            }
+        });
+        Ok(shown
+            .filter(|state| told.get(&state.user_id) != Some(state))
+            .collect())
     }
 
     /// With what the user has reacted to a message, which they have been let see.
@@ -293,7 +303,7 @@ impl FeedContext {
     }
 
     /// Of all other members of each of these chats the one who has read least, and how far; `None` where
-    /// there are no others.
+    /// there are no others, or a block hides it.
     pub(super) async fn slowest_others(
         &self,
         user: UserId,
@@ -304,6 +314,7 @@ impl FeedContext {
             let members = lowest.remove(chat).unwrap_or_default();
             // Those who have read least come first.
             let other = members.iter().find(|member| member.user_id != user);
+            let other = other.filter(|member| member.shows_marks_to(user));
             let slowest = other.map(|member| Slowest {
                 user_id: member.user_id,
                 seq: member.last_read_seq,

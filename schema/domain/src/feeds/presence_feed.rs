@@ -5,6 +5,11 @@
 //!
 //! An absence that no event has told, but a look after an interruption or on the heartbeat finds, is
 //! looked at again before it is told: leases that the backend has lost are renewed a moment later.
+//!
+//! A block between the viewer and a user hides the user: they are told as away once, and not at all
+//! until nobody blocks anybody any more. The event of it is on the viewer's own topic. What it has
+//! changed is looked for after an interruption too, of those who were told as there; and no state is
+//! told without a look at the blocks.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -28,6 +33,8 @@ pub struct PresenceFeed {
     receiver: Receiver,
     viewer: Viewer,
     users: Vec<UserId>,
+    /// Of whom it is to be found out whether a block hides them, though their state is the same.
+    doubtful: BTreeSet<UserId>,
     /// What was delivered last.
     told: HashMap<UserId, Presence>,
     /// Of whom the state is to be read.
@@ -65,10 +72,13 @@ impl Feed for PresenceFeed {
             }
             let stale: Vec<_> = self.stale.iter().copied().collect();
             let (context, viewer) = (&self.context, self.viewer.user_id);
-            let changed = retry_unavailable!(context.changed_presence(viewer, &stale, &self.told))?;
+            let (told, doubtful) = (&self.told, &self.doubtful);
+            let changed =
+                retry_unavailable!(context.changed_presence(viewer, &stale, told, doubtful))?;
             self.pending = self.credible(changed);
             self.stale.clear();
             self.believed.clear();
+            self.doubtful.clear();
         }
     }
 }
@@ -82,12 +92,13 @@ impl PresenceFeed {
     ) -> Result<Self, FeedError> {
         users.sort_unstable();
         users.dedup();
-        let sharing = context.access.acquainted(&viewer, &users).await?;
-        if let Some(stranger) = users.iter().find(|user| !sharing.users().contains(user)) {
-            return Err(FeedError::NotShared(*stranger));
-        }
-        let topics: Vec<_> = users.iter().copied().map(Topic::Presence).collect();
-        let receiver = context.bus.subscribe(Interest::PRESENCE, &topics).await?;
+        let topics = users.iter().copied().map(Topic::Presence);
+        let topics: Vec<_> = topics.chain([Topic::User(viewer.user_id)]).collect();
+        let interest = Interest::PRESENCE.and(Interest::BLOCKS);
+        // Ahead of the look, so that no block comes between.
+        let receiver = context.bus.subscribe(interest, &topics).await?;
+        let sharing = context.access.all_acquainted(&viewer, &users).await?;
+        let sharing = sharing.map_err(FeedError::NotShared)?;
         let pending = presence.states(&sharing).await?.into();
         let heartbeat_at = context.heartbeats.next();
         Ok(Self {
@@ -95,6 +106,7 @@ impl PresenceFeed {
             receiver,
             viewer,
             users,
+            doubtful: BTreeSet::new(),
             told: HashMap::new(),
             stale: BTreeSet::new(),
             believed: BTreeSet::new(),
@@ -133,29 +145,51 @@ impl PresenceFeed {
     fn take_time(&mut self) {
         let now = Instant::now();
         if self.heartbeat_at <= now {
-            self.take(&Signal::Interrupted);
+            self.look_at_all();
         }
         let due = self.doubted.iter().filter(|(_, until)| **until <= now);
         let due: Vec<_> = due.map(|(user, _)| *user).collect();
         self.stale.extend(&due);
+        self.doubtful.extend(&due);
         self.believed.extend(due);
     }
 
     fn take(&mut self, signal: &Signal) {
         match signal {
-            Signal::Event(event) => {
-                if let Event::PresenceChanged(presence) = &event.event {
+            Signal::Event(event) => match &event.event {
+                Event::PresenceChanged(presence) => {
                     self.stale.insert(presence.user_id);
                     self.believed.insert(presence.user_id);
                 }
-            }
+                Event::BlockChanged {
+                    blocker_id,
+                    blocked_id,
+                } => {
+                    for user in [blocker_id, blocked_id] {
+                        if *user != self.viewer.user_id && self.users.contains(user) {
+                            self.stale.insert(*user);
+                            self.believed.insert(*user);
+                            self.doubtful.insert(*user);
+                        }
+                    }
+                }
+                _ => {}
+            },
             Signal::Missed(Topic::Presence(user)) => {
                 self.stale.insert(*user);
             }
             Signal::Missed(_) | Signal::Interrupted => {
-                self.stale.extend(&self.users);
-                self.heartbeat_at = self.context.heartbeats.next();
+                let told = self.told.values();
+                let there = told.filter(|told| told.status == PresenceStatus::Online);
+                self.doubtful.extend(there.map(|told| told.user_id));
+                self.look_at_all();
             }
         }
+    }
+
+    /// Has the states of all users read.
+    fn look_at_all(&mut self) {
+        self.stale.extend(&self.users);
+        self.heartbeat_at = self.context.heartbeats.next();
     }
 }

@@ -124,7 +124,9 @@ impl<S: MemberState> StateFeed<S> {
             return Ok(own.iter().filter_map(S::of_member).collect());
         }
         let members = context.first_members(chat).await?;
-        Ok(members.iter().filter_map(S::of_member).collect())
+        let user = subscription.viewer.user_id;
+        let shown = members.iter().filter(|member| member.shows_marks_to(user));
+        Ok(shown.filter_map(S::of_member).collect())
     }
 
     /// The state of one member now.
@@ -133,7 +135,9 @@ impl<S: MemberState> StateFeed<S> {
         let member = subscription.context.member(user, subscription.chat).await?;
         // As behind the states.
         subscription.membership().await?;
-        let states = member.iter().filter_map(S::of_member);
+        let viewer = subscription.viewer.user_id;
+        let shown = member.iter().filter(|member| member.shows_marks_to(viewer));
+        let states = shown.filter_map(S::of_member);
         Ok(states.map(Into::into).collect())
     }
 }

@@ -29,9 +29,9 @@ pub enum GroupError {
     /// The viewer may not, or the group would break a rule.
     #[error(transparent)]
     Refused(#[from] GroupRefusal),
-    /// A user who is to be added does not exist: the argument, and the place in it.
-    #[error("There is no such user.")]
-    NoUser(&'static str, usize),
+    /// A user may not be added: the argument, the place in it, and why.
+    #[error("{2}")]
+    NoContact(&'static str, usize, Denied),
     /// Too many groups were made.
     #[error("You start chats too quickly. Wait a little.")]
     TooFast(std::time::Duration),
@@ -51,8 +51,9 @@ impl GroupError {
         match self {
             Self::Invalid(invalid) => invalid.into(),
             Self::Refused(refusal) => (*refusal).into(),
-            Self::NoUser(field, place) => ApiError::new(ErrorCode::NotFound, self.to_string())
-                .field(format!("{field}.{place}")),
+            Self::NoContact(field, place, denied) => {
+                ApiError::from(*denied).field(format!("{field}.{place}"))
+            }
             Self::TooFast(wait) | Self::TooManyChanges(wait) => {
                 ApiError::new(ErrorCode::RateLimited, self.to_string()).retry_after(*wait)
             }
@@ -91,7 +92,7 @@ impl GroupService {
     /// `client_chat_id` answers with the first group.
     ///
     /// # Errors
-    /// Where a member does not exist, is named twice or there are too many, and where the picture is not
+    /// Where a member does not exist or may not be contacted, is named twice or there are too many, and where the picture is not
     /// an image of the viewer or is used.
     pub async fn create(
         &self,
@@ -113,7 +114,7 @@ impl GroupService {
         if let Decision::Denied(wait) = self.limiter.check(self.start_rule, &key).await? {
             return Err(GroupError::TooFast(wait));
         }
-        self.check_existence(viewer, "memberIds", &members).await?;
+        self.check_contacts(viewer, "memberIds", &members).await?;
         let is_other = |user: &UserId| *user != viewer.user_id;
         let chat_id = self.ids.next();
         let claim = self
@@ -207,7 +208,7 @@ impl GroupService {
     /// Makes users members, all or none.
     ///
     /// # Errors
-    /// Where a user does not exist or is named twice, there are none or too many, and
+    /// Where a user does not exist, may not be contacted or is named twice, there are none or too many, and
     /// [`GroupRefusal`].
     pub async fn add(
         &self,
@@ -223,7 +224,7 @@ impl GroupService {
         self.admit(viewer).await?;
         // A stranger is not told who exists.
         self.access.membership(viewer, chat).await?;
-        self.check_existence(viewer, "userIds", &users).await?;
+        self.check_contacts(viewer, "userIds", &users).await?;
         let action = GroupAction::Add { users, history };
         self.apply(viewer, chat, action).await
     }
@@ -270,7 +271,7 @@ impl GroupService {
         Ok(member.ok_or(GroupRefusal::NoMember)?)
     }
 
-    async fn check_existence(
+    async fn check_contacts(
         &self,
         viewer: &Viewer,
         field: &'static str,
@@ -278,7 +279,7 @@ impl GroupService {
     ) -> Result<(), GroupError> {
         match self.access.contacts(viewer, users).await? {
             Ok(_) => Ok(()),
-            Err(place) => Err(GroupError::NoUser(field, place)),
+            Err((place, denied)) => Err(GroupError::NoContact(field, place, denied)),
         }
     }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backoff::Backoff;
 use crate::clock::Timestamp;
-use crate::id::{self, AttachmentId, ChatId, JobId, MessageId};
+use crate::id::{self, AttachmentId, ChatId, JobId, MessageId, UserId};
 
 /// The most characters that are kept of an error.
 const LONGEST_ERROR: usize = 500;
@@ -50,6 +50,15 @@ pub enum Task {
         /// What it had attached.
         attachment_ids: Vec<AttachmentId>,
     },
+    /// Carry out what follows from a block, or from its end, where the instance that has set it has
+    /// died before it did. Written ahead of it, which may come later, or never.
+    #[serde(rename = "completeBlock.1")]
+    CompleteBlock {
+        /// Who has blocked.
+        blocker_id: UserId,
+        /// Whom.
+        blocked_id: UserId,
+    },
     /// Erase the attachments that nobody uses.
     #[serde(rename = "sweepAttachments.1")]
     SweepAttachments {},
@@ -70,6 +79,7 @@ impl Task {
         "eraseReactions.1",
         "eraseAttachments.1",
         "sweepAttachments.1",
+        "completeBlock.1",
     ];
 
     /// The tasks that are done again and again. Each has a number of its own.
@@ -394,6 +404,10 @@ mod tests {
                 attachment_ids: vec![ids().next(), ids().next()],
             },
             Task::SweepAttachments {},
+            Task::CompleteBlock {
+                blocker_id: id::from_bytes([5; 16]),
+                blocked_id: id::from_bytes([6; 16]),
+            },
         ]
     }
 

@@ -9,6 +9,7 @@ use super::model::Task;
 use super::runner::{Perform, Performed};
 use crate::attachments::erasing::Eraser;
 use crate::auth::store::SessionStore;
+use crate::blocks::store::BlockStore;
 use crate::clock::{Clock, Timestamp};
 use crate::error::PortError;
 use crate::groups::store::GroupStore;
@@ -34,6 +35,7 @@ pub struct JobService {
     groups: Arc<dyn GroupStore>,
     messages: Arc<dyn MessageStore>,
     attachments: Arc<dyn Eraser>,
+    blocks: Arc<dyn BlockStore>,
     clock: Arc<dyn Clock>,
 }
 
@@ -44,6 +46,7 @@ impl JobService {
         groups: Arc<dyn GroupStore>,
         messages: Arc<dyn MessageStore>,
         attachments: Arc<dyn Eraser>,
+        blocks: Arc<dyn BlockStore>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
@@ -51,6 +54,7 @@ impl JobService {
             groups,
             messages,
             attachments,
+            blocks,
             clock,
         }
     }
@@ -138,6 +142,13 @@ impl Perform for JobService {
             } => {
                 let erasing = self.erase_attachments(message_id, &attachment_ids, created_at);
                 erasing.await
+            }
+            Task::CompleteBlock {
+                blocker_id,
+                blocked_id,
+            } => {
+                self.blocks.complete_block(blocker_id, blocked_id).await?;
+                Ok(Performed::Done)
             }
             Task::SweepAttachments {} => {
                 self.attachments.sweep().await?;

@@ -233,6 +233,10 @@ impl MessageChange {
         if change_seq > crate::seq::MAX {
             return Err(ChangeRefusal::LineIsFull);
         }
+        // What is said directly is refused; taking one's own words back is not.
+        if actor.is_blocked && self.action != ChangeAction::Delete {
+            return Err(Denied::NotWritable.into());
+        }
         let content_seq = match self.action {
             ChangeAction::Edit { .. } | ChangeAction::Delete => change_seq,
             ChangeAction::React { .. } | ChangeAction::Pin { .. } => message.content_seq,

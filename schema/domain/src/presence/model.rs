@@ -39,3 +39,15 @@ pub struct Presence {
     /// When the user's last connection ended; `None` while online or before the first one did.
     pub last_seen_at: Option<Timestamp>,
 }
+
+impl Presence {
+    /// What is told of somebody who was seen and is hidden by a block: they are not there, and nobody
+    /// says since when.
+    pub(crate) const fn hidden(user_id: UserId) -> Self {
+        Self {
+            user_id,
+            status: PresenceStatus::Offline,
+            last_seen_at: None,
+        }
+    }
+}

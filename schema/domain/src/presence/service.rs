@@ -181,8 +181,9 @@ impl PresenceService {
         Ok(known.iter().map(state).collect())
     }
 
-    /// Tells the chat's other members that the viewer types, or stopped. In a large group nobody is
-    /// told: the viewer's own devices are not told of it anywhere.
+    /// Tells the chat's other members that the viewer types, or stopped. In a large group, and where
+    /// one of two has blocked the other, nobody is told: the viewer's own devices are not told of it
+    /// anywhere.
     ///
     /// # Errors
     /// Where the viewer is no member or changes too quickly.
@@ -201,7 +202,7 @@ impl PresenceService {
         let Some(found) = self.access.chat(&membership).await? else {
             return Err(AccessError::from(Denied::NoChat).into());
         };
-        if self.large_groups.contains(found.member_count) {
+        if self.large_groups.contains(found.member_count) || membership.member().is_blocked {
             return Ok(());
         }
         let event = Event::Typing {

@@ -159,6 +159,9 @@ pub struct User {
     pub created_at: Timestamp,
     /// When the user's last connection ended; `None` before the first one did.
     pub last_seen_at: Option<Timestamp>,
+    /// Rises with every change of whom the user has blocked, so that several devices of the user
+    /// find out about it.
+    pub block_version: u32,
 }
 
 /// Whom the directory shows to a user. Whoever knows an exact address finds its user in any case.

@@ -8,6 +8,7 @@ use super::model::{Directory, ProfileChange, User};
 use super::store::UserStore;
 use crate::attachments::error::AttachmentError;
 use crate::attachments::model::UsedBy;
+use crate::access::Access;
 use crate::attachments::service::AttachmentService;
 use crate::cursor::UserCursor;
 use crate::error::service_error;
@@ -75,6 +76,8 @@ pub struct UserService {
     store: Arc<dyn UserStore>,
     /// Holds back who is too quick.
     limiter: Arc<dyn RateLimiter>,
+    /// Who may see whom.
+    access: Arc<Access>,
     /// The pictures.
     attachments: Arc<AttachmentService>,
     policy: UserPolicy,
@@ -87,12 +90,14 @@ impl UserService {
     pub(crate) fn new(
         store: Arc<dyn UserStore>,
         limiter: Arc<dyn RateLimiter>,
+        access: Arc<Access>,
         attachments: Arc<AttachmentService>,
         policy: UserPolicy,
     ) -> Self {
         Self {
             store,
             limiter,
+            access,
             attachments,
             policy,
             changed: AtomicU64::new(0),
@@ -119,7 +124,7 @@ impl UserService {
     }
 
     /// The other users whom the directory shows, by name; with `search` those whose name starts with
-    /// it. A search that is an address finds the user of that address and nobody else, whomever
+    /// it. Whom the viewer has blocked and who has blocked the viewer is left out. A search that is an address finds the user of that address and nobody else, whomever
     /// the directory shows: a name that looks like an address is found by less than all of it.
     ///
     /// # Errors
@@ -160,7 +165,10 @@ impl UserService {
                 |after: &UserCursor| (&after.name_key, after.user_id) < (&place.0, place.1);
             user.id != viewer.user_id && window.after.as_ref().is_none_or(is_behind)
         };
-        let found: Vec<User> = found.into_iter().filter(is_shown).collect();
+        let mut found: Vec<User> = found.into_iter().filter(is_shown).collect();
+        let ids: Vec<_> = found.iter().map(|user| user.id).collect();
+        let blocked = self.access.blocked(viewer.user_id, &ids).await?;
+        found.retain(|user| !blocked.contains(&user.id));
         Ok(Page::from_overread(found, window))
     }
 

@@ -32,12 +32,13 @@ port! {
             change: &ProfileChange,
         ) -> Result<Option<User>, PortError>;
 
-        /// Users other than `except` whose name, lower-cased, starts with the lower-cased `prefix`,
-        /// ordered by name, then id. Forward windows only.
+        /// Users other than `viewer` whose name, lower-cased, starts with the lower-cased `prefix`,
+        /// ordered by name, then id. Whom `viewer` has blocked and who has blocked them is left out.
+        /// Forward windows only.
         async fn users_by_name(
             &self,
             prefix: &str,
-            except: UserId,
+            viewer: UserId,
             window: &Window<UserCursor>,
         ) -> Result<Page<User>, PortError>;
 

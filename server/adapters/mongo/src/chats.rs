@@ -24,7 +24,8 @@ impl ChatStore for MongoStore {
         Ok(heads::chats(&self.call(), ids).await?)
     }
 
-    /// Chat, head above; for a new one chat, insert, \[members\], ready: 2 to 4.
+    /// Chat, head above; for a new one chat, insert, \[members\], blocks, ready: 2 to 5; with a block also
+    /// \[chat, members\].
     async fn open_direct(
         &self,
         candidate: &Chat,

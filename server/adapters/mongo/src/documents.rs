@@ -5,6 +5,7 @@
 //! What is absent is left out, never null.
 
 mod attachments;
+mod blocks;
 mod chats;
 mod jobs;
 mod members;
@@ -25,6 +26,7 @@ use talksy_domain::page::Window;
 use super::fault::{Fault, Why};
 
 pub(super) use attachments::{AttachmentDocument, advance_of, attachment_state};
+pub(super) use blocks::{BlockList, BlockMark, BlocksDocument};
 pub(super) use chats::{
     ChatDocument, KeptChat, TitleDocument, TitleSource, TitledChat, group_key, pair_key,
 };
@@ -51,6 +53,8 @@ pub(super) const MESSAGES: &str = "messages";
 pub(super) const REACTIONS: &str = "reactions";
 /// What attachments are.
 pub(super) const ATTACHMENTS: &str = "attachments";
+/// Whom users have blocked.
+pub(super) const BLOCKS: &str = "blocks";
 /// Durable jobs.
 pub(super) const JOBS: &str = "jobs";
 /// Where earlier releases had what are repair jobs now; see `repair`.

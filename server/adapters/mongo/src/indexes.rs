@@ -6,7 +6,7 @@ use mongodb::bson::{Document, doc};
 use mongodb::options::IndexOptions;
 
 use super::call::Call;
-use super::documents::{ATTACHMENTS, CHATS, JOBS, MEMBERS, MESSAGES, REACTIONS, SESSIONS, USERS};
+use super::documents::{ATTACHMENTS, BLOCKS, CHATS, JOBS, MEMBERS, MESSAGES, REACTIONS, SESSIONS, USERS};
 use super::fault::Fault;
 
 /// The unique index that numbers a chat's messages.
@@ -206,6 +206,12 @@ const INDEXES: &[IndexSpec] = &[
         "what has stood somewhere for long: attachments that nobody uses",
     ),
     index(
+        BLOCKS,
+        "by_blocked",
+        &["blocked.user"],
+        "who has blocked a user whose account is deleted",
+    ),
+    index(
         JOBS,
         "by_state",
         &["state", "kind", "dueAt"],
@@ -249,6 +255,7 @@ pub(super) async fn create(call: &Call) -> Result<(), Fault> {
         MESSAGES,
         REACTIONS,
         ATTACHMENTS,
+        BLOCKS,
         JOBS,
     ] {
         call.inner

@@ -23,6 +23,9 @@
 //! **Reactions.** The message counts them, as one of its changes; who has reacted is in documents of
 //! their own, which follow. See `reactions`; for pinned messages, `pins`.
 //!
+//! **Blocks.** Whom a user has blocked is one document; what follows from it in direct chats and their
+//! members are marks that carry its version; see `blocks`.
+//!
 //! **Chats.** A direct chat is made by the insert of its document, which is unique for its pair.
 //! It is marked ready once both members are in, and nobody is shown a chat that is not; whoever
 //! opens it next finishes what a crash has left.
@@ -61,6 +64,7 @@
 //! unique, so it says nothing of speed.
 
 mod attachments;
+mod blocks;
 mod call;
 mod change_writes;
 mod changes;

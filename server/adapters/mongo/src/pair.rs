@@ -1,7 +1,8 @@
 //! Opening the direct chat of a pair.
 //!
 //! The insert of the chat under the unique index on the pair decides whose it is. Then its members
-//! are inserted, each unique in the chat, and last it is marked ready, from when on it is shown.
+//! are inserted, each unique in the chat, then it is marked where one has blocked the other (see
+//! `blocks`), and last it is marked ready, from when on it is shown.
 //! Whoever finds it before that does the rest too, which is harmless twice: so a crash, or a caller
 //! who gave up, leaves nothing that the next one does not repair. Its members are told by whoever
 //! marks it.
@@ -15,7 +16,7 @@ use super::call::Call;
 use super::commands::{Inserted, Shape};
 use super::documents::{CHATS, ChatDocument, MEMBERS, MemberDocument, key, pair_key};
 use super::fault::Fault;
-use super::heads;
+use super::{blocks, heads};
 
 /// The direct chat of the pair, made from `candidate` where there is none. True when made.
 pub(super) async fn open(
@@ -51,6 +52,7 @@ async fn admit(call: &Call, chat: &Chat, users: [UserId; 2]) -> Result<(), Fault
         call.insert(MEMBERS, MemberDocument::new(chat, user))
     });
     tokio::try_join!(low, high)?;
+    blocks::mark_new(call, chat, users).await?;
     let filter = doc! { "_id": key(id::bytes(chat.id)) };
     let update = doc! { "$set": { "ready": true } };
     let announce = call.announcing(Announcement::direct_chat(chat.id, users));

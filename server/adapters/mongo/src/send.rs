@@ -1,7 +1,9 @@
 //! Sending a message.
 //!
 //! Whether it may be sent is asked in one go with what the chat is, and with whether it was sent
-//! before: a retry of what preceded a removal succeeds. How it is numbered stands in `commit`. The
+//! before: a retry of what preceded a removal, or a block, succeeds. That one of two has blocked the other
+//! stands in the chat's own document (see `blocks`); a message that has read it goes on, so that what is
+//! on its way to the insert when somebody is blocked is still sent. How it is numbered stands in `commit`. The
 //! chat's head is advanced after it.
 
 use mongodb::bson::doc;
@@ -12,7 +14,7 @@ use talksy_domain::messages::{Append, Appended, Message};
 
 use super::call::Call;
 use super::commands::Shape;
-use super::documents::{ChatDocument, ChatOfMember, Place, key};
+use super::documents::{ChatDocument, ChatOfMember, KeptChat, Place, key};
 use super::fault::Fault;
 use super::waiting::{Committed, Work};
 use super::{commit, heads, members, senders};
@@ -32,9 +34,10 @@ pub(super) async fn send(call: &Call, draft: &Message) -> Result<Append, Fault> 
         sent_before(call, draft),
         judge_content(call, draft)
     )?;
-    let Some(mut chat) = chat else {
+    let Some(kept) = chat else {
         return Ok(Append::Denied(Denied::NoChat));
     };
+    let mut chat = kept.chat;
     queue.note_applied(chat.applied_seq);
     if let Some(message) = before {
         return repeat(call, message, chat).await;
@@ -50,6 +53,9 @@ pub(super) async fn send(call: &Call, draft: &Message) -> Result<Append, Fault> 
     }
     if !is_member {
         return Ok(Append::Denied(Denied::NotMember));
+    }
+    if kept.is_blocked {
+        return Ok(Append::Denied(Denied::NotWritable));
     }
     if let Some(refused) = refused {
         return Ok(refused);
@@ -84,7 +90,8 @@ async fn appended(
         before
     } else {
         // The group was changed since the chat was read.
-        chat(call, draft).await?.unwrap_or(before)
+        let kept = chat(call, draft).await?;
+        kept.map_or(before, |kept| kept.chat)
     };
     let message = Message {
         seq: place.seq,
@@ -145,10 +152,9 @@ async fn sent_before(call: &Call, draft: &Message) -> Result<Option<Message>, Fa
     }
 }
 
-async fn chat(call: &Call, draft: &Message) -> Result<Option<Chat>, Fault> {
+async fn chat(call: &Call, draft: &Message) -> Result<Option<KeptChat>, Fault> {
     let filter = doc! { "_id": key(id::bytes(draft.chat_id)), "ready": true };
-    let kept = call.find_one::<ChatDocument>(filter, Shape::default());
-    Ok(kept.await?.map(|kept| kept.chat))
+    call.find_one::<ChatDocument>(filter, Shape::default()).await
 }
 
 async fn is_member(call: &Call, draft: &Message) -> Result<bool, Fault> {

@@ -15,7 +15,7 @@ use super::call::Call;
 use super::commands::{Inserted, Shape};
 use super::documents::{self, MEMBERS, USERS, UserDocument, date, key, keys, overread};
 use super::fault::Fault;
-use super::{MongoStore, names};
+use super::{MongoStore, blocks, names};
 
 #[async_trait]
 impl UserStore for MongoStore {
@@ -45,26 +45,36 @@ impl UserStore for MongoStore {
         Ok(update_profile(&self.call(), id, change).await?)
     }
 
-    /// 1 command.
+    /// Users, blocks: 2. Where many of a page are left out, again.
     async fn users_by_name(
         &self,
         prefix: &str,
-        except: UserId,
+        viewer: UserId,
         window: &Window<UserCursor>,
     ) -> Result<Page<User>, PortError> {
         let mut filter = named(prefix, window);
-        filter.insert("_id", doc! { "$ne": key(id::bytes(except)) });
+        filter.insert("_id", doc! { "$ne": key(id::bytes(viewer)) });
         let shape = Shape {
             sort: Some(doc! { "nameKey": 1, "_id": 1 }),
             ..Shape::default()
         };
-        let call = self.call();
-        let users = call.find_first::<UserDocument>(filter, shape, overread(window));
-        let users = users.await?;
-        Ok(Page::from_overread(users, window))
+        let (call, wanted) = (self.call(), overread(window));
+        let mut most = wanted;
+        loop {
+            let found = call.find_first::<UserDocument>(filter.clone(), shape.clone(), most);
+            let found = found.await?;
+            let count = found.len();
+            let mut users = blocks::without_blocked(&call, viewer, found).await?;
+            if users.len() >= wanted || count < most {
+                users.truncate(wanted);
+                return Ok(Page::from_overread(users, window));
+            }
+            // Grows each time, since more were left out than were read beyond the wanted ones.
+            most = wanted + 2 * (count - users.len());
+        }
     }
 
-    /// 1 command.
+    /// Users, blocks: 2. Where many of a page are left out, again.
     async fn known_users_by_name(
         &self,
         prefix: &str,
@@ -126,7 +136,7 @@ async fn known(
     filter: Document,
     wanted: usize,
 ) -> Result<Vec<User>, Fault> {
-    let viewer = key(id::bytes(viewer));
+    let viewer_key = key(id::bytes(viewer));
     let members = [
         doc! { "$match": { "$expr": { "$and": [
             { "$eq": ["$chatId", "$$chat"] },
@@ -137,7 +147,7 @@ async fn known(
         doc! { "$project": { "_id": 0, "userId": 1 } },
     ];
     let pipeline = [
-        doc! { "$match": { "userId": viewer, "active": true } },
+        doc! { "$match": { "userId": viewer_key, "active": true } },
         doc! { "$sort": { "chatId": 1 } },
         doc! { "$lookup": {
             "from": MEMBERS,
@@ -146,7 +156,7 @@ async fn known(
             "as": "other",
         } },
         doc! { "$unwind": "$other" },
-        doc! { "$match": { "other.userId": { "$ne": viewer } } },
+        doc! { "$match": { "other.userId": { "$ne": viewer_key } } },
         doc! { "$limit": MAX_KNOWN },
         doc! { "$group": { "_id": "$other.userId" } },
         doc! { "$lookup": {
@@ -165,7 +175,8 @@ async fn known(
         let limit = Bson::Int64(i64::try_from(most).unwrap_or(i64::MAX));
         let page = pipeline.iter().cloned().chain([doc! { "$limit": limit }]);
         let found = call.aggregate(MEMBERS, page).await?;
-        let mut users = documents::parse_all::<UserDocument>(&found);
+        let users = documents::parse_all::<UserDocument>(&found);
+        let mut users = blocks::without_blocked(call, viewer, users).await?;
         if users.len() >= wanted || found.len() < most {
             users.truncate(wanted);
             return Ok(users);

@@ -18,7 +18,7 @@ use super::fault::Fault;
 use super::rows::{
     self, Key, LAST_KEY, all, change, chat_columns, each, filled, member_columns, one, statements,
 };
-use super::{mentions, unread};
+use super::{blocks, mentions, unread};
 
 /// Sorts ahead of every id.
 const FIRST_KEY: [u8; 0] = [];
@@ -34,7 +34,7 @@ statements! {
     INSERT_PAIR = "INSERT INTO direct_chats (low_user_id, high_user_id, chat_id)
         VALUES (?1, ?2, ?3)";
     INSERT_MEMBER = concat!("INSERT INTO members (", member_columns!(), ")
-        VALUES (?1, ?2, ?3, ?4, 0, NULL, 0, 1, 0, 1, NULL)");
+        VALUES (?1, ?2, ?3, ?4, 0, NULL, 0, 1, 0, 1, NULL, ?5)");
     CHATS_OF = concat!("SELECT ", chat_columns!(), " FROM members AS mine
         CROSS JOIN chats ON id = mine.chat_id
         WHERE mine.user_id = ?1 AND mine.left_seq IS NULL AND (active_at, id) < (?2, ?3)
@@ -359,8 +359,10 @@ fn open_direct(conn: &Connection, chat: &Chat, pair: [Key; 2]) -> Result<(Chat, 
     change(conn, INSERT_CHAT, values)?;
     change(conn, INSERT_PAIR, (pair[0], pair[1], key))?;
     let role = rows::member_role(MemberRole::Member);
+    let is_blocked = blocks::is_between(conn, pair)?;
     for user in pair {
-        let values = (key, user, role, chat.created_at.as_millis());
+        let at = chat.created_at.as_millis();
+        let values = (key, user, role, at, is_blocked);
         change(conn, INSERT_MEMBER, values)?;
     }
     Ok((chat.clone(), true))

@@ -41,7 +41,7 @@ statements! {
         WHERE id = ?1";
     /// Rejoining uses the same row and replaces its range.
     JOIN = concat!("INSERT INTO members (", member_columns!(), ")
-        VALUES (?1, ?2, ?3, ?4, ?5, NULL, ?5, ?6, 0, 1, NULL)
+        VALUES (?1, ?2, ?3, ?4, ?5, NULL, ?5, ?6, 0, 1, NULL, 0)
         ON CONFLICT (chat_id, user_id) DO UPDATE SET role = ?3, joined_at = ?4, last_read_seq = ?5,
         last_read_at = NULL, joined_seq = ?5, visible_from_seq = ?6, left_seq = NULL,
         is_muted = 0, version = version + 1, unread_from_seq = NULL");

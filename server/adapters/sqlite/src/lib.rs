@@ -10,6 +10,7 @@
 
 mod attachments;
 mod backup;
+mod blocks;
 mod chats;
 mod checkpoint;
 mod fault;

@@ -27,12 +27,13 @@ use super::{mentions, replies};
 statements! {
     MESSAGE_OF_CLIENT_ID = concat!("SELECT ", message_columns!(), " FROM messages
         WHERE chat_id = ?1 AND sender_id = ?2 AND client_message_id = ?3");
-    /// Takes the chat's next number, if the sender is a member: one statement for both.
+    /// Takes the chat's next number, if the sender is a member whom no block keeps from writing: one
+    /// statement for all.
     ADVANCE = concat!("UPDATE chats SET last_seq = last_seq + 1, active_at = max(active_at, ?3)
         WHERE id = ?1
         AND last_seq < 2147483647
         AND EXISTS (SELECT 1 FROM members AS m
-            WHERE m.chat_id = ?1 AND m.user_id = ?2 AND m.left_seq IS NULL)
+            WHERE m.chat_id = ?1 AND m.user_id = ?2 AND m.left_seq IS NULL AND NOT m.is_blocked)
         RETURNING ", chat_columns!());
     CHAT = concat!("SELECT ", chat_columns!(), " FROM chats WHERE id = ?1");
     MEMBER = concat!("SELECT ", member_columns!(), " FROM members
@@ -271,10 +272,14 @@ pub(super) fn append(conn: &Connection, draft: &Message) -> Result<Append, Fault
     }
     let values = (chat_key, sender, draft.created_at.as_millis());
     let Some(chat) = one(conn, ADVANCE, values, rows::chat)? else {
-        return Ok(match one(conn, CHAT, [chat_key], rows::chat)? {
-            None => Append::Denied(Denied::NoChat),
-            Some(_) if one(conn, MEMBER, (chat_key, sender), |_| Ok(()))?.is_some() => Append::Full,
-            Some(_) => Append::Denied(Denied::NotMember),
+        if one(conn, CHAT, [chat_key], rows::chat)?.is_none() {
+            return Ok(Append::Denied(Denied::NoChat));
+        }
+        let member = one(conn, MEMBER, (chat_key, sender), rows::member)?;
+        return Ok(match member {
+            None => Append::Denied(Denied::NotMember),
+            Some(member) if member.is_blocked => Append::Denied(Denied::NotWritable),
+            Some(_) => Append::Full,
         });
     };
     let message = Message {
@@ -303,6 +308,9 @@ fn judge_content(
         // Who is no member is told that first.
         return Ok(None);
     };
+    if member.is_blocked {
+        return Ok(Some(Append::Denied(Denied::NotWritable)));
+    }
     if draft
         .reply_to
         .is_some_and(|seq| seq < member.visible_from_seq)

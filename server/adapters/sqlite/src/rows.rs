@@ -42,7 +42,7 @@ pub(super) use statements;
 /// What [`user`] reads.
 macro_rules! user_columns {
     () => {
-        "id, email, name, about, created_at, last_seen_at, name_key, metadata, avatar_id"
+        "id, email, name, about, created_at, last_seen_at, name_key, metadata, avatar_id, block_version"
     };
 }
 pub(super) use user_columns;
@@ -66,7 +66,7 @@ pub(super) use chat_columns;
 /// What [`member`] reads.
 macro_rules! member_columns {
     () => {
-        "chat_id, user_id, role, joined_at, last_read_seq, last_read_at, joined_seq, visible_from_seq, is_muted, version, unread_from_seq"
+        "chat_id, user_id, role, joined_at, last_read_seq, last_read_at, joined_seq, visible_from_seq, is_muted, version, unread_from_seq, is_blocked"
     };
 }
 pub(super) use member_columns;
@@ -261,6 +261,7 @@ pub(super) fn user(row: &Row<'_>) -> Result<User, Fault> {
                 .map(id::from_bytes),
             created_at: time(row, 4)?,
             last_seen_at: some_time(row, 5)?,
+            block_version: or_stand_in(row.get(9), record, "block_version", || 0),
         })
     };
     parse().map_err(|why| Fault::row(format_args!("user {user_id}"), why))
@@ -376,6 +377,7 @@ pub(super) fn member(row: &Row<'_>) -> Result<Member, Fault> {
             is_muted: or_stand_in(row.get(8), record, "is_muted", || false),
             version: or_stand_in(row.get(9), record, "version", || 1),
             unread_from_seq: or_stand_in(row.get(10), record, "unread_from_seq", || None),
+            is_blocked: or_stand_in(row.get(11), record, "is_blocked", || false),
         })
     };
     parse().map_err(|why| Fault::row(format_args!("member {user_id} of {chat_id}"), why))

@@ -134,6 +134,7 @@ fn user(address: &str) -> User {
         avatar_id: None,
         created_at: NOW,
         last_seen_at: None,
+        block_version: 0,
     }
 }
 

@@ -28,6 +28,10 @@ statements! {
         WHERE id = ?1 RETURNING ", user_columns!());
     USERS_BY_NAME = concat!("SELECT ", user_columns!(), " FROM users
         WHERE (name_key, id) > (?1, ?2) AND name_key < ?3 AND id <> ?4
+        AND NOT EXISTS (SELECT 1 FROM blocks AS mine
+            WHERE mine.blocker_id = ?4 AND mine.blocked_id = users.id)
+        AND NOT EXISTS (SELECT 1 FROM blocks AS theirs
+            WHERE theirs.blocker_id = users.id AND theirs.blocked_id = ?4)
         ORDER BY name_key, id LIMIT ?5");
     // In the order of an index that has the members of the present alone: nothing is sorted, and no more
     // of it is read than the limit says.
@@ -39,6 +43,10 @@ statements! {
     THESE_USERS_BY_NAME = concat!("SELECT ", user_columns!(), " FROM rarray(?1) AS known
         CROSS JOIN users ON id = known.value
         WHERE (name_key, id) > (?2, ?3) AND name_key < ?4
+        AND NOT EXISTS (SELECT 1 FROM blocks AS mine
+            WHERE mine.blocker_id = ?6 AND mine.blocked_id = users.id)
+        AND NOT EXISTS (SELECT 1 FROM blocks AS theirs
+            WHERE theirs.blocker_id = users.id AND theirs.blocked_id = ?6)
         ORDER BY name_key, id LIMIT ?5");
     SET_LAST_SEEN = "UPDATE users SET last_seen_at = ?2
         WHERE id IN (SELECT value FROM rarray(?1)) AND coalesce(last_seen_at < ?2, TRUE)";
@@ -114,15 +122,15 @@ impl UserStore for SqliteStore {
     async fn users_by_name(
         &self,
         prefix: &str,
-        except: UserId,
+        viewer: UserId,
         window: &Window<UserCursor>,
     ) -> Result<Page<User>, PortError> {
         let (name, key, end) = range(prefix, window);
         let wanted = rows::overread(window);
         let users = self
             .read(move |conn| {
-                let except = id::bytes(except);
-                let values = |limit| (&name, &key, &end, except, limit);
+                let viewer = id::bytes(viewer);
+                let values = |limit| (&name, &key, &end, viewer, limit);
                 filled(conn, USERS_BY_NAME, wanted, values, rows::user)
             })
             .await?;
@@ -139,11 +147,12 @@ impl UserStore for SqliteStore {
         let wanted = rows::overread(window);
         let users = self
             .read(move |conn| {
-                let values = (id::bytes(viewer), MAX_KNOWN);
+                let viewer = id::bytes(viewer);
+                let values = (viewer, MAX_KNOWN);
                 let read = |row: &Row<'_>| Ok(id::from_bytes(row.get(0)?));
                 let known: Vec<UserId> = all(conn, KNOWN_USERS, values, read)?;
                 let known = rows::keys(&known, id::bytes);
-                let values = |limit| (rows::list(&known), &name, &key, &end, limit);
+                let values = |limit| (rows::list(&known), &name, &key, &end, limit, viewer);
                 filled(conn, THESE_USERS_BY_NAME, wanted, values, rows::user)
             })
             .await?;

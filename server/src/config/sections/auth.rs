@@ -91,6 +91,8 @@ section! {
         send: Quota = Quota::new(30, 10 * SECOND), in QUOTAS;
         /// Reactions added and removed, a user.
         react: Quota = Quota::new(60, 10 * SECOND), in QUOTAS;
+        /// Users blocked and unblocked, a user.
+        block: Quota = Quota::new(30, MINUTE), in QUOTAS;
         /// Typing signals, a user.
         typing: Quota = Quota::new(20, 10 * SECOND), in QUOTAS;
         /// Chats started, a user.

@@ -42,7 +42,8 @@ impl AccountFeed {
             .and(Interest::CHANGES)
             .and(Interest::RECEIPTS)
             .and(Interest::MEMBERSHIP)
-            .and(Interest::PROFILE);
+            .and(Interest::PROFILE)
+            .and(Interest::BLOCKS);
         let user = viewer.user_id;
         let incarnation = context.incarnation.current().await?;
         if after

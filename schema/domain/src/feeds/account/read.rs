@@ -107,14 +107,16 @@ impl AccountFeed {
         };
         for user in line.take_uncertain() {
             let member = retry_unavailable!(self.context.member(user, chat))?;
-            if let Some(receipt) = member.as_ref().and_then(Member::receipt) {
+            let shown = member.filter(|member| member.shows_marks_to(self.viewer.user_id));
+            if let Some(receipt) = shown.as_ref().and_then(Member::receipt) {
                 line.receipt(receipt, None, &mut self.ready);
             }
         }
         Ok(())
     }
 
-    /// Reads the user's profile, and has it told where it is another one than was told.
+    /// Reads the user's profile and the version of their blocks, and has them told where they are
+    /// others than were told.
     pub(super) async fn read_profile(&mut self) -> Result<(), FeedError> {
         let found = retry_unavailable!(self.context.user(self.viewer.user_id))?;
         let profile = found.as_ref().map(hash);
@@ -124,7 +126,7 @@ impl AccountFeed {
     }
 }
 
-/// A hash of what a user's profile says. A stream has no room for the profile, which may be long.
+/// A hash of what a user's profile says, and of the version of their blocks. A stream has no room for the profile, which may be long.
 fn hash(user: &User) -> u64 {
     let mut hasher = DefaultHasher::new();
     user.name.as_str().hash(&mut hasher);
@@ -134,5 +136,6 @@ fn hash(user: &User) -> u64 {
         .map(Metadata::as_str)
         .hash(&mut hasher);
     user.avatar_id.hash(&mut hasher);
+    user.block_version.hash(&mut hasher);
     hasher.finish()
 }

@@ -86,6 +86,12 @@ impl AccountFeed {
                 self.viewer_changed = true;
                 Box::pin(self.read_profile()).await
             }
+            // Who is blocked is not told of it.
+            Event::BlockChanged { blocker_id, .. } if *blocker_id != self.viewer.user_id => Ok(()),
+            Event::BlockChanged { .. } => {
+                self.viewer_changed = true;
+                Box::pin(self.read_profile()).await
+            }
             Event::Typing { .. } | Event::SessionRevoked { .. } | Event::PresenceChanged(_) => {
                 Ok(())
             }

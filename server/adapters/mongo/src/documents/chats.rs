@@ -11,7 +11,7 @@ use talksy_domain::groups::NewGroup;
 use talksy_domain::id::{self, ChatId, MessageId, UserId};
 use talksy_domain::seq::Seq;
 
-use super::{CHATS, Stored, date, id_text, instant, key};
+use super::{BlockMark, CHATS, Stored, date, id_text, instant, key};
 use crate::fault::Why;
 
 /// What is unique about a pair's direct chat: both ids, the smaller first.
@@ -71,6 +71,12 @@ pub(crate) struct ChatDocument {
     /// For which messages the last numbers were claimed, in the order of the numbers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     claims: Vec<Uuid>,
+    /// Of a direct chat, whether the one with the smaller id has blocked the other; see `blocks`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    low_blocks: Option<BlockMark>,
+    /// The other way round.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    high_blocks: Option<BlockMark>,
     /// Whether its members are all in.
     ready: bool,
 }
@@ -84,6 +90,8 @@ pub(crate) struct KeptChat {
     pub(crate) claimed_seq: Seq,
     /// For which messages the last numbers were claimed, in the order of the numbers.
     pub(crate) claims: Vec<MessageId>,
+    /// Whether it is a direct chat and either of the two has blocked the other.
+    pub(crate) is_blocked: bool,
     /// Whether its members are all in.
     pub(crate) ready: bool,
 }
@@ -122,6 +130,8 @@ impl ChatDocument {
             last_change_seq: chat.last_change_seq,
             claimed_seq: chat.last_change_seq,
             claims: Vec::new(),
+            low_blocks: None,
+            high_blocks: None,
             ready: false,
         }
     }
@@ -169,6 +179,7 @@ impl Stored for ChatDocument {
             chat,
             claimed_seq: self.claimed_seq,
             claims: message_ids(&self.claims),
+            is_blocked: BlockMark::any([self.low_blocks, self.high_blocks]),
             ready: self.ready,
         })
     }

@@ -8,7 +8,7 @@ use talksy_domain::id::{self, ChatId, UserId};
 use talksy_domain::seq::Seq;
 
 use super::chats::chat_text;
-use super::{MEMBERS, Stored, date, field, id_text, instant, key, some_instant};
+use super::{BlockMark, MEMBERS, Stored, date, field, id_text, instant, key, some_instant};
 use crate::fault::Why;
 
 /// A user's membership of a chat. Its `_id` means nothing. It stays when the membership ends, and
@@ -31,6 +31,12 @@ pub(crate) struct MemberDocument {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     unread_from_seq: Option<Seq>,
     muted: bool,
+    /// In a direct chat, whether the one with the smaller id has blocked the other; see `blocks`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    low_blocks: Option<BlockMark>,
+    /// The other way round.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    high_blocks: Option<BlockMark>,
     /// The newest system message whose effect it has; see `notices`.
     at: Seq,
     /// Rises with every change of the document.
@@ -53,6 +59,8 @@ impl MemberDocument {
             last_read_at: None,
             unread_from_seq: None,
             muted: member.is_muted,
+            low_blocks: None,
+            high_blocks: None,
             at: 0,
             v: member.version,
         }
@@ -89,6 +97,7 @@ impl Stored for MemberDocument {
             last_read_at: self.last_read_at.map(instant),
             unread_from_seq: self.unread_from_seq,
             is_muted: self.muted,
+            is_blocked: BlockMark::any([self.low_blocks, self.high_blocks]),
             version: self.v,
         })
     }
@@ -108,6 +117,7 @@ impl Stored for MemberDocument {
             last_read_at: field(raw, "lastReadAt").map(instant),
             unread_from_seq: field(raw, "unreadFromSeq"),
             is_muted: field(raw, "muted").unwrap_or_default(),
+            is_blocked: BlockMark::any([field(raw, "lowBlocks"), field(raw, "highBlocks")]),
             version: field(raw, "v").unwrap_or(1),
         })
     }

@@ -32,6 +32,9 @@ pub(crate) struct UserDocument {
     created_at: DateTime,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_seen_at: Option<DateTime>,
+    /// The version of the user's blocks; see `blocks`.
+    #[serde(default)]
+    block_version: u32,
 }
 
 impl From<&User> for UserDocument {
@@ -46,6 +49,7 @@ impl From<&User> for UserDocument {
             avatar_id: user.avatar_id.map(|one| key(id::bytes(one))),
             created_at: date(user.created_at),
             last_seen_at: user.last_seen_at.map(date),
+            block_version: user.block_version,
         }
     }
 }
@@ -76,6 +80,7 @@ impl Stored for UserDocument {
             avatar_id: self.avatar_id.map(|one| id::from_bytes(one.bytes())),
             created_at: instant(self.created_at),
             last_seen_at: self.last_seen_at.map(instant),
+            block_version: self.block_version,
         })
     }
 
@@ -92,6 +97,7 @@ impl Stored for UserDocument {
             avatar_id: field::<Uuid>(raw, "avatarId").map(|one| id::from_bytes(one.bytes())),
             created_at: some_instant(raw, "createdAt"),
             last_seen_at: field(raw, "lastSeenAt").map(instant),
+            block_version: field(raw, "blockVersion").unwrap_or_default(),
         })
     }
 }

@@ -6,7 +6,7 @@ use rusqlite::StatementStatus;
 use talksy_domain::id;
 
 use super::super::{
-    attachments, chats, groups, incarnation, jobs, mentions, messages, open, reactions, replies,
+    attachments, blocks, chats, groups, incarnation, jobs, mentions, messages, open, reactions, replies,
     rows, sessions, unread, users,
 };
 use super::Fixture;
@@ -61,6 +61,7 @@ fn statements() -> Vec<(&'static str, &'static str)> {
         chats::STATEMENTS,
         messages::STATEMENTS,
         reactions::STATEMENTS,
+        blocks::STATEMENTS,
         groups::STATEMENTS,
         jobs::STATEMENTS,
         attachments::STATEMENTS,
