@@ -77,6 +77,7 @@ impl Cluster {
             "verify_ip",
             "send",
             "react",
+            "block",
             "start_chat",
             "change_chats",
             "mark_read",

@@ -110,7 +110,8 @@ async fn a_page_costs_the_store_the_same_whatever_its_size() {
 
     let page_of_messages = "query($id: ID!, $last: Int) { node(id: $id) { ... on Chat {
         messages(last: $last) { nodes { seq text isReadByAll
-            sender { name presence { status } } chat { title unreadCount lastMessage { seq } }
+            sender { name isBlockedByViewer presence { status } }
+            chat { title unreadCount lastMessage { seq } }
             mentions { name } replyCount replyTo { text sender { name } } replies(first: 2) { nodes { text } }
             readBy(first: 5) { nodes { lastReadSeq user { name } chat { id } } } } } } } }";
     let last = |size| json!({ "id": chats[0], "last": size });
@@ -118,7 +119,7 @@ async fn a_page_costs_the_store_the_same_whatever_its_size() {
     println!("messages: {cost} store calls for {SIZES:?}");
 
     let page_of_users = "query($first: Int) { users(first: $first) { nodes {
-        name about presence { status lastSeenAt user { name } } } } }";
+        name about isBlockedByViewer presence { status lastSeenAt user { name } } } } }";
     let cost = calls(&app, &ada, "users", page_of_users, first).await;
     println!("users: {cost} store calls for {SIZES:?}");
 

@@ -33,7 +33,8 @@ const EVERYTHING: Interest = Interest::MESSAGES
     .and(Interest::CHANGES)
     .and(Interest::SESSIONS)
     .and(Interest::PRESENCE)
-    .and(Interest::PROFILE);
+    .and(Interest::PROFILE)
+    .and(Interest::BLOCKS);
 
 impl Buses {
     async fn publish(&self, topic: Topic, event: &Event) {
@@ -182,6 +183,10 @@ pub fn every_event() -> Vec<Event> {
         },
         Event::ViewerChatChanged { chat_id },
         Event::ViewerChanged,
+        Event::BlockChanged {
+            blocker_id: ids().next(),
+            blocked_id: ids().next(),
+        },
         Event::SessionRevoked {
             session_id: ids().next(),
         },

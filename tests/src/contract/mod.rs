@@ -18,6 +18,7 @@
 
 pub mod announcing;
 pub mod attachments;
+pub mod blocks;
 pub mod bus;
 pub mod changes;
 pub mod chat_list;

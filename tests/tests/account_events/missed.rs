@@ -134,3 +134,39 @@ async fn ahead_of_saying_that_all_was_told_the_store_is_asked() {
     let (told, _) = until_caught_up(&mut feed, &names).await;
     assert_eq!(told, ["other +1", "other +2", "checkpoint false", "one +1"]);
 }
+
+/// Whom somebody has blocked is one more thing of their own: what the bus loses of it, each of their
+/// devices finds. Who is blocked is told of nothing.
+#[tokio::test]
+async fn a_block_is_told_once_and_found_where_the_word_of_it_was_lost() {
+    let (world, bus) = scripted(64, no_heartbeat()).await;
+    let chat = world.direct(&world.ann, &world.ben).await;
+    let names = [(chat, "chat")];
+    let feeds = &world.services.feeds;
+    let mut feed = feeds.account(&world.ben, None, None).await.unwrap();
+    let mut of_ann = feeds.account(&world.ann, None, None).await.unwrap();
+    let (_, checkpoint) = until_caught_up(&mut feed, &names).await;
+    until_caught_up(&mut of_ann, &names).await;
+    let blocks = &world.services.blocks;
+    let cleo = world.cleo.user_id;
+    blocks.set(&world.ben, cleo, true).await.unwrap();
+    assert_eq!(take(&mut feed, &names, 1).await, ["viewer"]);
+    bus.set(Mode::Lose);
+    blocks.set(&world.ben, cleo, false).await.unwrap();
+    blocks.set(&world.ben, world.ann.user_id, true).await.unwrap();
+    bus.interrupt();
+    let mut told = take(&mut feed, &names, 2).await;
+    told.sort();
+    assert_eq!(told, ["chat changed", "viewer"]);
+    bus.set(Mode::Deliver);
+    blocks.set(&world.ben, world.ann.user_id, false).await.unwrap();
+    assert_eq!(take(&mut feed, &names, 1).await, ["viewer"]);
+    world.send(chat, &world.ben, "hello again").await;
+    let told = take(&mut of_ann, &names, 2).await;
+    assert!(!told.contains(&"viewer".to_owned()), "{told:?}");
+    drop(feed);
+    let position = AccountPosition::parse(world.ben.user_id, &checkpoint, &[]).unwrap();
+    let resumed = feeds.account(&world.ben, Some(position), None).await;
+    let (told, _) = until_caught_up(&mut resumed.unwrap(), &names).await;
+    assert_eq!(told.iter().filter(|what| *what == "viewer").count(), 1);
+}

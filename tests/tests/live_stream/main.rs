@@ -12,6 +12,7 @@
 )]
 
 mod altered_store;
+mod blocks;
 mod changes;
 mod chaos;
 mod chats;

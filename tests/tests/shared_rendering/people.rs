@@ -15,7 +15,7 @@ pub struct Group {
     pub ada: User,
     /// Has read some, and has muted it.
     pub ben: User,
-    /// Joined later, and may not read what was before.
+    /// Joined later, and may not read what was before. Has blocked Ada, whom Dora has blocked too.
     pub cleo: User,
     /// An admin who has read nothing.
     pub dora: User,
@@ -80,6 +80,10 @@ impl Group {
             .await;
         group.ben.mark_read(&group.chat, 3).await;
         group.mute(&group.ben, true).await;
+        for who in [&group.cleo, &group.dora] {
+            let input = json!({ "userId": group.ada.id });
+            ask(who, "blockUser", "BlockUserInput", "__typename", input).await;
+        }
         group
     }
 

@@ -74,6 +74,7 @@ impl Inputs {
             "revokeSession" => json!({ "sessionId": self.other_session }),
             "updateProfile" => json!({ "name": "Eve" }),
             "startChat" => json!({ "userId": bob }),
+            "blockUser" | "unblockUser" => json!({ "userId": bob }),
             "markRead" => json!({ "chatId": chat, "seq": 1 }),
             "markUnread" => json!({ "chatId": chat, "fromSeq": 1 }),
             "muteChat" => json!({ "chatId": chat, "muted": true }),
