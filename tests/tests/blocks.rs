@@ -36,7 +36,10 @@ async fn block(user: &User, whom: &User) {
 
 async fn unblock(user: &User, whom: &User) {
     let data = ask(user, &whom.id, false).await.data();
-    assert_eq!(data["unblockUser"]["user"]["isBlockedByViewer"], json!(false));
+    assert_eq!(
+        data["unblockUser"]["user"]["isBlockedByViewer"],
+        json!(false)
+    );
 }
 
 async fn run(user: &User, mutation: &str, input: Value) -> Reply {
@@ -67,7 +70,10 @@ async fn sees(user: &User, whom: &User) -> (Value, Value) {
     let data = user.client.data(USER, json!({ "id": whom.id })).await;
     let node = &data["node"];
     assert_eq!(node["name"], json!(whom.name), "a profile stays");
-    (node["presence"]["status"].clone(), node["isBlockedByViewer"].clone())
+    (
+        node["presence"]["status"].clone(),
+        node["isBlockedByViewer"].clone(),
+    )
 }
 
 /// Opens a socket, and waits until its user is there.
@@ -101,15 +107,31 @@ async fn nothing_is_said_between_the_two_and_what_was_said_stays() {
         (&bob, &ada, &of_bob, &of_ada),
     ] {
         for (mutation, input, field) in [
-            ("sendMessage", json!({ "chatId": chat, "text": "hi" }), "chatId"),
+            (
+                "sendMessage",
+                json!({ "chatId": chat, "text": "hi" }),
+                "chatId",
+            ),
             (
                 "sendMessage",
                 json!({ "chatId": chat, "text": "hi", "replyToId": others }),
                 "chatId",
             ),
-            ("editMessage", json!({ "messageId": own, "text": "hi" }), "chatId"),
-            ("addReaction", json!({ "messageId": others, "emoji": "👍" }), "chatId"),
-            ("pinMessage", json!({ "messageId": own, "pinned": true }), "chatId"),
+            (
+                "editMessage",
+                json!({ "messageId": own, "text": "hi" }),
+                "chatId",
+            ),
+            (
+                "addReaction",
+                json!({ "messageId": others, "emoji": "👍" }),
+                "chatId",
+            ),
+            (
+                "pinMessage",
+                json!({ "messageId": own, "pinned": true }),
+                "chatId",
+            ),
             ("startChat", json!({ "userId": other.id }), "userId"),
             (
                 "createGroup",
@@ -136,15 +158,24 @@ async fn nothing_is_said_between_the_two_and_what_was_said_stays() {
         let data = who.client.data(history, json!({ "id": chat })).await;
         let expected = json!([{ "text": "of Ada" }, { "text": "of Bob" }]);
         assert_eq!(data["chat"]["messages"]["nodes"], expected);
-        let chats = who.client.data("{ chats { nodes { id } } }", json!({})).await;
+        let chats = who
+            .client
+            .data("{ chats { nodes { id } } }", json!({}))
+            .await;
         assert_eq!(chats["chats"]["nodes"], json!([{ "id": chat }]));
     }
-    run(&bob, "deleteMessage", json!({ "messageId": of_bob })).await.data();
-    unblock(&ada, &bob).await;
-    bob.send(&chat, "again").await;
-    run(&ada, "addReaction", json!({ "messageId": of_ada, "emoji": "👍" }))
+    run(&bob, "deleteMessage", json!({ "messageId": of_bob }))
         .await
         .data();
+    unblock(&ada, &bob).await;
+    bob.send(&chat, "again").await;
+    run(
+        &ada,
+        "addReaction",
+        json!({ "messageId": of_ada, "emoji": "👍" }),
+    )
+    .await
+    .data();
     assert_eq!(bob.start_chat(&ada).await, chat);
     app.stop().await;
 }
@@ -274,7 +305,8 @@ async fn typing_and_read_marks_are_not_told() {
     bob.mark_read(&chat, 1).await;
     let id = json!({ "id": chat });
     let typing = "subscription($id: ID!) { typingChanged(chatId: $id) { isTyping } }";
-    let marks = "subscription($id: ID!) { readReceiptUpdated(chatId: $id) { lastReadSeq user { id } } }";
+    let marks =
+        "subscription($id: ID!) { readReceiptUpdated(chatId: $id) { lastReadSeq user { id } } }";
     let mut ada_sees_typing = ada.client.subscribe(typing, id.clone()).await;
     let mut ada_sees_marks = ada.client.subscribe(marks, id.clone()).await;
     let mut bob_sees_marks = bob.client.subscribe(marks, id.clone()).await;
@@ -476,7 +508,10 @@ async fn what_is_rendered_for_many_tells_each_their_own_blocks() {
 #[tokio::test(flavor = "multi_thread")]
 async fn blocking_is_a_feature() {
     let app = TestApp::start().await;
-    let data = app.client().data("{ server { features } }", json!({})).await;
+    let data = app
+        .client()
+        .data("{ server { features } }", json!({}))
+        .await;
     let features = data["server"]["features"].as_array().unwrap();
     assert!(features.contains(&json!("blocking")));
     app.stop().await;

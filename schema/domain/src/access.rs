@@ -297,7 +297,11 @@ impl Access {
             return Ok(HashSet::new());
         }
         let turned = |&(one, other): &(UserId, UserId)| (other, one);
-        let both: Vec<_> = pairs.iter().copied().chain(pairs.iter().map(turned)).collect();
+        let both: Vec<_> = pairs
+            .iter()
+            .copied()
+            .chain(pairs.iter().map(turned))
+            .collect();
         let found = self.blocks.blocks_among(&both).await?;
         let found: HashSet<_> = found.into_iter().collect();
         let is_blocked =
@@ -361,9 +365,7 @@ impl Access {
     ) -> Result<ReadableProfiles, PortError> {
         Ok(ReadableProfiles(match self.directory {
             Directory::Everyone => users,
-            Directory::SharedChats | Directory::Off => {
-                self.known(viewer.user_id, &users).await?
-            }
+            Directory::SharedChats | Directory::Off => self.known(viewer.user_id, &users).await?,
         }))
     }
 

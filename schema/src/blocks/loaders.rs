@@ -20,6 +20,9 @@ impl Loader<BlockOf> for LoaderContext {
         };
         let asked: Vec<_> = keys.iter().map(|key| key.0).collect();
         let blocked = self.services.blocks.among(viewer, &asked).await?;
-        Ok(blocked.into_iter().map(|user| (BlockOf(user), ())).collect())
+        Ok(blocked
+            .into_iter()
+            .map(|user| (BlockOf(user), ()))
+            .collect())
     }
 }

@@ -33,7 +33,10 @@ impl BlockQuery {
         let node = |blocked: &Blocked| {
             let number = blocked.number;
             let cursor = BlockCursor { blocker_id, number };
-            Some(UserNode::at(users.remove(&blocked.user_id)?, &cursor.encode()))
+            Some(UserNode::at(
+                users.remove(&blocked.user_id)?,
+                &cursor.encode(),
+            ))
         };
         let nodes = Page {
             has_next: page.has_next,

@@ -295,9 +295,8 @@ impl MessageNode {
         let other = slowest
             .iter()
             .find(|member| Some(member.user_id) != self.message.sender_id);
-        Ok(other.is_some_and(|member| {
-            !member.is_blocked && member.last_read_seq >= self.message.seq
-        }))
+        Ok(other
+            .is_some_and(|member| !member.is_blocked && member.last_read_seq >= self.message.seq))
     }
 }
 

@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use talksy_domain::attachments::{AttachmentStore, ImageCodec, ObjectStore};
-use talksy_domain::blocks::BlockStore;
 use talksy_domain::auth::CodeStore;
 use talksy_domain::auth::SessionStore;
+use talksy_domain::blocks::BlockStore;
 use talksy_domain::chats::ChatStore;
 use talksy_domain::events::{Bus, Dispatcher, EventQueue, EventSink, Hub, LocalBus};
 use talksy_domain::groups::GroupStore;

@@ -25,7 +25,9 @@ const NEW: BlockOutcome = BlockOutcome::Done { is_new: true };
 const SAME: BlockOutcome = BlockOutcome::Done { is_new: false };
 
 async fn set(stores: &Stores, blocker: &User, blocked: &User, is_blocked: bool) -> BlockOutcome {
-    let set = stores.blocks.set_blocked(blocker.id, blocked.id, is_blocked);
+    let set = stores
+        .blocks
+        .set_blocked(blocker.id, blocked.id, is_blocked);
     set.await.unwrap()
 }
 
@@ -57,7 +59,11 @@ async fn member(stores: &Stores, chat: ChatId, user: UserId) -> Member {
 
 /// What came of a message.
 async fn sent(stores: &Stores, chat: ChatId, sender: &User) -> Append {
-    stores.messages.append(&draft(chat, sender.id)).await.unwrap()
+    stores
+        .messages
+        .append(&draft(chat, sender.id))
+        .await
+        .unwrap()
 }
 
 fn refused() -> Append {
@@ -149,7 +155,10 @@ pub async fn nothing_is_said_between_the_two(stores: &Stores) {
         expected: None,
     };
     set(stores, &bob, &ada, true).await;
-    let (emoji, denied) = (Emoji::stored("👍"), ChangeRefusal::from(Denied::NotWritable));
+    let (emoji, denied) = (
+        Emoji::stored("👍"),
+        ChangeRefusal::from(Denied::NotWritable),
+    );
     for (actor, action) in [
         (&ada, edit(text_of("changed"))),
         (&ada, ChangeAction::Pin { is_pinned: true }),
@@ -166,7 +175,13 @@ pub async fn nothing_is_said_between_the_two(stores: &Stores) {
         assert_eq!(refused.unwrap_err(), denied);
     }
     // What is so already is no change.
-    let same = ask(stores, &first[0], ada.id, edit(first[0].text.clone().unwrap())).await;
+    let same = ask(
+        stores,
+        &first[0],
+        ada.id,
+        edit(first[0].text.clone().unwrap()),
+    )
+    .await;
     assert!(!same.unwrap().is_new);
     assert_eq!(stores.all_messages(chat.id).await, first);
     let gone = ask(stores, &first[1], ada.id, ChangeAction::Delete).await;
@@ -404,7 +419,10 @@ pub async fn names_of_blocked_users_are_not_found(stores: &Stores) {
                     let users = &stores.users;
                     users.known_users_by_name(&prefix, viewer.id, &window).await
                 } else {
-                    stores.users.users_by_name(&prefix, viewer.id, &window).await
+                    stores
+                        .users
+                        .users_by_name(&prefix, viewer.id, &window)
+                        .await
                 };
                 let page = page.unwrap();
                 let is_last = !page.has_next;

@@ -153,13 +153,19 @@ async fn a_block_is_told_once_and_found_where_the_word_of_it_was_lost() {
     assert_eq!(take(&mut feed, &names, 1).await, ["viewer"]);
     bus.set(Mode::Lose);
     blocks.set(&world.ben, cleo, false).await.unwrap();
-    blocks.set(&world.ben, world.ann.user_id, true).await.unwrap();
+    blocks
+        .set(&world.ben, world.ann.user_id, true)
+        .await
+        .unwrap();
     bus.interrupt();
     let mut told = take(&mut feed, &names, 2).await;
     told.sort();
     assert_eq!(told, ["chat changed", "viewer"]);
     bus.set(Mode::Deliver);
-    blocks.set(&world.ben, world.ann.user_id, false).await.unwrap();
+    blocks
+        .set(&world.ben, world.ann.user_id, false)
+        .await
+        .unwrap();
     assert_eq!(take(&mut feed, &names, 1).await, ["viewer"]);
     world.send(chat, &world.ben, "hello again").await;
     let told = take(&mut of_ann, &names, 2).await;

@@ -10,7 +10,11 @@ const PRESENCE: &str = "subscription($ids: [ID!]!) { presenceChanged(userIds: $i
 const EVENTS: &str = "subscription { accountEvents { __typename } }";
 
 async fn set(two: &Two, is_blocked: bool) {
-    let mutation = if is_blocked { "blockUser" } else { "unblockUser" };
+    let mutation = if is_blocked {
+        "blockUser"
+    } else {
+        "unblockUser"
+    };
     let (first, rest) = mutation.split_at(1);
     let query = format!(
         "mutation($input: {}{rest}Input!) {{ {mutation}(input: $input) {{ user {{ id }} }} }}",
@@ -28,7 +32,10 @@ async fn a_block_on_one_server_holds_on_the_other() {
     let ada_s_other = client_at(&two.ada, two.b.address());
     let mut events = ada_s_other.subscribe(EVENTS, json!({})).await;
     let first = events.next().await;
-    assert_eq!(first["accountEvents"]["__typename"], json!("AccountCheckpoint"));
+    assert_eq!(
+        first["accountEvents"]["__typename"],
+        json!("AccountCheckpoint")
+    );
     let ids = json!({ "ids": [two.ada.id] });
     let mut presence = two.bob.client.subscribe(PRESENCE, ids).await;
     while status(presence.next().await) != json!("ONLINE") {}

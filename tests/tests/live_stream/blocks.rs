@@ -10,9 +10,7 @@ use talksy_domain::viewer::Viewer;
 use talksy_tests::eventually;
 
 use super::script::Mode;
-use super::world::{
-    World, next, no_heartbeat, nothing_waits, quick_heartbeat, receipts_in, take,
-};
+use super::world::{World, next, no_heartbeat, nothing_waits, quick_heartbeat, receipts_in, take};
 
 fn state(who: &Viewer, status: PresenceStatus) -> Presence {
     Presence {
@@ -113,7 +111,12 @@ async fn no_state_is_told_behind_a_block_that_was_lost() {
     eventually("Ben to be there", async || {
         let access = &world.services.access;
         let seen = access.acquainted(&world.ben, &[world.ben.user_id]).await;
-        let states = world.services.presence.states(&seen.unwrap()).await.unwrap();
+        let states = world
+            .services
+            .presence
+            .states(&seen.unwrap())
+            .await
+            .unwrap();
         (states[0].status == PresenceStatus::Online).then_some(())
     })
     .await;
@@ -137,7 +140,9 @@ async fn what_was_sent_before_arrives_and_nothing_behind_it() {
     set(&world.services, &world.ben, &world.ann, false).await;
     world.send(&world.ann, "again").await;
     let told = take(&mut feed, 2).await;
-    let texts = told.iter().map(|one| one.message().unwrap().text.clone().unwrap());
+    let texts = told
+        .iter()
+        .map(|one| one.message().unwrap().text.clone().unwrap());
     let texts: Vec<_> = texts.map(|text| text.as_str().to_owned()).collect();
     assert_eq!(texts, ["before", "again"]);
 }

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a step that fails ends the test")]
 
 mod announcing;
+mod blocks;
 mod bounded;
 mod bounded_reactions;
 mod changes;

@@ -76,10 +76,7 @@ mod tests {
         let text = cursor.encode();
         let decode = |blocker| BlockCursor::decode_in(&text, blocker, "after");
         assert_eq!(decode(cursor.blocker_id), Ok(cursor));
-        assert_eq!(
-            decode(id::from_bytes([2; 16])).unwrap_err().field,
-            "after"
-        );
+        assert_eq!(decode(id::from_bytes([2; 16])).unwrap_err().field, "after");
         assert!(BlockCursor::decode(&text[..8], "after").is_err());
     }
 }

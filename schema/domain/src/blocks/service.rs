@@ -107,11 +107,7 @@ impl BlockService {
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn among(
-        &self,
-        viewer: &Viewer,
-        users: &[UserId],
-    ) -> Result<Vec<UserId>, PortError> {
+    pub async fn among(&self, viewer: &Viewer, users: &[UserId]) -> Result<Vec<UserId>, PortError> {
         let pairs: Vec<_> = users.iter().map(|user| (viewer.user_id, *user)).collect();
         let found = self.store.blocks_among(&pairs).await?;
         Ok(found.into_iter().map(|(_, blocked)| blocked).collect())

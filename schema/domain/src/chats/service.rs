@@ -158,7 +158,12 @@ impl ChatService {
         let parts: Vec<_> = wanted.iter().filter(is_member).cloned().collect();
         let user = viewer.user_id;
         let shown = |page: Page<Member>| page.map(|member| member.as_shown_to(user));
-        let mut pages = self.store.member_pages(&parts).await?.into_iter().map(shown);
+        let mut pages = self
+            .store
+            .member_pages(&parts)
+            .await?
+            .into_iter()
+            .map(shown);
         let page = |wanted: &MemberPage| is_member(&wanted).then(|| pages.next())?;
         Ok(wanted.iter().map(page).collect())
     }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::model::{Directory, ProfileChange, User};
 use super::store::UserStore;
+use crate::access::Access;
 use crate::attachments::error::AttachmentError;
 use crate::attachments::model::UsedBy;
-use crate::access::Access;
 use crate::attachments::service::AttachmentService;
 use crate::cursor::UserCursor;
 use crate::error::service_error;

@@ -6,7 +6,9 @@ use mongodb::bson::{Document, doc};
 use mongodb::options::IndexOptions;
 
 use super::call::Call;
-use super::documents::{ATTACHMENTS, BLOCKS, CHATS, JOBS, MEMBERS, MESSAGES, REACTIONS, SESSIONS, USERS};
+use super::documents::{
+    ATTACHMENTS, BLOCKS, CHATS, JOBS, MEMBERS, MESSAGES, REACTIONS, SESSIONS, USERS,
+};
 use super::fault::Fault;
 
 /// The unique index that numbers a chat's messages.

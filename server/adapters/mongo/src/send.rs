@@ -154,7 +154,8 @@ async fn sent_before(call: &Call, draft: &Message) -> Result<Option<Message>, Fa
 
 async fn chat(call: &Call, draft: &Message) -> Result<Option<KeptChat>, Fault> {
     let filter = doc! { "_id": key(id::bytes(draft.chat_id)), "ready": true };
-    call.find_one::<ChatDocument>(filter, Shape::default()).await
+    call.find_one::<ChatDocument>(filter, Shape::default())
+        .await
 }
 
 async fn is_member(call: &Call, draft: &Message) -> Result<bool, Fault> {
