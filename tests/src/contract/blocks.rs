@@ -32,8 +32,8 @@ async fn set(stores: &Stores, blocker: &User, blocked: &User, is_blocked: bool) 
 }
 
 async fn page(stores: &Stores, of: UserId, after: Option<u32>, limit: usize) -> Page<Blocked> {
-    let page = stores.blocks.blocked_by(of, &forward(after, limit));
-    page.await.unwrap()
+    let window = forward(after, limit);
+    stores.blocks.blocked_by(of, &window).await.unwrap()
 }
 
 /// All whom a user has blocked, read in pages of this size.

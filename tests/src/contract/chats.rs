@@ -40,6 +40,7 @@ pub async fn a_direct_chat_has_two_plain_members(stores: &Stores) {
         last_read_at: None,
         unread_from_seq: None,
         is_muted: false,
+        is_blocked: false,
         version: 1,
     });
     assert_eq!(page.items, expected.collect::<Vec<_>>());
