@@ -10,6 +10,7 @@ use crate::auth::{AuthMutation, AuthQuery};
 use crate::chats::{ChatMutation, ChatQuery, ChatSubscription};
 use crate::groups::GroupMutation;
 use crate::messages::{MessageMutation, MessageSubscription, ReactionMutation};
+use crate::moderation::{ModerationMutation, ModerationQuery};
 use crate::node::NodeQuery;
 use crate::presence::{PresenceMutation, PresenceSubscription};
 use crate::server::{ServerObject, ServerQuery};
@@ -17,7 +18,14 @@ use crate::users::{UserMutation, UserQuery};
 
 /// What can be asked.
 #[derive(MergedObject, Default)]
-pub struct Query(ServerQuery, UserQuery, AuthQuery, NodeQuery, ChatQuery);
+pub struct Query(
+    ServerQuery,
+    UserQuery,
+    AuthQuery,
+    NodeQuery,
+    ChatQuery,
+    ModerationQuery,
+);
 
 /// What can be changed. The fields of one request are carried out in their order, also behind one
 /// that is refused.
@@ -31,6 +39,7 @@ pub struct Mutation(
     ReactionMutation,
     AttachmentMutation,
     PresenceMutation,
+    ModerationMutation,
 );
 
 /// What can be followed.

@@ -8,7 +8,7 @@ use crate::error::ErrorCodeEnum;
 
 /// What there is beyond what every server has. Names are never changed or given another meaning;
 /// `docs/CLIENTS.md` says what each stands for.
-const FEATURES: [&str; 22] = [
+const FEATURES: [&str; 23] = [
     "accountEvents",
     "attachments",
     "avatars",
@@ -23,6 +23,7 @@ const FEATURES: [&str; 22] = [
     "markUnread",
     "mentions",
     "metadata",
+    "moderation",
     "muteChat",
     "pins",
     "presence",

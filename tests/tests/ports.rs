@@ -60,7 +60,7 @@ fn assert_down<T>(answer: Result<T, PortError>) {
 }
 
 /// Each port by its name in metrics and by the name of its trait.
-const PORTS: [(&str, &str); 14] = [
+const PORTS: [(&str, &str); 15] = [
     ("users", "UserStore"),
     ("sessions", "SessionStore"),
     ("chats", "ChatStore"),
@@ -70,6 +70,7 @@ const PORTS: [(&str, &str); 14] = [
     ("objects", "ObjectStore"),
     ("images", "ImageCodec"),
     ("jobs", "JobStore"),
+    ("moderation", "ModerationStore"),
     ("codes", "CodeStore"),
     ("limits", "RateLimiter"),
     ("presence", "PresenceStore"),
@@ -268,6 +269,8 @@ async fn call_all(ports: &Ports) {
     let task = Task::PurgeSessions {};
     let job = task.job(ids.next(), now, now).unwrap();
     assert_down(ports.jobs.enqueue(&job).await);
+    assert_down(ports.moderation.suspensions(&[user]).await);
+    assert_down(ports.moderation.audit(None, 1).await);
     assert_down(ports.jobs.due(Task::KINDS, now, 1).await);
 
     let (key, digest) = (ChallengeKey([1; 32]), CodeDigest([1; 32]));
@@ -425,6 +428,7 @@ fn the_layers_of_the_stores_write_nothing_out() {
         "objects",
         "images",
         "jobs",
+        "moderation",
         "presence",
     ];
     assert_eq!(derived.collect::<Vec<_>>(), expected);

@@ -17,7 +17,7 @@ use super::replies::{ReadableMessage, RepliesOf, ReplyCountOf, place_among_repli
 use crate::attachments::{AttachmentNode, load_attachments};
 use crate::chats::{
     ChatNode, FirstMembersOf, LowestReadMarksOf, ReadReceiptConnection, ReadReceiptObject,
-    is_large, load_chat, load_members, member_cursor, no_member,
+    check_member, is_large, load_chat, load_members, member_cursor, no_member,
 };
 use crate::connection::connection;
 use crate::context::ContextExt as _;
@@ -106,6 +106,8 @@ pub struct MessageNode {
     /// Of a message in a page: the store's incarnation, and the changes that whoever has the page
     /// has; see [`MessageCursor::change_seq`].
     page: Option<(Incarnation, Seq)>,
+    /// Whether the viewer was let see the message alone, and may be no member of its chat.
+    is_out_of_chat: bool,
 }
 
 /// A message.
@@ -118,7 +120,12 @@ impl MessageNode {
 
     /// Its chat.
     async fn chat(&self, ctx: &Context<'_>) -> Result<ChatNode> {
-        load_chat(ctx, self.message.chat_id).await
+        let chat = load_chat(ctx, self.message.chat_id).await?;
+        Ok(if self.is_out_of_chat {
+            chat.without_proof()
+        } else {
+            chat
+        })
     }
 
     /// The message's place in `Chat.messages`: give it as `after` or `before`.
@@ -264,6 +271,9 @@ impl MessageNode {
             first,
             member_cursor(after.as_deref(), self.message.chat_id)?,
         )?;
+        if self.is_out_of_chat {
+            check_member(ctx, self.message.chat_id).await?;
+        }
         let page = self.readers(ctx, &window).await?;
         let receipts = Page {
             has_next: page.has_next,
@@ -305,6 +315,16 @@ impl MessageNode {
         Self {
             message: message.into(),
             page: None,
+            is_out_of_chat: false,
+        }
+    }
+
+    /// The node of a message that the viewer was let see alone, and not as a member of its chat: an
+    /// operator of the server.
+    pub(crate) fn out_of_chat(message: impl Into<Arc<Message>>) -> Self {
+        Self {
+            is_out_of_chat: true,
+            ..Self::new(message)
         }
     }
 
@@ -317,6 +337,7 @@ impl MessageNode {
         Self {
             message: message.into(),
             page: Some((incarnation, changes)),
+            is_out_of_chat: false,
         }
     }
 

@@ -22,6 +22,7 @@ use talksy_domain::jobs::{JobStore, JobStoreLayer};
 use talksy_domain::limits::{Decision, RateLimiter, RateLimiterLayer, Rule, Spending};
 use talksy_domain::mail::{MailJob, MailQueue, MailQueueLayer};
 use talksy_domain::messages::{MessageStore, MessageStoreLayer};
+use talksy_domain::moderation::{ModerationStore, ModerationStoreLayer};
 use talksy_domain::port::{Call, Layer, Layered};
 use talksy_domain::presence::{PresenceStore, PresenceStoreLayer};
 use talksy_domain::services::Ports;
@@ -45,6 +46,7 @@ pub fn observed(ports: Ports) -> Ports {
         objects: Arc::new(Layered(Observed(ports.objects))),
         images: Arc::new(Layered(Observed(ports.images))),
         jobs: Arc::new(Layered(Observed(ports.jobs))),
+        moderation: Arc::new(Layered(Observed(ports.moderation))),
         codes: Arc::new(Layered(Counted(Observed(ports.codes)))),
         limiter: Arc::new(Layered(Counted(Observed(ports.limiter)))),
         presence: Arc::new(Layered(Observed(ports.presence))),
@@ -92,6 +94,7 @@ impl AttachmentStoreLayer for Observed<dyn AttachmentStore> {}
 impl ObjectStoreLayer for Observed<dyn ObjectStore> {}
 impl ImageCodecLayer for Observed<dyn ImageCodec> {}
 impl JobStoreLayer for Observed<dyn JobStore> {}
+impl ModerationStoreLayer for Observed<dyn ModerationStore> {}
 impl PresenceStoreLayer for Observed<dyn PresenceStore> {}
 impl CodeStoreLayer for Observed<dyn CodeStore> {}
 impl RateLimiterLayer for Observed<dyn RateLimiter> {}

@@ -18,6 +18,7 @@ use talksy_domain::messages::{
     Message, MessageChange, MessageStore, MessageText,
 };
 use talksy_domain::metadata::Metadata;
+use talksy_domain::moderation::ModerationStore;
 use talksy_domain::page::{Page, Window};
 use talksy_domain::users::UserStore;
 use talksy_domain::users::{DisplayName, User};
@@ -42,6 +43,8 @@ pub struct Stores {
     pub attachments: Arc<dyn AttachmentStore>,
     /// The jobs.
     pub jobs: Arc<dyn JobStore>,
+    /// Reports, suspensions and what operators did.
+    pub moderation: Arc<dyn ModerationStore>,
     /// What follows from commits, as the store hands it over.
     pub events: Recorder,
 }
@@ -57,6 +60,7 @@ impl Stores {
             + GroupStore
             + AttachmentStore
             + JobStore
+            + ModerationStore
             + 'static,
     {
         let store = Arc::new(store);
@@ -67,7 +71,8 @@ impl Stores {
             messages: Arc::clone(&store) as _,
             groups: Arc::clone(&store) as _,
             attachments: Arc::clone(&store) as _,
-            jobs: store,
+            jobs: Arc::clone(&store) as _,
+            moderation: store,
             events,
         }
     }

@@ -240,6 +240,7 @@ fn runner(store: &MongoStore, clock: Arc<dyn Clock>) -> JobRunner {
         Arc::clone(&store) as _,
         Arc::clone(&store) as _,
         Arc::new(()),
+        Arc::clone(&store) as _,
         Arc::clone(&clock),
     );
     JobRunner::new(store, Arc::new(work), clock, JOB_POLICY)

@@ -170,6 +170,7 @@ impl Deployment {
                 Arc::clone(&store) as _,
                 Arc::clone(&store) as _,
                 Arc::new(()),
+                Arc::clone(&store) as _,
                 Arc::clone(&clock),
             );
             let runner = JobRunner::new(store, Arc::new(work), clock, policies().jobs);

@@ -12,8 +12,9 @@ use crate::auth::store::SessionStore;
 use crate::clock::{Clock, Timestamp};
 use crate::error::PortError;
 use crate::groups::store::GroupStore;
-use crate::id::{AttachmentId, ChatId, MessageId};
+use crate::id::{AttachmentId, ChatId, MessageId, UserId};
 use crate::messages::store::MessageStore;
+use crate::moderation::store::ModerationStore;
 
 /// How many sessions are deleted together.
 const PURGE_STEP: usize = 500;
@@ -34,6 +35,7 @@ pub struct JobService {
     groups: Arc<dyn GroupStore>,
     messages: Arc<dyn MessageStore>,
     attachments: Arc<dyn Eraser>,
+    moderation: Arc<dyn ModerationStore>,
     clock: Arc<dyn Clock>,
 }
 
@@ -44,6 +46,7 @@ impl JobService {
         groups: Arc<dyn GroupStore>,
         messages: Arc<dyn MessageStore>,
         attachments: Arc<dyn Eraser>,
+        moderation: Arc<dyn ModerationStore>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
@@ -51,6 +54,7 @@ impl JobService {
             groups,
             messages,
             attachments,
+            moderation,
             clock,
         }
     }
@@ -87,6 +91,20 @@ impl JobService {
                 None => return Ok(self.not_there(announced_at)),
             }
         }
+    }
+
+    async fn end_sessions(
+        &self,
+        user: UserId,
+        announced_at: Timestamp,
+    ) -> Result<Performed, PortError> {
+        let now = self.clock.now();
+        let found = self.moderation.suspensions(&[user]).await?;
+        if !found.iter().any(|suspension| suspension.is_active(now)) {
+            return Ok(self.not_there(announced_at));
+        }
+        self.moderation.end_sessions(user).await?;
+        Ok(Performed::Done)
     }
 
     /// What becomes of a task whose cause is not there.
@@ -143,6 +161,7 @@ impl Perform for JobService {
                 self.attachments.sweep().await?;
                 Ok(Performed::Done)
             }
+            Task::EndSessions { user_id } => self.end_sessions(user_id, created_at).await,
         }
     }
 }

@@ -6,8 +6,8 @@ use rusqlite::StatementStatus;
 use talksy_domain::id;
 
 use super::super::{
-    attachments, chats, groups, incarnation, jobs, mentions, messages, open, reactions, replies,
-    rows, sessions, unread, users,
+    attachments, chats, groups, incarnation, jobs, mentions, messages, moderation, open, reactions,
+    replies, rows, sessions, unread, users,
 };
 use super::Fixture;
 
@@ -68,6 +68,7 @@ fn statements() -> Vec<(&'static str, &'static str)> {
         unread::STATEMENTS,
         replies::STATEMENTS,
         mentions::STATEMENTS,
+        moderation::STATEMENTS,
     ];
     rooms.concat()
 }
