@@ -18,7 +18,10 @@ use crate::users::{UserNode, load_user};
 
 /// Whether somebody has seen to a report.
 #[derive(Clone, Copy, PartialEq, Eq, Enum)]
-#[graphql(name = "ReportState", remote = "talksy_domain::moderation::ReportState")]
+#[graphql(
+    name = "ReportState",
+    remote = "talksy_domain::moderation::ReportState"
+)]
 pub enum ReportStateEnum {
     /// Nobody has yet.
     Open,
@@ -231,4 +234,3 @@ impl ModerationObject {
         ))
     }
 }
-

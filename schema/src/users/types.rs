@@ -128,8 +128,7 @@ impl UserNode {
     /// Whether the viewer may use `moderation`. Only for the viewer's own account.
     async fn is_operator(&self, ctx: &Context<'_>) -> Option<bool> {
         let access = &ctx.services().access;
-        self.is_viewer(ctx)
-            .then(|| access.is_operator(&self.user))
+        self.is_viewer(ctx).then(|| access.is_operator(&self.user))
     }
 
     /// Only for the viewer's own account: unread messages of the 1,000 most recently active chats that

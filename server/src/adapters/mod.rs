@@ -314,7 +314,7 @@ type Beside<P> = (Arc<P>, Arc<dyn Backend>);
 /// # Errors
 /// See [`StartError`].
 pub fn jobs_beside(config: &Config) -> Result<Beside<dyn JobStore>, StartError> {
-    beside(config, |store| store, |store| store)
+    beside(config, |store| store as _, |store| store as _)
 }
 
 /// What is kept of moderation, as [`jobs_beside`]. Blocks.
@@ -322,7 +322,7 @@ pub fn jobs_beside(config: &Config) -> Result<Beside<dyn JobStore>, StartError> 
 /// # Errors
 /// See [`StartError`].
 pub fn moderation_beside(config: &Config) -> Result<Beside<dyn ModerationStore>, StartError> {
-    beside(config, |store| store, |store| store)
+    beside(config, |store| store as _, |store| store as _)
 }
 
 fn beside<P: ?Sized>(

@@ -118,7 +118,10 @@ async fn log_of(stores: &Stores, operator: UserId) -> Vec<AuditEntry> {
     let (mut entries, mut after) = (Vec::new(), None);
     loop {
         let page = stores.moderation.audit(after, 7).await.unwrap();
-        let ids: Vec<AuditId> = after.into_iter().chain(page.iter().map(|one| one.id)).collect();
+        let ids: Vec<AuditId> = after
+            .into_iter()
+            .chain(page.iter().map(|one| one.id))
+            .collect();
         assert!(ids.is_sorted_by(|one, next| one < next), "{ids:?}");
         after = ids.last().copied();
         let is_last = page.len() < 7;
@@ -140,7 +143,9 @@ async fn session(stores: &Stores, user: &User) -> Session {
         user_agent: None,
         ip_address: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
     };
-    let created = stores.sessions.create_session(&session, TokenHash(random()));
+    let created = stores
+        .sessions
+        .create_session(&session, TokenHash(random()));
     created.await.unwrap();
     session
 }
@@ -364,7 +369,11 @@ pub async fn suspensions_are_paged_last_first(stores: &Stores) {
         let (mut listed, mut after) = (Vec::<Suspension>::new(), None);
         loop {
             let window = forward(after, size);
-            let page = stores.moderation.suspension_page(at, &window).await.unwrap();
+            let page = stores
+                .moderation
+                .suspension_page(at, &window)
+                .await
+                .unwrap();
             after = page.items.last().map(|one| (one.since, one.user_id));
             let is_past = page.items.last().is_none_or(|one| one.since < oldest);
             listed.extend(page.items);

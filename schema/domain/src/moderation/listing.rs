@@ -102,8 +102,7 @@ impl ModerationService {
                 let nobody = id::from_bytes([0; 16]);
                 let window = window(after);
                 let named = self.users.users_by_name(prefix, nobody, &window).await?;
-                let place =
-                    |user: &User| ModeratedUserCursor::Named(user.name.sort_key(), user.id);
+                let place = |user: &User| ModeratedUserCursor::Named(user.name.sort_key(), user.id);
                 self.with_suspensions(named, now, place).await
             }
             Filter::All => {
@@ -135,8 +134,7 @@ impl ModerationService {
         let users = self.users.users(&ids).await?;
         let mut users: HashMap<UserId, User> =
             users.into_iter().map(|user| (user.id, user)).collect();
-        let place =
-            |one: &Suspension| ModeratedUserCursor::Suspended((one.since, one.user_id));
+        let place = |one: &Suspension| ModeratedUserCursor::Suspended((one.since, one.user_id));
         let last = page.items.last().map(place);
         let user = |suspension: Suspension| {
             let user = users.remove(&suspension.user_id)?;

@@ -7,8 +7,7 @@ use mongodb::options::IndexOptions;
 
 use super::call::Call;
 use super::documents::{
-    ATTACHMENTS, CHATS, JOBS, MEMBERS, MESSAGES, REACTIONS, REPORTS, SESSIONS,
-    SUSPENSIONS, USERS,
+    ATTACHMENTS, CHATS, JOBS, MEMBERS, MESSAGES, REACTIONS, REPORTS, SESSIONS, SUSPENSIONS, USERS,
 };
 use super::fault::Fault;
 

@@ -175,10 +175,7 @@ fn newest_first() -> Shape {
 
 /// What lies behind an id, from the greatest down.
 fn behind(after: Option<[u8; 16]>) -> Document {
-    after.map_or_else(
-        Document::new,
-        |after| doc! { "_id": { "$lt": key(after) } },
-    )
+    after.map_or_else(Document::new, |after| doc! { "_id": { "$lt": key(after) } })
 }
 
 /// Suspensions that have not run out.
@@ -252,7 +249,10 @@ async fn resolve(
         "resolvedBy": key(id::bytes(outcome.resolved_by)),
         "resolution": outcome.resolution.as_str(),
     };
-    if call.update_one(REPORTS, filter, doc! { "$set": set }).await? {
+    if call
+        .update_one(REPORTS, filter, doc! { "$set": set })
+        .await?
+    {
         return Ok(Resolved::Done(Report {
             outcome: Some(outcome.clone()),
             ..before
@@ -305,16 +305,14 @@ async fn put(call: &Call, suspension: &Suspension) -> Result<(), Fault> {
         if call.insert(SUSPENSIONS, document).await? == Inserted::Done {
             break;
         }
-        let before = call.find_and_update::<SuspensionDocument>(
-            filter.clone(),
-            update.clone(),
-            || {},
-        );
+        let before =
+            call.find_and_update::<SuspensionDocument>(filter.clone(), update.clone(), || {});
         if before.await?.is_some() {
             break;
         }
         // It was ended in between.
-        call.pause(attempt, id::bytes(suspension.user_id)[15]).await?;
+        call.pause(attempt, id::bytes(suspension.user_id)[15])
+            .await?;
     }
     Ok(())
 }
