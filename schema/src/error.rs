@@ -56,6 +56,8 @@ pub enum ErrorCodeEnum {
     TokenExpired,
     /// A refresh token was used a second time. Its session is revoked.
     TokenReused,
+    /// The account is suspended. Told to its user alone, once they have proved who they are.
+    Suspended,
     /// Too much was missed to replay. Refetch, then subscribe without `after`.
     ResyncRequired,
     /// The client did not read fast enough. Resume with `after`.

@@ -16,6 +16,7 @@ pub mod groups;
 pub mod loaders;
 pub mod messages;
 pub mod metadata;
+mod moderation;
 pub mod node;
 pub mod presence;
 pub mod scalars;

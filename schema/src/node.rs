@@ -2,7 +2,7 @@
 
 use async_graphql::{Context, ID, Interface, Object};
 use talksy_domain::error::Invalid;
-use talksy_domain::id::{AttachmentId, ChatId, MessageId, SessionId, UserId};
+use talksy_domain::id::{AttachmentId, ChatId, MessageId, ReportId, SessionId, UserId};
 use talksy_domain::page::MAX_PAGE;
 
 use crate::attachments::AttachmentNode;
@@ -11,10 +11,11 @@ use crate::chats::ChatNode;
 use crate::context::ContextExt as _;
 use crate::error::Result;
 use crate::messages::MessageNode;
+use crate::moderation::ReportNode;
 use crate::users::UserNode;
 
 /// An object with a typed, globally unique id (`TypeID`: `usr_…`, `cht_…`, `msg_…`, `att_…`,
-/// `ses_…`).
+/// `ses_…`, `rep_…`).
 #[derive(Clone, Interface)]
 #[graphql(field(name = "id", ty = "ID", desc = "The object's global id."))]
 pub enum Node {
@@ -28,6 +29,8 @@ pub enum Node {
     Attachment(AttachmentNode),
     /// A session.
     Session(SessionNode),
+    /// A report.
+    Report(ReportNode),
 }
 
 /// Fetching by global id.
@@ -68,6 +71,7 @@ enum NodeId {
     Message(MessageId),
     Attachment(AttachmentId),
     Session(SessionId),
+    Report(ReportId),
 }
 
 /// The id, where it is one that a node may have.
@@ -79,6 +83,7 @@ fn parse_node_id(id: &ID) -> Option<NodeId> {
         .or_else(|_| text.parse().map(NodeId::Message))
         .or_else(|_| text.parse().map(NodeId::Attachment))
         .or_else(|_| text.parse().map(NodeId::Session))
+        .or_else(|_| text.parse().map(NodeId::Report))
         .ok()
 }
 
@@ -92,6 +97,7 @@ async fn fetch(ctx: &Context<'_>, ids: &[ID]) -> Result<Vec<Option<Node>>> {
     let mut messages = Vec::new();
     let mut attachments = Vec::new();
     let mut sessions = Vec::new();
+    let mut reports = Vec::new();
     for id in wanted.iter().flatten() {
         match *id {
             NodeId::User(id) => users.push(id),
@@ -99,6 +105,7 @@ async fn fetch(ctx: &Context<'_>, ids: &[ID]) -> Result<Vec<Option<Node>>> {
             NodeId::Message(id) => messages.push(id),
             NodeId::Attachment(id) => attachments.push(id),
             NodeId::Session(id) => sessions.push(id),
+            NodeId::Report(id) => reports.push(id),
         }
     }
     let mut found = Vec::<(NodeId, Node)>::new();
@@ -131,6 +138,12 @@ async fn fetch(ctx: &Context<'_>, ids: &[ID]) -> Result<Vec<Option<Node>>> {
                 NodeId::Session(session.id),
                 Node::Session(SessionNode::new(session)),
             ));
+        }
+    }
+    if !reports.is_empty() {
+        for (operator, report) in services.moderation.visible(viewer, &reports).await? {
+            let id = NodeId::Report(report.id);
+            found.push((id, Node::Report(ReportNode::new(operator, report))));
         }
     }
     let pick = |id: &Option<NodeId>| {

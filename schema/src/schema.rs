@@ -11,6 +11,7 @@ use crate::blocks::{BlockMutation, BlockQuery};
 use crate::chats::{ChatMutation, ChatQuery, ChatSubscription};
 use crate::groups::GroupMutation;
 use crate::messages::{MessageMutation, MessageSubscription, ReactionMutation};
+use crate::moderation::{ModerationMutation, ModerationQuery};
 use crate::node::NodeQuery;
 use crate::presence::{PresenceMutation, PresenceSubscription};
 use crate::server::{ServerObject, ServerQuery};
@@ -25,6 +26,7 @@ pub struct Query(
     AuthQuery,
     NodeQuery,
     ChatQuery,
+    ModerationQuery,
 );
 
 /// What can be changed. The fields of one request are carried out in their order, also behind one
@@ -40,6 +42,7 @@ pub struct Mutation(
     ReactionMutation,
     AttachmentMutation,
     PresenceMutation,
+    ModerationMutation,
 );
 
 /// What can be followed.

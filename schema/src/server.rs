@@ -24,6 +24,7 @@ const FEATURES: [&str; 23] = [
     "markUnread",
     "mentions",
     "metadata",
+    "moderation",
     "muteChat",
     "pins",
     "presence",

@@ -9,6 +9,7 @@ use talksy_domain::feeds::MAX_POSITION;
 use talksy_domain::groups::MAX_SUBJECTS;
 use talksy_domain::messages::{ClientMessageId, Emoji, MAX_MENTIONS, MessageText, Reactions};
 use talksy_domain::metadata::Metadata;
+use talksy_domain::moderation::Reason;
 use talksy_domain::page::MAX_PAGE;
 use talksy_domain::users::{About, DisplayName};
 
@@ -45,6 +46,9 @@ pub fn text_bytes(type_name: &str, field: &str) -> Option<usize> {
         ("User", "name") => DisplayName::MAX_CHARS * CHARACTER,
         ("User", "about") => About::MAX_CHARS * CHARACTER,
         ("User", "email") => 254 * CHARACTER,
+        ("Report", "reason" | "resolution") | ("ModeratedUser", "reason") => {
+            Reason::MAX_CHARS * CHARACTER
+        }
         ("Session", "userAgent") => 256 * CHARACTER,
         ("Session", "ipAddress") | ("Server", "version" | "schemaHash" | "features") => SHORT,
         (

@@ -1,6 +1,7 @@
 //! The command line: what can be asked of the binary, and the commands that are not the server
 //! itself. Standard output carries results, standard error everything else.
 
+mod audit;
 mod jobs;
 
 use std::fmt::Display;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use talksy_domain::clock::{Clock, SystemClock, SystemEntropy};
 use talksy_domain::error::{Invalid, chain};
-use talksy_domain::id::{self, JobId};
+use talksy_domain::id::{self, AuditId, JobId};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -33,6 +34,7 @@ Examples:
   talksy keys rotate                        a running server picks the new key up by itself
   talksy keys rotate --now                  the key file has leaked: nothing made with it is good
   talksy jobs retry                         try all again that has failed for good
+  talksy audit                              what operators did, as JSON Lines
 
 Configuration, each over the one before:
   1. built-in defaults
@@ -86,6 +88,13 @@ pub enum Command {
     /// Look after the durable jobs in the store, beside running servers or without.
     #[command(subcommand)]
     Jobs(JobsCommand),
+    /// Print what operators did (who, what, to whom, when and why), one JSON object a line, oldest
+    /// first.
+    Audit {
+        /// Only what is behind the entry of this id, such as the last one that was read.
+        #[arg(long, value_name = "ID", value_parser = audit_id)]
+        after: Option<AuditId>,
+    },
     /// Copy the embedded database to a new file, also while the server runs. To restore it, stop
     /// the server and put the copy in the database's place.
     Backup {
@@ -135,6 +144,10 @@ pub enum JobsCommand {
         #[arg(long, conflicts_with = "ids")]
         all: bool,
     },
+}
+
+fn audit_id(text: &str) -> Result<AuditId, Invalid> {
+    id::parse(text, "after")
 }
 
 fn job_id(text: &str) -> Result<JobId, Invalid> {
@@ -250,6 +263,10 @@ impl Cli {
             Command::Keys(command) => keys_command(command, &config),
             Command::Jobs(command) => match jobs::run(&command, &config).await {
                 Ok(said) => print(&said),
+                Err(error) => fail(chain(&*error)),
+            },
+            Command::Audit { after } => match audit::run(after, &config).await {
+                Ok(()) => ExitCode::SUCCESS,
                 Err(error) => fail(chain(&*error)),
             },
             Command::Backup { file } => match restoring::back_up(&config, &file) {

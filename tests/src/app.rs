@@ -156,6 +156,8 @@ fn test_config() -> Config {
         &mut limits.find_address,
         &mut limits.uploads,
         &mut limits.revoke,
+        &mut limits.report,
+        &mut limits.moderate,
         &mut config.http.websocket.messages,
     ] {
         *quota = high;

@@ -21,6 +21,7 @@ use talksy_domain::jobs::{JobStore, JobStoreLayer};
 use talksy_domain::limits::{RateLimiter, RateLimiterLayer};
 use talksy_domain::mail::{MailQueue, MailQueueLayer};
 use talksy_domain::messages::{MessageStore, MessageStoreLayer};
+use talksy_domain::moderation::{ModerationStore, ModerationStoreLayer};
 use talksy_domain::port::{Call, Layer, Layered};
 use talksy_domain::presence::{PresenceStore, PresenceStoreLayer};
 use talksy_domain::services::Ports;
@@ -95,6 +96,7 @@ impl FaultyStore {
             <Faulty<dyn ObjectStore> as ObjectStoreLayer>::CALLS,
             <Faulty<dyn ImageCodec> as ImageCodecLayer>::CALLS,
             <Faulty<dyn JobStore> as JobStoreLayer>::CALLS,
+            <Faulty<dyn ModerationStore> as ModerationStoreLayer>::CALLS,
             <Faulty<dyn CodeStore> as CodeStoreLayer>::CALLS,
             <Faulty<dyn RateLimiter> as RateLimiterLayer>::CALLS,
             <Faulty<dyn PresenceStore> as PresenceStoreLayer>::CALLS,
@@ -117,6 +119,7 @@ impl FaultyStore {
             objects: Arc::new(self.layer(ports.objects)),
             images: Arc::new(self.layer(ports.images)),
             jobs: Arc::new(self.layer(ports.jobs)),
+            moderation: Arc::new(self.layer(ports.moderation)),
             codes: Arc::new(self.layer(ports.codes)),
             limiter: Arc::new(self.layer(ports.limiter)),
             presence: Arc::new(self.layer(ports.presence)),
@@ -287,6 +290,7 @@ impl BlockStoreLayer for Faulty<dyn BlockStore> {}
 impl ObjectStoreLayer for Faulty<dyn ObjectStore> {}
 impl ImageCodecLayer for Faulty<dyn ImageCodec> {}
 impl JobStoreLayer for Faulty<dyn JobStore> {}
+impl ModerationStoreLayer for Faulty<dyn ModerationStore> {}
 impl CodeStoreLayer for Faulty<dyn CodeStore> {}
 impl RateLimiterLayer for Faulty<dyn RateLimiter> {}
 impl PresenceStoreLayer for Faulty<dyn PresenceStore> {}

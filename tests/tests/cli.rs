@@ -71,6 +71,7 @@ async fn help_names_every_command_and_wrong_usage_has_its_own_code() {
         "check-config",
         "schema",
         "keys",
+        "audit",
         "backup",
         "restored",
         "health",

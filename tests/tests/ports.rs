@@ -71,6 +71,7 @@ const PORTS: [(&str, &str); 15] = [
     ("objects", "ObjectStore"),
     ("images", "ImageCodec"),
     ("jobs", "JobStore"),
+    ("moderation", "ModerationStore"),
     ("codes", "CodeStore"),
     ("limits", "RateLimiter"),
     ("presence", "PresenceStore"),
@@ -272,6 +273,8 @@ async fn call_all(ports: &Ports) {
     let task = Task::PurgeSessions {};
     let job = task.job(ids.next(), now, now).unwrap();
     assert_down(ports.jobs.enqueue(&job).await);
+    assert_down(ports.moderation.suspensions(&[user]).await);
+    assert_down(ports.moderation.audit(None, 1).await);
     assert_down(ports.jobs.due(Task::KINDS, now, 1).await);
 
     let (key, digest) = (ChallengeKey([1; 32]), CodeDigest([1; 32]));
@@ -430,6 +433,7 @@ fn the_layers_of_the_stores_write_nothing_out() {
         "objects",
         "images",
         "jobs",
+        "moderation",
         "presence",
     ];
     assert_eq!(derived.collect::<Vec<_>>(), expected);

@@ -15,8 +15,9 @@ use crate::chats::model::{Chat, Member};
 use crate::chats::store::ChatStore;
 use crate::error::{ApiError, ErrorCode, PortError};
 use crate::id::{ChatId, UserId};
+use crate::moderation::model::Operators;
 use crate::seq::Seq;
-use crate::users::model::Directory;
+use crate::users::model::{Directory, User};
 use crate::users::store::UserStore;
 use crate::viewer::Viewer;
 
@@ -45,11 +46,15 @@ pub enum Denied {
     /// The viewer is no owner of the group.
     #[error("Only owners of the group may do this.")]
     NotOwner,
+    /// The viewer is no operator of the server.
+    #[error("Only operators of this server may do this.")]
+    NotOperator,
 }
 
 impl From<Denied> for ApiError {
     fn from(denied: Denied) -> Self {
         let (code, field) = match denied {
+            Denied::NotOperator => return Self::new(ErrorCode::Forbidden, denied.to_string()),
             Denied::NoChat => (ErrorCode::NotFound, "chatId"),
             Denied::NotMember | Denied::NotAdmin | Denied::NotOwner | Denied::NotWritable => {
                 (ErrorCode::Forbidden, "chatId")
@@ -151,6 +156,17 @@ impl Contact {
     }
 }
 
+/// Proves that the viewer is an operator of the server, as of when it was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Operator(UserId);
+
+impl Operator {
+    /// The operator.
+    pub const fn user_id(self) -> UserId {
+        self.0
+    }
+}
+
 /// Gives proofs.
 pub struct Access {
     pub(crate) chats: Arc<dyn ChatStore>,
@@ -158,6 +174,8 @@ pub struct Access {
     pub(crate) blocks: Arc<dyn BlockStore>,
     /// Whose profiles are open.
     pub(crate) directory: Directory,
+    /// Who may do what operators do.
+    pub(crate) operators: Operators,
 }
 
 impl Access {
@@ -391,6 +409,25 @@ impl Access {
             return Ok(Err((place, Denied::NoContact)));
         }
         Ok(Ok(users.iter().copied().map(Contact).collect()))
+    }
+
+    /// The viewer as an operator of the server. Costs nothing where there is none.
+    ///
+    /// # Errors
+    /// [`Denied::NotOperator`], or the store's error.
+    pub async fn operator(&self, viewer: &Viewer) -> Result<Operator, AccessError> {
+        if !self.operators.is_empty() {
+            let user = self.users.users(&[viewer.user_id]).await?.pop();
+            if user.is_some_and(|user| self.is_operator(&user)) {
+                return Ok(Operator(viewer.user_id));
+            }
+        }
+        Err(Denied::NotOperator.into())
+    }
+
+    /// Whether the account is an operator's.
+    pub fn is_operator(&self, user: &User) -> bool {
+        self.operators.contains(&user.email)
     }
 
     /// The user as somebody with whom the viewer may start a chat, as for [`Self::contacts`].

@@ -110,6 +110,8 @@ pub enum ErrorCode {
     TokenExpired,
     /// A refresh token was used a second time. Its session is revoked.
     TokenReused,
+    /// The account is suspended. Told to its user alone, once they have proved who they are.
+    Suspended,
     /// Too much was missed to replay. Refetch, then subscribe without `after`.
     ResyncRequired,
     /// The client did not read fast enough. Resume with `after`.
@@ -154,6 +156,7 @@ impl ErrorCode {
             Self::OtpExpired => "OTP_EXPIRED",
             Self::TokenExpired => "TOKEN_EXPIRED",
             Self::TokenReused => "TOKEN_REUSED",
+            Self::Suspended => "SUSPENDED",
             Self::ResyncRequired => "RESYNC_REQUIRED",
             Self::SlowConsumer => "SLOW_CONSUMER",
             Self::QueryTooComplex => "QUERY_TOO_COMPLEX",

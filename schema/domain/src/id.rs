@@ -32,6 +32,8 @@ id_kinds! {
     MailJobKind, MailJobId, "mail", "a mail job";
     JobKind, JobId, "job", "a durable job";
     AttachmentKindTag, AttachmentId, "att", "an attachment";
+    ReportKind, ReportId, "rep", "a report";
+    AuditKind, AuditId, "aud", "an entry in the log of operators' acts";
 }
 
 /// Parses the id given in argument `field`.

@@ -39,6 +39,7 @@ pub mod mail;
 pub mod messages;
 pub mod metadata;
 pub mod metrics;
+pub mod moderation;
 pub mod page;
 pub mod port;
 pub mod presence;

@@ -37,6 +37,9 @@ use crate::limits::{RateLimiter, Rule};
 use crate::mail::MailQueue;
 use crate::messages::service::MessageService;
 use crate::messages::store::MessageStore;
+use crate::moderation::model::Operators;
+use crate::moderation::service::{ModerationPolicy, ModerationService};
+use crate::moderation::store::ModerationStore;
 use crate::presence::service::{PresencePolicy, PresenceService};
 use crate::presence::store::PresenceStore;
 use crate::users::service::{UserPolicy, UserService};
@@ -65,6 +68,8 @@ pub struct Ports {
     pub images: Arc<dyn ImageCodec>,
     /// Durable jobs.
     pub jobs: Arc<dyn JobStore>,
+    /// Reports, suspensions, and what operators did.
+    pub moderation: Arc<dyn ModerationStore>,
     /// Sign-in codes.
     pub codes: Arc<dyn CodeStore>,
     /// Rate limits.
@@ -119,6 +124,10 @@ pub struct Policies {
     pub max_members: u32,
     /// How quickly a user may change their typing state.
     pub typing: Rule,
+    /// How quickly one may report, and act as an operator.
+    pub moderation: ModerationPolicy,
+    /// Who operates the server.
+    pub operators: Operators,
 }
 
 /// The domain's services.
@@ -140,6 +149,8 @@ pub struct Services {
     pub blocks: Arc<BlockService>,
     /// Attachments.
     pub attachments: Arc<AttachmentService>,
+    /// Reports, and what operators do.
+    pub moderation: Arc<ModerationService>,
     /// Presence and typing.
     pub presence: Arc<PresenceService>,
     /// Live feeds.
@@ -158,6 +169,7 @@ impl Services {
             users: Arc::clone(&ports.users),
             blocks: Arc::clone(&ports.blocks),
             directory: policies.users.directory,
+            operators: policies.operators.clone(),
         });
         let attachments = attachments(&ports, &policies, &access, &ids, &hash);
         let groups = groups(&ports, &policies, &access, &attachments, &ids);
@@ -169,6 +181,7 @@ impl Services {
             Arc::clone(&ports.messages),
             Arc::clone(&attachments) as _,
             ports.blocks,
+            Arc::clone(&ports.moderation),
             Arc::clone(&ports.clock),
         );
         let clock = Arc::clone(&ports.clock);
@@ -176,6 +189,7 @@ impl Services {
         let auth = AuthService {
             sessions: ports.sessions,
             users: Arc::clone(&ports.users),
+            moderation: Arc::clone(&ports.moderation),
             codes: ports.codes,
             limiter: Arc::clone(&ports.limiter),
             mail: ports.mail,
@@ -198,10 +212,21 @@ impl Services {
             react_rule: policies.react,
             pin_rule: policies.change_chats,
             clock: Arc::clone(&ports.clock),
-            ids,
+            ids: ids.clone(),
             hash: KeyedHash::new(Arc::new(ports.lasting_secret)),
             attachments: Arc::clone(&attachments),
             jobs: jobs.clone(),
+        };
+        let messages = Arc::new(messages);
+        let moderation = ModerationService {
+            store: ports.moderation,
+            users: Arc::clone(&ports.users),
+            messages: Arc::clone(&messages),
+            access: Arc::clone(&access),
+            limiter: Arc::clone(&ports.limiter),
+            policy: policies.moderation,
+            clock: Arc::clone(&ports.clock),
+            ids,
         };
         let presence = Arc::new(PresenceService {
             store: ports.presence,
@@ -239,10 +264,11 @@ impl Services {
             auth,
             users: Arc::new(users),
             chats: Arc::new(chats),
-            messages: Arc::new(messages),
+            messages,
             groups: Arc::new(groups),
             blocks: Arc::new(blocks),
             attachments,
+            moderation: Arc::new(moderation),
             presence,
             feeds,
             jobs,

@@ -123,7 +123,7 @@ fn layer(module: &str) -> u8 {
         // the door's verdict, whose type alone they name.
         "access" | "store" | "rules" => 4,
         "service" | "sign_in" | "runner" | "claiming" | "erasing" | "reading" | "total_unread"
-        | "uploads"
+        | "uploads" | "moderating" | "listing"
             if !module.starts_with("feeds") =>
         {
             5
@@ -132,7 +132,7 @@ fn layer(module: &str) -> u8 {
         "services" => 7,
         "" => 8,
         _ if module == "auth::error" => 2,
-        "model" | "content" | "notice" | "codes" | "challenge" | "tokens" => 2,
+        "model" | "audit" | "content" | "notice" | "codes" | "challenge" | "tokens" => 2,
         _ => 1,
     }
 }

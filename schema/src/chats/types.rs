@@ -98,7 +98,16 @@ pub(crate) const SHARED: &[SharedType] = &[
 
 /// A conversation; where a feed tells of it, as it was at a place of its lines.
 #[derive(Clone)]
-pub struct ChatNode(Chat, Option<Arc<ChatState>>);
+pub struct ChatNode(Chat, Option<Arc<ChatState>>, Reached);
+
+/// How the viewer has come to a chat.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reached {
+    /// As a member, or by an event of the chat.
+    ByMembership,
+    /// Through a message that they were let see alone: they may be no member, and are asked.
+    ByMessage,
+}
 
 /// A conversation.
 #[Object(name = "Chat")]
@@ -143,6 +152,9 @@ impl ChatNode {
         search: Option<String>,
     ) -> Result<MemberConnection> {
         let window = Window::forward(first, member_cursor(after.as_deref(), self.0.id)?)?;
+        if self.2 == Reached::ByMessage {
+            check_member(ctx, self.0.id).await?;
+        }
         let page = if window.after.is_some() || search.is_some() {
             let filter = ChatService::member_filter(search.as_deref())?;
             let chat = self.0.id;
@@ -175,8 +187,14 @@ impl ChatNode {
         self.other_member(ctx).await
     }
 
-    /// The newest message; null where there is none.
+    /// The newest message; null where there is none, and for who sees the chat without being a member.
     async fn last_message(&self, ctx: &Context<'_>) -> Result<Option<MessageNode>> {
+        if self.2 == Reached::ByMessage {
+            let member = ctx.loaders().load_one(ViewerMemberOf(self.0.id)).await?;
+            if member.is_none() {
+                return Ok(None);
+            }
+        }
         let last = match &self.1 {
             // A newer one may not be the viewer's to read.
             Some(state) => state.last_message.clone().map(Arc::new),
@@ -275,7 +293,7 @@ impl ChatNode {
         Ok(read_cursor(self.0.id, incarnation, member.as_ref()))
     }
 
-    /// The viewer's own membership; null only for who sees the chat without being a member.
+    /// The viewer's own membership; null only for an operator who is no member.
     async fn viewer_member(&self, ctx: &Context<'_>) -> Result<Option<MemberObject>> {
         if ctx.is_for_all() {
             return Ok(Some(MemberObject(placeholder(self.0.id))));
@@ -406,12 +424,21 @@ impl ChatNode {
 impl ChatNode {
     /// A chat as it is now.
     pub(crate) const fn new(chat: Chat) -> Self {
-        Self(chat, None)
+        Self(chat, None, Reached::ByMembership)
     }
 
     /// A chat at a place of its lines.
     pub(crate) fn at(state: &Arc<ChatState>) -> Self {
-        Self(state.chat.clone(), Some(Arc::clone(state)))
+        Self(
+            state.chat.clone(),
+            Some(Arc::clone(state)),
+            Reached::ByMembership,
+        )
+    }
+
+    /// The chat for somebody who may be no member: what members read of it they are not shown.
+    pub(crate) fn without_proof(self) -> Self {
+        Self(self.0, self.1, Reached::ByMessage)
     }
 
     /// The chat's place in its member's list.
@@ -512,6 +539,14 @@ pub(crate) async fn no_member(ctx: &Context<'_>, chat: ChatId) -> ResolverError 
         // They have become one in between.
         Ok(_) => Denied::NotMember.into(),
         Err(error) => error,
+    }
+}
+
+/// Lets members of the chat pass.
+pub(crate) async fn check_member(ctx: &Context<'_>, chat: ChatId) -> Result<()> {
+    match ctx.loaders().load_one(ViewerMemberOf(chat)).await? {
+        Some(_) => Ok(()),
+        None => Err(no_member(ctx, chat).await),
     }
 }
 

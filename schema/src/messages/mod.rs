@@ -1,5 +1,6 @@
 //! Messages in GraphQL.
 
+mod change;
 mod loaders;
 mod mutation;
 mod notice;
@@ -8,6 +9,7 @@ mod replies;
 mod subscription;
 mod types;
 
+pub use change::*;
 pub(crate) use loaders::*;
 pub use mutation::*;
 pub use notice::*;

@@ -92,7 +92,8 @@ pub struct EditMessagePayload {
 /// Which message to delete.
 #[derive(InputObject)]
 pub struct DeleteMessageInput {
-    /// A message of the viewer, or, for the admins and owners of a group, of anybody.
+    /// A message of the viewer, or, for the admins and owners of a group, of anybody there; for the
+    /// operators of the server any message.
     message_id: ID,
 }
 
@@ -185,7 +186,7 @@ impl MessageMutation {
         let message = id::parse(&input.message_id, "messageId")?;
         let message = ctx.services().messages.delete(viewer, message).await?;
         Ok(Some(DeleteMessagePayload {
-            message: MessageNode::new(message),
+            message: MessageNode::out_of_chat(message),
         }))
     }
 }

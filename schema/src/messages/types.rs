@@ -5,7 +5,6 @@ use std::sync::Arc;
 use async_graphql::{Context, Enum, ID, Object};
 use talksy_domain::chats::{Member, MemberFilter, MemberPage};
 use talksy_domain::cursor::{Cursor as _, MemberCursor, MessageCursor};
-use talksy_domain::events::Hole;
 use talksy_domain::incarnation::Incarnation;
 use talksy_domain::messages::{ClientMessageId, Message, MessageText};
 use talksy_domain::page::{MAX_PAGE, Page, Window};
@@ -17,7 +16,7 @@ use super::replies::{ReadableMessage, RepliesOf, ReplyCountOf, place_among_repli
 use crate::attachments::{AttachmentNode, load_attachments};
 use crate::chats::{
     ChatNode, FirstMembersOf, LowestReadMarksOf, ReadReceiptConnection, ReadReceiptObject,
-    is_large, load_chat, load_members, member_cursor, no_member,
+    check_member, is_large, load_chat, load_members, member_cursor, no_member,
 };
 use crate::connection::connection;
 use crate::context::ContextExt as _;
@@ -106,6 +105,8 @@ pub struct MessageNode {
     /// Of a message in a page: the store's incarnation, and the changes that whoever has the page
     /// has; see [`MessageCursor::change_seq`].
     page: Option<(Incarnation, Seq)>,
+    /// Whether the viewer was let see the message alone, and may be no member of its chat.
+    is_out_of_chat: bool,
 }
 
 /// A message.
@@ -118,7 +119,12 @@ impl MessageNode {
 
     /// Its chat.
     async fn chat(&self, ctx: &Context<'_>) -> Result<ChatNode> {
-        load_chat(ctx, self.message.chat_id).await
+        let chat = load_chat(ctx, self.message.chat_id).await?;
+        Ok(if self.is_out_of_chat {
+            chat.without_proof()
+        } else {
+            chat
+        })
     }
 
     /// The message's place in `Chat.messages`: give it as `after` or `before`.
@@ -264,6 +270,9 @@ impl MessageNode {
             first,
             member_cursor(after.as_deref(), self.message.chat_id)?,
         )?;
+        if self.is_out_of_chat {
+            check_member(ctx, self.message.chat_id).await?;
+        }
         let page = self.readers(ctx, &window).await?;
         let receipts = Page {
             has_next: page.has_next,
@@ -306,6 +315,16 @@ impl MessageNode {
         Self {
             message: message.into(),
             page: None,
+            is_out_of_chat: false,
+        }
+    }
+
+    /// The node of a message that the viewer was let see alone, and not as a member of its chat: an
+    /// operator of the server.
+    pub(crate) fn out_of_chat(message: impl Into<Arc<Message>>) -> Self {
+        Self {
+            is_out_of_chat: true,
+            ..Self::new(message)
         }
     }
 
@@ -318,6 +337,7 @@ impl MessageNode {
         Self {
             message: message.into(),
             page: Some((incarnation, changes)),
+            is_out_of_chat: false,
         }
     }
 
@@ -419,75 +439,3 @@ impl ReadReceiptObject {
         .encode()
     }
 }
-
-/// A message as it is now, and the place behind its latest change.
-#[derive(Clone)]
-pub struct MessageChangeObject {
-    message: MessageNode,
-    cursor: String,
-}
-
-/// A message as it is now, and the place behind its latest change.
-#[Object(name = "MessageChange")]
-impl MessageChangeObject {
-    /// The place: give it as `after` to `changes` or `messageUpdated`.
-    pub(crate) async fn cursor(&self, ctx: &Context<'_>) -> String {
-        if ctx.is_hole(Hole::Cursor) {
-            return String::new();
-        }
-        self.place()
-    }
-
-    /// The number of the change within the chat.
-    async fn change_seq(&self) -> i32 {
-        int(self.message.message.change_seq)
-    }
-
-    /// The message now.
-    async fn message(&self) -> &MessageNode {
-        &self.message
-    }
-}
-
-impl MessageChangeObject {
-    /// The change of a message, for who has the chat's messages up to `seq`.
-    pub(crate) fn new(message: Arc<Message>, incarnation: Incarnation, seq: Seq) -> Self {
-        let cursor = MessageCursor {
-            chat_id: message.chat_id,
-            incarnation,
-            seq,
-            change_seq: Some(message.change_seq),
-        };
-        Self {
-            message: MessageNode::new(message),
-            cursor: cursor.encode(),
-        }
-    }
-
-    /// The change of a message at a place.
-    pub(crate) fn at(message: Message, cursor: MessageCursor) -> Self {
-        Self::told(message, cursor.encode())
-    }
-
-    /// The change of a message, told with a cursor.
-    pub(crate) fn told(message: Message, cursor: String) -> Self {
-        Self {
-            message: MessageNode::new(message),
-            cursor,
-        }
-    }
-
-    /// The place behind the change.
-    pub(crate) fn place(&self) -> String {
-        self.cursor.clone()
-    }
-}
-
-connection!(
-    MessageChangeConnection,
-    MessageChangeEdge,
-    "MessageChangeConnection",
-    "MessageChangeEdge",
-    MessageChangeObject,
-    "A page of changed messages, in the order of their latest change."
-);

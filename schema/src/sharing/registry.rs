@@ -162,6 +162,7 @@ mod tests {
             "Member.user",
             // Of the viewer's own account alone.
             "User.email",
+            "User.isOperator",
             "User.totalUnreadCount",
             // Of who shares a chat with the user, where neither has blocked the other.
             "User.presence",

@@ -136,6 +136,12 @@ impl UserNode {
         Ok(block.is_some())
     }
 
+    /// Whether the viewer may use `moderation`. Only for the viewer's own account.
+    async fn is_operator(&self, ctx: &Context<'_>) -> Option<bool> {
+        let access = &ctx.services().access;
+        self.is_viewer(ctx).then(|| access.is_operator(&self.user))
+    }
+
     /// Only for the viewer's own account: unread messages of the 1,000 most recently active chats that
     /// are not muted; not announced by `ViewerChanged`.
     async fn total_unread_count(&self, ctx: &Context<'_>) -> Result<Option<i32>> {

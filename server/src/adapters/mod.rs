@@ -22,6 +22,7 @@ use talksy_domain::jobs::JobStore;
 use talksy_domain::limits::RateLimiter;
 use talksy_domain::mail::MailQueue;
 use talksy_domain::messages::MessageStore;
+use talksy_domain::moderation::ModerationStore;
 use talksy_domain::presence::PresenceStore;
 use talksy_domain::services::Ports;
 use talksy_domain::users::UserStore;
@@ -149,6 +150,7 @@ impl Adapters {
             objects: objects(config)?,
             images: images(config),
             jobs: stores.jobs,
+            moderation: stores.moderation,
             codes: shared.codes,
             limiter: shared.limiter,
             presence: shared.presence,
@@ -218,6 +220,7 @@ struct Stores {
     attachments: Arc<dyn AttachmentStore>,
     blocks: Arc<dyn BlockStore>,
     jobs: Arc<dyn JobStore>,
+    moderation: Arc<dyn ModerationStore>,
     store: Arc<dyn Store>,
 }
 
@@ -264,6 +267,7 @@ where
         + AttachmentStore
         + BlockStore
         + JobStore
+        + ModerationStore
         + 'static,
 {
     let store = Arc::new(store);
@@ -277,6 +281,7 @@ where
         attachments: Arc::clone(&store) as _,
         blocks: Arc::clone(&store) as _,
         jobs: Arc::clone(&store) as _,
+        moderation: Arc::clone(&store) as _,
         store,
     }
 }
@@ -306,19 +311,35 @@ fn images(config: &Config) -> Arc<dyn ImageCodec> {
     }))
 }
 
-/// The jobs of a store, and the store itself, which is to be closed.
-type JobsBeside = (Arc<dyn JobStore>, Arc<dyn Backend>);
+/// One port of a store, and the store itself, which is to be closed.
+type Beside<P> = (Arc<P>, Arc<dyn Backend>);
 
 /// The jobs in the store that the configuration names, for a command beside the server. Blocks.
 ///
 /// # Errors
 /// See [`StartError`].
-pub fn jobs_beside(config: &Config) -> Result<JobsBeside, StartError> {
+pub fn jobs_beside(config: &Config) -> Result<Beside<dyn JobStore>, StartError> {
+    beside(config, |store| store as _, |store| store as _)
+}
+
+/// What is kept of moderation, as [`jobs_beside`]. Blocks.
+///
+/// # Errors
+/// See [`StartError`].
+pub fn moderation_beside(config: &Config) -> Result<Beside<dyn ModerationStore>, StartError> {
+    beside(config, |store| store as _, |store| store as _)
+}
+
+fn beside<P: ?Sized>(
+    config: &Config,
+    of_sqlite: impl FnOnce(Arc<SqliteStore>) -> Arc<P>,
+    of_mongo: impl FnOnce(Arc<MongoStore>) -> Arc<P>,
+) -> Result<Beside<P>, StartError> {
     Ok(match config.store_location()? {
         StoreLocation::Sqlite(path) => {
             let options = SqliteOptions::new(NonZeroUsize::MIN, config.store.checkpoint_pages);
             let store = Arc::new(SqliteStore::open_beside(path, &options)?);
-            (Arc::clone(&store) as _, store)
+            (of_sqlite(Arc::clone(&store)), store)
         }
         StoreLocation::Mongo(url) => {
             let store = Arc::new(MongoStore::open(
@@ -326,7 +347,7 @@ pub fn jobs_beside(config: &Config) -> Result<JobsBeside, StartError> {
                 &MongoOptions::default(),
                 Arc::new(()),
             )?);
-            (Arc::clone(&store) as _, store)
+            (of_mongo(Arc::clone(&store)), store)
         }
     })
 }

@@ -23,6 +23,7 @@ use talksy_domain::jobs::{JobStore, JobStoreLayer};
 use talksy_domain::limits::{Decision, RateLimiter, RateLimiterLayer, Rule, Spending};
 use talksy_domain::mail::{MailJob, MailQueue, MailQueueLayer};
 use talksy_domain::messages::{MessageStore, MessageStoreLayer};
+use talksy_domain::moderation::{ModerationStore, ModerationStoreLayer};
 use talksy_domain::port::{Call, Layer, Layered};
 use talksy_domain::presence::{PresenceStore, PresenceStoreLayer};
 use talksy_domain::services::Ports;
@@ -47,6 +48,7 @@ pub fn observed(ports: Ports) -> Ports {
         objects: Arc::new(Layered(Observed(ports.objects))),
         images: Arc::new(Layered(Observed(ports.images))),
         jobs: Arc::new(Layered(Observed(ports.jobs))),
+        moderation: Arc::new(Layered(Observed(ports.moderation))),
         codes: Arc::new(Layered(Counted(Observed(ports.codes)))),
         limiter: Arc::new(Layered(Counted(Observed(ports.limiter)))),
         presence: Arc::new(Layered(Observed(ports.presence))),
@@ -95,6 +97,7 @@ impl BlockStoreLayer for Observed<dyn BlockStore> {}
 impl ObjectStoreLayer for Observed<dyn ObjectStore> {}
 impl ImageCodecLayer for Observed<dyn ImageCodec> {}
 impl JobStoreLayer for Observed<dyn JobStore> {}
+impl ModerationStoreLayer for Observed<dyn ModerationStore> {}
 impl PresenceStoreLayer for Observed<dyn PresenceStore> {}
 impl CodeStoreLayer for Observed<dyn CodeStore> {}
 impl RateLimiterLayer for Observed<dyn RateLimiter> {}

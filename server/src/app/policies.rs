@@ -9,6 +9,8 @@ use talksy_domain::chats::LargeGroups;
 use talksy_domain::feeds::FeedPolicy;
 use talksy_domain::jobs::JobPolicy;
 use talksy_domain::limits::{self, RateLimiter, Rule};
+use talksy_domain::mail::EmailAddress;
+use talksy_domain::moderation::{ModerationPolicy, Operators};
 use talksy_domain::presence::PresencePolicy;
 use talksy_domain::services::Policies;
 use talksy_domain::users::{Directory, UserPolicy};
@@ -100,6 +102,11 @@ impl From<&Config> for Policies {
             mark_read: rule("mark-read", limits.mark_read),
             max_members: config.chats.max_members,
             typing: rule("typing", limits.typing),
+            moderation: ModerationPolicy {
+                report: rule("report", limits.report),
+                act: rule("moderate", limits.moderate),
+            },
+            operators: operators(config),
         }
     }
 }
@@ -159,6 +166,14 @@ fn base_url(config: &Config) -> String {
     url.trim_end_matches('/').to_owned()
 }
 
+/// Who operates the server. What is no address the configuration has refused.
+fn operators(config: &Config) -> Operators {
+    let addresses = config.users.operators.iter();
+    addresses
+        .filter_map(|address| EmailAddress::parse(address).ok())
+        .collect()
+}
+
 fn rule(name: &'static str, quota: Quota) -> Rule {
     let Quota { burst, period } = quota;
     Rule {
@@ -190,6 +205,8 @@ mod tests {
             mark_read,
             max_members: _,
             typing,
+            moderation,
+            operators: _,
         } = Policies::from(&Config::default());
         let (cost_user, cost_ip) = cost_rules(&Config::default());
         let rules = [
@@ -212,6 +229,8 @@ mod tests {
             change_chats,
             mark_read,
             typing,
+            moderation.report,
+            moderation.act,
         ];
         let names: HashSet<_> = rules.iter().map(|rule| rule.name).collect();
         assert_eq!(names.len(), rules.len());

@@ -198,6 +198,11 @@ pub(super) fn is_mail_domain(text: &str) -> bool {
     EmailAddress::parse(&format!("x@{text}")).is_ok_and(|address| address.domain() == text)
 }
 
+/// Whether the text is a mail address.
+pub(super) fn is_mail_address(text: &str) -> bool {
+    EmailAddress::parse(text).is_ok()
+}
+
 /// Whether the URL's host is another machine, as others see it.
 pub(super) fn is_elsewhere(url: &str) -> bool {
     Url::parse(url).is_ok_and(|url| match url.host() {

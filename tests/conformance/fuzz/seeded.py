@@ -69,6 +69,9 @@ SEND = """
 """
 EDIT = 'mutation ($id: ID!) { editMessage(input: { messageId: $id, text: "edited" }) { message { id } } }'
 DELETE = "mutation ($id: ID!) { deleteMessage(input: { messageId: $id }) { message { id } } }"
+REPORT = """
+  mutation ($id: ID!) { reportMessage(input: { messageId: $id, reason: "seeded" }) { reportId } }
+"""
 READ = "mutation ($chat: ID!) { markRead(input: { chatId: $chat, seq: 3 }) { chat { id } } }"
 PROMOTE = """
   mutation ($chat: ID!, $user: ID!) {
@@ -86,6 +89,7 @@ CURSORS = """
     chats(first: 5) { edges { cursor } }
     users { edges { cursor } }
     sessions(first: 5) { edges { cursor } }
+    moderation { reports(first: 5) { edges { cursor } } users(first: 5) { edges { cursor } } }
   }
 """
 
@@ -166,6 +170,8 @@ def cursors(data: Data) -> dict[str, list[str]]:
         "chat_cursors": data["chats"],
         "user_cursors": data["users"],
         "session_cursors": data["sessions"],
+        "report_cursors": data["moderation"]["reports"],
+        "account_cursors": data["moderation"]["users"],
         "member_cursors": chat["members"],
         "receipt_cursors": [message["readBy"] for message in chat["messages"]["nodes"]],
         "message_cursors": [{"cursor": chat["headCursor"]}, chat["messages"]["edges"], chat["changes"]],
@@ -197,6 +203,10 @@ def seed() -> Seeded:
     ada.ask(DELETE, id=messages[1])
     for account, chat in [(ada, direct), (bob, direct), (eve, own[0]), (ada, own[0])]:
         account.ask(READ, chat=chat)
+    # What Bob has sent to Ada, who is an operator, and what Ada has sent to Eve.
+    reports = [ada.ask(REPORT, id=message)["reportMessage"]["reportId"] for message in messages[4:8]]
+    of_ada = [message for message, (account, _) in zip(messages[16::4], senders[4:]) if account is ada]
+    reports += [eve.ask(REPORT, id=message)["reportMessage"]["reportId"] for message in of_ada]
     found = ada.ask(CURSORS, chat=direct)
     codes = [challenge_for("mia@example.org"), challenge_for("mia@example.org")]
     # Of the viewer, and of somebody else.
@@ -210,7 +220,8 @@ def seed() -> Seeded:
             "messages": messages,
             "users": [*users, ada.id],
             "sessions": ended,
-            "ids": [*chats[:4], *messages[:6], *users, *ended],
+            "reports": reports,
+            "ids": [*chats[:4], *messages[:6], *users, *ended, *reports],
             **cursors(found),
             "emails": ["ada@example.org", "mia@example.org", "nobody@example.org"],
             "challenges": [challenge for challenge, _ in codes],

@@ -19,6 +19,7 @@ use talksy_domain::messages::{
     Message, MessageChange, MessageStore, MessageText,
 };
 use talksy_domain::metadata::Metadata;
+use talksy_domain::moderation::ModerationStore;
 use talksy_domain::page::{Page, Window};
 use talksy_domain::users::UserStore;
 use talksy_domain::users::{DisplayName, User};
@@ -45,6 +46,8 @@ pub struct Stores {
     pub blocks: Arc<dyn BlockStore>,
     /// The jobs.
     pub jobs: Arc<dyn JobStore>,
+    /// Reports, suspensions and what operators did.
+    pub moderation: Arc<dyn ModerationStore>,
     /// What follows from commits, as the store hands it over.
     pub events: Recorder,
 }
@@ -61,6 +64,7 @@ impl Stores {
             + AttachmentStore
             + BlockStore
             + JobStore
+            + ModerationStore
             + 'static,
     {
         let store = Arc::new(store);
@@ -72,7 +76,8 @@ impl Stores {
             groups: Arc::clone(&store) as _,
             attachments: Arc::clone(&store) as _,
             blocks: Arc::clone(&store) as _,
-            jobs: store,
+            jobs: Arc::clone(&store) as _,
+            moderation: store,
             events,
         }
     }

@@ -34,6 +34,7 @@ pub mod limits;
 pub mod mail;
 pub mod marking_unread;
 pub mod mentions;
+pub mod moderation;
 pub mod names;
 pub mod objects;
 pub mod pins;

@@ -65,6 +65,7 @@ macro_rules! contract_suite {
         $crate::attachments_rules!(@shared attachments $meta $backend =>);
         $crate::blocks_rules!(@shared blocks $meta $backend =>);
         $crate::jobs_rules!(@shared jobs $meta $backend =>);
+        $crate::moderation_rules!(@shared moderation $meta $backend =>);
         $crate::announcing_rules!(@shared announcing $meta $backend =>);
     };
     (@objects $meta:tt $backend:expr) => {

@@ -10,6 +10,7 @@ mod everyone;
 mod example;
 mod instances;
 mod mail;
+mod moderation;
 mod start;
 
 use std::collections::HashMap;

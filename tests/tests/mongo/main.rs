@@ -18,6 +18,7 @@ mod half_done;
 mod interruptions;
 mod jobs;
 mod migrating;
+mod moderation;
 mod outages;
 mod preparing;
 mod reactions;

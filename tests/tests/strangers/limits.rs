@@ -61,6 +61,7 @@ struct Inputs {
     direct: String,
     group: String,
     message: String,
+    theirs: String,
 }
 
 impl Inputs {
@@ -72,6 +73,12 @@ impl Inputs {
             "verifyOtp" => json!({ "challenge": "nonsense", "code": "123456" }),
             "refreshSession" => json!({ "refreshToken": self.ada.refresh_token }),
             "revokeSession" => json!({ "sessionId": self.other_session }),
+            "reportMessage" => json!({ "messageId": self.theirs, "reason": "Spam" }),
+            "resolveReport" => {
+                json!({ "reportId": "rep_01h455vb4pex5vsknk084sn02q", "resolution": "Seen to" })
+            }
+            "suspendUser" => json!({ "userId": bob, "reason": "Spam" }),
+            "restoreUser" => json!({ "userId": bob }),
             "updateProfile" => json!({ "name": "Eve" }),
             "startChat" => json!({ "userId": bob }),
             "blockUser" | "unblockUser" => json!({ "userId": bob }),
@@ -124,7 +131,7 @@ async fn every_mutation_has_a_limit_and_changes_nothing_beyond_it() {
         .start()
         .await;
     let (ada, bob, direct) = app.pair().await;
-    bob.send(&direct, "hello").await;
+    let theirs = bob.send(&direct, "hello").await;
     let sent = ada.send(&direct, "hello yourself").await;
     let create =
         "mutation($input: CreateGroupInput!) { createGroup(input: $input) { chat { id } } }";
@@ -137,6 +144,7 @@ async fn every_mutation_has_a_limit_and_changes_nothing_beyond_it() {
         direct,
         group: string(&group["createGroup"]["chat"]["id"]),
         message: string(&sent["message"]["id"]),
+        theirs: string(&theirs["message"]["id"]),
         ada: ada.clone(),
         bob,
     };

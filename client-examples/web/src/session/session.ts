@@ -87,7 +87,7 @@ export async function signIn(address: string, challenge: string, code: string) {
 }
 
 /** Codes of `refreshSession` behind which the session is over. */
-const OVER = ['TOKEN_EXPIRED', 'TOKEN_REUSED', 'UNAUTHENTICATED'];
+const OVER = ['SUSPENDED', 'TOKEN_EXPIRED', 'TOKEN_REUSED', 'UNAUTHENTICATED'];
 
 export class WebSession {
   readonly url = SERVER;

@@ -27,6 +27,7 @@ export const SENTENCES: Readonly<Record<ErrorCode, string>> = {
   RESPONSE_TOO_LARGE: 'The answer is too large to be shown.',
   RESYNC_REQUIRED: 'The server has been restored. Your chats are being loaded again.',
   SLOW_CONSUMER: 'The connection is slow. Your chats are catching up.',
+  SUSPENDED: 'This account is suspended.',
   TIMEOUT: 'The server took too long. Look whether it has worked before you try again.',
   TOKEN_EXPIRED: SIGN_IN,
   TOKEN_REUSED: SIGN_IN,
@@ -49,6 +50,6 @@ export function sentenceOf(error: unknown): string {
   if (error.code === 'RATE_LIMITED' && error.retryAfter) {
     return `That was a little too fast. ${waitOf(error.retryAfter)}`;
   }
-  if (error.code === 'BAD_USER_INPUT' || error.code === 'CONFLICT') return error.message;
+  if (['BAD_USER_INPUT', 'CONFLICT', 'SUSPENDED'].includes(error.code ?? '')) return error.message;
   return sentenceOfCode(error.code);
 }

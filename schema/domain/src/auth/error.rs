@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::tokens::TokenProblem;
+use crate::clock::Timestamp;
 use crate::error::{ApiError, ErrorCode, Invalid, PortError, service_error};
 
 /// Why signing in or a token was refused.
@@ -47,6 +48,9 @@ pub enum AuthError {
     /// There is no account of the address, and none is made.
     #[error("This server makes no account for the address.")]
     SignUpRefused,
+    /// The account is suspended, until then or until an operator ends it.
+    #[error("This account is suspended{}.", until(*.0))]
+    Suspended(Option<Timestamp>),
     /// There is no such session of the viewer.
     #[error("There is no such session.")]
     NoSession,
@@ -79,6 +83,7 @@ impl AuthError {
             Self::RefreshExpired => refuse(ErrorCode::TokenExpired).field("refreshToken"),
             Self::RefreshReused => refuse(ErrorCode::TokenReused).field("refreshToken"),
             Self::SignUpRefused => refuse(ErrorCode::Forbidden),
+            Self::Suspended(_) => refuse(ErrorCode::Suspended),
             Self::NoSession => refuse(ErrorCode::NotFound).field("sessionId"),
             Self::Port(error) => error.into(),
         }
@@ -94,4 +99,9 @@ fn tries(left: u8) -> String {
         1 => "Check it: there is one more try.".to_owned(),
         left => format!("Check it: there are {left} more tries."),
     }
+}
+
+/// Until when an account is suspended, where that is known.
+fn until(until: Option<Timestamp>) -> String {
+    until.map_or_else(String::new, |until| format!(" until {until}"))
 }

@@ -22,6 +22,7 @@ use crate::id::{IdGenerator, SessionId, UserId};
 use crate::keyed_hash::KeyedHash;
 use crate::limits::{Decision, RateLimiter, Rule};
 use crate::mail::MailQueue;
+use crate::moderation::store::ModerationStore;
 use crate::page::{Page, Window};
 use crate::users::model::User;
 use crate::users::store::UserStore;
@@ -85,6 +86,7 @@ pub struct SignedIn {
 pub struct AuthService {
     pub(crate) sessions: Arc<dyn SessionStore>,
     pub(crate) users: Arc<dyn UserStore>,
+    pub(crate) moderation: Arc<dyn ModerationStore>,
     pub(crate) codes: Arc<dyn CodeStore>,
     pub(crate) limiter: Arc<dyn RateLimiter>,
     pub(crate) mail: Arc<dyn MailQueue>,
@@ -110,7 +112,8 @@ impl AuthService {
     /// share the token. Over a connection that the session has opened, the connection is renewed.
     ///
     /// # Errors
-    /// Where the token is not the session's current one, or the session has ended.
+    /// Where the token is not the session's current one, or the session has ended, and where the account
+    /// is suspended, though its sessions end with that.
     pub async fn refresh(&self, token: &str, client: &ClientInfo) -> Result<SignedIn, AuthError> {
         let presented = RefreshToken::parse(token);
         self.admit_refresh(presented.as_ref(), client).await?;
@@ -138,6 +141,7 @@ impl AuthService {
             Rotation::Expired => return Err(AuthError::RefreshExpired),
             Rotation::Outlived => return Err(AuthError::RefreshOutlived),
         };
+        self.refuse_suspended(&session).await?;
         let user = self.users.users(&[session.user_id]).await?.pop();
         let user = user.ok_or(AuthError::NoAccount)?;
         let signed_in = self.signed_in(session, replacement, user, false)?;
@@ -263,6 +267,20 @@ impl AuthService {
         let mut found = self.sessions.sessions(sessions).await?;
         found.retain(|session| session.user_id == viewer.user_id && session.expires_at > now);
         Ok(found)
+    }
+
+    /// Ends the session where its user is suspended. Whoever suspends a user ends their sessions behind
+    /// that; so one that is made ahead of this question either is ended there or finds the suspension.
+    pub(super) async fn refuse_suspended(&self, session: &Session) -> Result<(), AuthError> {
+        let (user, now) = (session.user_id, self.clock.now());
+        let mut found = self.moderation.suspensions(&[user]).await?.into_iter();
+        match found.find(|suspension| suspension.is_active(now)) {
+            Some(suspension) => {
+                self.end_session(user, session.id).await?;
+                Err(AuthError::Suspended(suspension.until))
+            }
+            None => Ok(()),
+        }
     }
 
     async fn end_session(&self, user: UserId, session: SessionId) -> Result<bool, PortError> {

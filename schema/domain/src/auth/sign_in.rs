@@ -13,7 +13,8 @@
 //!   for the address itself: somebody else's tag may be a mailbox of its own, whose right codes must
 //!   not make this one forget.
 //! - **It tells nobody who has an account.** Where none is made for an address ([`SignUp`](super::SignUp)), all goes as
-//!   for others, but that the letter has no code.
+//!   for others, but that the letter has no code. That an account is suspended is told to who has the
+//!   code alone.
 
 use std::time::Duration;
 
@@ -221,8 +222,8 @@ impl AuthService {
     /// account, where [`SignUp`](super::SignUp) admits it.
     ///
     /// # Errors
-    /// Where the code is wrong, expired or used, was tried too often, the challenge is none, or there
-    /// is no account and none is made. A challenge of a secret that was replaced has expired.
+    /// Where the code is wrong, expired or used, was tried too often, the challenge is none, there is no
+    /// account and none is made, or it is suspended. A challenge of a secret that was replaced has expired.
     pub async fn verify_code(
         &self,
         challenge: &str,
@@ -311,6 +312,7 @@ impl AuthService {
         self.sessions
             .create_session(&session, refresh_token.hash())
             .await?;
+        self.refuse_suspended(&session).await?;
         self.signed_in(session, refresh_token, user, is_new_user)
     }
 

@@ -62,6 +62,13 @@ pub enum Task {
     /// Erase the attachments that nobody uses.
     #[serde(rename = "sweepAttachments.1")]
     SweepAttachments {},
+    /// End the sessions of a user who is suspended, where the instance that suspends them has died
+    /// before it did. Written ahead of the suspension, which may come later, or never.
+    #[serde(rename = "endSessions.1")]
+    EndSessions {
+        /// The user.
+        user_id: UserId,
+    },
 }
 
 /// A task as stores keep it.
@@ -80,6 +87,7 @@ impl Task {
         "eraseAttachments.1",
         "sweepAttachments.1",
         "completeBlock.1",
+        "endSessions.1",
     ];
 
     /// The tasks that are done again and again. Each has a number of its own.
@@ -407,6 +415,9 @@ mod tests {
             Task::CompleteBlock {
                 blocker_id: id::from_bytes([5; 16]),
                 blocked_id: id::from_bytes([6; 16]),
+            },
+            Task::EndSessions {
+                user_id: ids().next(),
             },
         ]
     }

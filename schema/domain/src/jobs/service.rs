@@ -13,8 +13,9 @@ use crate::blocks::store::BlockStore;
 use crate::clock::{Clock, Timestamp};
 use crate::error::PortError;
 use crate::groups::store::GroupStore;
-use crate::id::{AttachmentId, ChatId, MessageId};
+use crate::id::{AttachmentId, ChatId, MessageId, UserId};
 use crate::messages::store::MessageStore;
+use crate::moderation::store::ModerationStore;
 
 /// How many sessions are deleted together.
 const PURGE_STEP: usize = 500;
@@ -36,6 +37,7 @@ pub struct JobService {
     messages: Arc<dyn MessageStore>,
     attachments: Arc<dyn Eraser>,
     blocks: Arc<dyn BlockStore>,
+    moderation: Arc<dyn ModerationStore>,
     clock: Arc<dyn Clock>,
 }
 
@@ -47,6 +49,7 @@ impl JobService {
         messages: Arc<dyn MessageStore>,
         attachments: Arc<dyn Eraser>,
         blocks: Arc<dyn BlockStore>,
+        moderation: Arc<dyn ModerationStore>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
@@ -55,6 +58,7 @@ impl JobService {
             messages,
             attachments,
             blocks,
+            moderation,
             clock,
         }
     }
@@ -91,6 +95,20 @@ impl JobService {
                 None => return Ok(self.not_there(announced_at)),
             }
         }
+    }
+
+    async fn end_sessions(
+        &self,
+        user: UserId,
+        announced_at: Timestamp,
+    ) -> Result<Performed, PortError> {
+        let now = self.clock.now();
+        let found = self.moderation.suspensions(&[user]).await?;
+        if !found.iter().any(|suspension| suspension.is_active(now)) {
+            return Ok(self.not_there(announced_at));
+        }
+        self.moderation.end_sessions(user).await?;
+        Ok(Performed::Done)
     }
 
     /// What becomes of a task whose cause is not there.
@@ -154,6 +172,7 @@ impl Perform for JobService {
                 self.attachments.sweep().await?;
                 Ok(Performed::Done)
             }
+            Task::EndSessions { user_id } => self.end_sessions(user_id, created_at).await,
         }
     }
 }

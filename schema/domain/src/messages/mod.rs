@@ -3,6 +3,7 @@
 
 pub(crate) mod content;
 pub(crate) mod model;
+mod moderating;
 pub(crate) mod notice;
 pub(crate) mod pins;
 pub(crate) mod reactions;

@@ -10,6 +10,7 @@ use crate::chats::model::{ChatKind, Member, MemberRole};
 use crate::clock::Timestamp;
 use crate::error::{ApiError, ErrorCode};
 use crate::id::{ChatId, MessageId, UserId};
+use crate::moderation::audit::AuditEntry;
 use crate::seq::Seq;
 
 /// A change of a message that somebody asks for.
@@ -39,6 +40,11 @@ pub enum ChangeAction {
     },
     /// Its content goes for good; that it was there stays.
     Delete,
+    /// An operator of the server deletes it, wherever it lies. The store logs it.
+    Moderate {
+        /// The entry of the log.
+        entry: Box<AuditEntry>,
+    },
     /// The actor reacts to it, or takes that back.
     React {
         /// The emoji.
@@ -104,6 +110,13 @@ pub enum ChangeRefusal {
     LineIsFull,
 }
 
+impl ChangeRefusal {
+    /// Whether the actor may not, or may not know of the message, as opposed to what the message is.
+    pub const fn is_of_right(self) -> bool {
+        matches!(self, Self::Denied(_) | Self::NoMessage | Self::MayNotDelete)
+    }
+}
+
 impl From<ChangeRefusal> for ApiError {
     fn from(refusal: ChangeRefusal) -> Self {
         let (code, field) = match refusal {
@@ -125,6 +138,14 @@ impl From<ChangeRefusal> for ApiError {
 }
 
 impl MessageChange {
+    /// The entry of the log of operators' acts, where it is one.
+    pub fn audit_entry(&self) -> Option<&AuditEntry> {
+        match &self.action {
+            ChangeAction::Moderate { entry } => Some(entry),
+            _ => None,
+        }
+    }
+
     /// Whom the message is to mention. The store says who of them is a member; see
     /// [`Self::check_mentions`].
     pub fn mentioned(&self) -> &[UserId] {
@@ -152,7 +173,8 @@ impl MessageChange {
 
     /// The message as the change leaves it, under the change's number `change_seq`; `None` where
     /// it is so already. A pure function of what the store has: the store calls it within its
-    /// commit, and again after each lost race. Of reactions the counts alone are the message's.
+    /// commit, and again after each lost race. Of reactions the counts alone are the message's. An
+    /// operator need not be a member of the chat.
     ///
     /// # Errors
     /// Where the actor may not, or the message is no longer what they have seen.
@@ -160,18 +182,25 @@ impl MessageChange {
         &self,
         message: &Message,
         chat_kind: ChatKind,
-        actor: &Member,
+        actor: Option<&Member>,
         change_seq: Seq,
         beside: Beside,
     ) -> Result<Option<Message>, ChangeRefusal> {
-        if message.seq < actor.visible_from_seq || message.chat_id != self.chat_id {
+        let is_operator = self.audit_entry().is_some();
+        if actor.is_none() && !is_operator {
+            return Err(Denied::NotMember.into());
+        }
+        let may_read = |actor: &Member| message.seq >= actor.visible_from_seq;
+        let is_readable = is_operator || actor.is_some_and(may_read);
+        if !is_readable || message.chat_id != self.chat_id {
             return Err(ChangeRefusal::NoMessage);
         }
         if message.kind == MessageKind::System {
             return Err(ChangeRefusal::System);
         }
         let is_sender = message.sender_id == Some(self.actor_id);
-        let manages = chat_kind == ChatKind::Group && actor.role >= MemberRole::Admin;
+        let is_admin = actor.is_some_and(|actor| actor.role >= MemberRole::Admin);
+        let manages = chat_kind == ChatKind::Group && is_admin;
         let changed = match &self.action {
             ChangeAction::Edit { edit, expected } => {
                 if !is_sender {
@@ -192,24 +221,14 @@ impl MessageChange {
                     ..edited
                 }
             }
-            ChangeAction::Delete => {
-                if !is_sender && !manages {
+            ChangeAction::Delete | ChangeAction::Moderate { .. } => {
+                if !is_sender && !manages && !is_operator {
                     return Err(ChangeRefusal::MayNotDelete);
                 }
                 if message.deleted_at.is_some() {
                     return Ok(None);
                 }
-                Message {
-                    text: None,
-                    metadata: None,
-                    reply_to: None,
-                    mention_ids: Vec::new(),
-                    attachments: Vec::new(),
-                    deleted_at: Some(self.at),
-                    reactions: Reactions::default(),
-                    pinned_seq: 0,
-                    ..message.clone()
-                }
+                deleted(message, self.at)
             }
             ChangeAction::React { emoji, is_added } => {
                 match reacted(message, emoji, *is_added, beside.has_reacted)? {
@@ -238,7 +257,9 @@ impl MessageChange {
             return Err(Denied::NotWritable.into());
         }
         let content_seq = match self.action {
-            ChangeAction::Edit { .. } | ChangeAction::Delete => change_seq,
+            ChangeAction::Edit { .. } | ChangeAction::Delete | ChangeAction::Moderate { .. } => {
+                change_seq
+            }
             ChangeAction::React { .. } | ChangeAction::Pin { .. } => message.content_seq,
         };
         Ok(Some(Message {
@@ -246,6 +267,21 @@ impl MessageChange {
             content_seq,
             ..changed
         }))
+    }
+}
+
+/// What is left of a message that is deleted.
+fn deleted(message: &Message, at: Timestamp) -> Message {
+    Message {
+        text: None,
+        metadata: None,
+        reply_to: None,
+        mention_ids: Vec::new(),
+        attachments: Vec::new(),
+        deleted_at: Some(at),
+        reactions: Reactions::default(),
+        pinned_seq: 0,
+        ..message.clone()
     }
 }
 

@@ -7,7 +7,7 @@ use super::content::{MAX_MENTIONS, MessageContent, MessageEdit, not_mentionable}
 use super::model::{ClientMessageId, Fingerprint, Message, MessageKind, MessageText};
 use super::reactions::Emoji;
 use super::rules::{ChangeAction, ChangeRefusal, MessageChange};
-use super::store::{Append, Appended, Changed, MessageStore};
+use super::store::{Append, Appended, Changed, ChangedMessage, MessageStore};
 use crate::access::{Access, AccessError};
 use crate::attachments::claiming::{Claim, check_list};
 use crate::attachments::error::AttachmentError;
@@ -256,7 +256,8 @@ impl MessageService {
         self.change(viewer, message, action).await
     }
 
-    /// Deletes a message: its content for good, its place stays. One that was deleted is no error.
+    /// Deletes a message: its content for good, its place stays. One that was deleted is no error. An
+    /// operator of the server may delete any, which is logged where nothing else lets them.
     ///
     /// # Errors
     /// [`ChangeRefusal`], or where the viewer changes messages too quickly.
@@ -266,7 +267,13 @@ impl MessageService {
         message: MessageId,
     ) -> Result<Message, MessageError> {
         self.admit(viewer).await?;
-        self.change(viewer, message, ChangeAction::Delete).await
+        match self.change(viewer, message, ChangeAction::Delete).await {
+            Err(MessageError::Change(refusal)) if refusal.is_of_right() => {
+                let deleted = self.delete_by_operator(viewer, message).await?;
+                deleted.ok_or(MessageError::Change(refusal))
+            }
+            outcome => outcome,
+        }
     }
 
     /// Has the viewer react to a message with an emoji, or no longer. Where it is so already, nothing
@@ -314,15 +321,25 @@ impl MessageService {
         if action == ChangeAction::Delete {
             self.erase_attachments(viewer, &found).await?;
         }
+        Ok(self.commit(viewer, &found, action).await?.message)
+    }
+
+    /// Has the store judge the change and carry it out.
+    pub(super) async fn commit(
+        &self,
+        viewer: &Viewer,
+        message: &Message,
+        action: ChangeAction,
+    ) -> Result<ChangedMessage, MessageError> {
         let change = MessageChange {
-            message_id,
-            chat_id: found.chat_id,
+            message_id: message.id,
+            chat_id: message.chat_id,
             actor_id: viewer.user_id,
             at: self.clock.now(),
             action,
         };
         match self.store.change(&change).await? {
-            Changed::Done(changed) => Ok(changed.message),
+            Changed::Done(changed) => Ok(*changed),
             Changed::Refused(refusal) => Err(refusal.into()),
         }
     }
@@ -350,9 +367,9 @@ impl MessageService {
         viewer: &Viewer,
         message: &Message,
     ) -> Result<(), MessageError> {
-        let Some(&first) = message.attachments.first() else {
+        if message.attachments.is_empty() {
             return Ok(());
-        };
+        }
         if message.sender_id != Some(viewer.user_id) {
             // Whoever may not delete it has nothing written.
             let membership = self.access.membership(viewer, message.chat_id).await?;
@@ -360,6 +377,14 @@ impl MessageService {
                 return Ok(());
             }
         }
+        self.write_erasure(message).await
+    }
+
+    /// Writes the job that erases what the message has attached, once it is deleted.
+    pub(super) async fn write_erasure(&self, message: &Message) -> Result<(), MessageError> {
+        let Some(&first) = message.attachments.first() else {
+            return Ok(());
+        };
         let task = Task::EraseAttachments {
             message_id: message.id,
             attachment_ids: message.attachments.clone(),

@@ -74,7 +74,7 @@ use super::plan::{Judged, Plan};
 use super::reactions::Who;
 use super::turns::ChatTurn;
 use super::waiting::{Committed, Waiting, Work};
-use super::{heads, members, pins, reactions};
+use super::{heads, members, moderation, pins, reactions};
 
 /// How long the writer of a claim is given before it is fenced off. More than a write takes, also
 /// where the majority is slow; and what a crash may cost the next change of the chat, once.
@@ -83,8 +83,21 @@ const CLAIM_TIMEOUT: Duration = Duration::from_millis(300);
 /// The most changes that one command writes together.
 const BATCH: usize = 64;
 
-/// Changes a message.
+/// Changes a message. What an operator does is logged ahead of it, and not where it changes nothing.
 pub(super) async fn change(call: &Call, change: &MessageChange) -> Result<Changed, Fault> {
+    let Some(entry) = change.audit_entry() else {
+        return enqueue(call, change).await;
+    };
+    moderation::log(call, entry).await?;
+    // Where it is not known what came of it, the entry stays.
+    let outcome = enqueue(call, change).await?;
+    if !matches!(&outcome, Changed::Done(done) if done.is_new) {
+        moderation::withdraw(call, entry).await?;
+    }
+    Ok(outcome)
+}
+
+async fn enqueue(call: &Call, change: &MessageChange) -> Result<Changed, Fault> {
     let queue = call.inner.change_queues.of(id::bytes(change.chat_id));
     let work = Work::MessageChange(Box::new(change.clone()));
     let (waiting, answer) = Waiting::new(work, call.span.clone());
@@ -457,7 +470,7 @@ async fn judge(call: &Call, read: &Read, batch: &mut VecDeque<Waiting>) -> Plan 
 
 /// Why the message of a change was not found. One that does not parse fails this change alone.
 async fn missing(call: &Call, read: &Read, change: &MessageChange) -> Judged {
-    if !read.actors.contains_key(&change.actor_id) {
+    if !read.actors.contains_key(&change.actor_id) && change.audit_entry().is_none() {
         return Judged::refused(Denied::NotMember);
     }
     let filter = change_writes::of(change.message_id, change.chat_id);

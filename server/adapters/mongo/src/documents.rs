@@ -10,6 +10,7 @@ mod chats;
 mod jobs;
 mod members;
 mod messages;
+mod moderation;
 mod reactions;
 mod sessions;
 mod users;
@@ -35,6 +36,9 @@ pub(super) use members::{ChatOfMember, MemberDocument, UserOfMember};
 pub(super) use messages::{
     MessageDocument, NOBODY, Place, PlaceDocument, Tail, TailDocument, dedup, user_keys,
 };
+pub(super) use moderation::{
+    AuditDocument, ReportDocument, SuspensionDocument, open_slot, report_slot, report_state,
+};
 pub(super) use reactions::{ReactionDocument, Toggle, Toggled, ToggledDocument, place};
 pub(super) use sessions::{SessionDocument, binary};
 pub(super) use users::{UserDocument, UserKey};
@@ -57,6 +61,12 @@ pub(super) const ATTACHMENTS: &str = "attachments";
 pub(super) const BLOCKS: &str = "blocks";
 /// Durable jobs.
 pub(super) const JOBS: &str = "jobs";
+/// What users have reported.
+pub(super) const REPORTS: &str = "reports";
+/// Accounts that may not be used.
+pub(super) const SUSPENSIONS: &str = "suspensions";
+/// What operators did.
+pub(super) const AUDIT_LOG: &str = "auditLog";
 /// Where earlier releases had what are repair jobs now; see `repair`.
 pub(super) const FORMER_NOTES: &str = "repairNotes";
 /// What the database itself is: its schema version, its incarnation.
@@ -121,7 +131,7 @@ fn some_instant(raw: &RawDocument, name: &str) -> Timestamp {
 }
 
 /// An id in such a document, of as many bytes as there are.
-fn id_bytes(raw: &RawDocument, name: &str) -> [u8; 16] {
+pub(super) fn id_bytes(raw: &RawDocument, name: &str) -> [u8; 16] {
     let mut id = [0; 16];
     let bytes = match raw.get(name) {
         Ok(Some(RawBsonRef::Binary(binary))) => binary.bytes.to_vec(),

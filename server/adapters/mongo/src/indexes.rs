@@ -7,7 +7,7 @@ use mongodb::options::IndexOptions;
 
 use super::call::Call;
 use super::documents::{
-    ATTACHMENTS, BLOCKS, CHATS, JOBS, MEMBERS, MESSAGES, REACTIONS, SESSIONS, USERS,
+    ATTACHMENTS, BLOCKS, CHATS, JOBS, MEMBERS, MESSAGES, REACTIONS, REPORTS, SESSIONS, SUSPENSIONS, USERS,
 };
 use super::fault::Fault;
 
@@ -219,6 +219,42 @@ const INDEXES: &[IndexSpec] = &[
         &["state", "kind", "dueAt"],
         "what is due of a kind; what runs; what has failed",
     ),
+    unique(index(
+        REPORTS,
+        "by_slot",
+        &["slot"],
+        "one open report for a user and a message",
+    )),
+    index(
+        REPORTS,
+        "by_state",
+        &["state", "_id"],
+        "pages of reports in a state, newest first",
+    ),
+    index(
+        REPORTS,
+        "by_reporter",
+        &["reportedBy"],
+        "what a user has reported, which goes with their account",
+    ),
+    index(
+        REPORTS,
+        "by_sender",
+        &["senderId"],
+        "what was reported of a user's, which goes with their account",
+    ),
+    index(
+        SUSPENSIONS,
+        "by_age",
+        &["since", "_id"],
+        "pages of those who are suspended, last suspended first",
+    ),
+    sparse(index(
+        SUSPENSIONS,
+        "by_end",
+        &["until"],
+        "suspensions that have run out",
+    )),
 ];
 
 /// Indexes of earlier releases, which others have taken the place of.
@@ -259,6 +295,8 @@ pub(super) async fn create(call: &Call) -> Result<(), Fault> {
         ATTACHMENTS,
         BLOCKS,
         JOBS,
+        REPORTS,
+        SUSPENSIONS,
     ] {
         call.inner
             .preparing

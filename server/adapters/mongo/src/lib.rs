@@ -87,6 +87,7 @@ mod members;
 mod mentions;
 mod messages;
 mod migrations;
+mod moderation;
 mod names;
 mod notices;
 mod pages;

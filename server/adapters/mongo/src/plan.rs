@@ -76,9 +76,10 @@ impl Plan {
             Some((_, step)) => &step.after,
             None => read.messages.get(&change.message_id)?,
         };
-        let Some(actor) = read.actors.get(&change.actor_id) else {
+        let actor = read.actors.get(&change.actor_id);
+        if actor.is_none() && change.audit_entry().is_none() {
             return Some(Judged::refused(Denied::NotMember));
-        };
+        }
         let beside = Beside {
             has_reacted: self.has_reacted(read, change),
             pins: read.pins + self.pins,

@@ -20,6 +20,7 @@ mod jobs;
 mod mentions;
 mod messages;
 mod migrate;
+mod moderation;
 mod open;
 mod queue;
 mod reactions;

@@ -71,7 +71,7 @@ pub(super) fn follow(
                 change(conn, REMOVE, (message, user, emoji.as_str()))?;
             }
         }
-        ChangeAction::Delete if !before.reactions.is_empty() => {
+        ChangeAction::Delete | ChangeAction::Moderate { .. } if !before.reactions.is_empty() => {
             let task = Task::EraseReactions {
                 chat_id: asked.chat_id,
                 message_id: asked.message_id,

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use crate::config::duration::{DAY, HOUR, MINUTE, SECOND};
 use crate::config::section::section;
-use crate::config::values::{Directory, Quota, SignUp, is_mail_domain, is_token_party};
+use crate::config::values::{
+    Directory, Quota, SignUp, is_mail_address, is_mail_domain, is_token_party,
+};
 
 /// What every quota lies between.
 pub(super) const QUOTAS: RangeInclusive<Quota> = Quota::new(1, SECOND)..=Quota::new(1_000_000, DAY);
@@ -119,6 +121,10 @@ section! {
         uploads: Quota = Quota::new(60, 10 * MINUTE), in QUOTAS;
         /// Other sessions ended, a session.
         revoke: Quota = Quota::new(30, MINUTE), in QUOTAS;
+        /// Messages reported to the operators, a user.
+        report: Quota = Quota::new(20, 10 * MINUTE), in QUOTAS;
+        /// Reports resolved, accounts suspended and restored, an operator.
+        moderate: Quota = Quota::new(120, MINUTE), in QUOTAS;
     }
 }
 
@@ -130,5 +136,11 @@ section! {
         /// who asks, `off` nobody. A whole mail address finds its user in any case. Without it:
         /// `everyone`, with a warning where anybody may sign up and other machines may connect.
         directory: Option<Directory> = None, such as "shared_chats";
+        /// The mail addresses of those who operate the server, such as `["ada@example.org"]`: their
+        /// accounts may use `moderation`, suspend other accounts and delete any message. What they do is
+        /// logged: see `talksy audit`. All instances need the same ones.
+        operators: Vec<String> = Vec::new(),
+            must "be mail addresses, such as `ada@example.org`" =>
+                |users| users.operators.iter().all(|address| is_mail_address(address));
     }
 }

@@ -6,7 +6,7 @@ use rusqlite::StatementStatus;
 use talksy_domain::id;
 
 use super::super::{
-    attachments, blocks, chats, groups, incarnation, jobs, mentions, messages, open, reactions,
+    attachments, blocks, chats, groups, incarnation, jobs, mentions, messages, moderation, open, reactions,
     replies, rows, sessions, unread, users,
 };
 use super::Fixture;
@@ -69,6 +69,7 @@ fn statements() -> Vec<(&'static str, &'static str)> {
         unread::STATEMENTS,
         replies::STATEMENTS,
         mentions::STATEMENTS,
+        moderation::STATEMENTS,
     ];
     rooms.concat()
 }
