@@ -8,13 +8,14 @@ use crate::error::ErrorCodeEnum;
 
 /// What there is beyond what every server has. Names are never changed or given another meaning;
 /// `docs/CLIENTS.md` says what each stands for.
-const FEATURES: [&str; 22] = [
+const FEATURES: [&str; 23] = [
     "accountEvents",
     "attachments",
     "avatars",
     "batching",
     "changes",
     "directChats",
+    "export",
     "graphqlMultipart",
     "graphqlSse",
     "graphqlTransportWs",

@@ -21,6 +21,8 @@ use crate::chats::service::ChatService;
 use crate::chats::store::ChatStore;
 use crate::clock::{Clock, Entropy};
 use crate::events::bus::Bus;
+use crate::exports::service::ExportService;
+use crate::exports::{OwnAttachments, OwnChats, OwnProfile, OwnSessions};
 use crate::feeds::policy::FeedPolicy;
 use crate::feeds::service::FeedService;
 use crate::groups::service::GroupService;
@@ -113,6 +115,8 @@ pub struct Policies {
     pub max_members: u32,
     /// How quickly a user may change their typing state.
     pub typing: Rule,
+    /// How often a user may have what is their own given out.
+    pub export: Rule,
 }
 
 /// The domain's services.
@@ -132,6 +136,8 @@ pub struct Services {
     pub groups: Arc<GroupService>,
     /// Attachments.
     pub attachments: Arc<AttachmentService>,
+    /// Archives of what is a user's own.
+    pub exports: Arc<ExportService>,
     /// Presence and typing.
     pub presence: Arc<PresenceService>,
     /// Live feeds.
@@ -160,6 +166,7 @@ impl Services {
             Arc::clone(&attachments) as _,
             Arc::clone(&ports.clock),
         );
+        let exports = Arc::new(exports(&ports, &policies, &access));
         let clock = Arc::clone(&ports.clock);
         let jobs = JobRunner::new(ports.jobs, Arc::new(work), clock, policies.jobs);
         let auth = AuthService {
@@ -230,6 +237,7 @@ impl Services {
             messages: Arc::new(messages),
             groups: Arc::new(groups),
             attachments,
+            exports,
             presence,
             feeds,
             jobs,
@@ -277,6 +285,39 @@ fn attachments(
         ids: ids.clone(),
         hash: hash.clone(),
     })
+}
+
+/// The archive of a user. A further part of it is added to this list, and nowhere else.
+fn exports(ports: &Ports, policies: &Policies, access: &Arc<Access>) -> ExportService {
+    ExportService {
+        parts: vec![
+            Box::new(OwnProfile {
+                users: Arc::clone(&ports.users),
+            }),
+            Box::new(OwnSessions {
+                sessions: Arc::clone(&ports.sessions),
+                clock: Arc::clone(&ports.clock),
+            }),
+            Box::new(OwnChats {
+                access: Arc::clone(access),
+                chats: Arc::clone(&ports.chats),
+                messages: Arc::clone(&ports.messages),
+                users: Arc::clone(&ports.users),
+                attachments: Arc::clone(&ports.attachments),
+                objects: Arc::clone(&ports.objects),
+            }),
+            // Behind the chats: what a message there has attached is older than this list.
+            Box::new(OwnAttachments {
+                attachments: Arc::clone(&ports.attachments),
+                objects: Arc::clone(&ports.objects),
+            }),
+        ],
+        users: Arc::clone(&ports.users),
+        sessions: Arc::clone(&ports.sessions),
+        limiter: Arc::clone(&ports.limiter),
+        rule: policies.export,
+        clock: Arc::clone(&ports.clock),
+    }
 }
 
 fn groups(

@@ -99,6 +99,7 @@ impl From<&Config> for Policies {
             mark_read: rule("mark-read", limits.mark_read),
             max_members: config.chats.max_members,
             typing: rule("typing", limits.typing),
+            export: rule("export", limits.export),
         }
     }
 }
@@ -188,6 +189,7 @@ mod tests {
             mark_read,
             max_members: _,
             typing,
+            export,
         } = Policies::from(&Config::default());
         let (cost_user, cost_ip) = cost_rules(&Config::default());
         let rules = [
@@ -209,6 +211,7 @@ mod tests {
             change_chats,
             mark_read,
             typing,
+            export,
         ];
         let names: HashSet<_> = rules.iter().map(|rule| rule.name).collect();
         assert_eq!(names.len(), rules.len());

@@ -35,6 +35,7 @@ pub mod marking_unread;
 pub mod mentions;
 pub mod names;
 pub mod objects;
+pub mod own_data;
 pub mod pins;
 pub mod presence;
 pub mod reactions;

@@ -63,6 +63,7 @@ macro_rules! contract_suite {
         $crate::reactions_rules!(@shared reactions $meta $backend =>);
         $crate::pins_rules!(@shared pins $meta $backend =>);
         $crate::attachments_rules!(@shared attachments $meta $backend =>);
+        $crate::own_data_rules!(@shared own_data $meta $backend =>);
         $crate::jobs_rules!(@shared jobs $meta $backend =>);
         $crate::announcing_rules!(@shared announcing $meta $backend =>);
     };

@@ -3,7 +3,7 @@
 use super::model::{Attachment, AttachmentState};
 use crate::clock::Timestamp;
 use crate::error::PortError;
-use crate::id::AttachmentId;
+use crate::id::{AttachmentId, UserId};
 use crate::port::port;
 
 port! {
@@ -28,6 +28,15 @@ port! {
             &self,
             state: AttachmentState,
             before: Timestamp,
+            limit: usize,
+        ) -> Result<Vec<Attachment>, PortError>;
+
+        /// The attachments that this user has sent, by id from the smallest up: the first `limit` behind
+        /// `after`.
+        async fn owned(
+            &self,
+            owner: UserId,
+            after: Option<AttachmentId>,
             limit: usize,
         ) -> Result<Vec<Attachment>, PortError>;
 

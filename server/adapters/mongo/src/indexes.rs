@@ -206,6 +206,12 @@ const INDEXES: &[IndexSpec] = &[
         "what has stood somewhere for long: attachments that nobody uses",
     ),
     index(
+        ATTACHMENTS,
+        "by_owner",
+        &["ownerId", "_id"],
+        "what a user has sent, by id",
+    ),
+    index(
         JOBS,
         "by_state",
         &["state", "kind", "dueAt"],
