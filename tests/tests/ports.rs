@@ -257,7 +257,7 @@ async fn call_all(ports: &Ports) {
     let attachment = Attachment::announced(ids.next(), user, name, png, 1, now);
     assert_down(ports.attachments.announce(&attachment).await);
     assert_down(ports.attachments.attachments(&[attachment.id]).await);
-    assert_down(ports.attachments.owned(user, None, 1).await);
+    assert_down(ports.attachments.of_owner(user, None, 1).await);
     let key = ObjectKey {
         attachment: attachment.id,
         attempt: [1; 8],

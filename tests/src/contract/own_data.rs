@@ -111,7 +111,7 @@ pub async fn what_one_has_sent_comes_by_id(stores: &Stores) {
         let mut found: Vec<Attachment> = Vec::new();
         loop {
             let after: Option<AttachmentId> = found.last().map(|last| last.id);
-            let page = stores.attachments.owned(ada, after, size).await.unwrap();
+            let page = stores.attachments.of_owner(ada, after, size).await.unwrap();
             assert!(page.len() <= size);
             if page.is_empty() {
                 break;

@@ -155,15 +155,15 @@ async fn an_archive_is_not_called_complete_without_a_session() {
     let store = FaultyStore::new();
     let app = TestApp::builder().ports(store.install()).start().await;
     let ada = app.sign_in("ada").await;
-    store.set("attachments.owned", Fault::Held);
+    store.set("attachments.of_owner", Fault::Held);
     let response = get(&ada.client).await;
     let reading = tokio::spawn(response.bytes());
-    store.arrived("attachments.owned").await;
+    store.arrived("attachments.of_owner").await;
     let sessions = app.adapters.ports.sessions.clone();
     let (session, user) = (ada.session_id.parse().unwrap(), ada.id.parse().unwrap());
     assert!(sessions.delete_session(session, user).await.unwrap());
-    store.set("attachments.owned", Fault::None);
-    store.release("attachments.owned", 1);
+    store.set("attachments.of_owner", Fault::None);
+    store.release("attachments.of_owner", 1);
     let read = soon("the end of the archive", reading).await.unwrap();
     assert!(read.is_err(), "a clean end");
 }

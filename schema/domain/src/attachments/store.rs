@@ -31,9 +31,8 @@ port! {
             limit: usize,
         ) -> Result<Vec<Attachment>, PortError>;
 
-        /// The attachments that this user has sent, by id from the smallest up: the first `limit` behind
-        /// `after`.
-        async fn owned(
+        /// The first `limit` attachments of an owner behind this id, in the order of ids.
+        async fn of_owner(
             &self,
             owner: UserId,
             after: Option<AttachmentId>,

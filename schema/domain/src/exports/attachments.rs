@@ -113,7 +113,7 @@ impl ArchivePart for OwnAttachments {
         let mut lines = Lines::new("attachments");
         let mut after = None;
         loop {
-            let owned = self.attachments.owned(viewer.user_id, after, AT_ONCE);
+            let owned = self.attachments.of_owner(viewer.user_id, after, AT_ONCE);
             let owned = owned.await?;
             for attachment in owned.iter().filter(|one| one.is_received()) {
                 lines.push(out, &AttachmentLine::of(attachment)).await?;

@@ -81,7 +81,7 @@ impl AttachmentStore for MongoStore {
     }
 
     /// 1 command.
-    async fn owned(
+    async fn of_owner(
         &self,
         owner: UserId,
         after: Option<AttachmentId>,

@@ -78,7 +78,7 @@ impl AttachmentStore for SqliteStore {
             .await
     }
 
-    async fn owned(
+    async fn of_owner(
         &self,
         owner: UserId,
         after: Option<AttachmentId>,

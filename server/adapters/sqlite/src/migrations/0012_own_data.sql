@@ -1,2 +1,2 @@
--- What a user has sent, for the archive of what is their own.
-CREATE INDEX IF NOT EXISTS attachments_by_owner ON attachments (owner_id, id);
+-- What a user has sent.
+CREATE INDEX attachments_by_owner ON attachments (owner_id, id);
