@@ -16,6 +16,7 @@ const FEATURES: [&str; 23] = [
     "blocking",
     "changes",
     "directChats",
+    "export",
     "graphqlMultipart",
     "graphqlSse",
     "graphqlTransportWs",

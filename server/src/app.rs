@@ -18,6 +18,7 @@ use talksy_domain::auth::{AuthError, TokenProblem};
 use talksy_domain::clock::{Clock, Entropy, SystemClock, SystemEntropy, Timestamp};
 use talksy_domain::error::{ApiError, ErrorCode};
 use talksy_domain::events::Bus;
+use talksy_domain::exports::Entries;
 use talksy_domain::services::Services;
 use talksy_domain::viewer::Viewer;
 use talksy_schema::schema;
@@ -280,6 +281,11 @@ impl Application for App {
         range: Range<u64>,
     ) -> Result<ObjectBytes, ApiError> {
         Ok(self.services.attachments.read(located, range).await?)
+    }
+
+    async fn export(&self, viewer: &Viewer) -> Result<Entries, ApiError> {
+        self.prepared()?;
+        Ok(self.services.exports.begin(viewer).await?)
     }
 
     fn connected(&self, viewer: &Viewer) -> Box<dyn Any + Send> {

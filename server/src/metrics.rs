@@ -3,7 +3,7 @@
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge};
 
-use crate::http::{Bound, Cut};
+use crate::http::{BROKEN_OFF, Bound, COMPLETE, Cut};
 
 /// How many names of operations get series of their own; further ones count as `other`.
 pub const MAX_NAMES: usize = 200;
@@ -44,6 +44,10 @@ pub(crate) const CONNECTIONS_REFUSED: &str = "talksy_connections_refused_total";
 pub(crate) const CONNECTIONS_CUT: &str = "talksy_connections_cut_total";
 /// Connections that hold a user online, of this process.
 pub(crate) const PRESENCE_CONNECTIONS: &str = "talksy_presence_connections";
+/// Archives that are being sent.
+pub(crate) const EXPORTS_OPEN: &str = "talksy_exports_open";
+/// Archives that are over; `outcome`.
+pub(crate) const EXPORTS: &str = "talksy_exports_total";
 
 /// Whether a backend answers; `backend`.
 pub(crate) const BACKEND_UP: &str = "talksy_backend_up";
@@ -102,6 +106,10 @@ pub fn describe() {
             CODE_ATTEMPTS,
             "Sign-in codes presented: accepted, wrong, or void.",
         ),
+        (
+            EXPORTS,
+            "Archives of a user's own data: complete, or broken off by the client or the server.",
+        ),
         (RATE_LIMITED, "Requests that a rate limit refused, by rule."),
     ];
     for (name, meaning) in counters {
@@ -118,6 +126,9 @@ pub fn describe() {
     for (name, meaning) in plain {
         describe_counter!(name, Unit::Count, meaning);
         counter!(name).increment(0);
+    }
+    for outcome in [COMPLETE, BROKEN_OFF] {
+        counter!(EXPORTS, "outcome" => outcome).increment(0);
     }
     for bound in Bound::ALL {
         counter!(CONNECTIONS_REFUSED, "bound" => bound.name()).increment(0);
@@ -177,6 +188,10 @@ fn describe_gauges() {
         (
             CONNECTIONS_LIMIT,
             "How many TCP connections of clients there may be.",
+        ),
+        (
+            EXPORTS_OPEN,
+            "Archives of a user's own data that are being sent.",
         ),
     ];
     for (name, meaning) in plain {

@@ -155,6 +155,7 @@ fn test_config() -> Config {
         &mut limits.update_profile,
         &mut limits.find_address,
         &mut limits.uploads,
+        &mut limits.export,
         &mut limits.revoke,
         &mut limits.report,
         &mut limits.moderate,

@@ -11,6 +11,7 @@ use talksy_domain::incarnation::Incarnation;
 use tokio::sync::watch;
 
 use crate::feeds::Feeds;
+use crate::touched;
 use crate::websocket::{Received, Socket, Subscription};
 
 /// Talks to a server over HTTP, signed in or not.
@@ -146,6 +147,7 @@ impl Client {
 
     /// A request for what an operation brings, in an answer of this media type.
     pub fn ask(&self, accept: &str, query: &str, variables: Value) -> reqwest::RequestBuilder {
+        touched::note(query, &variables, &Value::Null);
         self.request(http::Method::POST, "/graphql")
             .header("accept", accept)
             .json(&json!({ "query": query, "variables": variables }))
@@ -177,10 +179,12 @@ impl Client {
             .header("accept", "application/graphql-response+json")
             .json(&body);
         let response = request.send().await?;
-        Ok(Reply {
+        let reply = Reply {
             status: response.status().as_u16(),
             body: response.json().await?,
-        })
+        };
+        touched::note(query, &body["variables"], &reply.body);
+        Ok(reply)
     }
 
     /// Runs an operation.

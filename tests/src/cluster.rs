@@ -81,6 +81,7 @@ impl Cluster {
             "start_chat",
             "change_chats",
             "mark_read",
+            "export",
         ] {
             settings.push(format!("limits.{limit}.burst=1000000"));
             settings.push(format!("limits.{limit}.period=1s"));

@@ -23,6 +23,7 @@ pub mod replica;
 pub mod servers;
 pub mod sidebars;
 pub mod slow_way;
+pub mod touched;
 pub mod uploads;
 pub mod websocket;
 pub mod wire;

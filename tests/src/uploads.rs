@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::app::must;
 use crate::client::{Client, Reply, User, string};
+use crate::touched;
 
 /// `createUpload`.
 pub const CREATE_UPLOAD: &str = "mutation($input: CreateUploadInput!) {
@@ -83,10 +84,9 @@ pub async fn get(client: &Client, url: &str) -> reqwest::Response {
 pub async fn reply(response: reqwest::Response) -> Reply {
     let status = response.status().as_u16();
     let body = response.bytes().await.unwrap_or_default();
-    Reply {
-        status,
-        body: serde_json::from_slice(&body).unwrap_or(Value::Null),
-    }
+    let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    touched::note_answer(&body);
+    Reply { status, body }
 }
 
 /// The parts of a form: each with its name, its further headers and its content.
@@ -106,7 +106,9 @@ pub fn form(parts: &[(&str, &str, &[u8])]) -> Vec<u8> {
 
 /// The form of an upload.
 pub fn upload_form(file_name: &str, content_type: &str, bytes: &[u8]) -> Vec<u8> {
-    let operations = json!({ "query": UPLOAD, "variables": { "input": { "file": null } } });
+    let variables = json!({ "input": { "file": null } });
+    touched::note(UPLOAD, &variables, &Value::Null);
+    let operations = json!({ "query": UPLOAD, "variables": variables });
     let headers = format!("; filename=\"{file_name}\"\r\nContent-Type: {content_type}");
     form(&[
         ("operations", "", operations.to_string().as_bytes()),

@@ -105,6 +105,7 @@ impl Socket {
 
     /// Starts an operation.
     pub async fn subscribe(&mut self, id: &str, query: &str, variables: Value) {
+        crate::touched::note(query, &variables, &Value::Null);
         let payload = json!({ "query": query, "variables": variables });
         self.send(json!({ "type": "subscribe", "id": id, "payload": payload }))
             .await;

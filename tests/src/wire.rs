@@ -36,7 +36,11 @@ impl Answer {
                 body: must(response.bytes().await).into(),
             }
         };
-        soon("an HTTP response", read).await
+        let answer = soon("an HTTP response", read).await;
+        if let Ok(body) = serde_json::from_slice(&answer.body) {
+            crate::touched::note_answer(&body);
+        }
+        answer
     }
 
     /// A header's text; empty where there is none.

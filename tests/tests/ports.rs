@@ -188,6 +188,8 @@ async fn call_all(ports: &Ports) {
     assert_down(chats.chats_of(user, None, &window).await);
     assert_down(chats.chat_ids_of(user).await);
     assert_down(chats.left_chats_of(user).await);
+    assert_down(chats.chats_ever_of(user, None, 1).await);
+    assert_down(chats.participations(user, &[chat_id]).await);
     assert_down(chats.membership_versions(&[user]).await);
     assert_down(chats.memberships(user, &[chat_id]).await);
     let window = Window::forward(None, None).unwrap();
@@ -260,6 +262,7 @@ async fn call_all(ports: &Ports) {
     assert_down(ports.blocks.blocks_among(&[(user, ids.next())]).await);
     assert_down(ports.attachments.announce(&attachment).await);
     assert_down(ports.attachments.attachments(&[attachment.id]).await);
+    assert_down(ports.attachments.of_owner(user, None, 1).await);
     let key = ObjectKey {
         attachment: attachment.id,
         attempt: [1; 8],

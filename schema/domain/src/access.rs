@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::blocks::store::BlockStore;
-use crate::chats::model::{Chat, Member};
+use crate::chats::model::{Chat, Member, Participation};
 use crate::chats::store::ChatStore;
 use crate::error::{ApiError, ErrorCode, PortError};
 use crate::id::{ChatId, UserId};
@@ -109,6 +109,38 @@ impl Membership {
     /// The place before the first message that the member may read.
     pub const fn before_visible(&self) -> Seq {
         self.0.visible_from_seq.saturating_sub(1)
+    }
+}
+
+/// Proves which part of a chat is its user's own to keep: what they may read as a member, and behind
+/// the end of their membership what they could read until then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnPart(Participation);
+
+impl OwnPart {
+    /// The chat.
+    pub const fn chat_id(&self) -> ChatId {
+        self.0.member.chat_id
+    }
+
+    /// The membership, as it is or was.
+    pub const fn member(&self) -> &Member {
+        &self.0.member
+    }
+
+    /// The last message of the part: the one that has ended the membership; `None` while it lasts.
+    pub const fn until(&self) -> Option<Seq> {
+        self.0.left_seq
+    }
+
+    /// The place before the first message of the part.
+    pub const fn before_visible(&self) -> Seq {
+        self.0.member.visible_from_seq.saturating_sub(1)
+    }
+
+    /// Whether this message is in the part.
+    pub fn may_read(&self, seq: Seq) -> bool {
+        seq > self.before_visible() && self.until().is_none_or(|last| seq <= last)
     }
 }
 
@@ -223,6 +255,35 @@ impl Access {
         Ok(memberships
             .map(|membership| (membership.chat_id(), membership))
             .collect())
+    }
+
+    /// The chats of which the viewer is or was a member, from the smallest id up: the first `limit`
+    /// behind `after`.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub(crate) async fn own_chats(
+        &self,
+        viewer: &Viewer,
+        after: Option<ChatId>,
+        limit: usize,
+    ) -> Result<Vec<ChatId>, PortError> {
+        self.chats.chats_ever_of(viewer.user_id, after, limit).await
+    }
+
+    /// The viewer's own part of a chat; `None` where they never were a member. What was read of the
+    /// chat ahead of this call is judged by it without a gap: a message behind the end of the
+    /// membership is committed behind that end.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub(crate) async fn own_part(
+        &self,
+        viewer: &Viewer,
+        chat: ChatId,
+    ) -> Result<Option<OwnPart>, PortError> {
+        let found = self.chats.participations(viewer.user_id, &[chat]).await?;
+        Ok(found.into_iter().next().map(OwnPart))
     }
 
     /// The membership of somebody in a chat that the viewer has been let into.

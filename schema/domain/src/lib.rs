@@ -14,6 +14,7 @@
 //! 3. [`events`]: what is told to all instances, and how it is published; [`access`]: the one
 //!    door, which gives proofs of who may do what
 //! 4. services
+//!    ([`exports`] is one: all that is a user's own, in an archive)
 //! 5. [`feeds`]: the live streams over the lines
 //! 6. [`services`]: puts all of it together
 
@@ -28,6 +29,7 @@ pub mod cursor;
 pub mod damage;
 pub mod error;
 pub mod events;
+pub mod exports;
 pub mod feeds;
 pub mod groups;
 pub mod id;

@@ -23,6 +23,8 @@ use crate::chats::service::ChatService;
 use crate::chats::store::ChatStore;
 use crate::clock::{Clock, Entropy};
 use crate::events::bus::Bus;
+use crate::exports::service::ExportService;
+use crate::exports::{OwnAttachments, OwnChats, OwnProfile, OwnSessions};
 use crate::feeds::policy::FeedPolicy;
 use crate::feeds::service::FeedService;
 use crate::groups::service::GroupService;
@@ -128,6 +130,8 @@ pub struct Policies {
     pub moderation: ModerationPolicy,
     /// Who operates the server.
     pub operators: Operators,
+    /// How often a user may have what is their own given out.
+    pub export: Rule,
 }
 
 /// The domain's services.
@@ -151,6 +155,8 @@ pub struct Services {
     pub attachments: Arc<AttachmentService>,
     /// Reports, and what operators do.
     pub moderation: Arc<ModerationService>,
+    /// Archives of what is a user's own.
+    pub exports: Arc<ExportService>,
     /// Presence and typing.
     pub presence: Arc<PresenceService>,
     /// Live feeds.
@@ -184,6 +190,7 @@ impl Services {
             Arc::clone(&ports.moderation),
             Arc::clone(&ports.clock),
         );
+        let exports = Arc::new(exports(&ports, &policies, &access));
         let clock = Arc::clone(&ports.clock);
         let jobs = JobRunner::new(ports.jobs, Arc::new(work), clock, policies.jobs);
         let auth = AuthService {
@@ -269,6 +276,7 @@ impl Services {
             blocks: Arc::new(blocks),
             attachments,
             moderation: Arc::new(moderation),
+            exports,
             presence,
             feeds,
             jobs,
@@ -325,6 +333,39 @@ fn attachments(
         ids: ids.clone(),
         hash: hash.clone(),
     })
+}
+
+/// The archive of a user. A further part of it is added to this list, and nowhere else.
+fn exports(ports: &Ports, policies: &Policies, access: &Arc<Access>) -> ExportService {
+    ExportService {
+        parts: vec![
+            Box::new(OwnProfile {
+                users: Arc::clone(&ports.users),
+            }),
+            Box::new(OwnSessions {
+                sessions: Arc::clone(&ports.sessions),
+                clock: Arc::clone(&ports.clock),
+            }),
+            Box::new(OwnChats {
+                access: Arc::clone(access),
+                chats: Arc::clone(&ports.chats),
+                messages: Arc::clone(&ports.messages),
+                users: Arc::clone(&ports.users),
+                attachments: Arc::clone(&ports.attachments),
+                objects: Arc::clone(&ports.objects),
+            }),
+            // Behind the chats: what a message there has attached is older than this list.
+            Box::new(OwnAttachments {
+                attachments: Arc::clone(&ports.attachments),
+                objects: Arc::clone(&ports.objects),
+            }),
+        ],
+        users: Arc::clone(&ports.users),
+        sessions: Arc::clone(&ports.sessions),
+        limiter: Arc::clone(&ports.limiter),
+        rule: policies.export,
+        clock: Arc::clone(&ports.clock),
+    }
 }
 
 fn groups(

@@ -128,6 +128,7 @@ fn layer(module: &str) -> u8 {
         {
             5
         }
+        _ if module.starts_with("exports") => 5,
         _ if module.starts_with("feeds") => 6,
         "services" => 7,
         "" => 8,

@@ -107,6 +107,7 @@ impl From<&Config> for Policies {
                 act: rule("moderate", limits.moderate),
             },
             operators: operators(config),
+            export: rule("export", limits.export),
         }
     }
 }
@@ -207,6 +208,7 @@ mod tests {
             typing,
             moderation,
             operators: _,
+            export,
         } = Policies::from(&Config::default());
         let (cost_user, cost_ip) = cost_rules(&Config::default());
         let rules = [
@@ -231,6 +233,7 @@ mod tests {
             typing,
             moderation.report,
             moderation.act,
+            export,
         ];
         let names: HashSet<_> = rules.iter().map(|rule| rule.name).collect();
         assert_eq!(names.len(), rules.len());

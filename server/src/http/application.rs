@@ -11,6 +11,7 @@ use futures_util::stream::BoxStream;
 use talksy_domain::attachments::{Located, ObjectBytes, Presented, Upload};
 use talksy_domain::clock::Timestamp;
 use talksy_domain::error::ApiError;
+use talksy_domain::exports::Entries;
 use talksy_domain::viewer::Viewer;
 
 use crate::graphql::{Answer, Payload, Prepared};
@@ -71,6 +72,12 @@ pub trait Application: Send + Sync + 'static {
         located: &Located,
         range: Range<u64>,
     ) -> Result<ObjectBytes, ApiError>;
+
+    /// Begins the archive of all that is the viewer's own. It is made as it is taken.
+    ///
+    /// # Errors
+    /// Where the viewer has had too many, or a backend is down.
+    async fn export(&self, viewer: &Viewer) -> Result<Entries, ApiError>;
 
     /// Called once a socket or event stream is acknowledged for a viewer: the user is online
     /// until the guard is dropped.

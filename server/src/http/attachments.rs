@@ -13,6 +13,7 @@ use axum::response::Response;
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE,
     CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE, RANGE, RETRY_AFTER,
+    WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use http_range_header::{RangeUnsatisfiableError, parse_range_header};
@@ -108,7 +109,7 @@ pub(super) async fn get_only() -> Response {
     not_allowed("An attachment is got by GET.", "GET, HEAD")
 }
 
-fn not_allowed(message: &'static str, allowed: &'static str) -> Response {
+pub(super) fn not_allowed(message: &'static str, allowed: &'static str) -> Response {
     let error = ApiError::new(ErrorCode::BadUserInput, message);
     let mut response = refused(&error);
     *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
@@ -283,8 +284,9 @@ fn unsatisfiable(located: &Located) -> Response {
 }
 
 /// A refusal, in the form of GraphQL errors.
-fn refused(error: &ApiError) -> Response {
+pub(super) fn refused(error: &ApiError) -> Response {
     let status = match error.code {
+        ErrorCode::Unauthenticated | ErrorCode::TokenExpired => StatusCode::UNAUTHORIZED,
         ErrorCode::BadUserInput => StatusCode::BAD_REQUEST,
         ErrorCode::Forbidden => StatusCode::FORBIDDEN,
         ErrorCode::NotFound => StatusCode::NOT_FOUND,
@@ -297,9 +299,12 @@ fn refused(error: &ApiError) -> Response {
     };
     let body = Answer::from(error).encode().body;
     let mut response = uncached(status, "application/json", body);
+    let headers = response.headers_mut();
     if let Some(seconds) = error.retry_after {
-        let headers = response.headers_mut();
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     response
 }

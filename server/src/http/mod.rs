@@ -13,6 +13,7 @@ pub mod client;
 mod compression;
 mod connection_io;
 mod connections;
+mod export;
 mod form;
 mod framing;
 mod graphiql;
@@ -49,9 +50,11 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 pub use application::{Application, KeyEpoch};
 pub(crate) use connections::Cut;
+pub(crate) use export::{BROKEN_OFF, COMPLETE};
 use reservations::{Bounds, Reservations};
 pub(crate) use shares::Bound;
 
+use self::export::Exports;
 use self::operations::Operations;
 use self::shares::Shares;
 use self::stalled::Stalled;
@@ -74,6 +77,8 @@ struct Transports {
     operations: Arc<Operations>,
     /// What waits for sockets that are not read.
     stalled: Arc<Stalled<SendQueue>>,
+    /// The archives that are being sent.
+    exports: Arc<Exports>,
     /// The streams of graphql-sse's "single connection" mode.
     reservations: Arc<Reservations>,
     shutdown: CancellationToken,
@@ -113,6 +118,7 @@ pub fn router(
     let reservations = Arc::new(Reservations::new(config.max_reservations, bounds));
     let shares = Shares::new(&config);
     let operations = Operations::new(&config.shares);
+    let exports = Exports::new(config.max_exports);
     let stalled = Stalled::new(config.websocket.max_stalled_bytes, SOCKETS_STALLED_BYTES);
     let server = Arc::new(Transports {
         app,
@@ -123,6 +129,7 @@ pub fn router(
         shares,
         operations,
         stalled,
+        exports,
         reservations,
         shutdown,
         tasks,
@@ -144,6 +151,12 @@ pub fn router(
         .route(
             "/attachments/{attachment}/{variant}",
             get(attachments::get).fallback(attachments::get_only),
+        )
+        .route(
+            "/export",
+            get(export::get)
+                .head(export::head)
+                .fallback(export::get_only),
         )
         .route("/", get(pages::root))
         .route("/livez", get(pages::live))

@@ -37,6 +37,7 @@ pub mod mentions;
 pub mod moderation;
 pub mod names;
 pub mod objects;
+pub mod own_data;
 pub mod pins;
 pub mod presence;
 pub mod reactions;

@@ -326,6 +326,13 @@ async fn a_list_of_chats_costs_what_it_shows() {
         let (left, it) = cost(&at, store.left_chats_of(ada)).await;
         assert_eq!(left.unwrap(), []);
         of_size.push(("left", it));
+        let (ever, it) = cost(&at, store.chats_ever_of(ada, None, 20)).await;
+        let ever = ever.unwrap();
+        assert_eq!(ever.len(), 20);
+        of_size.push(("ever", it));
+        let (own, it) = cost(&at, store.participations(ada, &ever)).await;
+        assert_eq!(own.unwrap().len(), 20);
+        of_size.push(("participations", it));
         assert_indexed(&at.1, 32);
         costs.push(of_size);
     }

@@ -161,6 +161,15 @@ pub struct Member {
     pub version: u32,
 }
 
+/// A membership that a user has or had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Participation {
+    /// The membership, as it is or as it was when it ended.
+    pub member: Member,
+    /// The number of the system message that has ended it; `None` while it lasts.
+    pub left_seq: Option<Seq>,
+}
+
 /// How far a member has read: the absolute state, so that applying one twice is harmless.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadReceipt {

@@ -1,6 +1,6 @@
 //! The port through which chats and members are kept.
 
-use super::model::{Chat, LargeGroups, Member};
+use super::model::{Chat, LargeGroups, Member, Participation};
 use crate::clock::Timestamp;
 use crate::cursor::{ChatCursor, MemberCursor};
 use crate::error::PortError;
@@ -117,6 +117,22 @@ port! {
         /// The chats of which the user was a member and is none any more, each with the number of the
         /// system message that says so.
         async fn left_chats_of(&self, user: UserId) -> Result<Vec<(ChatId, Seq)>, PortError>;
+
+        /// The ids of the chats of which the user is or was a member, from the smallest up: the first
+        /// `limit` behind `after`.
+        async fn chats_ever_of(
+            &self,
+            user: UserId,
+            after: Option<ChatId>,
+            limit: usize,
+        ) -> Result<Vec<ChatId>, PortError>;
+
+        /// The user's memberships of these chats, also those that have ended.
+        async fn participations(
+            &self,
+            user: UserId,
+            chats: &[ChatId],
+        ) -> Result<Vec<Participation>, PortError>;
 
         /// For each of these users the sum of the versions of all memberships that they have or had;
         /// none for who never had one. It rises with every change of one of them.

@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 use mongodb::bson::{Bson, Document, doc};
-use talksy_domain::chats::{Chat, ChatStore, LargeGroups, Member, MemberPage, ReadMark};
+use talksy_domain::chats::{
+    Chat, ChatStore, LargeGroups, Member, MemberPage, Participation, ReadMark,
+};
 use talksy_domain::clock::Timestamp;
 use talksy_domain::cursor::ChatCursor;
 use talksy_domain::error::PortError;
@@ -73,6 +75,25 @@ impl ChatStore for MongoStore {
     /// 1 command.
     async fn left_chats_of(&self, user: UserId) -> Result<Vec<(ChatId, Seq)>, PortError> {
         Ok(left_chats::of(&self.call(), user).await?)
+    }
+
+    /// 1 command.
+    async fn chats_ever_of(
+        &self,
+        user: UserId,
+        after: Option<ChatId>,
+        limit: usize,
+    ) -> Result<Vec<ChatId>, PortError> {
+        Ok(left_chats::ever_of(&self.call(), user, after, limit).await?)
+    }
+
+    /// 1 command.
+    async fn participations(
+        &self,
+        user: UserId,
+        chats: &[ChatId],
+    ) -> Result<Vec<Participation>, PortError> {
+        Ok(left_chats::participations(&self.call(), user, chats).await?)
     }
 
     /// 1 command.

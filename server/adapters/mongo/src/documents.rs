@@ -120,7 +120,7 @@ pub(super) fn parse_all<S: Stored>(raw: &[RawDocumentBuf]) -> Vec<S::Value> {
 
 /// A field of a document that does not parse as a whole; `None` where it is not there or does not
 /// parse either.
-fn field<T: DeserializeOwned>(raw: &RawDocument, name: &str) -> Option<T> {
+pub(super) fn field<T: DeserializeOwned>(raw: &RawDocument, name: &str) -> Option<T> {
     let value = Bson::try_from(raw.get(name).ok()??).ok()?;
     deserialize_from_bson(value).ok()
 }

@@ -208,6 +208,12 @@ const INDEXES: &[IndexSpec] = &[
         "what has stood somewhere for long: attachments that nobody uses",
     ),
     index(
+        ATTACHMENTS,
+        "by_owner",
+        &["ownerId", "_id"],
+        "what a user has sent, by id",
+    ),
+    index(
         BLOCKS,
         "by_blocked",
         &["blocked.user"],

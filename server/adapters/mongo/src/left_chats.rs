@@ -1,13 +1,15 @@
-//! What memberships that have ended are still good for: the chats that a user has left, and the
-//! versions of all that they have or had. A membership that has ended keeps its document.
+//! What memberships that have ended are still good for: the chats that a user has left, what they
+//! could read there, and the versions of all that they have or had. A membership that has ended keeps its document.
 
-use mongodb::bson::{RawDocument, Uuid, doc};
+use mongodb::bson::{RawDocument, RawDocumentBuf, Uuid, doc};
 use serde::Deserialize;
+use talksy_domain::chats::Participation;
 use talksy_domain::id::{self, ChatId, UserId};
 use talksy_domain::seq::Seq;
 
 use super::call::Call;
-use super::documents::{self, MEMBERS, Stored, key, keys};
+use super::commands::Shape;
+use super::documents::{self, ChatOfMember, MEMBERS, MemberDocument, Stored, field, key, keys};
 use super::fault::{Fault, Why};
 
 /// Of a membership that has ended, the chat and where that was.
@@ -74,4 +76,52 @@ pub(super) async fn of(call: &Call, user: UserId) -> Result<Vec<(ChatId, Seq)>, 
     let filter = doc! { "userId": key(id::bytes(user)), "active": false };
     call.gather::<LeftChat>(filter, &["chatId", "leftSeq"])
         .await
+}
+
+/// Two walks of the same index, by chat, merged by the server.
+pub(super) async fn ever_of(
+    call: &Call,
+    user: UserId,
+    after: Option<ChatId>,
+    wanted: usize,
+) -> Result<Vec<ChatId>, Fault> {
+    let mut filter = doc! {
+        "userId": key(id::bytes(user)),
+        "active": { "$in": [false, true] },
+    };
+    if let Some(after) = after {
+        filter.insert("chatId", doc! { "$gt": key(id::bytes(after)) });
+    }
+    let shape = Shape {
+        sort: Some(doc! { "chatId": 1 }),
+        fields: Some(doc! { "_id": 0, "chatId": 1 }),
+        ..Shape::default()
+    };
+    call.find_first::<ChatOfMember>(filter, shape, wanted).await
+}
+
+/// From the index on (chat, user).
+pub(super) async fn participations(
+    call: &Call,
+    user: UserId,
+    chats: &[ChatId],
+) -> Result<Vec<Participation>, Fault> {
+    if chats.is_empty() {
+        return Ok(Vec::new());
+    }
+    let filter = doc! {
+        "userId": key(id::bytes(user)),
+        "chatId": { "$in": keys(chats, id::bytes) },
+    };
+    let found = call.find_raw(MEMBERS, filter, Shape::default()).await?;
+    let participation = |raw: &RawDocumentBuf| {
+        let member = documents::parse_all::<MemberDocument>(std::slice::from_ref(raw)).pop()?;
+        // Where it is not known to last, it has ended, before all messages where it is not known when.
+        let left_seq = match field(raw, "active") {
+            Some(true) => None,
+            Some(false) | None => Some(field(raw, "leftSeq").unwrap_or_default()),
+        };
+        Some(Participation { member, left_seq })
+    };
+    Ok(found.iter().filter_map(participation).collect())
 }

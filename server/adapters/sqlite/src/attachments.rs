@@ -7,11 +7,11 @@ use talksy_domain::attachments::{
 };
 use talksy_domain::clock::Timestamp;
 use talksy_domain::error::PortError;
-use talksy_domain::id::{self, AttachmentId};
+use talksy_domain::id::{self, AttachmentId, UserId};
 
 use super::SqliteStore;
 use super::fault::{Fault, Why};
-use super::rows::{self, all, change, statements};
+use super::rows::{self, all, change, filled, statements};
 
 /// What [`attachment`] reads.
 macro_rules! attachment_columns {
@@ -31,6 +31,8 @@ statements! {
         WHERE id = ?1 AND version = ?9 - 1";
     STANDING = concat!("SELECT ", attachment_columns!(), " FROM attachments
         WHERE state = ?1 AND changed_at <= ?2 ORDER BY changed_at LIMIT ?3");
+    OWNED = concat!("SELECT ", attachment_columns!(), " FROM attachments
+        WHERE owner_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3");
     DELETE = "DELETE FROM attachments WHERE id IN (SELECT value FROM rarray(?1))";
 }
 
@@ -74,6 +76,22 @@ impl AttachmentStore for SqliteStore {
         let values = (code(state), before.as_millis(), rows::limit(limit));
         self.look(move |conn| all(conn, STANDING, values, attachment))
             .await
+    }
+
+    async fn of_owner(
+        &self,
+        owner: UserId,
+        after: Option<AttachmentId>,
+        limit: usize,
+    ) -> Result<Vec<Attachment>, PortError> {
+        // Nothing sorts ahead of every id.
+        let after = after.map_or_else(Vec::new, |id| id::bytes(id).to_vec());
+        let (owner, wanted) = (id::bytes(owner), limit);
+        self.read(move |conn| {
+            let values = |limit| (owner, &after, limit);
+            filled(conn, OWNED, wanted, values, attachment)
+        })
+        .await
     }
 
     async fn forget(&self, ids: &[AttachmentId]) -> Result<(), PortError> {

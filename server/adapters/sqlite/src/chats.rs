@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use rusqlite::Connection;
 use talksy_domain::chats::{
-    Chat, ChatStore, LargeGroups, Member, MemberPage, MemberRole, ReadMark,
+    Chat, ChatStore, LargeGroups, Member, MemberPage, MemberRole, Participation, ReadMark,
 };
 use talksy_domain::clock::Timestamp;
 use talksy_domain::cursor::ChatCursor;
@@ -51,6 +51,10 @@ statements! {
     CHAT_IDS_OF = "SELECT chat_id FROM members WHERE user_id = ?1 AND left_seq IS NULL";
     LEFT_CHATS_OF = "SELECT chat_id, left_seq FROM members
         WHERE user_id = ?1 AND left_seq IS NOT NULL";
+    CHATS_EVER_OF = "SELECT chat_id FROM members WHERE user_id = ?1 AND chat_id > ?2
+        ORDER BY chat_id LIMIT ?3";
+    PARTICIPATIONS = concat!("SELECT ", member_columns!(), ", left_seq FROM rarray(?2) AS wanted
+        CROSS JOIN members ON chat_id = wanted.value AND user_id = ?1");
     MEMBERSHIP_VERSIONS = "SELECT user_id, sum(version) FROM rarray(?1) AS wanted
         CROSS JOIN members ON user_id = wanted.value GROUP BY user_id";
     MEMBERSHIPS = concat!("SELECT ", member_columns!(), " FROM rarray(?2) AS wanted
@@ -160,6 +164,41 @@ impl ChatStore for SqliteStore {
         self.read(move |conn| {
             all(conn, LEFT_CHATS_OF, [id::bytes(user)], |row| {
                 Ok((id::from_bytes(row.get(0)?), row.get(1)?))
+            })
+        })
+        .await
+    }
+
+    async fn chats_ever_of(
+        &self,
+        user: UserId,
+        after: Option<ChatId>,
+        limit: usize,
+    ) -> Result<Vec<ChatId>, PortError> {
+        let after = after.map_or_else(|| FIRST_KEY.to_vec(), |id| id::bytes(id).to_vec());
+        let user = id::bytes(user);
+        self.read(move |conn| {
+            let values = |limit| (user, &after, limit);
+            filled(conn, CHATS_EVER_OF, limit, values, |row| {
+                Ok(id::from_bytes(row.get(0)?))
+            })
+        })
+        .await
+    }
+
+    async fn participations(
+        &self,
+        user: UserId,
+        chats: &[ChatId],
+    ) -> Result<Vec<Participation>, PortError> {
+        let keys = rows::keys(chats, id::bytes);
+        self.read(move |conn| {
+            let values = (id::bytes(user), rows::list(&keys));
+            all(conn, PARTICIPATIONS, values, |row| {
+                Ok(Participation {
+                    member: rows::member(row)?,
+                    left_seq: row.get(11)?,
+                })
             })
         })
         .await

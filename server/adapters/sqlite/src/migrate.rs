@@ -21,6 +21,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0009_attachments.sql"),
     include_str!("migrations/0010_blocks.sql"),
     include_str!("migrations/0011_moderation.sql"),
+    include_str!("migrations/0012_own_data.sql"),
 ];
 
 /// Checks that this binary may use the file. Changes nothing.

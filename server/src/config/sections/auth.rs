@@ -119,6 +119,8 @@ section! {
         find_address: Quota = Quota::new(30, 10 * MINUTE), in QUOTAS;
         /// Uploads begun, a user.
         uploads: Quota = Quota::new(60, 10 * MINUTE), in QUOTAS;
+        /// Archives of what is their own begun, a user.
+        export: Quota = Quota::new(3, HOUR), in QUOTAS;
         /// Other sessions ended, a session.
         revoke: Quota = Quota::new(30, MINUTE), in QUOTAS;
         /// Messages reported to the operators, a user.

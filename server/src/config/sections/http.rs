@@ -60,6 +60,11 @@ section! {
         cors_origins: Vec<String> = Vec::new(),
             must "be `*` or origins such as `https://chat.example.org`" =>
                 |http| http.cors_origins.iter().all(|origin| is_cors_origin(origin));
+        /// Most archives of `/export` that are sent at a time, one a user. One more is refused with
+        /// 503, of a user who has one with 429.
+        max_exports: usize = 4, in 1..=10_000;
+        /// How long sending one archive may take. Beyond it: broken off.
+        export_timeout: Duration = 60 * MINUTE, in MINUTE..=24 * 60 * MINUTE;
         /// Whether `/graphiql` is served.
         graphiql: bool = true;
         /// Networks (`10.0.0.0/8`, `::1`) of reverse proxies whose `X-Forwarded-For`,
