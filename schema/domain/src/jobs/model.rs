@@ -53,6 +53,9 @@ pub enum Task {
     /// Erase the attachments that nobody uses.
     #[serde(rename = "sweepAttachments.1")]
     SweepAttachments {},
+    /// Index what was kept before there was a search.
+    #[serde(rename = "fillSearchIndex.1")]
+    FillSearchIndex {},
 }
 
 /// A task as stores keep it.
@@ -70,6 +73,7 @@ impl Task {
         "eraseReactions.1",
         "eraseAttachments.1",
         "sweepAttachments.1",
+        "fillSearchIndex.1",
     ];
 
     /// The tasks that are done again and again. Each has a number of its own.
@@ -394,6 +398,7 @@ mod tests {
                 attachment_ids: vec![ids().next(), ids().next()],
             },
             Task::SweepAttachments {},
+            Task::FillSearchIndex {},
         ]
     }
 
