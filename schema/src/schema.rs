@@ -9,7 +9,7 @@ use crate::attachments::AttachmentMutation;
 use crate::auth::{AuthMutation, AuthQuery};
 use crate::chats::{ChatMutation, ChatQuery, ChatSubscription};
 use crate::groups::GroupMutation;
-use crate::messages::{MessageMutation, MessageSubscription, ReactionMutation};
+use crate::messages::{MessageMutation, MessageSubscription, ReactionMutation, SearchQuery};
 use crate::node::NodeQuery;
 use crate::presence::{PresenceMutation, PresenceSubscription};
 use crate::server::{ServerObject, ServerQuery};
@@ -17,7 +17,14 @@ use crate::users::{UserMutation, UserQuery};
 
 /// What can be asked.
 #[derive(MergedObject, Default)]
-pub struct Query(ServerQuery, UserQuery, AuthQuery, NodeQuery, ChatQuery);
+pub struct Query(
+    ServerQuery,
+    UserQuery,
+    AuthQuery,
+    NodeQuery,
+    ChatQuery,
+    SearchQuery,
+);
 
 /// What can be changed. The fields of one request are carried out in their order, also behind one
 /// that is refused.

@@ -8,7 +8,7 @@ use crate::error::ErrorCodeEnum;
 
 /// What there is beyond what every server has. Names are never changed or given another meaning;
 /// `docs/CLIENTS.md` says what each stands for.
-const FEATURES: [&str; 22] = [
+const FEATURES: [&str; 23] = [
     "accountEvents",
     "attachments",
     "avatars",
@@ -30,6 +30,7 @@ const FEATURES: [&str; 22] = [
     "readReceipts",
     "replies",
     "resume",
+    "search",
     "typing",
 ];
 

@@ -53,7 +53,7 @@ fuzz() {
     http.introspection=on
   )
   for limit in login_ip login_network login_address login_device verify_ip refresh_ip send react typing start_chat \
-    change_chats mark_read update_profile find_address revoke uploads; do
+    change_chats mark_read update_profile find_address search search_ip revoke uploads; do
     limits+=("limits.$limit.burst=1000000" "limits.$limit.period=1s")
   done
   check "conformance: Schemathesis installs" install_schemathesis &&

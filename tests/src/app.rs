@@ -153,6 +153,8 @@ fn test_config() -> Config {
         &mut limits.mark_read,
         &mut limits.update_profile,
         &mut limits.find_address,
+        &mut limits.search,
+        &mut limits.search_ip,
         &mut limits.uploads,
         &mut limits.revoke,
         &mut config.http.websocket.messages,

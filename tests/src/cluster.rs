@@ -80,6 +80,8 @@ impl Cluster {
             "start_chat",
             "change_chats",
             "mark_read",
+            "search",
+            "search_ip",
         ] {
             settings.push(format!("limits.{limit}.burst=1000000"));
             settings.push(format!("limits.{limit}.period=1s"));

@@ -121,7 +121,8 @@ impl MessageNode {
         load_chat(ctx, self.message.chat_id).await
     }
 
-    /// The message's place in `Chat.messages`: give it as `after` or `before`.
+    /// The message's place in `Chat.messages`: give it as `after` or `before`. Cursors of replies, pins and
+    /// search are other cursors.
     async fn cursor(&self, ctx: &Context<'_>) -> Result<String> {
         let incarnation = match self.page {
             Some((incarnation, _)) => incarnation,
@@ -397,6 +398,14 @@ connection!(
     MessageNode,
     "A page of messages, in the order of their list."
 );
+
+impl MessageConnection {
+    /// The same, where the list goes on at another place than behind its last item.
+    #[must_use]
+    pub(crate) fn ending_at(self, end: Option<String>) -> Self {
+        Self { end, ..self }
+    }
+}
 
 impl MessageEdge {
     /// The edge of a message.

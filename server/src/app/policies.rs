@@ -10,6 +10,7 @@ use talksy_domain::feeds::FeedPolicy;
 use talksy_domain::jobs::JobPolicy;
 use talksy_domain::limits::{self, RateLimiter, Rule};
 use talksy_domain::presence::PresencePolicy;
+use talksy_domain::search::SearchPolicy;
 use talksy_domain::services::Policies;
 use talksy_domain::users::{Directory, UserPolicy};
 
@@ -91,6 +92,10 @@ impl From<&Config> for Policies {
                 upload_timeout: config.attachments.upload_timeout,
                 unused_for: config.attachments.unused_for,
                 base_url: base_url(config),
+            },
+            search: SearchPolicy {
+                user: rule("search-user", limits.search),
+                address: rule("search-ip", limits.search_ip),
             },
             send: rule("send", limits.send),
             react: rule("react", limits.react),
@@ -181,6 +186,7 @@ mod tests {
             presence: _,
             jobs: _,
             attachments,
+            search,
             send,
             react,
             start_chat,
@@ -203,6 +209,8 @@ mod tests {
             users.update_profile,
             users.find_address,
             attachments.upload,
+            search.user,
+            search.address,
             send,
             react,
             start_chat,

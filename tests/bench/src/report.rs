@@ -13,6 +13,7 @@ use super::personal::Personal;
 use super::queries::Query;
 use super::reactions::Reactions;
 use super::reconnects::{Catch, Reconnects};
+use super::search;
 use super::stats::{Latency, Round, largest, median};
 use super::stock::{self, Transports};
 
@@ -32,6 +33,8 @@ pub(super) struct Figures {
     pub(super) inbox: Vec<Query>,
     /// Of a chat with few unread messages, and of one with very many.
     pub(super) unread: Option<[Query; 2]>,
+    /// Queries of a chat with few messages, and of one with very many.
+    pub(super) search: Vec<search::Pair>,
     pub(super) reactions: Option<Reactions>,
     pub(super) personal: Vec<Personal>,
     pub(super) idle_sockets: usize,
@@ -106,6 +109,7 @@ impl Figures {
             && self.deliveries.is_empty()
             && self.inbox.is_empty()
             && self.unread.is_none()
+            && self.search.is_empty()
         {
             return Ok(());
         }
@@ -120,7 +124,8 @@ impl Figures {
                 .len()
                 .max(self.deliveries.first().map_or(0, |of| of.real.len()))
                 .max(self.inbox.first().map_or(0, |of| of.rounds.len()))
-                .max(unread.clone().next().map_or(0, |of| of.rounds.len())),
+                .max(unread.clone().next().map_or(0, |of| of.rounds.len()))
+                .max(self.search.first().map_or(0, |[of, _]| of.rounds.len())),
             super::template::TEXT_LENGTH,
             self.answer_bytes,
             self.frame_bytes,
@@ -154,6 +159,12 @@ impl Figures {
         }
         for query in unread {
             row(out, &query.name, &query.rounds)?;
+        }
+        for pair in &self.search {
+            for query in pair {
+                row(out, &query.name, &query.rounds)?;
+            }
+            writeln!(out, "{:<42}{:>10.2}", "  times as long", search::ratio(pair))?;
         }
         Ok(())
     }

@@ -36,7 +36,7 @@ pub struct SearchPage {
 }
 
 /// The place of a hit among the hits of a search, newest first. Of messages that were sent in the same
-/// millisecond the chat with the greater id comes first, and of one chat the greater number.
+/// millisecond the one with the greater number comes first, and of those the one of the greater chat id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SearchPlace {
     /// When the message was sent.
@@ -78,7 +78,7 @@ impl SearchPlace {
 /// Greater is newer.
 impl Ord for SearchPlace {
     fn cmp(&self, other: &Self) -> Ordering {
-        let key = |place: &Self| (place.at, id::bytes(place.chat_id), place.seq);
+        let key = |place: &Self| (place.at, place.seq, id::bytes(place.chat_id));
         key(self).cmp(&key(other))
     }
 }

@@ -93,6 +93,7 @@ mod preparing;
 mod reactions;
 mod repair;
 mod replies;
+mod search;
 mod send;
 mod senders;
 mod sessions;

@@ -25,6 +25,7 @@ mod reactions;
 mod readers;
 mod replies;
 mod rows;
+mod search;
 mod sessions;
 #[cfg(test)]
 mod tests;

@@ -21,7 +21,7 @@ use talksy_domain::seq::Seq;
 use talksy_domain::users::{About, DisplayName, User};
 
 use super::fault::{Fault, Why};
-use super::{mentions, unread};
+use super::{mentions, search, unread};
 
 /// An id's bytes.
 pub(super) type Key = [u8; 16];
@@ -390,12 +390,39 @@ pub(super) fn member_role(role: MemberRole) -> i64 {
     }
 }
 
-/// Keeps a numbered message.
-pub(super) fn insert_message(conn: &Connection, message: &Message) -> Result<(), Fault> {
+/// What is searched by name.
+pub(super) struct Named {
+    /// Its id.
+    pub(super) key: Key,
+    /// Its name.
+    pub(super) name: String,
+    /// The name as it is kept for searches.
+    pub(super) folded: String,
+}
+
+/// Something with a name: its id, its name, and that as it is kept for searches.
+pub(super) fn named(row: &Row<'_>) -> Result<Named, Fault> {
+    let key = row.get(0)?;
+    let parse = || -> Result<Named, Why> {
+        Ok(Named {
+            key,
+            name: text(row, 1)?.unwrap_or_default(),
+            folded: text(row, 2)?.unwrap_or_default(),
+        })
+    };
+    parse().map_err(|why| Fault::row("a name", why))
+}
+
+/// Keeps a numbered message, with its words for searches ([`search::words_of`]).
+pub(super) fn insert_message(
+    conn: &Connection,
+    message: &Message,
+    words: Option<&str>,
+) -> Result<(), Fault> {
     const INSERT: &str = concat!(
         "INSERT INTO messages (",
         sent_columns!(),
-        ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)"
+        ", words) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)"
     );
     let notice = message.notice.as_ref().map(serde_json::to_string);
     let values = params![
@@ -421,10 +448,13 @@ pub(super) fn insert_message(conn: &Connection, message: &Message) -> Result<(),
         message.reply_to,
         mentions::column(&message.mention_ids),
         attachment_keys(message),
+        words,
     ];
     change(conn, INSERT, values)?;
     mentions::changed(conn, &[], message)?;
-    unread::message_inserted(conn, id::bytes(message.chat_id), message.seq)
+    let chat = id::bytes(message.chat_id);
+    unread::message_inserted(conn, chat, message.seq)?;
+    search::message_inserted(conn, chat, message.seq)
 }
 
 /// A message. Its place in the chat is all that it needs: a hole in the numbers would hold up

@@ -11,10 +11,11 @@ use talksy_domain::id::{self, UserId};
 use talksy_domain::mail::EmailAddress;
 use talksy_domain::metadata::Metadata;
 use talksy_domain::page::{Page, Window};
+use talksy_domain::search::fold_key;
 use talksy_domain::users::{About, DisplayName, MAX_KNOWN, ProfileChange, User, UserStore};
 
 use super::SqliteStore;
-use super::rows::{self, all, change, filled, one, statements, user_columns};
+use super::rows::{self, Named, all, change, filled, one, statements, user_columns};
 
 statements! {
     USERS = concat!("SELECT ", user_columns!(), " FROM rarray(?1) AS wanted
@@ -40,6 +41,9 @@ statements! {
         CROSS JOIN users ON id = known.value
         WHERE (name_key, id) > (?2, ?3) AND name_key < ?4
         ORDER BY name_key, id LIMIT ?5");
+    NEXT_NAMES = "SELECT id, name, name_key FROM users WHERE id > ?1 ORDER BY id LIMIT ?2";
+    // Where the name is still the one that was folded.
+    SET_NAME_KEY = "UPDATE users SET name_key = ?3 WHERE id = ?1 AND name = ?2";
     SET_LAST_SEEN = "UPDATE users SET last_seen_at = ?2
         WHERE id IN (SELECT value FROM rarray(?1)) AND coalesce(last_seen_at < ?2, TRUE)";
 }
@@ -150,6 +154,23 @@ impl UserStore for SqliteStore {
         Ok(Page::from_overread(users, window))
     }
 
+    async fn fold_names(
+        &self,
+        after: Option<UserId>,
+        most: usize,
+    ) -> Result<Option<UserId>, PortError> {
+        let after = after.map_or_else(Vec::new, |after| id::bytes(after).to_vec());
+        let names = self
+            .look(move |conn| {
+                let values = (after, rows::limit(most));
+                all(conn, NEXT_NAMES, values, rows::named)
+            })
+            .await?;
+        let last = names.last().map(|name| id::from_bytes(name.key));
+        self.set_folded(names, SET_NAME_KEY).await?;
+        Ok(last)
+    }
+
     async fn set_last_seen(&self, users: &[UserId], at: Timestamp) -> Result<(), PortError> {
         let keys = rows::keys(users, id::bytes);
         self.write(move |conn| {
@@ -160,10 +181,35 @@ impl UserStore for SqliteStore {
     }
 }
 
+impl SqliteStore {
+    /// Folds those of these names that are not, by a statement for each.
+    pub(super) async fn set_folded(
+        &self,
+        names: Vec<Named>,
+        sql: &'static str,
+    ) -> Result<(), PortError> {
+        let stale = names.into_iter().filter_map(|named| {
+            let folded = fold_key(&named.name);
+            (folded != named.folded).then_some((named.key, named.name, folded))
+        });
+        let stale: Vec<_> = stale.collect();
+        if stale.is_empty() {
+            return Ok(());
+        }
+        self.upkeep(move |conn| {
+            for (key, name, folded) in &stale {
+                change(conn, sql, (key, name, folded))?;
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
 /// The place behind which a page of users whose name starts with the prefix begins, as name and id,
 /// and where all of them end.
 fn range(prefix: &str, window: &Window<UserCursor>) -> (String, Vec<u8>, Value) {
-    let prefix = prefix.to_lowercase();
+    let prefix = fold_key(prefix);
     let end = prefix_end(&prefix);
     // Sorts ahead of every user whose name starts with the prefix.
     let start = (prefix, Vec::new());
@@ -177,7 +223,7 @@ fn range(prefix: &str, window: &Window<UserCursor>) -> (String, Vec<u8>, Value) 
 /// The least value that sorts behind every text with the prefix. UTF-8 sorts as its scalar values
 /// do, so it is the prefix with its last character raised; where none can be, it is a blob, which
 /// SQLite sorts behind all text.
-fn prefix_end(prefix: &str) -> Value {
+pub(super) fn prefix_end(prefix: &str) -> Value {
     let mut end = prefix.to_owned();
     while let Some(last) = end.pop() {
         // The range steps over the surrogates, which are no characters.

@@ -7,7 +7,7 @@ use talksy_domain::id;
 
 use super::super::{
     attachments, chats, groups, incarnation, jobs, mentions, messages, open, reactions, replies,
-    rows, sessions, unread, users,
+    rows, search, sessions, unread, users,
 };
 use super::Fixture;
 
@@ -68,6 +68,8 @@ fn statements() -> Vec<(&'static str, &'static str)> {
         unread::STATEMENTS,
         replies::STATEMENTS,
         mentions::STATEMENTS,
+        search::STATEMENTS,
+        search::FINDING,
     ];
     rooms.concat()
 }
