@@ -121,8 +121,7 @@ impl MessageNode {
         load_chat(ctx, self.message.chat_id).await
     }
 
-    /// The message's place in `Chat.messages`: give it as `after` or `before`. Cursors of replies, pins and
-    /// search are other cursors.
+    /// The message's place in `Chat.messages`. Cursors of replies, pins and search are other cursors.
     async fn cursor(&self, ctx: &Context<'_>) -> Result<String> {
         let incarnation = match self.page {
             Some((incarnation, _)) => incarnation,
@@ -401,7 +400,6 @@ connection!(
 
 impl MessageConnection {
     /// The same, where the list goes on at another place than behind its last item.
-    #[must_use]
     pub(crate) fn ending_at(self, end: Option<String>) -> Self {
         Self { end, ..self }
     }

@@ -119,7 +119,7 @@ pub async fn edits_and_deletions_reach_the_search(stores: &Stores) {
     // A pin is no edit.
     let pin = ChangeAction::Pin { is_pinned: true };
     stores.change(&sent[6], bob.id, pin).await;
-    assert_eq!(texts(stores, "number6", chat.id).await.len(), 11);
+    assert_eq!(texts(stores, "number6", chat.id).await.len(), 10);
     assert_eq!(texts(stores, "number6 alpha", chat.id).await.len(), 1);
 }
 

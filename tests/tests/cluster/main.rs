@@ -9,6 +9,7 @@ mod everyone;
 mod example;
 mod instances;
 mod mail;
+mod search;
 mod start;
 
 use std::collections::HashMap;

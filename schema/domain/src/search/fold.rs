@@ -12,7 +12,7 @@ const MAX_KEY_CHARS: usize = 192;
 
 /// The text as searches compare it: without case, without diacritics, and without differences of form
 /// such as width and ligatures. Compatibility decomposition (NFKD), of which the marks are dropped that
-/// change how a letter sounds but not which one it is; full case mappings, up and then down, so that
+/// change how a letter sounds but not which one it is; full case mappings, down, up and down, so that
 /// `ß` is `ss` and every sigma one; then what is left is composed (NFC), for the sake of Hangul.
 ///
 /// Signs that are letters of their own stay: the vowels and the virama of India's scripts, the vowels of
@@ -28,7 +28,8 @@ pub fn fold(text: &str) -> Cow<'_, str> {
         };
     }
     let plain = text.nfkd().filter(|&c| !is_dropped(c));
-    let raised = plain.flat_map(char::to_uppercase);
+    // Capitals that have none above them come down first, such as that of `ß`.
+    let raised = plain.flat_map(char::to_lowercase).flat_map(char::to_uppercase);
     let lowered = raised.flat_map(char::to_lowercase);
     // Letters with a case may be made of others, which have marks again.
     let plain = lowered.nfkd().filter(|&c| !is_dropped(c));

@@ -19,7 +19,7 @@ use super::fault::Fault;
 use super::rows::{
     self, Key, LAST_KEY, all, change, chat_columns, each, filled, member_columns, one, statements,
 };
-use super::{mentions, unread};
+use super::{mentions, names, unread};
 
 /// Sorts ahead of every id.
 const FIRST_KEY: [u8; 0] = [];
@@ -130,7 +130,7 @@ impl ChatStore for SqliteStore {
         let titles = self
             .look(move |conn| {
                 let values = (after, rows::limit(most));
-                all(conn, NEXT_TITLES, values, rows::named)
+                all(conn, NEXT_TITLES, values, names::named)
             })
             .await?;
         let last = titles.last().map(|title| id::from_bytes(title.key));

@@ -19,6 +19,7 @@ mod jobs;
 mod mentions;
 mod messages;
 mod migrate;
+mod names;
 mod open;
 mod queue;
 mod reactions;

@@ -34,7 +34,7 @@ macro_rules! statements {
     ($($(#[$doc:meta])* $name:ident = $sql:expr;)*) => {
         $($(#[$doc])* const $name: &str = $sql;)*
         #[cfg(test)]
-        pub(super) const STATEMENTS: &[(&str, &str)] = &[$((stringify!($name), $name)),*];
+        pub(crate) const STATEMENTS: &[(&str, &str)] = &[$((stringify!($name), $name)),*];
     };
 }
 pub(super) use statements;
@@ -390,29 +390,6 @@ pub(super) fn member_role(role: MemberRole) -> i64 {
     }
 }
 
-/// What is searched by name.
-pub(super) struct Named {
-    /// Its id.
-    pub(super) key: Key,
-    /// Its name.
-    pub(super) name: String,
-    /// The name as it is kept for searches.
-    pub(super) folded: String,
-}
-
-/// Something with a name: its id, its name, and that as it is kept for searches.
-pub(super) fn named(row: &Row<'_>) -> Result<Named, Fault> {
-    let key = row.get(0)?;
-    let parse = || -> Result<Named, Why> {
-        Ok(Named {
-            key,
-            name: text(row, 1)?.unwrap_or_default(),
-            folded: text(row, 2)?.unwrap_or_default(),
-        })
-    };
-    parse().map_err(|why| Fault::row("a name", why))
-}
-
 /// Keeps a numbered message, with its words for searches ([`search::words_of`]).
 pub(super) fn insert_message(
     conn: &Connection,
@@ -542,7 +519,7 @@ fn unknown(what: &str, code: i64) -> Why {
 }
 
 /// A text, with U+FFFD in the place of bytes that are no UTF-8.
-fn text(row: &Row<'_>, column: usize) -> Result<Option<String>, Why> {
+pub(super) fn text(row: &Row<'_>, column: usize) -> Result<Option<String>, Why> {
     let bytes = row.get_ref(column)?.as_bytes_or_null()?;
     Ok(bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
 }

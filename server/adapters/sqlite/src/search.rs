@@ -26,7 +26,9 @@ use talksy_domain::seq::Seq;
 
 use super::fault::Fault;
 use super::rows::{self, Key, all, change, message_columns, one, statements};
-pub(super) use finding::{STATEMENTS as FINDING, find};
+#[cfg(test)]
+pub(super) use finding::STATEMENTS as FINDING;
+pub(super) use finding::find;
 
 /// How many children a node has. Kept in the database, and so never to change.
 const FAN: i64 = 32;

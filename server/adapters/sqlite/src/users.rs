@@ -15,7 +15,8 @@ use talksy_domain::search::fold_key;
 use talksy_domain::users::{About, DisplayName, MAX_KNOWN, ProfileChange, User, UserStore};
 
 use super::SqliteStore;
-use super::rows::{self, Named, all, change, filled, one, statements, user_columns};
+use super::names;
+use super::rows::{self, all, change, filled, one, statements, user_columns};
 
 statements! {
     USERS = concat!("SELECT ", user_columns!(), " FROM rarray(?1) AS wanted
@@ -163,7 +164,7 @@ impl UserStore for SqliteStore {
         let names = self
             .look(move |conn| {
                 let values = (after, rows::limit(most));
-                all(conn, NEXT_NAMES, values, rows::named)
+                all(conn, NEXT_NAMES, values, names::named)
             })
             .await?;
         let last = names.last().map(|name| id::from_bytes(name.key));
@@ -175,31 +176,6 @@ impl UserStore for SqliteStore {
         let keys = rows::keys(users, id::bytes);
         self.write(move |conn| {
             change(conn, SET_LAST_SEEN, (rows::list(&keys), at.as_millis()))?;
-            Ok(())
-        })
-        .await
-    }
-}
-
-impl SqliteStore {
-    /// Folds those of these names that are not, by a statement for each.
-    pub(super) async fn set_folded(
-        &self,
-        names: Vec<Named>,
-        sql: &'static str,
-    ) -> Result<(), PortError> {
-        let stale = names.into_iter().filter_map(|named| {
-            let folded = fold_key(&named.name);
-            (folded != named.folded).then_some((named.key, named.name, folded))
-        });
-        let stale: Vec<_> = stale.collect();
-        if stale.is_empty() {
-            return Ok(());
-        }
-        self.upkeep(move |conn| {
-            for (key, name, folded) in &stale {
-                change(conn, sql, (key, name, folded))?;
-            }
             Ok(())
         })
         .await
