@@ -44,6 +44,7 @@ macro_rules! connection {
         pub struct $connection {
             page: talksy_domain::page::Page<$node>,
             cursor: fn(&$node) -> String,
+            end: Option<String>,
         }
 
         #[doc = $what]
@@ -65,7 +66,11 @@ macro_rules! connection {
 
             /// Where the page lies in the list.
             async fn page_info(&self) -> $crate::connection::PageInfo {
-                $crate::connection::PageInfo::new(&self.page, self.cursor)
+                let mut info = $crate::connection::PageInfo::new(&self.page, self.cursor);
+                if self.end.is_some() {
+                    info.end_cursor.clone_from(&self.end);
+                }
+                info
             }
         }
 
@@ -75,7 +80,11 @@ macro_rules! connection {
                 page: talksy_domain::page::Page<$node>,
                 cursor: fn(&$node) -> String,
             ) -> Self {
-                Self { page, cursor }
+                Self {
+                    page,
+                    cursor,
+                    end: None,
+                }
             }
         }
     };

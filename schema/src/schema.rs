@@ -10,7 +10,7 @@ use crate::auth::{AuthMutation, AuthQuery};
 use crate::blocks::{BlockMutation, BlockQuery};
 use crate::chats::{ChatMutation, ChatQuery, ChatSubscription};
 use crate::groups::GroupMutation;
-use crate::messages::{MessageMutation, MessageSubscription, ReactionMutation};
+use crate::messages::{MessageMutation, MessageSubscription, ReactionMutation, SearchQuery};
 use crate::moderation::{ModerationMutation, ModerationQuery};
 use crate::node::NodeQuery;
 use crate::presence::{PresenceMutation, PresenceSubscription};
@@ -27,6 +27,7 @@ pub struct Query(
     NodeQuery,
     ChatQuery,
     ModerationQuery,
+    SearchQuery,
 );
 
 /// What can be changed. The fields of one request are carried out in their order, also behind one

@@ -33,6 +33,7 @@ const FEATURES: [&str; 23] = [
     "readReceipts",
     "replies",
     "resume",
+    "search",
     "typing",
 ];
 

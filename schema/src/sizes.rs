@@ -68,6 +68,8 @@ pub fn extra_values(type_name: &str, field: &str) -> usize {
     match (type_name, field) {
         // A count takes some of what a value of an answer takes, and most users have few chats.
         ("User", "totalUnreadCount") => MAX_SUMMED / 10,
+        // It looks at much to find a page, and at all chats of the viewer.
+        ("Query", "searchMessages") => MAX_PAGE,
         _ => 0,
     }
 }

@@ -54,7 +54,7 @@ fuzz() {
     users.operators=ada@example.org
   )
   for limit in login_ip login_network login_address login_device verify_ip refresh_ip send react typing start_chat \
-    change_chats mark_read update_profile find_address revoke uploads report moderate; do
+    change_chats mark_read update_profile find_address search search_ip revoke uploads report moderate; do
     limits+=("limits.$limit.burst=1000000" "limits.$limit.period=1s")
   done
   check "conformance: Schemathesis installs" install_schemathesis &&

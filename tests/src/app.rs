@@ -154,6 +154,8 @@ fn test_config() -> Config {
         &mut limits.mark_read,
         &mut limits.update_profile,
         &mut limits.find_address,
+        &mut limits.search,
+        &mut limits.search_ip,
         &mut limits.uploads,
         &mut limits.export,
         &mut limits.revoke,

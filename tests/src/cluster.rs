@@ -82,6 +82,8 @@ impl Cluster {
             "change_chats",
             "mark_read",
             "export",
+            "search",
+            "search_ip",
         ] {
             settings.push(format!("limits.{limit}.burst=1000000"));
             settings.push(format!("limits.{limit}.period=1s"));

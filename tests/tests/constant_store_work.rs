@@ -118,6 +118,12 @@ async fn a_page_costs_the_store_the_same_whatever_its_size() {
     let cost = calls(&app, &ada, "messages", page_of_messages, last).await;
     println!("messages: {cost} store calls for {SIZES:?}");
 
+    let hits = "query($first: Int) { searchMessages(query: \"hello you\", first: $first) { nodes {
+        text isReadByAll replyCount sender { name presence { status } }
+        chat { title unreadCount lastMessage { seq } } readBy(first: 5) { nodes { user { name } } } } } }";
+    let cost = calls(&app, &ada, "hits of a search", hits, first).await;
+    println!("hits of a search: {cost} store calls for {SIZES:?}");
+
     let page_of_users = "query($first: Int) { users(first: $first) { nodes {
         name about isBlockedByViewer presence { status lastSeenAt user { name } } } } }";
     let cost = calls(&app, &ada, "users", page_of_users, first).await;

@@ -240,6 +240,15 @@ impl Access {
         Ok(members.into_iter().map(Membership).collect())
     }
 
+    /// All memberships of the viewer.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn all_memberships(&self, viewer: &Viewer) -> Result<Vec<Membership>, PortError> {
+        let chats = self.chats.chat_ids_of(viewer.user_id).await?;
+        self.memberships(viewer, &chats).await
+    }
+
     /// The same by chat; one may be named several times.
     ///
     /// # Errors

@@ -9,7 +9,7 @@
 //!
 //! 1. words that all share: [`id`], [`seq`], [`incarnation`], [`clock`], [`backoff`], [`text`], [`page`],
 //!    [`cursor`], [`error`], [`damage`], [`limits`], [`viewer`], [`turns`], [`metrics`],
-//!    [`keyed_hash`], [`metadata`], `user_list`; [`port`], by which ports are declared
+//!    [`keyed_hash`], [`metadata`], `user_list`, [`search`]; [`port`], by which ports are declared
 //! 2. models, and the ports that keep them
 //! 3. [`events`]: what is told to all instances, and how it is published; [`access`]: the one
 //!    door, which gives proofs of who may do what
@@ -45,6 +45,7 @@ pub mod moderation;
 pub mod page;
 pub mod port;
 pub mod presence;
+pub mod search;
 pub mod seq;
 pub mod services;
 pub mod text;

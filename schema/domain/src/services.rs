@@ -32,7 +32,7 @@ use crate::groups::store::GroupStore;
 use crate::id::IdGenerator;
 use crate::jobs::model::JobPolicy;
 use crate::jobs::runner::JobRunner;
-use crate::jobs::service::JobService;
+use crate::jobs::service::{IndexedStores, JobService};
 use crate::jobs::store::JobStore;
 use crate::keyed_hash::{KeyedHash, SecretSource};
 use crate::limits::{RateLimiter, Rule};
@@ -44,6 +44,7 @@ use crate::moderation::service::{ModerationPolicy, ModerationService};
 use crate::moderation::store::ModerationStore;
 use crate::presence::service::{PresencePolicy, PresenceService};
 use crate::presence::store::PresenceStore;
+use crate::search::limit::{SearchLimit, SearchPolicy};
 use crate::users::service::{UserPolicy, UserService};
 use crate::users::store::UserStore;
 
@@ -110,6 +111,8 @@ pub struct Policies {
     pub jobs: JobPolicy,
     /// Attachments.
     pub attachments: AttachmentPolicy,
+    /// How often may be searched.
+    pub search: SearchPolicy,
     /// How quickly a user may send messages.
     pub send: Rule,
     /// How quickly a user may react to messages.
@@ -178,13 +181,22 @@ impl Services {
             operators: policies.operators.clone(),
         });
         let attachments = attachments(&ports, &policies, &access, &ids, &hash);
+        let search_limit = Arc::new(SearchLimit {
+            limiter: Arc::clone(&ports.limiter),
+            policy: policies.search,
+        });
         let groups = groups(&ports, &policies, &access, &attachments, &ids);
         let chats = chats(&ports, &policies, &access, &ids);
         let blocks = blocks(&ports, policies.block);
+        let indexed = IndexedStores {
+            users: Arc::clone(&ports.users),
+            chats: Arc::clone(&ports.chats),
+        };
         let work = JobService::new(
             Arc::clone(&ports.sessions),
             Arc::clone(&ports.groups),
             Arc::clone(&ports.messages),
+            indexed,
             Arc::clone(&attachments) as _,
             ports.blocks,
             Arc::clone(&ports.moderation),
@@ -218,6 +230,7 @@ impl Services {
             send_rule: policies.send,
             react_rule: policies.react,
             pin_rule: policies.change_chats,
+            search_limit: Arc::clone(&search_limit),
             clock: Arc::clone(&ports.clock),
             ids: ids.clone(),
             hash: KeyedHash::new(Arc::new(ports.lasting_secret)),
@@ -255,6 +268,7 @@ impl Services {
             ports.limiter,
             Arc::clone(&access),
             Arc::clone(&attachments),
+            search_limit,
             policies.users,
         );
         let feeds = FeedService::new(

@@ -37,7 +37,7 @@ impl ChatQuery {
         #[graphql(desc = "How many, 0 to 100; 50 where absent.")] first: Option<i32>,
         #[graphql(desc = "Only chats behind this cursor.")] after: Option<String>,
         #[graphql(
-            desc = "Only chats whose title contains this, whatever the case; at most 100 characters."
+            desc = "Only chats whose title contains this, whatever the case and the accents; at most 100 characters."
         )]
         search: Option<String>,
     ) -> Result<Option<ChatConnection>> {

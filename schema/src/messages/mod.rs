@@ -6,6 +6,7 @@ mod mutation;
 mod notice;
 mod reactions;
 mod replies;
+mod search;
 mod subscription;
 mod types;
 
@@ -18,5 +19,6 @@ pub use reactions::{
     ReactionMutation, RemoveReactionInput, RemoveReactionPayload,
 };
 pub(crate) use reactions::{PinnedOf, SHARED as SHARED_REACTIONS};
+pub use search::*;
 pub use subscription::*;
 pub use types::*;

@@ -127,7 +127,7 @@ impl MessageNode {
         })
     }
 
-    /// The message's place in `Chat.messages`: give it as `after` or `before`.
+    /// The message's place in `Chat.messages`. Cursors of replies, pins and search are other cursors.
     async fn cursor(&self, ctx: &Context<'_>) -> Result<String> {
         let incarnation = match self.page {
             Some((incarnation, _)) => incarnation,
@@ -418,6 +418,13 @@ connection!(
     MessageNode,
     "A page of messages, in the order of their list."
 );
+
+impl MessageConnection {
+    /// The same, where the list goes on at another place than behind its last item.
+    pub(crate) fn ending_at(self, end: Option<String>) -> Self {
+        Self { end, ..self }
+    }
+}
 
 impl MessageEdge {
     /// The edge of a message.

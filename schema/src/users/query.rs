@@ -32,7 +32,7 @@ impl UserQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(
-            desc = "Only users whose name starts with this, whatever the case; at most 100 characters. A \
+            desc = "Only users whose name starts with this, whatever the case and the accents; at most 100 characters. A \
                     mail address finds its user alone, whomever the directory shows."
         )]
         search: Option<String>,
@@ -42,7 +42,7 @@ impl UserQuery {
         let viewer = ctx.viewer()?;
         let window = Window::forward(first, cursor(after.as_deref(), "after")?)?;
         let users = &ctx.services().users;
-        let page = users.search(viewer, search.as_deref(), &window).await?;
+        let page = users.search(viewer, ctx.client(), search.as_deref(), &window).await?;
         Ok(Some(UserConnection::new(
             page.map(UserNode::new),
             UserNode::cursor,

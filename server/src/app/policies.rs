@@ -12,6 +12,7 @@ use talksy_domain::limits::{self, RateLimiter, Rule};
 use talksy_domain::mail::EmailAddress;
 use talksy_domain::moderation::{ModerationPolicy, Operators};
 use talksy_domain::presence::PresencePolicy;
+use talksy_domain::search::SearchPolicy;
 use talksy_domain::services::Policies;
 use talksy_domain::users::{Directory, UserPolicy};
 
@@ -93,6 +94,10 @@ impl From<&Config> for Policies {
                 upload_timeout: config.attachments.upload_timeout,
                 unused_for: config.attachments.unused_for,
                 base_url: base_url(config),
+            },
+            search: SearchPolicy {
+                user: rule("search-user", limits.search),
+                address: rule("search-ip", limits.search_ip),
             },
             send: rule("send", limits.send),
             react: rule("react", limits.react),
@@ -198,6 +203,7 @@ mod tests {
             presence: _,
             jobs: _,
             attachments,
+            search,
             send,
             react,
             block,
@@ -224,6 +230,8 @@ mod tests {
             users.update_profile,
             users.find_address,
             attachments.upload,
+            search.user,
+            search.address,
             send,
             react,
             block,

@@ -7,6 +7,7 @@ use super::memory;
 use super::personal;
 use super::queries::Query;
 use super::report::{Figures, MIB};
+use super::search;
 use super::stats::{Round, median};
 
 /// A target and what came of it.
@@ -73,8 +74,18 @@ pub(super) fn of(figures: &Figures) -> Vec<Goal> {
     feeds(figures, &mut goals);
     groups(figures, &mut goals);
     lists(figures, &mut goals);
+    lengths(figures, &mut goals);
     rest(figures, &mut goals);
     goals
+}
+
+/// What is asked of a chat may not take longer where the chat is long.
+fn lengths(figures: &Figures, goals: &mut Vec<Goal>) {
+    for pair in &figures.search {
+        let [_, many] = pair;
+        let what = format!("{}, beside {}", many.name, search::FEW);
+        goals.push(Goal::at_most(what, search::ratio(pair), 2.0, "x"));
+    }
 }
 
 fn rates(figures: &Figures, goals: &mut Vec<Goal>) {

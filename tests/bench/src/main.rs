@@ -38,6 +38,7 @@ mod readers;
 mod reconnects;
 mod report;
 mod run;
+mod search;
 mod sends;
 mod site;
 mod socket;

@@ -44,6 +44,8 @@ pub(super) enum Part {
     Inbox,
     /// The unread count of a chat with 10 and of one with 1,000,000 unread messages
     Unread,
+    /// History, changes and search of a chat with 100 and of one with 1,000,000 messages
+    Search,
     /// 10,000 users who react to one message
     Reactions,
     /// `chatUpdated` and `accountEvents`, to the members of one group
@@ -173,7 +175,7 @@ pub(super) struct Plan {
     pub(super) calm: Duration,
     pub(super) idle_sockets: usize,
     pub(super) idle_rounds: usize,
-    /// Unread messages of the chat that has many.
+    /// Unread messages of the chat that has many, and messages of the one that is searched.
     pub(super) unread: u64,
     /// Users who react to one message.
     pub(super) reactions: usize,

@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const TICK: Duration = Duration::from_millis(10);
 
 /// Settings of the server that differ from the defaults: nobody is held back.
-const LIMITS: [&str; 12] = [
+const LIMITS: [&str; 14] = [
     "login_ip",
     "login_network",
     "login_address",
@@ -35,6 +35,8 @@ const LIMITS: [&str; 12] = [
     "change_chats",
     "mark_read",
     "update_profile",
+    "search",
+    "search_ip",
 ];
 
 /// Shares of connections, all of which come from one address here.

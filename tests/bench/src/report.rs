@@ -14,6 +14,7 @@ use super::personal::Personal;
 use super::queries::Query;
 use super::reactions::Reactions;
 use super::reconnects::{Catch, Reconnects};
+use super::search;
 use super::stats::{Latency, Round, largest, median};
 use super::stock::{self, Transports};
 
@@ -33,6 +34,8 @@ pub(super) struct Figures {
     pub(super) inbox: Vec<Query>,
     /// Of a chat with few unread messages, and of one with very many.
     pub(super) unread: Option<[Query; 2]>,
+    /// Queries of a chat with few messages, and of one with very many.
+    pub(super) search: Vec<search::Pair>,
     pub(super) reactions: Option<Reactions>,
     pub(super) personal: Vec<Personal>,
     pub(super) large_group: Option<LargeGroup>,
@@ -109,6 +112,7 @@ impl Figures {
             && self.inbox.is_empty()
             && self.unread.is_none()
             && self.large_group.is_none()
+            && self.search.is_empty()
         {
             return Ok(());
         }
@@ -124,7 +128,8 @@ impl Figures {
                 .max(self.deliveries.first().map_or(0, |of| of.real.len()))
                 .max(self.inbox.first().map_or(0, |of| of.rounds.len()))
                 .max(unread.clone().next().map_or(0, |of| of.rounds.len()))
-                .max(self.large_group.as_ref().map_or(0, |of| of.group.len())),
+                .max(self.large_group.as_ref().map_or(0, |of| of.group.len()))
+                .max(self.search.first().map_or(0, |[of, _]| of.rounds.len())),
             super::template::TEXT_LENGTH,
             self.answer_bytes,
             self.frame_bytes,
@@ -168,6 +173,12 @@ impl Figures {
         }
         for query in unread {
             row(out, &query.name, &query.rounds)?;
+        }
+        for pair in &self.search {
+            for query in pair {
+                row(out, &query.name, &query.rounds)?;
+            }
+            writeln!(out, "{:<42}{:>10.2}", "  times as long", search::ratio(pair))?;
         }
         Ok(())
     }

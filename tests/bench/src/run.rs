@@ -16,6 +16,7 @@ use super::process::{self, Home, Process};
 use super::reactions;
 use super::reconnects;
 use super::report::{Deliveries, Figures};
+use super::search;
 use super::sends::Load;
 use super::site::Site;
 use super::startup;
@@ -111,6 +112,9 @@ impl Bench {
         }
         if options.wants(Part::Unread) {
             figures.unread = Some(unread::measure(&self.binary, &self.plan, self.clock).await?);
+        }
+        if options.wants(Part::Search) {
+            figures.search = search::measure(&self.binary, &self.plan, self.clock).await?;
         }
         if options.wants(Part::Reactions) {
             let measuring = reactions::measure(&self.binary, self.plan.reactions);

@@ -57,7 +57,7 @@ pub(super) async fn measure(binary: &Path, plan: &Plan, clock: Clock) -> Outcome
 }
 
 /// Sends so many messages to a chat, over many connections.
-async fn fill(server: &Process, token: &str, chat: &str, count: u64) -> Outcome<()> {
+pub(super) async fn fill(server: &Process, token: &str, chat: &str, count: u64) -> Outcome<()> {
     let next = Arc::new(AtomicU64::new(0));
     let mut senders = JoinSet::new();
     for _ in 0..CONNECTIONS {
@@ -70,7 +70,7 @@ async fn fill(server: &Process, token: &str, chat: &str, count: u64) -> Outcome<
                 if number >= count {
                     return Outcome::Ok(());
                 }
-                let answer = connection.send(request.fill(number, 0)).await?;
+                let answer = connection.send(request.fill(number, number)).await?;
                 let body = String::from_utf8_lossy(answer.body);
                 if !body.contains("\"seq\":") {
                     return Err(format!("a send was refused: {body}").into());

@@ -45,6 +45,7 @@ pub mod reading;
 pub mod refreshing;
 pub mod replies;
 pub mod retries;
+pub mod search;
 pub mod sending;
 pub mod sessions;
 mod suite;

@@ -60,12 +60,25 @@ pub async fn case_is_more_than_ascii(stores: &Stores) {
             assert_eq!(found(stores, &prefix, nobody()).await, [name.as_str()]);
         }
     }
-    stores.user(&format!("Asa {word}")).await;
-    assert_eq!(
-        found(stores, &format!("asa {word}"), nobody()).await,
-        [format!("Asa {word}")],
-        "an accent tells letters apart"
-    );
+}
+
+/// Neither accents nor forms of letters count: who types without them finds who writes with them.
+pub async fn accents_do_not_count(stores: &Stores) {
+    let word = word();
+    for (name, prefix) in [
+        ("José", "jose"),
+        ("Jose\u{301}e", "JOSÉE"),
+        ("Łukasz Ångström", "łukasz ang"),
+        ("Größe", "gross"),
+        ("Ｆｕｌｌ", "full"),
+    ] {
+        // The word stands ahead, lest other data be found.
+        let name = format!("{word} {name}");
+        stores.user(&name).await;
+        let hits = found(stores, &format!("{word} {prefix}"), nobody()).await;
+        assert!(hits.contains(&name), "{prefix}: {hits:?}");
+    }
+    assert_eq!(found(stores, &format!("{word} josé"), nobody()).await.len(), 2);
 }
 
 /// What patterns, expressions and escapes are made of stands for itself.
@@ -199,6 +212,7 @@ super::suite::rules! {
     names_rules:
     a_name_is_found_by_its_start_in_any_case,
     case_is_more_than_ascii,
+    accents_do_not_count,
     wildcards_in_a_prefix_mean_themselves,
     a_prefix_may_end_with_any_character,
     names_are_in_order_then_ids,

@@ -62,6 +62,7 @@ macro_rules! contract_suite {
         $crate::marking_unread_rules!(@shared marking_unread $meta $backend =>);
         $crate::reactions_rules!(@shared reactions $meta $backend =>);
         $crate::pins_rules!(@shared pins $meta $backend =>);
+        $crate::search_rules!(@shared search $meta $backend =>);
         $crate::attachments_rules!(@shared attachments $meta $backend =>);
         $crate::blocks_rules!(@shared blocks $meta $backend =>);
         $crate::own_data_rules!(@shared own_data $meta $backend =>);

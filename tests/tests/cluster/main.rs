@@ -11,6 +11,7 @@ mod example;
 mod instances;
 mod mail;
 mod moderation;
+mod search;
 mod start;
 
 use std::collections::HashMap;

@@ -36,7 +36,7 @@ use talksy_domain::cursor::MemberCursor;
 use talksy_domain::error::PortError;
 use talksy_domain::groups::{GroupAction, GroupChange, GroupOutcome, GroupStore as _, NewGroup};
 use talksy_domain::id::{self, ChatId, IdGenerator, UserId};
-use talksy_domain::jobs::{JobPolicy, JobRunner, JobService};
+use talksy_domain::jobs::{IndexedStores, JobPolicy, JobRunner, JobService};
 use talksy_domain::mail::EmailAddress;
 use talksy_domain::messages::{
     Append, Appended, ClientMessageId, Message, MessageStore, MessageText,
@@ -242,6 +242,10 @@ fn runner(store: &MongoStore, clock: Arc<dyn Clock>) -> JobRunner {
         Arc::clone(&store) as _,
         Arc::clone(&store) as _,
         Arc::clone(&store) as _,
+        IndexedStores {
+            users: Arc::clone(&store) as _,
+            chats: Arc::clone(&store) as _,
+        },
         Arc::new(()),
         Arc::clone(&store) as _,
         Arc::clone(&clock),

@@ -7,11 +7,17 @@ use talksy_domain::chats::{ChatStore as _, LargeGroups, Member};
 use talksy_domain::messages::{
     ChangeAction, Changed, MessageChange, MessageStore as _, MessageText,
 };
+use talksy_domain::clock::Timestamp;
+use talksy_domain::jobs::JobStore as _;
+use talksy_domain::search::{MessageSearch, SearchQuery};
 use talksy_mongo::MongoStore;
 use talksy_tests::servers::counted::CountedMongo;
 use talksy_tests::servers::mongo::{Mongo, patient};
 
 use super::{Fixture, NOW, done, forward, members, nobody};
+
+/// Behind all that is due.
+const LATER: Timestamp = Timestamp::from_millis(4_102_444_800_000);
 
 /// A database of schema version 1, with a chat and a message, is one of this release once it is
 /// prepared.
@@ -32,7 +38,7 @@ async fn a_database_of_the_first_release_is_brought_up_to_date() {
     let lacking = doc! { "appliedSeq": "", "lastChangeSeq": "", "claimedSeq": "" };
     let epoch = doc! { "$unset": lacking, "$set": { "membershipEpoch": 1 } };
     of("chats").update_many(doc! {}, epoch).await.unwrap();
-    let unset = doc! { "$unset": { "mseq": "" } };
+    let unset = doc! { "$unset": { "mseq": "", "words": "" } };
     of("messages").update_many(doc! {}, unset).await.unwrap();
     let version = doc! { "$set": { "version": 1_i64 } };
     of("meta").update_one(doc! {}, version).await.unwrap();
@@ -55,6 +61,21 @@ async fn a_database_of_the_first_release_is_brought_up_to_date() {
     assert_eq!(store.chat_ids_of(bob).await.unwrap(), [chat]);
     let page = store.page(chat, &forward(None, 10)).await.unwrap();
     assert_eq!(page.items, std::slice::from_ref(&sent));
+    // What was sent before is found once the job has come to it.
+    let wanted = MessageSearch {
+        query: SearchQuery::parse("hel").unwrap(),
+        sender: None,
+        parts: vec![(chat, 1)],
+        after: None,
+        limit: 10,
+    };
+    let due = store.due(&["fillSearchIndex.1"], LATER, 10).await.unwrap();
+    assert_eq!(due.len(), 1);
+    assert_eq!(store.search(&wanted).await.unwrap().hits.len(), 0);
+    let last = store.index_messages(None, 10).await.unwrap();
+    assert_eq!(last, Some(sent.id));
+    assert_eq!(store.index_messages(last, 10).await.unwrap(), None);
+    assert_eq!(store.search(&wanted).await.unwrap().hits, page.items);
     let next = done(store.append(&fixture.draft()).await.unwrap());
     assert_eq!((next.message.seq, next.message.mseq), (2, 0));
     let mark = store

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use talksy_domain::clock::Clock;
-use talksy_domain::jobs::{JobRunner, JobService};
+use talksy_domain::jobs::{IndexedStores, JobRunner, JobService};
 use talksy_domain::services::Ports;
 use talksy_domain::users::User;
 use talksy_mongo::MongoStore;
@@ -169,6 +169,10 @@ impl Deployment {
                 Arc::clone(&store) as _,
                 Arc::clone(&store) as _,
                 Arc::clone(&store) as _,
+                IndexedStores {
+                    users: Arc::clone(&store) as _,
+                    chats: Arc::clone(&store) as _,
+                },
                 Arc::new(()),
                 Arc::clone(&store) as _,
                 Arc::clone(&clock),

@@ -4,7 +4,7 @@ mod challenge;
 pub(crate) mod codes;
 pub(crate) mod error;
 pub(crate) mod model;
-mod places;
+pub(crate) mod places;
 pub(crate) mod rules;
 pub(crate) mod service;
 pub(crate) mod sign_in;

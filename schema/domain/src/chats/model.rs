@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::error::Invalid;
 use crate::id::{AttachmentId, ChatId, UserId};
+use crate::search::fold::fold_key;
 use crate::seq::Seq;
 use crate::text::{TextRule, is_blank};
 
@@ -50,9 +51,9 @@ impl ChatTitle {
         &self.0
     }
 
-    /// The title as searches compare it: lower-cased.
+    /// The title as searches compare it ([`fold_key`]).
     pub fn sort_key(&self) -> String {
-        self.0.to_lowercase()
+        fold_key(&self.0)
     }
 }
 

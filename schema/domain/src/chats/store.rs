@@ -71,7 +71,7 @@ impl ReadMark {
 pub struct MemberFilter {
     /// Only those who have read this message ([`Member::has_read`]).
     pub has_read: Option<Seq>,
-    /// Only those whose name contains the text, case-insensitively.
+    /// Only those whose name contains the text, both folded.
     pub name: Option<String>,
 }
 
@@ -101,9 +101,17 @@ port! {
             users: [UserId; 2],
         ) -> Result<(Chat, bool), PortError>;
 
+        /// Folds the titles of the next `most` chats behind `after`, by id, as
+        /// [`UserStore::fold_names`](crate::users::store::UserStore::fold_names) folds names.
+        async fn fold_titles(
+            &self,
+            after: Option<ChatId>,
+            most: usize,
+        ) -> Result<Option<ChatId>, PortError>;
+
         /// The user's chats, most recently active first, then by id, newest first. With `search`
         /// only those whose title for the user (a group's title; in a direct chat the other
-        /// member's name) contains the text, case-insensitively. Forward windows only.
+        /// member's name) contains the text, both folded. Forward windows only.
         async fn chats_of(
             &self,
             user: UserId,

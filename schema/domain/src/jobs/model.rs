@@ -69,6 +69,9 @@ pub enum Task {
         /// The user.
         user_id: UserId,
     },
+    /// Index what was kept before there was a search.
+    #[serde(rename = "fillSearchIndex.1")]
+    FillSearchIndex {},
 }
 
 /// A task as stores keep it.
@@ -88,6 +91,7 @@ impl Task {
         "sweepAttachments.1",
         "completeBlock.1",
         "endSessions.1",
+        "fillSearchIndex.1",
     ];
 
     /// The tasks that are done again and again. Each has a number of its own.
@@ -419,6 +423,7 @@ mod tests {
             Task::EndSessions {
                 user_id: ids().next(),
             },
+            Task::FillSearchIndex {},
         ]
     }
 

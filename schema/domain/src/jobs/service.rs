@@ -10,18 +10,23 @@ use super::runner::{Perform, Performed};
 use crate::attachments::erasing::Eraser;
 use crate::auth::store::SessionStore;
 use crate::blocks::store::BlockStore;
+use crate::chats::store::ChatStore;
 use crate::clock::{Clock, Timestamp};
 use crate::error::PortError;
 use crate::groups::store::GroupStore;
 use crate::id::{AttachmentId, ChatId, MessageId, UserId};
 use crate::messages::store::MessageStore;
 use crate::moderation::store::ModerationStore;
+use crate::users::store::UserStore;
 
 /// How many sessions are deleted together.
 const PURGE_STEP: usize = 500;
 
 /// How many reactions are erased together.
 const ERASE_STEP: usize = 500;
+
+/// How many messages, users or chats are looked at together that may not be indexed.
+const INDEX_STEP: usize = 200;
 
 /// How often a system message is looked for that is not there, or a deletion.
 const MESSAGE_WAIT: Duration = Duration::from_secs(10);
@@ -35,10 +40,19 @@ pub struct JobService {
     sessions: Arc<dyn SessionStore>,
     groups: Arc<dyn GroupStore>,
     messages: Arc<dyn MessageStore>,
+    indexed: IndexedStores,
     attachments: Arc<dyn Eraser>,
     blocks: Arc<dyn BlockStore>,
     moderation: Arc<dyn ModerationStore>,
     clock: Arc<dyn Clock>,
+}
+
+/// What is searched by name.
+pub struct IndexedStores {
+    /// Users, by their names.
+    pub users: Arc<dyn UserStore>,
+    /// Groups, by their titles.
+    pub chats: Arc<dyn ChatStore>,
 }
 
 impl JobService {
@@ -47,6 +61,7 @@ impl JobService {
         sessions: Arc<dyn SessionStore>,
         groups: Arc<dyn GroupStore>,
         messages: Arc<dyn MessageStore>,
+        indexed: IndexedStores,
         attachments: Arc<dyn Eraser>,
         blocks: Arc<dyn BlockStore>,
         moderation: Arc<dyn ModerationStore>,
@@ -56,6 +71,7 @@ impl JobService {
             sessions,
             groups,
             messages,
+            indexed,
             attachments,
             blocks,
             moderation,
@@ -120,6 +136,28 @@ impl JobService {
         Performed::NotYet(MESSAGE_WAIT)
     }
 
+    /// Goes by ids from the start at each try: what is indexed already costs little. Instances of an
+    /// earlier release may write on for a while what this one does not find; so it is looked for again.
+    async fn fill_search_index(&self, asked_at: Timestamp) -> Result<Performed, PortError> {
+        let (users, chats) = (&self.indexed.users, &self.indexed.chats);
+        let mut user = None;
+        while let Some(last) = users.fold_names(user, INDEX_STEP).await? {
+            user = Some(last);
+        }
+        let mut chat = None;
+        while let Some(last) = chats.fold_titles(chat, INDEX_STEP).await? {
+            chat = Some(last);
+        }
+        let mut message = None;
+        while let Some(last) = self.messages.index_messages(message, INDEX_STEP).await? {
+            message = Some(last);
+        }
+        if self.clock.now().since(asked_at) > MESSAGE_TIMEOUT {
+            return Ok(Performed::Done);
+        }
+        Ok(Performed::NotYet(MESSAGE_TIMEOUT + MESSAGE_WAIT))
+    }
+
     async fn erase_attachments(
         &self,
         message: MessageId,
@@ -168,6 +206,7 @@ impl Perform for JobService {
                 self.blocks.complete_block(blocker_id, blocked_id).await?;
                 Ok(Performed::Done)
             }
+            Task::FillSearchIndex {} => self.fill_search_index(created_at).await,
             Task::SweepAttachments {} => {
                 self.attachments.sweep().await?;
                 Ok(Performed::Done)

@@ -9,6 +9,7 @@ pub(crate) mod pins;
 pub(crate) mod reactions;
 mod reading;
 pub(crate) mod rules;
+pub(crate) mod searching;
 pub(crate) mod service;
 pub(crate) mod store;
 
@@ -18,5 +19,6 @@ pub use notice::*;
 pub use pins::*;
 pub use reactions::*;
 pub use rules::*;
+pub use searching::*;
 pub use service::*;
 pub use store::*;

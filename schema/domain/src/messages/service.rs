@@ -22,6 +22,7 @@ use crate::jobs::model::Task;
 use crate::jobs::runner::JobRunner;
 use crate::keyed_hash::KeyedHash;
 use crate::limits::{Decision, RateLimiter, Rule};
+use crate::search::limit::SearchLimit;
 use crate::seq::Seq;
 use crate::user_list;
 use crate::viewer::Viewer;
@@ -50,6 +51,9 @@ pub enum MessageError {
     /// Too many reactions, or changes of what is pinned.
     #[error("You change this too quickly. Wait a little.")]
     TooManyChanges(Duration),
+    /// Too many searches.
+    #[error("You search too often. Wait a little.")]
+    TooManySearches(Duration),
     /// Attachments were refused.
     #[error(transparent)]
     Attachment(#[from] AttachmentError),
@@ -68,7 +72,7 @@ impl MessageError {
                 ApiError::new(ErrorCode::Conflict, self.to_string()).field("clientMessageId")
             }
             Self::Full => ApiError::new(ErrorCode::Conflict, self.to_string()).field("chatId"),
-            Self::TooFast(wait) | Self::TooManyChanges(wait) => {
+            Self::TooFast(wait) | Self::TooManyChanges(wait) | Self::TooManySearches(wait) => {
                 ApiError::new(ErrorCode::RateLimited, self.to_string()).retry_after(*wait)
             }
             Self::Attachment(error) => error.clone().into(),
@@ -100,6 +104,8 @@ pub struct MessageService {
     pub(crate) react_rule: Rule,
     /// How quickly one may pin.
     pub(crate) pin_rule: Rule,
+    /// How often one may search.
+    pub(crate) search_limit: Arc<SearchLimit>,
     /// Time.
     pub(crate) clock: Arc<dyn Clock>,
     /// New ids.

@@ -11,6 +11,7 @@ use crate::id::{ChatId, MessageId, UserId};
 use crate::incarnation::Incarnation;
 use crate::page::{Page, Window};
 use crate::port::port;
+use crate::search::model::{MessageSearch, SearchPage};
 use crate::seq::Seq;
 
 /// A message that is durable.
@@ -208,6 +209,20 @@ port! {
             message: MessageId,
             most: usize,
         ) -> Result<Option<usize>, PortError>;
+
+        /// Messages with these words, newest first, of the parts of chats that are searched. Edits and
+        /// deletions reach it with their commit. What it costs does not grow with the chats' length:
+        /// a store looks at so much, and then answers with what it has found and where to go on.
+        async fn search(&self, search: &MessageSearch) -> Result<SearchPage, PortError>;
+
+        /// Sees to it that those of the next `most` messages behind `after`, by id, are found by their
+        /// words which were kept before there was a search. The id of the last that was looked at;
+        /// `None` where there are no more. Harmless twice.
+        async fn index_messages(
+            &self,
+            after: Option<MessageId>,
+            most: usize,
+        ) -> Result<Option<MessageId>, PortError>;
 
         /// The pinned messages of each of these chats, in their order, from a message's number on,
         /// newest pin first. The window is of the numbers of the changes that have pinned them, of

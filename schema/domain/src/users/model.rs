@@ -7,6 +7,7 @@ use crate::error::Invalid;
 use crate::id::{AttachmentId, UserId};
 use crate::mail::EmailAddress;
 use crate::metadata::{Metadata, MetadataUpdate};
+use crate::search::fold::fold_key;
 use crate::text::{TextRule, is_blank};
 
 /// The name a user shows: 1 to 64 characters on one line, no control characters, at most four
@@ -15,7 +16,7 @@ use crate::text::{TextRule, is_blank};
 #[serde(try_from = "String", into = "String")]
 pub struct DisplayName {
     shown: String,
-    /// By what a store sorts it, where that is not what it shows in lower case.
+    /// By what a store sorts it, where that is not what it shows, folded.
     key: Option<Box<str>>,
 }
 
@@ -75,11 +76,11 @@ impl DisplayName {
         &self.shown
     }
 
-    /// The name as lists order and search it: lower-cased.
+    /// The name as lists order and search it ([`fold_key`]).
     pub fn sort_key(&self) -> String {
         match &self.key {
             Some(key) => key.to_string(),
-            None => self.shown.to_lowercase(),
+            None => fold_key(&self.shown),
         }
     }
 }

@@ -17,8 +17,9 @@ use crate::id::UserId;
 use crate::limits::{Decision, RateLimiter, Rule};
 use crate::mail::EmailAddress;
 use crate::page::{Page, Window};
+use crate::search::limit::SearchLimit;
 use crate::text::check_search;
-use crate::viewer::Viewer;
+use crate::viewer::{ClientInfo, Viewer};
 
 /// Why a user was refused.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -35,6 +36,9 @@ pub enum UserError {
     /// Too many addresses were looked up.
     #[error("You look up addresses too quickly. Wait a little.")]
     TooManyAddresses(Duration),
+    /// Too many searches.
+    #[error("You search too often. Wait a little.")]
+    TooManySearches(Duration),
     /// The picture was refused.
     #[error(transparent)]
     Avatar(#[from] AttachmentError),
@@ -48,7 +52,7 @@ impl UserError {
         match self {
             Self::Invalid(invalid) => invalid.into(),
             Self::NoAccount => ApiError::new(ErrorCode::Unauthenticated, self.to_string()),
-            Self::TooFast(wait) | Self::TooManyAddresses(wait) => {
+            Self::TooFast(wait) | Self::TooManyAddresses(wait) | Self::TooManySearches(wait) => {
                 ApiError::new(ErrorCode::RateLimited, self.to_string()).retry_after(*wait)
             }
             Self::Avatar(error) => error.clone().into(),
@@ -80,6 +84,8 @@ pub struct UserService {
     access: Arc<Access>,
     /// The pictures.
     attachments: Arc<AttachmentService>,
+    /// Holds back who searches too often.
+    search_limit: Arc<SearchLimit>,
     policy: UserPolicy,
     /// How many profiles were changed, or may have been.
     changed: AtomicU64,
@@ -92,6 +98,7 @@ impl UserService {
         limiter: Arc<dyn RateLimiter>,
         access: Arc<Access>,
         attachments: Arc<AttachmentService>,
+        search_limit: Arc<SearchLimit>,
         policy: UserPolicy,
     ) -> Self {
         Self {
@@ -99,6 +106,7 @@ impl UserService {
             limiter,
             access,
             attachments,
+            search_limit,
             policy,
             changed: AtomicU64::new(0),
         }
@@ -128,15 +136,21 @@ impl UserService {
     /// the directory shows: a name that looks like an address is found by less than all of it.
     ///
     /// # Errors
-    /// Where `search` is too long, or the viewer looks up addresses too quickly.
+    /// Where `search` is too long, or the viewer searches too often or looks up addresses too quickly.
     pub async fn search(
         &self,
         viewer: &Viewer,
+        client: &ClientInfo,
         search: Option<&str>,
         window: &Window<UserCursor>,
     ) -> Result<Page<User>, UserError> {
         let prefix = search.map(str::trim).unwrap_or_default();
         check_search(Some(prefix))?;
+        if !prefix.is_empty()
+            && let Some(wait) = self.search_limit.admit(viewer, client).await?
+        {
+            return Err(UserError::TooManySearches(wait));
+        }
         if let Ok(address) = EmailAddress::parse(prefix) {
             return self.of_address(viewer, &address, window).await;
         }

@@ -32,9 +32,9 @@ port! {
             change: &ProfileChange,
         ) -> Result<Option<User>, PortError>;
 
-        /// Users other than `viewer` whose name, lower-cased, starts with the lower-cased `prefix`,
-        /// ordered by name, then id. Whom `viewer` has blocked and who has blocked them is left out.
-        /// Forward windows only.
+        /// Users other than `viewer` whose name starts with `prefix`, both folded
+        /// ([`fold_key`](crate::search::fold_key)), ordered by folded name, then id. Whom `viewer` has
+        /// blocked and who has blocked them is left out. Forward windows only.
         async fn users_by_name(
             &self,
             prefix: &str,
@@ -51,6 +51,15 @@ port! {
             viewer: UserId,
             window: &Window<UserCursor>,
         ) -> Result<Page<User>, PortError>;
+
+        /// Folds the names of the next `most` users behind `after`, by id, which earlier releases have
+        /// kept in lower case alone. The id of the last that was looked at; `None` where there are no
+        /// more. Harmless twice.
+        async fn fold_names(
+            &self,
+            after: Option<UserId>,
+            most: usize,
+        ) -> Result<Option<UserId>, PortError>;
 
         /// Records when users were last seen. It never goes back.
         async fn set_last_seen(&self, users: &[UserId], at: Timestamp) -> Result<(), PortError>;

@@ -10,6 +10,7 @@ use talksy_domain::events::Announcement;
 use talksy_domain::id::{self, ChatId, MessageId};
 use talksy_domain::messages::{Message, MessageText};
 use talksy_domain::metadata::Metadata;
+use talksy_domain::search::words;
 use talksy_domain::seq::Seq;
 
 use super::call::Call;
@@ -204,6 +205,12 @@ fn update(step: &Step) -> Result<Document, Fault> {
         Some(text) => set.insert("text", text),
         None => unset.insert("text", ""),
     };
+    if after.text != before.text {
+        match after.text.as_ref().map(MessageText::as_str) {
+            Some(text) => set.insert("words", words(text)),
+            None => unset.insert("words", ""),
+        };
+    }
     match after.metadata.as_ref().map(Metadata::as_str) {
         Some(metadata) => set.insert("metadata", metadata),
         None => unset.insert("metadata", ""),

@@ -13,6 +13,7 @@ use mongodb::bson::{Document, doc};
 use talksy_domain::cursor::ChatCursor;
 use talksy_domain::id::{self, ChatId, UserId};
 use talksy_domain::page::Window;
+use talksy_domain::search::fold_key;
 
 use super::call::Call;
 use super::commands::Shape;
@@ -73,7 +74,7 @@ pub(super) async fn titled(
         Some(pattern) => named_among(call, &peers, &pattern).await?,
         None => HashSet::new(),
     };
-    let text = text.to_lowercase();
+    let text = fold_key(text);
     chats.retain(|chat| {
         let place = (chat.active_at, chat.chat);
         let is_behind = window

@@ -17,7 +17,7 @@ use super::call::Call;
 use super::commands::Shape;
 use super::documents::{MemberDocument, date, key};
 use super::fault::Fault;
-use super::{MongoStore, chat_list, heads, left_chats, members, mentions, pair, sharing, unread};
+use super::{MongoStore, chat_list, heads, left_chats, members, mentions, pair, search, sharing, unread};
 
 #[async_trait]
 impl ChatStore for MongoStore {
@@ -125,6 +125,15 @@ impl ChatStore for MongoStore {
     async fn lowest_read_marks(&self, chats: &[ChatId]) -> Result<Vec<Member>, PortError> {
         let order = doc! { "lastReadSeq": 1, "userId": 1 };
         Ok(members::first(&self.call(), chats, order, 2).await?)
+    }
+
+    /// Chats, update of those whose titles are not folded: 1 to 2.
+    async fn fold_titles(
+        &self,
+        after: Option<ChatId>,
+        most: usize,
+    ) -> Result<Option<ChatId>, PortError> {
+        Ok(search::fold_titles(&Call::of_store(&self.inner), after, most).await?)
     }
 
     /// Direct chats; for those who have none members: 1 to 2.

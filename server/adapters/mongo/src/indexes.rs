@@ -165,6 +165,12 @@ const INDEXES: &[IndexSpec] = &[
         &["chatId", "changeSeq"],
         "changed messages by their latest change; a chat's newest change",
     ),
+    index(
+        MESSAGES,
+        "by_word",
+        &["chatId", "words", "createdAt", "seq"],
+        "the search: messages of a chat with a word, or a word with a prefix, newest first",
+    ),
     only_with(
         "replyTo",
         index(

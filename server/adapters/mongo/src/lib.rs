@@ -98,6 +98,7 @@ mod preparing;
 mod reactions;
 mod repair;
 mod replies;
+mod search;
 mod send;
 mod senders;
 mod sessions;

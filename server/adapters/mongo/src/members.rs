@@ -4,6 +4,7 @@ use mongodb::bson::{Bson, Document, doc};
 use talksy_domain::chats::{Member, MemberPage};
 use talksy_domain::id::{self, ChatId, UserId};
 use talksy_domain::page::Page;
+use talksy_domain::search::fold_key;
 
 use super::call::Call;
 use super::commands::Shape;
@@ -114,7 +115,7 @@ fn range(page: &MemberPage) -> Vec<Bson> {
     if let Some(seq) = page.filter.has_read {
         values.extend([Bson::Int64(seq.into()), Bson::Int64(seq.into())]);
     }
-    values.extend(name_in(page).map(|name| Bson::String(format!("={}", name.to_lowercase()))));
+    values.extend(name_in(page).map(|name| Bson::String(format!("={}", fold_key(name)))));
     values
 }
 

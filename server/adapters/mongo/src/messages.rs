@@ -12,13 +12,14 @@ use talksy_domain::messages::{
     ReactionPage, ReplyPage,
 };
 use talksy_domain::page::{Page, Window};
+use talksy_domain::search::{MessageSearch, SearchPage};
 use talksy_domain::seq::Seq;
 
 use super::call::Call;
 use super::commands::Shape;
 use super::documents::{ChatDocument, MessageDocument, key, keys, overread};
 use super::fault::Fault;
-use super::{MongoStore, changes, heads, incarnation, pages, pins, reactions, replies, send};
+use super::{MongoStore, changes, heads, incarnation, pages, pins, reactions, replies, search, send};
 
 #[async_trait]
 impl MessageStore for MongoStore {
@@ -102,6 +103,20 @@ impl MessageStore for MongoStore {
         wanted: &[(ChatId, Seq, Window<Seq>)],
     ) -> Result<Vec<Page<Message>>, PortError> {
         Ok(pages::of_changes(&self.call(), wanted).await?)
+    }
+
+    /// 1 command for 200 chats, 4 at once, each with one more where it fills the page.
+    async fn search(&self, search: &MessageSearch) -> Result<SearchPage, PortError> {
+        Ok(search::find(&self.call(), search).await?)
+    }
+
+    /// Messages, update of those that lack their words: 1 to 2.
+    async fn index_messages(
+        &self,
+        after: Option<MessageId>,
+        most: usize,
+    ) -> Result<Option<MessageId>, PortError> {
+        Ok(search::index(&Call::of_store(&self.inner), after, most).await?)
     }
 
     /// 1 command.

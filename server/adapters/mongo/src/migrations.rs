@@ -11,14 +11,15 @@ use super::call::Call;
 use super::commands::Shape;
 use super::documents::{CHATS, MEMBERS, META, SESSIONS, Stored};
 use super::fault::{Fault, Why};
-use super::indexes;
+use super::{indexes, search};
 
 /// The newest schema version that this release knows.
 ///
 /// - 1: the first.
 /// - 2: groups. Members say whether they still are; chats say what was applied and claimed.
 /// - 3: refresh tokens have a generation. Sessions keep the current one and the one before.
-const VERSION: i64 = 3;
+/// - 4: messages have words for searches, and names are folded. A job makes what is lacking.
+const VERSION: i64 = 4;
 
 /// How many documents a step that goes part by part looks at in one command.
 const PART: i64 = 1_000;
@@ -159,6 +160,9 @@ pub(super) async fn bring_up_to_date(call: &Call, found: i64) -> Result<(), Prep
         if (1..3).contains(&found) {
             call.inner.preparing.note("sessions of earlier versions");
             to_3(call).await?;
+        }
+        if found > 0 {
+            search::ask_for_job(call).await?;
         }
         let update = doc! { "$max": { "version": VERSION } };
         call.upsert_one(META, doc! { "_id": "schema" }, update)

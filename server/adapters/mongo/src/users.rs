@@ -9,13 +9,14 @@ use talksy_domain::events::Announcement;
 use talksy_domain::id::{self, UserId};
 use talksy_domain::mail::EmailAddress;
 use talksy_domain::page::{Page, Window};
+use talksy_domain::search::fold_key;
 use talksy_domain::users::{MAX_KNOWN, ProfileChange, User, UserStore};
 
 use super::call::Call;
 use super::commands::{Inserted, Shape};
 use super::documents::{self, MEMBERS, USERS, UserDocument, date, key, keys, overread};
 use super::fault::Fault;
-use super::{MongoStore, blocks, names};
+use super::{MongoStore, blocks, names, search};
 
 #[async_trait]
 impl UserStore for MongoStore {
@@ -91,6 +92,15 @@ impl UserStore for MongoStore {
         Ok(Page::from_overread(users, window))
     }
 
+    /// Users, update of those that are not folded: 1 to 2.
+    async fn fold_names(
+        &self,
+        after: Option<UserId>,
+        most: usize,
+    ) -> Result<Option<UserId>, PortError> {
+        Ok(search::fold_names(&Call::of_store(&self.inner), after, most).await?)
+    }
+
     async fn set_last_seen(&self, users: &[UserId], at: Timestamp) -> Result<(), PortError> {
         let call = self.call();
         if users.is_empty() {
@@ -112,7 +122,7 @@ async fn users(call: &Call, ids: &[UserId]) -> Result<Vec<User>, Fault> {
 
 /// Users whose name starts with the prefix, behind the window's cursor.
 fn named(prefix: &str, window: &Window<UserCursor>) -> Document {
-    let mut filter = doc! { "nameKey": names::starting_with(&prefix.to_lowercase()) };
+    let mut filter = doc! { "nameKey": names::starting_with(&fold_key(prefix)) };
     if let Some(after) = &window.after {
         let behind = [
             doc! { "nameKey": { "$gt": &after.name_key } },

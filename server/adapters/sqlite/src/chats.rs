@@ -11,6 +11,7 @@ use talksy_domain::error::PortError;
 use talksy_domain::events::Announcement;
 use talksy_domain::id::{self, ChatId, UserId};
 use talksy_domain::page::{Page, Window};
+use talksy_domain::search::fold_key;
 use talksy_domain::seq::Seq;
 
 use super::SqliteStore;
@@ -18,7 +19,7 @@ use super::fault::Fault;
 use super::rows::{
     self, Key, LAST_KEY, all, change, chat_columns, each, filled, member_columns, one, statements,
 };
-use super::{blocks, mentions, unread};
+use super::{blocks, mentions, names, unread};
 
 /// Sorts ahead of every id.
 const FIRST_KEY: [u8; 0] = [];
@@ -48,6 +49,9 @@ statements! {
                 AND instr(users.name_key, ?5) > 0)
             ELSE instr(title_key, ?5) > 0 END
         ORDER BY active_at DESC, id DESC LIMIT ?4");
+    NEXT_TITLES = "SELECT id, coalesce(title, ''), coalesce(title_key, '') FROM chats
+        WHERE id > ?1 ORDER BY id LIMIT ?2";
+    SET_TITLE_KEY = "UPDATE chats SET title_key = ?3 WHERE id = ?1 AND title = ?2";
     CHAT_IDS_OF = "SELECT chat_id FROM members WHERE user_id = ?1 AND left_seq IS NULL";
     LEFT_CHATS_OF = "SELECT chat_id, left_seq FROM members
         WHERE user_id = ?1 AND left_seq IS NOT NULL";
@@ -121,13 +125,30 @@ impl ChatStore for SqliteStore {
         .await
     }
 
+    async fn fold_titles(
+        &self,
+        after: Option<ChatId>,
+        most: usize,
+    ) -> Result<Option<ChatId>, PortError> {
+        let after = after.map_or_else(Vec::new, |after| id::bytes(after).to_vec());
+        let titles = self
+            .look(move |conn| {
+                let values = (after, rows::limit(most));
+                all(conn, NEXT_TITLES, values, names::named)
+            })
+            .await?;
+        let last = titles.last().map(|title| id::from_bytes(title.key));
+        self.set_folded(titles, SET_TITLE_KEY).await?;
+        Ok(last)
+    }
+
     async fn chats_of(
         &self,
         user: UserId,
         search: Option<&str>,
         window: &Window<ChatCursor>,
     ) -> Result<Page<Chat>, PortError> {
-        let search = search.map(str::to_lowercase);
+        let search = search.map(fold_key);
         let (active_at, key) = match &window.after {
             Some(after) => (
                 after.active_at.as_millis(),
@@ -370,7 +391,7 @@ fn members(conn: &Connection, wanted: &MemberPage) -> Result<Page<Member>, Fault
         Some(after) => id::bytes(after.user_id).to_vec(),
         None => FIRST_KEY.to_vec(),
     };
-    let name = filter.name.as_deref().map(str::to_lowercase);
+    let name = filter.name.as_deref().map(fold_key);
     let chat = id::bytes(*chat);
     let values = |limit| (chat, &after, filter.has_read, limit, &name);
     let members = filled(conn, MEMBERS, rows::overread(window), values, rows::member)?;

@@ -155,7 +155,7 @@ fn append(conn: &Connection, chat: &Chat, message: Message) -> Result<GroupOutco
         mseq: number,
         ..message
     };
-    rows::insert_message(conn, &message)?;
+    rows::insert_message(conn, &message, None)?;
     let mut chat = Chat {
         last_seq: number,
         applied_seq: number,

@@ -21,12 +21,14 @@ mod mentions;
 mod messages;
 mod migrate;
 mod moderation;
+mod names;
 mod open;
 mod queue;
 mod reactions;
 mod readers;
 mod replies;
 mod rows;
+mod search;
 mod sessions;
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,7 @@ use talksy_domain::messages::{
 };
 use talksy_domain::metadata::Metadata;
 use talksy_domain::page::{Page, Window};
+use talksy_domain::search::{MessageSearch, SearchPage};
 use talksy_domain::seq::Seq;
 
 use super::SqliteStore;
@@ -22,7 +23,7 @@ use super::reactions;
 use super::rows::{
     self, Key, all, chat_columns, each, filled, member_columns, message_columns, one, statements,
 };
-use super::{mentions, moderation, replies};
+use super::{mentions, moderation, replies, search};
 
 statements! {
     MESSAGE_OF_CLIENT_ID = concat!("SELECT ", message_columns!(), " FROM messages
@@ -66,7 +67,8 @@ statements! {
 impl MessageStore for SqliteStore {
     async fn append(&self, draft: &Message) -> Result<Append, PortError> {
         let draft = draft.clone();
-        let work = move |conn: &Connection| append(conn, &draft);
+        let words = search::words_of(&draft);
+        let work = move |conn: &Connection| append(conn, &draft, words.as_deref());
         self.write_announced(work, Append::announcements).await
     }
 
@@ -199,6 +201,24 @@ impl MessageStore for SqliteStore {
         .await
     }
 
+    async fn search(&self, search: &MessageSearch) -> Result<SearchPage, PortError> {
+        let search = search.clone();
+        self.read(move |conn| search::find(conn, &search)).await
+    }
+
+    async fn index_messages(
+        &self,
+        after: Option<MessageId>,
+        most: usize,
+    ) -> Result<Option<MessageId>, PortError> {
+        let next = self.look(move |conn| search::next_unindexed(conn, after, most));
+        let (last, lacking) = next.await?;
+        if !lacking.is_empty() {
+            self.upkeep(move |conn| search::index(conn, &lacking)).await?;
+        }
+        Ok(last)
+    }
+
     async fn heads(&self, chats: &[ChatId]) -> Result<Vec<Head>, PortError> {
         let keys = rows::keys(chats, id::bytes);
         self.read(move |conn| {
@@ -255,7 +275,11 @@ fn pinned(
 }
 
 /// The hot path: up to three statements, each a descent of one or two B-trees.
-pub(super) fn append(conn: &Connection, draft: &Message) -> Result<Append, Fault> {
+pub(super) fn append(
+    conn: &Connection,
+    draft: &Message,
+    words: Option<&str>,
+) -> Result<Append, Fault> {
     let chat_key = id::bytes(draft.chat_id);
     // System messages are made where groups are changed.
     let Some(sender) = draft.sender_id.map(id::bytes) else {
@@ -287,7 +311,7 @@ pub(super) fn append(conn: &Connection, draft: &Message) -> Result<Append, Fault
         mseq: chat.applied_seq,
         ..draft.clone()
     };
-    rows::insert_message(conn, &message)?;
+    rows::insert_message(conn, &message, words)?;
     Ok(Append::Done(Box::new(Appended {
         message,
         chat,
@@ -384,6 +408,9 @@ fn change_message(conn: &Connection, change: &MessageChange) -> Result<Changed, 
     );
     rows::change(conn, CHANGE_MESSAGE, values)?;
     mentions::changed(conn, &message.mention_ids, &changed)?;
+    if changed.text != message.text {
+        search::text_changed(conn, &changed, chat.last_seq)?;
+    }
     reactions::follow(conn, change, &message, &changed)?;
     rows::change(conn, ADVANCE_CHANGES, (chat_key, number))?;
     if let Some(entry) = change.audit_entry() {

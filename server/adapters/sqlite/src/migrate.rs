@@ -22,6 +22,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0010_blocks.sql"),
     include_str!("migrations/0011_moderation.sql"),
     include_str!("migrations/0012_own_data.sql"),
+    include_str!("migrations/0013_search.sql"),
 ];
 
 /// Checks that this binary may use the file. Changes nothing.

@@ -21,7 +21,7 @@ use talksy_domain::seq::Seq;
 use talksy_domain::users::{About, DisplayName, User};
 
 use super::fault::{Fault, Why};
-use super::{mentions, unread};
+use super::{mentions, search, unread};
 
 /// An id's bytes.
 pub(super) type Key = [u8; 16];
@@ -34,7 +34,7 @@ macro_rules! statements {
     ($($(#[$doc:meta])* $name:ident = $sql:expr;)*) => {
         $($(#[$doc])* const $name: &str = $sql;)*
         #[cfg(test)]
-        pub(super) const STATEMENTS: &[(&str, &str)] = &[$((stringify!($name), $name)),*];
+        pub(crate) const STATEMENTS: &[(&str, &str)] = &[$((stringify!($name), $name)),*];
     };
 }
 pub(super) use statements;
@@ -392,12 +392,16 @@ pub(super) fn member_role(role: MemberRole) -> i64 {
     }
 }
 
-/// Keeps a numbered message.
-pub(super) fn insert_message(conn: &Connection, message: &Message) -> Result<(), Fault> {
+/// Keeps a numbered message, with its words for searches ([`search::words_of`]).
+pub(super) fn insert_message(
+    conn: &Connection,
+    message: &Message,
+    words: Option<&str>,
+) -> Result<(), Fault> {
     const INSERT: &str = concat!(
         "INSERT INTO messages (",
         sent_columns!(),
-        ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)"
+        ", words) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)"
     );
     let notice = message.notice.as_ref().map(serde_json::to_string);
     let values = params![
@@ -423,10 +427,13 @@ pub(super) fn insert_message(conn: &Connection, message: &Message) -> Result<(),
         message.reply_to,
         mentions::column(&message.mention_ids),
         attachment_keys(message),
+        words,
     ];
     change(conn, INSERT, values)?;
     mentions::changed(conn, &[], message)?;
-    unread::message_inserted(conn, id::bytes(message.chat_id), message.seq)
+    let chat = id::bytes(message.chat_id);
+    unread::message_inserted(conn, chat, message.seq)?;
+    search::message_inserted(conn, chat, message.seq)
 }
 
 /// A message. Its place in the chat is all that it needs: a hole in the numbers would hold up
@@ -514,7 +521,7 @@ fn unknown(what: &str, code: i64) -> Why {
 }
 
 /// A text, with U+FFFD in the place of bytes that are no UTF-8.
-fn text(row: &Row<'_>, column: usize) -> Result<Option<String>, Why> {
+pub(super) fn text(row: &Row<'_>, column: usize) -> Result<Option<String>, Why> {
     let bytes = row.get_ref(column)?.as_bytes_or_null()?;
     Ok(bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
 }

@@ -25,7 +25,7 @@ use talksy_domain::users::{DisplayName, User};
 use tempfile::TempDir;
 
 use super::fault::Fault;
-use super::{OpenError, SqliteOptions, SqliteStore, jobs, messages, unread};
+use super::{OpenError, SqliteOptions, SqliteStore, jobs, messages, search, unread};
 
 mod announcing;
 mod bench;
@@ -34,6 +34,7 @@ mod job_rows;
 mod migrating;
 mod plans;
 mod reading;
+mod searching;
 
 const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 

@@ -11,9 +11,11 @@ use talksy_domain::id::{self, UserId};
 use talksy_domain::mail::EmailAddress;
 use talksy_domain::metadata::Metadata;
 use talksy_domain::page::{Page, Window};
+use talksy_domain::search::fold_key;
 use talksy_domain::users::{About, DisplayName, MAX_KNOWN, ProfileChange, User, UserStore};
 
 use super::SqliteStore;
+use super::names;
 use super::rows::{self, all, change, filled, one, statements, user_columns};
 
 statements! {
@@ -48,6 +50,9 @@ statements! {
         AND NOT EXISTS (SELECT 1 FROM blocks AS theirs
             WHERE theirs.blocker_id = users.id AND theirs.blocked_id = ?6)
         ORDER BY name_key, id LIMIT ?5");
+    NEXT_NAMES = "SELECT id, name, name_key FROM users WHERE id > ?1 ORDER BY id LIMIT ?2";
+    // Where the name is still the one that was folded.
+    SET_NAME_KEY = "UPDATE users SET name_key = ?3 WHERE id = ?1 AND name = ?2";
     SET_LAST_SEEN = "UPDATE users SET last_seen_at = ?2
         WHERE id IN (SELECT value FROM rarray(?1)) AND coalesce(last_seen_at < ?2, TRUE)";
 }
@@ -159,6 +164,23 @@ impl UserStore for SqliteStore {
         Ok(Page::from_overread(users, window))
     }
 
+    async fn fold_names(
+        &self,
+        after: Option<UserId>,
+        most: usize,
+    ) -> Result<Option<UserId>, PortError> {
+        let after = after.map_or_else(Vec::new, |after| id::bytes(after).to_vec());
+        let names = self
+            .look(move |conn| {
+                let values = (after, rows::limit(most));
+                all(conn, NEXT_NAMES, values, names::named)
+            })
+            .await?;
+        let last = names.last().map(|name| id::from_bytes(name.key));
+        self.set_folded(names, SET_NAME_KEY).await?;
+        Ok(last)
+    }
+
     async fn set_last_seen(&self, users: &[UserId], at: Timestamp) -> Result<(), PortError> {
         let keys = rows::keys(users, id::bytes);
         self.write(move |conn| {
@@ -172,7 +194,7 @@ impl UserStore for SqliteStore {
 /// The place behind which a page of users whose name starts with the prefix begins, as name and id,
 /// and where all of them end.
 fn range(prefix: &str, window: &Window<UserCursor>) -> (String, Vec<u8>, Value) {
-    let prefix = prefix.to_lowercase();
+    let prefix = fold_key(prefix);
     let end = prefix_end(&prefix);
     // Sorts ahead of every user whose name starts with the prefix.
     let start = (prefix, Vec::new());
@@ -186,7 +208,7 @@ fn range(prefix: &str, window: &Window<UserCursor>) -> (String, Vec<u8>, Value) 
 /// The least value that sorts behind every text with the prefix. UTF-8 sorts as its scalar values
 /// do, so it is the prefix with its last character raised; where none can be, it is a blob, which
 /// SQLite sorts behind all text.
-fn prefix_end(prefix: &str) -> Value {
+pub(super) fn prefix_end(prefix: &str) -> Value {
     let mut end = prefix.to_owned();
     while let Some(last) = end.pop() {
         // The range steps over the surrogates, which are no characters.

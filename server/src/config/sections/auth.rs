@@ -117,6 +117,10 @@ section! {
         update_profile: Quota = Quota::new(10, MINUTE), in QUOTAS;
         /// Exact addresses looked up in the list of users, a user.
         find_address: Quota = Quota::new(30, 10 * MINUTE), in QUOTAS;
+        /// Searches in messages and for people, a user.
+        search: Quota = Quota::new(30, 10 * SECOND), in QUOTAS;
+        /// Searches from an IP address, of IPv6 as in `limits.login_ip`. Many users may share an address.
+        search_ip: Quota = Quota::new(300, 10 * SECOND), in QUOTAS;
         /// Uploads begun, a user.
         uploads: Quota = Quota::new(60, 10 * MINUTE), in QUOTAS;
         /// Archives of what is their own begun, a user.

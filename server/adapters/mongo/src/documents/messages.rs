@@ -10,6 +10,7 @@ use talksy_domain::messages::{
     ClientMessageId, Fingerprint, Message, MessageKind, MessageText, Reactions, SystemNotice,
 };
 use talksy_domain::metadata::Metadata;
+use talksy_domain::search::words;
 use talksy_domain::seq::Seq;
 
 use super::{MESSAGES, Stored, date, field, id_bytes, id_text, instant, key, some_instant};
@@ -47,6 +48,9 @@ pub(crate) struct MessageDocument {
     sender_id: Option<Uuid>,
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<MessageText>,
+    /// The words of its text, folded; see `search`. Whoever changes the text changes them with it.
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    words: Option<Vec<String>>,
     /// Its text: values of JSON are not all values of BSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     metadata: Option<Metadata>,
@@ -133,6 +137,7 @@ impl MessageDocument {
             kind: draft.kind,
             sender_id,
             text: draft.text.clone(),
+            words: draft.text.as_ref().map(|text| words(text.as_str())),
             metadata: draft.metadata.clone(),
             reply_to: draft.reply_to,
             mention_ids: user_keys(&draft.mention_ids),

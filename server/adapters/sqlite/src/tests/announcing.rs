@@ -60,7 +60,7 @@ async fn what_ran_twice_is_told_once_and_what_was_rolled_back_is_not() {
             }
             // Appends as well, and fails behind that.
             let work = move |conn: &Connection| -> Result<Append, Fault> {
-                let appended = messages::append(conn, &draft)?;
+                let appended = messages::append(conn, &draft, None)?;
                 conn.execute("INSERT INTO users SELECT * FROM users", [])?;
                 Ok(appended)
             };
@@ -87,7 +87,7 @@ async fn what_was_committed_is_told_though_its_caller_has_given_up() {
     let (store, draft, mut started) = (fixture.store.clone(), fixture.draft("hi"), Some(started));
     let calling = tokio::spawn(async move {
         let work = move |conn: &Connection| {
-            let appended = messages::append(conn, &draft);
+            let appended = messages::append(conn, &draft, None);
             if let Some(started) = started.take() {
                 let _ = started.send(());
             }

@@ -7,7 +7,7 @@ use talksy_domain::id;
 
 use super::super::{
     attachments, blocks, chats, groups, incarnation, jobs, mentions, messages, moderation, open, reactions,
-    replies, rows, sessions, unread, users,
+    replies, rows, search, sessions, unread, users,
 };
 use super::Fixture;
 
@@ -70,6 +70,8 @@ fn statements() -> Vec<(&'static str, &'static str)> {
         replies::STATEMENTS,
         mentions::STATEMENTS,
         moderation::STATEMENTS,
+        search::STATEMENTS,
+        search::FINDING,
     ];
     rooms.concat()
 }
