@@ -41,7 +41,8 @@ pub enum JobError {
 /// Says a code where people look: a terminal is shown it apart from the lines of the log.
 fn tell_code(address: &str, code: &str) {
     let mut stderr = io::stderr();
-    let is_shown = stderr.is_terminal() && stderr.write_all(boxed(address, code).as_bytes()).is_ok();
+    let is_shown =
+        stderr.is_terminal() && stderr.write_all(boxed(address, code).as_bytes()).is_ok();
     if !is_shown {
         tracing::info!("the sign-in code for {address} is {code}");
     }
@@ -191,7 +192,11 @@ mod tests {
     #[test]
     fn a_code_stands_in_a_frame_as_wide_as_the_address_is_long() {
         let shown = boxed("ada@example.org", "042117");
-        let widths: Vec<_> = shown.trim().lines().map(|line| line.trim().chars().count()).collect();
+        let widths: Vec<_> = shown
+            .trim()
+            .lines()
+            .map(|line| line.trim().chars().count())
+            .collect();
         assert_eq!(widths.len(), 3);
         assert!(widths.iter().all(|width| *width == widths[0]), "{shown}");
         assert!(shown.contains(" 042117 ") && shown.contains("ada@example.org"));
