@@ -121,7 +121,7 @@ async fn a_click_signs_in_to_chats_full_of_history_and_nothing_of_them_stays() {
         .unwrap()
         .to_owned();
     // It is good once.
-    assert!(demo.client().present(challenge, code).await.code() == "CODE_EXPIRED");
+    assert!(demo.client().present(challenge, code).await.code() == "OTP_EXPIRED");
 
     let ada = demo.client().with_token(&token);
     let query = "{ chats(first: 10) { nodes { kind messages(first: 50) { nodes {

@@ -137,9 +137,8 @@ async fn ticket(
     let Ok(address) = EmailAddress::parse(who.address()) else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
-    let asked = stage
-        .mailbox
-        .ticket(&stage.auth, address, &ClientInfo::default());
+    let client = ClientInfo::default();
+    let asked = stage.mailbox.ticket(&stage.auth, address, &client);
     match asked.await {
         Ok(ticket) => Json(Told {
             email: who.address(),

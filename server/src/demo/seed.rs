@@ -157,7 +157,7 @@ async fn sign_in(services: &Services, mailbox: &Mailbox, who: Who) -> Result<Vie
     };
     let profile = ProfileChange {
         name: Some(DisplayName::parse(who.name())?),
-        about: Some(Some(About::parse(who.about())?)),
+        about: Some(About::parse(who.about())?),
         ..ProfileChange::default()
     };
     services.users.update_profile(&viewer, &profile).await?;

@@ -48,6 +48,7 @@ function useBot(): Counts {
 function Demo() {
   const frames = useRef<Partial<Record<Person, HTMLIFrameElement | null>>>({});
   const [areIn, setIn] = useState<ReadonlySet<Person>>(new Set());
+  const [areThere, setThere] = useState(false);
   const [isPulled, setPulled] = useState(false);
   const [isComparing, setComparing] = useState(false);
   const [reports, setReports] = useState<Reports>({});
@@ -59,7 +60,11 @@ function Demo() {
   const panes = () => PEOPLE.flatMap(({ id }) => pane(id) ?? []);
 
   useEffect(() => {
-    const look = () => setIn(new Set(PEOPLE.map(({ id }) => id).filter((id) => pane(id)?.isIn())));
+    const look = () => {
+      setThere(PEOPLE.every(({ id }) => pane(id)));
+      setIn(new Set(PEOPLE.map(({ id }) => id).filter((id) => pane(id)?.isIn())));
+    };
+    look();
     addEventListener('pane', look);
     return () => removeEventListener('pane', look);
   }, [pane]);
@@ -108,6 +113,7 @@ function Demo() {
           <button
             type="button"
             className="primary"
+            disabled={!areThere}
             onClick={() => {
               for (const one of panes()) void one.enter();
             }}

@@ -1,5 +1,7 @@
 // Opens GraphiQL as one of the demo's people, with a tour of the API in its tabs. The token goes from this page
 // to that one, and stands in no address, no history and no storage.
+import live from '../../tour/live.graphql?raw';
+import me from '../../tour/me.graphql?raw';
 import mentions from '../../tour/mentions.graphql?raw';
 import metadata from '../../tour/metadata.graphql?raw';
 import react from '../../tour/react.graphql?raw';
@@ -20,27 +22,11 @@ const tab = (about: string, query: string, variables: object = {}): Tab => ({
   variables: JSON.stringify(variables, null, 2),
 });
 
-const ABOUT_ME = `query Me {
-  me { id name about }
-  chats(first: 10) {
-    nodes { id title kind unreadCount lastMessage { seq text } }
-  }
-}
-`;
-
-const LIVE = `subscription MessageAdded($chatId: ID!) {
-  messageAdded(chatId: $chatId) {
-    cursor
-    node { seq text sender { name } }
-  }
-}
-`;
-
 /** The tour, in a chat of the one who is signed in. */
 const tour = ({ chatId, messageId, seq }: Place): Tab[] => [
-  tab('1 · WHO AM I, and what are my chats? Ctrl-Enter runs what the cursor is in.', ABOUT_ME),
+  tab('1 · WHO AM I, and what are my chats? Ctrl-Enter runs what the cursor is in.', me),
   tab('2 · A CHAT: its last messages, with reactions, and what is pinned.', thread, { chat: chatId }),
-  tab('3 · LIVE: run it, and wait for the bot, or send from the demo.', LIVE, { chatId }),
+  tab('3 · LIVE: run it, and wait for the bot, or send from the demo.', live, { chat: chatId }),
   tab('4 · SEND, with data of your application beside the text.', metadata, {
     input: { chatId, text: 'Hello from GraphiQL', metadata: { mood: 'curious' } },
   }),
