@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::error::Error;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -27,7 +27,7 @@ const RECENT: usize = 12;
 /// What the bot has done since the start, for the page that shows it.
 #[derive(Debug, Default)]
 pub(super) struct Doings {
-    is_open: Mutex<bool>,
+    is_open: AtomicBool,
     watched: Mutex<Option<Instant>>,
     sent: AtomicU64,
     edited: AtomicU64,
@@ -47,11 +47,11 @@ pub(super) struct Counts {
 impl Doings {
     /// The chats are there: who asks from now on may sign in.
     pub(super) fn open(&self) {
-        *self.is_open.lock() = true;
+        self.is_open.store(true, Ordering::SeqCst);
     }
 
     pub(super) fn is_open(&self) -> bool {
-        *self.is_open.lock()
+        self.is_open.load(Ordering::SeqCst)
     }
 
     /// What it has done, for somebody who looks.

@@ -2,7 +2,7 @@
 //! and a bot who have chatted already, and a page that shows both people side by side.
 //!
 //! All that is there goes through the services that requests go through. What a usual server does not
-//! have, the pages and the sign-in by one click, are routes of [`pages`], which exist here alone.
+//! have, the pages and the sign-in by one click, are routes of `pages`, which exist here alone.
 
 mod bot;
 mod browser;
