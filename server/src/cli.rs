@@ -2,6 +2,7 @@
 //! itself. Standard output carries results, standard error everything else.
 
 mod jobs;
+mod serving;
 mod welcome;
 
 use std::fmt::Display;
@@ -22,6 +23,7 @@ use crate::adapters::restoring;
 use crate::config::{Config, ConfigError, DEFAULT_FILE, ENV_PREFIX, Sources};
 use crate::demo::Demo;
 use crate::keys::{self, KeyInfo};
+pub use serving::{DemoArgs, Serving};
 pub use welcome::welcome;
 
 /// How long `talksy health` waits for an answer.
@@ -74,24 +76,6 @@ pub struct Cli {
     pub command: Option<Command>,
 }
 
-/// What the server is run with.
-pub enum Serving {
-    /// The configuration of an operator.
-    Usual(Box<Config>),
-    /// What `talksy demo` shows.
-    Demo(Box<Demo>),
-}
-
-impl Serving {
-    /// The configuration.
-    pub fn config(&self) -> &Config {
-        match self {
-            Self::Usual(config) => config,
-            Self::Demo(demo) => &demo.config,
-        }
-    }
-}
-
 /// The commands.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum Command {
@@ -122,25 +106,6 @@ pub enum Command {
     Restored,
     /// Ask the running server of this configuration whether it lives. For container health checks.
     Health,
-}
-
-/// How the demo goes.
-#[derive(Clone, Debug, PartialEq, Eq, Args)]
-pub struct DemoArgs {
-    /// Open no browser
-    #[arg(long)]
-    pub no_open: bool,
-    /// How long the bot rests between two things that it does, in milliseconds
-    #[arg(long, value_name = "MILLISECONDS", default_value_t = 1_500,
-        value_parser = clap::value_parser!(u32).range(20..=60_000))]
-    pub pause: u32,
-}
-
-impl DemoArgs {
-    /// How long the bot rests.
-    pub fn pause(&self) -> Duration {
-        Duration::from_millis(self.pause.into())
-    }
 }
 
 /// What can be done with the keys.
