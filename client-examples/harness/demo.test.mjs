@@ -3,11 +3,12 @@
 // is the server.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import test, { after, before } from 'node:test';
 
-import { launch, openPage } from './browser.mjs';
+import { assertFits, launch, openPage } from './browser.mjs';
 import { eventually } from './chat.mjs';
 
 const BINARY = process.env.CHAT_BINARY ?? new URL('../../target/debug/talksy', import.meta.url).pathname;
@@ -15,6 +16,7 @@ const SHOTS = process.env.CHAT_SHOTS;
 const DESK = { viewport: { width: 1600, height: 900 } };
 const ADA = 'Ada Lovelace';
 const GRACE = 'Grace Hopper';
+const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 let browser;
 let folder;
@@ -57,6 +59,17 @@ const paneOf = (page, name) => page.frameLocator(`iframe[title="${name}"]`);
 const frameOf = (page, person) => page.frames().find((frame) => frame.url().includes(`as=${person}`));
 const outcomeOf = (page, name) => page.locator(`section[aria-label="${name}"] .outcome`);
 
+/** Nothing that is serious stands in the way of somebody who cannot see or point, in the frames either. */
+async function assertAccessible(page) {
+  for (const frame of page.frames()) {
+    await frame.evaluate(axe);
+    const { violations } = await frame.evaluate(() => globalThis.axe.run({ iframes: false }));
+    const serious = violations.filter(({ impact }) => ['serious', 'critical'].includes(impact));
+    const told = serious.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' · ')}`);
+    assert.deepEqual(told, [], frame.url());
+  }
+}
+
 /** The demo's page with both people signed in. What policies have forbidden is among the problems. */
 async function openDemo() {
   const { page, problems } = await openPage(browser, `${url}/`, DESK);
@@ -91,6 +104,7 @@ const keptBy = (page, person) =>
 
 test('a click signs both in, and one sees what the other has sent', async () => {
   const { page, problems } = await openPage(browser, `${url}/`, DESK);
+  await paneOf(page, GRACE).getByRole('button', { name: `Sign in as ${GRACE}` }).waitFor();
   await shot(page, 'entrance');
   await page.getByRole('button', { name: 'Sign both in' }).click();
   await send(page, ADA, 'Hello from the demo');
@@ -100,6 +114,7 @@ test('a click signs both in, and one sees what the other has sent', async () => 
   assert.ok(seconds < 60);
   await eventually(() => keptBy(page, 'ada').then((kept) => assert.ok(kept > 100, String(kept))));
   await shot(page, 'both');
+  await assertAccessible(page);
   const chats = paneOf(page, ADA).locator('.chat-row');
   if (await chats.first().isVisible()) assert.equal(await chats.count(), 3);
   // Nobody's token stands in an address.
@@ -134,6 +149,10 @@ test('the plug is pulled, the bot goes on, and nothing is lost, doubled or out o
   await shows(page, GRACE, 'sent without a plug');
   assert.ok((await keptBy(page, 'grace')) > before + 10);
   await shot(page, 'plugged');
+  await assertAccessible(page);
+  await page.setViewportSize({ width: 390, height: 844 });
+  await assertFits(page);
+  await shot(page, 'phone');
   assert.deepEqual(problems, []);
   await page.context().close();
 });

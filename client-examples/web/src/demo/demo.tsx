@@ -127,7 +127,9 @@ function Demo() {
           </button>
         )}
         <p className="told" role="status">
-          {unseen === null ? (
+          {!areBothIn ? (
+            'Sign both in, write from one to the other, and pull the plug: the bot goes on meanwhile.'
+          ) : unseen === null ? (
             `The bot has sent ${bot.sent}, edited ${bot.edited} and deleted ${bot.deleted} messages.`
           ) : (
             <>
