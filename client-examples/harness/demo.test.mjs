@@ -43,6 +43,8 @@ before(async () => {
     });
     demo.on('exit', (code) => reject(new Error(`the demo ended with ${code}: ${told}`)));
   });
+  const page = await (await fetch(`${url}/demo`)).text();
+  assert.match(page, /\/assets\//, 'the server was built before its pages were: make pages');
 });
 after(async () => {
   await browser?.close();

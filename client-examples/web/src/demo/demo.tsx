@@ -6,7 +6,7 @@ import { openGraphiql } from './graphiql.js';
 import { isFaultless } from './judge.js';
 import type { Pane } from './pane.js';
 import type { Report } from './compare.js';
-import { askState, ready, type Counts } from './run.js';
+import { askState, isThisRun, ready, type Counts } from './run.js';
 import '../ui/style.css';
 import './demo.css';
 
@@ -32,7 +32,11 @@ function useBot(): Counts {
     let isOver = false;
     const ask = () =>
       askState().then(
-        ({ bot }) => isOver || setBot(bot),
+        (state) => {
+          // It was started anew: what this page shows is thrown away.
+          if (!isThisRun(state)) location.reload();
+          else if (!isOver) setBot(state.bot);
+        },
         () => {},
       );
     void ask();

@@ -33,12 +33,15 @@ export function noteUser(userId: string): void {
   localStorage.setItem(USERS, JSON.stringify([...new Set([...users(), userId])]));
 }
 
+/** Whether it is the demo that this browser has seen last. */
+export const isThisRun = ({ run }: DemoState): boolean => localStorage.getItem(RUN) === run;
+
 /** Waits for the chats, and deletes what was kept of a demo that is over: its data is thrown away. */
 export async function ready(): Promise<void> {
   for (;;) {
     const state = await askState().catch(() => null);
     if (state?.isReady) {
-      if (localStorage.getItem(RUN) !== state.run) forget();
+      if (!isThisRun(state)) forget();
       localStorage.setItem(RUN, state.run);
       return;
     }
