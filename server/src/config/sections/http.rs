@@ -65,7 +65,9 @@ section! {
         max_exports: usize = 4, in 1..=10_000;
         /// How long sending one archive may take. Beyond it: broken off.
         export_timeout: Duration = 60 * MINUTE, in MINUTE..=24 * 60 * MINUTE;
-        /// Whether `/graphiql` is served.
+        /// Whether the web chat is served at `/`. It is off where `http.documents.trusted_only` is set.
+        web_chat: bool = true;
+        /// Whether `/graphiql` is served. Where the web chat is not, `/` leads there.
         graphiql: bool = true;
         /// Networks (`10.0.0.0/8`, `::1`) of reverse proxies whose `X-Forwarded-For`,
         /// `X-Request-Id` and `traceparent` are believed. Without any the peer's own address
@@ -105,8 +107,8 @@ section! {
         /// in the form of Apollo's persisted query manifest or of a JSON object of documents by
         /// their id, as GraphQL Code Generator and Relay write it. Read when the server starts.
         trusted: Option<PathBuf> = None, such as "/etc/talksy/persisted-documents.json";
-        /// Whether nothing runs but trusted documents. Introspection, `/schema.graphql` and
-        /// `/graphiql` are then off, and nothing is kept of automatic persisted queries.
+        /// Whether nothing runs but trusted documents. Introspection, `/schema.graphql`, the
+        /// web chat and `/graphiql` are then off, and nothing is kept of automatic persisted queries.
         trusted_only: bool = false,
             must "come with `http.documents.trusted`" =>
                 |documents| !documents.trusted_only || documents.trusted.is_some();
