@@ -87,7 +87,7 @@ export async function signIn(address: string, challenge: string, code: string) {
 }
 
 /** Codes of `refreshSession` behind which the session is over. */
-const OVER = ['TOKEN_EXPIRED', 'TOKEN_REUSED', 'UNAUTHENTICATED'];
+const OVER = ['TOKEN_EXPIRED', 'TOKEN_REUSED', 'UNAUTHENTICATED', 'SUSPENDED'];
 
 export class WebSession {
   readonly url = SERVER;
@@ -138,6 +138,16 @@ export class WebSession {
     this.expired(token);
     return this.#send(input, init, await this.token());
   };
+
+  /** `fetch` of something long: without a deadline, and its body is left to who asks. */
+  async download(path: string, signal: AbortSignal): Promise<Response> {
+    const ask = async () =>
+      fetch(`${SERVER}${path}`, { signal, headers: { authorization: `Bearer ${await this.token()}` } });
+    const response = await ask();
+    if (response.status !== 401) return response;
+    this.expired();
+    return ask();
+  }
 
   /** Ends the session on the server and forgets it in all tabs. */
   async signOut(): Promise<void> {
