@@ -7,9 +7,10 @@ import { follow } from './replica/follow.js';
 import { Replica } from './replica/replica.js';
 import { State } from './replica/state.js';
 import { Thread } from './replica/thread.js';
-import { PicturesDocument } from './generated/graphql.js';
+import { MarkReadDocument, PicturesDocument } from './generated/graphql.js';
 import { Pictures, type AskPictures } from './files/pictures.js';
 import { courierOf } from './outbox/courier.js';
+import { ReadMarks } from './outbox/read-marks.js';
 import { Connection } from './session/client.js';
 import { Features } from './session/features.js';
 import type { WebSession } from './session/session.js';
@@ -21,6 +22,7 @@ export class Account {
   readonly connection: Connection;
   readonly features: Features;
   readonly pictures: Pictures;
+  readonly readMarks: ReadMarks;
   /** Called where the account cannot be followed any more, as by a server that is too old for this page. */
   onProblem: (problem: unknown) => void = () => {};
   #closing = new AbortController();
@@ -43,6 +45,10 @@ export class Account {
     this.connection = new Connection(session);
     this.features = new Features(this.connection);
     this.pictures = new Pictures(askPictures(this.connection));
+    this.readMarks = new ReadMarks(
+      (chatId, seq) => this.connection.mutate(MarkReadDocument, { chatId, seq }),
+      this.#closing.signal,
+    );
   }
 
   get userId(): string {

@@ -8,7 +8,7 @@ import { MessageList, type ListHandle } from './message-list.js';
 import type { Actions } from './message-row.js';
 import { Pins, usePins } from './pins.js';
 import { Face } from '../files/face.js';
-import { MarkReadDocument, MarkUnreadDocument, MembersDocument, type MembersQuery } from '../generated/graphql.js';
+import { MarkUnreadDocument, MembersDocument, type MembersQuery } from '../generated/graphql.js';
 import { GroupDetails } from '../group/group-details.js';
 import { useOnline, useTyping } from '../live/live.js';
 import { changed, pendingIn } from '../outbox/queue.js';
@@ -109,7 +109,7 @@ function useMembers(chat: Chat, messages: readonly Message[]): readonly Member[]
 
 export function ChatPane({ chat }: { chat: Chat }) {
   const account = useAccount();
-  const { connection, replica, queue, userId } = account;
+  const { connection, replica, queue, readMarks, userId } = account;
   const { outbox, tasks } = useAccountState();
   const { thread, state } = useThread(chat);
   const [draft, setDraft] = useState<Draft | null>(null);
@@ -191,9 +191,9 @@ export function ChatPane({ chat }: { chat: Chat }) {
   const onSeen = useCallback(
     (seq: number) => {
       void replica.showRead(chat.id, seq);
-      connection.mutate(MarkReadDocument, { chatId: chat.id, seq }).catch(() => {});
+      readMarks.mark(chat.id, seq);
     },
-    [replica, connection, chat.id],
+    [replica, readMarks, chat.id],
   );
 
   const onPart = useCallback(

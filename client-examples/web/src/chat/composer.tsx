@@ -39,7 +39,6 @@ export function Composer({ chat, draft, onDraft, onEdit, onSent, onEditLast }: C
   const [text, setText] = useState(() => localStorage.getItem(key) ?? '');
   const [caret, setCaret] = useState(0);
   const area = useRef<HTMLTextAreaElement>(null);
-  const isAdding = useRef(false);
   const tellTyping = useTellTyping(chatId);
   const chosen = useChosen(chatId);
   const takesFiles = useFeature('attachments');
@@ -89,7 +88,7 @@ export function Composer({ chat, draft, onDraft, onEdit, onSent, onEditLast }: C
 
   async function submit() {
     const said = text.trim();
-    if (isEmpty || count > MOST || chosen.isBusy || isAdding.current) return;
+    if (isEmpty || count > MOST || chosen.isBusy) return;
     if (editing) {
       if (said !== editing.text) onEdit(editing, said, mentions.inText(said, editing.mentions));
       leave();
@@ -98,20 +97,18 @@ export function Composer({ chat, draft, onDraft, onEdit, onSent, onEditLast }: C
     const mentionIds = mentions.inText(said, []);
     const replyToId = draft?.message.id ?? null;
     setText('');
-    isAdding.current = true;
+    chosen.clear();
     try {
       await queue.add(chatId, said, { replyToId, mentionIds, files });
     } catch {
       // The device is full, or the database is gone: nothing is lost that was typed.
-      setText(text);
+      setText((next) => (next === '' ? text : next));
+      chosen.restore(files);
       return;
-    } finally {
-      isAdding.current = false;
     }
-    // Only now it cannot be lost any more.
-    localStorage.removeItem(key);
-    chosen.clear();
-    tellTyping(false);
+    // Only now it cannot be lost any more. What was typed meanwhile stays.
+    if (localStorage.getItem(key)?.trim() === said) localStorage.removeItem(key);
+    if (localStorage.getItem(key) === null) tellTyping(false);
     onDraft(null);
     onSent();
     area.current?.focus();

@@ -202,7 +202,7 @@ function Part(props: PartProps) {
       if (seq <= read && !(isMarked && seq > 0)) return;
       unmarked.current = null;
       onSeen(Math.max(seq, read));
-    }, 150);
+    }, 250);
   }, [seenSeq, read, onSeen]);
 
   useEffect(() => {
@@ -222,6 +222,13 @@ function Part(props: PartProps) {
     see();
     if (offset < MORE) older();
     if (offset + current.viewportSize > current.scrollSize - MORE) newer();
+  }
+
+  // The composer grows, a keyboard opens, an image has another size: the end stays in sight.
+  function onResize() {
+    if (isPlaced.current && isAtEnd.current && !hasNewer) {
+      list.current?.scrollToIndex(Math.max(0, now.current.count - 1), { align: 'end' });
+    }
   }
 
   // A first page that does not fill the screen cannot be scrolled.
@@ -281,6 +288,7 @@ function Part(props: PartProps) {
       bufferSize={400}
       data={rows}
       onScroll={onScroll}
+      onResize={onResize}
     >
       {drawn}
     </VList>

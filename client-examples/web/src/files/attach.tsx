@@ -47,6 +47,10 @@ export function useChosen(chatId: string) {
     problem,
     isBusy,
     add,
+    restore: (before: readonly Chosen[]) => {
+      setProblem('This browser could not keep the message. Free some space, and send it again.');
+      set([...before, ...now.current]);
+    },
     remove: (id: string) => set(now.current.filter((file) => file.id !== id)),
     clear: () => {
       setProblem(null);

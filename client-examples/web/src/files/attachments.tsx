@@ -76,7 +76,6 @@ function FileLine({ file }: { file: Attachment }) {
       className="file"
       href={shown?.url}
       download={name}
-      aria-label={`Download ${name}, ${bytesOf(file.byteSize)}`}
       onClick={(event) => {
         // A page that was left open for hours.
         if (shown && Date.parse(shown.urlExpiresAt) > Date.now()) return;
@@ -89,6 +88,7 @@ function FileLine({ file }: { file: Attachment }) {
         <Icon name="file" />
       </span>
       <span className="file-name">
+        <span className="hidden">Download</span>
         <bdi>{name}</bdi>
         <span className="quiet">{bytesOf(file.byteSize)}</span>
       </span>
