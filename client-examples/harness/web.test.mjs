@@ -1,131 +1,23 @@
 // The web chat in browsers: two people chat, the network goes in the middle of what they send, a group, a
 // phone, the dark, and what axe says of it. $CHAT_WEB is the built example.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
-import { mkdir, readFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
-import test, { after, before } from 'node:test';
+import test from 'node:test';
 
-import { assertFits, launch, openPage } from './browser.mjs';
-import { SERVER, eventually, restoreServer, startServer, stopServer } from './chat.mjs';
-import { watchFor } from './outbox.mjs';
-
-const FOLDER = process.env.CHAT_WEB ?? new URL('../web', import.meta.url).pathname;
-const SHOTS = process.env.CHAT_SHOTS;
-const DESK = { viewport: { width: 1280, height: 800 } };
-const PHONE = { viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true };
-const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-
-let browser;
-let preview;
-let url;
-
-before(async () => {
-  if (SHOTS) await mkdir(SHOTS, { recursive: true });
-  browser = await launch();
-  preview = spawn('node', ['node_modules/vite/bin/vite.js', 'preview', '--host', '127.0.0.1', '--port', '4173'], {
-    cwd: FOLDER,
-    env: { ...process.env, CHAT_URL: SERVER, NO_COLOR: '1' },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  url = await new Promise((resolve, reject) => {
-    let told = '';
-    preview.stdout.setEncoding('utf8').on('data', (text) => {
-      told += text;
-      const found = /http:\/\/127\.0\.0\.1:\d+/.exec(told);
-      if (found) resolve(found[0]);
-    });
-    preview.on('exit', (code) => reject(new Error(`the preview ended with ${code}: ${told}`)));
-  });
-});
-after(async () => {
-  await browser?.close();
-  preview?.kill();
-});
-
-async function shot(page, name) {
-  if (SHOTS) await page.screenshot({ path: `${SHOTS}/${name}.png` });
-}
-
-/** Nothing that is serious stands in the way of somebody who cannot see or point. */
-async function assertAccessible(page) {
-  await page.evaluate(axe);
-  const { violations } = await page.evaluate(() => globalThis.axe.run());
-  const serious = violations
-    .filter(({ impact }) => ['serious', 'critical'].includes(impact))
-    .map(({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join(' · ')}`);
-  assert.deepEqual(serious, []);
-}
-
-/** A page of a new user, who has typed the code that came by mail. */
-async function signIn(name, options = DESK) {
-  const email = `${name.toLowerCase()}-${randomBytes(4).toString('hex')}@example.org`;
-  const { page, problems } = await openPage(browser, url, options);
-  const code = await watchFor(email);
-  await shot(page, `sign-in-${name}`);
-  await page.getByLabel('Mail address').fill(email);
-  await page.getByRole('button', { name: 'Continue' }).click();
-  await page.getByLabel('Digit 1 of 6').waitFor();
-  await assertAccessible(page);
-  const digits = await code();
-  await shot(page, `code-${name}`);
-  if (name === 'Grace') {
-    // A wrong code is told, and the boxes are free again; a code is pasted with what stands around it.
-    await page.keyboard.type(digits.replace(/./g, (digit) => (Number(digit) + 1) % 10));
-    await page.getByRole('alert').filter({ hasText: 'not the code' }).waitFor();
-    const first = page.getByLabel('Digit 1 of 6');
-    await eventually(async () => assert.equal(await first.inputValue(), ''));
-    await first.evaluate((box, text) => {
-      const clipboardData = new DataTransfer();
-      clipboardData.setData('text', text);
-      box.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true, cancelable: true }));
-    }, `${digits.slice(0, 3)} ${digits.slice(3)} is your code`);
-  } else {
-    // Each digit moves on to the next box, and the last one sends it.
-    await page.keyboard.type(digits, { delay: 5 });
-  }
-  await page.getByRole('dialog', { name: 'Welcome to Talksy' }).waitFor();
-  await page.getByLabel('Name').fill(name);
-  await assertAccessible(page);
-  await page.getByRole('button', { name: 'Save' }).click();
-  await page.getByRole('dialog').waitFor({ state: 'detached' });
-  await page.getByRole('button', { name: `Your profile, ${name}` }).waitFor();
-  return { page, problems, email };
-}
-
-async function startChat(page, { email }) {
-  await page.getByLabel('Search chats and people').fill(email);
-  await page.locator('.people button.row').first().click();
-  await page.getByLabel('Message', { exact: true }).waitFor();
-}
-
-async function send(page, text) {
-  await page.getByLabel('Message', { exact: true }).fill(text);
-  await page.keyboard.press('Enter');
-}
-
-/** The texts of the thread, in their order. */
-const textsIn = (page) => page.locator('.message .text').allInnerTexts();
-const shows = (page, text) => page.locator('.message .text', { hasText: text }).waitFor();
-/** Where each message stands that is in sight, by its number. */
-const topsIn = async (page) =>
-  new Map(
-    await page.locator('.message').evaluateAll((all) =>
-      all
-        .map((message) => [Number(message.dataset.seq), message.getBoundingClientRect().top])
-        .filter(([, top]) => top > 64 && top < innerHeight),
-    ),
-  );
-/** Waits until a list has stood for three frames. */
-const isStill = (list) =>
-  list.evaluate(async (element) => {
-    for (let last = -1, still = 0; still < 3; last = element.scrollTop) {
-      await new Promise(requestAnimationFrame);
-      still = element.scrollTop === last ? still + 1 : 0;
-    }
-  });
-const row = (page, text) => page.locator('.message', { hasText: text });
+import { assertFits } from './browser.mjs';
+import { eventually, restoreServer, startServer, stopServer } from './chat.mjs';
+import {
+  PHONE,
+  assertAccessible,
+  isStill,
+  row,
+  send,
+  shot,
+  shows,
+  signIn,
+  startChat,
+  textsIn,
+  topsIn,
+} from './web.mjs';
 
 test('two people chat: typing, ticks, edits, replies, reactions and deletions', async () => {
   const ada = await signIn('Ada');
@@ -243,12 +135,20 @@ test('a long chat draws what is seen alone, and loads upward without a jump', as
   const most = 160;
   for (let at = 1; at <= most; at += 1) await send(ada.page, `message ${at}`);
   await grace.page.locator('.chat-row', { hasText: `message ${most}` }).waitFor();
+  // Where much is unread, the chat opens at the first of it, and the newest is one press away.
+  await grace.page.locator('.chat-row').click();
+  await grace.page.locator('.new-line').waitFor();
+  await grace.page.locator('[data-seq="1"]').waitFor();
+  await grace.page.locator('.to-end .badge').waitFor();
+  assert.ok((await grace.page.locator('.message').count()) < 60, 'all are drawn');
+  await grace.page.locator('.to-end').click();
+  await grace.page.locator(`[data-seq="${most}"]`).waitFor();
+  await grace.page.locator('.chat-row .badge').waitFor({ state: 'detached' });
   // A device that knows nothing of the chat yet.
   await grace.page.evaluate(async () => {
     for (const { name } of await indexedDB.databases()) indexedDB.deleteDatabase(name);
   });
   await grace.page.reload();
-  await grace.page.locator('.chat-row').click();
   const scroller = grace.page.locator('.scroller');
   await grace.page.locator('.message').first().waitFor();
   // The newest page is there, and the newest message at its end.

@@ -7,8 +7,12 @@ import { follow } from './replica/follow.js';
 import { Replica } from './replica/replica.js';
 import { State } from './replica/state.js';
 import { Thread } from './replica/thread.js';
-import { SendMessageDocument } from './generated/graphql.js';
+import { MarkReadDocument, PicturesDocument } from './generated/graphql.js';
+import { Pictures, type AskPictures } from './files/pictures.js';
+import { courierOf } from './outbox/courier.js';
+import { ReadMarks } from './outbox/read-marks.js';
 import { Connection } from './session/client.js';
+import { Features } from './session/features.js';
 import type { WebSession } from './session/session.js';
 
 export class Account {
@@ -16,6 +20,9 @@ export class Account {
   readonly queue: Queue;
   readonly state: State;
   readonly connection: Connection;
+  readonly features: Features;
+  readonly pictures: Pictures;
+  readonly readMarks: ReadMarks;
   /** Called where the account cannot be followed any more, as by a server that is too old for this page. */
   onProblem: (problem: unknown) => void = () => {};
   #closing = new AbortController();
@@ -36,6 +43,12 @@ export class Account {
     this.queue = new Queue(this.replica, changes);
     this.state = new State(this.replica, changes);
     this.connection = new Connection(session);
+    this.features = new Features(this.connection);
+    this.pictures = new Pictures(askPictures(this.connection));
+    this.readMarks = new ReadMarks(
+      (chatId, seq) => this.connection.mutate(MarkReadDocument, { chatId, seq }),
+      this.#closing.signal,
+    );
   }
 
   get userId(): string {
@@ -49,6 +62,16 @@ export class Account {
   /** Signs out: nothing of the user stays on the device. */
   async signOut(): Promise<void> {
     await this.session.signOut();
+    await this.#erase();
+  }
+
+  /** The account is no more, and its sessions with it. */
+  async forget(): Promise<void> {
+    this.session.end();
+    await this.#erase();
+  }
+
+  async #erase() {
     await deleteDatabase(this.userId);
     for (const key of Object.keys(localStorage)) {
       if (key.startsWith(`talksy.draft.${this.userId}.`)) localStorage.removeItem(key);
@@ -67,18 +90,7 @@ export class Account {
     const { signal } = this.#closing;
     const run = async () => {
       const { source } = this.connection;
-      const sending = this.queue.send(
-        async ({ chatId, text, replyToId, mentionIds, clientMessageId }) => {
-          const input = {
-            ...{ chatId, text, clientMessageId, replyToId },
-            mentionIds: mentionIds.length > 0 ? [...mentionIds] : null,
-          };
-          const { sendMessage } = await this.connection.mutate(SendMessageDocument, { input });
-          if (!sendMessage) throw new Error('The answer has no message.');
-          return sendMessage.message;
-        },
-        signal,
-      );
+      const sending = this.queue.send(courierOf(this.connection), signal);
       await Promise.all([follow(this.replica, source, signal), sending]);
     };
     try {
@@ -89,3 +101,14 @@ export class Account {
     }
   }
 }
+
+const askPictures =
+  (connection: Connection): AskPictures =>
+  async (ids) => {
+    const { nodes } = await connection.query(PicturesDocument, { ids: [...ids] });
+    const told = nodes.map((node, at) => {
+      const picture = node?.__typename === 'User' ? node.avatar : node?.__typename === 'Attachment' ? node : null;
+      return [ids[at] ?? '', picture ?? null] as const;
+    });
+    return new Map(told);
+  };

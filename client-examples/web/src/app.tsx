@@ -1,17 +1,21 @@
 // Who is signed in, and what they see.
-import { useEffect, useMemo, useRef, useState } from 'react';
+import { lazy, useEffect, useMemo, useRef, useState } from 'react';
 
 import { Account } from './account.js';
 import { ChatPane } from './chat/chat-pane.js';
 import { OnlineProvider, useIsAway, useWatchOnline } from './live/live.js';
 import { ServerNotice } from './live/server-notice.js';
-import { Profile } from './session/profile.js';
+import { useOperator } from './moderation/operator.js';
 import { WebSession } from './session/session.js';
 import { SignIn } from './session/signin.js';
 import { Sidebar } from './sidebar/sidebar.js';
-import { AccountProvider, useAccountState } from './ui/parts.js';
+import { shownName } from './ui/names.js';
+import { AccountProvider, Sheet, countOf, useAccountState } from './ui/parts.js';
 import { useOpenChat } from './ui/route.js';
 import { sentenceOf } from './ui/sentences.js';
+
+const Settings = lazy(() => import('./settings/settings.js'));
+const Moderation = lazy(() => import('./moderation/moderation.js'));
 
 const NOBODY: ReadonlySet<string> = new Set();
 
@@ -69,10 +73,16 @@ function Home({ isNew, problem }: { isNew: boolean; problem: unknown }) {
   const chatId = useOpenChat();
   const { chats, viewer, isLoaded } = useAccountState();
   const [isProfileOpen, setProfileOpen] = useState(false);
+  const [isModerationOpen, setModerationOpen] = useState(false);
+  const isOperator = useOperator();
   const isAway = useIsAway();
   const welcomed = useRef(!isNew);
   const [isWelcome, setWelcome] = useState(isNew);
   const chat = chats.find(({ id }) => id === chatId);
+  const closeProfile = () => {
+    setProfileOpen(false);
+    setWelcome(false);
+  };
 
   // The open chat's first, then those that were active last.
   const peers = useMemo(
@@ -90,8 +100,8 @@ function Home({ isNew, problem }: { isNew: boolean; problem: unknown }) {
 
   const unread = chats.reduce((sum, { isMutedByViewer, unreadCount }) => sum + (isMutedByViewer ? 0 : unreadCount), 0);
   useEffect(() => {
-    const count = unread > 99 ? '99+' : unread;
-    document.title = `${unread > 0 ? `(${count}) ` : ''}${chat ? `${chat.title} · ` : ''}Talksy`;
+    const count = unread > 0 ? `(${countOf(unread)}) ` : '';
+    document.title = `${count}${chat ? `${shownName(chat.title)} · ` : ''}Talksy`;
   }, [unread, chat]);
 
   return (
@@ -102,7 +112,11 @@ function Home({ isNew, problem }: { isNew: boolean; problem: unknown }) {
           <ServerNotice />
           {isAway && <p>You are offline. What you send now goes out when the connection is back.</p>}
         </div>
-        <Sidebar openId={chatId} onProfile={() => setProfileOpen(true)} />
+        <Sidebar
+          openId={chatId}
+          onProfile={() => setProfileOpen(true)}
+          onModeration={isOperator ? () => setModerationOpen(true) : null}
+        />
         {chat ? (
           <ChatPane key={chat.id} chat={chat} />
         ) : (
@@ -112,14 +126,17 @@ function Home({ isNew, problem }: { isNew: boolean; problem: unknown }) {
             <p className="quiet">Or look for somebody by name or mail address, and say hello.</p>
           </main>
         )}
-        <Profile
-          isNew={isWelcome}
+        <Sheet
+          title={isWelcome ? 'Welcome to Talksy' : 'Your account'}
           isOpen={isProfileOpen}
-          onClose={() => {
-            setProfileOpen(false);
-            setWelcome(false);
-          }}
-        />
+          onClose={closeProfile}
+          isWide={!isWelcome}
+        >
+          <Settings isNew={isWelcome} onClose={closeProfile} />
+        </Sheet>
+        <Sheet title="Moderation" isOpen={isModerationOpen} onClose={() => setModerationOpen(false)} isWide>
+          <Moderation />
+        </Sheet>
       </div>
     </OnlineProvider>
   );

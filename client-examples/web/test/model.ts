@@ -1,7 +1,8 @@
 // A server for the tests, in memory: chats with their two lines, and a connection that breaks, doubles
 // and answers late, by a seed.
-import type { AccountEvent, ChatState, Viewer } from '../src/replica/database.js';
-import type { Page, Source } from '../src/replica/follow.js';
+import type { Courier } from '../src/outbox/queue.js';
+import type { AccountEvent, ChatState, Task, Viewer } from '../src/replica/database.js';
+import type { NewerPage, Page, Source } from '../src/replica/follow.js';
 import type { AccountPosition, MessageStateFragment } from '../src/generated/graphql.js';
 import { Refused } from '../src/talksy/refused.js';
 
@@ -34,7 +35,7 @@ interface Place {
 const cursorOf = (place: Place) => JSON.stringify(place);
 
 export class Model {
-  readonly viewer: Viewer = { id: 'usr_me', name: 'Me', email: 'me@example.org', about: null };
+  readonly viewer: Viewer = { id: 'usr_me', name: 'Me', email: 'me@example.org', about: null, avatar: null };
   readonly chats = new Map<string, Line>();
   /** How many connections there were. */
   connections = 0;
@@ -75,6 +76,7 @@ export class Model {
       editedAt: null,
       deletedAt: null,
       isPinned: false,
+      attachments: [],
       sender: { id: clientMessageId ? 'usr_me' : 'usr_other', name: 'Other' },
       replyTo: null,
       mentions: [],
@@ -120,6 +122,9 @@ export class Model {
       unreadMentionCount: 0,
       readByAllSeq: 0,
       isMutedByViewer: false,
+      viewerUnreadFromSeq: null,
+      readCursor: '0',
+      avatar: null,
       activeAt: messages.at(-1)?.createdAt ?? new Date(0).toISOString(),
       peer: null,
       viewerMember: { id: `mem_${chatId}`, role: 'MEMBER', visibleFromSeq: 1, lastReadSeq: 0 },
@@ -161,6 +166,25 @@ export class Model {
     // It was read, and comes later: events overtake it.
     await this.#late();
     return page;
+  }
+
+  async newer(chatId: string, after: string): Promise<NewerPage | null> {
+    await this.#answer();
+    if (!this.chats.has(chatId)) return null;
+    const from = Number(after);
+    const page = { chat: this.stateOf(chatId), messages: this.#line(chatId).messages.slice(from, from + 5) };
+    await this.#late();
+    return page;
+  }
+
+  /** Makes a change that the queue brings; the answer may be lost though it was made. */
+  async change({ chatId, seq, change }: Task) {
+    await this.#answer();
+    if (change.kind === 'edit') this.edit(chatId, seq, change.text);
+    const message = this.#line(chatId).messages[seq - 1]!;
+    await this.#late();
+    if (this.random() < this.faults) throw new TypeError('The answer was lost.');
+    return message;
   }
 
   /** Takes what the queue sends; the answer may be lost though the message was stored. */
@@ -244,6 +268,41 @@ export const sourceOf = (model: Model): Source => ({
   follow: (...args) => model.follow(...args),
   chats: (after) => model.chats_(after),
   page: (...args) => model.page(...args),
+  newer: (...args) => model.newer(...args),
+});
+
+/** A store of uploads that keeps each once, as a server does, and loses answers as the model does. */
+export class Uploads {
+  readonly bytes = new Map<string, Blob>();
+  announced = 0;
+
+  constructor(readonly model: Model) {}
+
+  async announce() {
+    await tick();
+    if (this.model.random() < this.model.faults) throw new TypeError('There is no network.');
+    this.announced += 1;
+    const attachmentId = `att_${this.announced}`;
+    return { attachmentId, url: `/uploads/${attachmentId}`, expiresAt: Date.now() + 600_000 };
+  }
+
+  async put(url: string, blob: Blob, onProgress: (done: number) => void, signal: AbortSignal) {
+    onProgress(0.5);
+    await tick();
+    signal.throwIfAborted();
+    if (this.model.random() < this.model.faults) throw new TypeError('There is no network.');
+    this.bytes.set(url, blob);
+    if (this.model.random() < this.model.faults) throw new TypeError('The answer was lost.');
+    onProgress(1);
+  }
+}
+
+/** What the queue speaks with. */
+export const courierOf = (model: Model, uploads = new Uploads(model)): Courier => ({
+  announce: () => uploads.announce(),
+  put: (...args) => uploads.put(...args),
+  deliver: (pending) => model.deliver(pending),
+  change: (task) => model.change(task),
 });
 
 /** A stream of events, which makes itself anew where it breaks, as graphql-ws does. */

@@ -2,19 +2,20 @@ import 'fake-indexeddb/auto';
 
 import { expect, test } from 'vitest';
 
-import { Queue, pendingIn } from '../src/outbox/queue.js';
+import { Queue, changed, pendingIn, type Courier } from '../src/outbox/queue.js';
 import { Changes } from '../src/replica/changes.js';
-import { openDatabase } from '../src/replica/database.js';
+import { isTask, openDatabase, type Message, type Pending, type Task } from '../src/replica/database.js';
 import { follow } from '../src/replica/follow.js';
 import { Replica } from '../src/replica/replica.js';
 import { Thread } from '../src/replica/thread.js';
 import { Refused } from '../src/talksy/refused.js';
-import { Model, randomOf, sourceOf } from './model.js';
+import { Model, Uploads, courierOf, randomOf, sourceOf } from './model.js';
 
 const tick = () => new Promise<void>((resolve) => setImmediate(resolve));
 let users = 0;
 
-async function openTab(userId: string, model: Model, deliver = model.deliver.bind(model)) {
+async function openTab(userId: string, model: Model, given: Partial<Courier> = {}) {
+  const courier = { ...courierOf(model), ...given };
   const database = await openDatabase(userId);
   const changes = new Changes();
   const replica = new Replica(database, changes);
@@ -22,7 +23,7 @@ async function openTab(userId: string, model: Model, deliver = model.deliver.bin
   const closing = new AbortController();
   const ended = Promise.all([
     follow(replica, sourceOf(model), closing.signal, tick),
-    queue.send(deliver, closing.signal, tick),
+    queue.send(courier, closing.signal, tick),
   ]);
   return {
     replica,
@@ -81,7 +82,7 @@ test('a message is shown once at every moment, as pending or as sent', async () 
   const tab = await openTab(`usr_queue_${(users += 1)}`, model);
   await eventually(async () => expect(await tab.replica.isLoaded()).toBe(true));
   const { replica, changes, queue } = tab;
-  const away = { page: () => Promise.resolve(null) };
+  const away = { page: () => Promise.resolve(null), newer: () => Promise.resolve(null) };
   const thread = new Thread('cht_a', replica, away, changes);
   for (let at = 0; at < 10; at += 1) {
     const { clientMessageId } = await queue.add('cht_a', `mine ${at}`);
@@ -110,17 +111,19 @@ test('what the server refuses is kept with its reason, and holds up nothing', as
   const model = new Model(randomOf(1), 0);
   model.start('cht_a');
   let isStrict = true;
-  const tab = await openTab(`usr_queue_${(users += 1)}`, model, async (pending) => {
+  const deliver = async (pending: Pending) => {
     if (isStrict && pending.text === 'bad') {
       throw new Refused({ message: 'No.', extensions: { code: 'BAD_USER_INPUT' } });
     }
     return model.deliver(pending);
-  });
+  };
+  const tab = await openTab(`usr_queue_${(users += 1)}`, model, { deliver });
   const { clientMessageId } = await tab.queue.add('cht_a', 'bad');
   await tab.queue.add('cht_a', 'good');
   await eventually(async () => {
     const kept = await tab.queue.all();
-    expect(kept.map(({ text, problem }) => [text, problem])).toEqual([['bad', 'BAD_USER_INPUT']]);
+    const told = kept.map((one) => [!isTask(one) && one.text, one.problem, one.sentence]);
+    expect(told).toEqual([['bad', 'BAD_USER_INPUT', 'No.']]);
   });
   isStrict = false;
   await tab.queue.retry(clientMessageId);
@@ -133,15 +136,189 @@ test('an ended session leaves what waits in the queue', async () => {
   const model = new Model(randomOf(1), 0);
   model.start('cht_a');
   let tries = 0;
-  const tab = await openTab(`usr_queue_${(users += 1)}`, model, async (pending) => {
+  const deliver = async (pending: Pending) => {
     tries += 1;
     if (tries < 5) {
       throw new Refused({ message: 'Sign in.', extensions: { code: 'UNAUTHENTICATED' } });
     }
     return model.deliver(pending);
-  });
+  };
+  const tab = await openTab(`usr_queue_${(users += 1)}`, model, { deliver });
   await tab.queue.add('cht_a', 'typed before');
   await eventually(async () => expect(await tab.queue.all()).toEqual([]));
   expect(tries).toBe(5);
   await tab.close();
+});
+
+const fileOf = (text: string) => ({
+  id: crypto.randomUUID(),
+  name: 'a.txt',
+  type: 'text/plain',
+  byteSize: text.length,
+  width: null,
+  height: null,
+  blob: new Blob([text]),
+});
+
+test('files go up once each, ahead of their message, through lost answers and reloads', async () => {
+  for (let seed = 1; seed <= 25; seed += 1) {
+    const random = randomOf(seed);
+    const model = new Model(random, 0.3);
+    model.start('cht_a');
+    const uploads = new Uploads(model);
+    const sent = new Map<string, readonly string[]>();
+    const deliver: Courier['deliver'] = async (pending, attachmentIds) => {
+      // What is sent again is the same.
+      const before = sent.get(pending.clientMessageId);
+      if (before) expect(attachmentIds).toEqual(before);
+      sent.set(pending.clientMessageId, attachmentIds);
+      for (const id of attachmentIds) expect(uploads.bytes.has(`/uploads/${id}`)).toBe(true);
+      return model.deliver(pending);
+    };
+    const user = `usr_queue_${(users += 1)}`;
+    const courier = { ...courierOf(model, uploads), deliver };
+    let tab = await openTab(user, model, courier);
+    const written: string[] = [];
+    for (let at = 0; at < 8; at += 1) {
+      const files = random() < 0.6 ? [fileOf(`bytes ${at}`), fileOf(`more ${at}`)] : [];
+      await tab.queue.add('cht_a', `mine ${at}`, { files });
+      written.push(`mine ${at}`);
+      for (let turns = Math.floor(random() * 6); turns > 0; turns -= 1) await tick();
+      if (random() < 0.3) {
+        await tab.close();
+        tab = await openTab(user, model, courier);
+      }
+    }
+    model.calm();
+    await eventually(async () => expect(await tab.queue.all()).toEqual([]));
+    expect(model.chats.get('cht_a')!.messages.map(({ text }) => text)).toEqual(written);
+    // Nothing of them stays on the device.
+    expect(await tab.replica.database.count('files')).toBe(0);
+    await tab.close();
+  }
+}, 60_000);
+
+test('an upload that is taken back ends, and its message is not sent', async () => {
+  const model = new Model(randomOf(1), 0);
+  model.start('cht_a');
+  let begun = () => {};
+  const isGoing = new Promise<void>((resolve) => (begun = resolve));
+  let isAborted = false;
+  const put: Courier['put'] = (_url, _blob, _tell, signal) =>
+    new Promise((_, reject) => {
+      begun();
+      signal.addEventListener('abort', () => {
+        isAborted = true;
+        reject(new TypeError('It was cut off.'));
+      });
+    });
+  const tab = await openTab(`usr_queue_${(users += 1)}`, model, { put });
+  const { clientMessageId } = await tab.queue.add('cht_a', 'with a file', { files: [fileOf('x')] });
+  await tab.queue.add('cht_a', 'behind it');
+  await isGoing;
+  await tab.queue.discard(clientMessageId);
+  await eventually(async () => expect(await tab.queue.all()).toEqual([]));
+  expect(isAborted).toBe(true);
+  expect(model.chats.get('cht_a')!.messages.map(({ text }) => text)).toEqual(['behind it']);
+  expect(await tab.replica.database.count('files')).toBe(0);
+  await tab.close();
+});
+
+test('what was uploaded too long ago is uploaded again', async () => {
+  const model = new Model(randomOf(1), 0);
+  model.start('cht_a');
+  const uploads = new Uploads(model);
+  let clock = Date.now();
+  let isAway = true;
+  const erased = new Set<string>();
+  const deliver: Courier['deliver'] = async (pending, ids) => {
+    if (isAway) throw new TypeError('There is no network.');
+    if (ids.some((id) => erased.has(id))) {
+      const extensions = { code: 'NOT_FOUND', field: 'input.attachmentIds.0' };
+      throw new Refused({ message: 'It is gone.', extensions });
+    }
+    return model.deliver(pending);
+  };
+  const database = await openDatabase(`usr_queue_${(users += 1)}`);
+  const replica = new Replica(database, new Changes());
+  const queue = new Queue(replica, replica.changes, () => clock);
+  const closing = new AbortController();
+  const ended = queue.send({ ...courierOf(model, uploads), deliver }, closing.signal, tick);
+  await queue.add('cht_a', 'late', { files: [fileOf('x')] });
+  await eventually(async () => expect((await queue.all())[0]).toMatchObject({ files: [{ upload: { doneAt: clock } }] }));
+  erased.add('att_1');
+  clock += 86_400_000;
+  isAway = false;
+  await eventually(async () => expect(await queue.all()).toEqual([]));
+  expect(uploads.announced).toBe(2);
+  expect(model.chats.get('cht_a')!.messages.map(({ text }) => text)).toEqual(['late']);
+  closing.abort();
+  await ended;
+  database.close();
+});
+
+test('a large upload in one chat holds up no other chat', async () => {
+  const model = new Model(randomOf(1), 0);
+  model.start('cht_a');
+  model.start('cht_b');
+  const put: Courier['put'] = (_url, _blob, _tell, signal) =>
+    new Promise((_, reject) => signal.addEventListener('abort', () => reject(new TypeError('It was cut off.'))));
+  const tab = await openTab(`usr_queue_${(users += 1)}`, model, { put });
+  await tab.queue.add('cht_a', 'large', { files: [fileOf('x')] });
+  await tab.queue.add('cht_b', 'small');
+  await eventually(async () => expect(model.chats.get('cht_b')!.messages).toHaveLength(1));
+  expect(model.chats.get('cht_a')!.messages).toHaveLength(0);
+  await tab.close();
+});
+
+test('edits wait in their order with what is sent, and the last one stands', async () => {
+  for (let seed = 1; seed <= 15; seed += 1) {
+    const random = randomOf(seed);
+    const model = new Model(random, 0);
+    model.start('cht_a');
+    model.add('cht_a', 'mine');
+    const user = `usr_queue_${(users += 1)}`;
+    let tab = await openTab(user, model);
+    await eventually(async () => expect(await tab.replica.database.get('messages', ['cht_a', 1])).toBeDefined());
+    const message = (await tab.replica.database.get('messages', ['cht_a', 1]))!;
+    model.faults = 0.3;
+    for (let at = 1; at <= 6; at += 1) {
+      await tab.queue.change(message, { kind: 'edit', text: `edit ${at}`, mentionIds: [] });
+      await tab.queue.add('cht_a', `message ${at}`);
+      for (let turns = Math.floor(random() * 5); turns > 0; turns -= 1) await tick();
+      if (random() < 0.3) {
+        await tab.close();
+        tab = await openTab(user, model);
+      }
+    }
+    model.calm();
+    await eventually(async () => expect(await tab.queue.all()).toEqual([]));
+    expect(model.chats.get('cht_a')!.messages[0]!.text).toBe('edit 6');
+    await eventually(async () =>
+      expect((await tab.replica.database.get('messages', ['cht_a', 1]))?.text).toBe('edit 6'),
+    );
+    await tab.close();
+  }
+}, 60_000);
+
+test('a message is shown as it will be, until the server has said so or refused it', () => {
+  const model = new Model(randomOf(1), 0);
+  model.start('cht_a');
+  const message: Message = {
+    ...model.add('cht_a', 'before'),
+    chatId: 'cht_a',
+    reactions: [{ id: 'r', emoji: '👍', count: 1, viewerHasReacted: true }],
+  };
+  const task = (change: Task['change'], problem: string | null = null): Task => ({
+    ...{ clientMessageId: 'x', chatId: 'cht_a', messageId: message.id, seq: 1, at: 1, problem, change },
+  });
+  const edit = task({ kind: 'edit', text: 'after', mentionIds: [] });
+  expect(changed([message], [edit])[0]?.text).toBe('after');
+  expect(changed([message], [{ ...edit, problem: 'FORBIDDEN' }])).toEqual([message]);
+  const off = task({ kind: 'react', emoji: '👍', isOn: false });
+  expect(changed([message], [off])[0]?.reactions).toEqual([]);
+  const again = task({ kind: 'react', emoji: '👍', isOn: true });
+  expect(changed([message], [again])[0]).toBe(message);
+  const gone = changed([message], [task({ kind: 'delete' }), edit])[0];
+  expect([gone?.text, gone?.reactions]).toEqual([null, []]);
 });

@@ -161,7 +161,7 @@ test('a page that was asked for before a reset is not kept behind it', async () 
   const { epoch } = (await replica.database.get('chats', 'cht_a'))!;
   const page = await model.page('cht_a', null);
   await replica.apply([{ __typename: 'ChatReset', cursor: 'reset', chatId: 'cht_a' }]);
-  expect(await replica.keepPage('cht_a', epoch, page!.chat, page!.messages)).toBe(false);
+  expect(await replica.keepPage('cht_a', epoch, page!.chat, page!.messages, true)).toBe(false);
   expect(await replica.database.count('messages')).toBe(0);
   await tab.close();
 });
@@ -179,7 +179,7 @@ test('a page that was read before an edit does not undo it', async () => {
   await eventually(async () =>
     expect((await replica.database.get('messages', ['cht_a', 10]))?.text).toBe('edited'),
   );
-  await replica.keepPage('cht_a', epoch, page!.chat, page!.messages);
+  await replica.keepPage('cht_a', epoch, page!.chat, page!.messages, true);
   expect((await textsOf(tab, 'cht_a'))[9]).toBe('10 edited');
   await tab.close();
 });
@@ -194,7 +194,8 @@ test('a thread reads what is kept without the network', async () => {
   await tab.close();
   const database = await openDatabase(user);
   opened.push(database);
-  const away = { page: () => Promise.reject(new TypeError('There is no network.')) };
+  const noNetwork = () => Promise.reject(new TypeError('There is no network.'));
+  const away = { page: noNetwork, newer: noNetwork };
   const changes = new Changes();
   const thread = new Thread('cht_a', new Replica(database, changes), away, changes);
   await thread.open();

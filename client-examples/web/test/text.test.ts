@@ -1,8 +1,12 @@
 import { expect, test } from 'vitest';
 
 import { partsOf } from '../src/chat/links.js';
+import { matching, mentionedIn, piecesOf, wordAt } from '../src/chat/mentions.js';
 import { noticeOf } from '../src/chat/notice.js';
+import { previewOf } from '../src/chat/preview.js';
+import { bytesOf, sizeIn } from '../src/files/prepare.js';
 import { digitsOf } from '../src/session/code-boxes.js';
+import { shownFile, shownName } from '../src/ui/names.js';
 import { sentenceOf, sentenceOfCode } from '../src/ui/sentences.js';
 import { Refused } from '../src/talksy/refused.js';
 
@@ -48,7 +52,7 @@ test('a name in a notice keeps its direction to itself', () => {
     actor: user('usr_a', '\u202eevil'),
     subjects: [user('usr_me', 'Me')],
   };
-  expect(noticeOf(notice, 'usr_me')).toBe('\u2068\u202eevil\u2069 added you');
+  expect(noticeOf(notice, 'usr_me')).toBe('\u2068evil\u2069 added you');
 });
 
 test('a code that is not known has a sentence too', () => {
@@ -56,4 +60,69 @@ test('a code that is not known has a sentence too', () => {
   const limited = new Refused({ message: 'x', extensions: { code: 'RATE_LIMITED', retryAfter: 300 } });
   expect(sentenceOf(limited)).toContain('5 minutes');
   expect(sentenceOf(new TypeError('fetch failed'))).toContain('no connection');
+});
+
+test('an address of doubtful letters shows its host as it is, and an honest one stays', () => {
+  const shown = (text: string) => partsOf(text).map((part) => part.text).join('');
+  // A Cyrillic “а” among Latin letters, and a host of Cyrillic letters that all look like Latin ones.
+  expect(shown('https://p\u0430ypal.com/x')).toBe('https://xn--pypal-4ve.com/x');
+  expect(shown('https://\u0440\u0430\u0443.example/')).toContain('xn--');
+  expect(shown('https://b\u00fccher.example/')).toBe('https://b\u00fccher.example/');
+  expect(shown('https://\u043f\u043e\u0447\u0442\u0430.example/')).toBe('https://\u043f\u043e\u0447\u0442\u0430.example/');
+});
+
+test('a name is shown without what is not seen, and joiners stay where they join', () => {
+  expect(shownName('A\u200bda')).toBe('Ada');
+  expect(shownName('\u202eadA')).toBe('adA');
+  expect(shownName('A\u200dda')).toBe('Ada');
+  expect(shownName(' \u3164 ')).toBe('Somebody');
+  const family = '\ud83d\udc69\u200d\ud83d\udc67';
+  expect(shownName(family)).toBe(family);
+  expect(shownName('\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645')).toContain('\u200c');
+  expect(shownFile('photo\u202egpj.exe')).toBe('photogpj.exe');
+});
+
+test('a text mentions whom it names, the longer name first', () => {
+  const people = [
+    { id: 'usr_ann', name: 'Ann' },
+    { id: 'usr_annlee', name: 'Ann Lee' },
+    { id: 'usr_bob', name: 'Bob' },
+  ];
+  expect(mentionedIn('Hi @Ann Lee!', people)).toEqual(['usr_annlee']);
+  expect(mentionedIn('@Ann and @Ann Lee', people).sort()).toEqual(['usr_ann', 'usr_annlee']);
+  expect(mentionedIn('Ann', people)).toEqual([]);
+  const pieces = piecesOf('See @Ann Lee, @Bob', people);
+  expect(pieces.map(({ text }) => text)).toEqual(['See ', '@Ann Lee', ', ', '@Bob']);
+  expect(pieces.map(({ person }) => person?.id ?? null)).toEqual([null, 'usr_annlee', null, 'usr_bob']);
+});
+
+test('a word behind an @ is completed where it begins a word, and an address is not', () => {
+  expect(wordAt('Hi @gr', 6)).toEqual({ word: 'gr', from: 3 });
+  expect(wordAt('@', 1)).toEqual({ word: '', from: 0 });
+  expect(wordAt('ada@example', 11)).toBeNull();
+  expect(wordAt('@gr and', 3)).toEqual({ word: 'gr', from: 0 });
+  const people = [
+    { id: '1', name: 'Grace Hopper' },
+    { id: '2', name: 'Ada' },
+  ];
+  expect(matching(people, 'hop').map(({ id }) => id)).toEqual(['1']);
+});
+
+test('an image has its place before it has come', () => {
+  expect(sizeIn(4000, 3000, { width: 360, height: 320 })).toEqual({ width: 360, height: 270 });
+  expect(sizeIn(100, 50, { width: 360, height: 320 })).toEqual({ width: 100, height: 50 });
+  expect(sizeIn(null, null, { width: 360, height: 320 })).toEqual({ width: 360, height: 320 });
+  expect(bytesOf(1_500_000)).toBe('1.4 MB');
+  expect(bytesOf(999)).toBe('999 bytes');
+});
+
+test('a message in a line says what it has', () => {
+  const file = { kind: 'FILE', fileName: 'a.pdf' };
+  const image = { kind: 'IMAGE', fileName: 'a.jpg' };
+  const of = (attachments: (typeof file)[], text: string | null = null) =>
+    previewOf({ text, deletedAt: null, attachments }, 'usr_me');
+  expect(of([image])).toBe('📷 Photo');
+  expect(of([image, image], 'Look')).toBe('📷 2 photos · Look');
+  expect(of([file])).toBe('📎 \u2068a.pdf\u2069');
+  expect(of([], 'Hi')).toBe('Hi');
 });

@@ -1,50 +1,83 @@
 // A chat that is open: its head, its messages and what is being written.
-import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
+import { Suspense, lazy, useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
 import { Button } from 'react-aria-components';
 
+import { ChatMenu } from './chat-menu.js';
 import { Composer, type Draft } from './composer.js';
 import { MessageList, type ListHandle } from './message-list.js';
 import type { Actions } from './message-row.js';
-import {
-  AddReactionDocument,
-  DeleteMessageDocument,
-  EditMessageDocument,
-  MarkReadDocument,
-  MembersDocument,
-  RemoveReactionDocument,
-  type MembersQuery,
-  type MessageStateFragment,
-} from '../generated/graphql.js';
+import { Pins, usePins } from './pins.js';
+import { Face } from '../files/face.js';
+import { MarkUnreadDocument, MembersDocument, type MembersQuery } from '../generated/graphql.js';
 import { GroupDetails } from '../group/group-details.js';
 import { useOnline, useTyping } from '../live/live.js';
-import { pendingIn } from '../outbox/queue.js';
-import type { Chat, Member, Message } from '../replica/database.js';
-import type { Thread } from '../replica/thread.js';
-import { ChatMenu } from './chat-menu.js';
-import { Avatar, IconButton, Name, Problem, useAccount, useAccountState } from '../ui/parts.js';
-import { openChat } from '../ui/route.js';
+import { changed, pendingIn } from '../outbox/queue.js';
+import type { Attachment, Chat, Member, Message } from '../replica/database.js';
+import type { Target, Thread, ThreadState } from '../replica/thread.js';
+import { useFeature } from '../session/features.js';
+import { useBlocked } from '../settings/blocking.js';
+import { shownName } from '../ui/names.js';
+import { IconButton, Name, Problem, Sheet, useAccount, useAccountState } from '../ui/parts.js';
+import { onJump, openChat, takeJump } from '../ui/route.js';
 import { sentenceOf } from '../ui/sentences.js';
 
-const NOTHING = { messages: [], hasOlder: false, isLoading: true };
+const Viewer = lazy(() => import('../files/viewer.js'));
+const Report = lazy(() => import('../moderation/report.js'));
+const Search = lazy(() => import('../search/search.js'));
+
+const NOTHING: ThreadState = {
+  messages: [],
+  hasOlder: false,
+  hasNewer: false,
+  isLoading: true,
+  part: 0,
+  focus: null,
+};
+const nothing = () => NOTHING;
 const never = () => () => {};
+/** Where more is unread, the chat is opened at the first unread message, and not at the newest page. */
+const MANY = 40;
+/** Of a larger group not all members are loaded. */
+const MOST_MEMBERS = 500;
 
 /** The thread of a chat, as long as it is open. */
-function useThread(chatId: string) {
+function useThread(chat: Chat) {
   const account = useAccount();
   const [thread, setThread] = useState<Thread | null>(null);
+  const { id } = chat;
+  // As it is when it is opened.
+  const opened = useRef(chat);
   useEffect(() => {
-    const opened = account.thread(chatId);
-    setThread(opened);
+    const { unreadCount, readCursor, viewerMember, viewerUnreadFromSeq } = opened.current;
+    const made = account.thread(id);
+    let isOver = false;
+    const jump = takeJump(id);
+    const isFar = unreadCount > MANY && viewerUnreadFromSeq === null;
+    const at: Target | null =
+      jump ?? (isFar ? { seq: (viewerMember?.lastReadSeq ?? 0) + 1, cursor: readCursor } : null);
     // Without a network, what is kept is shown; the rest comes when there is one.
-    const open = () => void opened.open().catch(() => {});
-    open();
-    addEventListener('online', open);
+    const open = () => void made.open().catch(() => {});
+    if (at) {
+      // Not before: what is shown at its end counts as read.
+      const late = new Promise<boolean>((resolve) => setTimeout(() => resolve(false), 5_000));
+      const found = Promise.race([made.jump(at), late]).catch(() => false);
+      void found.then((isThere) => {
+        if (!isThere) open();
+        if (!isOver) setThread(made);
+      });
+    } else {
+      setThread(made);
+      open();
+    }
+    const onNetwork = () => made.snapshot().hasNewer || open();
+    addEventListener('online', onNetwork);
     return () => {
-      removeEventListener('online', open);
-      opened.close();
+      isOver = true;
+      removeEventListener('online', onNetwork);
+      made.close();
     };
-  }, [account, chatId]);
-  const state = useSyncExternalStore(thread?.subscribe ?? never, thread?.snapshot ?? (() => NOTHING));
+  }, [account, id]);
+  const state = useSyncExternalStore(thread?.subscribe ?? never, thread?.snapshot ?? nothing);
   return { thread, state };
 }
 
@@ -64,7 +97,7 @@ function useMembers(chat: Chat, messages: readonly Message[]): readonly Member[]
         if (!answer.chat || isOver) return;
         all.push(...answer.chat.members.nodes);
         const { hasNextPage, endCursor } = answer.chat.members.pageInfo;
-        if (!hasNextPage) break;
+        if (!hasNextPage || all.length >= MOST_MEMBERS) break;
         after = endCursor;
       }
       await replica.keepMembers(chat.id, all);
@@ -76,95 +109,142 @@ function useMembers(chat: Chat, messages: readonly Message[]): readonly Member[]
 
 export function ChatPane({ chat }: { chat: Chat }) {
   const account = useAccount();
-  const { connection, replica, queue, userId } = account;
-  const { outbox } = useAccountState();
-  const { thread, state } = useThread(chat.id);
+  const { connection, replica, queue, readMarks, userId } = account;
+  const { outbox, tasks } = useAccountState();
+  const { thread, state } = useThread(chat);
   const [draft, setDraft] = useState<Draft | null>(null);
   const [problem, setProblem] = useState<string | null>(null);
   const [isDetailsOpen, setDetailsOpen] = useState(false);
+  const [isSearchOpen, setSearchOpen] = useState(false);
+  const [imageId, setImageId] = useState<string | null>(null);
+  const [reported, setReported] = useState<Message | null>(null);
   const list = useRef<ListHandle>(null);
   const typing = useTyping(chat.id);
   const online = useOnline();
   const members = useMembers(chat, state.messages);
-  const pending = useMemo(
-    () => pendingIn(chat.id, outbox, state.messages),
-    [chat.id, outbox, state.messages],
+  const pins = usePins(chat.id);
+  const block = useBlocked(chat.peer?.id);
+  const pending = useMemo(() => pendingIn(chat.id, outbox, state.messages), [chat.id, outbox, state.messages]);
+  const waiting = useMemo(() => tasks.filter(({ chatId }) => chatId === chat.id), [tasks, chat.id]);
+  const shown = useMemo(
+    () => ({ ...state, messages: changed(state.messages, waiting) }),
+    [state, waiting],
   );
   const role = chat.viewerMember?.role;
   const isGroup = chat.kind === 'GROUP';
+  const isManager = role === 'OWNER' || role === 'ADMIN';
+  const mayReport = useFeature('moderation');
+  const mayPin = useFeature('pins') && (!isGroup || isManager);
+  const may = useMemo(
+    () => ({ moderate: isGroup && isManager, pin: mayPin, report: mayReport }),
+    [isGroup, isManager, mayPin, mayReport],
+  );
 
-  /** What changes a message: its answer is kept at once. */
-  const change = useCallback(
-    async (ask: () => Promise<MessageStateFragment | undefined>): Promise<boolean> => {
-      setProblem(null);
+  const jump = useCallback(async (target: Target) => {
+    setProblem(null);
+    try {
+      if (!(await list.current?.jump(target))) setProblem('This message is not there any more.');
+    } catch (error) {
+      setProblem(sentenceOf(error));
+    }
+  }, []);
+
+  // A message that was found elsewhere, while this chat is open.
+  useEffect(() => {
+    if (!thread) return;
+    return onJump(() => {
+      const found = takeJump(chat.id);
+      if (found) void jump(found);
+    });
+  }, [thread, chat.id, jump]);
+
+  const unread = useCallback(
+    async (fromSeq: number) => {
       try {
-        const message = await ask();
-        if (message) await replica.keepMessage(chat.id, message);
-        return true;
+        const { markUnread } = await connection.mutate(MarkUnreadDocument, { chatId: chat.id, fromSeq });
+        if (markUnread) await replica.keepChat(markUnread.chat);
+        openChat(null);
       } catch (error) {
         setProblem(sentenceOf(error));
-        return false;
       }
     },
-    [chat.id, replica],
+    [connection, replica, chat.id],
   );
 
   const actions = useMemo<Actions>(
     () => ({
       onReply: (message) => setDraft({ kind: 'reply', message }),
       onEdit: (message) => setDraft({ kind: 'edit', message }),
-      onDelete: ({ id }) =>
-        void change(async () => {
-          const { deleteMessage } = await connection.mutate(DeleteMessageDocument, { messageId: id });
-          return deleteMessage?.message;
-        }),
-      onReact: ({ id }, emoji, isOn) =>
-        void change(async () => {
-          const variables = { messageId: id, emoji };
-          if (!isOn) {
-            const { removeReaction } = await connection.mutate(RemoveReactionDocument, variables);
-            return removeReaction?.message;
-          }
-          const { addReaction } = await connection.mutate(AddReactionDocument, variables);
-          return addReaction?.message;
-        }),
-      onJump: (seq) => list.current?.jump(seq),
+      onDelete: (message) => void queue.change(message, { kind: 'delete' }),
+      onReact: (message, emoji, isOn) => void queue.change(message, { kind: 'react', emoji, isOn }),
+      onPin: (message, isOn) => void queue.change(message, { kind: 'pin', isOn }),
+      onUnread: ({ seq }) => void unread(seq),
+      onReport: setReported,
+      onJump: (target) => void jump(target),
+      onImage: ({ id }: Attachment) => setImageId(id),
+      onRetry: (id) => void queue.retry(id),
+      onDiscard: (id) => void queue.discard(id),
     }),
-    [change, connection],
+    [queue, unread, jump],
   );
-
-  const onEdit = (message: Message, text: string) =>
-    change(async () => {
-      const variables = { messageId: message.id, text, expectedChangeSeq: message.changeSeq };
-      const { editMessage } = await connection.mutate(EditMessageDocument, variables);
-      return editMessage?.message;
-    });
 
   const onSeen = useCallback(
     (seq: number) => {
       void replica.showRead(chat.id, seq);
-      connection.mutate(MarkReadDocument, { chatId: chat.id, seq }).catch(() => {});
+      readMarks.mark(chat.id, seq);
     },
-    [replica, connection, chat.id],
+    [replica, readMarks, chat.id],
+  );
+
+  const onPart = useCallback(
+    async (target: Target | null) => {
+      if (!thread) return false;
+      if (target) return thread.jump(target);
+      await thread.newest();
+      return true;
+    },
+    [thread],
   );
 
   const editLast = () => {
-    const last = state.messages.findLast(({ sender, deletedAt }) => sender?.id === userId && !deletedAt);
+    const last = shown.messages.findLast(({ sender, deletedAt }) => sender?.id === userId && !deletedAt);
     if (last) setDraft({ kind: 'edit', message: last });
   };
 
+  const setBlock = (isOn: boolean) => void block.set(isOn).catch((error: unknown) => setProblem(sentenceOf(error)));
+  const closeViewer = useCallback(() => setImageId(null), []);
+  const images = useMemo(
+    () =>
+      imageId === null
+        ? []
+        : shown.messages.flatMap(({ attachments, deletedAt }) =>
+            deletedAt ? [] : attachments.filter(({ kind }) => kind === 'IMAGE'),
+          ),
+    [imageId, shown.messages],
+  );
+  // A draft follows its message: it may be deleted or edited meanwhile.
+  const drafted = draft && {
+    ...draft,
+    message: state.messages.find(({ id }) => id === draft.message.id) ?? draft.message,
+  };
+
   return (
-    <main className="chat" aria-label={chat.title}>
+    <main className="chat" aria-label={shownName(chat.title)}>
       <header className="chat-head">
         <IconButton icon="back" label="Back to the chats" className="back" onPress={() => openChat(null)} />
-        <Avatar id={chat.peer?.id ?? chat.id} name={chat.title} isOnline={chat.peer !== null && online.has(chat.peer.id)} />
+        <Face
+          id={chat.peer?.id ?? chat.id}
+          name={chat.title}
+          {...(chat.peer ? {} : { picture: chat.avatar })}
+          isOnline={chat.peer !== null && online.has(chat.peer.id)}
+        />
         <div className="chat-title">
           <h1>
             <Name of={{ name: chat.title }} />
           </h1>
           <p className="quiet" aria-live="polite">
             {typing.length > 0 ? (
-              <span className="typing">{isGroup ? typingOf(typing) : 'typing …'}</span>
+              <span className="typing">{isGroup ? typingOf(typing.map(shownName)) : 'typing …'}</span>
             ) : isGroup ? (
               <Button className="plain" onPress={() => setDetailsOpen(true)}>
                 {chat.memberCount} {chat.memberCount === 1 ? 'member' : 'members'}
@@ -174,32 +254,66 @@ export function ChatPane({ chat }: { chat: Chat }) {
             ) : null}
           </p>
         </div>
-        <ChatMenu chat={chat} onDetails={() => setDetailsOpen(true)} onProblem={setProblem} />
+        <Pins
+          pins={pins}
+          mayPin={mayPin}
+          onJump={(message) => void jump(message)}
+          onUnpin={(message) => void queue.change({ ...message, chatId: chat.id }, { kind: 'pin', isOn: false })}
+        />
+        <ChatMenu
+          chat={chat}
+          isBlocked={block.isBlocked}
+          onBlock={() => setBlock(!block.isBlocked)}
+          onDetails={() => setDetailsOpen(true)}
+          onSearch={() => setSearchOpen(true)}
+          onProblem={setProblem}
+        />
       </header>
       <MessageList
         ref={list}
         chat={chat}
-        state={state}
+        state={shown}
         pending={pending}
-        mayModerate={isGroup && (role === 'OWNER' || role === 'ADMIN')}
+        tasks={waiting}
+        may={may}
         actions={actions}
         onOlder={() => thread?.older() ?? Promise.resolve()}
+        onNewer={() => thread?.newer() ?? Promise.resolve()}
+        onPart={onPart}
         onSeen={onSeen}
-        onRetry={(id) => void queue.retry(id)}
-        onDiscard={(id) => void queue.discard(id)}
       />
       <Problem text={problem} />
-      <Composer
-        chatId={chat.id}
-        draft={draft}
-        onDraft={setDraft}
-        onEdit={onEdit}
-        onSent={() => list.current?.toEnd()}
-        onEditLast={editLast}
-      />
+      {block.isBlocked ? (
+        <div className="blocked-line" role="status">
+          You have blocked <Name of={chat.peer} />.
+          <Button className="secondary" onPress={() => setBlock(false)}>
+            Unblock
+          </Button>
+        </div>
+      ) : (
+        <Composer
+          chat={chat}
+          draft={drafted}
+          onDraft={setDraft}
+          onEdit={(message, text, mentionIds) => void queue.change(message, { kind: 'edit', text, mentionIds })}
+          onSent={() => list.current?.toEnd()}
+          onEditLast={editLast}
+        />
+      )}
       {isGroup && (
         <GroupDetails chat={chat} members={members} isOpen={isDetailsOpen} onClose={() => setDetailsOpen(false)} />
       )}
+      {imageId !== null && (
+        <Suspense fallback={null}>
+          <Viewer images={images} openId={imageId} onClose={closeViewer} />
+        </Suspense>
+      )}
+      <Sheet title="Report a message" isOpen={reported !== null} onClose={() => setReported(null)}>
+        {reported && <Report message={reported} onClose={() => setReported(null)} />}
+      </Sheet>
+      <Sheet title="Search in this chat" isOpen={isSearchOpen} onClose={() => setSearchOpen(false)}>
+        <Search chatId={chat.id} onDone={() => setSearchOpen(false)} />
+      </Sheet>
     </main>
   );
 }

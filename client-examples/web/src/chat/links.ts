@@ -22,6 +22,37 @@ function hrefOf(text: string): string | null {
   }
 }
 
+/** Letters that stand for others at a glance: of Cyrillic, Greek and Armenian those like Latin ones. */
+const LIKE_LATIN = /^[аеорсухіјѕһӏԁԛԝвкмнтгαβεικνορτυχօսոհց0-9-]+$/u;
+
+/**
+ * An address as it is shown: its host in ASCII where its letters may be taken for others, as one of several
+ * scripts, or of letters that look like Latin ones.
+ */
+export function shownAddress(address: string, href: string): string {
+  const said = /^https?:\/\/([^/?#:]+)/iu.exec(address)?.[1];
+  if (!said || !/[^\x00-\x7f]/u.test(said)) return address;
+  const isDoubtful = said.normalize('NFKC').toLowerCase().split('.').some((label) => {
+    if (!/[^\x00-\x7f]/u.test(label)) return false;
+    const scripts = SCRIPTS.filter((script) => script.test(label)).length;
+    return scripts !== 1 || LIKE_LATIN.test(label);
+  });
+  return isDoubtful ? address.replace(said, new URL(href).hostname) : address;
+}
+
+/** Writing systems that belong together. */
+const SCRIPTS = [
+  /\p{Script=Latin}/u,
+  /\p{Script=Cyrillic}/u,
+  /\p{Script=Greek}/u,
+  /\p{Script=Armenian}/u,
+  /\p{Script=Hebrew}/u,
+  /\p{Script=Arabic}/u,
+  /\p{Script=Devanagari}/u,
+  /\p{Script=Thai}/u,
+  /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}]/u,
+];
+
 /** The parts of a text, in their order. */
 export function partsOf(text: string): Part[] {
   const parts: Part[] = [];
@@ -37,7 +68,9 @@ export function partsOf(text: string): Part[] {
     const href = hrefOf(address);
     if (!href) continue;
     add(index, null);
+    const at = parts.length;
     add(index + address.length, href);
+    parts[at] = { text: shownAddress(address, href), href };
   }
   add(text.length, null);
   return parts;

@@ -1,17 +1,28 @@
-// The messages of a chat: only what is seen is in the page. Older ones are added above without a jump, and
-// new ones below without taking the reader away.
-import { useCallback, useEffect, useImperativeHandle, useLayoutEffect, useRef, useState, type Ref } from 'react';
+// The messages of a chat: only what is seen is in the page. Older and newer ones are added without a jump,
+// and what comes takes no reader away from where they are.
+import {
+  useCallback,
+  useEffect,
+  useImperativeHandle,
+  useLayoutEffect,
+  useMemo,
+  useRef,
+  useState,
+  type Ref,
+} from 'react';
 import { Button } from 'react-aria-components';
 import { VList, type VListHandle } from 'virtua';
 
-import { MessageRow, PendingRow, type Actions } from './message-row.js';
-import type { Chat, Message, Pending } from '../replica/database.js';
-import type { ThreadState } from '../replica/thread.js';
-import { Icon, useAccount } from '../ui/parts.js';
+import { MessageRow, PendingRow, type Actions, type May } from './message-row.js';
+import { previewOf } from './preview.js';
+import type { Chat, Message, Pending, Task } from '../replica/database.js';
+import type { Target, ThreadState } from '../replica/thread.js';
+import { shownName } from '../ui/names.js';
+import { Icon, countOf, useAccount } from '../ui/parts.js';
 
 export interface ListHandle {
-  /** Shows a message, loading what lies before it. */
-  jump(seq: number): void;
+  /** Shows a message, loading what lies around it; false where it is not there any more. */
+  jump(target: Target): Promise<boolean>;
   toEnd(): void;
 }
 
@@ -20,50 +31,127 @@ interface MessageListProps {
   readonly chat: Chat;
   readonly state: ThreadState;
   readonly pending: readonly Pending[];
-  readonly mayModerate: boolean;
+  readonly tasks: readonly Task[];
+  readonly may: May;
   readonly actions: Actions;
   readonly onOlder: () => Promise<void>;
+  readonly onNewer: () => Promise<void>;
+  /** Shows the part of the chat around a message, or the newest one. */
+  readonly onPart: (target: Target | null) => Promise<boolean>;
   readonly onSeen: (seq: number) => void;
-  readonly onRetry: (clientMessageId: string) => void;
-  readonly onDiscard: (clientMessageId: string) => void;
 }
 
 type Row = { readonly message: Message; readonly before: Message | undefined } | { readonly pending: Pending };
 
 /** Pixels from an end at which the reader counts as being there. */
 const NEAR = 40;
-const OLDER = 600;
+const MORE = 600;
 const MINUTES_5 = 300_000;
 const TO_END = { display: 'flex', flexDirection: 'column' } as const;
 
+/** From which message on a chat is unread; beyond all where nothing is. */
+const unreadFrom = ({ unreadCount, viewerUnreadFromSeq, viewerMember }: Chat): number =>
+  viewerUnreadFromSeq ?? (unreadCount > 0 ? (viewerMember?.lastReadSeq ?? 0) + 1 : Number.MAX_SAFE_INTEGER);
+
 export function MessageList(props: MessageListProps) {
-  const { ref, chat, state, pending, mayModerate, actions, onOlder, onSeen, onRetry, onDiscard } = props;
-  const { messages, hasOlder, isLoading } = state;
+  const { ref, chat, state, pending, onPart } = props;
+  const { userId } = useAccount();
+  // What was unread when the chat was opened stays marked.
+  const [firstUnread] = useState(() => unreadFrom(chat));
+  const [isEndShown, setEndShown] = useState(true);
+  const part = useRef<PartHandle>(null);
+  const last = state.messages.at(-1);
+  const count = state.messages.length + (state.hasNewer ? 0 : pending.length);
+  const isDetached = useRef(state.hasNewer);
+  isDetached.current = state.hasNewer;
+
+  const toEnd = useCallback(() => {
+    if (isDetached.current) void onPart(null).catch(() => {});
+    else part.current?.toEnd();
+  }, [onPart]);
+
+  useImperativeHandle(
+    ref,
+    () => ({
+      toEnd,
+      jump: async (target) => part.current?.show(target.seq) === true || onPart(target),
+    }),
+    [toEnd, onPart],
+  );
+
+  return (
+    <div className="messages">
+      {state.isLoading && count === 0 && <p className="quiet empty">Loading the chat …</p>}
+      {!state.isLoading && count === 0 && <p className="quiet empty">Nothing was said yet. Say hello!</p>}
+      {count > 0 && (
+        <Part key={state.part} {...props} ref={part} firstUnread={firstUnread} onEndShown={setEndShown} />
+      )}
+      {!state.hasNewer && <Heard last={last} viewerId={userId} />}
+      {(!isEndShown || state.hasNewer) && count > 0 && (
+        <Button className="to-end" onPress={toEnd} aria-label="To the newest message">
+          <Icon name="down" />
+          {chat.unreadCount > 0 && <span className="badge">{countOf(chat.unreadCount)}</span>}
+        </Button>
+      )}
+    </div>
+  );
+}
+
+interface PartHandle {
+  /** Scrolls to a message; false where it is not in this part. */
+  show(seq: number): boolean;
+  toEnd(): void;
+}
+
+interface PartProps extends Omit<MessageListProps, 'ref' | 'onPart'> {
+  readonly ref: Ref<PartHandle>;
+  readonly firstUnread: number;
+  readonly onEndShown: (isShown: boolean) => void;
+}
+
+/** One part of the chat. A jump to another one begins anew. */
+function Part(props: PartProps) {
+  const { ref, chat, state, pending, tasks, may, actions, firstUnread } = props;
+  const { onOlder, onNewer, onSeen, onEndShown } = props;
+  const { messages, hasOlder, hasNewer, isLoading, focus } = state;
   const { userId } = useAccount();
   const list = useRef<VListHandle>(null);
-  const isAtEnd = useRef(true);
+  const isAtEnd = useRef(focus === null);
   const isPlaced = useRef(false);
-  const [isEndShown, setEndShown] = useState(true);
-  // What was unread when the chat was opened stays marked.
-  const [firstUnread] = useState(() =>
-    chat.unreadCount > 0 ? (chat.viewerMember?.lastReadSeq ?? 0) + 1 : Number.MAX_SAFE_INTEGER,
-  );
+  const [opened] = useState(chat.viewerUnreadFromSeq);
+  const unmarked = useRef(opened);
   const first = messages[0]?.seq ?? 0;
   const lastFirst = useRef(first);
   const isShifted = lastFirst.current > first && first > 0;
   const last = messages.at(-1);
+  const lastSeq = last?.seq ?? 0;
 
-  const rows: Row[] = [
-    ...messages.map((message, at) => ({ message, before: messages[at - 1] })),
-    ...pending.map((one) => ({ pending: one })),
-  ];
+  const rows = useMemo<Row[]>(
+    () => [
+      ...messages.map((message, at) => ({ message, before: messages[at - 1] })),
+      ...(hasNewer ? [] : pending).map((one) => ({ pending: one })),
+    ],
+    [messages, hasNewer, pending],
+  );
+  const bySeq = useMemo(() => new Map(tasks.map((task) => [task.seq, task])), [tasks]);
   const count = rows.length;
+  const now = useRef({ messages, rows, count });
+  now.current = { messages, rows, count };
+
+  const placeAt = useCallback((seq: number, isFlashing: boolean): boolean => {
+    const at = now.current.messages.findIndex((message) => message.seq === seq);
+    if (at < 0) return false;
+    isAtEnd.current = false;
+    list.current?.scrollToIndex(at, { align: 'center' });
+    if (isFlashing) flash(seq);
+    return true;
+  }, []);
 
   const toEnd = useCallback(() => {
     isAtEnd.current = true;
-    setEndShown(true);
-    list.current?.scrollToIndex(Number.MAX_SAFE_INTEGER, { align: 'end' });
-  }, []);
+    onEndShown(true);
+    list.current?.scrollToIndex(Math.max(0, now.current.count - 1), { align: 'end' });
+  }, [onEndShown]);
 
   useLayoutEffect(() => {
     lastFirst.current = first;
@@ -73,32 +161,55 @@ export function MessageList(props: MessageListProps) {
     if (count === 0) return;
     if (!isPlaced.current) {
       isPlaced.current = true;
+      if (focus !== null && placeAt(focus, focus !== firstUnread)) return;
       const at = messages.findIndex(({ seq }) => seq >= firstUnread);
-      if (at > 0) {
+      if (focus === null && at > 0) {
         isAtEnd.current = false;
         list.current?.scrollToIndex(at, { align: 'center' });
         return;
       }
     }
-    if (isAtEnd.current) list.current?.scrollToIndex(count - 1, { align: 'end' });
-  }, [count, last?.seq, messages, firstUnread]);
+    if (isAtEnd.current && !hasNewer) list.current?.scrollToIndex(count - 1, { align: 'end' });
+  }, [count, lastSeq, messages, firstUnread, focus, hasNewer, placeAt]);
 
   const older = useCallback(() => {
     // Without a network the next scroll tries again.
     if (hasOlder && !isLoading) onOlder().catch(() => {});
   }, [hasOlder, isLoading, onOlder]);
+  const newer = useCallback(() => {
+    if (hasNewer) onNewer().catch(() => {});
+  }, [hasNewer, onNewer]);
 
-  const lastSeq = last?.seq ?? 0;
+  /** The number of the last message that is wholly in sight. */
+  const seenSeq = useCallback(() => {
+    const { current } = list;
+    if (!current || !isPlaced.current) return 0;
+    if (isAtEnd.current && !hasNewer) return lastSeq;
+    const at = current.findItemIndex(current.scrollOffset + current.viewportSize - 4) - 1;
+    const row = now.current.rows[Math.min(at, now.current.count - 1)];
+    return row && 'message' in row ? row.message.seq : row ? lastSeq : 0;
+  }, [hasNewer, lastSeq]);
+
+  const read = chat.viewerMember?.lastReadSeq ?? 0;
+  const seeing = useRef<ReturnType<typeof setTimeout>>(undefined);
   const see = useCallback(() => {
-    const read = chat.viewerMember?.lastReadSeq ?? 0;
-    if (document.visibilityState === 'visible' && isAtEnd.current && lastSeq > read) onSeen(lastSeq);
-  }, [chat.viewerMember?.lastReadSeq, lastSeq, onSeen]);
+    clearTimeout(seeing.current);
+    seeing.current = setTimeout(() => {
+      if (document.visibilityState !== 'visible') return;
+      const seq = seenSeq();
+      // A chat that was marked as unread is read when it is opened again, and not where it is open.
+      const isMarked = unmarked.current !== null;
+      if (seq <= read && !(isMarked && seq > 0)) return;
+      unmarked.current = null;
+      onSeen(Math.max(seq, read));
+    }, 250);
+  }, [seenSeq, read, onSeen]);
 
   useEffect(() => {
-    const timer = setTimeout(see, 150);
+    see();
     document.addEventListener('visibilitychange', see);
     return () => {
-      clearTimeout(timer);
+      clearTimeout(seeing.current);
       document.removeEventListener('visibilitychange', see);
     };
   }, [see]);
@@ -106,52 +217,33 @@ export function MessageList(props: MessageListProps) {
   function onScroll(offset: number) {
     const { current } = list;
     if (!current || !isPlaced.current) return;
-    isAtEnd.current = offset + current.viewportSize >= current.scrollSize - NEAR;
-    setEndShown(isAtEnd.current);
-    if (isAtEnd.current) see();
-    if (offset < OLDER) older();
+    isAtEnd.current = !hasNewer && offset + current.viewportSize >= current.scrollSize - NEAR;
+    onEndShown(isAtEnd.current);
+    see();
+    if (offset < MORE) older();
+    if (offset + current.viewportSize > current.scrollSize - MORE) newer();
+  }
+
+  // The composer grows, a keyboard opens, an image has another size: the end stays in sight.
+  function onResize() {
+    if (isPlaced.current && isAtEnd.current && !hasNewer) {
+      list.current?.scrollToIndex(Math.max(0, now.current.count - 1), { align: 'end' });
+    }
   }
 
   // A first page that does not fill the screen cannot be scrolled.
   useEffect(() => {
     const { current } = list;
-    if (current && current.scrollSize <= current.viewportSize) older();
-  }, [count, older]);
+    if (!current || current.scrollSize > current.viewportSize + MORE) return;
+    if (current.scrollSize <= current.viewportSize) older();
+    newer();
+  }, [count, older, newer]);
 
-  const now = useRef({ messages, hasOlder, onOlder });
-  now.current = { messages, hasOlder, onOlder };
-  useImperativeHandle(
-    ref,
-    () => ({
-      toEnd,
-      jump: async (seq) => {
-        while (now.current.hasOlder && (now.current.messages[0]?.seq ?? 0) > seq) {
-          const [before] = now.current.messages;
-          await now.current.onOlder().catch(() => {});
-          await new Promise(requestAnimationFrame);
-          if (now.current.messages[0] === before) return;
-        }
-        const at = now.current.messages.findIndex((message) => message.seq === seq);
-        if (at < 0) return;
-        isAtEnd.current = false;
-        list.current?.scrollToIndex(at, { align: 'center' });
-        flash(seq);
-      },
-    }),
-    [toEnd],
-  );
+  useImperativeHandle(ref, () => ({ toEnd, show: (seq) => placeAt(seq, true) }), [toEnd, placeAt]);
 
   const drawn = (row: Row) => {
     if ('pending' in row) {
-      const { clientMessageId } = row.pending;
-      return (
-        <PendingRow
-          key={clientMessageId}
-          pending={row.pending}
-          onRetry={() => onRetry(clientMessageId)}
-          onDiscard={() => onDiscard(clientMessageId)}
-        />
-      );
+      return <PendingRow key={row.pending.clientMessageId} pending={row.pending} actions={actions} />;
     }
     const { message, before } = row;
     const isFirstOfDay = !before || dateOf(before) !== dateOf(message);
@@ -175,42 +267,31 @@ export function MessageList(props: MessageListProps) {
         isFollowing={isFollowing}
         isRead={(chat.readByAllSeq ?? 0) >= message.seq || isReadByPeer}
         readAt={isReadByPeer ? (byPeer?.at ?? null) : null}
-        mayModerate={mayModerate}
+        may={may}
+        task={bySeq.get(message.seq) ?? null}
         actions={actions}
       />
     );
   };
 
   return (
-    <div className="messages">
-      {isLoading && count === 0 && <p className="quiet empty">Loading the chat …</p>}
-      {!isLoading && count === 0 && <p className="quiet empty">Nothing was said yet. Say hello!</p>}
-      {count > 0 && (
-        <VList
-          ref={list}
-          className="scroller"
-          // A short chat stands at the end, so that what is loaded above it moves nothing.
-          style={TO_END}
-          tabIndex={0}
-          role="log"
-          aria-label="Messages"
-          aria-live="off"
-          shift={isShifted}
-          bufferSize={400}
-          data={rows}
-          onScroll={onScroll}
-        >
-          {drawn}
-        </VList>
-      )}
-      <Heard last={last} viewerId={userId} />
-      {!isEndShown && (
-        <Button className="to-end" onPress={toEnd} aria-label="To the newest message">
-          <Icon name="down" />
-          {chat.unreadCount > 0 && <span className="badge">{chat.unreadCount > 99 ? '99+' : chat.unreadCount}</span>}
-        </Button>
-      )}
-    </div>
+    <VList
+      ref={list}
+      className="scroller"
+      // A short chat stands at the end, so that what is loaded above it moves nothing.
+      style={TO_END}
+      tabIndex={0}
+      role="log"
+      aria-label="Messages"
+      aria-live="off"
+      shift={isShifted}
+      bufferSize={400}
+      data={rows}
+      onScroll={onScroll}
+      onResize={onResize}
+    >
+      {drawn}
+    </VList>
   );
 }
 
@@ -220,7 +301,7 @@ function Heard({ last, viewerId }: { last: Message | undefined; viewerId: string
   const isNew = last && last.sender?.id !== viewerId && Date.parse(last.createdAt) > opened;
   return (
     <p className="hidden" aria-live="polite">
-      {isNew && last.sender ? `${last.sender.name}: ${last.text ?? ''}` : ''}
+      {isNew && last.sender ? `${shownName(last.sender.name)}: ${previewOf(last, viewerId)}` : ''}
     </p>
   );
 }

@@ -1,12 +1,13 @@
 // What a system message says.
 import type { MessageStateFragment } from '../generated/graphql.js';
+import { shownName } from '../ui/names.js';
 
 type Notice = NonNullable<MessageStateFragment['system']>;
 
 export const ROLES = { OWNER: 'owner', ADMIN: 'admin', MEMBER: 'member' } as const;
 
 /** Sets a name apart, so that its direction does not reach the words around it (U+2068, U+2069). */
-const apart = (name: string) => `\u2068${name}\u2069`;
+const apart = (name: string) => `\u2068${shownName(name)}\u2069`;
 
 export function noticeOf({ kind, actor, subjects, title, role }: Notice, viewerId: string): string {
   const nameOf = (user: { id: string; name: string }) =>
@@ -28,6 +29,8 @@ export function noticeOf({ kind, actor, subjects, title, role }: Notice, viewerI
         return `${who} renamed the group to “${apart(title ?? '')}”`;
       case 'ROLE_CHANGED':
         return `${who} made ${whom} ${role ? ROLES[role] : 'member'}`;
+      case 'AVATAR_CHANGED':
+        return `${who} changed the group’s picture`;
       default:
         return `${who} changed the group`;
     }

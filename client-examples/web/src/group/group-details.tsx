@@ -8,12 +8,16 @@ import {
   LeaveChatDocument,
   RemoveMemberDocument,
   RenameGroupDocument,
+  SetGroupPictureDocument,
   SetMemberRoleDocument,
   type MemberRole,
 } from '../generated/graphql.js';
 import { ROLES } from '../chat/notice.js';
 import type { Chat, Member } from '../replica/database.js';
-import { Avatar, IconButton, Name, Problem, Sheet, useAccount } from '../ui/parts.js';
+import { Face } from '../files/face.js';
+import { PictureField } from '../files/picture-field.js';
+import { shownName } from '../ui/names.js';
+import { IconButton, Name, Problem, Sheet, useAccount } from '../ui/parts.js';
 import { openChat } from '../ui/route.js';
 import { sentenceOf } from '../ui/sentences.js';
 
@@ -71,6 +75,17 @@ function Details({ chat, members, onClose }: GroupDetailsProps) {
   return (
     <div className="details">
       {manages && (
+        <PictureField
+          id={chat.id}
+          name={chat.title}
+          picture={chat.avatar}
+          onPick={async (avatarId) => {
+            const { updateGroup } = await connection.mutate(SetGroupPictureDocument, { chatId: chat.id, avatarId });
+            if (updateGroup) await replica.keepChat(updateGroup.chat);
+          }}
+        />
+      )}
+      {manages && (
         <form className="inline" onSubmit={rename}>
           <TextField value={title} onChange={setTitle} isRequired maxLength={100}>
             <Label>Title</Label>
@@ -88,7 +103,7 @@ function Details({ chat, members, onClose }: GroupDetailsProps) {
           <ul className="members">
             {members.map((member) => (
               <li key={member.id} className="row">
-                <Avatar id={member.user.id} name={member.user.name} />
+                <Face id={member.user.id} name={member.user.name} />
                 <span className="about">
                   <Name of={member.user} />
                   <span className="quiet">
@@ -156,7 +171,7 @@ function MemberMenu({ member, viewerRole, onRole, onRemove }: MemberMenuProps) {
   const roles: MemberRole[] = viewerRole === 'OWNER' ? ['OWNER', 'ADMIN', 'MEMBER'] : [];
   return (
     <MenuTrigger>
-      <IconButton icon="more" label={`What to do with ${member.user.name}`} />
+      <IconButton icon="more" label={`What to do with ${shownName(member.user.name)}`} />
       <Popover className="popover">
         <Menu
           className="menu"

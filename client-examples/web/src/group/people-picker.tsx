@@ -3,7 +3,9 @@ import { useState } from 'react';
 import { Button, Checkbox, Input, Label, SearchField } from 'react-aria-components';
 
 import { usePeople } from '../sidebar/sidebar.js';
-import { Avatar, Name, Problem, useAccountState } from '../ui/parts.js';
+import { Face } from '../files/face.js';
+import { shownName } from '../ui/names.js';
+import { Name, Problem, useAccountState } from '../ui/parts.js';
 
 export interface Person {
   readonly id: string;
@@ -32,7 +34,7 @@ export function PeoplePicker({ chosen, onChange, without }: PeoplePickerProps) {
       {chosen.length > 0 && (
         <div className="chips">
           {chosen.map((person) => (
-            <Button key={person.id} className="chip" aria-label={`Remove ${person.name}`} onPress={() => toggle(person)}>
+            <Button key={person.id} className="chip" aria-label={`Remove ${shownName(person.name)}`} onPress={() => toggle(person)}>
               <Name of={person} /> ×
             </Button>
           ))}
@@ -47,7 +49,7 @@ export function PeoplePicker({ chosen, onChange, without }: PeoplePickerProps) {
         {shown.map((person) => (
           <Checkbox key={person.id} className="row" isSelected={isChosen(person.id)} onChange={() => toggle(person)}>
             <span className="box" aria-hidden="true" />
-            <Avatar id={person.id} name={person.name} />
+            <Face id={person.id} name={person.name} />
             <Name of={person} />
           </Checkbox>
         ))}

@@ -4,6 +4,7 @@ import { deleteDB, openDB, type DBSchema, type IDBPDatabase, type IDBPTransactio
 
 import type {
   AccountEventsSubscription,
+  AttachmentStateFragment,
   ChatStateFragment,
   MembersQuery,
   MessageStateFragment,
@@ -12,6 +13,7 @@ import type {
 
 export type AccountEvent = AccountEventsSubscription['accountEvents'];
 export type ChatState = ChatStateFragment;
+export type Attachment = AttachmentStateFragment;
 export type Viewer = ViewerStateFragment;
 export type Member = NonNullable<MembersQuery['chat']>['members']['nodes'][number];
 
@@ -41,19 +43,65 @@ export interface Position {
   readonly isLoaded: boolean;
 }
 
-/** A message that the server has not answered for. */
-export interface Pending {
-  /** One id for the message, not for the try: a retry gets the first message, not a second one. */
+/** What the server has not answered for. */
+interface Waiting {
+  /** One id for what is to be done, not for the try: a retry gets the first message, not a second one. */
   readonly clientMessageId: string;
   readonly chatId: string;
+  /** When it was written, in milliseconds since 1970: they are sent in this order. */
+  readonly at: number;
+  /** The code with which the server refused it; null while it waits. */
+  readonly problem: string | null;
+  /** What the server said about it, where a user can do something about it. */
+  readonly sentence?: string;
+}
+
+/** A message that is to be sent. */
+export interface Pending extends Waiting {
   readonly text: string;
   readonly replyToId: string | null;
   readonly mentionIds: readonly string[];
-  /** When it was written, in milliseconds since 1970: they are sent in this order. */
-  readonly at: number;
-  /** Why the server refused it; null while it waits. */
-  readonly problem: string | null;
+  /** Sent ahead of it, one after the other. Their bytes lie apart, in `files`. */
+  readonly files?: readonly PendingFile[];
 }
+
+/** A file of a message that is to be sent. */
+export interface PendingFile {
+  /** The key of its bytes. */
+  readonly id: string;
+  readonly name: string;
+  readonly type: string;
+  readonly byteSize: number;
+  /** In pixels; null where it is no image. */
+  readonly width: number | null;
+  readonly height: number | null;
+  /** Where its bytes go, once the server has been asked. */
+  readonly upload?: Upload;
+}
+
+export interface Upload {
+  readonly attachmentId: string;
+  readonly url: string;
+  /** By the clock of this browser, in milliseconds since 1970. */
+  readonly expiresAt: number;
+  /** When the server had all of it; null while it has not. */
+  readonly doneAt: number | null;
+}
+
+/** A change of a message that is to be made. */
+export interface Task extends Waiting {
+  readonly messageId: string;
+  readonly seq: number;
+  readonly change: Change;
+}
+
+export type Change =
+  | { readonly kind: 'edit'; readonly text: string; readonly mentionIds: readonly string[] }
+  | { readonly kind: 'delete' }
+  | { readonly kind: 'react'; readonly emoji: string; readonly isOn: boolean }
+  | { readonly kind: 'pin'; readonly isOn: boolean };
+
+export const isTask = (waiting: Pending | Task): waiting is Task => 'change' in waiting;
 
 export interface Schema extends DBSchema {
   /** `position` and `viewer`. */
@@ -62,26 +110,36 @@ export interface Schema extends DBSchema {
   /** By chat and number. */
   messages: { key: [string, number]; value: Message };
   members: { key: string; value: { readonly chatId: string; readonly members: readonly Member[] } };
-  outbox: { key: string; value: Pending; indexes: { at: number } };
+  outbox: { key: string; value: Pending | Task; indexes: { at: number } };
+  /** What is to be uploaded. */
+  files: { key: string; value: { readonly id: string; readonly blob: Blob } };
 }
 
 export type Database = IDBPDatabase<Schema>;
-export type StoreName = 'account' | 'chats' | 'messages' | 'members' | 'outbox';
+export type StoreName = 'account' | 'chats' | 'messages' | 'members' | 'outbox' | 'files';
 export type Writing = IDBPTransaction<Schema, StoreName[], 'readwrite'>;
 
-export const STORES: StoreName[] = ['account', 'chats', 'messages', 'members', 'outbox'];
+export const STORES: StoreName[] = ['account', 'chats', 'messages', 'members', 'outbox', 'files'];
 
 const nameOf = (userId: string) => `talksy-${userId}`;
 
 /** Opens a user's database. Another tab that deletes it, at signing out, is not held up. */
 export async function openDatabase(userId: string): Promise<Database> {
-  const database = await openDB<Schema>(nameOf(userId), 1, {
-    upgrade(fresh) {
-      fresh.createObjectStore('account');
-      fresh.createObjectStore('chats', { keyPath: 'id' });
-      fresh.createObjectStore('messages', { keyPath: ['chatId', 'seq'] });
-      fresh.createObjectStore('members', { keyPath: 'chatId' });
-      fresh.createObjectStore('outbox', { keyPath: 'clientMessageId' }).createIndex('at', 'at');
+  const database = await openDB<Schema>(nameOf(userId), 2, {
+    async upgrade(database, version, _to, changing) {
+      if (version < 1) {
+        database.createObjectStore('account');
+        database.createObjectStore('chats', { keyPath: 'id' });
+        database.createObjectStore('messages', { keyPath: ['chatId', 'seq'] });
+        database.createObjectStore('members', { keyPath: 'chatId' });
+        database.createObjectStore('outbox', { keyPath: 'clientMessageId' }).createIndex('at', 'at');
+      } else if (version < 2) {
+        // Attachments were not kept: all but what is to be sent is loaded anew.
+        for (const name of ['account', 'chats', 'messages', 'members'] as const) {
+          await changing.objectStore(name).clear();
+        }
+      }
+      if (version < 2) database.createObjectStore('files', { keyPath: 'id' });
     },
     blocking: (_current, _blocked, event) => (event.target as IDBDatabase).close(),
   });

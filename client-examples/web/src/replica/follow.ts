@@ -12,6 +12,9 @@ export interface Page {
   readonly hasPreviousPage: boolean;
 }
 
+/** Messages behind a cursor. */
+export type NewerPage = Omit<Page, 'hasPreviousPage'>;
+
 /** What the replica needs of the server. */
 export interface Source {
   /**
@@ -30,6 +33,8 @@ export interface Source {
   }>;
   /** The newest messages, or those ahead of a cursor; null for a chat that the user is no member of. */
   page(chatId: string, before: string | null): Promise<Page | null>;
+  /** The messages behind a cursor, oldest first. */
+  newer(chatId: string, after: string): Promise<NewerPage | null>;
 }
 
 /** Follows the account until `signal` aborts; throws what the server refuses for good. */
@@ -136,8 +141,27 @@ export async function loadPage(
     if (epoch === undefined) return null;
     const page = await source.page(chatId, before);
     if (!page) return null;
-    if (await replica.keepPage(chatId, epoch, page.chat, page.messages)) return page.hasPreviousPage;
+    if (await replica.keepPage(chatId, epoch, page.chat, page.messages, before === null)) {
+      return page.hasPreviousPage;
+    }
     // All was dropped meanwhile: a page ahead of an older one is of no use any more.
     if (before !== null) return true;
   }
+}
+
+/** Loads the messages behind a cursor, and with `isAround` those ahead of them too. */
+export async function loadNewer(
+  replica: Replica,
+  source: Pick<Source, 'page' | 'newer'>,
+  chatId: string,
+  after: string,
+  isAround = false,
+): Promise<void> {
+  const epoch = (await replica.database.get('chats', chatId))?.epoch;
+  if (epoch === undefined) return;
+  const page = await source.newer(chatId, after);
+  if (!page) return;
+  await replica.keepPage(chatId, epoch, page.chat, page.messages, false);
+  // Where nothing is behind it, the newest page has it.
+  if (isAround) await loadPage(replica, source, chatId, page.messages[0]?.cursor ?? null);
 }

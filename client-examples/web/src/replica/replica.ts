@@ -3,6 +3,7 @@
 import type { Changes } from './changes.js';
 import {
   STORES,
+  isTask,
   rangeOf,
   type AccountEvent,
   type Chat,
@@ -86,25 +87,27 @@ export class Replica {
     await this.#write((writing, written) => this.#keepChat(writing, written, listed));
   }
 
-  /** What an answer says of a message; one that was pending is so no more. */
-  async keepMessage(chatId: string, message: MessageStateFragment): Promise<void> {
+  /** What an answer says of a message; one that was pending is so no more, nor is the change `done`. */
+  async keepMessage(chatId: string, message: MessageStateFragment, done?: string): Promise<void> {
     await this.#write(async (writing, written) => {
       if (await writing.objectStore('chats').get(chatId)) {
         await this.#keepMessage(writing, written, { ...message, chatId });
       }
       await this.#settle(writing, written, message.clientMessageId);
+      await this.#settle(writing, written, done ?? null);
     });
   }
 
   /**
    * Keeps a page that was asked for at `epoch`; false where the messages have been dropped since, and
-   * the page may be older than what was missed.
+   * the page may be older than what was missed. Only the newest page stands for a chat that is stale.
    */
   async keepPage(
     chatId: string,
     epoch: number,
     state: ChatState,
     page: readonly MessageStateFragment[],
+    isNewest: boolean,
   ): Promise<boolean> {
     let isKept = false;
     await this.#write(async (writing, written) => {
@@ -112,6 +115,7 @@ export class Replica {
       if (kept?.epoch !== epoch) return;
       isKept = true;
       for (const message of page) await this.#keepMessage(writing, written, { ...message, chatId });
+      if (kept.isStale && !isNewest) return;
       const last = page.at(-1);
       const headSeq = Math.max(kept.headSeq, last?.seq ?? 0);
       const lastMessage = newer(kept.lastMessage, last ? { ...last, chatId } : null);
@@ -129,6 +133,14 @@ export class Replica {
     });
   }
 
+  /** What an answer says of the viewer. */
+  async keepViewer(viewer: Viewer): Promise<void> {
+    await this.#write(async (writing, written) => {
+      await writing.objectStore('account').put(viewer, 'viewer');
+      written.viewer = true;
+    });
+  }
+
   async removeChat(chatId: string): Promise<void> {
     await this.#write((writing, written) => this.#removeChat(writing, written, chatId));
   }
@@ -137,10 +149,14 @@ export class Replica {
   async showRead(chatId: string, seq: number): Promise<void> {
     await this.#write(async (writing, written) => {
       const kept = await writing.objectStore('chats').get(chatId);
-      if (!kept?.viewerMember || kept.viewerMember.lastReadSeq >= seq) return;
-      const viewerMember = { ...kept.viewerMember, lastReadSeq: seq };
+      if (!kept?.viewerMember) return;
+      const isMarked = kept.viewerUnreadFromSeq !== null;
+      if (kept.viewerMember.lastReadSeq >= seq && !isMarked) return;
+      const lastReadSeq = Math.max(kept.viewerMember.lastReadSeq, seq);
+      const viewerMember = { ...kept.viewerMember, lastReadSeq };
       const unread = seq >= kept.lastSeq ? { unreadCount: 0, unreadMentionCount: 0 } : {};
-      await writing.objectStore('chats').put({ ...kept, ...unread, viewerMember });
+      const read = { ...unread, viewerUnreadFromSeq: null, viewerMember };
+      await writing.objectStore('chats').put({ ...kept, ...read });
       written.chats.add(chatId);
     });
   }
@@ -293,8 +309,12 @@ export class Replica {
   async #settle(writing: Writing, written: Written, clientMessageId: string | null) {
     if (!clientMessageId) return;
     const store = writing.objectStore('outbox');
-    if (!(await store.getKey(clientMessageId))) return;
+    const kept = await store.get(clientMessageId);
+    if (!kept) return;
     await store.delete(clientMessageId);
+    for (const { id } of isTask(kept) ? [] : (kept.files ?? [])) {
+      await writing.objectStore('files').delete(id);
+    }
     written.outbox = true;
   }
 

@@ -1,6 +1,6 @@
 // What is kept of the account, in memory, for who shows it.
 import type { Changes } from './changes.js';
-import type { Chat, Member, Pending, Viewer } from './database.js';
+import { isTask, type Chat, type Member, type Pending, type Task, type Viewer } from './database.js';
 import type { Replica } from './replica.js';
 
 export interface AccountState {
@@ -8,6 +8,10 @@ export interface AccountState {
   /** Most recently active first. */
   readonly chats: readonly Chat[];
   readonly outbox: readonly Pending[];
+  /** Changes of messages that are to be made. */
+  readonly tasks: readonly Task[];
+  /** How much of each file has gone up, from 0 to 1. */
+  readonly progress: ReadonlyMap<string, number>;
   /** By chat, where they have been loaded. */
   readonly members: ReadonlyMap<string, readonly Member[]>;
   readonly isLoaded: boolean;
@@ -19,6 +23,8 @@ export class State {
     viewer: null,
     chats: [],
     outbox: [],
+    tasks: [],
+    progress: new Map(),
     members: new Map(),
     isLoaded: false,
   };
@@ -34,7 +40,8 @@ export class State {
         if (change.isAll) return this.load();
         if (change.chats?.length) await this.#readChats(change.chats);
         if (change.members?.length) await this.#readMembers(change.members);
-        if (change.outbox) this.#change({ outbox: await this.#outbox() });
+        if (change.outbox) this.#change(await this.#outbox());
+        if (change.progress) this.#change({ progress: new Map([...this.#state.progress, change.progress]) });
         if (change.viewer) this.#change({ viewer: await this.#viewer(), isLoaded: true });
       });
       // The database is closed when the tab is.
@@ -59,7 +66,7 @@ export class State {
       this.replica.isLoaded(),
     ]);
     const members = new Map(kept.map(({ chatId, members }) => [chatId, members]));
-    this.#change({ chats: sorted(chats), outbox, viewer, members, isLoaded });
+    this.#change({ chats: sorted(chats), ...outbox, viewer, members, isLoaded });
   }
 
   async #readChats(ids: readonly string[]) {
@@ -78,8 +85,9 @@ export class State {
     this.#change({ members });
   }
 
-  #outbox() {
-    return this.replica.database.getAllFromIndex('outbox', 'at');
+  async #outbox() {
+    const waiting = await this.replica.database.getAllFromIndex('outbox', 'at');
+    return { outbox: waiting.filter((one): one is Pending => !isTask(one)), tasks: waiting.filter(isTask) };
   }
 
   async #viewer() {

@@ -16,6 +16,7 @@ import {
   AccountEventsDocument,
   ChatPageDocument,
   ChatsDocument,
+  NewerPageDocument,
   RefreshSessionDocument,
   type AccountEventsSubscription,
   type RefreshSessionMutation,
@@ -144,6 +145,12 @@ export class Connection {
       const { messages, ...state } = chat;
       const { hasPreviousPage } = messages.pageInfo;
       return { chat: state, messages: messages.nodes, hasPreviousPage };
+    },
+    newer: async (chatId, after) => {
+      const { chat } = await this.query(NewerPageDocument, { chatId, first: PAGE, after });
+      if (!chat) return null;
+      const { messages, ...state } = chat;
+      return { chat: state, messages: messages.nodes };
     },
   };
 

@@ -141,6 +141,16 @@ export class WebSession {
     return this.#send(input, init, await this.token());
   };
 
+  /** `fetch` of something long: without a deadline, and its body is left to who asks. */
+  async download(path: string, signal: AbortSignal): Promise<Response> {
+    const ask = async () =>
+      fetch(`${SERVER}${path}`, { signal, headers: { authorization: `Bearer ${await this.token()}` } });
+    const response = await ask();
+    if (response.status !== 401) return response;
+    this.expired();
+    return ask();
+  }
+
   /** Ends the session on the server and forgets it in all tabs. */
   async signOut(): Promise<void> {
     await retrying(() => post(SERVER, stringifyDocument(LogoutDocument), {}, this.fetch));

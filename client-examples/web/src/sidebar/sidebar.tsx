@@ -1,5 +1,5 @@
 // The viewer's chats, and a search for people.
-import { useEffect, useMemo, useState } from 'react';
+import { Suspense, lazy, useEffect, useMemo, useState } from 'react';
 import { Button, Input, Label, SearchField } from 'react-aria-components';
 import { VList } from 'virtua';
 
@@ -8,19 +8,37 @@ import { NewGroup } from '../group/new-group.js';
 import { useOnline } from '../live/live.js';
 import type { Chat } from '../replica/database.js';
 import { activeAt } from '../replica/state.js';
-import { noticeOf } from '../chat/notice.js';
-import { Avatar, Icon, IconButton, Name, Problem, shortTimeOf, useAccount, useAccountState, useRested } from '../ui/parts.js';
+import { previewOf } from '../chat/preview.js';
+import { Face } from '../files/face.js';
+import { useFeature } from '../session/features.js';
+import { shownName } from '../ui/names.js';
+import {
+  Icon,
+  IconButton,
+  Name,
+  Problem,
+  countOf,
+  shortTimeOf,
+  useAccount,
+  useAccountState,
+  useRested,
+} from '../ui/parts.js';
 import { linkTo, openChat } from '../ui/route.js';
 import { sentenceOf } from '../ui/sentences.js';
+
+const Search = lazy(() => import('../search/search.js'));
 
 type People = NonNullable<PeopleQuery['users']>['nodes'];
 
 interface SidebarProps {
   readonly openId: string | null;
   readonly onProfile: () => void;
+  /** Opens the operators' page; null for who is none. */
+  readonly onModeration: (() => void) | null;
 }
 
-export function Sidebar({ openId, onProfile }: SidebarProps) {
+export function Sidebar({ openId, onProfile, onModeration }: SidebarProps) {
+  const maySearch = useFeature('search');
   const { chats, viewer, isLoaded } = useAccountState();
   const [search, setSearch] = useState('');
   const [isGroupOpen, setGroupOpen] = useState(false);
@@ -37,9 +55,11 @@ export function Sidebar({ openId, onProfile }: SidebarProps) {
       <header className="sidebar-head">
         <Button className="me" onPress={onProfile}>
           <span className="hidden">Your profile, </span>
-          <Avatar id={viewer?.id ?? ''} name={viewer?.name ?? ' '} />
+          <Face id={viewer?.id ?? ''} name={viewer?.name ?? ' '} picture={viewer?.avatar ?? null} />
           <Name of={viewer ?? { name: '' }} />
         </Button>
+        <span className="head-gap" />
+        {onModeration && <IconButton icon="shield" label="Moderation" onPress={onModeration} />}
         <IconButton icon="group" label="New group" onPress={() => setGroupOpen(true)} />
       </header>
       <SearchField className="search" value={search} onChange={setSearch}>
@@ -64,13 +84,21 @@ export function Sidebar({ openId, onProfile }: SidebarProps) {
         )}
       </div>
       {wanted !== '' && (
-        <section className="people" aria-label="People">
+        <section className="people" aria-label="People and messages">
           <h2>People</h2>
           <Problem text={problem} />
           {people.map((person) => (
             <Person key={person.id} person={person} onDone={() => setSearch('')} />
           ))}
           {people.length === 0 && !problem && <p className="quiet">Nobody is found by this.</p>}
+          {maySearch && (
+            <>
+              <h2>Messages</h2>
+              <Suspense fallback={null}>
+                <Search words={search} onDone={() => setSearch('')} />
+              </Suspense>
+            </>
+          )}
         </section>
       )}
       <NewGroup isOpen={isGroupOpen} onClose={() => setGroupOpen(false)} />
@@ -117,7 +145,7 @@ function Person({ person, onDone }: { person: People[number]; onDone: () => void
   return (
     <>
       <Button className="row" onPress={() => void start()}>
-        <Avatar id={person.id} name={person.name} />
+        <Face id={person.id} name={person.name} />
         <Name of={person} />
       </Button>
       <Problem text={problem} />
@@ -133,10 +161,10 @@ interface ChatRowProps {
 
 function ChatRow({ chat, isOpen, isOnline }: ChatRowProps) {
   const { id, title, unreadCount, unreadMentionCount, isMutedByViewer, lastMessage, peer } = chat;
-  const shown = unreadCount > 99 ? '99+' : unreadCount;
+  const isMarked = chat.viewerUnreadFromSeq !== null && unreadCount === 0;
   return (
     <a className={`row chat-row ${isOpen ? 'is-open' : ''}`} href={linkTo(id)} aria-current={isOpen ? 'page' : undefined}>
-      <Avatar id={peer?.id ?? id} name={title} isOnline={isOnline} />
+      <Face id={peer?.id ?? id} name={title} {...(peer ? {} : { picture: chat.avatar })} isOnline={isOnline} />
       <span className="about">
         <span className="line">
           <Name of={{ name: title }} />
@@ -158,8 +186,13 @@ function ChatRow({ chat, isOpen, isOnline }: ChatRowProps) {
           )}
           {unreadCount > 0 && (
             <span className={`badge ${isMutedByViewer ? 'is-muted' : ''}`}>
-              {shown}
+              {countOf(unreadCount)}
               <span className="hidden">unread</span>
+            </span>
+          )}
+          {isMarked && (
+            <span className="badge is-dot">
+              <span className="hidden">marked as unread</span>
             </span>
           )}
         </span>
@@ -171,9 +204,10 @@ function ChatRow({ chat, isOpen, isOnline }: ChatRowProps) {
 function Preview({ chat: { lastMessage, kind } }: { chat: Chat }) {
   const { userId } = useAccount();
   if (!lastMessage) return <span className="preview" />;
-  const { sender, text, deletedAt, system } = lastMessage;
-  const who = sender?.id === userId ? 'You: ' : kind === 'GROUP' && sender ? `${sender.name}: ` : '';
-  const what = deletedAt ? 'Message deleted' : system ? noticeOf(system, userId) : (text ?? '');
+  const { sender } = lastMessage;
+  const who =
+    sender?.id === userId ? 'You: ' : kind === 'GROUP' && sender ? `\u2068${shownName(sender.name)}\u2069: ` : '';
+  const what = previewOf(lastMessage, userId);
   return (
     <bdi className="preview">
       {who}

@@ -1,7 +1,9 @@
 // Small parts that all features use.
-import { createContext, useContext, useEffect, useState, useSyncExternalStore, type ReactNode } from 'react';
+import { Suspense, createContext, useContext, useEffect, useState, useSyncExternalStore, type ReactNode } from 'react';
 import { Button, Dialog, Heading, Modal, ModalOverlay } from 'react-aria-components';
 
+import { shownName } from './names.js';
+import { sentenceOf } from './sentences.js';
 import type { Account } from '../account.js';
 import type { AccountState } from '../replica/state.js';
 
@@ -21,18 +23,32 @@ export function useAccountState(): AccountState {
 
 /** A name as text of its own: its direction does not reach what stands beside it. */
 export const Name = ({ of }: { of: { readonly name: string } | null | undefined }) => (
-  <bdi className="name">{of?.name ?? 'Somebody'}</bdi>
+  <bdi className="name">{shownName(of?.name ?? '')}</bdi>
 );
 
-/** The first letters of a name, on a colour of its own. */
-export function Avatar({ id, name, isOnline }: { id: string; name: string; isOnline?: boolean }) {
+interface AvatarProps {
+  readonly id: string;
+  readonly name: string;
+  readonly src?: string;
+  readonly isOnline?: boolean;
+  readonly onError?: () => void;
+}
+
+/** A picture, or the first letters of a name on a colour of its own. */
+export function Avatar({ id, name, src, isOnline, onError }: AvatarProps) {
+  const [broken, setBroken] = useState<string | null>(null);
   let sum = 0;
   for (const char of id) sum = (sum * 31 + char.charCodeAt(0)) % 360;
-  const words = name.trim().split(/\s+/u);
+  const words = name.trim() === '' ? [] : shownName(name).split(' ');
   const letters = words.slice(0, 2).map((word) => [...word][0] ?? '').join('');
+  const fail = () => {
+    setBroken(src ?? null);
+    onError?.();
+  };
   return (
     <span className={`avatar hue-${Math.floor(sum / 45)}`} aria-hidden="true">
       {letters.toUpperCase()}
+      {src && src !== broken && <img src={src} alt="" decoding="async" draggable={false} onError={fail} />}
       {isOnline && <span className="online-dot" />}
     </span>
   );
@@ -51,6 +67,14 @@ const ICONS = {
   clock: 'M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM12 7v5l3 2',
   one: 'M5 13l4 4L19 7',
   two: 'M2 13l4 4L15 7M10.5 16l1 1L21 7',
+  attach: 'M8 12.5l6.5-6.5a3.5 3.5 0 0 1 5 5l-8.5 8.5a5.5 5.5 0 0 1-8-7.8L11 4',
+  pin: 'M9 4h6l-1 6 3 3v2H7v-2l3-3zM12 15v6',
+  file: 'M7 3h7l5 5v13H7zM14 3v5h5',
+  save: 'M12 4v11M7 11l5 5 5-5M5 20h14',
+  search: 'M11 18a7 7 0 1 0 0-14 7 7 0 0 0 0 14zM16 16l5 5',
+  next: 'M9 5l7 7-7 7',
+  zoom: 'M11 18a7 7 0 1 0 0-14 7 7 0 0 0 0 14zM16 16l5 5M11 8v6M8 11h6',
+  shield: 'M12 3l8 3v6c0 5-3.5 7.5-8 9-4.5-1.5-8-4-8-9V6z',
   failed: 'M12 8v5M12 16h.01M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18z',
 } as const;
 
@@ -78,17 +102,18 @@ interface SheetProps {
   readonly isOpen: boolean;
   readonly onClose: () => void;
   readonly children: ReactNode;
+  readonly isWide?: boolean;
 }
 /** A dialog; on a phone it takes the whole width. */
-export const Sheet = ({ title, isOpen, onClose, children }: SheetProps) => (
+export const Sheet = ({ title, isOpen, onClose, children, isWide = false }: SheetProps) => (
   <ModalOverlay className="overlay" isDismissable isOpen={isOpen} onOpenChange={(open) => open || onClose()}>
-    <Modal className="modal">
+    <Modal className={`modal ${isWide ? 'is-wide' : ''}`}>
       <Dialog className="dialog">
         <header className="dialog-head">
           <Heading slot="title">{title}</Heading>
           <IconButton icon="close" label="Close" onPress={onClose} />
         </header>
-        {children}
+        <Suspense fallback={<p className="quiet waiting">One moment …</p>}>{children}</Suspense>
       </Dialog>
     </Modal>
   </ModalOverlay>
@@ -100,6 +125,29 @@ export const Problem = ({ text }: { text: string | null }) => (
     {text}
   </p>
 );
+
+/** Runs what a button does, and tells what went wrong. */
+export function useRun() {
+  const [problem, setProblem] = useState<string | null>(null);
+  const [isBusy, setBusy] = useState(false);
+  async function run(action: () => Promise<unknown>): Promise<boolean> {
+    setBusy(true);
+    setProblem(null);
+    try {
+      await action();
+      return true;
+    } catch (error) {
+      setProblem(sentenceOf(error));
+      return false;
+    } finally {
+      setBusy(false);
+    }
+  }
+  return { run, problem, setProblem, isBusy };
+}
+
+/** A number for a badge. */
+export const countOf = (count: number): string => (count > 99 ? '99+' : String(count));
 
 /** A value that follows another one when it has rested for a moment. */
 export function useRested<Value>(value: Value, milliseconds: number): Value {

@@ -1,54 +1,46 @@
-// The viewer's own profile, and signing out.
+// How others see the viewer, and signing out.
 import { useState, type FormEvent } from 'react';
 import { Button, Input, Label, TextArea, TextField } from 'react-aria-components';
 
-import { UpdateProfileDocument } from '../generated/graphql.js';
-import { Problem, Sheet, useAccount, useAccountState } from '../ui/parts.js';
-import { sentenceOf } from '../ui/sentences.js';
+import { PictureField } from '../files/picture-field.js';
+import { SetPictureDocument, UpdateProfileDocument } from '../generated/graphql.js';
+import { Problem, useAccount, useAccountState, useRun } from '../ui/parts.js';
 
 interface ProfileProps {
-  readonly isOpen: boolean;
   readonly isNew: boolean;
   readonly onClose: () => void;
 }
 
-export function Profile({ isOpen, isNew, onClose }: ProfileProps) {
-  return (
-    <Sheet title={isNew ? 'Welcome to Talksy' : 'Your profile'} isOpen={isOpen} onClose={onClose}>
-      <ProfileForm isNew={isNew} onClose={onClose} />
-    </Sheet>
-  );
-}
-
-function ProfileForm({ isNew, onClose }: Omit<ProfileProps, 'isOpen'>) {
+export function Profile({ isNew, onClose }: ProfileProps) {
   const account = useAccount();
   const { viewer } = useAccountState();
   const [name, setName] = useState(viewer?.name ?? '');
   const [about, setAbout] = useState(viewer?.about ?? '');
-  const [problem, setProblem] = useState<string | null>(null);
-  const [isBusy, setBusy] = useState(false);
+  const { run, problem, isBusy } = useRun();
 
-  async function run(action: () => Promise<unknown>) {
-    setBusy(true);
-    setProblem(null);
-    try {
-      await action();
-      onClose();
-    } catch (error) {
-      setProblem(sentenceOf(error));
-    } finally {
-      setBusy(false);
-    }
-  }
-
-  const save = (event: FormEvent) => {
+  const save = async (event: FormEvent) => {
     event.preventDefault();
-    void run(() => account.connection.mutate(UpdateProfileDocument, { name, about }));
+    const isSaved = await run(async () => {
+      const { updateProfile } = await account.connection.mutate(UpdateProfileDocument, { name, about });
+      if (updateProfile) await account.replica.keepViewer(updateProfile.user);
+    });
+    if (isSaved) onClose();
   };
 
   return (
-    <form onSubmit={save}>
+    <form onSubmit={(event) => void save(event)}>
       {isNew && <p className="quiet">This is the name that others see. You can change it at any time.</p>}
+      {viewer && (
+        <PictureField
+          id={viewer.id}
+          name={name}
+          picture={viewer.avatar}
+          onPick={async (avatarId) => {
+            const { updateProfile } = await account.connection.mutate(SetPictureDocument, { avatarId });
+            if (updateProfile) await account.replica.keepViewer(updateProfile.user);
+          }}
+        />
+      )}
       <TextField value={name} onChange={setName} autoFocus isRequired maxLength={64} autoComplete="name">
         <Label>Name</Label>
         <Input />
