@@ -198,7 +198,7 @@ impl Services {
             Arc::clone(&ports.messages),
             indexed,
             Arc::clone(&attachments) as _,
-            ports.blocks,
+            Arc::clone(&ports.blocks),
             Arc::clone(&ports.moderation),
             Arc::clone(&ports.clock),
         );

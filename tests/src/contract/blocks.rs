@@ -24,10 +24,8 @@ use super::{at_once, ids, now};
 const NEW: BlockOutcome = BlockOutcome::Done { is_new: true };
 const SAME: BlockOutcome = BlockOutcome::Done { is_new: false };
 
-async fn set(stores: &Stores, blocker: &User, blocked: &User, is_blocked: bool) -> BlockOutcome {
-    let set = stores
-        .blocks
-        .set_blocked(blocker.id, blocked.id, is_blocked);
+async fn set(stores: &Stores, blocker: &User, other: &User, is_blocked: bool) -> BlockOutcome {
+    let set = stores.blocks.set_blocked(blocker.id, other.id, is_blocked);
     set.await.unwrap()
 }
 
@@ -275,14 +273,14 @@ pub async fn both_memberships_say_so(stores: &Stores) {
 pub async fn a_chat_that_is_made_later_is_blocked_too(stores: &Stores) {
     for turned in [false, true] {
         let [ada, bob] = stores.users().await;
-        let (blocker, blocked) = if turned { (&bob, &ada) } else { (&ada, &bob) };
-        set(stores, blocker, blocked, true).await;
+        let (blocker, other) = if turned { (&bob, &ada) } else { (&ada, &bob) };
+        set(stores, blocker, other, true).await;
         let chat = stores.direct(&ada, &bob).await;
         for user in [&ada, &bob] {
             assert!(member(stores, chat.id, user.id).await.is_blocked);
             assert_eq!(sent(stores, chat.id, user).await, refused());
         }
-        set(stores, blocker, blocked, false).await;
+        set(stores, blocker, other, false).await;
         stores.send(chat.id, ada.id, 1).await;
     }
 }
@@ -300,8 +298,8 @@ pub async fn a_chat_and_a_block_that_are_made_at_once_meet(stores: &Stores) {
                     let opened = stores.chats.open_direct(&candidate, pair).await;
                     return Some(opened.unwrap().0.id);
                 }
-                let [blocked, blocker] = pair;
-                let set = stores.blocks.set_blocked(blocker, blocked, true).await;
+                let [other, blocker] = pair;
+                let set = stores.blocks.set_blocked(blocker, other, true).await;
                 assert_eq!(set.unwrap(), NEW);
                 None
             }
@@ -528,8 +526,8 @@ pub async fn completing_a_block_changes_nothing(stores: &Stores) {
     for is_blocked in [true, false] {
         set(stores, &ada, &bob, is_blocked).await;
         let before = member(stores, chat.id, bob.id).await;
-        for (blocker, blocked) in [(ada.id, bob.id), (bob.id, ada.id)] {
-            let completed = stores.blocks.complete_block(blocker, blocked).await;
+        for (blocker, other) in [(ada.id, bob.id), (bob.id, ada.id)] {
+            let completed = stores.blocks.complete_block(blocker, other).await;
             completed.unwrap();
         }
         assert_eq!(member(stores, chat.id, bob.id).await, before);

@@ -25,16 +25,16 @@ struct Before {
 impl Before {
     async fn of(fixture: &Fixture, mongo: &Mongo) -> Self {
         let database = fixture.outside(mongo).await;
+        let all = |name: &str| database.collection::<Document>(name);
         let of_chat = doc! { "chatId": key(id::bytes(fixture.chat)) };
-        let members = database.collection::<Document>("members").find(of_chat);
-        let chat = database.collection::<Document>("chats");
-        let chat = chat.find_one(by_id(fixture.chat)).await.unwrap().unwrap();
+        let members = all("members").find(of_chat).await.unwrap();
+        let chat = all("chats").find_one(by_id(fixture.chat)).await;
         let user = doc! { "_id": key(id::bytes(fixture.users[0])) };
-        let user = database.collection::<Document>("users").find_one(user);
+        let user = all("users").find_one(user).await;
         Self {
-            chat,
-            members: members.await.unwrap().try_collect().await.unwrap(),
-            user: user.await.unwrap().unwrap(),
+            chat: chat.unwrap().unwrap(),
+            members: members.try_collect().await.unwrap(),
+            user: user.unwrap().unwrap(),
             database,
         }
     }

@@ -22,9 +22,9 @@ pub enum BlockOutcome {
 
 impl BlockOutcome {
     /// What both are told of it: also where it was so already, since what was told then may be lost.
-    pub fn announcements(self, blocker: UserId, blocked: UserId) -> Vec<Announcement> {
+    pub fn announcements(self, blocker: UserId, other: UserId) -> Vec<Announcement> {
         match self {
-            Self::Done { .. } => Announcement::block_changed(blocker, blocked),
+            Self::Done { .. } => Announcement::block_changed(blocker, other),
             Self::TooMany => Vec::new(),
         }
     }
@@ -45,7 +45,7 @@ port! {
         async fn set_blocked(
             &self,
             blocker: UserId,
-            blocked: UserId,
+            other: UserId,
             is_blocked: bool,
         ) -> Result<BlockOutcome, PortError>;
 
@@ -65,7 +65,7 @@ port! {
 
         /// Completes what follows from the last change of this block, where the instance that made it
         /// has died in the middle. A store that makes it in one transaction has nothing to complete.
-        async fn complete_block(&self, blocker: UserId, blocked: UserId) -> Result<(), PortError>;
+        async fn complete_block(&self, blocker: UserId, other: UserId) -> Result<(), PortError>;
 
         /// Ends up to `most` of the blocks that the user has set and that others have set against
         /// them, and says how many: fewer than `most` where none is left. For an account that is

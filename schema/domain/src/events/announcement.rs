@@ -96,12 +96,12 @@ impl Announcement {
     }
 
     /// A user has blocked another, or no longer: both are concerned, though only the first is told.
-    pub fn block_changed(blocker_id: UserId, blocked_id: UserId) -> Vec<Self> {
+    pub fn block_changed(blocker: UserId, other: UserId) -> Vec<Self> {
         let event = Event::BlockChanged {
-            blocker_id,
-            blocked_id,
+            blocker_id: blocker,
+            blocked_id: other,
         };
-        [blocker_id, blocked_id]
+        [blocker, other]
             .map(|user| Self::new(Topic::User(user), event.clone()))
             .into()
     }

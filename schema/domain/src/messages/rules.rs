@@ -252,15 +252,19 @@ impl MessageChange {
         if change_seq > crate::seq::MAX {
             return Err(ChangeRefusal::LineIsFull);
         }
+        let is_deletion = matches!(
+            self.action,
+            ChangeAction::Delete | ChangeAction::Moderate { .. }
+        );
         // What is said directly is refused; taking one's own words back is not.
-        if actor.is_blocked && self.action != ChangeAction::Delete {
+        if !is_deletion && actor.is_some_and(|actor| actor.is_blocked) {
             return Err(Denied::NotWritable.into());
         }
-        let content_seq = match self.action {
-            ChangeAction::Edit { .. } | ChangeAction::Delete | ChangeAction::Moderate { .. } => {
-                change_seq
-            }
-            ChangeAction::React { .. } | ChangeAction::Pin { .. } => message.content_seq,
+        let is_edit = matches!(self.action, ChangeAction::Edit { .. });
+        let content_seq = if is_deletion || is_edit {
+            change_seq
+        } else {
+            message.content_seq
         };
         Ok(Some(Message {
             change_seq,

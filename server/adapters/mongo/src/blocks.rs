@@ -41,12 +41,12 @@ impl BlockStore for MongoStore {
     async fn set_blocked(
         &self,
         blocker: UserId,
-        blocked: UserId,
+        other: UserId,
         is_blocked: bool,
     ) -> Result<BlockOutcome, PortError> {
         let call = self.call();
         // Whoever waits for it may go away in the middle: the rest is done all the same.
-        let setting = tokio::spawn(async move { set(&call, blocker, blocked, is_blocked).await });
+        let setting = tokio::spawn(async move { set(&call, blocker, other, is_blocked).await });
         Ok(setting.await.map_err(|_panic| Fault::Panicked)??)
     }
 
@@ -72,8 +72,8 @@ impl BlockStore for MongoStore {
     }
 
     /// List, chat, \[chat, members, user\]: 3, not among the store's figures: a job asks, not a request.
-    async fn complete_block(&self, blocker: UserId, blocked: UserId) -> Result<(), PortError> {
-        Ok(complete(&Call::of_store(&self.inner), blocker, blocked).await?)
+    async fn complete_block(&self, blocker: UserId, other: UserId) -> Result<(), PortError> {
+        Ok(complete(&Call::of_store(&self.inner), blocker, other).await?)
     }
 
     /// List, lists, and for each block what its end costs; not among the store's figures.
@@ -93,28 +93,28 @@ async fn list(call: &Call, blocker: UserId) -> Result<BlockList, Fault> {
 async fn set(
     call: &Call,
     blocker: UserId,
-    blocked: UserId,
+    other: UserId,
     is_blocked: bool,
 ) -> Result<BlockOutcome, Fault> {
     let spread = id::bytes(blocker)[15];
     let mut job = None;
     for attempt in 1_u32.. {
         let before = list(call, blocker).await?;
-        let outcome = if before.has(blocked) == is_blocked {
+        let outcome = if before.has(other) == is_blocked {
             Some(BlockOutcome::Done { is_new: false })
         } else if is_blocked && before.blocked.len() >= MAX_BLOCKS {
             Some(BlockOutcome::TooMany)
         } else {
             if job.is_none() {
-                job = Some(announce(call, blocker, blocked).await?);
+                job = Some(announce(call, blocker, other).await?);
             }
-            let is_written = replace(call, before, blocked, is_blocked).await?;
+            let is_written = replace(call, before, other, is_blocked).await?;
             is_written.then_some(BlockOutcome::Done { is_new: true })
         };
         if let Some(outcome) = outcome {
             if outcome != BlockOutcome::TooMany {
                 // Also where it was so already: who has set it may have died before this.
-                complete(call, blocker, blocked).await?;
+                complete(call, blocker, other).await?;
             }
             if let Some(job) = job {
                 done(call, job).await;
@@ -130,12 +130,12 @@ async fn set(
 async fn replace(
     call: &Call,
     before: BlockList,
-    blocked: UserId,
+    other: UserId,
     is_blocked: bool,
 ) -> Result<bool, Fault> {
     let version = before.version;
     let filter = doc! { "_id": key(id::bytes(before.blocker)), "v": i64::from(version) };
-    let after = before.with(blocked, is_blocked).document();
+    let after = before.with(other, is_blocked).document();
     if version == 0 {
         return Ok(call.insert(BLOCKS, after).await? == Inserted::Done);
     }
@@ -144,11 +144,11 @@ async fn replace(
 }
 
 /// Writes the job that completes the change of a block.
-async fn announce(call: &Call, blocker_id: UserId, blocked_id: UserId) -> Result<JobId, Fault> {
+async fn announce(call: &Call, blocker: UserId, other: UserId) -> Result<JobId, Fault> {
     let (job_id, now) = (id::from_bytes(Uuid::new().bytes()), SystemClock.now());
     let task = Task::CompleteBlock {
-        blocker_id,
-        blocked_id,
+        blocker_id: blocker,
+        blocked_id: other,
     };
     let job = task.job(job_id, now, now + HEAD_START);
     let job = job.map_err(|error| Fault::document("a job of a block", error.into()))?;
@@ -165,23 +165,23 @@ async fn done(call: &Call, job: JobId) {
 }
 
 /// Writes what follows from what the blocker's list says of the other, and tells both.
-async fn complete(call: &Call, blocker: UserId, blocked: UserId) -> Result<(), Fault> {
+async fn complete(call: &Call, blocker: UserId, other: UserId) -> Result<(), Fault> {
     let list = list(call, blocker).await?;
     if list.version == 0 {
         // Nothing was set, or the account is deleted.
         return Ok(());
     }
     // Ready or not: who makes it may have read the list before.
-    let filter = doc! { "directKey": pair_key([blocker, blocked]) };
+    let filter = doc! { "directKey": pair_key([blocker, other]) };
     let chat = call.find_one::<ChatDocument>(filter, Shape::default());
     let chat = chat.await?.map(|kept| kept.chat.id);
     let user = doc! { "_id": key(id::bytes(blocker)) };
     let version = doc! { "$max": { "blockVersion": i64::from(list.version) } };
-    let (_, _) = tokio::try_join!(
-        mark(call, chat, &list, blocked),
+    tokio::try_join!(
+        mark(call, chat, &list, other),
         call.update_one(USERS, user, version)
     )?;
-    call.announce(Announcement::block_changed(blocker, blocked));
+    call.announce(Announcement::block_changed(blocker, other));
     Ok(())
 }
 
@@ -280,8 +280,8 @@ async fn erase(store: &MongoStore, user: UserId, most: usize) -> Result<usize, F
         let others = call().find::<BlocksDocument>(filter, shape).await?;
         ending.extend(others.iter().map(|list| (list.blocker, user)));
     }
-    for (blocker, blocked) in &ending {
-        set(&call(), *blocker, *blocked, false).await?;
+    for (blocker, other) in &ending {
+        set(&call(), *blocker, *other, false).await?;
     }
     if ending.len() < most {
         // What is left says that there was something.

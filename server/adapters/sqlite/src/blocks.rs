@@ -36,12 +36,12 @@ impl BlockStore for SqliteStore {
     async fn set_blocked(
         &self,
         blocker: UserId,
-        blocked: UserId,
+        other: UserId,
         is_blocked: bool,
     ) -> Result<BlockOutcome, PortError> {
-        let pair = (id::bytes(blocker), id::bytes(blocked));
+        let pair = (id::bytes(blocker), id::bytes(other));
         let work = move |conn: &Connection| set(conn, pair, is_blocked);
-        let announce = move |outcome: &BlockOutcome| outcome.announcements(blocker, blocked);
+        let announce = move |outcome: &BlockOutcome| outcome.announcements(blocker, other);
         self.write_announced(work, announce).await
     }
 
@@ -129,17 +129,17 @@ fn set(conn: &Connection, pair: (Key, Key), is_blocked: bool) -> Result<BlockOut
 }
 
 /// Adds the block or takes it away, with what follows.
-fn put(conn: &Connection, (blocker, blocked): (Key, Key), is_blocked: bool) -> Result<(), Fault> {
+fn put(conn: &Connection, (blocker, other): (Key, Key), is_blocked: bool) -> Result<(), Fault> {
     let number = one(conn, ADVANCE, [blocker], |row| {
         Ok(row.get::<_, BlockNumber>(0)?)
     })?;
     if is_blocked {
         // Who has no account has set no blocks before.
-        change(conn, ADD, (blocker, blocked, number.unwrap_or(1)))?;
+        change(conn, ADD, (blocker, other, number.unwrap_or(1)))?;
     } else {
-        change(conn, REMOVE, (blocker, blocked))?;
+        change(conn, REMOVE, (blocker, other))?;
     }
-    let mut pair = [blocker, blocked];
+    let mut pair = [blocker, other];
     pair.sort_unstable();
     let is_between = is_between(conn, pair)?;
     change(conn, MARK_MEMBERS, (pair[0], pair[1], is_between))?;

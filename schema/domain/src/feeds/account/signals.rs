@@ -82,13 +82,9 @@ impl AccountFeed {
                 }
                 Ok(())
             }
-            Event::ViewerChanged => {
-                self.viewer_changed = true;
-                Box::pin(self.read_profile()).await
-            }
             // Who is blocked is not told of it.
             Event::BlockChanged { blocker_id, .. } if *blocker_id != self.viewer.user_id => Ok(()),
-            Event::BlockChanged { .. } => {
+            Event::ViewerChanged | Event::BlockChanged { .. } => {
                 self.viewer_changed = true;
                 Box::pin(self.read_profile()).await
             }

@@ -125,8 +125,8 @@ impl BlockMark {
     }
 
     /// The field of the mark, by the two's order, for the blocks that this one of them has set.
-    pub(crate) fn field(blocker: UserId, blocked: UserId) -> &'static str {
-        if id::bytes(blocker) < id::bytes(blocked) {
+    pub(crate) fn field(blocker: UserId, other: UserId) -> &'static str {
+        if id::bytes(blocker) < id::bytes(other) {
             "lowBlocks"
         } else {
             "highBlocks"
