@@ -5,8 +5,7 @@ use talksy_tests::client::{Client, User, string};
 
 const PROFILE: &str =
     "mutation($input: UpdateProfileInput!) { updateProfile(input: $input) { user { id } } }";
-const MUTE: &str =
-    "mutation($input: MuteChatInput!) { muteChat(input: $input) { chat { id } } }";
+const MUTE: &str = "mutation($input: MuteChatInput!) { muteChat(input: $input) { chat { id } } }";
 const UNREAD: &str =
     "mutation($input: MarkUnreadInput!) { markUnread(input: $input) { chat { id } } }";
 const EDIT: &str =
@@ -144,8 +143,18 @@ impl Scene {
             self.files.push((id, bytes));
         }
         let (ada, bob) = (&self.ada, &self.bob);
-        send(ada, &self.direct, json!({ "attachmentIds": [self.files[0].0] })).await;
-        send(bob, &self.direct, json!({ "attachmentIds": [self.files[2].0] })).await;
+        send(
+            ada,
+            &self.direct,
+            json!({ "attachmentIds": [self.files[0].0] }),
+        )
+        .await;
+        send(
+            bob,
+            &self.direct,
+            json!({ "attachmentIds": [self.files[2].0] }),
+        )
+        .await;
     }
 
     /// A group that Ada sees a part of.
