@@ -80,7 +80,10 @@ pub fn read(folder: &Path) -> Vec<Note> {
     let mut notes = Vec::new();
     for entry in must(std::fs::read_dir(folder)) {
         let text = must(std::fs::read_to_string(must(entry).path()));
-        notes.extend(text.lines().map(|line| must(serde_json::from_str::<Note>(line))));
+        notes.extend(
+            text.lines()
+                .map(|line| must(serde_json::from_str::<Note>(line))),
+        );
     }
     notes
 }

@@ -83,9 +83,7 @@ fn schema(sdl: &str) -> Schema {
     found
 }
 
-fn fields(
-    definitions: &[Positioned<async_graphql::parser::types::FieldDefinition>],
-) -> Kind {
+fn fields(definitions: &[Positioned<async_graphql::parser::types::FieldDefinition>]) -> Kind {
     let definitions = definitions.iter().map(|definition| &definition.node);
     Kind::Object(
         definitions
@@ -177,7 +175,9 @@ impl Walk<'_> {
                         self.input(of, &value);
                     }
                     if let Some(Kind::Enum(values)) = self.schema.get(&known.of) {
-                        let came = values.iter().filter(|value| self.note.words.contains(*value));
+                        let came = values
+                            .iter()
+                            .filter(|value| self.note.words.contains(*value));
                         let came = came.map(|value| format!("{}.{value}", known.of));
                         self.touched.extend(came);
                     }
@@ -301,7 +301,13 @@ fn what_an_operation_touches_is_seen_in_documents_variables_and_answers() {
     add(&schema, &note, &mut touched);
     let all = members(&schema);
     let missing: Vec<_> = all.difference(&touched).map(String::as_str).collect();
-    let expected = ["Circle.id", "Query.all", "Query.shape(last:)", "Size.value", "Unit.INCH"];
+    let expected = [
+        "Circle.id",
+        "Query.all",
+        "Query.shape(last:)",
+        "Size.value",
+        "Unit.INCH",
+    ];
     assert_eq!(missing, expected);
 }
 

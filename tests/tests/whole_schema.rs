@@ -24,10 +24,11 @@ fn list(item: &str) -> String {
 async fn page(user: &User, query: &str, path: &[&str], item: &str, variables: &Value) -> Value {
     let query = query.replace("LIST", &list(item));
     let data = user.client.data(&query, variables.clone()).await;
-    path.iter().fold(data, |value, key| match key.parse::<usize>() {
-        Ok(place) => value[place].clone(),
-        Err(_) => value[key].clone(),
-    })
+    path.iter()
+        .fold(data, |value, key| match key.parse::<usize>() {
+            Ok(place) => value[place].clone(),
+            Err(_) => value[key].clone(),
+        })
 }
 
 /// Holds that the edges of a list of two items or more are its nodes, each with a place behind which the
@@ -39,7 +40,11 @@ async fn has_edges(user: &User, query: &str, path: &[&str], item: &str, mut vari
     let nodes: Vec<_> = edges.iter().map(|edge| edge["node"].clone()).collect();
     assert_eq!(json!(nodes), whole["nodes"], "{path:?}");
     let cursors: BTreeSet<_> = edges.iter().map(|edge| string(&edge["cursor"])).collect();
-    assert_eq!(cursors.len(), edges.len(), "{path:?}: a place is one item's");
+    assert_eq!(
+        cursors.len(),
+        edges.len(),
+        "{path:?}: a place is one item's"
+    );
     let expected = json!({
         "hasNextPage": false, "hasPreviousPage": false,
         "startCursor": edges[0]["cursor"], "endCursor": edges[edges.len() - 1]["cursor"],
@@ -98,12 +103,23 @@ async fn the_edges_of_every_list_are_its_nodes_with_their_places() {
         format!("query($id: ID!, $after: String) {{ chat(id: $id) {{ {field} LIST }} }}")
     };
     let of_message = |field: &str| {
-        format!("query($id: ID!, $after: String) {{ node(id: $id) {{ ... on Message {{ {field} }} }} }}")
+        format!(
+            "query($id: ID!, $after: String) {{ node(id: $id) {{ ... on Message {{ {field} }} }} }}"
+        )
     };
     for (query, path) in [
-        ("query($after: String) { users(after: $after) LIST }", "users"),
-        ("query($after: String) { chats(after: $after) LIST }", "chats"),
-        ("query($after: String) { sessions(after: $after) LIST }", "sessions"),
+        (
+            "query($after: String) { users(after: $after) LIST }",
+            "users",
+        ),
+        (
+            "query($after: String) { chats(after: $after) LIST }",
+            "chats",
+        ),
+        (
+            "query($after: String) { sessions(after: $after) LIST }",
+            "sessions",
+        ),
     ] {
         has_edges(&again, query, &[path], "id", json!({})).await;
     }
@@ -114,12 +130,19 @@ async fn the_edges_of_every_list_are_its_nodes_with_their_places() {
         ("pinnedMessages", "id seq"),
         ("changes", "changeSeq message { id }"),
     ] {
-        let first = if field == "messages" { "first: 10, " } else { "" };
+        let first = if field == "messages" {
+            "first: 10, "
+        } else {
+            ""
+        };
         let query = of_chat(&format!("{field}({first}after: $after)"));
         has_edges(&ada, &query, &["chat", field], item, in_chat.clone()).await;
     }
     let of_it = json!({ "id": message });
-    for (field, item) in [("readBy", "id lastReadSeq user { name }"), ("replies", "id seq")] {
+    for (field, item) in [
+        ("readBy", "id lastReadSeq user { name }"),
+        ("replies", "id seq"),
+    ] {
         let query = of_message(&format!("{field}(after: $after) LIST"));
         has_edges(&ada, &query, &["node", field], item, of_it.clone()).await;
     }
@@ -176,7 +199,10 @@ async fn every_kind_of_event_tells_its_place() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_schemas_hash_is_that_of_the_published_one() {
     let app = TestApp::start().await;
-    let answer = app.client().data("{ server { schemaHash } }", json!({})).await;
+    let answer = app
+        .client()
+        .data("{ server { schemaHash } }", json!({}))
+        .await;
     let published = Answer::to(app.client().request(Method::GET, "/schema.graphql")).await;
     let digest = hex::encode(Sha256::digest(&published.body));
     assert_eq!(answer["server"]["schemaHash"], json!(digest[..16]));

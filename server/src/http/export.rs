@@ -251,7 +251,10 @@ fn blocks(entry: Entry, now: Timestamp) -> io::Result<BoxStream<'static, io::Res
     let zeros = usize::try_from(length.next_multiple_of(BLOCK) - length).unwrap_or_default();
     let padding = Bytes::from_static(&END[..zeros]);
     let before = stream::iter([Ok(header)]);
-    Ok(before.chain(bytes).chain(stream::iter([Ok(padding)])).boxed())
+    Ok(before
+        .chain(bytes)
+        .chain(stream::iter([Ok(padding)]))
+        .boxed())
 }
 
 fn header(path: &str, length: u64, now: Timestamp) -> io::Result<Bytes> {
@@ -281,11 +284,17 @@ fn exactly(bytes: ObjectBytes, length: u64) -> BoxStream<'static, io::Result<Byt
             Some(Ok(piece)) => piece,
             Some(Err(error)) => return Err(broken(&error.into())),
             None if left == 0 => return Ok(None),
-            None => return Err(io::Error::other("an attachment is shorter than it should be")),
+            None => {
+                return Err(io::Error::other(
+                    "an attachment is shorter than it should be",
+                ));
+            }
         };
         let taken = u64::try_from(piece.len()).unwrap_or(u64::MAX);
         let Some(left) = left.checked_sub(taken) else {
-            return Err(io::Error::other("an attachment is longer than it should be"));
+            return Err(io::Error::other(
+                "an attachment is longer than it should be",
+            ));
         };
         Ok(Some((piece, (bytes, left))))
     });

@@ -29,7 +29,9 @@ pub async fn chats_that_one_is_or_was_in_come_by_id(stores: &Stores) {
     for n in 0..5 {
         let group = stores.group(&[&bob, &ada]).await.id;
         if n % 2 == 0 {
-            stores.notice(group, bob.id, GroupAction::Remove(ada.id)).await;
+            stores
+                .notice(group, bob.id, GroupAction::Remove(ada.id))
+                .await;
         }
         all.push(group);
     }
@@ -61,7 +63,9 @@ pub async fn a_membership_that_has_ended_keeps_its_range(stores: &Stores) {
     assert_eq!((present.left_seq, &present.member), (None, &member[0]));
     let muted = stores.chats.set_muted(chat, bob.id, true).await.unwrap();
     stores.send(chat, ada.id, 1).await;
-    let left = stores.notice(chat, ada.id, GroupAction::Remove(bob.id)).await;
+    let left = stores
+        .notice(chat, ada.id, GroupAction::Remove(bob.id))
+        .await;
     stores.send(chat, ada.id, 3).await;
     let ended = own().await.unwrap();
     assert_eq!(ended.left_seq, Some(left.seq));
@@ -70,7 +74,10 @@ pub async fn a_membership_that_has_ended_keeps_its_range(stores: &Stores) {
     assert!(ended.member.version > present.member.version);
     let again = stores.notice(chat, ada.id, add()).await.seq;
     let present = own().await.unwrap();
-    assert_eq!((present.left_seq, present.member.visible_from_seq), (None, again));
+    assert_eq!(
+        (present.left_seq, present.member.visible_from_seq),
+        (None, again)
+    );
 }
 
 /// Many are found at once, each once; what does not exist is left out.
@@ -104,7 +111,10 @@ pub async fn what_one_has_sent_comes_by_id(stores: &Stores) {
     }
     let erasing = sent[1].erasing(now());
     let step = std::slice::from_ref(&erasing);
-    assert_eq!(stores.attachments.advance(step).await.unwrap(), [erasing.id]);
+    assert_eq!(
+        stores.attachments.advance(step).await.unwrap(),
+        [erasing.id]
+    );
     sent[1] = erasing;
     sent.sort_by_key(|one| one.id);
     for size in [1, 2, 100] {

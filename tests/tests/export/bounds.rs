@@ -18,7 +18,8 @@ fn zip(megabytes: usize) -> Vec<u8> {
 async fn idle(app: &TestApp, user: &User) -> Wire {
     let mut wire = Wire::narrow(app.address).await;
     let token = user.client.token().unwrap();
-    let request = format!("GET /export HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {token}\r\n\r\n");
+    let request =
+        format!("GET /export HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {token}\r\n\r\n");
     wire.write(request).await;
     wire
 }
@@ -38,7 +39,8 @@ async fn a_client_that_reads_nothing_holds_little_and_not_for_long() {
         .await;
     let ada = app.sign_in("ada").await;
     for number in 0..6 {
-        ada.upload(&format!("{number}.zip"), "application/zip", zip(8)).await;
+        ada.upload(&format!("{number}.zip"), "application/zip", zip(8))
+            .await;
     }
     let before = store.calls("objects.read");
     let mut wire = idle(&app, &ada).await;
@@ -65,7 +67,9 @@ async fn pages_are_read_as_they_are_taken() {
     let large = bob.upload("b.zip", "application/zip", zip(16)).await;
     for number in 0..450 {
         if number == 120 {
-            bob.send_attached(&chat, None, std::slice::from_ref(&large)).await.data();
+            bob.send_attached(&chat, None, std::slice::from_ref(&large))
+                .await
+                .data();
         }
         bob.send(&chat, &format!("message {number}")).await;
     }

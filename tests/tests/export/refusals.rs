@@ -29,14 +29,20 @@ async fn nobody_is_let_in_but_by_the_header() {
         format!("/export?authorization=Bearer%20{token}"),
     ] {
         let answer = Answer::to(app.client().request(Method::GET, &path)).await;
-        assert_eq!((answer.status, &*answer.code()), (401, "UNAUTHENTICATED"), "{path}");
+        assert_eq!(
+            (answer.status, &*answer.code()),
+            (401, "UNAUTHENTICATED"),
+            "{path}"
+        );
         assert_eq!(answer.header("www-authenticate"), "Bearer");
         assert_eq!(answer.header("x-content-type-options"), "nosniff");
     }
     let forged = app.client().with_token("a.b.c");
     let answer = Answer::to(forged.request(Method::GET, "/export")).await;
     assert_eq!((answer.status, &*answer.code()), (401, "UNAUTHENTICATED"));
-    ada.client.data("mutation { logout { sessionId } }", json!({})).await;
+    ada.client
+        .data("mutation { logout { sessionId } }", json!({}))
+        .await;
     assert_eq!(ask(&ada).await.status, 401);
     let bob = app.sign_in("bob").await;
     app.clock.advance(Duration::from_hours(1));
@@ -94,7 +100,10 @@ async fn each_user_has_so_many_in_a_time() {
     assert_eq!(told["retryAfter"], json!(wait));
     Archive::of(&bob).await;
     app.clock.advance(Duration::from_mins(61));
-    let ada = User::of(&app.client(), &app.client().refresh(&ada.refresh_token).await.data()["refreshSession"]);
+    let ada = User::of(
+        &app.client(),
+        &app.client().refresh(&ada.refresh_token).await.data()["refreshSession"],
+    );
     Archive::of(&ada).await;
 }
 
@@ -140,7 +149,9 @@ async fn who_is_signed_out_meanwhile_has_no_whole_archive() {
     ada.send(&chat, "hello").await;
     let reading = tokio::spawn(held(&store, &ada).await.bytes());
     store.arrived("messages.page").await;
-    ada.client.data("mutation { logout { sessionId } }", json!({})).await;
+    ada.client
+        .data("mutation { logout { sessionId } }", json!({}))
+        .await;
     let read = soon("the end of the archive", reading).await.unwrap();
     assert!(read.is_err(), "a clean end");
     store.set("messages.page", Fault::None);
@@ -186,7 +197,11 @@ async fn an_outage_refuses_an_archive_or_breaks_it_off() {
     store.set("users.users", Fault::Unavailable("away"));
     for _ in 0..3 {
         let answer = ask(&ada).await;
-        assert_eq!((answer.status, &*answer.code()), (503, "UNAVAILABLE"), "not counted");
+        assert_eq!(
+            (answer.status, &*answer.code()),
+            (503, "UNAVAILABLE"),
+            "not counted"
+        );
     }
     store.set("users.users", Fault::None);
     store.set("messages.page", Fault::Unavailable("away"));

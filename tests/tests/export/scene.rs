@@ -3,6 +3,30 @@
 use serde_json::{Value, json};
 use talksy_tests::client::{Client, User, string};
 
+const PROFILE: &str =
+    "mutation($input: UpdateProfileInput!) { updateProfile(input: $input) { user { id } } }";
+const MUTE: &str = "mutation($input: MuteChatInput!) { muteChat(input: $input) { chat { id } } }";
+const UNREAD: &str =
+    "mutation($input: MarkUnreadInput!) { markUnread(input: $input) { chat { id } } }";
+const EDIT: &str =
+    "mutation($input: EditMessageInput!) { editMessage(input: $input) { message { id } } }";
+const DELETE: &str =
+    "mutation($input: DeleteMessageInput!) { deleteMessage(input: $input) { message { id } } }";
+const REACT: &str =
+    "mutation($input: AddReactionInput!) { addReaction(input: $input) { message { id } } }";
+const PIN: &str =
+    "mutation($input: PinMessageInput!) { pinMessage(input: $input) { message { id } } }";
+const CREATE: &str =
+    "mutation($input: CreateGroupInput!) { createGroup(input: $input) { chat { id } } }";
+const ADD: &str =
+    "mutation($input: AddMembersInput!) { addMembers(input: $input) { chat { id } } }";
+const REMOVE: &str =
+    "mutation($input: RemoveMemberInput!) { removeMember(input: $input) { chat { id } } }";
+const RENAME: &str =
+    "mutation($input: UpdateGroupInput!) { updateGroup(input: $input) { chat { title } } }";
+const SEND: &str =
+    "mutation($input: SendMessageInput!) { sendMessage(input: $input) { message { id } } }";
+
 /// What Ada and Bob have done.
 pub(crate) struct Scene {
     pub(crate) ada: User,
@@ -23,8 +47,6 @@ async fn ask(user: &User, query: &str, input: Value) -> Value {
 
 /// Makes a group with some text kept beside it.
 pub(crate) async fn group(owner: &User, title: &str, members: &[&User]) -> String {
-    const CREATE: &str =
-        "mutation($input: CreateGroupInput!) { createGroup(input: $input) { chat { id } } }";
     let members: Vec<_> = members.iter().map(|user| &user.id).collect();
     let input = json!({ "title": title, "memberIds": members, "metadata": { "b": 1, "a": [2] } });
     string(&ask(owner, CREATE, input).await["createGroup"]["chat"]["id"])
@@ -32,10 +54,6 @@ pub(crate) async fn group(owner: &User, title: &str, members: &[&User]) -> Strin
 
 /// Adds or removes a member.
 pub(crate) async fn member(owner: &User, chat: &str, user: &User, adds: bool) {
-    const ADD: &str =
-        "mutation($input: AddMembersInput!) { addMembers(input: $input) { chat { id } } }";
-    const REMOVE: &str =
-        "mutation($input: RemoveMemberInput!) { removeMember(input: $input) { chat { id } } }";
     if adds {
         ask(owner, ADD, json!({ "chatId": chat, "userIds": [user.id] })).await;
     } else {
@@ -44,14 +62,10 @@ pub(crate) async fn member(owner: &User, chat: &str, user: &User, adds: bool) {
 }
 
 async fn rename(owner: &User, chat: &str, title: &str) {
-    const RENAME: &str =
-        "mutation($input: UpdateGroupInput!) { updateGroup(input: $input) { chat { title } } }";
     ask(owner, RENAME, json!({ "chatId": chat, "title": title })).await;
 }
 
 async fn send(user: &User, chat: &str, more: Value) -> String {
-    const SEND: &str =
-        "mutation($input: SendMessageInput!) { sendMessage(input: $input) { message { id } } }";
     let mut input = json!({ "chatId": chat });
     input
         .as_object_mut()
@@ -93,16 +107,10 @@ impl Scene {
         let first = send(bob, &self.group, json!({ "text": "who comes?" })).await;
         let reply = json!({ "text": "we", "replyToId": first, "mentionIds": [bob.id] });
         send(ada, &self.group, reply).await;
-        const PROFILE: &str =
-            "mutation($input: UpdateProfileInput!) { updateProfile(input: $input) { user { id } } }";
         let profile = json!({ "about": "two\nlines", "metadata": { "theme": "dark" } });
         ask(ada, PROFILE, profile).await;
-        const MUTE: &str =
-            "mutation($input: MuteChatInput!) { muteChat(input: $input) { chat { id } } }";
         ask(ada, MUTE, json!({ "chatId": self.group, "muted": true })).await;
         ada.mark_read(&self.direct, 3).await;
-        const UNREAD: &str =
-            "mutation($input: MarkUnreadInput!) { markUnread(input: $input) { chat { id } } }";
         ask(ada, UNREAD, json!({ "chatId": self.direct, "fromSeq": 2 })).await;
     }
 
@@ -113,19 +121,11 @@ impl Scene {
         for text in ["to be edited", "to be deleted", "to be liked"] {
             ids.push(send(ada, &self.direct, json!({ "text": text })).await);
         }
-        const EDIT: &str =
-            "mutation($input: EditMessageInput!) { editMessage(input: $input) { message { id } } }";
         ask(ada, EDIT, json!({ "messageId": ids[0], "text": "edited" })).await;
-        const DELETE: &str =
-            "mutation($input: DeleteMessageInput!) { deleteMessage(input: $input) { message { id } } }";
         ask(ada, DELETE, json!({ "messageId": ids[1] })).await;
-        const REACT: &str =
-            "mutation($input: AddReactionInput!) { addReaction(input: $input) { message { id } } }";
         for (user, emoji) in [(bob, "👍"), (ada, "👍"), (bob, "🎉")] {
             ask(user, REACT, json!({ "messageId": ids[2], "emoji": emoji })).await;
         }
-        const PIN: &str =
-            "mutation($input: PinMessageInput!) { pinMessage(input: $input) { message { id } } }";
         ask(ada, PIN, json!({ "messageId": ids[2], "pinned": true })).await;
     }
 
@@ -143,8 +143,18 @@ impl Scene {
             self.files.push((id, bytes));
         }
         let (ada, bob) = (&self.ada, &self.bob);
-        send(ada, &self.direct, json!({ "attachmentIds": [self.files[0].0] })).await;
-        send(bob, &self.direct, json!({ "attachmentIds": [self.files[2].0] })).await;
+        send(
+            ada,
+            &self.direct,
+            json!({ "attachmentIds": [self.files[0].0] }),
+        )
+        .await;
+        send(
+            bob,
+            &self.direct,
+            json!({ "attachmentIds": [self.files[2].0] }),
+        )
+        .await;
     }
 
     /// A group that Ada sees a part of.

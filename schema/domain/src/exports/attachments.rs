@@ -66,8 +66,8 @@ impl<'a> AttachmentLine<'a> {
 fn path(attachment: &Attachment) -> String {
     let name = attachment.file_name.as_str();
     let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
-    let is_plain = (1..=8).contains(&ending.len())
-        && ending.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let is_plain =
+        (1..=8).contains(&ending.len()) && ending.bytes().all(|byte| byte.is_ascii_alphanumeric());
     if is_plain {
         let ending = ending.to_ascii_lowercase();
         format!("files/{}.{ending}", attachment.id)

@@ -59,7 +59,9 @@ impl Lines {
 }
 
 /// What an application keeps, as it is.
-pub(super) fn kept(metadata: Option<&crate::metadata::Metadata>) -> Option<Box<serde_json::value::RawValue>> {
+pub(super) fn kept(
+    metadata: Option<&crate::metadata::Metadata>,
+) -> Option<Box<serde_json::value::RawValue>> {
     let text = metadata?.as_str().to_owned();
     serde_json::value::RawValue::from_string(text).ok()
 }

@@ -99,7 +99,12 @@ impl ExportService {
         }
         // Whoever was signed out is not told that this is all.
         let session = viewer.session_id;
-        if self.sessions.existing_sessions(&[session]).await?.is_empty() {
+        if self
+            .sessions
+            .existing_sessions(&[session])
+            .await?
+            .is_empty()
+        {
             return Err(ExportError::SessionEnded);
         }
         let complete = Complete {
