@@ -122,8 +122,8 @@ fn layer(module: &str) -> u8 {
         // The door, the ports, and the rules by which a store judges within its commit: they tell
         // the door's verdict, whose type alone they name.
         "access" | "store" | "rules" => 4,
-        "service" | "sign_in" | "runner" | "claiming" | "erasing" | "reading" | "searching" | "total_unread"
-        | "uploads"
+        "service" | "sign_in" | "runner" | "claiming" | "erasing" | "reading" | "searching"
+        | "total_unread" | "uploads"
             if !module.starts_with("feeds") =>
         {
             5
