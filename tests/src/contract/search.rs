@@ -189,8 +189,8 @@ pub async fn only_what_is_asked_for_is_found(stores: &Stores) {
         ..both
     };
     assert_eq!(seqs(&of_cyd).await.0, 0);
-    let nowhere = stores.messages.search(&search("hello", &[(chat.id, 99)]));
-    let nowhere = nowhere.await.unwrap();
+    let nowhere = search("hello", &[(chat.id, 99)]);
+    let nowhere = stores.messages.search(&nowhere).await.unwrap();
     assert_eq!((nowhere.hits.len(), nowhere.next), (0, None));
 }
 
