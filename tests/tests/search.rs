@@ -12,11 +12,14 @@ const SEARCH: &str = "query($query: String!, $chat: ID, $sender: ID, $first: Int
         nodes { id text seq cursor chat { id } }
         edges { cursor node { seq } }
         pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } }";
-const EDIT: &str = "mutation($input: EditMessageInput!) { editMessage(input: $input) { message { seq } } }";
+const EDIT: &str =
+    "mutation($input: EditMessageInput!) { editMessage(input: $input) { message { seq } } }";
 const DELETE: &str =
     "mutation($input: DeleteMessageInput!) { deleteMessage(input: $input) { message { seq } } }";
-const CREATE: &str = "mutation($input: CreateGroupInput!) { createGroup(input: $input) { chat { id } } }";
-const ADD: &str = "mutation($input: AddMembersInput!) { addMembers(input: $input) { chat { id } } }";
+const CREATE: &str =
+    "mutation($input: CreateGroupInput!) { createGroup(input: $input) { chat { id } } }";
+const ADD: &str =
+    "mutation($input: AddMembersInput!) { addMembers(input: $input) { chat { id } } }";
 const REMOVE: &str =
     "mutation($input: RemoveMemberInput!) { removeMember(input: $input) { chat { id } } }";
 
@@ -60,7 +63,11 @@ async fn words_are_found_in_all_chats_newest_first_and_where_they_stand() {
     ] {
         user.send(chat, text).await;
     }
-    let of_ada = ["東京の喫茶店、café も", "cafe, yes! 🎉 نعم", "Lunch at the Café today?"];
+    let of_ada = [
+        "東京の喫茶店、café も",
+        "cafe, yes! 🎉 نعم",
+        "Lunch at the Café today?",
+    ];
     assert_eq!(find(&ada, "CAF").await, of_ada);
     assert_eq!(find(&ada, "café lun").await, of_ada[2..]);
     for query in ["喫茶", "東京"] {
@@ -73,7 +80,9 @@ async fn words_are_found_in_all_chats_newest_first_and_where_they_stand() {
     let variables = json!({ "query": "cafe", "chat": chat, "sender": bob.id });
     assert_eq!(texts(&ada, variables).await, of_ada[1..2]);
     // The message's own cursor leads to what stands around it, the edge's goes on with the search.
-    let page = ask(&ada, json!({ "query": "cafe", "first": 1 })).await.data();
+    let page = ask(&ada, json!({ "query": "cafe", "first": 1 }))
+        .await
+        .data();
     let page = &page["searchMessages"];
     assert_eq!(page["edges"][0]["cursor"], page["pageInfo"]["endCursor"]);
     assert_ne!(page["edges"][0]["cursor"], page["nodes"][0]["cursor"]);
@@ -94,7 +103,12 @@ async fn edits_and_deletions_are_searched_at_once() {
     let (ada, bob, chat) = app.pair().await;
     let sent = string(&ada.send(&chat, "old words").await["message"]["id"]);
     assert_eq!(find(&bob, "old").await, ["old words"]);
-    change(&ada, EDIT, json!({ "messageId": sent, "text": "new words" })).await;
+    change(
+        &ada,
+        EDIT,
+        json!({ "messageId": sent, "text": "new words" }),
+    )
+    .await;
     assert_eq!(find(&bob, "old").await, [""; 0]);
     assert_eq!(find(&bob, "new").await, ["new words"]);
     change(&ada, DELETE, json!({ "messageId": sent })).await;
@@ -162,7 +176,9 @@ async fn bad_input_names_its_field_and_rule() {
     let other = ada.start_chat(&cyd).await;
     ada.send(&chat, "hello").await;
     ada.send(&chat, "hello again").await;
-    let page = ask(&ada, json!({ "query": "hello", "first": 1 })).await.data();
+    let page = ask(&ada, json!({ "query": "hello", "first": 1 }))
+        .await
+        .data();
     let cursor = page["searchMessages"]["pageInfo"]["endCursor"].clone();
     let message_cursor = page["searchMessages"]["nodes"][0]["cursor"].clone();
     let many: Vec<String> = (10..43).map(|n| n.to_string()).collect();
@@ -178,8 +194,14 @@ async fn bad_input_names_its_field_and_rule() {
         (json!({ "query": "hello", "first": 101 }), "first"),
         (json!({ "query": "hello", "first": -1 }), "first"),
         (json!({ "query": "hello", "after": "x" }), "after"),
-        (json!({ "query": "hello", "after": message_cursor }), "after"),
-        (json!({ "query": "hello", "chat": other, "after": cursor }), "after"),
+        (
+            json!({ "query": "hello", "after": message_cursor }),
+            "after",
+        ),
+        (
+            json!({ "query": "hello", "chat": other, "after": cursor }),
+            "after",
+        ),
     ] {
         let refused = ask(&ada, variables.clone()).await;
         let found = refused.code_and_field();
@@ -190,7 +212,9 @@ async fn bad_input_names_its_field_and_rule() {
     assert_eq!(unknown.code_and_field(), ("NOT_FOUND", "chatId"));
     let stranger = app.client().run(SEARCH, json!({ "query": "hello" })).await;
     assert_eq!(stranger.code(), "UNAUTHENTICATED");
-    let none = ask(&ada, json!({ "query": "hello", "first": 0 })).await.data();
+    let none = ask(&ada, json!({ "query": "hello", "first": 0 }))
+        .await
+        .data();
     assert_eq!(none["searchMessages"]["nodes"], json!([]));
     app.stop().await;
 }
@@ -242,7 +266,10 @@ async fn people_are_found_without_accents() {
         let found = ada.client.data(query, json!({ "search": search })).await;
         assert_eq!(found["users"]["nodes"][0]["id"], json!(bob.id), "{search}");
     }
-    let features = app.client().data("{ server { features } }", json!({})).await;
+    let features = app
+        .client()
+        .data("{ server { features } }", json!({}))
+        .await;
     let features = features["server"]["features"].as_array().unwrap().clone();
     assert!(features.contains(&json!("search")));
     app.stop().await;

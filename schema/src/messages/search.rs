@@ -32,12 +32,16 @@ impl SearchQuery {
         let request = SearchRequest {
             query: &query,
             chat: chat_id.map(|chat| id::parse(&chat, "chatId")).transpose()?,
-            sender: sender_id.map(|sender| id::parse(&sender, "senderId")).transpose()?,
+            sender: sender_id
+                .map(|sender| id::parse(&sender, "senderId"))
+                .transpose()?,
             first,
             after: after.as_deref(),
         };
         let messages = &ctx.services().messages;
-        let found = messages.search(ctx.viewer()?, ctx.client(), request).await?;
+        let found = messages
+            .search(ctx.viewer()?, ctx.client(), request)
+            .await?;
         Ok(Some(connection(found, after.is_some())))
     }
 }

@@ -9,7 +9,8 @@ use talksy_domain::feeds::{ChangeItem, FeedError};
 use talksy_domain::id;
 use talksy_domain::incarnation::Incarnation;
 
-use super::types::{MessageChangeObject, MessageEdge};
+use super::change::MessageChangeObject;
+use super::types::MessageEdge;
 use crate::context::ContextExt as _;
 use crate::error::Result;
 use crate::sharing::{OpenedFeed, Rendered, items};

@@ -42,7 +42,9 @@ impl UserQuery {
         let viewer = ctx.viewer()?;
         let window = Window::forward(first, cursor(after.as_deref(), "after")?)?;
         let users = &ctx.services().users;
-        let page = users.search(viewer, ctx.client(), search.as_deref(), &window).await?;
+        let page = users
+            .search(viewer, ctx.client(), search.as_deref(), &window)
+            .await?;
         Ok(Some(UserConnection::new(
             page.map(UserNode::new),
             UserNode::cursor,

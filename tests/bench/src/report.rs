@@ -178,7 +178,12 @@ impl Figures {
             for query in pair {
                 row(out, &query.name, &query.rounds)?;
             }
-            writeln!(out, "{:<42}{:>10.2}", "  times as long", search::ratio(pair))?;
+            writeln!(
+                out,
+                "{:<42}{:>10.2}",
+                "  times as long",
+                search::ratio(pair)
+            )?;
         }
         Ok(())
     }

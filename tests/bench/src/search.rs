@@ -69,7 +69,11 @@ pub(super) async fn measure(binary: &Path, plan: &Plan, clock: Clock) -> Outcome
     }
     server.stop().await?;
     let [few, many]: [Vec<Query>; 2] = columns.try_into().ok().context("a chat is missing")?;
-    Ok(few.into_iter().zip(many).map(|(few, many)| [few, many]).collect())
+    Ok(few
+        .into_iter()
+        .zip(many)
+        .map(|(few, many)| [few, many])
+        .collect())
 }
 
 type Asked = (&'static str, String, fn(&Value) -> bool);
@@ -92,17 +96,29 @@ fn queries(chat: &str) -> Vec<Asked> {
         ),
         (
             "changes",
-            of_chat(&format!("changes(first: {PAGE}) {{ nodes {{ changeSeq }} }}")),
+            of_chat(&format!(
+                "changes(first: {PAGE}) {{ nodes {{ changeSeq }} }}"
+            )),
             |data| count(&data["chat"]["changes"]) == 1,
         ),
         ("search, a frequent word", search("lazy"), is_page),
         ("search, two of them", search("quick dog"), is_page),
         ("search, a short prefix", search("o"), is_page),
-        ("search, a word of the first message", search("needle"), is_one),
-        ("search, that and a frequent word", search("needle a"), is_one),
-        ("search, a word that is nowhere", search("nowhere"), |data| {
-            count(&data["searchMessages"]) == 0
-        }),
+        (
+            "search, a word of the first message",
+            search("needle"),
+            is_one,
+        ),
+        (
+            "search, that and a frequent word",
+            search("needle a"),
+            is_one,
+        ),
+        (
+            "search, a word that is nowhere",
+            search("nowhere"),
+            |data| count(&data["searchMessages"]) == 0,
+        ),
     ]
 }
 

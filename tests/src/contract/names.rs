@@ -78,7 +78,10 @@ pub async fn accents_do_not_count(stores: &Stores) {
         let hits = found(stores, &format!("{word} {prefix}"), nobody()).await;
         assert!(hits.contains(&name), "{prefix}: {hits:?}");
     }
-    assert_eq!(found(stores, &format!("{word} josé"), nobody()).await.len(), 2);
+    assert_eq!(
+        found(stores, &format!("{word} josé"), nobody()).await.len(),
+        2
+    );
 }
 
 /// What patterns, expressions and escapes are made of stands for itself.

@@ -100,7 +100,10 @@ pub async fn edits_and_deletions_reach_the_search(stores: &Stores) {
     let (ada, bob, chat) = stores.pair().await;
     let mut sent = Vec::new();
     for n in 0..70 {
-        let text = format!("alpha number{n} {}", if n == 5 { "secret" } else { "plain" });
+        let text = format!(
+            "alpha number{n} {}",
+            if n == 5 { "secret" } else { "plain" }
+        );
         sent.push(say(stores, chat.id, ada.id, &text, now()).await);
     }
     assert_eq!(texts(stores, "secret", chat.id).await.len(), 1);
@@ -186,8 +189,8 @@ pub async fn only_what_is_asked_for_is_found(stores: &Stores) {
         ..both
     };
     assert_eq!(seqs(&of_cyd).await.0, 0);
-    let nowhere = stores.messages.search(&search("hello", &[(chat.id, 99)]));
-    let nowhere = nowhere.await.unwrap();
+    let nowhere = search("hello", &[(chat.id, 99)]);
+    let nowhere = stores.messages.search(&nowhere).await.unwrap();
     assert_eq!((nowhere.hits.len(), nowhere.next), (0, None));
 }
 
@@ -229,7 +232,9 @@ pub async fn any_search_finds_what_a_look_at_all_messages_finds(stores: &Stores)
     let mut state = u64::from_be_bytes(super::random());
     println!("seed {state}");
     let mut draw = |most: usize| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
         usize::try_from(state >> 33).unwrap() % most
     };
     let mut sent = Vec::new();
@@ -259,7 +264,9 @@ pub async fn any_search_finds_what_a_look_at_all_messages_finds(stores: &Stores)
             let text = message.text.as_ref().map(|text| words(text.as_str()));
             message.seq >= from
                 && text.is_some_and(|words| wanted.query.matches(&words))
-                && wanted.sender.is_none_or(|sender| message.sender_id == Some(sender))
+                && wanted
+                    .sender
+                    .is_none_or(|sender| message.sender_id == Some(sender))
         };
         let expected: HashSet<_> = now_there.iter().filter(is_hit).map(|hit| hit.seq).collect();
         let found = all(stores, &wanted, 1 + draw(20)).await;

@@ -4,11 +4,11 @@ use futures_util::TryStreamExt as _;
 use mongodb::IndexModel;
 use mongodb::bson::{Document, doc};
 use talksy_domain::chats::{ChatStore as _, LargeGroups, Member};
+use talksy_domain::clock::Timestamp;
+use talksy_domain::jobs::JobStore as _;
 use talksy_domain::messages::{
     ChangeAction, Changed, MessageChange, MessageStore as _, MessageText,
 };
-use talksy_domain::clock::Timestamp;
-use talksy_domain::jobs::JobStore as _;
 use talksy_domain::search::{MessageSearch, SearchQuery};
 use talksy_mongo::MongoStore;
 use talksy_tests::servers::counted::CountedMongo;

@@ -60,9 +60,8 @@ impl MessageService {
             Some(chat) => vec![self.access.membership(viewer, chat).await?],
             None => self.access.all_memberships(viewer).await?,
         };
-        let part = |membership: &Membership| {
-            (membership.chat_id(), membership.before_visible() + 1)
-        };
+        let part =
+            |membership: &Membership| (membership.chat_id(), membership.before_visible() + 1);
         search.parts = memberships.iter().map(part).collect();
         if search.parts.is_empty() || search.limit == 0 {
             return Ok(SearchPage {

@@ -29,7 +29,9 @@ pub fn fold(text: &str) -> Cow<'_, str> {
     }
     let plain = text.nfkd().filter(|&c| !is_dropped(c));
     // Capitals that have none above them come down first, such as that of `ß`.
-    let raised = plain.flat_map(char::to_lowercase).flat_map(char::to_uppercase);
+    let raised = plain
+        .flat_map(char::to_lowercase)
+        .flat_map(char::to_uppercase);
     let lowered = raised.flat_map(char::to_lowercase);
     // Letters with a case may be made of others, which have marks again.
     let plain = lowered.nfkd().filter(|&c| !is_dropped(c));
@@ -51,8 +53,13 @@ fn is_dropped(c: char) -> bool {
         // Variation selectors, joiners and the like; spaces part words.
         c if c.is_whitespace() => false,
         // The keycap and others that enclose, skin tones, tags, further variation selectors.
-        '\u{488}' | '\u{489}' | '\u{20DD}'..='\u{20E0}' | '\u{20E2}'..='\u{20E4}'
-        | '\u{A670}'..='\u{A672}' | '\u{1F3FB}'..='\u{1F3FF}' | '\u{E0000}'..='\u{E0FFF}' => true,
+        '\u{488}'
+        | '\u{489}'
+        | '\u{20DD}'..='\u{20E0}'
+        | '\u{20E2}'..='\u{20E4}'
+        | '\u{A670}'..='\u{A672}'
+        | '\u{1F3FB}'..='\u{1F3FF}'
+        | '\u{E0000}'..='\u{E0FFF}' => true,
         // 0: no diacritic. 8: voice marks of kana. 9: viramas.
         c => is_invisible(c) || !matches!(canonical_combining_class(c), 0 | 8 | 9),
     }

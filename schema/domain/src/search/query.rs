@@ -112,9 +112,8 @@ fn distinct(mut terms: Vec<Term>) -> Vec<Term> {
     terms.sort_by_key(|term| (term.is_prefix, std::cmp::Reverse(term.text.chars().count())));
     let mut kept: Vec<Term> = Vec::with_capacity(terms.len());
     for term in terms {
-        let is_implied = |other: &Term| {
-            *other == term || (term.is_prefix && other.text.starts_with(&term.text))
-        };
+        let is_implied =
+            |other: &Term| *other == term || (term.is_prefix && other.text.starts_with(&term.text));
         if !kept.iter().any(is_implied) {
             kept.push(term);
         }
@@ -137,8 +136,17 @@ mod tests {
     fn all_words_must_match_and_the_last_one_as_a_prefix() {
         let words = words("The quick Brown fox, jumping over a café in 東京都");
         for found in [
-            "quick", "qu", "FOX quick", "brown jum", "CAFÉ", "the the", "cafe 東京", "京都", "京",
-            "jumping ", "都 quick",
+            "quick",
+            "qu",
+            "FOX quick",
+            "brown jum",
+            "CAFÉ",
+            "the the",
+            "cafe 東京",
+            "京都",
+            "京",
+            "jumping ",
+            "都 quick",
         ] {
             assert!(query(found).matches(&words), "{found}");
         }
@@ -154,7 +162,12 @@ mod tests {
             assert_eq!(error.field, "query");
             error.rule
         };
-        let many = |n: usize| (10..10 + n).map(|n| format!("{n}")).collect::<Vec<_>>().join(" ");
+        let many = |n: usize| {
+            (10..10 + n)
+                .map(|n| format!("{n}"))
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
         assert!(rule(&"x".repeat(201)).contains("at most 200 characters"));
         assert!(rule("").contains("must have a word"));
         assert!(rule(" \u{301}… !").contains("must have a word"));
@@ -169,14 +182,45 @@ mod tests {
     #[test]
     fn what_begins_at_a_word_of_a_text_finds_the_text() {
         const PARTS: &[&str] = &[
-            "hello", "Größe", "naïve", "e\u{301}\u{323}", "日本語", "東", "カタカナ", "ｶﾞ", "한국", "ไทย", "שָׁלוֹם",
-            "مَرْحَبًا", "संस्कृति", "👍🏽", "👩‍💻", "🇩🇪", "1,000.5", "isn't", "a_b", "ﬁ", "ΣΊΣΥΦΟΣ", "İ", "\u{FDFA}",
-            "x\u{200D}y", "\u{202E}rtl", "ß", "foo-bar", "C++", "①", "Å", "ǅ", "\u{1F468}\u{200D}\u{1F469}",
+            "hello",
+            "Größe",
+            "naïve",
+            "e\u{301}\u{323}",
+            "日本語",
+            "東",
+            "カタカナ",
+            "ｶﾞ",
+            "한국",
+            "ไทย",
+            "שָׁלוֹם",
+            "مَرْحَبًا",
+            "संस्कृति",
+            "👍🏽",
+            "👩‍💻",
+            "🇩🇪",
+            "1,000.5",
+            "isn't",
+            "a_b",
+            "ﬁ",
+            "ΣΊΣΥΦΟΣ",
+            "İ",
+            "\u{FDFA}",
+            "x\u{200D}y",
+            "\u{202E}rtl",
+            "ß",
+            "foo-bar",
+            "C++",
+            "①",
+            "Å",
+            "ǅ",
+            "\u{1F468}\u{200D}\u{1F469}",
         ];
         const GAPS: &[&str] = &[" ", ", ", "\n", " — ", "…", "  "];
         let mut state = 7_u64;
         let mut draw = |most: usize| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
             usize::try_from(state >> 33).unwrap() % most
         };
         for _ in 0..3_000 {
@@ -195,7 +239,10 @@ mod tests {
             let length = 1 + draw(rest.graphemes(true).count());
             let part: String = rest.graphemes(true).take(length).collect();
             match SearchQuery::parse(&part) {
-                Ok(query) => assert!(query.matches(&all), "{part:?} of {text:?}: {query:?} {all:?}"),
+                Ok(query) => assert!(
+                    query.matches(&all),
+                    "{part:?} of {text:?}: {query:?} {all:?}"
+                ),
                 Err(error) => assert!(error.rule.contains("must have a word"), "{part:?}"),
             }
         }

@@ -17,7 +17,9 @@ use super::call::Call;
 use super::commands::Shape;
 use super::documents::{MemberDocument, date, key};
 use super::fault::Fault;
-use super::{MongoStore, chat_list, heads, left_chats, members, mentions, pair, search, sharing, unread};
+use super::{
+    MongoStore, chat_list, heads, left_chats, members, mentions, pair, search, sharing, unread,
+};
 
 #[async_trait]
 impl ChatStore for MongoStore {

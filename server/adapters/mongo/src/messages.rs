@@ -19,7 +19,9 @@ use super::call::Call;
 use super::commands::Shape;
 use super::documents::{ChatDocument, MessageDocument, key, keys, overread};
 use super::fault::Fault;
-use super::{MongoStore, changes, heads, incarnation, pages, pins, reactions, replies, search, send};
+use super::{
+    MongoStore, changes, heads, incarnation, pages, pins, reactions, replies, search, send,
+};
 
 #[async_trait]
 impl MessageStore for MongoStore {

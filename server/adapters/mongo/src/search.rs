@@ -12,9 +12,7 @@ use talksy_domain::seq::Seq;
 
 use super::call::Call;
 use super::commands::Shape;
-use super::documents::{
-    CHATS, MESSAGES, MessageDocument, USERS, date, instant, key, keys, limit,
-};
+use super::documents::{CHATS, MESSAGES, MessageDocument, USERS, date, instant, key, keys, limit};
 use super::fault::Fault;
 use super::{jobs, names};
 
@@ -59,7 +57,10 @@ async fn first_of(
     };
     let found = call.find_first::<MessageDocument>(filter.clone(), shape, wanted);
     let mut found = found.await?;
-    if let Some(last) = found.last().filter(|_| parts.len() > 1 && found.len() == wanted) {
+    if let Some(last) = found
+        .last()
+        .filter(|_| parts.len() > 1 && found.len() == wanted)
+    {
         // Which of those that were sent at once and have the same number are among them is chance.
         let (at, seq) = (date(last.created_at), i64::from(last.seq));
         let last = SearchPlace::of(last);
@@ -128,7 +129,9 @@ pub(super) async fn index(
 ) -> Result<Option<MessageId>, Fault> {
     let fields = doc! { "chatId": 1, "text": 1, "words": 1 };
     let found = next::<Indexed>(call, MESSAGES, after.map(id::bytes), most, fields).await?;
-    let last = found.last().map(|message| id::from_bytes(message.id.bytes()));
+    let last = found
+        .last()
+        .map(|message| id::from_bytes(message.id.bytes()));
     let updates = found.into_iter().filter_map(|message| {
         let right = message.text.as_deref().map(words);
         if right == message.words {

@@ -214,7 +214,8 @@ impl MessageStore for SqliteStore {
         let next = self.look(move |conn| search::next_unindexed(conn, after, most));
         let (last, lacking) = next.await?;
         if !lacking.is_empty() {
-            self.upkeep(move |conn| search::index(conn, &lacking)).await?;
+            self.upkeep(move |conn| search::index(conn, &lacking))
+                .await?;
         }
         Ok(last)
     }

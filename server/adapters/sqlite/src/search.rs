@@ -131,7 +131,9 @@ fn fill(conn: &Connection, chat: Key, level: i64, node: i64) -> Result<(), Fault
         while let Some(row) = rows.next()? {
             let bit = bit_of(1, row.get(0)?);
             let words = row.get_ref(1)?.as_str().unwrap_or_default();
-            words.split_ascii_whitespace().for_each(|word| note(&mut found, word, bit));
+            words
+                .split_ascii_whitespace()
+                .for_each(|word| note(&mut found, word, bit));
         }
     } else {
         let (from, to) = (node * FAN, (node + 1) * FAN);

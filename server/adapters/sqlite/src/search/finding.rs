@@ -125,7 +125,9 @@ impl<'a> Finder<'a> {
             text: sender_word(sender),
             is_prefix: false,
         });
-        let terms = sender.into_iter().chain(search.query.terms().iter().cloned());
+        let terms = sender
+            .into_iter()
+            .chain(search.query.terms().iter().cloned());
         Self {
             conn,
             search,
@@ -285,7 +287,10 @@ impl<'a> Finder<'a> {
                 if sender.is_some_and(|sender| message.sender_id != Some(sender)) {
                     continue;
                 }
-                if walk.until.is_some_and(|until| SearchPlace::of(&message) >= until) {
+                if walk
+                    .until
+                    .is_some_and(|until| SearchPlace::of(&message) >= until)
+                {
                     continue;
                 }
                 walk.until = None;
@@ -314,7 +319,8 @@ impl<'a> Finder<'a> {
         }
         let mut levels = (1..=LEVELS).rev();
         let level = levels.find(|&level| is_full(level, node_of(level, top), walk.last));
-        let (level, node) = level.map_or((1, node_of(1, top)), |level| (level, node_of(level, top)));
+        let (level, node) =
+            level.map_or((1, node_of(1, top)), |level| (level, node_of(level, top)));
         match self.explore(walk, level, node, top)? {
             Explored::Found(found, from) => {
                 walk.found = found;
@@ -342,13 +348,7 @@ impl<'a> Finder<'a> {
     }
 
     /// The newest hits of a node up to number `top`: those of one node of the first level.
-    fn explore(
-        &self,
-        walk: &mut Walk,
-        level: i64,
-        node: i64,
-        top: i64,
-    ) -> Result<Explored, Fault> {
+    fn explore(&self, walk: &mut Walk, level: i64, node: i64, top: i64) -> Result<Explored, Fault> {
         if walk.looks >= self.max_looks {
             return Ok(Explored::Stopped(top));
         }

@@ -56,27 +56,44 @@ async fn send(fixture: &Fixture, text: impl Fn(u32) -> String, numbers: std::ops
 async fn a_tree_of_three_levels_says_what_its_messages_have() {
     const COUNT: u32 = 33_000;
     let fixture = Fixture::new().await;
-    let text = |n: u32| format!("all w{} m{} {}", n % 7, n % 500, if n == 5 { "rare" } else { "" });
+    let text = |n: u32| {
+        format!(
+            "all w{} m{} {}",
+            n % 7,
+            n % 500,
+            if n == 5 { "rare" } else { "" }
+        )
+    };
     send(&fixture, text, 1..COUNT + 1).await;
     // Numbers are given in another order than texts are made.
     let conn = fixture.outside();
-    let mut read = conn.prepare("SELECT id, seq, text FROM messages ORDER BY seq DESC").unwrap();
+    let mut read = conn
+        .prepare("SELECT id, seq, text FROM messages ORDER BY seq DESC")
+        .unwrap();
     let rows = read.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
     let rows: Vec<([u8; 16], u32, String)> = rows.unwrap().collect::<Result<_, _>>().unwrap();
     assert_eq!(rows.len(), COUNT as usize);
-    let texts: Vec<_> = rows.iter().map(|(_, seq, text)| (*seq, words(text))).collect();
+    let texts: Vec<_> = rows
+        .iter()
+        .map(|(_, seq, text)| (*seq, words(text)))
+        .collect();
     let of = |query: &str| -> Vec<u32> {
         let query = SearchQuery::parse(query).unwrap();
         let hits = texts.iter().filter(|(_, words)| query.matches(words));
         hits.map(|(seq, _)| *seq).collect()
     };
-    for query in ["rare", "m499", "w3 m17", "rare m49", "w1 w2", "m49 w", "nothing"] {
+    for query in [
+        "rare", "m499", "w3 m17", "rare m49", "w1 w2", "m49 w", "nothing",
+    ] {
         assert_eq!(all(&fixture, query, 100).await.0, of(query), "{query}");
     }
     let levels = "SELECT count(DISTINCT level) FROM search_nodes";
     let levels: u32 = conn.query_row(levels, [], |row| row.get(0)).unwrap();
     assert_eq!(levels, 3);
-    let rare = rows.iter().find(|(_, _, text)| text.contains("rare")).unwrap();
+    let rare = rows
+        .iter()
+        .find(|(_, _, text)| text.contains("rare"))
+        .unwrap();
     for (action, left) in [
         (text_change("other words"), "other"),
         (ChangeAction::Delete, ""),
@@ -91,7 +108,14 @@ async fn a_tree_of_three_levels_says_what_its_messages_have() {
         fixture.store.change(&change).await.unwrap();
         assert_eq!(all(&fixture, "rare", 10).await.0, [0; 0]);
         let found = all(&fixture, "other", 10).await.0;
-        assert_eq!(found, if left.is_empty() { vec![] } else { vec![rare.1] });
+        assert_eq!(
+            found,
+            if left.is_empty() {
+                vec![]
+            } else {
+                vec![rare.1]
+            }
+        );
     }
     for gone in ["rare", "other"] {
         let left = "SELECT count(*) FROM search_nodes WHERE word = ?1";
@@ -149,10 +173,13 @@ async fn a_search_costs_about_the_same_however_long_the_chat_is() {
             let mut conn = crate::open::connect_reader(&fixture.path(), Duration::ZERO).unwrap();
             let steps = Arc::new(std::sync::atomic::AtomicU64::new(0));
             let counted = Arc::clone(&steps);
-            conn.progress_handler(10, Some(move || {
-                counted.fetch_add(10, std::sync::atomic::Ordering::Relaxed);
-                false
-            }))
+            conn.progress_handler(
+                10,
+                Some(move || {
+                    counted.fetch_add(10, std::sync::atomic::Ordering::Relaxed);
+                    false
+                }),
+            )
             .unwrap();
             let page = search::find(&conn, &wanted(&fixture, query, 20)).unwrap();
             assert_eq!(page.hits.is_empty(), query == "nowhere");
@@ -196,6 +223,8 @@ async fn messages_of_before_are_indexed_step_by_step() {
         user = Some(last);
     }
     let window = Window::forward(None, None).unwrap();
-    let page = fixture.store.users_by_name("a", fixture.users[1].id, &window);
+    let page = fixture
+        .store
+        .users_by_name("a", fixture.users[1].id, &window);
     assert_eq!(page.await.unwrap().items.len(), 1);
 }
