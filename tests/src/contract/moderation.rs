@@ -316,8 +316,9 @@ pub async fn a_suspension_ends_all_sessions_of_its_user(stores: &Stores) {
     // What a crash has left is ended apart.
     let late = session(stores, &ada).await;
     stores.moderation.end_sessions(ada.id).await.unwrap();
-    let live = stores.sessions.existing_sessions(&[late.id, other.id]);
-    assert_eq!(live.await.unwrap(), [other.id]);
+    let both = [late.id, other.id];
+    let live = stores.sessions.existing_sessions(&both).await.unwrap();
+    assert_eq!(live, [other.id]);
     stores.moderation.end_sessions(ada.id).await.unwrap();
 }
 
