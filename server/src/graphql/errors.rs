@@ -9,7 +9,7 @@ use async_graphql::{ErrorExtensionValues, Response, ServerError};
 use talksy_domain::error::{ApiError, ErrorCode, PortError, chain};
 
 /// Most errors of one response; one hostile document can have thousands.
-const MAX_ERRORS: usize = 32;
+pub(super) const MAX_ERRORS: usize = 32;
 
 /// How the messages of argument and variable coercion begin, at validation and in resolvers.
 const COERCION: [&str; 4] = [
