@@ -13,3 +13,4 @@ mod people;
 mod reactions;
 mod removal;
 mod selections;
+mod replies;

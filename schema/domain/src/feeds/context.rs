@@ -30,7 +30,8 @@ use crate::id::{ChatId, MessageId, UserId};
 use crate::incarnation::Incarnation;
 use crate::messages::model::Message;
 use crate::messages::reactions::Emoji;
-use crate::messages::store::{Head, MessageStore};
+use crate::messages::reading::messages_at;
+use crate::messages::store::{Head, MessageAt, MessageStore};
 use crate::metrics::RESYNCS;
 use crate::page::{MAX_PAGE, Page, Window};
 use crate::presence::model::Presence;
@@ -238,6 +239,17 @@ impl FeedContext {
     /// The user's chats.
     pub(super) async fn chat_ids_of(&self, user: UserId) -> Result<Vec<ChatId>, PortError> {
         self.alone(self.chats.chat_ids_of(user)).await
+    }
+
+    /// The messages at these places, which somebody has been let see; `None` where there is none.
+    pub(super) async fn messages_at(
+        &self,
+        places: &[MessageAt],
+    ) -> Result<Vec<Option<Message>>, PortError> {
+        if places.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.alone(messages_at(&*self.messages, places)).await
     }
 
     /// The chats that the user had, each with the number of the system message that says so.

@@ -6,7 +6,7 @@ pub(crate) mod model;
 pub(crate) mod notice;
 pub(crate) mod pins;
 pub(crate) mod reactions;
-mod reading;
+pub(crate) mod reading;
 pub(crate) mod rules;
 pub(crate) mod service;
 pub(crate) mod store;
