@@ -210,6 +210,7 @@ async fn call_all(ports: &Ports) {
     let messages = &ports.messages;
     assert_down(messages.append(&draft).await);
     assert_down(messages.messages(&[draft.id]).await);
+    assert_down(messages.repeated(&draft).await);
     let window = Window::forward(None, None).unwrap();
     assert_down(messages.page(chat_id, &window).await);
     assert_down(messages.pages(&[(chat_id, window.clone())]).await);
@@ -239,6 +240,7 @@ async fn call_all(ports: &Ports) {
     };
     assert_down(ports.groups.create_group(&group).await);
     let change = GroupChange {
+    assert_down(ports.groups.repeated_group(&group).await);
         message_id: ids.next(),
         chat_id,
         actor_id: user,

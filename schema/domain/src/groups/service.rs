@@ -116,19 +116,6 @@ impl GroupService {
         self.check_existence(viewer, "memberIds", &members).await?;
         let is_other = |user: &UserId| *user != viewer.user_id;
         let chat_id = self.ids.next();
-        let claim = self
-            .attachments
-            .claim_picture(viewer, avatar, None, UsedBy::Chat(chat_id));
-        if let Err(error) = claim.await {
-            let is_in_use = matches!(error, AttachmentError::InUse(_)) && client_chat_id.is_some();
-            let is_repeated = match avatar.filter(|_| is_in_use) {
-                Some(avatar) => self.attachments.is_picture_of_group(viewer, avatar).await?,
-                None => false,
-            };
-            if !is_repeated {
-                return Err(error.into());
-            }
-        }
         let group = NewGroup {
             chat_id,
             message_id: self.ids.next_message(chat_id),
@@ -140,6 +127,15 @@ impl GroupService {
             client_chat_id,
             at: self.clock.now(),
         };
+        let claim = self
+            .attachments
+            .claim_picture(viewer, avatar, None, UsedBy::Chat(chat_id));
+        // The picture of a group that is made again is used, or gone where it has another one by now.
+        if let Err(refused) = claim.await
+            && self.store.repeated_group(&group).await?.is_none()
+        {
+            return Err(refused.into());
+        }
         done(self.store.create_group(&group).await?)
     }
 
