@@ -226,7 +226,7 @@ pub async fn a_group_has_the_picture_that_was_set_last(stores: &Stores) {
     assert_eq!(chat.avatar_id, None);
     let (one, other): (AttachmentId, AttachmentId) = (ids().next(), ids().next());
     let set = async |avatar| {
-        let action = GroupAction::SetAvatar(avatar);
+        let action = GroupAction::set_avatar(avatar);
         match stores.change_group(chat.id, ada.id, action).await {
             GroupOutcome::Done { chat, message } => (*chat, message),
             refused @ GroupOutcome::Refused(_) => panic!("{refused:?}"),
@@ -243,7 +243,7 @@ pub async fn a_group_has_the_picture_that_was_set_last(stores: &Stores) {
         let (same, message) = set(avatar).await;
         assert_eq!((same.avatar_id, message), (avatar, None));
     }
-    let refused = stores.change_group(chat.id, bob.id, GroupAction::SetAvatar(Some(one)));
+    let refused = stores.change_group(chat.id, bob.id, GroupAction::set_avatar(Some(one)));
     assert!(matches!(refused.await, GroupOutcome::Refused(_)));
 }
 

@@ -14,7 +14,7 @@ use crate::attachments::service::AttachmentService;
 use crate::chats::model::{Chat, ChatKind, ChatTitle, Member, MemberRole};
 use crate::clock::Clock;
 use crate::error::{ApiError, ErrorCode, Invalid, PortError, service_error};
-use crate::id::{AttachmentId, ChatId, IdGenerator, UserId};
+use crate::id::{ChatId, IdGenerator, UserId};
 use crate::limits::{Decision, RateLimiter, Rule};
 use crate::messages::notice::HistoryFrom;
 use crate::user_list;
@@ -155,27 +155,17 @@ impl GroupService {
     /// Gives the group other details, all with one system message. What it has already is no error.
     ///
     /// # Errors
-    /// [`GroupRefusal`], or where the viewer changes groups too quickly.
+    /// [`GroupRefusal`], where the picture is not an image of the viewer or is used, or where the viewer
+    /// changes groups too quickly.
     pub async fn update(
         &self,
         viewer: &Viewer,
         chat: ChatId,
         update: GroupUpdate,
     ) -> Result<Chat, GroupError> {
-        self.change(viewer, chat, GroupAction::Update(update)).await
-    }
-
-    /// Gives the group another picture, or none.
-    ///
-    /// # Errors
-    /// [`GroupRefusal`], where the picture is not an image of the viewer or is used, or where the viewer
-    /// changes groups too quickly.
-    pub async fn set_avatar(
-        &self,
-        viewer: &Viewer,
-        chat: ChatId,
-        avatar: Option<AttachmentId>,
-    ) -> Result<Chat, GroupError> {
+        let Some(avatar) = update.avatar_id else {
+            return self.change(viewer, chat, GroupAction::Update(update)).await;
+        };
         self.admit(viewer).await?;
         let membership = self.access.membership(viewer, chat).await?;
         if membership.member().role < MemberRole::Admin {
@@ -191,9 +181,7 @@ impl GroupService {
             .attachments
             .claim_picture(viewer, avatar, before.avatar_id, by);
         let claimed: Vec<Attachment> = claim.await?;
-        let changed = self
-            .apply(viewer, chat, GroupAction::SetAvatar(avatar))
-            .await;
+        let changed = self.apply(viewer, chat, GroupAction::Update(update)).await;
         if let Err(GroupError::Refused(_)) = changed {
             self.attachments.release(&claimed).await?;
         }
