@@ -255,7 +255,7 @@ async fn call_all(ports: &Ports) {
 
     let (name, png) = (FileName::cleaned("a.png"), ContentType::PNG);
     let attachment = Attachment::announced(ids.next(), user, name, png, 1, now);
-    assert_down(ports.attachments.announce(&attachment).await);
+    assert_down(ports.attachments.announce(&attachment, 1).await);
     assert_down(ports.attachments.attachments(&[attachment.id]).await);
     let key = ObjectKey {
         attachment: attachment.id,

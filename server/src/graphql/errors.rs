@@ -69,6 +69,9 @@ fn extend(extensions: &mut ErrorExtensionValues, refusal: &ApiError) {
     if let Some(seconds) = refusal.retry_after {
         extensions.set("retryAfter", seconds);
     }
+    if let Some(bytes) = refusal.left {
+        extensions.set("left", bytes);
+    }
 }
 
 fn complete_error(error: &mut ServerError, of_mutation: bool) {

@@ -206,6 +206,12 @@ const INDEXES: &[IndexSpec] = &[
         "what has stood somewhere for long: attachments that nobody uses",
     ),
     index(
+        ATTACHMENTS,
+        "by_owner",
+        &["ownerId", "byteSize"],
+        "how many bytes a user's attachments come to, without documents",
+    ),
+    index(
         JOBS,
         "by_state",
         &["state", "kind", "dueAt"],
