@@ -204,13 +204,14 @@ async fn call_all(ports: &Ports) {
     );
     assert_down(chats.set_muted(chat_id, user, true).await);
     assert_down(chats.unread_counts(user, &[chat_id]).await);
+    assert_down(chats.unread_mentions_among(chat_id, &[user]).await);
 
     let text = MessageText::parse("hello").unwrap();
     let draft = Message::draft(ids.next(), chat_id, user, text, now);
     let messages = &ports.messages;
     assert_down(messages.append(&draft).await);
-    assert_down(messages.messages(&[draft.id]).await);
     assert_down(messages.repeated(&draft).await);
+    assert_down(messages.messages(&[draft.id]).await);
     let window = Window::forward(None, None).unwrap();
     assert_down(messages.page(chat_id, &window).await);
     assert_down(messages.pages(&[(chat_id, window.clone())]).await);
@@ -239,8 +240,8 @@ async fn call_all(ports: &Ports) {
         at: now,
     };
     assert_down(ports.groups.create_group(&group).await);
-    let change = GroupChange {
     assert_down(ports.groups.repeated_group(&group).await);
+    let change = GroupChange {
         message_id: ids.next(),
         chat_id,
         actor_id: user,
