@@ -163,8 +163,9 @@ section! {
         /// room, at one time. Further ones wait for their turn.
         max_executions: usize = 8, in 1..=100_000;
         /// How much a socket may send: each message counts one, and one more for each KiB; a ping 50
-        /// more, an operation that is refused before it runs 20 more. Beyond it the socket is read
-        /// only as fast as this comes back.
+        /// more, an operation that is refused before it runs 20 more, but for a hash whose text is
+        /// asked for (`PERSISTED_QUERY_NOT_FOUND`), which costs little and is no mistake. Beyond it
+        /// the socket is read only as fast as this comes back.
         messages: Quota = Quota::new(1_000, 10 * SECOND), in QUOTAS;
         /// Largest message from a client, in bytes. Beyond it: 1009.
         max_message_bytes: usize = 128 * KIB, in KIB..=16 * MIB;
