@@ -13,6 +13,7 @@ pub mod client;
 mod compression;
 mod connection_io;
 mod connections;
+mod executions;
 mod form;
 mod framing;
 mod graphiql;
