@@ -25,24 +25,90 @@ async fn a_user_has_so_many_executions_at_a_time_and_nobody_else_waits_for_them(
     for _ in 0..2 {
         store.arrived("messages.append").await;
     }
-    // Another connection of hers waits as well, and nobody else does.
+    // Another connection of hers waits as well, and nobody else does. What she reads has turns of its own.
     let mut socket = ada.client.socket().await;
-    socket.subscribe("1", "{ me { name } }", json!({})).await;
+    let last = json!({ "input": { "chatId": chat, "text": "hi" } });
+    socket.subscribe("1", SEND, last).await;
     for _ in 0..20 {
+        let read = ada.client.data("{ me { name } }", json!({})).await;
+        assert_eq!(read["me"]["name"], "ada");
         let data = bob.client.data("{ me { name } }", json!({})).await;
         assert_eq!(data["me"]["name"], "bob");
         let nobody = app.client().data("{ __typename }", json!({})).await;
         assert_eq!(nobody["__typename"], "Query");
     }
     assert_eq!(store.calls("messages.append"), 2);
-    store.release("messages.append", 5);
+    store.release("messages.append", 6);
     let mut sent = Vec::new();
     while let Some(reply) = sends.join_next().await {
         let data = reply.unwrap().data();
         sent.push(data["sendMessage"]["message"]["seq"].as_i64().unwrap());
     }
-    sent.sort_unstable();
-    assert_eq!(sent, [1, 2, 3, 4, 5]);
     let next = socket.message().await;
-    assert_eq!(next["payload"]["data"]["me"]["name"], "ada");
+    let last = &next["payload"]["data"]["sendMessage"]["message"]["seq"];
+    sent.push(last.as_i64().unwrap());
+    sent.sort_unstable();
+    assert_eq!(sent, [1, 2, 3, 4, 5, 6]);
+}
+
+/// Reads have so many turns, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_of_a_user_wait_for_each_other() {
+    let store = FaultyStore::new();
+    let app = TestApp::builder()
+        .config(|config| config.http.executions_per_user = 2)
+        .ports(store.install())
+        .start()
+        .await;
+    let (ada, bob, chat) = app.pair().await;
+    store.set("messages.pages", Fault::Held);
+    let query = "query($id: ID!) { chat(id: $id) { messages { nodes { seq } } } }";
+    let mut reads = JoinSet::new();
+    for _ in 0..5 {
+        let (client, variables) = (ada.client.clone(), json!({ "id": chat }));
+        reads.spawn(async move { client.run(query, variables).await });
+    }
+    for _ in 0..2 {
+        store.arrived("messages.pages").await;
+    }
+    // What she writes has turns of its own.
+    ada.send(&chat, "hi").await;
+    bob.send(&chat, "hi").await;
+    assert_eq!(store.calls("messages.pages"), 2);
+    store.release("messages.pages", 5);
+    while let Some(reply) = reads.join_next().await {
+        assert!(reply.unwrap().data()["chat"].is_object());
+    }
+}
+
+/// A socket and a user have turns for reads though all writes hang.
+#[tokio::test(flavor = "multi_thread")]
+async fn sixteen_writes_that_hang_hold_up_no_read_over_the_same_socket() {
+    let store = FaultyStore::new();
+    let app = TestApp::builder()
+        .config(|config| {
+            config.http.executions_per_user = 16;
+            config.http.websocket.max_executions = 8;
+        })
+        .ports(store.install())
+        .start()
+        .await;
+    let (ada, _, chat) = app.pair().await;
+    store.set("messages.append", Fault::Held);
+    let mut sockets = [ada.client.socket().await, ada.client.socket().await];
+    for socket in &mut sockets {
+        for id in 0..12 {
+            let input = json!({ "input": { "chatId": chat, "text": "hi" } });
+            socket.subscribe(&id.to_string(), SEND, input).await;
+        }
+    }
+    for _ in 0..16 {
+        store.arrived("messages.append").await;
+    }
+    for socket in &mut sockets {
+        let read = socket.run("read", "{ me { name } }", json!({})).await;
+        assert_eq!(read["data"]["me"]["name"], "ada");
+    }
+    store.release("messages.append", 24);
+    app.stop().await;
 }

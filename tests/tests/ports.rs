@@ -209,11 +209,13 @@ async fn call_all(ports: &Ports) {
     );
     assert_down(chats.set_muted(chat_id, user, true).await);
     assert_down(chats.unread_counts(user, &[chat_id]).await);
+    assert_down(chats.unread_mentions_among(chat_id, &[user]).await);
 
     let text = MessageText::parse("hello").unwrap();
     let draft = Message::draft(ids.next(), chat_id, user, text, now);
     let messages = &ports.messages;
     assert_down(messages.append(&draft).await);
+    assert_down(messages.repeated(&draft).await);
     assert_down(messages.messages(&[draft.id]).await);
     let window = Window::forward(None, None).unwrap();
     assert_down(messages.page(chat_id, &window).await);
@@ -243,6 +245,7 @@ async fn call_all(ports: &Ports) {
         at: now,
     };
     assert_down(ports.groups.create_group(&group).await);
+    assert_down(ports.groups.repeated_group(&group).await);
     let change = GroupChange {
         message_id: ids.next(),
         chat_id,
@@ -260,7 +263,7 @@ async fn call_all(ports: &Ports) {
     let attachment = Attachment::announced(ids.next(), user, name, png, 1, now);
     assert_down(ports.blocks.set_blocked(user, ids.next(), true).await);
     assert_down(ports.blocks.blocks_among(&[(user, ids.next())]).await);
-    assert_down(ports.attachments.announce(&attachment).await);
+    assert_down(ports.attachments.announce(&attachment, 1).await);
     assert_down(ports.attachments.attachments(&[attachment.id]).await);
     assert_down(ports.attachments.of_owner(user, None, 1).await);
     let key = ObjectKey {

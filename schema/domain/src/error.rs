@@ -186,6 +186,8 @@ pub struct ApiError {
     pub field: Option<Cow<'static, str>>,
     /// Seconds until a retry may succeed, at least 1.
     pub retry_after: Option<u64>,
+    /// How much is left of what the viewer may have, in bytes.
+    pub left: Option<u64>,
     /// What failed, for the log alone. Whoever tells the client logs it, once.
     pub fault: Option<Arc<PortError>>,
 }
@@ -193,7 +195,7 @@ pub struct ApiError {
 /// Two errors are equal that a client cannot tell apart.
 impl PartialEq for ApiError {
     fn eq(&self, other: &Self) -> bool {
-        let told = |error: &Self| (error.code, error.retry_after);
+        let told = |error: &Self| (error.code, error.retry_after, error.left);
         told(self) == told(other) && self.field == other.field && self.message == other.message
     }
 }
@@ -208,6 +210,7 @@ impl ApiError {
             message: message.into(),
             field: None,
             retry_after: None,
+            left: None,
             fault: None,
         }
     }
@@ -223,6 +226,13 @@ impl ApiError {
     #[must_use]
     pub fn fault(mut self, fault: &PortError) -> Self {
         self.fault = Some(Arc::new(fault.clone()));
+        self
+    }
+
+    /// Says how many bytes are left of what the viewer may have.
+    #[must_use]
+    pub const fn left(mut self, bytes: u64) -> Self {
+        self.left = Some(bytes);
         self
     }
 

@@ -162,8 +162,8 @@ impl GroupMutation {
         }))
     }
 
-    /// Changes a group's title, what the application keeps about it, or its picture, that last. For its
-    /// admins and owners.
+    /// Changes a group's title, what the application keeps about it, or its picture: all of it or nothing,
+    /// with one system message. For its admins and owners.
     async fn update_group(
         &self,
         ctx: &Context<'_>,
@@ -187,16 +187,10 @@ impl GroupMutation {
         let update = GroupUpdate {
             title,
             metadata: metadata_change(&input.metadata)?,
+            avatar_id: avatar,
         };
-        let mut changed = None;
-        if update != GroupUpdate::default() {
-            changed = Some(services.groups.update(viewer, chat, update).await?);
-        }
-        if let Some(avatar) = avatar {
-            changed = Some(services.groups.set_avatar(viewer, chat, avatar).await?);
-        }
-        let chat = if let Some(chat) = changed {
-            chat
+        let chat = if update != GroupUpdate::default() {
+            services.groups.update(viewer, chat, update).await?
         } else {
             services.access.membership(viewer, chat).await?;
             let mut found = services.chats.visible(viewer, &[chat]).await?;

@@ -20,9 +20,9 @@ pub enum SystemNoticeKindEnum {
     MemberRemoved,
     /// A member left.
     MemberLeft,
-    /// The title was changed.
+    /// The title was changed, and maybe other details with it.
     TitleChanged,
-    /// The group's picture was changed.
+    /// The group's picture was changed, and not the title.
     AvatarChanged,
     /// What the application keeps about the group was changed, or something that is newer than this
     /// server.

@@ -19,7 +19,7 @@ use crate::context::ContextExt as _;
 use crate::error::{Result, dangling};
 use crate::loaders::{Loader, LoaderContext, by_place};
 use crate::scalars::{compound_id, int};
-use crate::sharing::{SharedField, SharedType};
+use crate::sharing::{OwnMessage, SharedField, SharedType};
 use crate::users::{UserConnection, UserNode};
 
 /// What viewers share of reactions.
@@ -67,7 +67,12 @@ impl ReactionGroupObject {
 
     /// Whether the viewer is one of them.
     async fn viewer_has_reacted(&self, ctx: &Context<'_>) -> Result<bool> {
-        if ctx.is_hole(Hole::HasReacted(self.place)) {
+        // What is filled in is of the event's own message. Of another one, which it replies to, each
+        // viewer reads it.
+        let own = ctx.data_opt::<OwnMessage>();
+        if own.is_some_and(|own| own.0 == self.message.id)
+            && ctx.is_hole(Hole::HasReacted(self.place))
+        {
             return Ok(false);
         }
         let key = ViewerReactionsTo(self.message.chat_id, self.message.id);

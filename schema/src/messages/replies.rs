@@ -3,12 +3,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use async_graphql::Context;
 use talksy_domain::cursor::{Cursor as _, ReplyCursor};
 use talksy_domain::error::{Invalid, PortError};
+use talksy_domain::feeds::ReplyTarget;
 use talksy_domain::messages::{Message, MessageAt};
 use talksy_domain::page::{Page, Window};
 use talksy_domain::seq::Seq;
 
+use crate::context::ContextExt as _;
 use crate::loaders::{Loader, LoaderContext, by_place};
 
 /// A message, where the viewer may read it.
@@ -47,6 +50,23 @@ impl RepliesOf {
     }
 }
 
+/// The message that one replies to, where the viewer may read it.
+pub(crate) async fn load_target(
+    ctx: &Context<'_>,
+    reply: &Message,
+) -> Result<Option<Arc<Message>>, PortError> {
+    let Some(seq) = reply.reply_to else {
+        return Ok(None);
+    };
+    let at = (reply.chat_id, seq);
+    // Beside an event that is rendered for all who may read it, or for all who may not.
+    let shared = ctx.data_opt::<ReplyTarget>();
+    match shared.filter(|shared| shared.at() == at) {
+        Some(target) => ctx.loaders().load_one(*target).await,
+        None => ctx.loaders().load_one(ReadableMessage(at)).await,
+    }
+}
+
 /// The place of a reply among those to the same message.
 pub(crate) fn place_among_replies(reply: &Message) -> String {
     ReplyCursor {
@@ -69,6 +89,18 @@ impl Loader<ReadableMessage> for LoaderContext {
         };
         let wanted: Vec<_> = keys.iter().map(|key| key.0).collect();
         let found = self.services.messages.readable(viewer, &wanted).await?;
+        Ok(by_place(keys, found, Arc::new))
+    }
+}
+
+impl Loader<ReplyTarget> for LoaderContext {
+    type Value = Arc<Message>;
+
+    async fn load(
+        &self,
+        keys: &[ReplyTarget],
+    ) -> Result<HashMap<ReplyTarget, Arc<Message>>, PortError> {
+        let found = self.services.feeds.reply_targets(keys).await?;
         Ok(by_place(keys, found, Arc::new))
     }
 }

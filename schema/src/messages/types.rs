@@ -12,7 +12,7 @@ use talksy_domain::seq::Seq;
 
 use super::notice::SystemNoticeObject;
 use super::reactions::ReactionGroupObject;
-use super::replies::{ReadableMessage, RepliesOf, ReplyCountOf, place_among_replies};
+use super::replies::{RepliesOf, ReplyCountOf, load_target, place_among_replies};
 use crate::attachments::{AttachmentNode, load_attachments};
 use crate::chats::{
     ChatNode, FirstMembersOf, LowestReadMarksOf, ReadReceiptConnection, ReadReceiptObject,
@@ -63,7 +63,8 @@ pub(crate) const SHARED: &[SharedType] = &[
             SharedField::event("sender").of("User"),
             SharedField::event("text"),
             SharedField::event("metadata"),
-            // Null for all where it is no reply; else it asks for the viewer, and nothing is shared.
+            // By those who may read it, and by those who may not. What it replies to itself asks for the
+            // viewer, and then nothing is shared.
             SharedField::event("replyTo").of("Message"),
             SharedField::event("mentions").of("User"),
             SharedField::event("attachments").of("Attachment"),
@@ -175,11 +176,8 @@ impl MessageNode {
     /// The message that it replies to. Null where it is no reply or was deleted, and where the viewer
     /// may not read that message.
     async fn reply_to(&self, ctx: &Context<'_>) -> Result<Option<MessageNode>> {
-        let Some(seq) = self.message.reply_to else {
-            return Ok(None);
-        };
-        let key = ReadableMessage((self.message.chat_id, seq));
-        Ok(ctx.loaders().load_one(key).await?.map(MessageNode::new))
+        let target = load_target(ctx, &self.message).await?;
+        Ok(target.map(MessageNode::new))
     }
 
     /// How many messages reply to this one, deleted ones left out. `changeSeq` does not cover it: it

@@ -26,4 +26,4 @@ pub use filling::{AllRead, Filling, Reacted};
 pub use operation::{Holds, Scope, SharedOperation, shared_scopes};
 pub use recorder::{RecordedHole, Recorder};
 pub(crate) use rendered::items;
-pub use rendered::{OpenedFeed, Rendered, SharedFeed, Side};
+pub use rendered::{OpenedFeed, OwnMessage, Rendered, SharedFeed, Side};

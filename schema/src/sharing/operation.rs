@@ -29,7 +29,12 @@ pub struct SharedOperation {
     /// operations that have the same text, name and variables below the subscription's own
     /// arguments. Of other types each subscriber has an execution of their own.
     types: Box<[(&'static str, RenderKey)]>,
+    /// Whether it asks what a message replies to.
+    asks_for_targets: bool,
 }
+
+/// The field that says what a message replies to.
+const TARGET: &str = "replyTo";
 
 impl SharedOperation {
     /// Looks at an operation of a document; `None` where each subscriber has an execution of their
@@ -53,7 +58,16 @@ impl SharedOperation {
                 (name, key(text, operation_name, name, &used, variables))
             })
             .collect();
-        (!types.is_empty()).then_some(Self { types })
+        let asks_for_targets = selects(document, selection, TARGET, 0);
+        (!types.is_empty()).then_some(Self {
+            types,
+            asks_for_targets,
+        })
+    }
+
+    /// Whether its renderings differ between who may read what a message replies to, and who may not.
+    pub const fn asks_for_targets(&self) -> bool {
+        self.asks_for_targets
     }
 
     /// Names the rendering of events of this type; `None` where they are not shared.
@@ -169,6 +183,27 @@ fn is_shared(
         })
 }
 
+/// Whether a field of this name is selected somewhere. Too deep to look, it may be.
+fn selects(
+    document: &ExecutableDocument,
+    selection: &SelectionSet,
+    name: &str,
+    depth: usize,
+) -> bool {
+    let below = |selection: &SelectionSet| selects(document, selection, name, depth + 1);
+    depth >= MAX_DEPTH
+        || selection.items.iter().any(|item| match &item.node {
+            Selection::Field(field) => {
+                field.node.name.node == name || below(&field.node.selection_set.node)
+            }
+            Selection::FragmentSpread(spread) => {
+                let fragment = document.fragments.get(&spread.node.fragment_name.node);
+                fragment.is_some_and(|fragment| below(&fragment.node.selection_set.node))
+            }
+            Selection::InlineFragment(fragment) => below(&fragment.node.selection_set.node),
+        })
+}
+
 /// Collects the variables that a selection depends on.
 fn variables_of(
     document: &ExecutableDocument,
@@ -281,6 +316,22 @@ mod tests {
                 viewerMember { id role lastReadSeq } lastMessage { text sender { name } } } }",
         ] {
             assert!(look(text).is_some(), "{text}");
+        }
+    }
+
+    #[test]
+    fn it_is_known_which_ask_for_what_is_replied_to() {
+        for (selection, asks) in [
+            ("node { replyTo { text } }", true),
+            ("node { ... { x: replyTo @skip(if: true) { text } } }", true),
+            ("node { ...F }", true),
+            ("node { replyTo: sender { name } }", false),
+        ] {
+            let text = format!(
+                "subscription {{ messageAdded(chatId: \"c\") {{ {selection} }} }}
+                fragment F on Message {{ id ...G }} fragment G on Message {{ replyTo {{ id }} }}"
+            );
+            assert_eq!(look(&text).unwrap().asks_for_targets(), asks, "{selection}");
         }
     }
 

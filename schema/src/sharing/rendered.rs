@@ -9,9 +9,9 @@ use talksy_domain::chats::ReadReceipt;
 use talksy_domain::events::{Hole, Published, Renderings, Template};
 use talksy_domain::feeds::{
     AccountEvent, AccountFeed, AccountItem, ChangeFeed, ChangeItem, ChatFeed, ChatItem, Counted,
-    Feed, FeedError, MessageFeed, StateFeed, StateItem,
+    Feed, FeedError, MessageFeed, ReplyTarget, StateFeed, StateItem,
 };
-use talksy_domain::id::{ChatId, UserId};
+use talksy_domain::id::{ChatId, MessageId, UserId};
 use talksy_domain::messages::Message;
 
 use super::filling::{AllRead, Filling};
@@ -144,6 +144,11 @@ pub struct Side {
     pub peer: UserId,
 }
 
+/// The message that an event tells of. Put beside a request that is executed for all who are told: what
+/// viewers have done with it is filled in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnMessage(pub MessageId);
+
 /// The type of the events that tell of a chat in `accountEvents`.
 const CHAT_CHANGED: &str = "ChatChanged";
 
@@ -191,6 +196,21 @@ impl OpenedFeed {
                 }
             }
         })
+    }
+
+    /// What the message that an event tells of replies to, and whether the viewer may read that; `None`
+    /// where it is no reply, and where the feed does not know.
+    pub fn reply_target(&self, event: &Rendered) -> Option<ReplyTarget> {
+        if let Some(item) = event.chat() {
+            return item.reply_target();
+        }
+        let told = event.message()?;
+        match self {
+            Self::Messages(feed) => feed.reply_target(told),
+            Self::Changes(feed) => feed.reply_target(told),
+            Self::Account(feed) => feed.reply_target(told),
+            Self::Receipts(_) | Self::Chats(_) => None,
+        }
     }
 
     /// What is the viewer's own of an event that the feed has just told, as far as a template asks

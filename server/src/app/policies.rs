@@ -91,6 +91,7 @@ impl From<&Config> for Policies {
                 documents: config.attachments.document_types(),
                 max_image_bytes: config.attachments.max_image_bytes,
                 max_file_bytes: config.attachments.max_file_bytes,
+                max_user_bytes: config.attachments.max_user_bytes,
                 upload_timeout: config.attachments.upload_timeout,
                 unused_for: config.attachments.unused_for,
                 base_url: base_url(config),

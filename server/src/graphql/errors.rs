@@ -9,7 +9,7 @@ use async_graphql::{ErrorExtensionValues, Response, ServerError};
 use talksy_domain::error::{ApiError, ErrorCode, PortError, chain};
 
 /// Most errors of one response; one hostile document can have thousands.
-const MAX_ERRORS: usize = 32;
+pub(super) const MAX_ERRORS: usize = 32;
 
 /// How the messages of argument and variable coercion begin, at validation and in resolvers.
 const COERCION: [&str; 4] = [
@@ -68,6 +68,9 @@ fn extend(extensions: &mut ErrorExtensionValues, refusal: &ApiError) {
     }
     if let Some(seconds) = refusal.retry_after {
         extensions.set("retryAfter", seconds);
+    }
+    if let Some(bytes) = refusal.left {
+        extensions.set("left", bytes);
     }
 }
 

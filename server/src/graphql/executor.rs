@@ -39,7 +39,9 @@ pub struct Executor {
     metered: TalksySchema,
     services: Services,
     budgets: Budgets,
-    turns: Turns,
+    /// Of queries, and of mutations: those wait for a store that takes no writes.
+    reads: Turns,
+    mutations: Turns,
     limits: ExecutionLimits,
     nulls: Arc<NullRules>,
     senders: SenderCache,
@@ -67,7 +69,8 @@ impl Executor {
             metered: validated_schema_with(services.clone(), Metering),
             services,
             budgets,
-            turns: Turns::new(limits.executions_per_user),
+            reads: Turns::new(limits.executions_per_user),
+            mutations: Turns::new(limits.executions_per_user),
             limits,
             nulls: Arc::new(NullRules::new(&sdl())),
             senders: SenderCache::new(),
@@ -84,8 +87,12 @@ impl Executor {
             Ok(left) => left,
             Err(refusal) => return Answer::from(&refusal),
         };
-        let _turn = self.turns.take(authentication).await;
         let operation = prepared.operation.clone();
+        let turns = match operation.kind() {
+            OperationType::Mutation => &self.mutations,
+            _ => &self.reads,
+        };
+        let _turn = turns.take(authentication).await;
         let max_bytes = self.limits.max_answer_bytes.min(prepared.max_answer_bytes);
         // What a mutation changes must be read anew by the fields behind it.
         let is_query = operation.kind() == OperationType::Query;

@@ -10,10 +10,11 @@ use async_graphql::{Request, Response, Variables};
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use talksy_domain::events::{Hole, Template, TemplateKey};
+use talksy_domain::feeds::ReplyTarget;
 use talksy_domain::viewer::{Authentication, ClientInfo};
 use talksy_schema::loaders::Asker;
 use talksy_schema::sharing::{
-    OpenedFeed, Reacted, Recorder, Rendered, SharedFeed, SharedOperation,
+    OpenedFeed, OwnMessage, Reacted, Recorder, Rendered, SharedFeed, SharedOperation,
 };
 use tracing::{Instrument as _, trace_span};
 
@@ -106,7 +107,8 @@ impl SharedExecution {
 
     /// The event's payload, and what it costs; none where there is nothing to tell any more.
     async fn payload(&self, feed: &mut OpenedFeed, event: &Rendered) -> (Option<Payload>, Price) {
-        let (template, rendered) = self.template_of(event).await;
+        let target = self.target(feed, event);
+        let (template, rendered) = self.template_of(event, target).await;
         if let Some(template) = template {
             let mut bytes = template.whole();
             if bytes.is_none() {
@@ -135,8 +137,18 @@ impl SharedExecution {
         Some(Reacted::of(message, &own))
     }
 
+    /// What the event's message replies to, where the operation asks for it.
+    fn target(&self, feed: &OpenedFeed, event: &Rendered) -> Option<ReplyTarget> {
+        let asks = self.shared.asks_for_targets();
+        asks.then(|| feed.reply_target(event)).flatten()
+    }
+
     /// What all subscribers share of the event: made by the first who comes to it, who pays for it.
-    async fn template_of(&self, event: &Rendered) -> (Option<Arc<Template>>, Price) {
+    async fn template_of(
+        &self,
+        event: &Rendered,
+        target: Option<ReplyTarget>,
+    ) -> (Option<Arc<Template>>, Price) {
         let mut price = Price::default();
         let (Some(operation), Some(renderings)) = (
             event.type_name().and_then(|name| self.shared.key(name)),
@@ -147,10 +159,11 @@ impl SharedExecution {
         let key = TemplateKey {
             operation,
             peer: event.side().map(|side| side.peer),
+            is_target_readable: target.map(|target| target.is_readable()),
             profiles: self.executor().changed_profiles(),
         };
         let make = async {
-            let (template, rendered) = Box::pin(self.render(event)).await;
+            let (template, rendered) = Box::pin(self.render(event, target)).await;
             price = rendered;
             template
         };
@@ -159,17 +172,21 @@ impl SharedExecution {
     }
 
     /// Executes the operation's selection on the event for no viewer in particular.
-    async fn render(&self, event: &Rendered) -> (Option<Template>, Price) {
+    async fn render(
+        &self,
+        event: &Rendered,
+        target: Option<ReplyTarget>,
+    ) -> (Option<Template>, Price) {
         let recorder = Recorder::default();
         let request = self
             .request()
             .data(recorder.clone())
             .data(Authentication::Anonymous)
             .data(ClientInfo::default());
-        let request = match event.side() {
-            Some(side) => request.data(side),
-            None => request,
-        };
+        let request = beside(request, event.side());
+        let request = beside(request, target);
+        let own = event.message().map(|message| OwnMessage(message.id));
+        let request = beside(request, own);
         // One span an event, not one a subscriber.
         let span = trace_span!("deliver", otel.kind = "consumer");
         let published = event.published();
@@ -225,6 +242,13 @@ impl SharedExecution {
         // What was written can be read.
         let variables = serde_json::from_str(&self.variables).unwrap_or_default();
         self.operation.request().variables(variables)
+    }
+}
+
+fn beside<T: Send + Sync + 'static>(request: Request, data: Option<T>) -> Request {
+    match data {
+        Some(data) => request.data(data),
+        None => request,
     }
 }
 

@@ -1,4 +1,4 @@
-//! How many operations of one user are executed at a time, over all their connections. Further ones
+//! How many operations of one kind, queries or mutations, of one user are executed at a time, over all their connections. Further ones
 //! wait in the order in which they came: who asks for very much waits for themselves, and others find
 //! the threads free.
 //!
@@ -13,7 +13,7 @@ use talksy_domain::id::UserId;
 use talksy_domain::viewer::Authentication;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The turns of all users.
+/// The turns of all users, for one kind of operations.
 #[derive(Debug)]
 pub(super) struct Turns {
     most: usize,

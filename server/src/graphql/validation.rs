@@ -1,7 +1,8 @@
-//! Validates each document once. What its rules say hangs on the document alone, but for one: whether
-//! the value of an argument is of its type, where variables stand in it. That is looked at for each
-//! request; where it does not hold, or may not, the whole document is validated again, so that the
-//! errors are async-graphql's own, in its words and order.
+//! Validates each document once: by async-graphql's rules, and by those of the specification that it
+//! lacks ([`overlaps`], [`positions`], [`variables`]). What the rules say hangs on the document alone, but
+//! for one: whether the value of an argument is of its type, where variables stand in it. That is looked
+//! at for each request; where it does not hold, or may not, the whole document is validated again, so
+//! that the errors are async-graphql's own, in its words and order.
 //!
 //! async-graphql validates whatever it executes. So the rules stand on a schema of their own, behind
 //! which nothing is executed ([`rules`]), and operations run on one that has none
@@ -9,18 +10,27 @@
 
 use std::sync::{Arc, OnceLock};
 
-use async_graphql::extensions::{Extension, ExtensionContext, ExtensionFactory, NextExecute};
-use async_graphql::indexmap::IndexMap;
-use async_graphql::parser::types::{
-    Directive, ExecutableDocument, Field, OperationType, Selection, SelectionSet,
+use async_graphql::extensions::{
+    Extension, ExtensionContext, ExtensionFactory, NextExecute, NextValidation,
 };
+use async_graphql::indexmap::IndexMap;
+use async_graphql::parser::types::{Directive, ExecutableDocument, Field, Selection, SelectionSet};
 use async_graphql::registry::{MetaInputValue, MetaType, MetaTypeName, Registry};
-use async_graphql::{Name, Positioned, Response, SchemaEnv, Value, Variables};
+use async_graphql::{
+    Name, Positioned, Response, SchemaEnv, ServerError, ValidationResult, Value, Variables,
+};
 use async_graphql_value::Value as Literal;
 use async_trait::async_trait;
+use talksy_domain::error::{ApiError, ErrorCode};
 use talksy_schema::schema::{TalksySchema, rules};
 
+use super::errors::{MAX_ERRORS, server_error};
+use super::guard::CheckedDocument;
 use super::operation::Operation;
+
+mod overlaps;
+mod positions;
+mod variables;
 
 /// The longest document, in bytes, of whose unknown names it is told what is like them: names are
 /// compared letter by letter, each with all that there are.
@@ -31,7 +41,7 @@ pub(super) struct Validator {
     rules: TalksySchema,
     /// The same without suggestions.
     terse: TalksySchema,
-    /// The schema's types, once an operation was valid.
+    /// The schema's types, once an operation was validated.
     types: Arc<OnceLock<SchemaEnv>>,
 }
 
@@ -61,12 +71,32 @@ impl Validator {
         let request = operation.request().variables(variables.clone());
         let is_short = document.text().len() <= MAX_SUGGESTING;
         let rules = if is_short { &self.rules } else { &self.terse };
-        let response = Box::pin(rules.execute(request)).await;
+        let mut response = Box::pin(rules.execute(request)).await;
+        if !document.is_valid() {
+            let found = self.lacking(document, response.is_ok());
+            response.errors.extend(found);
+        }
         if response.is_err() {
             return Some(response);
         }
         document.set_valid();
         None
+    }
+
+    /// What the rules find that async-graphql lacks. Those that it has in part tell only of what it
+    /// has let pass.
+    fn lacking(&self, document: &CheckedDocument, has_passed: bool) -> Vec<ServerError> {
+        let Some(types) = self.types.get() else {
+            return Vec::new();
+        };
+        let registry = &types.registry;
+        let mut findings = Findings::default();
+        positions::find(registry, document, &mut findings);
+        variables::find(registry, document.document(), &mut findings);
+        if has_passed {
+            overlaps::find(registry, document.document(), &mut findings);
+        }
+        findings.told()
     }
 
     /// Whether all arguments of a valid document are of their types with these variables. False
@@ -88,6 +118,52 @@ impl Validator {
     }
 }
 
+/// How much the rules of our own look at, in fields and uses of variables, of all operations of a
+/// document. A document of 4,000 tokens has at most a tenth of it where its operations share
+/// fragments.
+const MAX_STEPS: u32 = 1_000_000;
+
+/// What the rules of our own find in a document.
+#[derive(Debug, Default)]
+struct Findings {
+    errors: Vec<ServerError>,
+    steps: u32,
+}
+
+impl Findings {
+    /// Takes the next thing that is looked at. False where that is too much, or enough was found.
+    fn step(&mut self) -> bool {
+        self.steps = self.steps.saturating_add(1);
+        self.steps <= MAX_STEPS && !self.is_full()
+    }
+
+    /// Whether a response has no place for more.
+    fn is_full(&self) -> bool {
+        self.errors.len() >= MAX_ERRORS
+    }
+
+    /// An error of a kind that is told once for each place.
+    fn add(&mut self, error: ServerError) {
+        let is_known = |one: &ServerError| {
+            (&one.message, &one.locations) == (&error.message, &error.locations)
+        };
+        if !self.errors.iter().any(is_known) {
+            self.errors.push(error);
+        }
+    }
+
+    fn told(self) -> Vec<ServerError> {
+        let mut errors = self.errors;
+        if errors.is_empty() && self.steps > MAX_STEPS {
+            errors.push(server_error(&ApiError::new(
+                ErrorCode::QueryTooComplex,
+                "The document's operations and fragments overlap in too many ways.",
+            )));
+        }
+        errors
+    }
+}
+
 /// Ends each execution behind the validation, and hands out the schema's types.
 struct NothingRuns(Arc<OnceLock<SchemaEnv>>);
 
@@ -99,13 +175,21 @@ impl ExtensionFactory for NothingRuns {
 
 #[async_trait]
 impl Extension for NothingRuns {
-    async fn execute(
+    async fn validation(
         &self,
         ctx: &ExtensionContext<'_>,
+        next: NextValidation<'_>,
+    ) -> Result<ValidationResult, Vec<ServerError>> {
+        self.0.get_or_init(|| ctx.schema_env.clone());
+        next.run(ctx).await
+    }
+
+    async fn execute(
+        &self,
+        _ctx: &ExtensionContext<'_>,
         _operation_name: Option<&str>,
         _next: NextExecute<'_>,
     ) -> Response {
-        self.0.get_or_init(|| ctx.schema_env.clone());
         Response::default()
     }
 }
@@ -120,12 +204,7 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn document(&self, document: &ExecutableDocument) -> bool {
         let of_operations = document.operations.iter().all(|(_, operation)| {
-            let root = match operation.node.ty {
-                OperationType::Query => Some(self.registry.query_type.as_str()),
-                OperationType::Mutation => self.registry.mutation_type.as_deref(),
-                OperationType::Subscription => self.registry.subscription_type.as_deref(),
-            };
-            let root = root.and_then(|root| self.registry.types.get(root));
+            let root = positions::root_of(self.registry, operation.node.ty);
             self.directives(&operation.node.directives)
                 && self.selections(root, &operation.node.selection_set.node)
         });

@@ -14,6 +14,7 @@ mod compression;
 mod connection_io;
 mod connections;
 mod embedded;
+mod executions;
 mod export;
 mod form;
 mod framing;

@@ -15,6 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::application::KeyEpoch;
 use super::client::Caller;
 use super::connections::{Connection, Held};
+use super::executions::Executions;
 use super::operations::Counted;
 
 /// Most streams of one session, or of one address where nobody is signed in: so many tabs share a
@@ -29,7 +30,7 @@ const MAX_WAITING: usize = 16;
 pub(super) struct Bounds {
     /// Most bytes of events that wait; one event that is larger waits alone.
     pub(super) bytes: usize,
-    /// Most queries and mutations that are executed, or whose results wait for room.
+    /// Most queries, and most mutations, that are executed or whose results wait for room.
     pub(super) executions: usize,
 }
 
@@ -65,9 +66,9 @@ pub(super) struct SharedStream {
     most_bytes: usize,
     /// How many more bytes may wait.
     room: Arc<Semaphore>,
-    /// One for each query or mutation that may be executed. None before the stream is open: nobody
-    /// would read what comes of them.
-    turns: Arc<Semaphore>,
+    /// A turn for each query, and for each mutation, that may be executed. None before the stream is open:
+    /// nobody would read what comes of them.
+    turns: Executions,
     executions: usize,
     /// The connection that brings the events.
     connection: OnceLock<Arc<Connection>>,
@@ -129,9 +130,9 @@ impl SharedStream {
         self.room.acquire().await.is_ok() && self.events.reserve().await.is_ok()
     }
 
-    /// The turns of queries and mutations. Each keeps one until its result is on its way.
-    pub(super) fn turns(&self) -> Arc<Semaphore> {
-        Arc::clone(&self.turns)
+    /// The turns of queries, and of mutations. Each keeps one until its result is on its way.
+    pub(super) const fn turns(&self) -> &Executions {
+        &self.turns
     }
 
     /// Starts an operation: `task` makes it, given its number. It counts as one until it ends.
@@ -275,7 +276,7 @@ impl Reservations {
             events,
             most_bytes: self.bounds.bytes,
             room: semaphore(self.bounds.bytes),
-            turns: semaphore(0),
+            turns: Executions::new(0),
             executions: self.bounds.executions.min(Semaphore::MAX_PERMITS),
             connection: OnceLock::new(),
             unopened: Mutex::new(Some(unopened)),
@@ -330,7 +331,7 @@ impl Reservations {
             // Once, since it is opened once.
             stream.connection.set(Arc::clone(connection)).ok();
         }
-        stream.turns.add_permits(stream.executions);
+        stream.turns.add(stream.executions);
         Ok(Opened {
             stream: Arc::clone(stream),
             events,

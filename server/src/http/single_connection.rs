@@ -30,7 +30,7 @@ use super::shares::in_a_while;
 use super::sse::{self, Piece, Source};
 use super::{Transports, observe, ws};
 use crate::graphql::response::error_payload;
-use crate::graphql::{Answer, OperationType, Params, Payload, RequestId};
+use crate::graphql::{Answer, Params, Payload, RequestId};
 
 /// The header of a stream's token. A browser's `EventSource`, which sends no headers, has it as the
 /// parameter `token` of the URL.
@@ -173,8 +173,7 @@ pub(super) async fn operate(
     };
     let request = RequestId::current().unwrap_or_else(|| observe::new_id(server));
     let most = server.config.websocket.max_operations;
-    let is_answered_once = prepared.operation.kind() != OperationType::Subscription;
-    let turns = is_answered_once.then(|| stream.turns());
+    let turns = stream.turns().of(prepared.operation.kind());
     let running = (Arc::clone(server), Arc::clone(&stream), id.clone());
     let started = stream.start(&id, most, Some(counted), |number| async move {
         let (server, stream, id) = running;

@@ -4,17 +4,23 @@
 use std::time::Duration;
 
 use talksy_domain::attachments::{
-    Attachment, AttachmentState, ContentType, FileName, ImageFacts, Received, Thumbnail, UsedBy,
+    Attachment, AttachmentState, ContentType, FileName, ImageFacts, Kept, Received, Thumbnail,
+    UsedBy,
 };
+use talksy_domain::chats::ChatTitle;
 use talksy_domain::clock::Timestamp;
-use talksy_domain::groups::{GroupAction, GroupOutcome};
+use talksy_domain::groups::{ClientChatId, GroupAction, GroupOutcome, GroupUpdate, NewGroup};
 use talksy_domain::id::AttachmentId;
-use talksy_domain::messages::{ChangeAction, Message, MessageKind, SystemNoticeKind};
+use talksy_domain::messages::{
+    ChangeAction, ClientMessageId, Message, MessageKind, SystemNoticeKind,
+};
 use talksy_domain::users::ProfileChange;
 
-use super::fixture::Stores;
-use super::{at_once, ids, now};
+use super::fixture::{Stores, metadata, new_group};
+use super::{at_once, ids, now, word};
 
+/// More bytes than any test needs.
+const MOST: u64 = 1 << 40;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn announced(at: Timestamp) -> Attachment {
@@ -24,7 +30,11 @@ fn announced(at: Timestamp) -> Attachment {
 
 async fn kept(stores: &Stores) -> Attachment {
     let attachment = announced(now());
-    stores.attachments.announce(&attachment).await.unwrap();
+    stores
+        .attachments
+        .announce(&attachment, MOST)
+        .await
+        .unwrap();
     attachment
 }
 
@@ -107,7 +117,7 @@ pub async fn of_many_who_claim_an_attachment_one_succeeds(stores: &Stores) {
         let (store, shared) = (stores.attachments.clone(), shared.clone());
         let own = announced(now());
         async move {
-            store.announce(&own).await.unwrap();
+            store.announce(&own, MOST).await.unwrap();
             let by = UsedBy::Message(ids().next());
             let claims = [shared.claimed(by, now()), own.received(image(), now())];
             let taken = store.advance(&claims).await.unwrap();
@@ -136,7 +146,11 @@ pub async fn what_has_stood_for_long_is_found(stores: &Stores) {
     let mut old = Vec::new();
     for seconds in [3, 1, 2, 9] {
         let attachment = announced(then + SECOND * seconds);
-        stores.attachments.announce(&attachment).await.unwrap();
+        stores
+            .attachments
+            .announce(&attachment, MOST)
+            .await
+            .unwrap();
         old.push(attachment);
     }
     let standing = async |state, seconds, limit| {
@@ -226,7 +240,7 @@ pub async fn a_group_has_the_picture_that_was_set_last(stores: &Stores) {
     assert_eq!(chat.avatar_id, None);
     let (one, other): (AttachmentId, AttachmentId) = (ids().next(), ids().next());
     let set = async |avatar| {
-        let action = GroupAction::SetAvatar(avatar);
+        let action = GroupAction::set_avatar(avatar);
         match stores.change_group(chat.id, ada.id, action).await {
             GroupOutcome::Done { chat, message } => (*chat, message),
             refused @ GroupOutcome::Refused(_) => panic!("{refused:?}"),
@@ -243,17 +257,197 @@ pub async fn a_group_has_the_picture_that_was_set_last(stores: &Stores) {
         let (same, message) = set(avatar).await;
         assert_eq!((same.avatar_id, message), (avatar, None));
     }
-    let refused = stores.change_group(chat.id, bob.id, GroupAction::SetAvatar(Some(one)));
+    let refused = stores.change_group(chat.id, bob.id, GroupAction::set_avatar(Some(one)));
     assert!(matches!(refused.await, GroupOutcome::Refused(_)));
+}
+
+/// A title and a picture that are set together are one system message, and both are there.
+pub async fn details_that_are_set_together_are_one_message(stores: &Stores) {
+    let [ada, bob] = stores.users().await;
+    let chat = stores.group(&[&ada, &bob]).await;
+    let one: AttachmentId = ids().next();
+    let title = ChatTitle::parse("Engines").unwrap();
+    let kept = Some(Some(metadata("{\"a\":1}")));
+    for (update, kind) in [
+        (
+            GroupUpdate {
+                title: Some(title.clone()),
+                metadata: None,
+                avatar_id: Some(Some(one)),
+            },
+            SystemNoticeKind::TitleChanged,
+        ),
+        (
+            GroupUpdate {
+                title: Some(title.clone()),
+                metadata: kept.clone(),
+                avatar_id: Some(None),
+            },
+            SystemNoticeKind::AvatarChanged,
+        ),
+        (
+            GroupUpdate {
+                title: Some(ChatTitle::parse("Looms").unwrap()),
+                metadata: Some(None),
+                avatar_id: Some(Some(one)),
+            },
+            SystemNoticeKind::TitleChanged,
+        ),
+    ] {
+        let before = stores.chat(chat.id).await;
+        let action = GroupAction::Update(update.clone());
+        let done = stores.change_group(chat.id, ada.id, action.clone()).await;
+        let GroupOutcome::Done {
+            chat: changed,
+            message,
+        } = done
+        else {
+            panic!("{done:?}");
+        };
+        let notice = message.unwrap().notice.unwrap();
+        assert_eq!((notice.kind, notice.sets_avatar()), (kind, true));
+        assert_eq!(changed.last_seq, before.last_seq + 1);
+        assert_eq!(changed.title, update.title);
+        assert_eq!(Some(changed.avatar_id), update.avatar_id);
+        assert_eq!(stores.chat(chat.id).await, *changed);
+        // A title alone leaves the picture.
+        let again = stores.change_group(chat.id, ada.id, action).await;
+        assert!(matches!(again, GroupOutcome::Done { message: None, .. }));
+    }
+    let action = GroupAction::rename(title);
+    stores.change_group(chat.id, ada.id, action).await;
+    assert_eq!(stores.chat(chat.id).await.avatar_id, Some(one));
+}
+
+/// What a sender has sent under an id of their own is found by it, also when it was deleted; and so is
+/// a group by that of its creator.
+pub async fn what_was_made_before_is_found_by_its_makers_own_id(stores: &Stores) {
+    let (ada, bob, chat) = stores.pair().await;
+    let own_id = ClientMessageId::parse(word()).unwrap();
+    let draft = Message {
+        kind: MessageKind::File,
+        attachments: vec![ids().next()],
+        client_message_id: Some(own_id.clone()),
+        ..Message::empty(ids().next_message(chat.id), chat.id, ada.id, now())
+    };
+    let repeated = async |draft: &Message| stores.messages.repeated(draft).await.unwrap();
+    assert_eq!(repeated(&draft).await, None);
+    let sent = stores.append(&draft).await.message;
+    let retry = Message {
+        id: ids().next_message(chat.id),
+        ..draft.clone()
+    };
+    assert_eq!(repeated(&retry).await.as_ref(), Some(&sent));
+    let deleted = stores.change(&sent, ada.id, ChangeAction::Delete).await;
+    assert_eq!(repeated(&retry).await, Some(deleted.message));
+    for other in [
+        Message {
+            sender_id: Some(bob.id),
+            ..retry.clone()
+        },
+        Message {
+            chat_id: stores.group(&[&ada]).await.id,
+            ..retry.clone()
+        },
+        Message {
+            client_message_id: None,
+            ..sent
+        },
+    ] {
+        assert_eq!(repeated(&other).await, None);
+    }
+
+    let mut group = new_group(&[&ada, &bob]);
+    let found = async |group: &NewGroup| stores.groups.repeated_group(group).await.unwrap();
+    assert_eq!(found(&group).await, None);
+    group.client_chat_id = Some(ClientChatId::parse(word()).unwrap());
+    assert_eq!(found(&group).await, None);
+    stores.groups.create_group(&group).await.unwrap();
+    let made = stores.chat(group.chat_id).await;
+    let mut again = NewGroup {
+        chat_id: ids().next(),
+        ..group
+    };
+    assert_eq!(found(&again).await.map(|chat| chat.id), Some(made.id));
+    again.creator_id = bob.id;
+    assert_eq!(found(&again).await, None);
+}
+
+/// An attachment is kept where there is room for it among those of its owner, in whatever state they are;
+/// what is forgotten makes room, and what turns out to be smaller does.
+pub async fn a_user_keeps_no_more_bytes_than_they_may(stores: &Stores) {
+    let owner = ids().next();
+    let of_size = |owner, byte_size| Attachment {
+        owner_id: owner,
+        byte_size,
+        ..announced(now())
+    };
+    let announce = async |attachment: &Attachment| {
+        let kept = stores.attachments.announce(attachment, 100).await;
+        kept.unwrap()
+    };
+    let first = of_size(owner, 60);
+    assert_eq!(announce(&first).await, Kept::Done);
+    let refused = of_size(owner, 41);
+    assert_eq!(announce(&refused).await, Kept::Full(60));
+    assert_eq!(found(stores, refused.id).await, None);
+    assert_eq!(announce(&of_size(owner, 40)).await, Kept::Done);
+    assert_eq!(announce(&of_size(owner, 1)).await, Kept::Full(100));
+    // Others have room of their own.
+    assert_eq!(announce(&of_size(ids().next(), 100)).await, Kept::Done);
+    let smaller = Attachment {
+        byte_size: 50,
+        state: AttachmentState::Ready,
+        version: 1,
+        ..first.clone()
+    };
+    advanced(stores, smaller).await;
+    assert_eq!(announce(&of_size(owner, 11)).await, Kept::Full(90));
+    assert_eq!(announce(&of_size(owner, 10)).await, Kept::Done);
+    stores.attachments.forget(&[first.id]).await.unwrap();
+    assert_eq!(announce(&of_size(owner, 51)).await, Kept::Full(50));
+    assert_eq!(announce(&of_size(owner, 50)).await, Kept::Done);
+}
+
+/// Of many at once no more are kept than have room.
+pub async fn of_many_attachments_at_once_no_more_are_kept_than_have_room(stores: &Stores) {
+    let owner = ids().next();
+    let outcomes = at_once((0..16).map(|_| {
+        let attachments = std::sync::Arc::clone(&stores.attachments);
+        let attachment = Attachment {
+            owner_id: owner,
+            byte_size: 10,
+            ..announced(now())
+        };
+        async move { attachments.announce(&attachment, 55).await.unwrap() }
+    }))
+    .await;
+    let kept = outcomes.iter().filter(|kept| **kept == Kept::Done).count();
+    assert!(kept <= 5, "{outcomes:?}");
+    // What was not kept takes no room.
+    let mut more = 0;
+    let one_more = || Attachment {
+        owner_id: owner,
+        byte_size: 10,
+        ..announced(now())
+    };
+    while stores.attachments.announce(&one_more(), 55).await.unwrap() == Kept::Done {
+        more += 1;
+    }
+    assert_eq!(kept + more, 5);
 }
 
 super::suite::rules! {
     attachments_rules:
     an_attachment_is_kept_as_it_was_written,
     many_are_found_at_once,
+    a_user_keeps_no_more_bytes_than_they_may,
+    of_many_attachments_at_once_no_more_are_kept_than_have_room,
     of_many_who_claim_an_attachment_one_succeeds,
     what_has_stood_for_long_is_found,
     a_message_keeps_its_attachments_until_it_is_deleted,
     a_user_has_the_picture_that_was_set_last,
     a_group_has_the_picture_that_was_set_last,
+    details_that_are_set_together_are_one_message,
+    what_was_made_before_is_found_by_its_makers_own_id,
 }

@@ -90,6 +90,7 @@ fn full_notice(user_id: UserId) -> SystemNotice {
             to: Some(metadata("[true]")),
         }),
         avatar_id: None,
+        has_avatar_beside: false,
         role: Some(MemberRole::Owner),
         effects: vec![
             effect,

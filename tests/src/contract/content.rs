@@ -152,6 +152,7 @@ pub async fn a_group_keeps_metadata(stores: &Stores) {
         GroupAction::Update(GroupUpdate {
             title: None,
             metadata: Some(metadata),
+            avatar_id: None,
         })
     };
     let title = ChatTitle::parse("Engines").unwrap();
@@ -179,6 +180,7 @@ pub async fn a_group_keeps_metadata(stores: &Stores) {
         GroupAction::Update(GroupUpdate {
             title: Some(ChatTitle::parse(text).unwrap()),
             metadata: Some(Some(metadata(json))),
+            avatar_id: None,
         })
     };
     let notice = stores.notice(chat.id, ada.id, both("Pumps", "2")).await;

@@ -146,18 +146,7 @@ impl Stores {
 
     /// Makes a group that the first of these users owns, with the others as plain members.
     pub(super) async fn group(&self, users: &[&User]) -> Chat {
-        let (owner, others) = users.split_first().unwrap();
-        let group = NewGroup {
-            chat_id: ids().next(),
-            message_id: ids().next(),
-            creator_id: owner.id,
-            member_ids: others.iter().map(|user| user.id).collect(),
-            title: ChatTitle::parse("A group").unwrap(),
-            metadata: None,
-            client_chat_id: None,
-            avatar_id: None,
-            at: now(),
-        };
+        let group = new_group(users);
         match self.groups.create_group(&group).await.unwrap() {
             GroupOutcome::Done { chat, message } => {
                 assert!(message.is_some(), "a new group has its first message");
@@ -261,6 +250,22 @@ pub(super) fn candidate(name: &str) -> User {
         created_at: now(),
         last_seen_at: None,
         block_version: 0,
+    }
+}
+
+/// A group that no store has yet, of which the first of these users is the owner.
+pub(super) fn new_group(users: &[&User]) -> NewGroup {
+    let (owner, others) = users.split_first().unwrap();
+    NewGroup {
+        chat_id: ids().next(),
+        message_id: ids().next(),
+        creator_id: owner.id,
+        member_ids: others.iter().map(|user| user.id).collect(),
+        title: ChatTitle::parse("A group").unwrap(),
+        metadata: None,
+        client_chat_id: None,
+        avatar_id: None,
+        at: now(),
     }
 }
 

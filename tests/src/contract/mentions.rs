@@ -128,6 +128,56 @@ pub async fn unread_mentions_are_exact(stores: &Stores) {
     }
 }
 
+/// Many users of a chat are counted for at once as each is alone, with the versions of their memberships.
+/// Of strangers and of who has left nothing is told.
+pub async fn many_users_are_counted_for_at_once(stores: &Stores) {
+    let [ada, bob, cyd, eve] = stores.users().await;
+    let chat = stores.group(&[&ada, &bob, &cyd]).await;
+    let other = stores.group(&[&ada, &bob]).await;
+    let everybody = [ada.id, bob.id, cyd.id];
+    let first = stores.append(&mention(chat.id, ada.id, &everybody)).await;
+    for users in [&everybody[1..], &everybody[2..], &[]] {
+        stores.append(&mention(chat.id, ada.id, users)).await;
+    }
+    stores.append(&mention(other.id, ada.id, &[bob.id])).await;
+    let seq = first.message.seq;
+    let marked = stores
+        .chats
+        .mark_read(chat.id, cyd.id, seq, now(), LargeGroups::NONE);
+    marked.await.unwrap().unwrap();
+    // Far more than one command counts for.
+    let mut asked: Vec<_> = (0..250).map(|_| ids().next()).collect();
+    asked.extend([eve.id, cyd.id, ada.id, bob.id]);
+    let among = async || {
+        let counts = stores.chats.unread_mentions_among(chat.id, &asked).await;
+        let counts = counts.unwrap().into_iter();
+        sorted(counts.map(|one| (one.user_id, one.count, one.version)))
+    };
+    let alone = async |users: &[UserId]| {
+        let mut counts = Vec::new();
+        for user in users {
+            let member = stores.chats.memberships(*user, &[chat.id]).await.unwrap();
+            let count = counted(stores, *user, chat.id).await;
+            counts.push((*user, count, member[0].version));
+        }
+        sorted(counts)
+    };
+    let counts = among().await;
+    assert_eq!(counts, alone(&everybody).await);
+    let counts: Vec<_> = everybody
+        .iter()
+        .map(|user| counts.iter().find(|one| one.0 == *user).unwrap().1)
+        .collect();
+    assert_eq!(counts, [0, 2, 2]);
+    stores.change(&first.message, ada.id, edit(&[])).await;
+    assert_eq!(among().await, alone(&everybody).await);
+    let left = stores.notice(chat.id, cyd.id, GroupAction::Leave);
+    left.await;
+    assert_eq!(among().await, alone(&everybody[..2]).await);
+    let none = stores.chats.unread_mentions_among(chat.id, &[]).await;
+    assert_eq!(none.unwrap(), []);
+}
+
 /// Of many chats each is counted for itself, and of chats of others nothing is told. Whoever comes back
 /// has nothing unread from before.
 pub async fn mentions_are_counted_chat_by_chat(stores: &Stores) {
@@ -217,6 +267,7 @@ super::suite::rules! {
     mentions_rules:
     a_message_keeps_its_mentions,
     unread_mentions_are_exact,
+    many_users_are_counted_for_at_once,
     mentions_are_counted_chat_by_chat,
     members_alone_are_mentioned,
 }

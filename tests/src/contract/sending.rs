@@ -256,6 +256,7 @@ pub async fn a_system_message_is_not_sent(stores: &Stores) {
             title: None,
             metadata: None,
             avatar_id: None,
+            has_avatar_beside: false,
             role: None,
             effects: Vec::new(),
             member_count: 1,

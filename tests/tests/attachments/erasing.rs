@@ -73,6 +73,41 @@ async fn the_attachments_of_a_deleted_message_are_erased() {
     assert_eq!(node["node"], Value::Null);
 }
 
+/// A retry is answered with what is left of the message, also where its attachments are gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_of_a_deleted_message_with_attachments_finds_what_is_left_of_it() {
+    const SEND: &str = "mutation($input: SendMessageInput!) { sendMessage(input: $input) {
+        message { id seq kind text attachments { id } deletedAt } } }";
+    let app = quick().start().await;
+    let (ada, bob, chat) = app.pair().await;
+    let image = ada.upload("a.png", "image/png", png(810, 20)).await;
+    let send = async |own_id: &str, text: &str| {
+        let input = json!({ "chatId": chat, "text": text, "attachmentIds": [image],
+            "clientMessageId": own_id });
+        ada.client.run(SEND, json!({ "input": input })).await
+    };
+    let sent = send("one", "look").await.data();
+    let message = string(&sent["sendMessage"]["message"]["id"]);
+    let deleted = delete(&ada, &message).await.data();
+    let deleted_at = &deleted["deleteMessage"]["message"]["deletedAt"];
+    // Before the bytes are erased, and behind that.
+    for is_erased in [false, true] {
+        if is_erased {
+            erased(&app).await;
+        }
+        let again = send("one", "look").await.data();
+        let again = &again["sendMessage"]["message"];
+        let expected = json!({ "id": message, "seq": 1, "kind": "IMAGE", "text": null,
+            "attachments": [], "deletedAt": deleted_at });
+        assert_eq!(again, &expected, "erased: {is_erased}");
+        assert_eq!(send("one", "other").await.code(), "CONFLICT");
+    }
+    // It is nothing that another message may have.
+    assert_eq!(send("two", "look").await.code(), "NOT_FOUND");
+    let next = bob.send(&chat, "hi").await;
+    assert_eq!(next["message"]["seq"], 2);
+}
+
 /// Each is erased by a job of its own: neither takes the other's place.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_reactions_to_a_message_are_erased_beside_its_attachments() {

@@ -9,6 +9,7 @@ mod memory;
 mod pictures;
 mod receiving;
 mod refusals;
+mod room;
 mod s3;
 mod sending;
 

@@ -8,8 +8,10 @@
 
 mod equal;
 mod meanings;
+mod mentions;
 mod once;
 mod people;
 mod reactions;
 mod removal;
+mod replies;
 mod selections;

@@ -139,23 +139,6 @@ impl AttachmentService {
         }
         Ok(claimed)
     }
-
-    /// Whether the viewer's attachment is the picture of a group: somebody makes that again.
-    pub(crate) async fn is_picture_of_group(
-        &self,
-        viewer: &Viewer,
-        attachment: AttachmentId,
-    ) -> Result<bool, PortError> {
-        let found = self.store.attachments(&[attachment]).await?.pop();
-        let Some(UsedBy::Chat(chat)) = found
-            .filter(|one| one.owner_id == viewer.user_id)
-            .and_then(|one| one.used_by)
-        else {
-            return Ok(false);
-        };
-        let chat = self.access.chats.chats(&[chat]).await?.pop();
-        Ok(chat.is_some_and(|chat| chat.avatar_id == Some(attachment)))
-    }
 }
 
 /// At most [`MAX_ATTACHMENTS`], each once.

@@ -44,6 +44,17 @@ pub enum AttachmentError {
     /// Too many uploads.
     #[error("You upload too much. Wait a little.")]
     TooFast(Duration),
+    /// All that the user has uploaded, and has not been deleted, would be more than it may.
+    #[error(
+        "You may keep {most} bytes of attachments, of which {left} are left. Delete messages with \
+         attachments, or upload less."
+    )]
+    Full {
+        /// The most bytes.
+        most: u64,
+        /// How many of them are left.
+        left: u64,
+    },
     /// A port failed.
     #[error(transparent)]
     Port(#[from] PortError),
@@ -57,6 +68,9 @@ impl AttachmentError {
             Self::TooFast(wait) => {
                 let refused = ApiError::new(ErrorCode::RateLimited, self.to_string());
                 return refused.retry_after(*wait);
+            }
+            Self::Full { left, .. } => {
+                return ApiError::new(ErrorCode::Conflict, self.to_string()).left(*left);
             }
             Self::Unknown(field) => (ErrorCode::NotFound, Some(field.clone())),
             Self::Awaited(field) | Self::InUse(field) => (ErrorCode::Conflict, Some(field.clone())),

@@ -10,7 +10,7 @@ use super::error::AttachmentError;
 use super::images::ImageCodec;
 use super::model::{Attachment, AttachmentKind, Thumbnail, UsedBy};
 use super::objects::{ObjectBytes, ObjectKey, ObjectStore};
-use super::store::AttachmentStore;
+use super::store::{AttachmentStore, Kept};
 use super::types::{ContentType, FileName, allowed};
 use crate::access::Access;
 use crate::clock::{Clock, Entropy, Timestamp};
@@ -40,6 +40,8 @@ pub struct AttachmentPolicy {
     pub max_image_bytes: u64,
     /// The most bytes of any other file.
     pub max_file_bytes: u64,
+    /// The most bytes of all attachments of one user together.
+    pub max_user_bytes: u64,
     /// How long the URL of an upload works.
     pub upload_timeout: Duration,
     /// How long an attachment is kept that nobody uses.
@@ -161,7 +163,8 @@ impl AttachmentService {
     /// Announces an upload of the viewer, of so many bytes.
     ///
     /// # Errors
-    /// Where such a file may not be attached, it is empty or too large, or the viewer uploads too much.
+    /// Where such a file may not be attached, it is empty or too large, or the viewer uploads too much or
+    /// has no room for it.
     pub async fn announce(
         &self,
         viewer: &Viewer,
@@ -176,8 +179,9 @@ impl AttachmentService {
             let rule = format!("must be 1 to {most}");
             return Err(Invalid::new("byteSize", rule).into());
         }
+        self.admit(viewer).await?;
         let attachment = self
-            .admit(viewer, file_name, content_type, byte_size)
+            .reserve(viewer, file_name, content_type, byte_size)
             .await?;
         let expires = self.clock.now() + self.policy.upload_timeout;
         // A URL counts in seconds.
@@ -189,18 +193,23 @@ impl AttachmentService {
         })
     }
 
-    /// Keeps a new attachment of the viewer, whose bytes are awaited.
-    pub(crate) async fn admit(
+    /// Counts an upload of the viewer.
+    pub(crate) async fn admit(&self, viewer: &Viewer) -> Result<(), AttachmentError> {
+        let user = viewer.user_id.to_string();
+        match self.limiter.check(self.policy.upload, &user).await? {
+            Decision::Denied(wait) => Err(AttachmentError::TooFast(wait)),
+            Decision::Allowed => Ok(()),
+        }
+    }
+
+    /// Keeps a new attachment of the viewer, whose bytes are awaited, where there is room for so many.
+    pub(crate) async fn reserve(
         &self,
         viewer: &Viewer,
         file_name: &str,
         content_type: ContentType,
         byte_size: u64,
     ) -> Result<Attachment, AttachmentError> {
-        let user = viewer.user_id.to_string();
-        if let Decision::Denied(wait) = self.limiter.check(self.policy.upload, &user).await? {
-            return Err(AttachmentError::TooFast(wait));
-        }
         let attachment = Attachment::announced(
             self.ids.next(),
             viewer.user_id,
@@ -209,8 +218,14 @@ impl AttachmentService {
             byte_size,
             self.clock.now(),
         );
-        self.store.announce(&attachment).await?;
-        Ok(attachment)
+        let most = self.policy.max_user_bytes;
+        match self.store.announce(&attachment, most).await? {
+            Kept::Done => Ok(attachment),
+            Kept::Full(used) => Err(AttachmentError::Full {
+                most,
+                left: most.saturating_sub(used),
+            }),
+        }
     }
 
     /// The most bytes of a file of this type.

@@ -6,14 +6,25 @@ use crate::error::PortError;
 use crate::id::{AttachmentId, UserId};
 use crate::port::port;
 
+/// What came of asking to keep a new attachment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// It is kept.
+    Done,
+    /// It is not: its owner's others come to so many bytes, and there is no room for it.
+    Full(u64),
+}
+
 port! {
     /// Keeps attachments, without their bytes. Each method is atomic on its own.
     ///
     /// The store judges nothing: the steps of an attachment's life are those of [`Attachment`], and are
     /// taken by compare-and-set of the version. So of two who would use one attachment one succeeds.
     pub trait AttachmentStore as "attachments" with AttachmentStoreLayer {
-        /// Keeps a new attachment.
-        async fn announce(&self, attachment: &Attachment) -> Result<(), PortError>;
+        /// Keeps a new attachment, where it and all others of its owner, whatever state they are in, come
+        /// to at most `most` bytes ([`Attachment::byte_size`]). Of several at once no more are kept than
+        /// have room, whatever instances they come from; it may be fewer.
+        async fn announce(&self, attachment: &Attachment, most: u64) -> Result<Kept, PortError>;
 
         /// Those of these attachments that exist, in any order.
         async fn attachments(&self, ids: &[AttachmentId]) -> Result<Vec<Attachment>, PortError>;

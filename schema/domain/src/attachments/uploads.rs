@@ -138,15 +138,28 @@ impl AttachmentService {
         upload: Upload,
     ) -> Result<Attachment, AttachmentError> {
         let content_type = allowed(content_type, &self.policy.documents)?;
+        self.admit(viewer).await?;
+        let largest = self.most(content_type);
+        let reserve = async |most| self.reserve(viewer, file_name, content_type, most).await;
+        // How much comes is not known before it has. What is smaller than the largest file may have all
+        // that is left.
+        let (attachment, most) = match reserve(largest).await {
+            Err(AttachmentError::Full { left, .. }) if left > 0 => (reserve(left).await?, left),
+            reserved => (reserved?, largest),
+        };
         let expected = Expected {
             content_type,
-            most: self.most(content_type),
+            most,
             exactly: false,
         };
-        let admitted = self.admit(viewer, file_name, content_type, expected.most);
-        let attachment = admitted.await?;
         let id = attachment.id;
-        let taken = self.take(attachment, expected, upload).await;
+        let taken = match self.take(attachment, expected, upload).await {
+            Err(AttachmentError::TooLarge(left)) if left < largest => Err(AttachmentError::Full {
+                most: self.policy.max_user_bytes,
+                left,
+            }),
+            taken => taken,
+        };
         if taken.is_err() {
             // Nobody could send it again. Where this fails, the sweep does it.
             let erased = self.objects.erase(id).await;

@@ -86,6 +86,17 @@ pub struct MemberPage {
     pub window: Window<MemberCursor>,
 }
 
+/// How many unread messages of a chat mention a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnreadMentions {
+    /// The member.
+    pub user_id: UserId,
+    /// The membership's version ([`Member::version`]) by which was counted.
+    pub version: u32,
+    /// How many.
+    pub count: u32,
+}
+
 port! {
     /// Keeps chats and members. Each method is atomic on its own. Methods that take many ids answer
     /// in any order and leave out what does not exist.
@@ -215,5 +226,13 @@ port! {
             user: UserId,
             chats: &[ChatId],
         ) -> Result<Vec<(ChatId, u32)>, PortError>;
+
+        /// The same of one chat, for those of these users who are members, each with the version of
+        /// the membership by which was counted.
+        async fn unread_mentions_among(
+            &self,
+            chat: ChatId,
+            users: &[UserId],
+        ) -> Result<Vec<UnreadMentions>, PortError>;
     }
 }

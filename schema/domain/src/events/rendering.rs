@@ -21,6 +21,8 @@ pub struct TemplateKey {
     pub operation: RenderKey,
     /// The other side of a direct chat, which looks different from each side.
     pub peer: Option<UserId>,
+    /// Whether the viewer may read what the message replies to, where the operation asks for that.
+    pub is_target_readable: Option<bool>,
     /// How many profiles were changed in this process before: a template holds names, and who was told
     /// of a new one is not shown an old one behind it.
     pub profiles: u64,
@@ -161,6 +163,7 @@ mod tests {
         TemplateKey {
             operation: RenderKey(operation),
             peer: None,
+            is_target_readable: None,
             profiles: 0,
         }
     }
@@ -228,6 +231,14 @@ mod tests {
             },
             TemplateKey {
                 peer: peer(2),
+                ..one
+            },
+            TemplateKey {
+                is_target_readable: Some(true),
+                ..one
+            },
+            TemplateKey {
+                is_target_readable: Some(false),
                 ..one
             },
             TemplateKey { profiles: 1, ..one },

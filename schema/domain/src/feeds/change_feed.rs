@@ -18,10 +18,12 @@ use super::chat_subscription::ChatSubscription;
 use super::ends::Ends;
 use super::error::FeedError;
 use super::feed::Feed;
+use super::reply_target::ReplyTarget;
 use super::retry::retry_unavailable;
 use crate::cursor::MessageCursor;
 use crate::events::event::{Event, Published};
 use crate::events::hub::Signal;
+use crate::messages::model::Message;
 use crate::metrics::{GAP_REPAIRS, RESYNCS};
 use crate::seq::Seq;
 
@@ -128,6 +130,11 @@ impl ChangeFeed {
             visible_from: membership.member().visible_from_seq,
             seq,
         })
+    }
+
+    /// What a message whose change was told replies to; `None` where it is no reply.
+    pub fn reply_target(&self, told: &Message) -> Option<ReplyTarget> {
+        ReplyTarget::of(told, self.visible_from)
     }
 
     /// Waits for a signal; `None` when the time is up.

@@ -10,7 +10,6 @@ use moka::future::Cache;
 use tokio::sync::Semaphore;
 
 use super::chat_states::ChatStates;
-use super::counted::Counted;
 use super::error::FeedError;
 use super::heartbeats::Heartbeats;
 use super::incarnation::KnownIncarnation;
@@ -30,7 +29,8 @@ use crate::id::{ChatId, MessageId, UserId};
 use crate::incarnation::Incarnation;
 use crate::messages::model::Message;
 use crate::messages::reactions::Emoji;
-use crate::messages::store::{Head, MessageStore};
+use crate::messages::reading::messages_at;
+use crate::messages::store::{Head, MessageAt, MessageStore};
 use crate::metrics::RESYNCS;
 use crate::page::{MAX_PAGE, Page, Window};
 use crate::presence::model::Presence;
@@ -75,6 +75,9 @@ pub(super) struct FeedContext {
     acquaintances: SharedReader<(UserId, UserId), Sight>,
     /// With what a user has reacted to a message; nothing of one who has not.
     reactions: SharedReader<(MessageId, ChatId, UserId), Arc<[Emoji]>>,
+    /// How many unread messages mention a member, by which version of the membership: an edit of one
+    /// message asks for those of all members at once.
+    unread_mentions: SharedReader<(ChatId, UserId), (u32, u32)>,
     /// Pages that were read to fill holes, so that a thousand feeds with the same hole read it once.
     /// Messages do not move, but they change: the number of the chat's newest change when the page
     /// was asked for is a part of the key, and so a page is never from before a change that was
@@ -138,6 +141,9 @@ impl FeedContext {
             }),
             reactions: SharedReader::over(&messages, CHATS, |store, keys| async move {
                 reactions(&*store, &keys).await
+            }),
+            unread_mentions: SharedReader::over(&chats, CHATS, |store, keys| async move {
+                unread_mentions(&*store, &keys).await
             }),
             access,
             bus,
@@ -245,6 +251,17 @@ impl FeedContext {
         Ok(self.reactions.one(key).await?.unwrap_or_default())
     }
 
+    /// The messages at these places, which somebody has been let see; `None` where there is none.
+    pub(super) async fn messages_at(
+        &self,
+        places: &[MessageAt],
+    ) -> Result<Vec<Option<Message>>, PortError> {
+        if places.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.alone(messages_at(&*self.messages, places)).await
+    }
+
     /// The user's chats.
     pub(super) async fn chat_ids_of(&self, user: UserId) -> Result<Vec<ChatId>, PortError> {
         self.alone(self.chats.chat_ids_of(user)).await
@@ -273,16 +290,22 @@ impl FeedContext {
     /// How much of a chat the user has not read; `None` where they are no member.
     pub(super) async fn unread_count(
         &self,
-        of: Counted,
         user: UserId,
         chat: ChatId,
     ) -> Result<Option<u32>, PortError> {
         let chats = [chat];
-        let counts = match of {
-            Counted::Messages => self.alone(self.chats.unread_counts(user, &chats)).await?,
-            Counted::Mentions => self.alone(self.chats.unread_mentions(user, &chats)).await?,
-        };
+        let counts = self.alone(self.chats.unread_counts(user, &chats)).await?;
         Ok(counts.first().map(|(_, count)| *count))
+    }
+
+    /// How much of that mentions the user, with the version of the membership by which was counted;
+    /// `None` where they are no member.
+    pub(super) async fn unread_mentions(
+        &self,
+        user: UserId,
+        chat: ChatId,
+    ) -> Result<Option<(u32, u32)>, PortError> {
+        self.unread_mentions.one((chat, user)).await
     }
 
     /// How these chats stand for the user: their ends, and the memberships of those of which the user
@@ -378,6 +401,27 @@ fn by_chat(members: Vec<Member>) -> Vec<(ChatId, Arc<[Member]>)> {
     shared
         .map(|(chat, members)| (chat, members.into()))
         .collect()
+}
+
+/// How many unread messages of chats mention their members: one call a chat, of which few are asked for
+/// at once.
+async fn unread_mentions(
+    store: &dyn ChatStore,
+    keys: &[(ChatId, UserId)],
+) -> Result<Vec<((ChatId, UserId), (u32, u32))>, PortError> {
+    let mut found = Vec::with_capacity(keys.len());
+    for of_chat in keys.chunk_by(|one, other| one.0 == other.0) {
+        let Some((chat, _)) = of_chat.first() else {
+            continue;
+        };
+        let users: Vec<_> = of_chat.iter().map(|(_, user)| *user).collect();
+        let counts = store
+            .unread_mentions_among(*chat, &users)
+            .await?
+            .into_iter();
+        found.extend(counts.map(|one| ((*chat, one.user_id), (one.count, one.version))));
+    }
+    Ok(found)
 }
 
 /// With what users have reacted to messages: one call a message, of which few are asked for at once.

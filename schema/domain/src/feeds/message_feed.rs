@@ -18,12 +18,13 @@ use super::chat_subscription::ChatSubscription;
 use super::ends::Ends;
 use super::error::FeedError;
 use super::feed::Feed;
+use super::reply_target::ReplyTarget;
 use super::retry::retry_unavailable;
 use super::sequencer::Sequencer;
 use crate::access::{AccessError, Denied};
 use crate::events::event::{Event, Published};
 use crate::events::hub::Signal;
-use crate::messages::model::MessageKind;
+use crate::messages::model::{Message, MessageKind};
 use crate::metrics::{GAP_REPAIRS, RESYNCS};
 use crate::seq::Seq;
 
@@ -39,6 +40,8 @@ pub struct MessageFeed {
     /// The system message by which the subscriber joined. What the line says of them before it is
     /// past.
     joined_seq: Seq,
+    /// Messages below this one are hidden from the subscriber.
+    visible_from: Seq,
     /// Whether the message that ends the membership was delivered.
     is_over: bool,
     /// Since when the store does not have what it should.
@@ -89,10 +92,16 @@ impl MessageFeed {
             sequencer: Sequencer::new(after.saturating_add(1)),
             known_head: head.last_seq,
             joined_seq: membership.member().joined_seq,
+            visible_from: membership.member().visible_from_seq,
             is_over: false,
             missing_since: None,
             gap_since: None,
         })
+    }
+
+    /// What a message that was told replies to; `None` where it is no reply.
+    pub fn reply_target(&self, told: &Message) -> Option<ReplyTarget> {
+        ReplyTarget::of(told, self.visible_from)
     }
 
     /// The next message of the line.

@@ -13,6 +13,7 @@ use super::error::FeedError;
 use super::message_feed::MessageFeed;
 use super::policy::FeedPolicy;
 use super::presence_feed::PresenceFeed;
+use super::reply_target::ReplyTarget;
 use super::state_feed::{MemberState, StateFeed};
 use super::typing_feed::TypingFeed;
 use crate::access::Access;
@@ -97,6 +98,22 @@ impl FeedService {
         message: &Message,
     ) -> Result<Arc<[Emoji]>, PortError> {
         self.context.reactions(viewer.user_id, message).await
+    }
+
+    /// The messages that told messages reply to, at the places of these; `None` for one that may not be
+    /// read.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn reply_targets(
+        &self,
+        targets: &[ReplyTarget],
+    ) -> Result<Vec<Option<Message>>, PortError> {
+        let readable = targets.iter().filter(|target| target.is_readable());
+        let places: Vec<_> = readable.map(ReplyTarget::at).collect();
+        let mut found = self.context.messages_at(&places).await?.into_iter();
+        let message = |target: &ReplyTarget| target.is_readable().then(|| found.next())?.flatten();
+        Ok(targets.iter().map(message).collect())
     }
 
     /// Every message of the chat from now on, or from behind `after`, exactly once and in order.

@@ -147,13 +147,19 @@ async fn read(
     let (chat, user) = (member.chat_id, member.user_id);
     for _ in 0..TRIES {
         let before = context.head(chat).await?;
-        let count = context.unread_count(of, user, chat).await?;
-        let now = context.member(user, chat).await?;
+        let counted = match of {
+            Counted::Messages => {
+                let count = context.unread_count(user, chat).await?;
+                let now = context.member(user, chat).await?;
+                count.zip(now.map(|now| now.version))
+            }
+            Counted::Mentions => context.unread_mentions(user, chat).await?,
+        };
         let behind = context.head(chat).await?;
-        let (Some(head), Some(count)) = (behind, count) else {
+        let (Some(head), Some((count, version))) = (behind, counted) else {
             return Ok(None);
         };
-        if now.map(|now| now.version) != Some(member.version) {
+        if version != member.version {
             // The event about it follows.
             return Ok(None);
         }

@@ -85,6 +85,8 @@ pub struct GroupUpdate {
     pub title: Option<ChatTitle>,
     /// What the application is to keep about it, or `Some(None)` to clear it.
     pub metadata: MetadataUpdate,
+    /// The new picture, or `Some(None)` for none.
+    pub avatar_id: Option<Option<AttachmentId>>,
 }
 
 /// A group to be made.
@@ -132,8 +134,6 @@ pub struct GroupChange {
 pub enum GroupAction {
     /// It gets other details.
     Update(GroupUpdate),
-    /// It gets another picture, or none.
-    SetAvatar(Option<AttachmentId>),
     /// Users become members.
     Add {
         /// Who, each once; 1 to [`MAX_SUBJECTS`].
@@ -160,6 +160,16 @@ impl GroupAction {
         Self::Update(GroupUpdate {
             title: Some(title),
             metadata: None,
+            avatar_id: None,
+        })
+    }
+
+    /// Gives the group another picture, or none.
+    pub const fn set_avatar(avatar: Option<AttachmentId>) -> Self {
+        Self::Update(GroupUpdate {
+            title: None,
+            metadata: None,
+            avatar_id: Some(avatar),
         })
     }
 }
@@ -168,7 +178,7 @@ impl GroupChange {
     /// The users whose membership the change is about.
     pub fn subjects(&self) -> Vec<UserId> {
         match &self.action {
-            GroupAction::Update(_) | GroupAction::SetAvatar(_) => Vec::new(),
+            GroupAction::Update(_) => Vec::new(),
             GroupAction::Add { users, .. } => users.clone(),
             GroupAction::Remove(user) | GroupAction::SetRole { user, .. } => vec![*user],
             GroupAction::Leave => vec![self.actor_id],

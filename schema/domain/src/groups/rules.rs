@@ -93,6 +93,7 @@ impl NewGroup {
                 to: self.metadata.clone(),
             }),
             avatar_id: self.avatar_id,
+            has_avatar_beside: false,
             role: None,
             member_count: count(effects.len()),
             effects,
@@ -136,16 +137,6 @@ impl GroupChange {
                     return Ok(None);
                 };
                 notice
-            }
-            GroupAction::SetAvatar(avatar) => {
-                admin(actor)?;
-                if state.chat.avatar_id == *avatar {
-                    return Ok(None);
-                }
-                SystemNotice {
-                    avatar_id: *avatar,
-                    ..self.notice(state, SystemNoticeKind::AvatarChanged, Vec::new())
-                }
             }
             GroupAction::Add { users, history } => {
                 admin(actor)?;
@@ -219,14 +210,20 @@ impl GroupChange {
         let title = update.title.as_ref().filter(is_new).cloned();
         let metadata = update.metadata.clone();
         let metadata = metadata.filter(|metadata| metadata.as_ref() != state.metadata);
-        let kind = match (&title, &metadata) {
-            (Some(_), _) => SystemNoticeKind::TitleChanged,
-            (None, Some(_)) => SystemNoticeKind::SettingsChanged,
-            (None, None) => return None,
+        let avatar = update.avatar_id;
+        let avatar = avatar.filter(|avatar| *avatar != state.chat.avatar_id);
+        // What most look at first gives its name to all of it.
+        let kind = match (&title, avatar, &metadata) {
+            (Some(_), ..) => SystemNoticeKind::TitleChanged,
+            (None, Some(_), _) => SystemNoticeKind::AvatarChanged,
+            (None, None, Some(_)) => SystemNoticeKind::SettingsChanged,
+            (None, None, None) => return None,
         };
         Some(SystemNotice {
             title,
             metadata: metadata.map(|to| MetadataChange { to }),
+            avatar_id: avatar.flatten(),
+            has_avatar_beside: avatar.is_some() && kind != SystemNoticeKind::AvatarChanged,
             ..self.notice(state, kind, Vec::new())
         })
     }
@@ -278,6 +275,7 @@ impl GroupChange {
             title: None,
             metadata: None,
             avatar_id: None,
+            has_avatar_beside: false,
             role: None,
             member_count: more.saturating_sub(count(leaving.count())),
             effects,

@@ -14,7 +14,7 @@ use crate::attachments::service::AttachmentService;
 use crate::chats::model::{Chat, ChatKind, ChatTitle, Member, MemberRole};
 use crate::clock::Clock;
 use crate::error::{ApiError, ErrorCode, Invalid, PortError, service_error};
-use crate::id::{AttachmentId, ChatId, IdGenerator, UserId};
+use crate::id::{ChatId, IdGenerator, UserId};
 use crate::limits::{Decision, RateLimiter, Rule};
 use crate::messages::notice::HistoryFrom;
 use crate::user_list;
@@ -117,19 +117,6 @@ impl GroupService {
         self.check_contacts(viewer, "memberIds", &members).await?;
         let is_other = |user: &UserId| *user != viewer.user_id;
         let chat_id = self.ids.next();
-        let claim = self
-            .attachments
-            .claim_picture(viewer, avatar, None, UsedBy::Chat(chat_id));
-        if let Err(error) = claim.await {
-            let is_in_use = matches!(error, AttachmentError::InUse(_)) && client_chat_id.is_some();
-            let is_repeated = match avatar.filter(|_| is_in_use) {
-                Some(avatar) => self.attachments.is_picture_of_group(viewer, avatar).await?,
-                None => false,
-            };
-            if !is_repeated {
-                return Err(error.into());
-            }
-        }
         let group = NewGroup {
             chat_id,
             message_id: self.ids.next_message(chat_id),
@@ -141,6 +128,15 @@ impl GroupService {
             client_chat_id,
             at: self.clock.now(),
         };
+        let claim = self
+            .attachments
+            .claim_picture(viewer, avatar, None, UsedBy::Chat(chat_id));
+        // The picture of a group that is made again is used, or gone where it has another one by now.
+        if let Err(refused) = claim.await
+            && self.store.repeated_group(&group).await?.is_none()
+        {
+            return Err(refused.into());
+        }
         done(self.store.create_group(&group).await?)
     }
 
@@ -160,27 +156,17 @@ impl GroupService {
     /// Gives the group other details, all with one system message. What it has already is no error.
     ///
     /// # Errors
-    /// [`GroupRefusal`], or where the viewer changes groups too quickly.
+    /// [`GroupRefusal`], where the picture is not an image of the viewer or is used, or where the viewer
+    /// changes groups too quickly.
     pub async fn update(
         &self,
         viewer: &Viewer,
         chat: ChatId,
         update: GroupUpdate,
     ) -> Result<Chat, GroupError> {
-        self.change(viewer, chat, GroupAction::Update(update)).await
-    }
-
-    /// Gives the group another picture, or none.
-    ///
-    /// # Errors
-    /// [`GroupRefusal`], where the picture is not an image of the viewer or is used, or where the viewer
-    /// changes groups too quickly.
-    pub async fn set_avatar(
-        &self,
-        viewer: &Viewer,
-        chat: ChatId,
-        avatar: Option<AttachmentId>,
-    ) -> Result<Chat, GroupError> {
+        let Some(avatar) = update.avatar_id else {
+            return self.change(viewer, chat, GroupAction::Update(update)).await;
+        };
         self.admit(viewer).await?;
         let membership = self.access.membership(viewer, chat).await?;
         if membership.member().role < MemberRole::Admin {
@@ -196,9 +182,7 @@ impl GroupService {
             .attachments
             .claim_picture(viewer, avatar, before.avatar_id, by);
         let claimed: Vec<Attachment> = claim.await?;
-        let changed = self
-            .apply(viewer, chat, GroupAction::SetAvatar(avatar))
-            .await;
+        let changed = self.apply(viewer, chat, GroupAction::Update(update)).await;
         if let Err(GroupError::Refused(_)) = changed {
             self.attachments.release(&claimed).await?;
         }

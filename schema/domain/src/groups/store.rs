@@ -44,6 +44,11 @@ port! {
         /// under the same `client_chat_id`, that one is the answer.
         async fn create_group(&self, group: &NewGroup) -> Result<GroupOutcome, PortError>;
 
+        /// The group that [`GroupStore::create_group`] would answer with instead of making this one: of
+        /// the same creator, under the same `client_chat_id`. `None` for one without, and for one whose
+        /// making was broken off.
+        async fn repeated_group(&self, group: &NewGroup) -> Result<Option<Chat>, PortError>;
+
         /// Changes the group by [`GroupChange::decide`], judged at the number that the system
         /// message gets.
         async fn change_group(&self, change: &GroupChange) -> Result<GroupOutcome, PortError>;

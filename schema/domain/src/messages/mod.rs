@@ -7,7 +7,7 @@ mod moderating;
 pub(crate) mod notice;
 pub(crate) mod pins;
 pub(crate) mod reactions;
-mod reading;
+pub(crate) mod reading;
 pub(crate) mod rules;
 pub(crate) mod searching;
 pub(crate) mod service;

@@ -93,6 +93,10 @@ pub struct SystemNotice {
     /// The picture from then on, where it [was set](Self::sets_avatar); `None` where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub avatar_id: Option<AttachmentId>,
+    /// Whether it says which picture the group has, though its kind names something else that was
+    /// changed with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_avatar_beside: bool,
     /// The role that was given.
     pub role: Option<MemberRole>,
     /// What it does to memberships: to those of its subjects, and to that of who takes over from a
@@ -123,10 +127,11 @@ impl SystemNotice {
 
     /// Whether it says which picture the group has from then on.
     pub const fn sets_avatar(&self) -> bool {
-        matches!(
-            self.kind,
-            SystemNoticeKind::ChatCreated | SystemNoticeKind::AvatarChanged
-        )
+        self.has_avatar_beside
+            || matches!(
+                self.kind,
+                SystemNoticeKind::ChatCreated | SystemNoticeKind::AvatarChanged
+            )
     }
 
     /// Whether it ends the user's membership.

@@ -3,7 +3,7 @@
 use super::model::Message;
 use super::reactions::{Emoji, Reaction, ReactionPage};
 use super::service::{MessageError, MessageService};
-use super::store::{MessageAt, ReplyPage};
+use super::store::{MessageAt, MessageStore, ReplyPage};
 use crate::access::Membership;
 use crate::error::PortError;
 use crate::id::{ChatId, MessageId};
@@ -14,6 +14,22 @@ use crate::viewer::Viewer;
 
 /// A window of a chat, with the first number that is looked at in the middle.
 type VisiblePart = (ChatId, Seq, Window<Seq>);
+
+/// The messages at these places, each for its place in `places`; `None` where there is none.
+pub(crate) async fn messages_at(
+    store: &dyn MessageStore,
+    places: &[MessageAt],
+) -> Result<Vec<Option<Message>>, PortError> {
+    let window = |seq: Seq| Window {
+        after: Some(seq.saturating_sub(1)),
+        before: Some(seq.saturating_add(1)),
+        limit: 1,
+        from_end: false,
+    };
+    let wanted = places.iter().map(|&(chat, seq)| (chat, window(seq)));
+    let pages = store.pages(&wanted.collect::<Vec<_>>()).await?;
+    Ok(pages.into_iter().map(|mut page| page.items.pop()).collect())
+}
 
 impl MessageService {
     /// Those of these messages that lie in chats of the viewer, where the viewer may read.
@@ -148,17 +164,8 @@ impl MessageService {
         Ok(said.collect())
     }
 
-    /// The messages at these places, each for its place in `places`; `None` where there is none.
     async fn at(&self, places: &[MessageAt]) -> Result<Vec<Option<Message>>, PortError> {
-        let window = |seq: Seq| Window {
-            after: Some(seq.saturating_sub(1)),
-            before: Some(seq.saturating_add(1)),
-            limit: 1,
-            from_end: false,
-        };
-        let wanted = places.iter().map(|&(chat, seq)| (chat, window(seq)));
-        let pages = self.store.pages(&wanted.collect::<Vec<_>>()).await?;
-        Ok(pages.into_iter().map(|mut page| page.items.pop()).collect())
+        messages_at(&*self.store, places).await
     }
 
     /// The same of pinned messages, newest pin first.

@@ -166,7 +166,16 @@ impl MessageService {
                 self.clock.now(),
             )
         };
-        let claimed = self.attach(viewer, &mut draft).await?;
+        let claimed = match self.attach(viewer, &mut draft).await {
+            Ok(claimed) => claimed,
+            // What a retry attaches may be gone with the message that it repeats, which is the answer all
+            // the same: it stays, and the store finds it.
+            Err(MessageError::Attachment(refused)) => match self.store.repeated(&draft).await? {
+                Some(_) => Vec::new(),
+                None => return Err(refused.into()),
+            },
+            Err(refused) => return Err(refused),
+        };
         let sent = match self.store.append(&draft).await? {
             Append::Done(sent) => *sent,
             refused => {

@@ -122,6 +122,11 @@ port! {
         /// [`crate::groups::GroupStore`].
         async fn append(&self, draft: &Message) -> Result<Append, PortError>;
 
+        /// The message that [`MessageStore::append`] would answer this draft with instead of keeping it:
+        /// of the same sender in the chat, with the same `client_message_id`. `None` for a draft
+        /// without one.
+        async fn repeated(&self, draft: &Message) -> Result<Option<Message>, PortError>;
+
         /// These messages.
         async fn messages(&self, ids: &[MessageId]) -> Result<Vec<Message>, PortError>;
 

@@ -4,7 +4,9 @@
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
 use mongodb::bson::doc;
-use talksy_domain::attachments::{Attachment, AttachmentState, AttachmentStore};
+use mongodb::bson::raw::RawDocument;
+use serde::Deserialize;
+use talksy_domain::attachments::{Attachment, AttachmentState, AttachmentStore, Kept};
 use talksy_domain::clock::Timestamp;
 use talksy_domain::error::PortError;
 use talksy_domain::id::{self, AttachmentId, UserId};
@@ -13,18 +15,58 @@ use super::MongoStore;
 use super::call::Call;
 use super::commands::{Inserted, Shape};
 use super::documents::{
-    ATTACHMENTS, AttachmentDocument, advance_of, attachment_state, date, key, keys, limit,
+    ATTACHMENTS, AttachmentDocument, Stored, advance_of, attachment_state, date, key, keys, limit,
+    parse_all,
 };
-use super::fault::Fault;
+use super::fault::{Fault, Why};
+
+/// How many bytes the attachments of a user come to.
+#[derive(Deserialize)]
+struct BytesDocument {
+    bytes: i64,
+}
+
+impl Stored for BytesDocument {
+    type Value = u64;
+    const COLLECTION: &'static str = ATTACHMENTS;
+
+    fn name(_: &RawDocument) -> String {
+        "a sum of bytes".to_owned()
+    }
+
+    fn value(self) -> Result<u64, Why> {
+        Ok(self.bytes.try_into()?)
+    }
+}
+
+async fn bytes_of(call: &Call, owner: UserId) -> Result<u64, Fault> {
+    let pipeline = [
+        doc! { "$match": { "ownerId": key(id::bytes(owner)) } },
+        doc! { "$group": { "_id": null, "bytes": { "$sum": "$byteSize" } } },
+    ];
+    let found = call.aggregate(ATTACHMENTS, pipeline).await?;
+    let sums = parse_all::<BytesDocument>(&found);
+    Ok(sums.into_iter().next().unwrap_or_default())
+}
 
 #[async_trait]
 impl AttachmentStore for MongoStore {
-    /// 1 command.
-    async fn announce(&self, attachment: &Attachment) -> Result<(), PortError> {
+    /// Insert, sum: 2; where there is no room, the deletion. Counted behind the insert, so that of two at
+    /// once one sees the other.
+    async fn announce(&self, attachment: &Attachment, most: u64) -> Result<Kept, PortError> {
         let call = self.call();
         let document = AttachmentDocument::from(attachment);
         match call.insert(ATTACHMENTS, document).await? {
-            Inserted::Done => Ok(()),
+            Inserted::Done => {
+                let sum = bytes_of(&call, attachment.owner_id).await?;
+                if sum <= most {
+                    return Ok(Kept::Done);
+                }
+                // Where this fails, it goes as what nobody has used.
+                let filter = doc! { "_id": key(id::bytes(attachment.id)) };
+                call.delete(ATTACHMENTS, filter).await?;
+                Ok(Kept::Full(sum.saturating_sub(attachment.byte_size)))
+            }
             Inserted::Duplicate(index) => {
                 let why = format!("its id is taken in `{index}`").into();
                 let what = format_args!("attachment {}", attachment.id);

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use mongodb::bson::{Bson, Document, doc};
 use talksy_domain::chats::{
-    Chat, ChatStore, LargeGroups, Member, MemberPage, Participation, ReadMark,
+    Chat, ChatStore, LargeGroups, Member, MemberPage, Participation, ReadMark, UnreadMentions,
 };
 use talksy_domain::clock::Timestamp;
 use talksy_domain::cursor::ChatCursor;
@@ -202,6 +202,15 @@ impl ChatStore for MongoStore {
         chats: &[ChatId],
     ) -> Result<Vec<(ChatId, u32)>, PortError> {
         Ok(mentions::counts(&self.call(), user, chats).await?)
+    }
+
+    /// Members, mentions: 2. Of more than 100 users so many for each 100, at the same time.
+    async fn unread_mentions_among(
+        &self,
+        chat: ChatId,
+        users: &[UserId],
+    ) -> Result<Vec<UnreadMentions>, PortError> {
+        Ok(mentions::counts_among(&self.call(), chat, users).await?)
     }
 }
 

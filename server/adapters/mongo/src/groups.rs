@@ -45,6 +45,15 @@ impl GroupStore for MongoStore {
         Ok(making.await.map_err(|_panic| Fault::Panicked)??)
     }
 
+    /// 1 command.
+    async fn repeated_group(&self, group: &NewGroup) -> Result<Option<Chat>, PortError> {
+        let found = match group.client_chat_id {
+            Some(_) => of_own_id(&self.call(), group).await?,
+            None => None,
+        };
+        Ok(found.filter(|kept| kept.ready).map(|kept| kept.chat))
+    }
+
     /// Newest place, chat, \[members, owners, successor, with other metadata the message that says what it is\], job, message, members, chat, the job's end: 8.
     async fn change_group(&self, change: &GroupChange) -> Result<GroupOutcome, PortError> {
         let (call, change) = (self.call(), change.clone());

@@ -220,6 +220,12 @@ const INDEXES: &[IndexSpec] = &[
         "what a user has sent, by id",
     ),
     index(
+        ATTACHMENTS,
+        "by_size",
+        &["ownerId", "byteSize"],
+        "how many bytes a user's attachments come to, without documents",
+    ),
+    index(
         BLOCKS,
         "by_blocked",
         &["blocked.user"],

@@ -39,6 +39,11 @@ impl MessageStore for MongoStore {
     }
 
     /// 1 command.
+    async fn repeated(&self, draft: &Message) -> Result<Option<Message>, PortError> {
+        Ok(send::sent_before(&self.call(), draft).await?)
+    }
+
+    /// 1 command.
     async fn messages(&self, ids: &[MessageId]) -> Result<Vec<Message>, PortError> {
         let call = self.call();
         if ids.is_empty() {

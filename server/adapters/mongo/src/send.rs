@@ -145,7 +145,8 @@ async fn judge_content(call: &Call, draft: &Message) -> Result<Option<Append>, F
     Ok(stranger.map(Append::NotMentionable))
 }
 
-async fn sent_before(call: &Call, draft: &Message) -> Result<Option<Message>, Fault> {
+/// The message that a draft with its sender's own id repeats.
+pub(super) async fn sent_before(call: &Call, draft: &Message) -> Result<Option<Message>, Fault> {
     match draft.client_message_id {
         Some(_) => senders::repeated(call, draft).await,
         None => Ok(None),

@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use rusqlite::{Connection, Row, params};
 use talksy_domain::attachments::{
-    Attachment, AttachmentState, AttachmentStore, ContentType, FileName, ImageFacts, Thumbnail,
+    Attachment, AttachmentState, AttachmentStore, ContentType, FileName, ImageFacts, Kept,
+    Thumbnail,
 };
 use talksy_domain::clock::Timestamp;
 use talksy_domain::error::PortError;
@@ -11,7 +12,7 @@ use talksy_domain::id::{self, AttachmentId, UserId};
 
 use super::SqliteStore;
 use super::fault::{Fault, Why};
-use super::rows::{self, all, change, filled, statements};
+use super::rows::{self, all, change, filled, one, statements};
 
 /// What [`attachment`] reads.
 macro_rules! attachment_columns {
@@ -25,6 +26,7 @@ statements! {
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)");
     ATTACHMENTS = concat!("SELECT ", attachment_columns!(), " FROM rarray(?1) AS wanted
         CROSS JOIN attachments ON id = wanted.value");
+    BYTES_OF_OWNER = "SELECT coalesce(sum(byte_size), 0) FROM attachments WHERE owner_id = ?1";
     ADVANCE = "UPDATE attachments SET file_name = ?3, content_type = ?4, byte_size = ?5,
         state = ?7, changed_at = ?8, version = ?9, attempt = ?10, width = ?11, height = ?12,
         thumbnail_type = ?13, thumbnail_size = ?14, used_by = ?15
@@ -38,11 +40,17 @@ statements! {
 
 #[async_trait]
 impl AttachmentStore for SqliteStore {
-    async fn announce(&self, attachment: &Attachment) -> Result<(), PortError> {
+    async fn announce(&self, attachment: &Attachment, most: u64) -> Result<Kept, PortError> {
         let attachment = attachment.clone();
         self.write(move |conn| {
+            let owner = id::bytes(attachment.owner_id);
+            let used: Option<i64> = one(conn, BYTES_OF_OWNER, [owner], |row| Ok(row.get(0)?))?;
+            let used = u64::try_from(used.unwrap_or_default()).unwrap_or_default();
+            if used.saturating_add(attachment.byte_size) > most {
+                return Ok(Kept::Full(used));
+            }
             write(conn, INSERT, &attachment)?;
-            Ok(())
+            Ok(Kept::Done)
         })
         .await
     }

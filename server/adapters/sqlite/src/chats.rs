@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use rusqlite::Connection;
 use talksy_domain::chats::{
-    Chat, ChatStore, LargeGroups, Member, MemberPage, MemberRole, Participation, ReadMark,
+    Chat, ChatStore, LargeGroups, Member, MemberPage, MemberRole, Participation, ReadMark, UnreadMentions,
 };
 use talksy_domain::clock::Timestamp;
 use talksy_domain::cursor::ChatCursor;
@@ -351,6 +351,16 @@ impl ChatStore for SqliteStore {
     ) -> Result<Vec<(ChatId, u32)>, PortError> {
         let keys = rows::keys(chats, id::bytes);
         self.read(move |conn| mentions::counts(conn, id::bytes(user), &keys))
+            .await
+    }
+
+    async fn unread_mentions_among(
+        &self,
+        chat: ChatId,
+        users: &[UserId],
+    ) -> Result<Vec<UnreadMentions>, PortError> {
+        let keys = rows::keys(users, id::bytes);
+        self.read(move |conn| mentions::counts_among(conn, id::bytes(chat), &keys))
             .await
     }
 }

@@ -62,6 +62,18 @@ impl GroupStore for SqliteStore {
             .await
     }
 
+    async fn repeated_group(&self, group: &NewGroup) -> Result<Option<Chat>, PortError> {
+        let Some(own_id) = group.client_chat_id.clone() else {
+            return Ok(None);
+        };
+        let creator = id::bytes(group.creator_id);
+        self.read(move |conn| {
+            let values = (creator, own_id.as_str());
+            one(conn, GROUP_OF_CLIENT_ID, values, rows::chat)
+        })
+        .await
+    }
+
     async fn change_group(&self, change: &GroupChange) -> Result<GroupOutcome, PortError> {
         let change = change.clone();
         let work = move |conn: &Connection| change_group(conn, &change);

@@ -4,6 +4,7 @@
 //! the message, and a deletion takes them away, so that a count is one range of the index.
 
 use rusqlite::Connection;
+use talksy_domain::chats::UnreadMentions;
 use talksy_domain::id::{self, ChatId, UserId};
 use talksy_domain::messages::Message;
 
@@ -19,6 +20,12 @@ statements! {
             WHERE x.chat_id = ?1 AND x.user_id = ?2
             AND x.seq > ", unread_base!(), ")
         FROM members AS m WHERE m.chat_id = ?1 AND m.user_id = ?2 AND m.left_seq IS NULL");
+    UNREAD_MENTIONS_AMONG = concat!("SELECT m.user_id, m.version, (SELECT count(*) FROM mentions AS x
+            WHERE x.chat_id = ?1 AND x.user_id = m.user_id
+            AND x.seq > ", unread_base!(), ")
+        FROM rarray(?2) AS wanted
+        CROSS JOIN members AS m ON m.chat_id = ?1 AND m.user_id = wanted.value
+            AND m.left_seq IS NULL");
 }
 
 /// The list as the message's row has it: id behind id; NULL for none.
@@ -79,4 +86,24 @@ pub(super) fn counts(
     each(conn, UNREAD_MENTIONS, chats, values, |row| {
         Ok((id::from_bytes(row.get(0)?), row.get(1)?))
     })
+}
+
+/// The same of one chat for many users, by their memberships.
+pub(super) fn counts_among(
+    conn: &Connection,
+    chat: Key,
+    users: &[Key],
+) -> Result<Vec<UnreadMentions>, Fault> {
+    all(
+        conn,
+        UNREAD_MENTIONS_AMONG,
+        (chat, rows::list(users)),
+        |row| {
+            Ok(UnreadMentions {
+                user_id: id::from_bytes(row.get(0)?),
+                version: row.get(1)?,
+                count: row.get(2)?,
+            })
+        },
+    )
 }

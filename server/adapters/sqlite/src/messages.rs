@@ -72,6 +72,19 @@ impl MessageStore for SqliteStore {
         self.write_announced(work, Append::announcements).await
     }
 
+    async fn repeated(&self, draft: &Message) -> Result<Option<Message>, PortError> {
+        let (Some(sender), Some(own_id)) = (draft.sender_id, draft.client_message_id.clone())
+        else {
+            return Ok(None);
+        };
+        let (chat, sender) = (id::bytes(draft.chat_id), id::bytes(sender));
+        self.read(move |conn| {
+            let values = (chat, sender, own_id.as_str());
+            one(conn, MESSAGE_OF_CLIENT_ID, values, rows::message)
+        })
+        .await
+    }
+
     async fn messages(&self, ids: &[MessageId]) -> Result<Vec<Message>, PortError> {
         let keys = rows::keys(ids, id::bytes);
         self.read(move |conn| all(conn, MESSAGES, [rows::list(&keys)], rows::message))

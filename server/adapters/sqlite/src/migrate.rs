@@ -23,6 +23,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0011_moderation.sql"),
     include_str!("migrations/0012_own_data.sql"),
     include_str!("migrations/0013_search.sql"),
+    include_str!("migrations/0014_bytes_of_users.sql"),
 ];
 
 /// Checks that this binary may use the file. Changes nothing.

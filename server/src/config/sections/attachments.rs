@@ -27,6 +27,10 @@ section! {
         max_image_bytes: u64 = 5 * MIB, in KIB..=100 * MIB;
         /// Largest file of another kind, in bytes.
         max_file_bytes: u64 = 25 * MIB, in KIB..=5 * 1024 * MIB;
+        /// Most bytes of all attachments of one user together, which messages or profiles use or which
+        /// were just uploaded. Deleting a message makes room. One upload more is refused with
+        /// `CONFLICT`, which says how many bytes are left.
+        max_user_bytes: u64 = 10 * 1024 * MIB, in MIB..=1 << 50;
         /// Most pixels of an image. One that is decoded takes up to 24 bytes for each of them.
         max_image_pixels: u64 = 25_000_000, in 10_000..=500_000_000;
         /// How many images are decoded at the same time. Further ones wait.

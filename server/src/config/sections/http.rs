@@ -46,8 +46,9 @@ section! {
         /// backends that are down take to be told as that. Beyond it: `TIMEOUT`. A mutation is not
         /// stopped; its client is told that it takes longer.
         execution_timeout: Duration = 20 * SECOND, in SECOND / 10..=10 * MINUTE;
-        /// Most queries and mutations of one user that are executed at a time, over all connections.
-        /// Further ones wait for their turn, which counts as execution.
+        /// Most queries of one user that are executed at a time, over all connections, and most
+        /// mutations: these have turns of their own. Further ones wait for their turn, which counts as
+        /// execution.
         executions_per_user: usize = 16, in 1..=100_000;
         /// Whether the schema may be asked for by introspection: `on`, `off`, or `auto`, which is `on`
         /// where `listen` is a loopback address, `public_url` is none of another machine and
@@ -166,12 +167,13 @@ section! {
         /// Most operations of one socket at one time. One more is refused with an `error` message
         /// of code `RATE_LIMITED`; the socket stays.
         max_operations: usize = 100, in 1..=100_000;
-        /// Most queries and mutations of one socket that are executed, or whose results wait for
-        /// room, at one time. Further ones wait for their turn.
+        /// Most queries of one socket that are executed, or whose results wait for room, at one time,
+        /// and most mutations. Further ones wait for their turn.
         max_executions: usize = 8, in 1..=100_000;
         /// How much a socket may send: each message counts one, and one more for each KiB; a ping 50
-        /// more, an operation that is refused before it runs 20 more. Beyond it the socket is read
-        /// only as fast as this comes back.
+        /// more, an operation that is refused before it runs 20 more, but for a hash whose text is
+        /// asked for (`PERSISTED_QUERY_NOT_FOUND`), which costs little and is no mistake. Beyond it
+        /// the socket is read only as fast as this comes back.
         messages: Quota = Quota::new(1_000, 10 * SECOND), in QUOTAS;
         /// Largest message from a client, in bytes. Beyond it: 1009.
         max_message_bytes: usize = 128 * KIB, in KIB..=16 * MIB;

@@ -29,7 +29,7 @@ pub(super) enum LexError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Token<'a> {
     /// A bracket that opens.
-    Open,
+    Open(u8),
     /// A bracket that closes.
     Close(u8),
     /// Three dots.
@@ -86,7 +86,7 @@ pub(super) fn scan_with<'a>(
                     return Err(LexError::TooDeep);
                 }
                 at += 1;
-                Token::Open
+                Token::Open(byte)
             }
             b'}' | b']' | b')' => {
                 nesting = nesting.saturating_sub(1);

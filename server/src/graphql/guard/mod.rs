@@ -7,6 +7,7 @@
 
 mod lexer;
 mod measure;
+mod members;
 mod spreads;
 mod syntax;
 mod weight;
@@ -27,6 +28,7 @@ use super::errors::server_error;
 use crate::config::QueryLimits;
 use lexer::LexError;
 use measure::MeasureError;
+use members::Members;
 use spreads::Spreads;
 
 /// The most that introspection may weigh (see `measure`): one and a half times what the fullest query
@@ -68,6 +70,29 @@ impl CheckedDocument {
     /// How much memory it takes, in bytes, reckoned from the tree: never less than what is allocated.
     pub const fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Where in an argument's value, which begins at a position, a variable stands that has so many
+    /// others before it. The value's own position where there is none.
+    pub(super) fn variable_at(&self, value: Pos, before: usize) -> Pos {
+        let text = &*self.text;
+        let Some(start) = byte_at(text, value) else {
+            return value;
+        };
+        let rest = text.get(start..).unwrap_or_default();
+        let mut variables = Vec::new();
+        // What is behind the variable may be cut off: brackets close that were not seen to open.
+        let _ = lexer::scan_with(rest, usize::MAX, |token| {
+            if let lexer::Token::Word(name) = token {
+                let at = offset(text, name);
+                if variables.len() <= before && text[..at].ends_with('$') {
+                    variables.push(at - 1);
+                }
+            }
+        });
+        variables
+            .get(before)
+            .map_or(value, |at| position(text, *at))
     }
 
     /// Whether it was found valid against the schema before, but for what depends on the values of
@@ -220,8 +245,12 @@ impl Guard {
     }
 
     fn parse(&self, text: &str) -> Result<ExecutableDocument, Box<ServerError>> {
-        let mut spreads = Spreads::default();
-        match lexer::scan_with(text, self.limits.max_tokens, |token| spreads.see(token)) {
+        let (mut spreads, mut members) = (Spreads::default(), Members::default());
+        let seen = lexer::scan_with(text, self.limits.max_tokens, |token| {
+            spreads.see(token);
+            members.see(token);
+        });
+        match seen {
             Ok(_) => {}
             Err(LexError::LongWord) => {
                 let most = lexer::MAX_WORD;
@@ -251,7 +280,7 @@ impl Guard {
         if spreads.exceed(self.limits.max_selections) {
             return too_many(self.limits.max_selections, "selections");
         }
-        parse_query(text).map_err(|error| {
+        let document = parse_query(text).map_err(|error| {
             let positions: Vec<Pos> = error.positions().collect();
             let mut error = server_error(&ApiError::new(
                 ErrorCode::GraphqlParseFailed,
@@ -259,7 +288,18 @@ impl Guard {
             ));
             error.locations = positions;
             Box::new(error)
-        })
+        })?;
+        // The parser keeps the last of those that have one name.
+        if let Some((first, second)) = members.twice() {
+            let mut error = server_error(&ApiError::new(
+                ErrorCode::GraphqlValidationFailed,
+                format!("There can be only one input field named \"{first}\"."),
+            ));
+            let places = [first, second].map(|name| position(text, offset(text, name)));
+            error.locations.extend(places);
+            return Err(Box::new(error));
+        }
+        Ok(document)
     }
 
     /// Bounds what the document asks for, and tells what its introspection weighs.
@@ -343,6 +383,28 @@ fn too_many<T>(most: u64, what: &str) -> Result<T, Box<ServerError>> {
     too_complex(format!(
         "The document has more than {most} {what}, with its fragments spread out."
     ))
+}
+
+/// Where in a text a part of it begins, in bytes.
+fn offset(text: &str, part: &str) -> usize {
+    let at = part.as_ptr().addr().saturating_sub(text.as_ptr().addr());
+    at.min(text.len())
+}
+
+/// The byte at a line and a column, both from 1, as the parser counts them.
+fn byte_at(text: &str, at: Pos) -> Option<usize> {
+    let (mut line, mut column) = (1, 1);
+    for (byte, letter) in text.char_indices() {
+        if (line, column) == (at.line, at.column) && !matches!(letter, '\r' | '\n') {
+            return Some(byte);
+        }
+        match letter {
+            '\r' => column = 1,
+            '\n' => (line, column) = (line + 1, 1),
+            _ => column += 1,
+        }
+    }
+    None
 }
 
 /// The line and column, both from 1, of a byte.

@@ -62,7 +62,7 @@ impl<'a> Spreads<'a> {
                 self.names.push("");
                 self.before = Before::Dots;
             }
-            Token::Open => self.open += 1,
+            Token::Open(_) => self.open += 1,
             Token::Close(bracket) => {
                 self.open = self.open.saturating_sub(1);
                 if self.open == 0 && bracket == b'}' {

@@ -2,6 +2,7 @@ use futures_util::FutureExt as _;
 
 use super::*;
 use crate::config::HttpConfig;
+use crate::graphql::OperationType;
 use crate::http::connections::Connections;
 
 const BOUNDS: Bounds = Bounds {
@@ -88,9 +89,10 @@ async fn what_waits_counts_as_held_for_the_connection_that_will_bring_it() {
     here.connection = Some(Arc::clone(connection));
     reservations.reserve("t".into(), &here).unwrap();
     let stream = reservations.find("t", &here).unwrap();
-    assert_eq!(stream.turns().available_permits(), 0, "nobody reads it yet");
+    let turns = || stream.turns().of(OperationType::Query).unwrap();
+    assert_eq!(turns().available_permits(), 0, "nobody reads it yet");
     let mut open = reservations.open("t", &here).ok().unwrap();
-    assert_eq!(stream.turns().available_permits(), BOUNDS.executions);
+    assert_eq!(turns().available_permits(), BOUNDS.executions);
     assert!(stream.send(Bytes::from_static(b"all of it.")).await);
     let mut outside = Box::pin(stream.send(Bytes::from_static(b"outside")));
     assert_eq!(outside.as_mut().now_or_never(), None);

@@ -21,6 +21,7 @@ use super::super::Transports;
 use super::super::application::KeyEpoch;
 use super::super::client::{Caller, not_bearer, strip_bearer};
 use super::super::connections::Connection as TcpConnection;
+use super::super::executions::Executions;
 use super::super::graphql::run as execute;
 use super::super::observe;
 use super::super::shares::{Bound, Share, in_a_while};
@@ -60,8 +61,9 @@ pub(super) struct Connection {
     phase: Phase,
     /// One for each mutation that may run: one that its client no longer waits for runs on.
     mutations: Arc<Semaphore>,
-    /// One for each query or mutation that may be executed, or whose result may wait for room.
-    executions: Arc<Semaphore>,
+    /// A turn for each query, and for each mutation, that may be executed or whose result may wait for
+    /// room.
+    executions: Executions,
     /// The socket's place. Handed over where the socket is closed, which takes a while.
     share: Option<Share>,
     /// Whether an operation was asked for since [`Connection::is_idle`] was last asked.
@@ -90,7 +92,7 @@ impl Connection {
         };
         let send_queue = SendQueue::new(bounds, Arc::clone(&server.stalled));
         let mutations = limits.max_operations.min(Semaphore::MAX_PERMITS);
-        let executions = limits.max_executions.min(Semaphore::MAX_PERMITS);
+        let executions = Executions::new(limits.max_executions);
         let (shutdown, queue) = (server.shutdown.clone(), Arc::clone(&send_queue));
         let watch = watch_anonymous(shutdown, share.gave_way(), queue);
         Self {
@@ -105,7 +107,7 @@ impl Connection {
             },
             phase: Phase::Waiting(credentials),
             mutations: Arc::new(Semaphore::new(mutations)),
-            executions: Arc::new(Semaphore::new(executions)),
+            executions,
             share: Some(share),
             was_used: false,
             burden: Cell::new(0),
@@ -346,9 +348,8 @@ impl Connection {
         };
         let operation = Operation::new(id, self.protocol.next_prefix(id), Some(counted));
         let request = observe::new_id(&self.server);
-        let is_answered_once = prepared.operation.kind() != OperationType::Subscription;
         let running = Running {
-            turns: is_answered_once.then(|| Arc::clone(&self.executions)),
+            turns: self.executions.of(prepared.operation.kind()),
             protocol: self.protocol,
             send_queue: Arc::clone(&self.send_queue),
             operation: Arc::clone(&operation),

@@ -9,7 +9,8 @@ use crate::config::Quota;
 /// What a ping counts besides: it is answered, and says nothing.
 pub(super) const PING: u32 = 50;
 
-/// What an operation counts besides that is refused before it runs.
+/// What an operation counts besides that is refused before it runs, but for a hash whose text is asked
+/// for: that is how a client begins, and it is found out by one look at memory.
 pub(super) const REFUSAL: u32 = 20;
 
 /// So many bytes of a message count one.

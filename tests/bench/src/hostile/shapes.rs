@@ -254,6 +254,8 @@ fn directives_and_fragments() -> Vec<Shape> {
     let chain = repeat(600, |n| format!("fragment f{n} on Query{{...f{}}}", n + 1));
     let circle = |n: usize| format!("fragment f{n} on Query{{...f{}}}", (n + 1) % 500);
     let inline = format!("{{me{}}}", nest("{...on User", "{id}", "}", 20));
+    let uses = repeat(150, |_| "id@skip(if:$v)".to_owned());
+    let uses = format!("fragment f on Query{{me{{{uses}}}}}");
     vec![
         Shape::filled("one directive again and again", "{me", "{id}}", include),
         Shape::filled("a directive on each field", "{me{", "}}", |_| {
@@ -273,6 +275,9 @@ fn directives_and_fragments() -> Vec<Shape> {
             format!("fragment f{n} on T{n}{{id}}")
         }),
         Shape::filled("unknown fragments", "{", "}", |n| format!("...f{n} ")),
+        Shape::filled("operations that share uses of variables", "", &uses, |n| {
+            format!("query q{n}($v:Boolean!){{...f}}")
+        }),
         Shape::new(
             "a chain of 600 fragments",
             format!("{{...f0}}{chain}fragment f600 on Query{{me{{id}}}}"),

@@ -10,9 +10,11 @@ use crate::feeds::counted::Counted;
 use crate::feeds::error::FeedError;
 use crate::feeds::read_by_all::ReadByAll;
 use crate::feeds::readiness::{PAUSE, Readiness, readiness};
+use crate::feeds::reply_target::ReplyTarget;
 use crate::feeds::retry::retry_unavailable;
 use crate::feeds::told_chat::Told;
 use crate::id::ChatId;
+use crate::messages::model::Message;
 use crate::seq::Seq;
 
 impl AccountFeed {
@@ -75,6 +77,13 @@ impl AccountFeed {
                 }
             }
         }
+    }
+
+    /// What a message that was told, or whose change was, replies to; `None` where it is no reply, and
+    /// where its chat is not followed any more.
+    pub fn reply_target(&self, told: &Message) -> Option<ReplyTarget> {
+        let line = self.lines.get(&told.chat_id)?;
+        ReplyTarget::of(told, line.visible_from())
     }
 
     /// How much of a chat that was told is unread; `None` where that is known for another place of the

@@ -95,6 +95,11 @@ impl Line {
         line
     }
 
+    /// The first message that the user may read.
+    pub(super) const fn visible_from(&self) -> Seq {
+        self.visible_from
+    }
+
     /// Puts the line to these ends, and drops what waits.
     pub(super) fn restart(&mut self, member: &Member, ends: Ends) {
         self.joined_seq = member.joined_seq;
