@@ -248,6 +248,7 @@ fn runner(store: &MongoStore, clock: Arc<dyn Clock>) -> JobRunner {
         },
         Arc::new(()),
         Arc::clone(&store) as _,
+        Arc::clone(&store) as _,
         Arc::clone(&clock),
     );
     JobRunner::new(store, Arc::new(work), clock, JOB_POLICY)

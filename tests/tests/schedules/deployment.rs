@@ -175,6 +175,7 @@ impl Deployment {
                 },
                 Arc::new(()),
                 Arc::clone(&store) as _,
+                Arc::clone(&store) as _,
                 Arc::clone(&clock),
             );
             let runner = JobRunner::new(store, Arc::new(work), clock, policies().jobs);

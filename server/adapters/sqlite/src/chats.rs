@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use rusqlite::Connection;
 use talksy_domain::chats::{
-    Chat, ChatStore, LargeGroups, Member, MemberPage, MemberRole, Participation, ReadMark, UnreadMentions,
+    Chat, ChatStore, LargeGroups, Member, MemberPage, MemberRole, Participation, ReadMark,
+    UnreadMentions,
 };
 use talksy_domain::clock::Timestamp;
 use talksy_domain::cursor::ChatCursor;
