@@ -295,4 +295,5 @@ test('the server is stopped, killed and restored under the page: nothing is lost
 
 // In one process: they share the browser, and the server that they stop.
 await import('./web-more.mjs');
+await import('./web-own.mjs');
 await import('./web-load.mjs');
