@@ -19,6 +19,17 @@ RUN npm ci --no-fund --no-audit
 COPY client-examples/graphiql/ ./
 RUN npm run build
 
+# The web chat is made of what it has in common with the examples, too.
+FROM node:22.12.0-bookworm-slim AS web
+WORKDIR /src/client-examples/web
+COPY client-examples/web/package.json client-examples/web/package-lock.json client-examples/web/.npmrc ./
+RUN npm ci --no-fund --no-audit
+COPY schema/schema.graphql /src/schema/schema.graphql
+COPY client-examples/shared/ /src/client-examples/shared/
+COPY client-examples/documents/ /src/client-examples/documents/
+COPY client-examples/web/ ./
+RUN npm run build
+
 FROM rust:1.95.0-bookworm AS build
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
@@ -26,7 +37,9 @@ COPY schema/ schema/
 COPY server/ server/
 COPY mail-worker/ mail-worker/
 COPY tests/ tests/
+COPY client-examples/web/policy.txt client-examples/web/policy.txt
 COPY --from=graphiql /src/client-examples/graphiql/dist/ client-examples/graphiql/dist/
+COPY --from=web /src/client-examples/web/dist/packed/ client-examples/web/dist/packed/
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     cargo build --locked --release --bin talksy --bin talksy-mail-worker \

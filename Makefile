@@ -3,8 +3,12 @@
 # Node's assets that are built into the server binary.
 GRAPHIQL := client-examples/graphiql/dist/index.html.gz
 GRAPHIQL_SOURCES := $(filter-out %/dist %/node_modules,$(wildcard client-examples/graphiql/*)) $(wildcard client-examples/graphiql/src/*)
+WEB := client-examples/web/dist/packed/index.html.br
+WEB_SOURCES := $(shell find client-examples/web client-examples/shared client-examples/documents schema/schema.graphql \
+	\( -name node_modules -o -name dist -o -name generated \) -prune -o -type f -print)
+PAGES := $(GRAPHIQL) $(WEB)
 
-.PHONY: run dist test lint fmt sdl release-schema example bench hostile fuzz soak audit graphiql clean-data
+.PHONY: run demo dist test lint fmt sdl release-schema example bench hostile fuzz soak audit pages clean-data
 
 # How many random schedules `make soak` runs; how many rounds of kills, and how often the example of
 # a replica; how many messages each of up to 48 senders sends to one chat.
@@ -17,25 +21,30 @@ MESSAGES ?= 200
 FUZZ ?= 60
 
 ## Build in the shortest time, say how long it took, and start on the embedded default:
-## http://127.0.0.1:4000
-run: $(GRAPHIQL)
+## http://127.0.0.1:4000 is the web chat.
+run: $(PAGES)
 	bash -c 'time cargo build --profile quick --bin talksy'
 	cargo run --quiet --profile quick --bin talksy
 
+## The same with people in it, on data that is thrown away: opens a browser.
+demo: $(PAGES)
+	bash -c 'time cargo build --profile quick --bin talksy'
+	cargo run --quiet --profile quick --bin talksy -- demo
+
 ## Build what is shipped, small and fast, and say how long it took: target/release/talksy, and the
 ## mail worker beside it.
-dist: $(GRAPHIQL)
+dist: $(PAGES)
 	bash -c 'time cargo build --release --locked --bin talksy --bin talksy-mail-worker'
 
 ## Run every test: installs the servers that tests start, then Rust, the client examples, and other people's tools. The
 ## last lines say which failed.
-test: $(GRAPHIQL)
+test: $(PAGES)
 	tests/install-servers.sh
 	cargo build --workspace --all-features --bins --tests
 	tests/run.sh
 
 ## Formatting, clippy and rustdoc with warnings denied, dependencies that nothing uses, and the SDL.
-lint: $(GRAPHIQL)
+lint: $(PAGES)
 	cargo fmt --all --check
 	command -v cargo-machete >/dev/null || cargo install --locked cargo-machete
 	cargo machete
@@ -56,12 +65,12 @@ release-schema:
 	client-examples/test.sh release-schema
 
 ## Write server/talksy.example.toml from the declarations of the settings.
-example: $(GRAPHIQL)
+example: $(PAGES)
 	TALKSY_WRITE_EXAMPLE=1 cargo test --quiet -p talksy-server --lib the_example_file_is_what_the_declarations_say
 
 ## Measure against the limits of the machine, in one run. BENCH=--quick for a short one,
 ## BENCH='--only inbox' for one room; BENCH=--help lists them.
-bench: $(GRAPHIQL)
+bench: $(PAGES)
 	npm ci --prefix tests/bench/audits --silent --no-fund --no-audit
 	cargo build --release --bin talksy
 	cargo run --release -p talksy-bench --features stock -- $(BENCH)
@@ -69,14 +78,14 @@ bench: $(GRAPHIQL)
 ## Attack the server in every way that we know of, and tell what each attack has cost beside its bound.
 ## HOSTILE=--quick for a short run, HOSTILE='--only documents' for one kind,
 ## HOSTILE='--write docs/HOSTILE.md' to write the table there; HOSTILE=--help lists more.
-hostile: $(GRAPHIQL)
+hostile: $(PAGES)
 	cargo build --release --bin talksy
 	cargo run --release -p talksy-bench -- hostile $(HOSTILE)
 
 ## Run each fuzz target for FUZZ seconds, with cases that no run before has had, and as many
 ## operations of each field that Schemathesis draws, five for each second. `make test` runs a few hundred of each,
 ## always the same.
-fuzz: $(GRAPHIQL)
+fuzz: $(PAGES)
 	TALKSY_FUZZ_SECONDS=$(FUZZ) cargo test --release -p talksy-domain --test fuzz
 	TALKSY_FUZZ_SECONDS=$(FUZZ) cargo test --release -p talksy-server -p talksy-redis \
 		-p talksy-mail-worker --lib fuzz::
@@ -88,7 +97,7 @@ fuzz: $(GRAPHIQL)
 ## replica, the crowded chat, and the random schedules of the feeds: over MongoDB, where one costs a
 ## hundred times as much, a hundredth of them. SOAK=20000 KILLS=20 REPLICAS=3
 ## MESSAGES=20 for a shorter one.
-soak: $(GRAPHIQL)
+soak: $(PAGES)
 	tests/install-servers.sh
 	npm ci --prefix client-examples/node --silent --no-fund --no-audit
 	npm run --prefix client-examples/node --silent build
@@ -106,10 +115,15 @@ soak: $(GRAPHIQL)
 audit:
 	.ci/audit
 
-graphiql: $(GRAPHIQL)
+## Build GraphiQL and the web chat, which the server embeds.
+pages: $(PAGES)
 
 $(GRAPHIQL): $(GRAPHIQL_SOURCES)
 	cd client-examples/graphiql && npm ci --no-fund --no-audit && npm run build
+	@touch $@
+
+$(WEB): $(WEB_SOURCES)
+	cd client-examples/web && npm ci --no-fund --no-audit && npm run build
 	@touch $@
 
 clean-data:

@@ -37,7 +37,8 @@ shell_example() {
 }
 
 graphiql_example() {
-  check "graphiql: keeps no secrets" node --test "$examples/graphiql/test/storage.test.mjs" || true
+  check "graphiql: keeps no secrets, and takes none from pages of elsewhere" \
+    node --test "$examples/graphiql/test/storage.test.mjs" "$examples/graphiql/test/handed.test.mjs" || true
   check "graphiql: is served, whole and from one origin" \
     beside_a_server "$examples/graphiql" node check.mjs || true
   check "graphiql: a newcomer signs in and asks, at the width of a phone too" \
@@ -58,6 +59,8 @@ web_example() {
       run_in "$work/web" npm run --silent size &&
     check "$name: two people chat in browsers, and the network is cut" \
       many_sign_in beside_a_server "$work/harness" node --test --test-timeout=600000 web.test.mjs || true
+  check "$name: talksy demo, its plug, its counter and GraphiQL from it" \
+    run_in "$work/harness" env "CHAT_BINARY=$talksy" node --test --test-timeout=180000 demo.test.mjs || true
 }
 
 # Needs what the example for Node.js has installed.

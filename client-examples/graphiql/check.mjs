@@ -16,7 +16,7 @@ function fail(message) {
 
 const files = await readdir(dist, { recursive: true, withFileTypes: true })
   .then((entries) => entries.filter((entry) => entry.isFile()))
-  .catch(() => fail('GraphiQL is not built: run `make graphiql`.'));
+  .catch(() => fail('GraphiQL is not built: run `make pages`.'));
 
 const page = await fetch(`${server}/graphiql`);
 const html = await page.text();

@@ -1,5 +1,6 @@
 //! Does one job: renders it and sends it.
 
+use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,23 @@ pub enum JobError {
     /// The mail could not be composed.
     #[error("the mail could not be composed")]
     Compose(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Says a code where people look: a terminal is shown it apart from the lines of the log.
+fn tell_code(address: &str, code: &str) {
+    let mut stderr = io::stderr();
+    let is_shown =
+        stderr.is_terminal() && stderr.write_all(boxed(address, code).as_bytes()).is_ok();
+    if !is_shown {
+        tracing::info!("the sign-in code for {address} is {code}");
+    }
+}
+
+/// The code in a frame. The digits stand together, so that a double click takes them.
+fn boxed(address: &str, code: &str) -> String {
+    let line = format!("  {code}  is the sign-in code for {address}  ");
+    let edge = "─".repeat(line.chars().count());
+    format!("\n  ┌{edge}┐\n  │{line}│\n  └{edge}┘\n\n")
 }
 
 impl JobError {
@@ -87,7 +105,7 @@ impl MailWorker {
         })
     }
 
-    /// Also writes sign-in codes to the log: for who tries Talksy out on their own machine. Whoever
+    /// Also writes sign-in codes to the terminal, or to the log where there is none: for who tries Talksy out on their own machine. Whoever
     /// reads the log then signs in as anybody.
     #[must_use]
     pub fn logging_codes(self) -> Self {
@@ -130,7 +148,7 @@ impl MailWorker {
         if self.logs_codes
             && let MailContent::SignInCode { code, .. } = &job.content
         {
-            tracing::info!("the sign-in code for {} is {code}", job.to);
+            tell_code(job.to.as_str(), code);
         }
         Ok(())
     }
@@ -166,3 +184,21 @@ pub(crate) fn expiry(job: &MailJob) -> Timestamp {
 
 #[cfg(test)]
 mod fuzz;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_stands_in_a_frame_as_wide_as_the_address_is_long() {
+        let shown = boxed("ada@example.org", "042117");
+        let widths: Vec<_> = shown
+            .trim()
+            .lines()
+            .map(|line| line.trim().chars().count())
+            .collect();
+        assert_eq!(widths.len(), 3);
+        assert!(widths.iter().all(|width| *width == widths[0]), "{shown}");
+        assert!(shown.contains(" 042117 ") && shown.contains("ada@example.org"));
+    }
+}

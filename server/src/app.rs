@@ -164,6 +164,13 @@ impl Server {
         &self.services
     }
 
+    /// The same server, with further pages ahead of its own.
+    #[must_use]
+    pub fn with_pages(mut self, pages: Router) -> Self {
+        self.router = pages.fallback_service(self.router);
+        self
+    }
+
     /// The pages for operators, for a listener of their own.
     pub fn operator_pages(&self, metrics: Metrics) -> Router {
         let stop = self.shutdown.soft().clone();

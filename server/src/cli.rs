@@ -2,6 +2,8 @@
 //! itself. Standard output carries results, standard error everything else.
 
 mod jobs;
+mod serving;
+mod welcome;
 
 use std::fmt::Display;
 use std::io::{self, Write as _};
@@ -19,7 +21,10 @@ use tokio::net::TcpStream;
 
 use crate::adapters::restoring;
 use crate::config::{Config, ConfigError, DEFAULT_FILE, ENV_PREFIX, Sources};
+use crate::demo::Demo;
 use crate::keys::{self, KeyInfo};
+pub use serving::{DemoArgs, Serving};
+pub use welcome::welcome;
 
 /// How long `talksy health` waits for an answer.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(3);
@@ -27,6 +32,7 @@ const HEALTH_TIMEOUT: Duration = Duration::from_secs(3);
 const AFTER_HELP: &str = "\
 Examples:
   talksy                                    serve on 127.0.0.1:4000 with all data in ./data
+  talksy demo                               people, a bot and their chats, thrown away at the end
   TALKSY_SMTP_URL=smtps://… talksy --listen 0.0.0.0:4000 --data-dir /var/lib/talksy
   talksy --set limits.send.burst=50 check-config
   talksy schema > schema.graphql
@@ -75,6 +81,9 @@ pub struct Cli {
 pub enum Command {
     /// Run the server. This is what `talksy` alone does.
     Serve,
+    /// Show Talksy with people in it: chats on data that is thrown away, for this machine alone, and a
+    /// page that opens in the browser.
+    Demo(DemoArgs),
     /// Print the effective configuration as TOML, secrets left out, with what to think about, or
     /// every problem of it.
     CheckConfig,
@@ -234,19 +243,26 @@ impl Cli {
     }
 
     /// Does what was asked; `serve` runs the server.
-    pub async fn run(self, serve: impl AsyncFnOnce(Config) -> ExitCode) -> ExitCode {
+    pub async fn run(self, serve: impl AsyncFnOnce(Serving) -> ExitCode) -> ExitCode {
         let command = self.command.clone().unwrap_or(Command::Serve);
-        if command == Command::Schema {
-            return print(&talksy_schema::schema::sdl());
+        match &command {
+            Command::Schema => return print(&talksy_schema::schema::sdl()),
+            Command::Demo(args) => {
+                return match Demo::new(args.clone(), &self.settings) {
+                    Ok(demo) => serve(Serving::Demo(Box::new(demo))).await,
+                    Err(error) => fail(chain(&error)),
+                };
+            }
+            _ => {}
         }
         let config = match self.load_config() {
             Ok(config) => config,
             Err(error) => return fail(error),
         };
         match command {
-            Command::Serve => serve(config).await,
+            Command::Serve => serve(Serving::Usual(Box::new(config))).await,
             Command::CheckConfig => check_config(&self.settings, &config),
-            Command::Schema => ExitCode::SUCCESS,
+            Command::Schema | Command::Demo(_) => ExitCode::SUCCESS,
             Command::Keys(command) => keys_command(command, &config),
             Command::Jobs(command) => match jobs::run(&command, &config).await {
                 Ok(said) => print(&said),

@@ -1,6 +1,6 @@
 //! The `talksy` binary.
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
@@ -8,11 +8,13 @@ use axum::Router;
 use clap::Parser as _;
 use talksy_domain::error::chain;
 use talksy_server::app::{Environment, Server};
-use talksy_server::cli::Cli;
+use talksy_server::cli::{Cli, Serving, welcome};
 use talksy_server::config::Config;
+use talksy_server::demo::Demo;
 use talksy_server::lifecycle::Shutdown;
 use talksy_server::telemetry;
 use talksy_telemetry::Metrics;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 /// A list of chats is some ten thousand small blocks, of ours and of SQLite, made on one thread and
@@ -40,8 +42,8 @@ fn main() -> ExitCode {
     }
 }
 
-async fn serve(config: Config) -> ExitCode {
-    match try_serve(&config).await {
+async fn serve(serving: Serving) -> ExitCode {
+    match try_serve(&serving).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Where even this cannot be written, the exit code still tells.
@@ -60,13 +62,17 @@ fn raise_open_files() {
     }
 }
 
-async fn try_serve(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
+async fn try_serve(serving: &Serving) -> Result<(), Box<dyn std::error::Error>> {
+    let config = serving.config();
     let telemetry = telemetry::init(config)?;
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
     raise_open_files();
-    let served = observed(config, telemetry.metrics()).await;
+    let served = match serving {
+        Serving::Usual(config) => observed(config, telemetry.metrics()).await,
+        Serving::Demo(demo) => shown(demo).await,
+    };
     telemetry.shutdown().await;
     served
 }
@@ -82,23 +88,48 @@ async fn observed(
         let pages = server.operator_pages(metrics.clone());
         serve_pages(listen, pages, shutdown.hard().clone()).await?;
     }
-    let listener = tokio::net::TcpListener::bind(config.listen)
+    let listener = TcpListener::bind(config.listen)
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
-    let address = listener.local_addr()?;
-    let url = config
-        .public_url
-        .clone()
-        .unwrap_or_else(|| format!("http://{address}"));
-    tracing::info!(data_dir = %config.data_dir.display(), "Talksy serves {url}/graphql (GraphiQL: {url}/graphiql)");
+    let url = announced(config, &listener)?;
+    if io::stderr().is_terminal() {
+        // Where this cannot be written, the log has it too.
+        let _ = io::stderr().write_all(welcome(config, &url).as_bytes());
+    }
     server.serve(listener).await?;
     tracing::info!("stopped");
     Ok(())
 }
 
+/// `talksy demo`.
+async fn shown(demo: &Demo) -> Result<(), Box<dyn std::error::Error>> {
+    let shutdown = Shutdown::new();
+    shutdown.on_signals()?;
+    let (server, play) = demo.build(&shutdown).await?;
+    let listener = demo.listen().await?;
+    let url = announced(&demo.config, &listener)?;
+    let playing = shutdown.spawn(play.run(url));
+    server.serve(listener).await?;
+    playing.await??;
+    tracing::info!("stopped, and the data is gone");
+    Ok(())
+}
+
+/// The server's URL, of which the log is told.
+fn announced(config: &Config, listener: &TcpListener) -> io::Result<String> {
+    let address = listener.local_addr()?;
+    let url = config.public_url.clone();
+    let url = url.unwrap_or_else(|| format!("http://{address}"));
+    tracing::info!(
+        data_dir = %config.data_dir.display(),
+        "Talksy serves {url}/graphql (web chat: {url}/, GraphiQL: {url}/graphiql)"
+    );
+    Ok(url)
+}
+
 /// Serves the operator's pages to the very end, so that the stop can be watched too.
 async fn serve_pages(listen: SocketAddr, pages: Router, end: CancellationToken) -> io::Result<()> {
-    let bound = tokio::net::TcpListener::bind(listen).await;
+    let bound = TcpListener::bind(listen).await;
     let listener = bound.map_err(|error| {
         io::Error::new(error.kind(), format!("cannot listen on {listen}: {error}"))
     })?;

@@ -167,7 +167,10 @@ async fn the_explorer_is_a_page_that_loads_nothing_from_elsewhere() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browser_is_led_to_the_explorer() {
-    let app = TestApp::start().await;
+    let app = TestApp::builder()
+        .config(|config| config.http.web_chat = false)
+        .start()
+        .await;
     for (path, headers) in [
         ("/", ""),
         (
@@ -183,7 +186,10 @@ async fn a_browser_is_led_to_the_explorer() {
     }
 
     let plain = TestApp::builder()
-        .config(|config| config.http.graphiql = false)
+        .config(|config| {
+            config.http.web_chat = false;
+            config.http.graphiql = false;
+        })
         .start()
         .await;
     let answer = get_once(&plain, "/", "").await;

@@ -10,21 +10,26 @@ import { GraphiQL } from 'graphiql';
 import { createRoot } from 'react-dom/client';
 
 import { fetcher } from './fetcher.js';
+import { handed, passing } from './handed.js';
 import { storage } from './storage.js';
 import { defaultHeaders, defaultQuery, defaultTabs } from './tabs.js';
 
-// GraphiQL keeps its tabs in the browser. Of the default ones it shows the first one's variables
-// only where they are given here too.
-const isFirstVisit = localStorage.getItem('graphiql:tabState') === null;
+const given = await handed();
+const tabs = given ? given.tabs.map((tab) => ({ ...tab, headers: given.headers })) : defaultTabs;
+
+// GraphiQL keeps its tabs in the browser. Of the default ones it shows the first one's variables and
+// headers only where they are given here too.
+const isFirstVisit = given !== null || localStorage.getItem('graphiql:tabState') === null;
 
 createRoot(document.getElementById('root')).render(
   <GraphiQL
     fetcher={fetcher}
-    storage={storage()}
-    defaultTabs={defaultTabs}
+    storage={storage(given ? passing() : window.localStorage)}
+    defaultTabs={tabs}
     defaultQuery={defaultQuery}
-    defaultHeaders={defaultHeaders}
-    initialVariables={isFirstVisit ? defaultTabs[0].variables : undefined}
+    defaultHeaders={given ? given.headers : defaultHeaders}
+    initialVariables={isFirstVisit ? tabs[0].variables : undefined}
+    initialHeaders={given ? given.headers : undefined}
     defaultEditorToolsVisibility="variables"
   >
     <GraphiQL.Logo>Talksy</GraphiQL.Logo>

@@ -4,6 +4,7 @@ import { lazy, useEffect, useMemo, useRef, useState } from 'react';
 import { Account } from './account.js';
 import { ChatPane } from './chat/chat-pane.js';
 import { OnlineProvider, useIsAway, useWatchOnline } from './live/live.js';
+import { ServerNotice } from './live/server-notice.js';
 import { useOperator } from './moderation/operator.js';
 import { WebSession } from './session/session.js';
 import { SignIn } from './session/signin.js';
@@ -108,6 +109,7 @@ function Home({ isNew, problem }: { isNew: boolean; problem: unknown }) {
       <div className={`home ${chatId ? 'has-chat' : ''}`}>
         <div className="banner" role="status">
           {problem !== null && <p>{sentenceOf(problem)}</p>}
+          <ServerNotice />
           {isAway && <p>You are offline. What you send now goes out when the connection is back.</p>}
         </div>
         <Sidebar

@@ -399,7 +399,7 @@ fn mail_queue(
         Arc::clone(&environment.clock),
     );
     let mut worker = worker.map_err(|error: JobError| StartError::Mail(error.into()))?;
-    if config.smtp_url.is_none() && config.is_loopback() {
+    if config.shows_codes() {
         worker = worker.logging_codes();
     }
     let (queue, consumer) = queue::in_process();

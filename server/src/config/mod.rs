@@ -200,6 +200,12 @@ impl Config {
             || !self.http.trusted_proxies.is_empty()
     }
 
+    /// Whether sign-in codes are written where the process writes, as nobody is mailed and only this machine
+    /// can connect.
+    pub fn shows_codes(&self) -> bool {
+        self.smtp_url.is_none() && self.amqp_url.is_none() && self.is_loopback()
+    }
+
     /// Whether mail leaves this machine, or goes to a worker.
     fn sends_mail(&self) -> bool {
         self.smtp_url.is_some() || self.amqp_url.is_some()

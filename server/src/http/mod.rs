@@ -13,6 +13,7 @@ pub mod client;
 mod compression;
 mod connection_io;
 mod connections;
+mod embedded;
 mod form;
 mod framing;
 mod graphiql;
@@ -32,6 +33,7 @@ mod single_connection;
 mod sse;
 mod stalled;
 mod uploads;
+pub(crate) mod web;
 mod ws;
 
 use std::sync::Arc;
@@ -103,9 +105,10 @@ pub fn router(
     // Where nothing runs but what is registered, nobody looks at the schema.
     let trusted_only = config.documents.trusted_only;
     config.graphiql &= !trusted_only;
+    config.web_chat &= !trusted_only;
     let names = Arc::new(Names::new(&sdl));
     let cors = cors(&config.cors_origins);
-    let graphiql = config.graphiql;
+    let (graphiql, web_chat) = (config.graphiql, config.web_chat);
     let bounds = Bounds {
         bytes: config.websocket.max_queued_bytes,
         executions: config.websocket.max_executions,
@@ -145,7 +148,7 @@ pub fn router(
             "/attachments/{attachment}/{variant}",
             get(attachments::get).fallback(attachments::get_only),
         )
-        .route("/", get(pages::root))
+        .merge(web::routes(web_chat))
         .route("/livez", get(pages::live))
         .route("/readyz", get(pages::ready))
         .route("/.well-known/jwks.json", get(pages::jwks));

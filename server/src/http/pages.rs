@@ -1,9 +1,9 @@
-//! The small pages beside GraphQL: health, schema, keys, and where `/` leads.
+//! The small pages beside GraphQL: health, schema and keys.
 
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::response::Response;
 use http::header::CACHE_CONTROL;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
@@ -12,21 +12,6 @@ use super::compression::compressed;
 use super::reply::uncached;
 
 const TEXT: &str = "text/plain; charset=utf-8";
-
-/// `/`.
-pub(super) async fn root(State(server): State<Arc<Transports>>) -> Response {
-    if server.config.graphiql {
-        Redirect::temporary("/graphiql").into_response()
-    } else if server.config.documents.trusted_only {
-        uncached(StatusCode::OK, TEXT, "Talksy. GraphQL is at /graphql.\n")
-    } else {
-        uncached(
-            StatusCode::OK,
-            TEXT,
-            "Talksy. GraphQL is at /graphql, its schema at /schema.graphql.\n",
-        )
-    }
-}
 
 /// `/livez`: the process answers.
 pub(super) async fn live() -> Response {

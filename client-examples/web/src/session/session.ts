@@ -14,9 +14,11 @@ import {
 } from '../generated/graphql.js';
 import { Refused, retrying } from '../talksy/refused.js';
 import { post } from '../talksy/session.js';
+import { scoped } from './scope.js';
 import { stringifyDocument } from '@urql/core';
 
-const KEY = 'talksy.session';
+/** Where the session is kept. */
+const key = () => scoped('talksy.session');
 const DEVICES = 'talksy.devices';
 /** Milliseconds before its end at which a token is renewed. */
 const AHEAD = 60_000;
@@ -38,7 +40,7 @@ export const SERVER = globalThis.location?.origin ?? '';
 
 function read(): Kept | null {
   try {
-    return JSON.parse(localStorage.getItem(KEY) ?? 'null') as Kept | null;
+    return JSON.parse(localStorage.getItem(key()) ?? 'null') as Kept | null;
   } catch {
     return null;
   }
@@ -48,7 +50,7 @@ function read(): Kept | null {
 function keep({ accessToken, refreshToken, expiresAt, session, user }: SignedInFragment): Kept {
   const lasts = Date.parse(expiresAt) - Date.parse(session.lastUsedAt);
   const kept = { user, accessToken, refreshToken, lasts, expiresAt: Date.now() + lasts };
-  localStorage.setItem(KEY, JSON.stringify(kept));
+  localStorage.setItem(key(), JSON.stringify(kept));
   return kept;
 }
 
@@ -158,7 +160,7 @@ export class WebSession {
   /** Forgets the session. What was written stays on the device for the next sign-in. */
   end(): void {
     if (this.#isOver) return;
-    if (read()?.user.id === this.userId) localStorage.removeItem(KEY);
+    if (read()?.user.id === this.userId) localStorage.removeItem(key());
     this.close();
     this.onEnd();
   }
@@ -231,8 +233,8 @@ export class WebSession {
     this.#plan();
   }
 
-  readonly #onStorage = ({ key }: StorageEvent) => {
-    if (key !== KEY && key !== null) return;
+  readonly #onStorage = (event: StorageEvent) => {
+    if (event.key !== key() && event.key !== null) return;
     const kept = read();
     if (kept?.user.id !== this.userId) this.end();
     else if (kept.accessToken !== this.#known.accessToken) this.#take(kept);

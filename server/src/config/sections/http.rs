@@ -60,7 +60,9 @@ section! {
         cors_origins: Vec<String> = Vec::new(),
             must "be `*` or origins such as `https://chat.example.org`" =>
                 |http| http.cors_origins.iter().all(|origin| is_cors_origin(origin));
-        /// Whether `/graphiql` is served.
+        /// Whether the web chat is served at `/`. It is off where `http.documents.trusted_only` is set.
+        web_chat: bool = true;
+        /// Whether `/graphiql` is served. Where the web chat is not, `/` leads there.
         graphiql: bool = true;
         /// Networks (`10.0.0.0/8`, `::1`) of reverse proxies whose `X-Forwarded-For`,
         /// `X-Request-Id` and `traceparent` are believed. Without any the peer's own address
@@ -100,8 +102,8 @@ section! {
         /// in the form of Apollo's persisted query manifest or of a JSON object of documents by
         /// their id, as GraphQL Code Generator and Relay write it. Read when the server starts.
         trusted: Option<PathBuf> = None, such as "/etc/talksy/persisted-documents.json";
-        /// Whether nothing runs but trusted documents. Introspection, `/schema.graphql` and
-        /// `/graphiql` are then off, and nothing is kept of automatic persisted queries.
+        /// Whether nothing runs but trusted documents. Introspection, `/schema.graphql`, the
+        /// web chat and `/graphiql` are then off, and nothing is kept of automatic persisted queries.
         trusted_only: bool = false,
             must "come with `http.documents.trusted`" =>
                 |documents| !documents.trusted_only || documents.trusted.is_some();
