@@ -375,7 +375,7 @@ test('devices are listed and ended, and what was typed on an ended one stays', a
   await ada.page.getByRole('button', { name: 'End all others' }).click();
   await ada.page.getByRole('button', { name: 'Really end all others?' }).click();
   await eventually(async () => assert.equal(await ada.page.locator('.members li').count(), 1));
-  await other.page.getByLabel('Mail address').waitFor();
+  await other.page.getByText('You have been signed out on this device').waitFor();
   assert.ok(await other.page.evaluate(() => Object.values(localStorage).includes('typed and not sent')));
   for (const { page } of [ada, grace, other]) await page.context().close();
 });

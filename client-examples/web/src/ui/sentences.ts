@@ -51,6 +51,7 @@ export function sentenceOf(error: unknown): string {
   if (error.code === 'RATE_LIMITED' && error.retryAfter) {
     return `That was a little too fast. ${waitOf(error.retryAfter)}`;
   }
-  if (error.code === 'BAD_USER_INPUT' || error.code === 'CONFLICT') return error.message;
+  // The server says what about a field is wrong, and until when an account is suspended.
+  if (['BAD_USER_INPUT', 'CONFLICT', 'SUSPENDED'].includes(error.code ?? '')) return error.message;
   return sentenceOfCode(error.code);
 }
