@@ -245,6 +245,7 @@ test('pins, replies and mentions lead to where they were said, and from there bo
   await shot(reader, 'divider');
   await reader.locator('.to-end').click();
   await reader.locator('[data-seq="300"]').waitFor();
+  await reader.locator('.chat-row .badge').waitFor({ state: 'detached' });
   await reader.getByRole('button', { name: '1 pinned message' }).click();
   await shot(reader, 'pins');
   await assertAccessible(reader);
