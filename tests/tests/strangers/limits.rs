@@ -78,10 +78,8 @@ impl Inputs {
                 json!({ "reportId": "rep_01h455vb4pex5vsknk084sn02q", "resolution": "Seen to" })
             }
             "suspendUser" => json!({ "userId": bob, "reason": "Spam" }),
-            "restoreUser" => json!({ "userId": bob }),
             "updateProfile" => json!({ "name": "Eve" }),
-            "startChat" => json!({ "userId": bob }),
-            "blockUser" | "unblockUser" => json!({ "userId": bob }),
+            "startChat" | "blockUser" | "unblockUser" | "restoreUser" => json!({ "userId": bob }),
             "markRead" => json!({ "chatId": chat, "seq": 1 }),
             "markUnread" => json!({ "chatId": chat, "fromSeq": 1 }),
             "muteChat" => json!({ "chatId": chat, "muted": true }),

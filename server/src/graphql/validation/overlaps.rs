@@ -91,7 +91,7 @@ impl<'a> Merge<'a, '_> {
         fields
     }
 
-    fn type_of(&self, one: Selected<'a>) -> Option<&'a str> {
+    fn type_of(one: Selected<'a>) -> Option<&'a str> {
         let name = one.field.node.name.node.as_str();
         match one.on.and_then(|on| on.field_by_name(name)) {
             Some(known) => Some(&known.ty),
@@ -104,7 +104,7 @@ impl<'a> Merge<'a, '_> {
             .iter()
             .filter(|one| !one.field.node.selection_set.node.items.is_empty())
             .map(|one| {
-                let of = self.type_of(*one);
+                let of = Self::type_of(*one);
                 let of = of.and_then(|of| self.registry.concrete_type_by_name(of));
                 (of, &one.field.node.selection_set.node)
             })
@@ -119,9 +119,9 @@ impl<'a> Merge<'a, '_> {
     /// answered with one type. This is an equivalence, so that all are compared with the first.
     fn shapes(&mut self, name: &str, fields: &[Selected<'a>]) {
         if let Some((first, others)) = fields.split_first() {
-            let of = self.type_of(*first);
+            let of = Self::type_of(*first);
             for other in others {
-                let (Some(one), Some(two)) = (of, self.type_of(*other)) else {
+                let (Some(one), Some(two)) = (of, Self::type_of(*other)) else {
                     continue;
                 };
                 if !self.are_alike(one, two) {
