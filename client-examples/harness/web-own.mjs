@@ -158,9 +158,9 @@ test('a copy of what is one’s own is downloaded', async (t) => {
   await page.getByRole('button', { name: 'Download' }).click();
   const download = await downloading;
   assert.match(download.suggestedFilename(), /\.tar$/);
-  const archive = await readFile(await download.path(), 'latin1');
-  assert.match(archive, /to be exported/);
-  assert.match(archive, /complete\.json/);
+  // Only what is looked for: an archive is long, and mostly zeros.
+  const archive = await readFile(await download.path());
+  for (const part of ['to be exported', 'complete.json']) assert.ok(archive.includes(part), `${part} is not in it`);
   await close(ada, grace);
 });
 
