@@ -219,7 +219,7 @@ impl ChatStore for SqliteStore {
             all(conn, PARTICIPATIONS, values, |row| {
                 Ok(Participation {
                     member: rows::member(row)?,
-                    left_seq: row.get(11)?,
+                    left_seq: row.get("left_seq")?,
                 })
             })
         })
