@@ -8,7 +8,7 @@ WEB_SOURCES := $(shell find client-examples/web client-examples/shared client-ex
 	\( -name node_modules -o -name dist -o -name generated \) -prune -o -type f -print)
 PAGES := $(GRAPHIQL) $(WEB)
 
-.PHONY: run demo dist test lint fmt sdl release-schema example bench hostile fuzz soak audit pages clean-data
+.PHONY: run demo dist test lint fmt sdl release-schema example bench hostile fuzz soak audit pages screenshots clean-data
 
 # How many random schedules `make soak` runs; how many rounds of kills, and how often the example of
 # a replica; how many messages each of up to 48 senders sends to one chat.
@@ -125,6 +125,13 @@ $(GRAPHIQL): $(GRAPHIQL_SOURCES)
 $(WEB): $(WEB_SOURCES)
 	cd client-examples/web && npm ci --no-fund --no-audit && npm run build
 	@touch $@
+
+## Take the pictures of docs/images/ anew, in Debian's Chromium. They are looked at before they are committed:
+## apt-get install chromium fonts-inter fonts-noto-color-emoji
+screenshots: $(PAGES)
+	cargo build --bin talksy
+	npm ci --prefix client-examples/harness --silent --no-fund --no-audit
+	node client-examples/harness/screenshots.mjs
 
 clean-data:
 	rm -rf data

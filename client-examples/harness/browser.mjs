@@ -7,7 +7,7 @@ import { chromium } from 'playwright-core';
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'];
 
 /** The path of the browser: $CHAT_BROWSER, or the first of the usual names that is installed. */
-function installed() {
+export function installed() {
   if (process.env.CHAT_BROWSER) return process.env.CHAT_BROWSER;
   const folders = (process.env.PATH ?? '').split(':').concat('/usr/bin');
   const found = NAMES.flatMap((name) => folders.map((folder) => `${folder}/${name}`)).find((path) => {
@@ -22,7 +22,8 @@ function installed() {
   return found;
 }
 
-export const launch = () => chromium.launch({ executablePath: installed() });
+/** Starts it, with further options of Playwright's. */
+export const launch = (options) => chromium.launch({ ...options, executablePath: installed() });
 
 /**
  * A page of the browser, which loads `url`. `problems` are what it complained of since: what its console

@@ -2,24 +2,19 @@
 // replica is damaged on purpose, GraphiQL without a token to copy, and a server of another version. $CHAT_BINARY
 // is the server.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
 import test, { after, before } from 'node:test';
 
 import { assertFits, launch, openPage } from './browser.mjs';
 import { eventually } from './chat.mjs';
+import { ADA, GRACE, outcomeOf, paneOf, startDemo } from './demo.mjs';
 
-const BINARY = process.env.CHAT_BINARY ?? new URL('../../target/debug/talksy', import.meta.url).pathname;
 const SHOTS = process.env.CHAT_SHOTS;
 const DESK = { viewport: { width: 1600, height: 900 } };
-const ADA = 'Ada Lovelace';
-const GRACE = 'Grace Hopper';
 const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 let browser;
-let folder;
 let demo;
 let url;
 let started;
@@ -27,39 +22,17 @@ let started;
 before(async () => {
   if (SHOTS) await mkdir(SHOTS, { recursive: true });
   browser = await launch();
-  folder = await mkdtemp(`${tmpdir()}/talksy-demo-test-`);
   started = performance.now();
-  demo = spawn(BINARY, ['demo', '--no-open', '--pause', '150', '--listen', '127.0.0.1:0'], {
-    cwd: folder,
-    env: { ...process.env, TMPDIR: folder },
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
-  url = await new Promise((resolve, reject) => {
-    let told = '';
-    demo.stderr.setEncoding('utf8').on('data', (text) => {
-      told += text;
-      const found = /chatting:\s+(http:\/\/127\.0\.0\.1:\d+)\//.exec(told);
-      if (found) resolve(found[1]);
-    });
-    demo.on('exit', (code) => reject(new Error(`the demo ended with ${code}: ${told}`)));
-  });
-  const page = await (await fetch(`${url}/demo`)).text();
-  assert.match(page, /\/assets\//, 'the server was built before its pages were: make pages');
+  demo = await startDemo(150);
+  url = demo.url;
 });
 after(async () => {
   await browser?.close();
-  if (demo && demo.exitCode === null) {
-    const ended = new Promise((resolve) => demo.on('exit', resolve));
-    demo.kill();
-    await ended;
-  }
-  if (folder) await rm(folder, { recursive: true, force: true });
+  await demo?.stop();
 });
 
 const shot = async (page, name) => SHOTS && page.screenshot({ path: `${SHOTS}/demo-${name}.png` });
-const paneOf = (page, name) => page.frameLocator(`iframe[title="${name}"]`);
 const frameOf = (page, person) => page.frames().find((frame) => frame.url().includes(`as=${person}`));
-const outcomeOf = (page, name) => page.locator(`section[aria-label="${name}"] .outcome`);
 
 /** Nothing that is serious stands in the way of somebody who cannot see or point, in the frames either. */
 async function assertAccessible(page) {
