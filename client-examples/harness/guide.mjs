@@ -1,11 +1,11 @@
-// Checks the guide for client developers: each snippet and each quotation is literally in the file
-// that is named before or below it, the promise of `accountEvents` stands there in its own words, and every
-// code of an error is told with what to do.
+// Checks the guide for client developers, and what the README has of it: each snippet and each quotation is
+// literally in the file that is named before or below it, the promise of `accountEvents` stands there in its own
+// words, and every code of an error is told with what to do.
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 
 const root = new URL('../../', import.meta.url);
 const read = (path) => readFileSync(new URL(path, root), 'utf8');
-const PAGES = ['docs/CLIENTS.md', 'client-examples/README.md'];
+const PAGES = ['docs/CLIENTS.md', 'client-examples/README.md', 'README.md'];
 const problems = [];
 
 /** The files of this repository that a text names, the last one first. */
@@ -17,7 +17,8 @@ let quotations = 0;
 for (const page of PAGES) {
   const text = read(page);
   for (const { 1: language, 2: code, index } of text.matchAll(/^```(\w+)\n([^]*?)^```$/gm)) {
-    if (language === 'text') continue;
+    // The README has single operations to paste.
+    if (language === 'text' || (page === 'README.md' && language === 'graphql')) continue;
     snippets += 1;
     // Several snippets in a row belong to the files that one paragraph names.
     const section = text.slice(text.lastIndexOf('\n## ', index), index);

@@ -55,6 +55,7 @@ const SEND_MESSAGE = graphql(
     mutation SendMessage($chatId: ID!, $text: String!, $clientMessageId: String!) {
       sendMessage(input: { chatId: $chatId, text: $text, clientMessageId: $clientMessageId }) {
         message {
+          cursor
           ...MessageFields
         }
       }
@@ -127,8 +128,11 @@ export async function startChat(session: Session, userId: string): Promise<strin
   return startChat.chat.id;
 }
 
+/** A message, and its place, behind which the chat can be followed. */
+export type Sent = Message & { readonly cursor: string };
+
 /** Sends a message, once, however often that has to be tried. */
-export async function send(session: Session, chatId: string, text: string): Promise<Message> {
+export async function send(session: Session, chatId: string, text: string): Promise<Sent> {
   // One id for the message, not for the try: where the message was stored and only the answer
   // was lost, the next try gets the first message instead of a second one.
   const variables = { chatId, text, clientMessageId: randomUUID() };

@@ -4,6 +4,7 @@ import test from 'node:test';
 import WebSocket from 'ws';
 
 import {
+  SERVER,
   chatThroughRestarts,
   chatThroughRestore,
   eventually,
@@ -11,7 +12,9 @@ import {
   signIn,
   stored,
 } from '../../harness/chat.mjs';
+import { watchFor } from '../../harness/outbox.mjs';
 import { Thread, edit, follow, send, startChat } from '../dist/chat.js';
+import { join } from '../dist/join.js';
 import { resuming } from '../dist/talksy/resuming.js';
 import { Session } from '../dist/talksy/session.js';
 import { createSocket } from '../dist/talksy/socket.js';
@@ -74,4 +77,17 @@ test('cuts in the middle of a burst lose nothing and double nothing', async () =
   late.close();
   thread.close();
   await socket.dispose();
+});
+
+test('what an application does at least is what the README shows', async () => {
+  const ada = await signIn(Session, 'ada');
+  const email = `grace-${ada.user.id.toLowerCase()}@example.org`;
+  const shown = [];
+  const show = (text) => shown.push(text);
+  const options = { readCode: await watchFor(email), show, webSocketImpl: WebSocket };
+  const { chatId, say, leave } = await join(SERVER, email, ada.user.id, options);
+  await say('What is said, is shown.');
+  await send(ada, chatId, 'Of both.');
+  await eventually(() => assert.deepEqual(shown, ['What is said, is shown.', 'Of both.']));
+  leave();
 });
