@@ -61,6 +61,11 @@ web_example() {
       many_sign_in beside_a_server "$work/harness" node --test --test-timeout=600000 web.test.mjs || true
   check "$name: talksy demo, its plug, its counter and GraphiQL from it" \
     run_in "$work/harness" env "CHAT_BINARY=$talksy" node --test --test-timeout=180000 demo.test.mjs || true
+  check "$name: what Lighthouse needs: installs" \
+    run_in "$work/harness/lighthouse" npm ci --silent --no-fund --no-audit &&
+    check "$name: Lighthouse finds it accessible, and of good practice" \
+      beside_a_server "$work/harness/lighthouse" node --test --test-timeout=300000 lighthouse.test.mjs &&
+    sed -n 's/.*\(\(sign-in\|chat\): .*performance [0-9]*\)$/    \1/p' "$work/output" || true
 }
 
 # Needs what the example for Node.js has installed.
