@@ -185,7 +185,14 @@ test('a group is made, renamed, grows and is left', async () => {
   const ada = await signIn('Ada');
   const grace = await signIn('Grace', PHONE);
   const { page } = ada;
-  await page.getByRole('button', { name: 'New group' }).click();
+  // Who has no chat yet, is told what to do.
+  await page.getByRole('heading', { name: 'No chats yet' }).waitFor();
+  await assertAccessible(page);
+  await assertFits(grace.page);
+  await page.getByRole('button', { name: 'Find somebody' }).click();
+  assert.ok(await page.getByLabel('Search chats and people').evaluate((field) => field === document.activeElement));
+  await shot(page, 'empty');
+  await page.getByRole('button', { name: 'Make a group' }).click();
   await page.getByLabel('Title').fill('Engines');
   await assertAccessible(page);
   await page.getByRole('button', { name: 'Make the group' }).click();

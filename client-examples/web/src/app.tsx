@@ -84,6 +84,7 @@ function Home({ isNew, problem }: { isNew: boolean; problem: unknown }) {
   const welcomed = useRef(!isNew);
   const [isWelcome, setWelcome] = useState(isNew);
   const chat = chats.find(({ id }) => id === chatId);
+  const isNobody = isLoaded && chats.length === 0;
   const closeProfile = () => {
     setProfileOpen(false);
     setWelcome(false);
@@ -127,8 +128,12 @@ function Home({ isNew, problem }: { isNew: boolean; problem: unknown }) {
         ) : (
           <main className="nothing">
             <img src="/icon.svg" alt="" width="72" height="72" />
-            <h2>{chatId && isLoaded ? 'This chat is not there any more' : 'Pick a chat'}</h2>
-            <p className="quiet">Or look for somebody by name or mail address, and say hello.</p>
+            <h2>
+              {chatId && isLoaded ? 'This chat is not there any more' : isNobody ? 'Welcome to Talksy' : 'Pick a chat'}
+            </h2>
+            <p className="quiet">
+              {isNobody ? 'Your chats will be here.' : 'Or look for somebody by name or mail address, and say hello.'}
+            </p>
           </main>
         )}
         <Sheet

@@ -1,5 +1,5 @@
 // The viewer's chats, and a search for people.
-import { Suspense, lazy, useEffect, useMemo, useState } from 'react';
+import { Suspense, lazy, useEffect, useMemo, useRef, useState } from 'react';
 import { Button, Input, Label, SearchField } from 'react-aria-components';
 import { VList } from 'virtua';
 
@@ -42,6 +42,7 @@ export function Sidebar({ openId, onProfile, onModeration }: SidebarProps) {
   const { chats, viewer, isLoaded } = useAccountState();
   const [search, setSearch] = useState('');
   const [isGroupOpen, setGroupOpen] = useState(false);
+  const searchField = useRef<HTMLInputElement>(null);
   const wanted = search.trim().toLowerCase();
   const found = useMemo(
     () => (wanted === '' ? chats : chats.filter(({ title }) => title.toLowerCase().includes(wanted))),
@@ -64,7 +65,7 @@ export function Sidebar({ openId, onProfile, onModeration }: SidebarProps) {
       </header>
       <SearchField className="search" value={search} onChange={setSearch}>
         <Label className="hidden">Search chats and people</Label>
-        <Input placeholder="Search chats and people" />
+        <Input ref={searchField} placeholder="Search chats and people" />
       </SearchField>
       <div className="list">
         {found.length > 0 && (
@@ -80,7 +81,7 @@ export function Sidebar({ openId, onProfile, onModeration }: SidebarProps) {
           </VList>
         )}
         {wanted === '' && isLoaded && chats.length === 0 && (
-          <p className="quiet empty">No chats yet. Look for somebody above.</p>
+          <Empty onSearch={() => searchField.current?.focus()} onGroup={() => setGroupOpen(true)} />
         )}
       </div>
       {wanted !== '' && (
@@ -103,6 +104,25 @@ export function Sidebar({ openId, onProfile, onModeration }: SidebarProps) {
       )}
       <NewGroup isOpen={isGroupOpen} onClose={() => setGroupOpen(false)} />
     </nav>
+  );
+}
+
+/** What somebody can do who has no chat yet. */
+function Empty({ onSearch, onGroup }: { onSearch: () => void; onGroup: () => void }) {
+  return (
+    <div className="empty">
+      <h2>No chats yet</h2>
+      <p className="quiet">Look for somebody by name or mail address, and say hello.</p>
+      <Button className="primary" onPress={onSearch}>
+        Find somebody
+      </Button>
+      <Button className="secondary" onPress={onGroup}>
+        Make a group
+      </Button>
+      <p className="quiet">
+        Is nobody here whom you know? They sign in at <bdi>{location.origin}</bdi>.
+      </p>
+    </div>
   );
 }
 
