@@ -127,10 +127,16 @@ impl MailWorker {
                 error @ SendError::Permanent(_) => JobError::Permanent(error),
             })?;
         tracing::info!(job = %job.id, "mail sent");
-        if self.logs_codes
-            && let MailContent::SignInCode { code, .. } = &job.content
-        {
-            tracing::info!("the sign-in code for {} is {code}", job.to);
+        if self.logs_codes {
+            match &job.content {
+                MailContent::SignInCode { code, .. } => {
+                    tracing::info!("the sign-in code for {} is {code}", job.to);
+                }
+                MailContent::AccountDeletionCode { code, .. } => {
+                    tracing::info!("the code that deletes the account of {} is {code}", job.to);
+                }
+                MailContent::NoAccount { .. } => {}
+            }
         }
         Ok(())
     }

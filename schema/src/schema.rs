@@ -13,7 +13,7 @@ use crate::messages::{MessageMutation, MessageSubscription, ReactionMutation};
 use crate::node::NodeQuery;
 use crate::presence::{PresenceMutation, PresenceSubscription};
 use crate::server::{ServerObject, ServerQuery};
-use crate::users::{UserMutation, UserQuery};
+use crate::users::{DeletionMutation, UserMutation, UserQuery};
 
 /// What can be asked.
 #[derive(MergedObject, Default)]
@@ -25,6 +25,7 @@ pub struct Query(ServerQuery, UserQuery, AuthQuery, NodeQuery, ChatQuery);
 pub struct Mutation(
     AuthMutation,
     UserMutation,
+    DeletionMutation,
     ChatMutation,
     GroupMutation,
     MessageMutation,

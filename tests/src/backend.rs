@@ -166,6 +166,7 @@ impl Backend {
             avatar_id: None,
             created_at: self.clock.now(),
             last_seen_at: None,
+            deleted_at: None,
         }
     }
 

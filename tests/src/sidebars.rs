@@ -219,6 +219,7 @@ async fn sign_up(ports: &Ports) -> Viewer {
         avatar_id: None,
         created_at: now,
         last_seen_at: None,
+        deleted_at: None,
     };
     ports.users.find_or_create_user(&user).await.unwrap();
     session(ports, id).await

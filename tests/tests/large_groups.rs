@@ -235,6 +235,7 @@ async fn reading_on_costs_the_same_in_a_group_of_two_thousand() {
             avatar_id: None,
             created_at: SystemClock.now(),
             last_seen_at: None,
+            deleted_at: None,
         };
         async move {
             users

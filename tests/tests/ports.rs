@@ -117,6 +117,7 @@ async fn call_all(ports: &Ports) {
         avatar_id: None,
         created_at: now,
         last_seen_at: None,
+        deleted_at: None,
     };
     let users = &ports.users;
     assert_down(users.users(&[user]).await);
@@ -176,6 +177,7 @@ async fn call_all(ports: &Ports) {
         last_change_seq: 0,
         applied_seq: 0,
         metadata_seq: 0,
+        is_closed: false,
         avatar_id: None,
     };
     let chats = &ports.chats;

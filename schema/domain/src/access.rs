@@ -15,7 +15,7 @@ use crate::chats::store::ChatStore;
 use crate::error::{ApiError, ErrorCode, PortError};
 use crate::id::{ChatId, UserId};
 use crate::seq::Seq;
-use crate::users::model::Directory;
+use crate::users::model::{Directory, User};
 use crate::users::store::UserStore;
 use crate::viewer::Viewer;
 
@@ -31,6 +31,9 @@ pub enum Denied {
     /// There is no such user.
     #[error("There is no such user.")]
     NoUser,
+    /// The other member of a direct chat has deleted their account.
+    #[error("The other member has deleted their account. Nothing can be sent here any more.")]
+    Closed,
     /// The viewer is no admin of the group.
     #[error("Only admins and owners of the group may do this.")]
     NotAdmin,
@@ -43,7 +46,7 @@ impl From<Denied> for ApiError {
     fn from(denied: Denied) -> Self {
         let (code, field) = match denied {
             Denied::NoChat => (ErrorCode::NotFound, "chatId"),
-            Denied::NotMember | Denied::NotAdmin | Denied::NotOwner => {
+            Denied::NotMember | Denied::NotAdmin | Denied::NotOwner | Denied::Closed => {
                 (ErrorCode::Forbidden, "chatId")
             }
             Denied::NoUser => (ErrorCode::NotFound, "userId"),
@@ -121,7 +124,7 @@ impl ReadableProfiles {
     }
 }
 
-/// Proves that the viewer may start a chat with this user, who exists.
+/// Proves that the viewer may start a chat with this user, who exists and is not deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Contact(UserId);
 
@@ -277,7 +280,8 @@ impl Access {
         }))
     }
 
-    /// The users as whom the viewer may add to a group, each once and in their order. They exist.
+    /// The users as whom the viewer may add to a group, each once and in their order. They exist, and
+    /// none is deleted.
     /// Whomever the directory shows: an id cannot be guessed, and who knows one has met the user, or
     /// found them by their address.
     ///
@@ -289,7 +293,8 @@ impl Access {
         users: &[UserId],
     ) -> Result<Result<Vec<Contact>, usize>, PortError> {
         let found = self.users.users(users).await?;
-        let exists = |user: &UserId| found.iter().any(|known| known.id == *user);
+        let is = |known: &User, user: UserId| known.id == user && !known.is_deleted();
+        let exists = |user: &UserId| found.iter().any(|known| is(known, *user));
         if let Some(missing) = users.iter().position(|user| !exists(user)) {
             return Ok(Err(missing));
         }
@@ -301,7 +306,8 @@ impl Access {
     /// # Errors
     /// [`Denied::NoUser`], or the store's error.
     pub async fn contact(&self, _viewer: &Viewer, user: UserId) -> Result<Contact, AccessError> {
-        if self.users.users(&[user]).await?.is_empty() {
+        let found = self.users.users(&[user]).await?.pop();
+        if found.is_none_or(|known| known.is_deleted()) {
             return Err(Denied::NoUser.into());
         }
         Ok(Contact(user))

@@ -20,6 +20,8 @@ use crate::auth::tokens::AccessTokens;
 use crate::chats::service::ChatService;
 use crate::chats::store::ChatStore;
 use crate::clock::{Clock, Entropy};
+use crate::deletion::erasing::AccountEraser;
+use crate::deletion::service::DeletionService;
 use crate::events::bus::Bus;
 use crate::feeds::policy::FeedPolicy;
 use crate::feeds::service::FeedService;
@@ -113,6 +115,8 @@ pub struct Policies {
     pub max_members: u32,
     /// How quickly a user may change their typing state.
     pub typing: Rule,
+    /// How often a user may ask for a code to delete their account with.
+    pub delete_account: Rule,
 }
 
 /// The domain's services.
@@ -124,6 +128,8 @@ pub struct Services {
     pub auth: Arc<AuthService>,
     /// Users.
     pub users: Arc<UserService>,
+    /// Deleting accounts.
+    pub deletion: Arc<DeletionService>,
     /// Chats.
     pub chats: Arc<ChatService>,
     /// Messages.
@@ -158,6 +164,7 @@ impl Services {
             Arc::clone(&ports.groups),
             Arc::clone(&ports.messages),
             Arc::clone(&attachments) as _,
+            Arc::new(eraser(&ports, &attachments, &ids)),
             Arc::clone(&ports.clock),
         );
         let clock = Arc::clone(&ports.clock);
@@ -208,11 +215,19 @@ impl Services {
         });
         let auth = Arc::new(auth);
         let users = UserService::new(
-            ports.users,
+            Arc::clone(&ports.users),
             ports.limiter,
             Arc::clone(&attachments),
             policies.users,
         );
+        let users = Arc::new(users);
+        let deletion = DeletionService {
+            store: ports.users,
+            auth: Arc::clone(&auth),
+            users: Arc::clone(&users),
+            jobs: jobs.clone(),
+            rule: policies.delete_account,
+        };
         let feeds = FeedService::new(
             Arc::clone(&access),
             ports.bus,
@@ -225,7 +240,8 @@ impl Services {
         Self {
             access,
             auth,
-            users: Arc::new(users),
+            users,
+            deletion: Arc::new(deletion),
             chats: Arc::new(chats),
             messages: Arc::new(messages),
             groups: Arc::new(groups),
@@ -234,6 +250,19 @@ impl Services {
             feeds,
             jobs,
         }
+    }
+}
+
+fn eraser(ports: &Ports, attachments: &Arc<AttachmentService>, ids: &IdGenerator) -> AccountEraser {
+    AccountEraser {
+        users: Arc::clone(&ports.users),
+        sessions: Arc::clone(&ports.sessions),
+        chats: Arc::clone(&ports.chats),
+        groups: Arc::clone(&ports.groups),
+        messages: Arc::clone(&ports.messages),
+        attachments: Arc::clone(attachments) as _,
+        clock: Arc::clone(&ports.clock),
+        ids: ids.clone(),
     }
 }
 

@@ -99,6 +99,7 @@ impl From<&Config> for Policies {
             mark_read: rule("mark-read", limits.mark_read),
             max_members: config.chats.max_members,
             typing: rule("typing", limits.typing),
+            delete_account: rule("delete-account", limits.delete_account),
         }
     }
 }
@@ -188,6 +189,7 @@ mod tests {
             mark_read,
             max_members: _,
             typing,
+            delete_account,
         } = Policies::from(&Config::default());
         let (cost_user, cost_ip) = cost_rules(&Config::default());
         let rules = [
@@ -209,6 +211,7 @@ mod tests {
             change_chats,
             mark_read,
             typing,
+            delete_account,
         ];
         let names: HashSet<_> = rules.iter().map(|rule| rule.name).collect();
         assert_eq!(names.len(), rules.len());

@@ -24,6 +24,7 @@ pub mod chat_list;
 pub mod chats;
 pub mod codes;
 pub mod content;
+pub mod deletion;
 pub mod directory;
 mod fixture;
 pub mod groups;

@@ -117,6 +117,7 @@ async fn user(store: &MongoStore, name: &str) -> User {
         avatar_id: None,
         created_at: NOW,
         last_seen_at: None,
+        deleted_at: None,
     };
     assert!(store.find_or_create_user(&user).await.unwrap().1);
     user
@@ -134,6 +135,7 @@ fn candidate() -> Chat {
         last_change_seq: 0,
         applied_seq: 0,
         metadata_seq: 0,
+        is_closed: false,
         avatar_id: None,
     }
 }
@@ -239,6 +241,7 @@ fn runner(store: &MongoStore, clock: Arc<dyn Clock>) -> JobRunner {
         Arc::clone(&store) as _,
         Arc::clone(&store) as _,
         Arc::clone(&store) as _,
+        Arc::new(()),
         Arc::new(()),
         Arc::clone(&clock),
     );

@@ -170,6 +170,7 @@ impl Deployment {
                 Arc::clone(&store) as _,
                 Arc::clone(&store) as _,
                 Arc::new(()),
+                Arc::new(()),
                 Arc::clone(&clock),
             );
             let runner = JobRunner::new(store, Arc::new(work), clock, policies().jobs);

@@ -3,7 +3,7 @@
 use super::model::{Attachment, AttachmentState};
 use crate::clock::Timestamp;
 use crate::error::PortError;
-use crate::id::AttachmentId;
+use crate::id::{AttachmentId, UserId};
 use crate::port::port;
 
 port! {
@@ -28,6 +28,14 @@ port! {
             &self,
             state: AttachmentState,
             before: Timestamp,
+            limit: usize,
+        ) -> Result<Vec<Attachment>, PortError>;
+
+        /// The first `limit` attachments of an owner behind this id, in the order of ids.
+        async fn of_owner(
+            &self,
+            owner: UserId,
+            after: Option<AttachmentId>,
             limit: usize,
         ) -> Result<Vec<Attachment>, PortError>;
 

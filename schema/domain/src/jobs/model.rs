@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backoff::Backoff;
 use crate::clock::Timestamp;
-use crate::id::{self, AttachmentId, ChatId, JobId, MessageId};
+use crate::id::{self, AttachmentId, ChatId, JobId, MessageId, UserId};
 
 /// The most characters that are kept of an error.
 const LONGEST_ERROR: usize = 500;
@@ -53,6 +53,13 @@ pub enum Task {
     /// Erase the attachments that nobody uses.
     #[serde(rename = "sweepAttachments.1")]
     SweepAttachments {},
+    /// Erase what there is of an account that was deleted. Where it is written ahead of the deletion,
+    /// that may come later, or never. It names the account by its id alone.
+    #[serde(rename = "eraseAccount.1")]
+    EraseAccount {
+        /// The account.
+        user_id: UserId,
+    },
 }
 
 /// A task as stores keep it.
@@ -70,6 +77,7 @@ impl Task {
         "eraseReactions.1",
         "eraseAttachments.1",
         "sweepAttachments.1",
+        "eraseAccount.1",
     ];
 
     /// The tasks that are done again and again. Each has a number of its own.
@@ -394,6 +402,9 @@ mod tests {
                 attachment_ids: vec![ids().next(), ids().next()],
             },
             Task::SweepAttachments {},
+            Task::EraseAccount {
+                user_id: ids().next(),
+            },
         ]
     }
 

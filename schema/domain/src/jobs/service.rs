@@ -10,9 +10,10 @@ use super::runner::{Perform, Performed};
 use crate::attachments::erasing::Eraser;
 use crate::auth::store::SessionStore;
 use crate::clock::{Clock, Timestamp};
+use crate::deletion::erasing::EraseAccount;
 use crate::error::PortError;
 use crate::groups::store::GroupStore;
-use crate::id::{AttachmentId, ChatId, MessageId};
+use crate::id::{AttachmentId, ChatId, MessageId, UserId};
 use crate::messages::store::MessageStore;
 
 /// How many sessions are deleted together.
@@ -34,6 +35,7 @@ pub struct JobService {
     groups: Arc<dyn GroupStore>,
     messages: Arc<dyn MessageStore>,
     attachments: Arc<dyn Eraser>,
+    accounts: Arc<dyn EraseAccount>,
     clock: Arc<dyn Clock>,
 }
 
@@ -44,6 +46,7 @@ impl JobService {
         groups: Arc<dyn GroupStore>,
         messages: Arc<dyn MessageStore>,
         attachments: Arc<dyn Eraser>,
+        accounts: Arc<dyn EraseAccount>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
@@ -51,6 +54,7 @@ impl JobService {
             groups,
             messages,
             attachments,
+            accounts,
             clock,
         }
     }
@@ -111,6 +115,23 @@ impl JobService {
         }
         Ok(Performed::NotYet(MESSAGE_WAIT))
     }
+
+    /// Erases an account at once, and again once all is over that was on its way when it was deleted:
+    /// a message that was being sent, a group to which somebody was adding the user.
+    async fn erase_account(
+        &self,
+        user: UserId,
+        announced_at: Timestamp,
+    ) -> Result<Performed, PortError> {
+        if !self.accounts.erase(user).await? {
+            return Ok(self.not_there(announced_at));
+        }
+        let age = self.clock.now().since(announced_at);
+        if age > MESSAGE_TIMEOUT {
+            return Ok(Performed::Done);
+        }
+        Ok(Performed::NotYet(MESSAGE_TIMEOUT - age + MESSAGE_WAIT))
+    }
 }
 
 #[async_trait]
@@ -143,6 +164,7 @@ impl Perform for JobService {
                 self.attachments.sweep().await?;
                 Ok(Performed::Done)
             }
+            Task::EraseAccount { user_id } => self.erase_account(user_id, created_at).await,
         }
     }
 }

@@ -150,6 +150,12 @@ impl MessageChange {
         }
     }
 
+    /// The actor as somebody who is no member and whose account is erased: a plain member to whom
+    /// nothing of the chat is hidden. So they may delete what they have sent and take reactions back.
+    pub const fn of_erased(&self) -> Member {
+        Member::of_direct(self.chat_id, self.actor_id, self.at)
+    }
+
     /// The message as the change leaves it, under the change's number `change_seq`; `None` where
     /// it is so already. A pure function of what the store has: the store calls it within its
     /// commit, and again after each lost race. Of reactions the counts alone are the message's.

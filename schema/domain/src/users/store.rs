@@ -25,7 +25,7 @@ port! {
         /// The user of an address; `None` where there is none.
         async fn user_of_email(&self, email: &EmailAddress) -> Result<Option<User>, PortError>;
 
-        /// Changes a profile; `None` where there is no such user.
+        /// Changes a profile; `None` where there is no such user, or the account is deleted.
         async fn update_profile(
             &self,
             id: UserId,
@@ -33,7 +33,7 @@ port! {
         ) -> Result<Option<User>, PortError>;
 
         /// Users other than `except` whose name, lower-cased, starts with the lower-cased `prefix`,
-        /// ordered by name, then id. Forward windows only.
+        /// ordered by name, then id, without deleted ones. Forward windows only.
         async fn users_by_name(
             &self,
             prefix: &str,
@@ -51,7 +51,18 @@ port! {
             window: &Window<UserCursor>,
         ) -> Result<Page<User>, PortError>;
 
-        /// Records when users were last seen. It never goes back.
+        /// Records when users were last seen. It never goes back. Deleted accounts are left out.
         async fn set_last_seen(&self, users: &[UserId], at: Timestamp) -> Result<(), PortError>;
+
+        /// Marks an account as deleted at `at`, and empties its profile: the name is
+        /// [`DisplayName::of_deleted`](super::model::DisplayName::of_deleted), the address is free for
+        /// somebody new at once, nothing else is left. False where there is no such user, or the account
+        /// is deleted already. The store writes the job that erases the rest with it
+        /// ([`Task::EraseAccount`](crate::jobs::model::Task::EraseAccount)).
+        async fn delete_user(&self, id: UserId, at: Timestamp) -> Result<bool, PortError>;
+
+        /// Has what was erased so far leave the store's own files, such as a log of changes, as far as
+        /// that is in the store's hand: soon, where somebody reads there still.
+        async fn flush_erased(&self) -> Result<(), PortError>;
     }
 }

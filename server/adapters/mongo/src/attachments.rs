@@ -7,7 +7,7 @@ use mongodb::bson::doc;
 use talksy_domain::attachments::{Attachment, AttachmentState, AttachmentStore};
 use talksy_domain::clock::Timestamp;
 use talksy_domain::error::PortError;
-use talksy_domain::id::{self, AttachmentId};
+use talksy_domain::id::{self, AttachmentId, UserId};
 
 use super::MongoStore;
 use super::call::Call;
@@ -78,6 +78,26 @@ impl AttachmentStore for MongoStore {
         };
         let call = Call::of_store(&self.inner);
         Ok(call.find::<AttachmentDocument>(filter, shape).await?)
+    }
+
+    /// 1 command.
+    async fn of_owner(
+        &self,
+        owner: UserId,
+        after: Option<AttachmentId>,
+        most: usize,
+    ) -> Result<Vec<Attachment>, PortError> {
+        let mut filter = doc! { "ownerId": key(id::bytes(owner)) };
+        if let Some(after) = after {
+            filter.insert("_id", doc! { "$gt": key(id::bytes(after)) });
+        }
+        let shape = Shape {
+            sort: Some(doc! { "_id": 1 }),
+            ..Shape::default()
+        };
+        let call = Call::of_store(&self.inner);
+        let found = call.find_first::<AttachmentDocument>(filter, shape, most);
+        Ok(found.await?)
     }
 
     /// 1 command.

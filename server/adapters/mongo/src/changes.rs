@@ -83,10 +83,17 @@ const CLAIM_TIMEOUT: Duration = Duration::from_millis(300);
 /// The most changes that one command writes together.
 const BATCH: usize = 64;
 
-/// Changes a message.
-pub(super) async fn change(call: &Call, change: &MessageChange) -> Result<Changed, Fault> {
+/// Changes a message; `is_erasure` says whether the actor may be no member.
+pub(super) async fn change(
+    call: &Call,
+    change: &MessageChange,
+    is_erasure: bool,
+) -> Result<Changed, Fault> {
     let queue = call.inner.change_queues.of(id::bytes(change.chat_id));
-    let work = Work::MessageChange(Box::new(change.clone()));
+    let work = Work::MessageChange {
+        change: Box::new(change.clone()),
+        is_erasure,
+    };
     let (waiting, answer) = Waiting::new(work, call.span.clone());
     if queue.enqueue(waiting)? {
         let worker = ChangeQueueWorker {
@@ -422,10 +429,15 @@ fn who(change: &MessageChange) -> Option<Who> {
 async fn judge(call: &Call, read: &Read, batch: &mut VecDeque<Waiting>) -> Plan {
     let mut plan = Plan::new(read.kept.claimed_seq);
     let mut verdicts = Vec::new();
-    for change in batch.iter().filter_map(Waiting::message_change) {
-        let judged = match plan.judge(read, change) {
+    for waiting in batch.iter() {
+        let Some(change) = waiting.message_change() else {
+            continue;
+        };
+        let erased = waiting.is_erasure().then(|| change.of_erased());
+        let actor = erased.as_ref().or_else(|| read.actors.get(&change.actor_id));
+        let judged = match plan.judge(read, change, actor) {
             Some(judged) => judged,
-            None => missing(call, read, change).await,
+            None => missing(call, change, actor).await,
         };
         verdicts.push(judged);
     }
@@ -456,8 +468,8 @@ async fn judge(call: &Call, read: &Read, batch: &mut VecDeque<Waiting>) -> Plan 
 }
 
 /// Why the message of a change was not found. One that does not parse fails this change alone.
-async fn missing(call: &Call, read: &Read, change: &MessageChange) -> Judged {
-    if !read.actors.contains_key(&change.actor_id) {
+async fn missing(call: &Call, change: &MessageChange, actor: Option<&Member>) -> Judged {
+    if actor.is_none() {
         return Judged::refused(Denied::NotMember);
     }
     let filter = change_writes::of(change.message_id, change.chat_id);

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use mongodb::bson::{Bson, Document, doc};
-use talksy_domain::chats::{Chat, ChatStore, LargeGroups, Member, MemberPage, ReadMark};
+use talksy_domain::chats::{Chat, ChatKind, ChatStore, LargeGroups, Member, MemberPage, ReadMark};
 use talksy_domain::clock::Timestamp;
 use talksy_domain::cursor::ChatCursor;
 use talksy_domain::error::PortError;
@@ -13,7 +13,7 @@ use talksy_domain::seq::Seq;
 
 use super::call::Call;
 use super::commands::Shape;
-use super::documents::{MemberDocument, date, key};
+use super::documents::{CHATS, MEMBERS, MemberDocument, bson, date, key};
 use super::fault::Fault;
 use super::{MongoStore, chat_list, heads, left_chats, members, mentions, pair, sharing, unread};
 
@@ -151,6 +151,39 @@ impl ChatStore for MongoStore {
     ) -> Result<Option<Member>, PortError> {
         let set = |before| Member { is_muted, ..before };
         Ok(set_own(&self.call(), chat, user, ("muted", is_muted.into()), set).await?)
+    }
+
+    /// 1 command.
+    async fn close_direct(&self, chat: ChatId) -> Result<(), PortError> {
+        let filter = doc! { "_id": key(id::bytes(chat)), "kind": bson(&ChatKind::Direct)? };
+        let close = doc! { "$set": { "closed": true } };
+        let call = Call::of_store(&self.inner);
+        call.update_one(CHATS, filter, close).await?;
+        Ok(())
+    }
+
+    /// 1 command.
+    async fn erase_own_facts(&self, chat: ChatId, user: UserId) -> Result<(), PortError> {
+        let who = doc! { "chatId": key(id::bytes(chat)), "userId": key(id::bytes(user)) };
+        let (mut with_facts, mut left) = (who.clone(), who);
+        let facts = [
+            doc! { "lastReadAt": { "$exists": true } },
+            doc! { "muted": true },
+            doc! { "unreadFromSeq": { "$exists": true } },
+        ];
+        with_facts.insert("$or", facts.to_vec());
+        left.insert("active", false);
+        left.insert("lastReadSeq", doc! { "$gt": 0 });
+        let updates = vec![
+            doc! { "q": with_facts, "u": {
+                "$unset": { "lastReadAt": "", "unreadFromSeq": "" },
+                "$set": { "muted": false },
+                "$inc": { "v": 1 },
+            } },
+            doc! { "q": left, "u": { "$set": { "lastReadSeq": 0 }, "$inc": { "v": 1 } } },
+        ];
+        let call = Call::of_store(&self.inner);
+        Ok(call.update_each(MEMBERS, updates).await?)
     }
 
     /// \[members, chats\], heads above, what is not counted: 3.

@@ -187,6 +187,18 @@ const INDEXES: &[IndexSpec] = &[
         &["pinnedIn", "pinnedSeq", "seq"],
         "a chat's pinned messages, and how many there are, without documents",
     )),
+    sparse(index(
+        MESSAGES,
+        "by_toggle",
+        &["toggles.userId"],
+        "what a user has reacted to, and an instance that died has not noted elsewhere",
+    )),
+    index(
+        REACTIONS,
+        "by_reactor",
+        &["userId", "messageId", "emoji"],
+        "what a user has reacted to, when the account is erased",
+    ),
     unique(index(
         REACTIONS,
         "by_user",
@@ -204,6 +216,12 @@ const INDEXES: &[IndexSpec] = &[
         "by_state",
         &["state", "changedAt"],
         "what has stood somewhere for long: attachments that nobody uses",
+    ),
+    index(
+        ATTACHMENTS,
+        "by_owner",
+        &["ownerId", "_id"],
+        "what a user has sent, when the account is erased",
     ),
     index(
         JOBS,

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use talksy_domain::access::Denied;
+use talksy_domain::chats::Member;
 use talksy_domain::error::PortError;
 use talksy_domain::id::MessageId;
 use talksy_domain::messages::{
@@ -68,15 +69,21 @@ impl Plan {
         }
     }
 
-    /// Judges a change behind those that were judged before. `None` where its message was not found.
-    pub(super) fn judge(&mut self, read: &Read, change: &MessageChange) -> Option<Judged> {
+    /// Judges a change of this actor behind those that were judged before. `None` where its message was
+    /// not found.
+    pub(super) fn judge(
+        &mut self,
+        read: &Read,
+        change: &MessageChange,
+        actor: Option<&Member>,
+    ) -> Option<Judged> {
         let place = self.last_of.get(&change.message_id).copied();
         let last = place.and_then(|place| Some((place, self.steps.get(place)?)));
         let before = match last {
             Some((_, step)) => &step.after,
             None => read.messages.get(&change.message_id)?,
         };
-        let Some(actor) = read.actors.get(&change.actor_id) else {
+        let Some(actor) = actor else {
             return Some(Judged::refused(Denied::NotMember));
         };
         let beside = Beside {

@@ -51,6 +51,9 @@ pub(super) async fn send(call: &Call, draft: &Message) -> Result<Append, Fault> 
     if !is_member {
         return Ok(Append::Denied(Denied::NotMember));
     }
+    if chat.is_closed {
+        return Ok(Append::Denied(Denied::Closed));
+    }
     if let Some(refused) = refused {
         return Ok(refused);
     }

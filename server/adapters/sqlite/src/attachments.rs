@@ -7,7 +7,7 @@ use talksy_domain::attachments::{
 };
 use talksy_domain::clock::Timestamp;
 use talksy_domain::error::PortError;
-use talksy_domain::id::{self, AttachmentId};
+use talksy_domain::id::{self, AttachmentId, UserId};
 
 use super::SqliteStore;
 use super::fault::{Fault, Why};
@@ -31,6 +31,8 @@ statements! {
         WHERE id = ?1 AND version = ?9 - 1";
     STANDING = concat!("SELECT ", attachment_columns!(), " FROM attachments
         WHERE state = ?1 AND changed_at <= ?2 ORDER BY changed_at LIMIT ?3");
+    OF_OWNER = concat!("SELECT ", attachment_columns!(), " FROM attachments
+        WHERE owner_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3");
     DELETE = "DELETE FROM attachments WHERE id IN (SELECT value FROM rarray(?1))";
 }
 
@@ -73,6 +75,18 @@ impl AttachmentStore for SqliteStore {
     ) -> Result<Vec<Attachment>, PortError> {
         let values = (code(state), before.as_millis(), rows::limit(limit));
         self.look(move |conn| all(conn, STANDING, values, attachment))
+            .await
+    }
+
+    async fn of_owner(
+        &self,
+        owner: UserId,
+        after: Option<AttachmentId>,
+        limit: usize,
+    ) -> Result<Vec<Attachment>, PortError> {
+        let after = after.map_or_else(Vec::new, |after| id::bytes(after).to_vec());
+        let values = (id::bytes(owner), after, rows::limit(limit));
+        self.look(move |conn| all(conn, OF_OWNER, values, attachment))
             .await
     }
 

@@ -9,6 +9,7 @@
 //! silently, since a list with a hole would be taken for the truth.
 
 mod attachments;
+mod authors;
 mod backup;
 mod chats;
 mod checkpoint;
@@ -36,7 +37,7 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -96,6 +97,8 @@ struct Inner {
     writer: Queue<writer::Job>,
     readers: Queue<readers::Job>,
     calls: AtomicU64,
+    /// Whether the log is to be moved into the database as soon as it can be.
+    empty_log: Arc<AtomicBool>,
 }
 
 impl fmt::Debug for SqliteStore {
@@ -161,10 +164,12 @@ impl SqliteStore {
                 .map_err(OpenError::Thread)?;
         }
         let max_batch = options.max_batch.get();
+        let empty_log = Arc::default();
         let log = LogLength::new(
             path,
             checkpoint::usual(options.checkpoint_pages),
             options.busy_timeout,
+            Arc::clone(&empty_log),
         );
         writer
             .spawn("sqlite-write".to_owned(), move || {
@@ -177,6 +182,7 @@ impl SqliteStore {
                 writer,
                 readers,
                 calls,
+                empty_log,
             }),
         })
     }

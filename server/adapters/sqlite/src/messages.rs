@@ -3,14 +3,14 @@
 use async_trait::async_trait;
 use rusqlite::Connection;
 use talksy_domain::access::Denied;
-use talksy_domain::chats::Chat;
+use talksy_domain::chats::{Chat, Member};
 use talksy_domain::clock::Timestamp;
 use talksy_domain::error::PortError;
 use talksy_domain::id::{self, ChatId, MessageId, UserId};
 use talksy_domain::incarnation::Incarnation;
 use talksy_domain::messages::{
     Append, Appended, ChangeRefusal, Changed, ChangedMessage, Emoji, Head, Message, MessageAt,
-    MessageChange, MessageStore, MessageText, Reaction, ReactionPage, ReplyPage,
+    MessageChange, MessageStore, MessageText, Reaction, ReactionOf, ReactionPage, ReplyPage,
 };
 use talksy_domain::metadata::Metadata;
 use talksy_domain::page::{Page, Window};
@@ -22,7 +22,7 @@ use super::reactions;
 use super::rows::{
     self, Key, all, chat_columns, each, filled, member_columns, message_columns, one, statements,
 };
-use super::{mentions, replies};
+use super::{authors, mentions, replies};
 
 statements! {
     MESSAGE_OF_CLIENT_ID = concat!("SELECT ", message_columns!(), " FROM messages
@@ -30,7 +30,7 @@ statements! {
     /// Takes the chat's next number, if the sender is a member: one statement for both.
     ADVANCE = concat!("UPDATE chats SET last_seq = last_seq + 1, active_at = max(active_at, ?3)
         WHERE id = ?1
-        AND last_seq < 2147483647
+        AND last_seq < 2147483647 AND is_closed = 0
         AND EXISTS (SELECT 1 FROM members AS m
             WHERE m.chat_id = ?1 AND m.user_id = ?2 AND m.left_seq IS NULL)
         RETURNING ", chat_columns!());
@@ -94,8 +94,40 @@ impl MessageStore for SqliteStore {
 
     async fn change(&self, change: &MessageChange) -> Result<Changed, PortError> {
         let change = change.clone();
-        let work = move |conn: &Connection| change_message(conn, &change);
+        let work = move |conn: &Connection| change_message(conn, &change, None);
         self.write_announced(work, Changed::announcements).await
+    }
+
+    async fn erase(&self, change: &MessageChange) -> Result<Changed, PortError> {
+        let change = change.clone();
+        let work = move |conn: &Connection| {
+            let actor = change.of_erased();
+            change_message(conn, &change, Some(actor))
+        };
+        self.write_announced(work, Changed::announcements).await
+    }
+
+    async fn sent_by(
+        &self,
+        chat: ChatId,
+        user: UserId,
+        after: Seq,
+        limit: usize,
+    ) -> Result<Vec<Message>, PortError> {
+        let (chat, user) = (id::bytes(chat), id::bytes(user));
+        self.read(move |conn| authors::sent_by(conn, chat, user, after, limit))
+            .await
+    }
+
+    async fn reacted_by(
+        &self,
+        user: UserId,
+        after: Option<&ReactionOf>,
+        limit: usize,
+    ) -> Result<Vec<ReactionOf>, PortError> {
+        let (user, after) = (id::bytes(user), after.cloned());
+        self.read(move |conn| authors::reacted_by(conn, user, after.as_ref(), limit))
+            .await
     }
 
     async fn changes(
@@ -273,7 +305,13 @@ pub(super) fn append(conn: &Connection, draft: &Message) -> Result<Append, Fault
     let Some(chat) = one(conn, ADVANCE, values, rows::chat)? else {
         return Ok(match one(conn, CHAT, [chat_key], rows::chat)? {
             None => Append::Denied(Denied::NoChat),
-            Some(_) if one(conn, MEMBER, (chat_key, sender), |_| Ok(()))?.is_some() => Append::Full,
+            Some(chat) if one(conn, MEMBER, (chat_key, sender), |_| Ok(()))?.is_some() => {
+                if chat.is_closed {
+                    Append::Denied(Denied::Closed)
+                } else {
+                    Append::Full
+                }
+            }
             Some(_) => Append::Denied(Denied::NotMember),
         });
     };
@@ -328,13 +366,22 @@ fn repeat(conn: &Connection, chat_key: Key, message: Message) -> Result<Append, 
     })))
 }
 
-fn change_message(conn: &Connection, change: &MessageChange) -> Result<Changed, Fault> {
+/// Changes a message. `actor` is who does, where they may be no member.
+fn change_message(
+    conn: &Connection,
+    change: &MessageChange,
+    actor: Option<Member>,
+) -> Result<Changed, Fault> {
     let chat_key = id::bytes(change.chat_id);
     let Some(chat) = one(conn, CHAT, [chat_key], rows::chat)? else {
         return Ok(Changed::Refused(Denied::NoChat.into()));
     };
     let who = (chat_key, id::bytes(change.actor_id));
-    let Some(actor) = one(conn, MEMBER, who, rows::member)? else {
+    let actor = match actor {
+        Some(actor) => Some(actor),
+        None => one(conn, MEMBER, who, rows::member)?,
+    };
+    let Some(actor) = actor else {
         return Ok(Changed::Refused(Denied::NotMember.into()));
     };
     let Some(message) = one(conn, MESSAGE, [id::bytes(change.message_id)], rows::message)? else {

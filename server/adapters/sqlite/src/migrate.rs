@@ -19,6 +19,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0007_content.sql"),
     include_str!("migrations/0008_reactions.sql"),
     include_str!("migrations/0009_attachments.sql"),
+    include_str!("migrations/0012_own_data.sql"),
 ];
 
 /// Checks that this binary may use the file. Changes nothing.

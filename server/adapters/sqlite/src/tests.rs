@@ -93,6 +93,7 @@ impl Fixture {
             last_change_seq: 0,
             applied_seq: 0,
             metadata_seq: 0,
+            is_closed: false,
             avatar_id: None,
         };
         let pair = [users[0].id, users[1].id];
@@ -134,6 +135,7 @@ fn user(address: &str) -> User {
         avatar_id: None,
         created_at: NOW,
         last_seen_at: None,
+        deleted_at: None,
     }
 }
 

@@ -113,6 +113,9 @@ section! {
         update_profile: Quota = Quota::new(10, MINUTE), in QUOTAS;
         /// Exact addresses looked up in the list of users, a user.
         find_address: Quota = Quota::new(30, 10 * MINUTE), in QUOTAS;
+        /// Codes asked for to delete the own account with, a user; besides, there is one each
+        /// `auth.otp_resend`.
+        delete_account: Quota = Quota::new(6, HOUR), in QUOTAS;
         /// Uploads begun, a user.
         uploads: Quota = Quota::new(60, 10 * MINUTE), in QUOTAS;
         /// Other sessions ended, a session.

@@ -73,6 +73,9 @@ pub(crate) struct ChatDocument {
     claims: Vec<Uuid>,
     /// Whether its members are all in.
     ready: bool,
+    /// Whether nobody can send to it any more. None is made so.
+    #[serde(default, skip_serializing)]
+    closed: bool,
 }
 
 /// A chat as its document has it.
@@ -123,6 +126,7 @@ impl ChatDocument {
             claimed_seq: chat.last_change_seq,
             claims: Vec::new(),
             ready: false,
+            closed: false,
         }
     }
 }
@@ -164,6 +168,7 @@ impl Stored for ChatDocument {
             last_change_seq: self.last_change_seq,
             applied_seq: self.applied_seq,
             metadata_seq: self.metadata_seq,
+            is_closed: self.closed,
         };
         Ok(KeptChat {
             chat,

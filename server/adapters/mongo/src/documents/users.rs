@@ -32,6 +32,9 @@ pub(crate) struct UserDocument {
     created_at: DateTime,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_seen_at: Option<DateTime>,
+    /// When the account was deleted. It has no `nameKey` then, so that nobody finds it by name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deleted_at: Option<DateTime>,
 }
 
 impl From<&User> for UserDocument {
@@ -46,6 +49,7 @@ impl From<&User> for UserDocument {
             avatar_id: user.avatar_id.map(|one| key(id::bytes(one))),
             created_at: date(user.created_at),
             last_seen_at: user.last_seen_at.map(date),
+            deleted_at: user.deleted_at.map(date),
         }
     }
 }
@@ -76,6 +80,7 @@ impl Stored for UserDocument {
             avatar_id: self.avatar_id.map(|one| id::from_bytes(one.bytes())),
             created_at: instant(self.created_at),
             last_seen_at: self.last_seen_at.map(instant),
+            deleted_at: self.deleted_at.map(instant),
         })
     }
 
@@ -92,6 +97,7 @@ impl Stored for UserDocument {
             avatar_id: field::<Uuid>(raw, "avatarId").map(|one| id::from_bytes(one.bytes())),
             created_at: some_instant(raw, "createdAt"),
             last_seen_at: field(raw, "lastSeenAt").map(instant),
+            deleted_at: field(raw, "deletedAt").map(instant),
         })
     }
 }

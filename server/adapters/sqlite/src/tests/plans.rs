@@ -6,7 +6,7 @@ use rusqlite::StatementStatus;
 use talksy_domain::id;
 
 use super::super::{
-    attachments, chats, groups, incarnation, jobs, mentions, messages, open, reactions, replies,
+    attachments, authors, chats, groups, incarnation, jobs, mentions, messages, open, reactions, replies,
     rows, sessions, unread, users,
 };
 use super::Fixture;
@@ -64,6 +64,7 @@ fn statements() -> Vec<(&'static str, &'static str)> {
         groups::STATEMENTS,
         jobs::STATEMENTS,
         attachments::STATEMENTS,
+        authors::STATEMENTS,
         incarnation::STATEMENTS,
         unread::STATEMENTS,
         replies::STATEMENTS,
