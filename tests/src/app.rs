@@ -154,6 +154,7 @@ fn test_config() -> Config {
         &mut limits.update_profile,
         &mut limits.find_address,
         &mut limits.uploads,
+        &mut limits.delete_account,
         &mut limits.revoke,
         &mut config.http.websocket.messages,
     ] {

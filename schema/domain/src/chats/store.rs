@@ -175,8 +175,9 @@ port! {
             is_muted: bool,
         ) -> Result<Option<Member>, PortError>;
 
-        /// Closes a direct chat ([`Chat::is_closed`]), for good. One that is closed is no error, nor is
-        /// one that does not exist; a group stays as it is.
+        /// Closes a direct chat ([`Chat::is_closed`]), for good, and tells its members: it looks
+        /// different, at the least by its title. One that is closed is no error, nor is one that does
+        /// not exist; a group stays as it is.
         async fn close_direct(&self, chat: ChatId) -> Result<(), PortError>;
 
         /// Erases what the user alone has of a chat, of which they may be no member any more: when they

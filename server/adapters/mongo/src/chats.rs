@@ -13,7 +13,7 @@ use talksy_domain::seq::Seq;
 
 use super::call::Call;
 use super::commands::Shape;
-use super::documents::{CHATS, MEMBERS, MemberDocument, bson, date, key};
+use super::documents::{CHATS, ChatDocument, MEMBERS, MemberDocument, bson, date, key};
 use super::fault::Fault;
 use super::{MongoStore, chat_list, heads, left_chats, members, mentions, pair, sharing, unread};
 
@@ -153,13 +153,9 @@ impl ChatStore for MongoStore {
         Ok(set_own(&self.call(), chat, user, ("muted", is_muted.into()), set).await?)
     }
 
-    /// 1 command.
+    /// Chat, members, their versions, chat: 4; of one that is closed the first alone.
     async fn close_direct(&self, chat: ChatId) -> Result<(), PortError> {
-        let filter = doc! { "_id": key(id::bytes(chat)), "kind": bson(&ChatKind::Direct)? };
-        let close = doc! { "$set": { "closed": true } };
-        let call = Call::of_store(&self.inner);
-        call.update_one(CHATS, filter, close).await?;
-        Ok(())
+        Ok(close_direct(&Call::of_store(&self.inner), chat).await?)
     }
 
     /// 1 command.
@@ -203,6 +199,32 @@ impl ChatStore for MongoStore {
     ) -> Result<Vec<(ChatId, u32)>, PortError> {
         Ok(mentions::counts(&self.call(), user, chats).await?)
     }
+}
+
+/// Closes a direct chat. Its members' versions rise ahead of that, so that nobody misses it whom the bus
+/// does not tell; where this instance dies in between, they rise once more.
+async fn close_direct(call: &Call, chat: ChatId) -> Result<(), Fault> {
+    let key = key(id::bytes(chat));
+    let open = doc! { "_id": key, "kind": bson(&ChatKind::Direct)?, "closed": { "$ne": true } };
+    let found = call.find_one::<ChatDocument>(open.clone(), Shape::default());
+    if found.await?.is_none() {
+        return Ok(());
+    }
+    let members = members::first(call, &[chat], doc! { "userId": 1 }, 2).await?;
+    let raise = doc! { "$inc": { "v": 1 } };
+    call.update_many(MEMBERS, doc! { "chatId": key }, raise)
+        .await?;
+    let told = members.iter();
+    let told = told.map(|member| Announcement::viewer_chat_changed(member.user_id, chat));
+    let announce = call.announcing(told.collect());
+    let close = doc! { "$set": { "closed": true } };
+    let then = |changed: Option<bool>| {
+        if changed == Some(true) {
+            announce();
+        }
+    };
+    call.update_one_then(CHATS, open, close, then).await?;
+    Ok(())
 }
 
 /// The membership, while it lasts.

@@ -25,6 +25,7 @@ const FIRST_KEY: [u8; 0] = [];
 
 statements! {
     CLOSE_DIRECT = "UPDATE chats SET is_closed = 1 WHERE id = ?1 AND kind = 0 AND is_closed = 0";
+    RAISE_VERSIONS = "UPDATE members SET version = version + 1 WHERE chat_id = ?1 RETURNING user_id";
     ERASE_OWN_FACTS = "UPDATE members SET last_read_at = NULL, is_muted = 0, unread_from_seq = NULL,
         last_read_seq = iif(left_seq IS NULL, last_read_seq, 0), version = version + 1
         WHERE chat_id = ?1 AND user_id = ?2 AND (last_read_at IS NOT NULL OR is_muted <> 0
@@ -95,8 +96,21 @@ statements! {
 #[async_trait]
 impl ChatStore for SqliteStore {
     async fn close_direct(&self, chat: ChatId) -> Result<(), PortError> {
-        self.upkeep(move |conn| change(conn, CLOSE_DIRECT, [id::bytes(chat)]).map(drop))
-            .await
+        let key = [id::bytes(chat)];
+        let work = move |conn: &Connection| {
+            if change(conn, CLOSE_DIRECT, key)? == 0 {
+                return Ok(Vec::new());
+            }
+            all(conn, RAISE_VERSIONS, key, |row| {
+                Ok(id::from_bytes(row.get(0)?))
+            })
+        };
+        let told = move |members: &Vec<UserId>| {
+            let told = members.iter();
+            told.map(|user| Announcement::viewer_chat_changed(*user, chat))
+                .collect()
+        };
+        self.write_announced(work, told).await.map(drop)
     }
 
     async fn erase_own_facts(&self, chat: ChatId, user: UserId) -> Result<(), PortError> {
