@@ -1,35 +1,28 @@
-//! Deleting accounts: the mark, with what is in the same commit, and the erasing behind it.
+//! Deleting accounts: the mark, with what is in the same commit, and what is erased behind it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use talksy_domain::access::Denied;
 use talksy_domain::attachments::{Attachment, ContentType, FileName};
-use talksy_domain::auth::{SessionStore, SessionStoreLayer};
-use talksy_domain::chats::{ChatKind, ChatStore, ChatStoreLayer, LargeGroups, MemberRole};
+use talksy_domain::chats::{ChatKind, ChatTitle, LargeGroups, MemberRole};
 use talksy_domain::clock::SystemClock;
 use talksy_domain::deletion::{AccountEraser, EraseAccount as _};
-use talksy_domain::error::PortError;
 use talksy_domain::events::{Event, Topic};
-use talksy_domain::groups::{ClientChatId, GroupAction, GroupStore, GroupStoreLayer, NewGroup};
-use talksy_domain::id::{ChatId, UserId};
+use talksy_domain::groups::{ClientChatId, GroupAction, GroupOutcome, NewGroup};
+use talksy_domain::id::UserId;
 use talksy_domain::messages::{
-    Append, ChangeAction, Emoji, HistoryFrom, Message, MessageStore, MessageStoreLayer,
-    SystemNoticeKind,
+    Append, ChangeAction, Changed, ClientMessageId, Emoji, Message, MessageChange, SystemNoticeKind,
 };
-use talksy_domain::port::{Call, Layer, Layered};
 use talksy_domain::seq::Seq;
-use talksy_domain::users::{
-    About, DisplayName, ProfileChange, User, UserStore, UserStoreLayer,
-};
+use talksy_domain::users::{About, DisplayName, ProfileChange, User};
 
-use super::fixture::{Stores, candidate, draft, forward, metadata, text_of};
+use super::fixture::{Stores, ask, candidate, draft, forward, metadata};
 use super::sessions::{new_session, token};
 use super::{at_once, ids, now, word};
 
-fn eraser(stores: &Stores) -> AccountEraser {
+pub(super) fn eraser(stores: &Stores) -> AccountEraser {
     AccountEraser {
         users: Arc::clone(&stores.users),
         sessions: Arc::clone(&stores.sessions),
@@ -47,12 +40,12 @@ async fn user(stores: &Stores, id: UserId) -> User {
 }
 
 /// Marks an account as deleted, and erases it.
-async fn delete(stores: &Stores, id: UserId) {
+pub(super) async fn delete(stores: &Stores, id: UserId) {
     assert!(stores.users.delete_user(id, now()).await.unwrap());
     assert!(eraser(stores).erase(id).await.unwrap());
 }
 
-fn react(emoji: &str) -> ChangeAction {
+pub(super) fn react(emoji: &str) -> ChangeAction {
     ChangeAction::React {
         emoji: Emoji::parse(emoji).unwrap(),
         is_added: true,
@@ -105,7 +98,10 @@ pub async fn a_deleted_account_is_empty_and_its_address_free(stores: &Stores) {
         let found = stores.users.users_by_name(prefix, bob.id, &window);
         let known = stores.users.known_users_by_name(prefix, bob.id, &window);
         for page in [found.await.unwrap(), known.await.unwrap()] {
-            assert!(page.items.iter().all(|found| found.id != ada.id), "{prefix}");
+            assert!(
+                page.items.iter().all(|found| found.id != ada.id),
+                "{prefix}"
+            );
         }
     }
 
@@ -155,9 +151,14 @@ pub async fn its_sessions_end(stores: &Stores) {
     kept.await.unwrap();
     assert_eq!(stores.sessions.end_sessions_of(ada.id, 5).await.unwrap(), 1);
     assert_eq!(stores.sessions.end_sessions_of(ada.id, 5).await.unwrap(), 0);
-    assert!(stores.events.on(Topic::User(ada.id)).contains(&Event::SessionRevoked {
-        session_id: late.id
-    }));
+    assert!(
+        stores
+            .events
+            .on(Topic::User(ada.id))
+            .contains(&Event::SessionRevoked {
+                session_id: late.id
+            })
+    );
 }
 
 /// The job that erases the rest is there with the mark, and names the account by its id alone.
@@ -192,7 +193,11 @@ pub async fn what_was_written_goes_by_the_lines(stores: &Stores) {
     delete(stores, ada.id).await;
 
     let after = stores.chat(group.id).await;
-    assert_eq!(after.last_seq, before.last_seq + 1, "she has left, and nothing else was sent");
+    assert_eq!(
+        after.last_seq,
+        before.last_seq + 1,
+        "she has left, and nothing else was sent"
+    );
     assert_eq!(after.member_count, 2);
     // Each of 129 messages and 3 reactions is a change with a number of its own.
     let changes = after.last_change_seq - before.last_change_seq;
@@ -200,8 +205,14 @@ pub async fn what_was_written_goes_by_the_lines(stores: &Stores) {
     let all = stores.all_messages(group.id).await;
     let seqs: Vec<Seq> = all.iter().map(|message| message.seq).collect();
     assert_eq!(seqs, (1..=after.last_seq).collect::<Vec<_>>());
-    for message in all.iter().filter(|message| message.sender_id == Some(ada.id)) {
-        assert!(message.deleted_at.is_some() && message.text.is_none(), "{message:?}");
+    for message in all
+        .iter()
+        .filter(|message| message.sender_id == Some(ada.id))
+    {
+        assert!(
+            message.deleted_at.is_some() && message.text.is_none(),
+            "{message:?}"
+        );
         assert!(message.reactions.is_empty() && message.change_seq > 0);
     }
     for message in &theirs {
@@ -238,12 +249,16 @@ pub async fn what_was_written_before_leaving_goes_too(stores: &Stores) {
     stores.change(&theirs[0], ada.id, react("👍")).await;
     stores.notice(group.id, ada.id, GroupAction::Leave).await;
     // Who is no member cannot do it themself.
-    let refused = super::fixture::ask(stores, &mine[0], ada.id, ChangeAction::Delete).await;
+    let refused = ask(stores, &mine[0], ada.id, ChangeAction::Delete).await;
     assert!(refused.is_err());
     let head = stores.chat(group.id).await.last_seq;
     delete(stores, ada.id).await;
     let all = stores.all_messages(group.id).await;
-    assert_eq!(stores.chat(group.id).await.last_seq, head, "she is not told to leave again");
+    assert_eq!(
+        stores.chat(group.id).await.last_seq,
+        head,
+        "she is not told to leave again"
+    );
     for message in all {
         let is_hers = message.sender_id == Some(ada.id);
         assert_eq!(message.deleted_at.is_some(), is_hers, "{message:?}");
@@ -256,7 +271,7 @@ pub async fn nothing_of_others_is_erased(stores: &Stores) {
     let [ada, bob] = stores.users().await;
     let group = stores.group(&[&ada, &bob]).await;
     let theirs = stores.send(group.id, bob.id, 1).await.remove(0);
-    let change = talksy_domain::messages::MessageChange {
+    let change = MessageChange {
         message_id: theirs.id,
         chat_id: group.id,
         actor_id: ada.id,
@@ -264,10 +279,7 @@ pub async fn nothing_of_others_is_erased(stores: &Stores) {
         action: ChangeAction::Delete,
     };
     let outcome = stores.messages.erase(&change).await.unwrap();
-    assert!(
-        matches!(outcome, talksy_domain::messages::Changed::Refused(_)),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, Changed::Refused(_)), "{outcome:?}");
     // An account that is not deleted is not erased.
     assert!(!eraser(stores).erase(bob.id).await.unwrap());
     assert_eq!(stores.all_messages(group.id).await[1], theirs);
@@ -281,11 +293,13 @@ pub async fn direct_chats_stay_and_are_closed(stores: &Stores) {
     stores.send(chat.id, ada.id, 1).await;
     let sent = stores.send(chat.id, bob.id, 2).await;
     let own_id = Message {
-        client_message_id: Some(talksy_domain::messages::ClientMessageId::parse("a").unwrap()),
+        client_message_id: Some(ClientMessageId::parse("a").unwrap()),
         ..draft(chat.id, bob.id)
     };
     let first = stores.append(&own_id).await.message;
-    let reading = stores.chats.mark_read(chat.id, ada.id, 3, now(), LargeGroups::NONE);
+    let reading = stores
+        .chats
+        .mark_read(chat.id, ada.id, 3, now(), LargeGroups::NONE);
     reading.await.unwrap().unwrap();
     stores.chats.set_muted(chat.id, ada.id, true).await.unwrap();
     delete(stores, ada.id).await;
@@ -293,14 +307,22 @@ pub async fn direct_chats_stay_and_are_closed(stores: &Stores) {
     let closed = stores.chat(chat.id).await;
     assert!(closed.is_closed && closed.kind == ChatKind::Direct && closed.member_count == 2);
     for sender in [bob.id, ada.id] {
-        let refused = stores.messages.append(&draft(chat.id, sender)).await.unwrap();
+        let refused = stores
+            .messages
+            .append(&draft(chat.id, sender))
+            .await
+            .unwrap();
         assert_eq!(refused, Append::Denied(Denied::Closed));
     }
     // A retry of what was sent before is answered.
     let again = stores.append(&own_id).await;
     assert!(again.is_duplicate);
     assert_eq!(again.message.id, first.id);
-    let stranger = stores.messages.append(&draft(chat.id, cleo.id)).await.unwrap();
+    let stranger = stores
+        .messages
+        .append(&draft(chat.id, cleo.id))
+        .await
+        .unwrap();
     assert_eq!(stranger, Append::Denied(Denied::NotMember));
     assert_eq!(stores.chat(chat.id).await.last_seq, 4);
     let all = stores.all_messages(chat.id).await;
@@ -331,15 +353,15 @@ pub async fn ids_of_their_own_for_groups_are_forgotten(stores: &Stores) {
             message_id: ids().next(),
             creator_id: creator,
             member_ids: Vec::new(),
-            title: talksy_domain::chats::ChatTitle::parse("A group").unwrap(),
+            title: ChatTitle::parse("A group").unwrap(),
             metadata: None,
             client_chat_id: Some(own_id.clone()),
             avatar_id: None,
             at: now(),
         };
         match stores.groups.create_group(&group).await.unwrap() {
-            talksy_domain::groups::GroupOutcome::Done { chat, .. } => chat.id,
-            refused @ talksy_domain::groups::GroupOutcome::Refused(_) => panic!("{refused:?}"),
+            GroupOutcome::Done { chat, .. } => chat.id,
+            refused @ GroupOutcome::Refused(_) => panic!("{refused:?}"),
         }
     };
     let (hers, his) = (make(ada.id).await, make(bob.id).await);
@@ -425,161 +447,6 @@ pub async fn what_a_user_wrote_is_found_page_by_page(stores: &Stores) {
     assert_eq!(found.into_iter().collect::<HashSet<_>>(), expected);
 }
 
-/// Fails one of the calls that are counted, ahead of it or behind it.
-struct Flaky<P: ?Sized> {
-    inner: Arc<P>,
-    calls: Arc<AtomicUsize>,
-    failing: usize,
-    is_behind: bool,
-}
-
-impl<P: Send + Sync + ?Sized> Layer<P> for Flaky<P> {
-    fn inner(&self) -> &Arc<P> {
-        &self.inner
-    }
-
-    async fn around<T: Send>(
-        &self,
-        call: Call,
-        answer: impl Future<Output = Result<T, PortError>> + Send,
-    ) -> Result<T, PortError> {
-        let number = self.calls.fetch_add(1, Ordering::SeqCst);
-        if number != self.failing {
-            return answer.await;
-        }
-        if self.is_behind {
-            answer.await?;
-        }
-        Err(PortError::unavailable(call.port, "died for the test"))
-    }
-}
-
-impl UserStoreLayer for Flaky<dyn UserStore> {}
-impl SessionStoreLayer for Flaky<dyn SessionStore> {}
-impl ChatStoreLayer for Flaky<dyn ChatStore> {}
-impl MessageStoreLayer for Flaky<dyn MessageStore> {}
-impl GroupStoreLayer for Flaky<dyn GroupStore> {}
-
-/// The eraser over ports of which one call fails.
-fn flaky(stores: &Stores, calls: &Arc<AtomicUsize>, failing: usize, is_behind: bool) -> AccountEraser {
-    macro_rules! layer {
-        ($port:ident) => {
-            Arc::new(Layered(Flaky {
-                inner: Arc::clone(&stores.$port),
-                calls: Arc::clone(calls),
-                failing,
-                is_behind,
-            }))
-        };
-    }
-    AccountEraser {
-        users: layer!(users),
-        sessions: layer!(sessions),
-        chats: layer!(chats),
-        groups: layer!(groups),
-        messages: layer!(messages),
-        ..eraser(stores)
-    }
-}
-
-/// Somebody to be erased, with something of everything.
-async fn lived(stores: &Stores) -> (User, [ChatId; 3]) {
-    let [ada, bob, cleo] = stores.users().await;
-    let group = stores.group(&[&ada, &bob]).await;
-    let left = stores.group(&[&bob, &ada]).await;
-    let direct = stores.direct(&ada, &cleo).await;
-    for chat in [group.id, left.id] {
-        stores.send(chat, ada.id, 1).await;
-        let theirs = stores.send(chat, bob.id, 1).await.remove(0);
-        stores.change(&theirs, ada.id, react("👍")).await;
-    }
-    stores.send(direct.id, ada.id, 1).await;
-    stores.notice(left.id, ada.id, GroupAction::Leave).await;
-    assert!(stores.users.delete_user(ada.id, now()).await.unwrap());
-    let session = new_session(ada.id, now());
-    let kept = stores.sessions.create_session(&session, token());
-    kept.await.unwrap();
-    (ada, [group.id, left.id, direct.id])
-}
-
-/// How it stands, without what differs from one to another.
-async fn standing(stores: &Stores, ada: &User, chats: &[ChatId]) -> String {
-    let mut lines = Vec::new();
-    for chat in chats {
-        let now = stores.chat(*chat).await;
-        lines.push(format!(
-            "{:?} {} {} {}",
-            now.kind, now.last_seq, now.member_count, now.is_closed
-        ));
-        let mut numbers = BTreeMap::new();
-        for message in stores.all_messages(*chat).await {
-            if message.change_seq > 0 {
-                assert_eq!(numbers.insert(message.change_seq, message.seq), None);
-            }
-            let is_hers = message.sender_id == Some(ada.id);
-            let kind = message.notice.as_ref().map(|notice| notice.kind);
-            lines.push(format!(
-                "{} {is_hers} {} {:?} {:?} {} {kind:?}",
-                message.seq,
-                message.deleted_at.is_some(),
-                message.text.as_ref().map(|text| text.as_str().to_owned()),
-                message.reactions,
-                message.change_seq > 0,
-            ));
-        }
-    }
-    let left = stores.chats.chat_ids_of(ada.id).await.unwrap().len();
-    let window = forward(None, 10);
-    let sessions = stores.sessions.sessions_of(ada.id, now(), &window);
-    lines.push(format!("{left} {}", sessions.await.unwrap().items.len()));
-    lines.join("\n")
-}
-
-/// Wherever the erasing is broken off, and whether or not the last call was carried out, it comes to
-/// the same when it is done again.
-pub async fn broken_off_anywhere_it_comes_to_the_same(stores: &Stores) {
-    let (ada, chats) = lived(stores).await;
-    let calls = Arc::default();
-    let whole = flaky(stores, &calls, usize::MAX, false);
-    assert!(whole.erase(ada.id).await.unwrap());
-    let expected = standing(stores, &ada, &chats).await;
-    assert!(!expected.contains("hello\") Reactions"), "{expected}");
-    let all = calls.load(Ordering::SeqCst);
-    assert!(all > 15, "{all}");
-    for failing in 0..all {
-        for is_behind in [false, true] {
-            let (ada, chats) = lived(stores).await;
-            let broken = flaky(stores, &Arc::default(), failing, is_behind);
-            broken.erase(ada.id).await.unwrap_err();
-            assert!(eraser(stores).erase(ada.id).await.unwrap());
-            let stands = standing(stores, &ada, &chats).await;
-            assert_eq!(stands, expected, "call {failing}, behind it: {is_behind}");
-        }
-    }
-}
-
-/// Somebody adds the user, and a message of theirs comes, while the account is erased: the next
-/// erasing finds both.
-pub async fn what_comes_late_is_erased_by_the_next(stores: &Stores) {
-    let [ada, bob] = stores.users().await;
-    let group = stores.group(&[&bob]).await;
-    delete(stores, ada.id).await;
-    let join = GroupAction::Add {
-        users: vec![ada.id],
-        history: HistoryFrom::All,
-    };
-    stores.notice(group.id, bob.id, join).await;
-    let late = Message {
-        text: Some(text_of("late")),
-        ..draft(group.id, ada.id)
-    };
-    stores.append(&late).await;
-    assert!(eraser(stores).erase(ada.id).await.unwrap());
-    assert_eq!(stores.chat(group.id).await.member_count, 1);
-    let all = stores.all_messages(group.id).await;
-    assert!(all.iter().all(|message| message.text.is_none()), "{all:?}");
-}
-
 super::suite::rules! {
     deletion_rules:
     a_deleted_account_is_empty_and_its_address_free,
@@ -592,6 +459,4 @@ super::suite::rules! {
     ids_of_their_own_for_groups_are_forgotten,
     attachments_are_found_by_their_owner,
     what_a_user_wrote_is_found_page_by_page,
-    broken_off_anywhere_it_comes_to_the_same,
-    what_comes_late_is_erased_by_the_next,
 }

@@ -26,6 +26,7 @@ pub mod codes;
 pub mod content;
 pub mod deletion;
 pub mod directory;
+pub mod erasing;
 mod fixture;
 pub mod groups;
 pub mod history;

@@ -64,6 +64,7 @@ macro_rules! contract_suite {
         $crate::pins_rules!(@shared pins $meta $backend =>);
         $crate::attachments_rules!(@shared attachments $meta $backend =>);
         $crate::deletion_rules!(@shared deletion $meta $backend =>);
+        $crate::erasing_rules!(@shared erasing $meta $backend =>);
         $crate::jobs_rules!(@shared jobs $meta $backend =>);
         $crate::announcing_rules!(@shared announcing $meta $backend =>);
     };

@@ -70,11 +70,17 @@ async fn a_code_survives_five_tries_and_its_time_and_comes_once_a_minute() {
     let app = TestApp::start().await;
     let ada = app.sign_in("ada").await;
     let sent = ada.client.data(REQUEST, json!({})).await["requestAccountDeletion"].clone();
-    assert_eq!((&sent["expiresIn"], &sent["resendAfter"]), (&json!(300), &json!(60)));
+    assert_eq!(
+        (&sent["expiresIn"], &sent["resendAfter"]),
+        (&json!(300), &json!(60))
+    );
     let letter = app.mailbox.newest(&ada.email);
     assert!(matches!(
         letter,
-        Some(MailContent::AccountDeletionCode { expires_in: 300, .. })
+        Some(MailContent::AccountDeletionCode {
+            expires_in: 300,
+            ..
+        })
     ));
     let again = ada.client.run(REQUEST, json!({})).await;
     assert_eq!(again.code(), "RATE_LIMITED");

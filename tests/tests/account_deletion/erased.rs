@@ -22,7 +22,11 @@ fn holding(folder: &Path, texts: &[&str]) -> Vec<String> {
         for text in texts {
             let text = text.as_bytes();
             if bytes.windows(text.len()).any(|window| window == text) {
-                found.push(format!("{} in {}", String::from_utf8_lossy(text), path.display()));
+                found.push(format!(
+                    "{} in {}",
+                    String::from_utf8_lossy(text),
+                    path.display()
+                ));
             }
         }
     }
@@ -46,28 +50,46 @@ async fn live(ada: &User, bob: &User) -> (String, String) {
     let avatar = ada.upload("zanzibar-file.png", "image/png", png()).await;
     let profile = json!({ "name": "Zanzibar Name", "about": "zanzibar-about", "avatarId": avatar,
         "metadata": { "zanzibar-key": 1 } });
-    mutate(ada, "updateProfile", "UpdateProfileInput", profile).await.data();
+    mutate(ada, "updateProfile", "UpdateProfileInput", profile)
+        .await
+        .data();
     for chat in [&direct, &group] {
         for n in 0..40 {
-            ada.send(chat, &format!("zanzibar-secret {n} {}", "long ".repeat(200))).await;
+            ada.send(
+                chat,
+                &format!("zanzibar-secret {n} {}", "long ".repeat(200)),
+            )
+            .await;
         }
         let sent = ada.send(chat, "short").await;
         let edit = json!({ "messageId": sent["message"]["id"], "text": "zanzibar-edited" });
-        mutate(ada, "editMessage", "EditMessageInput", edit).await.data();
+        mutate(ada, "editMessage", "EditMessageInput", edit)
+            .await
+            .data();
         let file = ada.upload("zanzibar-file.png", "image/png", png()).await;
-        ada.send_attached(chat, Some("zanzibar-secret too"), &[file]).await.data();
+        ada.send_attached(chat, Some("zanzibar-secret too"), &[file])
+            .await
+            .data();
         let theirs = bob.send(chat, "kept by bob").await;
         let react = json!({ "messageId": theirs["message"]["id"], "emoji": "👍" });
-        mutate(ada, "addReaction", "AddReactionInput", react).await.data();
+        mutate(ada, "addReaction", "AddReactionInput", react)
+            .await
+            .data();
         let pin = json!({ "messageId": theirs["message"]["id"], "pinned": true });
-        mutate(ada, "pinMessage", "PinMessageInput", pin).await.data();
+        mutate(ada, "pinMessage", "PinMessageInput", pin)
+            .await
+            .data();
     }
     // Nobody uses it.
     ada.upload("zanzibar-file.png", "image/png", png()).await;
-    ada.announce("zanzibar-file.png", "image/png", 10).await.data();
+    ada.announce("zanzibar-file.png", "image/png", 10)
+        .await
+        .data();
     let picture = ada.upload("zanzibar-file.png", "image/png", png()).await;
     let update = json!({ "chatId": group, "avatarId": picture });
-    mutate(ada, "updateGroup", "UpdateGroupInput", update).await.data();
+    mutate(ada, "updateGroup", "UpdateGroupInput", update)
+        .await
+        .data();
     (direct, group)
 }
 
@@ -76,7 +98,10 @@ async fn no_byte_of_it_is_left() {
     let app = quick().start().await;
     let (ada, bob) = (app.sign_in("zanzibar-ada").await, app.sign_in("bob").await);
     let (direct, group) = live(&ada, &bob).await;
-    assert_eq!(holding(app.data_dir(), &["zanzibar-secret"]).len().min(1), 1);
+    assert_eq!(
+        holding(app.data_dir(), &["zanzibar-secret"]).len().min(1),
+        1
+    );
     delete(&app, &ada).await;
     erased(&app).await;
 
@@ -91,7 +116,11 @@ async fn no_byte_of_it_is_left() {
     let chat = bob.client.data(query, json!({ "id": direct })).await;
     let last = &chat["chat"]["messages"]["nodes"][0];
     assert_eq!(last, &json!({ "text": "kept by bob", "reactions": [] }));
-    let picture = string(&json!(files_below(&app.data_dir().join("attachments")).len().to_string()));
+    let picture = string(&json!(
+        files_below(&app.data_dir().join("attachments"))
+            .len()
+            .to_string()
+    ));
     assert_eq!(picture, "1");
 
     let data = app.stop().await;
@@ -117,7 +146,12 @@ async fn no_byte_of_it_is_left_while_the_server_runs() {
 /// The job is done again where the store is away in the middle of it, and once more an hour later.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_in_the_middle_leaves_nothing() {
-    for what in ["messages.erase", "groups.change_group", "attachments", "sessions.end_sessions_of"] {
+    for what in [
+        "messages.erase",
+        "groups.change_group",
+        "attachments",
+        "sessions.end_sessions_of",
+    ] {
         let faults = FaultyStore::new();
         let app = quick().ports(faults.install()).start().await;
         let (ada, bob) = (app.sign_in("zanzibar-ada").await, app.sign_in("bob").await);

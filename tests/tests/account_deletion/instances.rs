@@ -51,7 +51,11 @@ async fn holding(database: &mongodb::Database, texts: &[&str]) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_that_is_deleted_at_one_server_is_gone_at_the_other() {
-    const TEXTS: [&str; 3] = ["zanzibar-secret", "Zanzibar Name", "zanzibar-ada@example.org"];
+    const TEXTS: [&str; 3] = [
+        "zanzibar-secret",
+        "Zanzibar Name",
+        "zanzibar-ada@example.org",
+    ];
     let cluster = Cluster::start().await;
     let settings = ["jobs.poll=100ms"];
     let a = cluster.instance(&settings).await;
@@ -60,19 +64,25 @@ async fn an_account_that_is_deleted_at_one_server_is_gone_at_the_other() {
     let direct = ada.start_chat(&bob).await;
     let group = group(&ada, &[&bob]).await;
     let name = json!({ "name": "Zanzibar Name" });
-    mutate(&ada, "updateProfile", "UpdateProfileInput", name).await.data();
+    mutate(&ada, "updateProfile", "UpdateProfileInput", name)
+        .await
+        .data();
     for chat in [&direct, &group] {
         for n in 0..5 {
             ada.send(chat, &format!("zanzibar-secret {n}")).await;
         }
         let theirs = bob.send(chat, "kept by bob").await;
         let react = json!({ "messageId": theirs["message"]["id"], "emoji": "👍" });
-        mutate(&ada, "addReaction", "AddReactionInput", react).await.data();
+        mutate(&ada, "addReaction", "AddReactionInput", react)
+            .await
+            .data();
     }
     let replica = AccountReplica::start(&bob, &Addresses::new(&[b.address()]));
     replica.agrees_with(&bob.client).await;
     let elsewhere = client_at(&ada, b.address());
-    let mut feed = elsewhere.subscribe(MESSAGE_ADDED, json!({ "chatId": direct })).await;
+    let mut feed = elsewhere
+        .subscribe(MESSAGE_ADDED, json!({ "chatId": direct }))
+        .await;
 
     let challenge = request(&ada).await;
     let code = mailed(&a.data.path().join("outbox")).await;

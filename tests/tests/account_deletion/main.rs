@@ -16,8 +16,7 @@ use talksy_tests::app::{Builder, TestApp};
 use talksy_tests::client::{Client, Reply, User, string};
 use talksy_tests::eventually;
 
-const REQUEST: &str =
-    "mutation { requestAccountDeletion { challenge expiresIn resendAfter } }";
+const REQUEST: &str = "mutation { requestAccountDeletion { challenge expiresIn resendAfter } }";
 const DELETE: &str = "mutation($input: DeleteAccountInput!) {
     deleteAccount(input: $input) { userId } }";
 

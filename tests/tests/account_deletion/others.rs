@@ -61,7 +61,10 @@ async fn others_see_a_deleted_user_and_their_history_in_order() {
     assert_eq!(changes.len(), 3);
 
     let all = &bob.client.data(CHAT, json!({ "id": group })).await["chat"];
-    assert_eq!((&all["memberCount"], &all["lastSeq"]), (&json!(2), &json!(5)));
+    assert_eq!(
+        (&all["memberCount"], &all["lastSeq"]),
+        (&json!(2), &json!(5))
+    );
     let owner = &all["members"]["nodes"].as_array().unwrap();
     assert!(owner.iter().any(|member| member["role"] == "OWNER"));
     assert_eq!(all["messages"]["nodes"][4]["kind"], "SYSTEM");
@@ -69,13 +72,27 @@ async fn others_see_a_deleted_user_and_their_history_in_order() {
     replica.agrees_with(&bob.client).await;
 
     // Nobody writes to her or finds her.
-    let sending = mutate(&bob, "sendMessage", "SendMessageInput", json!({ "chatId": chat, "text": "?" }));
+    let sending = mutate(
+        &bob,
+        "sendMessage",
+        "SendMessageInput",
+        json!({ "chatId": chat, "text": "?" }),
+    );
     assert_eq!(sending.await.code_and_field(), ("FORBIDDEN", "chatId"));
-    let starting = mutate(&bob, "startChat", "StartChatInput", json!({ "userId": ada.id }));
+    let starting = mutate(
+        &bob,
+        "startChat",
+        "StartChatInput",
+        json!({ "userId": ada.id }),
+    );
     assert_eq!(starting.await.code_and_field(), ("NOT_FOUND", "userId"));
     let adding = json!({ "chatId": group, "userIds": [ada.id] });
     let adding = mutate(&cleo, "addMembers", "AddMembersInput", adding).await;
-    assert!(["FORBIDDEN", "NOT_FOUND"].contains(&adding.code()), "{}", adding.body);
+    assert!(
+        ["FORBIDDEN", "NOT_FOUND"].contains(&adding.code()),
+        "{}",
+        adding.body
+    );
     let adding = json!({ "title": "New", "memberIds": [ada.id] });
     let adding = mutate(&bob, "createGroup", "CreateGroupInput", adding).await;
     assert_eq!(adding.code_and_field(), ("NOT_FOUND", "memberIds.0"));
@@ -83,15 +100,24 @@ async fn others_see_a_deleted_user_and_their_history_in_order() {
         let query = "query($search: String) { users(search: $search) { nodes { id } } }";
         let found = bob.client.data(query, json!({ "search": search })).await;
         let found = found["users"]["nodes"].as_array().unwrap();
-        assert!(found.iter().all(|one| one["id"] != json!(ada.id)), "{search}");
+        assert!(
+            found.iter().all(|one| one["id"] != json!(ada.id)),
+            "{search}"
+        );
     }
 
     // The address is somebody new's.
     app.clock.advance(Duration::from_mins(1));
     let new = app.sign_in("ada").await;
     assert_ne!(new.id, ada.id);
-    let mine = new.client.data("{ me { isDeleted } chats { nodes { id } } }", json!({})).await;
-    assert_eq!(mine, json!({ "me": { "isDeleted": false }, "chats": { "nodes": [] } }));
+    let mine = new
+        .client
+        .data("{ me { isDeleted } chats { nodes { id } } }", json!({}))
+        .await;
+    assert_eq!(
+        mine,
+        json!({ "me": { "isDeleted": false }, "chats": { "nodes": [] } })
+    );
     let again = new.start_chat(&bob).await;
     assert_ne!(again, chat);
     bob.send(&again, "welcome").await;
@@ -126,7 +152,9 @@ async fn all_sessions_and_their_connections_end() {
     let third = app.sign_in("cleo").await;
     let with = bob.start_chat(&third).await;
     third.send(&with, "hello").await;
-    bobs.socket().subscribe("2", "{ me { id } }", json!({})).await;
+    bobs.socket()
+        .subscribe("2", "{ me { id } }", json!({}))
+        .await;
     let answer = soon("an answer", bobs.socket().next_or_end()).await;
     assert!(format!("{answer:?}").contains(&bob.id), "{answer:?}");
 }

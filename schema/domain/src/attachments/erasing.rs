@@ -184,13 +184,16 @@ impl AttachmentService {
         let chats: Vec<_> = found.iter().filter_map(of_chat).collect();
         let chats = self.access.chats.chats(&chats).await?;
         let is_picture = |one: &Attachment| {
-            let shows = |chat: &Chat| of_chat(one) == Some(chat.id) && chat.avatar_id == Some(one.id);
+            let shows =
+                |chat: &Chat| of_chat(one) == Some(chat.id) && chat.avatar_id == Some(one.id);
             one.is_received() && chats.iter().any(shows)
         };
         let (kept, gone): (Vec<_>, Vec<_>) = found.into_iter().partition(is_picture);
         let now = self.clock.now();
         let named = kept.iter().map(|one| one.without_name(now));
-        let named = named.zip(&kept).filter(|(new, old)| new.file_name != old.file_name);
+        let named = named
+            .zip(&kept)
+            .filter(|(new, old)| new.file_name != old.file_name);
         let named: Vec<_> = named.map(|(new, _)| new).collect();
         if !named.is_empty() {
             self.store.advance(&named).await?;

@@ -199,27 +199,49 @@ mod tests {
 
     #[test]
     fn a_challenge_is_read_as_it_was_made_and_by_its_server_alone() {
-        let made = Challenge::generate(Purpose::SignIn, address("ada@example.org"), 8, &SystemEntropy);
+        let made = Challenge::generate(
+            Purpose::SignIn,
+            address("ada@example.org"),
+            8,
+            &SystemEntropy,
+        );
         let text = made.seal(&secret(1));
         let text = text.expose_secret();
-        assert_eq!(Challenge::open(text, Purpose::SignIn, &secret(1)).as_ref(), Some(&made));
+        assert_eq!(
+            Challenge::open(text, Purpose::SignIn, &secret(1)).as_ref(),
+            Some(&made)
+        );
         assert_eq!(Challenge::open(text, Purpose::SignIn, &secret(2)), None);
         assert!(!format!("{made:?}").contains("ada"));
         let longest = address(&format!("{}@{}org", "a".repeat(64), "b.".repeat(92)));
-        let longest = Challenge::generate(Purpose::SignIn, longest, 12, &SystemEntropy).seal(&secret(1));
+        let longest =
+            Challenge::generate(Purpose::SignIn, longest, 12, &SystemEntropy).seal(&secret(1));
         assert!(longest.expose_secret().len() <= 383);
     }
 
     #[test]
     fn no_altered_challenge_is_read() {
-        let text = Challenge::generate(Purpose::SignIn, address("ada@example.org"), 6, &SystemEntropy);
+        let text = Challenge::generate(
+            Purpose::SignIn,
+            address("ada@example.org"),
+            6,
+            &SystemEntropy,
+        );
         let text = text.seal(&secret(1)).expose_secret().to_owned();
         for at in 0..text.len() {
             let mut altered = text.clone().into_bytes();
             altered[at] = if altered[at] == b'A' { b'B' } else { b'A' };
             let altered = String::from_utf8(altered).unwrap();
-            assert_eq!(Challenge::open(&altered, Purpose::SignIn, &secret(1)), None, "{at}");
-            assert_eq!(Challenge::open(&text[..at], Purpose::SignIn, &secret(1)), None, "{at}");
+            assert_eq!(
+                Challenge::open(&altered, Purpose::SignIn, &secret(1)),
+                None,
+                "{at}"
+            );
+            assert_eq!(
+                Challenge::open(&text[..at], Purpose::SignIn, &secret(1)),
+                None,
+                "{at}"
+            );
         }
         for text in ["", "?", "AAAA", &"A".repeat(10_000)] {
             assert_eq!(Challenge::open(text, Purpose::SignIn, &secret(1)), None);
@@ -237,7 +259,11 @@ mod tests {
             let text = made.seal(&hash);
             for other in purposes {
                 let opened = Challenge::open(text.expose_secret(), other, &hash);
-                assert_eq!(opened.is_some(), purpose == other, "{purpose:?} as {other:?}");
+                assert_eq!(
+                    opened.is_some(),
+                    purpose == other,
+                    "{purpose:?} as {other:?}"
+                );
             }
         }
         // Also where the same challenge had two purposes.
@@ -252,7 +278,12 @@ mod tests {
 
     #[test]
     fn a_challenge_of_another_secret_is_told_from_what_is_none() {
-        let made = Challenge::generate(Purpose::SignIn, address("ada@example.org"), 8, &SystemEntropy);
+        let made = Challenge::generate(
+            Purpose::SignIn,
+            address("ada@example.org"),
+            8,
+            &SystemEntropy,
+        );
         let text = made.seal(&secret(1));
         let text = text.expose_secret();
         assert!(Challenge::is_alike(text));
@@ -273,8 +304,14 @@ mod tests {
 
     #[test]
     fn two_challenges_of_one_address_share_nothing() {
-        let [one, other] =
-            [0; 2].map(|_| Challenge::generate(Purpose::SignIn, address("ada@example.org"), 6, &SystemEntropy));
+        let [one, other] = [0; 2].map(|_| {
+            Challenge::generate(
+                Purpose::SignIn,
+                address("ada@example.org"),
+                6,
+                &SystemEntropy,
+            )
+        });
         let hash = secret(1);
         assert_ne!(one.key(&hash), other.key(&hash));
         assert!(one.digest("123456", &hash) != other.digest("123456", &hash));
@@ -289,7 +326,8 @@ mod tests {
         assert_eq!(open(&ada, 1), Some(hex::encode([7; 16])));
         assert_eq!(open(&bob, 1), None);
         assert_eq!(open(&ada, 2), None);
-        let challenge = Challenge::generate(Purpose::SignIn, ada.clone(), 6, &SystemEntropy).seal(&secret(1));
+        let challenge =
+            Challenge::generate(Purpose::SignIn, ada.clone(), 6, &SystemEntropy).seal(&secret(1));
         let other_kind = DeviceToken::open(challenge.expose_secret(), &ada, &secret(1));
         assert_eq!(other_kind, None);
     }

@@ -158,9 +158,8 @@ impl AccountEraser {
             loop {
                 let found = self.messages.sent_by(chat, user, after, STEP).await?;
                 for some in found.chunks(AT_ONCE) {
-                    let delete = |message: MessageId| {
-                        self.change(user, chat, message, ChangeAction::Delete)
-                    };
+                    let delete =
+                        |message: MessageId| self.change(user, chat, message, ChangeAction::Delete);
                     try_join_all(some.iter().map(|message| delete(message.id))).await?;
                 }
                 after = found.last().map_or(after, |message| message.seq);

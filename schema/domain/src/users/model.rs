@@ -298,7 +298,10 @@ mod tests {
     #[test]
     fn a_deleted_account_has_a_name_that_can_be_shown_and_no_address() {
         let name = DisplayName::of_deleted();
-        assert_eq!((name.as_str(), name.sort_key()), ("Deleted user", String::new()));
+        assert_eq!(
+            (name.as_str(), name.sort_key()),
+            ("Deleted user", String::new())
+        );
         assert!(DisplayName::parse(name.as_str()).is_ok());
         let email = User::email_of_deleted(crate::id::from_bytes([7; 16]));
         assert!(EmailAddress::parse(email.as_str()).is_err());

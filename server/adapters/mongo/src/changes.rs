@@ -434,7 +434,9 @@ async fn judge(call: &Call, read: &Read, batch: &mut VecDeque<Waiting>) -> Plan 
             continue;
         };
         let erased = waiting.is_erasure().then(|| change.of_erased());
-        let actor = erased.as_ref().or_else(|| read.actors.get(&change.actor_id));
+        let actor = erased
+            .as_ref()
+            .or_else(|| read.actors.get(&change.actor_id));
         let judged = match plan.judge(read, change, actor) {
             Some(judged) => judged,
             None => missing(call, change, actor).await,

@@ -33,7 +33,9 @@ pub(super) use members::{ChatOfMember, MemberDocument, UserOfMember};
 pub(super) use messages::{
     MessageDocument, NOBODY, Place, PlaceDocument, Tail, TailDocument, dedup, user_keys,
 };
-pub(super) use reactions::{KeptReaction, ReactionDocument, Toggle, Toggled, ToggledDocument, place};
+pub(super) use reactions::{
+    KeptReaction, ReactionDocument, Toggle, Toggled, ToggledDocument, place,
+};
 pub(super) use sessions::{SessionDocument, binary};
 pub(super) use users::{UserDocument, UserKey};
 

@@ -108,7 +108,9 @@ impl MessageStore for MongoStore {
             ..Shape::default()
         };
         let call = Call::of_store(&self.inner);
-        Ok(call.find_first::<MessageDocument>(filter, shape, limit).await?)
+        Ok(call
+            .find_first::<MessageDocument>(filter, shape, limit)
+            .await?)
     }
 
     /// Reactions; ahead of the first messages with toggles, and where there are some their writes: 2 to 3.

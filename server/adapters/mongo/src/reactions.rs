@@ -29,8 +29,8 @@ use super::call::Call;
 use super::change_writes;
 use super::commands::Shape;
 use super::documents::{
-    KeptReaction, MESSAGES, REACTIONS, ReactionDocument, Toggle, Toggled, ToggledDocument, key, keys, limit,
-    overread, place,
+    KeptReaction, MESSAGES, REACTIONS, ReactionDocument, Toggle, Toggled, ToggledDocument, key,
+    keys, limit, overread, place,
 };
 use super::fault::Fault;
 use super::jobs;

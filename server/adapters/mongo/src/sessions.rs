@@ -224,7 +224,9 @@ pub(super) async fn end_of(call: &Call, user: UserId, limit: usize) -> Result<us
     }
     let mut these = of_user;
     these.insert("_id", doc! { "$in": keys(&ids, id::bytes) });
-    let told = ids.iter().map(|id| Announcement::session_revoked(user, *id));
+    let told = ids
+        .iter()
+        .map(|id| Announcement::session_revoked(user, *id));
     let announce = call.announcing(told.collect());
     call.delete_then(SESSIONS, these, announce).await?;
     Ok(found.len())

@@ -6,8 +6,8 @@ use rusqlite::StatementStatus;
 use talksy_domain::id;
 
 use super::super::{
-    attachments, authors, chats, groups, incarnation, jobs, mentions, messages, open, reactions, replies,
-    rows, sessions, unread, users,
+    attachments, authors, chats, groups, incarnation, jobs, mentions, messages, open, reactions,
+    replies, rows, sessions, unread, users,
 };
 use super::Fixture;
 
