@@ -22,6 +22,8 @@ use crate::blocks::store::BlockStore;
 use crate::chats::service::ChatService;
 use crate::chats::store::ChatStore;
 use crate::clock::{Clock, Entropy};
+use crate::deletion::erasing::AccountEraser;
+use crate::deletion::service::DeletionService;
 use crate::events::bus::Bus;
 use crate::exports::service::ExportService;
 use crate::exports::{OwnAttachments, OwnChats, OwnProfile, OwnSessions};
@@ -32,7 +34,7 @@ use crate::groups::store::GroupStore;
 use crate::id::IdGenerator;
 use crate::jobs::model::JobPolicy;
 use crate::jobs::runner::JobRunner;
-use crate::jobs::service::{IndexedStores, JobService};
+use crate::jobs::service::JobService;
 use crate::jobs::store::JobStore;
 use crate::keyed_hash::{KeyedHash, SecretSource};
 use crate::limits::{RateLimiter, Rule};
@@ -135,6 +137,8 @@ pub struct Policies {
     pub operators: Operators,
     /// How often a user may have what is their own given out.
     pub export: Rule,
+    /// How often a user may ask for a code to delete their account with.
+    pub delete_account: Rule,
 }
 
 /// The domain's services.
@@ -146,6 +150,8 @@ pub struct Services {
     pub auth: Arc<AuthService>,
     /// Users.
     pub users: Arc<UserService>,
+    /// Deleting accounts.
+    pub deletion: Arc<DeletionService>,
     /// Chats.
     pub chats: Arc<ChatService>,
     /// Messages.
@@ -188,20 +194,7 @@ impl Services {
         let groups = groups(&ports, &policies, &access, &attachments, &ids);
         let chats = chats(&ports, &policies, &access, &ids);
         let blocks = blocks(&ports, policies.block);
-        let indexed = IndexedStores {
-            users: Arc::clone(&ports.users),
-            chats: Arc::clone(&ports.chats),
-        };
-        let work = JobService::new(
-            Arc::clone(&ports.sessions),
-            Arc::clone(&ports.groups),
-            Arc::clone(&ports.messages),
-            indexed,
-            Arc::clone(&attachments) as _,
-            Arc::clone(&ports.blocks),
-            Arc::clone(&ports.moderation),
-            Arc::clone(&ports.clock),
-        );
+        let work = work(&ports, &attachments, &ids);
         let exports = Arc::new(exports(&ports, &policies, &access));
         let clock = Arc::clone(&ports.clock);
         let jobs = JobRunner::new(ports.jobs, Arc::new(work), clock, policies.jobs);
@@ -264,13 +257,21 @@ impl Services {
         });
         let auth = Arc::new(auth);
         let users = UserService::new(
-            ports.users,
+            Arc::clone(&ports.users),
             ports.limiter,
             Arc::clone(&access),
             Arc::clone(&attachments),
             search_limit,
             policies.users,
         );
+        let users = Arc::new(users);
+        let deletion = DeletionService {
+            store: ports.users,
+            auth: Arc::clone(&auth),
+            users: Arc::clone(&users),
+            jobs: jobs.clone(),
+            rule: policies.delete_account,
+        };
         let feeds = FeedService::new(
             Arc::clone(&access),
             ports.bus,
@@ -283,7 +284,8 @@ impl Services {
         Self {
             access,
             auth,
-            users: Arc::new(users),
+            users,
+            deletion: Arc::new(deletion),
             chats: Arc::new(chats),
             messages,
             groups: Arc::new(groups),
@@ -295,6 +297,36 @@ impl Services {
             feeds,
             jobs,
         }
+    }
+}
+
+fn work(ports: &Ports, attachments: &Arc<AttachmentService>, ids: &IdGenerator) -> JobService {
+    JobService {
+        sessions: Arc::clone(&ports.sessions),
+        users: Arc::clone(&ports.users),
+        chats: Arc::clone(&ports.chats),
+        groups: Arc::clone(&ports.groups),
+        messages: Arc::clone(&ports.messages),
+        attachments: Arc::clone(attachments) as _,
+        blocks: Arc::clone(&ports.blocks),
+        moderation: Arc::clone(&ports.moderation),
+        accounts: Arc::new(eraser(ports, attachments, ids)),
+        clock: Arc::clone(&ports.clock),
+    }
+}
+
+fn eraser(ports: &Ports, attachments: &Arc<AttachmentService>, ids: &IdGenerator) -> AccountEraser {
+    AccountEraser {
+        users: Arc::clone(&ports.users),
+        sessions: Arc::clone(&ports.sessions),
+        chats: Arc::clone(&ports.chats),
+        groups: Arc::clone(&ports.groups),
+        messages: Arc::clone(&ports.messages),
+        blocks: Arc::clone(&ports.blocks),
+        moderation: Arc::clone(&ports.moderation),
+        attachments: Arc::clone(attachments) as _,
+        clock: Arc::clone(&ports.clock),
+        ids: ids.clone(),
     }
 }
 

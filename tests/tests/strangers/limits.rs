@@ -80,6 +80,9 @@ impl Inputs {
             "suspendUser" => json!({ "userId": bob, "reason": "Spam" }),
             "restoreUser" => json!({ "userId": bob }),
             "updateProfile" => json!({ "name": "Eve" }),
+            // It has no input.
+            "requestAccountDeletion" => json!(null),
+            "deleteAccount" => json!({ "challenge": "nonsense", "code": "123456" }),
             "startChat" => json!({ "userId": bob }),
             "blockUser" | "unblockUser" => json!({ "userId": bob }),
             "markRead" => json!({ "chatId": chat, "seq": 1 }),
@@ -168,6 +171,9 @@ async fn every_mutation_has_a_limit_and_changes_nothing_beyond_it() {
             format!("mutation($input: {kind}!) {{ {name}(input: $input) {{ __typename }} }}");
         let reply = if name == "uploadAttachment" {
             send_form(&ada.client, upload_form("a.txt", "text/plain", b"hello")).await
+        } else if asked.is_null() {
+            let mutation = format!("mutation {{ {name} {{ __typename }} }}");
+            ada.client.run(&mutation, json!({})).await
         } else {
             ada.client.run(&mutation, input(asked)).await
         };

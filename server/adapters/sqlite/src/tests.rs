@@ -94,6 +94,7 @@ impl Fixture {
             last_change_seq: 0,
             applied_seq: 0,
             metadata_seq: 0,
+            is_closed: false,
             avatar_id: None,
         };
         let pair = [users[0].id, users[1].id];
@@ -136,6 +137,7 @@ fn user(address: &str) -> User {
         created_at: NOW,
         last_seen_at: None,
         block_version: 0,
+        deleted_at: None,
     }
 }
 
