@@ -8,7 +8,7 @@ import { createRequire } from 'node:module';
 import { after, before } from 'node:test';
 
 import { launch, openPage } from './browser.mjs';
-import { SERVER, eventually } from './chat.mjs';
+import { SERVER, eventually, startServer, stopServer } from './chat.mjs';
 import { watchFor } from './outbox.mjs';
 
 const FOLDER = process.env.CHAT_WEB ?? new URL('../web', import.meta.url).pathname;
@@ -22,6 +22,13 @@ let preview;
 export let url;
 
 before(async () => {
+  await stopServer('SIGTERM');
+  await startServer(
+    'limits.send={ burst = 5000, period = "1s" }',
+    'limits.react={ burst = 5000, period = "1s" }',
+    // Somebody signs in on two devices in the same minute.
+    'auth.otp_resend="1s"',
+  );
   if (SHOTS) await mkdir(SHOTS, { recursive: true });
   browser = await launch();
   preview = spawn('node', ['node_modules/vite/bin/vite.js', 'preview', '--host', '127.0.0.1', '--port', '0'], {
@@ -139,3 +146,21 @@ export const isStill = (list) =>
   });
 export const row = (page, text) => page.locator('.message', { hasText: text });
 
+/** One operation as the user of a page, without the page. */
+export async function ask(page, query, variables = {}) {
+  const { accessToken } = await page.evaluate(() => JSON.parse(localStorage.getItem('talksy.session')));
+  const response = await fetch(`${SERVER}/graphql`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', authorization: `Bearer ${accessToken}` },
+    body: JSON.stringify({ query, variables }),
+  });
+  const { data, errors } = await response.json();
+  assert.equal(errors, undefined, JSON.stringify(errors));
+  return data;
+}
+
+export const chatOf = (page) => /chat\/([\w-]+)/.exec(page.url())[1];
+export const say = (page, chatId, text) =>
+  ask(page, 'mutation Say($input: SendMessageInput!) { sendMessage(input: $input) { message { id seq cursor } } }', {
+    input: { chatId, text },
+  });

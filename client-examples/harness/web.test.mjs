@@ -292,3 +292,8 @@ test('the server is stopped, killed and restored under the page: nothing is lost
   await bothShow();
   for (const { page } of [ada, grace]) await page.context().close();
 });
+
+// In one process: they share the browser, and the server that they stop.
+await import('./web-more.mjs');
+await import('./web-own.mjs');
+await import('./web-load.mjs');

@@ -11,7 +11,12 @@ import { defineConfig } from 'vitest/config';
 
 const server = process.env['CHAT_URL'] ?? 'http://127.0.0.1:4000';
 // `npm run dev` and `npm run preview`: this page before a server that runs already.
-const proxy = { '/graphql': { target: server, ws: true }, '/attachments': server, '/uploads': server };
+const proxy = {
+  '/graphql': { target: server, ws: true },
+  '/attachments': server,
+  '/uploads': server,
+  '/export': server,
+};
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 

@@ -208,7 +208,7 @@ async fn tickets_are_for_the_demos_own_page() {
         policy.ends_with("frame-ancestors 'none'; frame-src 'self'"),
         "{policy}"
     );
-    let pane = Answer::to(demo.client().request(Method::GET, "/demo/pane?as=ada")).await;
-    let policy = pane.header("content-security-policy");
+    let framed = Answer::to(demo.client().request(Method::GET, "/demo/pane?as=ada")).await;
+    let policy = framed.header("content-security-policy");
     assert!(policy.ends_with("frame-ancestors 'self'"), "{policy}");
 }

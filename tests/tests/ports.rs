@@ -60,7 +60,7 @@ fn assert_down<T>(answer: Result<T, PortError>) {
 }
 
 /// Each port by its name in metrics and by the name of its trait.
-const PORTS: [(&str, &str); 15] = [
+const PORTS: [(&str, &str); 16] = [
     ("users", "UserStore"),
     ("sessions", "SessionStore"),
     ("chats", "ChatStore"),

@@ -95,7 +95,9 @@ async fn files_are_sent_as_small_as_the_browser_takes_them() {
     let app = TestApp::start().await;
     let page = get(&app, "/", BROWSER).await.text();
     let named = named_in(&page);
-    let script = named.iter().find(|path| path.ends_with(".js"));
+    let script = named
+        .iter()
+        .find(|path| path.rsplit('.').next() == Some("js"));
     let script = script.map_or("/", |path| &**path);
     let mut lengths = Vec::new();
     for (accepted, coding) in [

@@ -22,6 +22,7 @@ const NOBODY: ReadonlySet<string> = new Set();
 export function App() {
   const [session, setSession] = useState(() => WebSession.open());
   const [isNew, setNew] = useState(false);
+  const [isRefused, setRefused] = useState(false);
   const [account, setAccount] = useState<Account | null>(null);
   const [problem, setProblem] = useState<unknown>(null);
 
@@ -29,7 +30,10 @@ export function App() {
     if (!session) return;
     let isOver = false;
     let opened: Account | undefined;
-    session.onEnd = () => setSession(null);
+    session.onEnd = (isRefused) => {
+      setRefused(isRefused);
+      setSession(null);
+    };
     setProblem(null);
     const fail = (problem: unknown) => isOver || setProblem(problem);
     Account.open(session).then((account) => {
@@ -48,6 +52,7 @@ export function App() {
   if (!session) {
     return (
       <SignIn
+        isRefused={isRefused}
         onSession={(session, isNew) => {
           setNew(isNew);
           setSession(session);

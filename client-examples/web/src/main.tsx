@@ -5,7 +5,6 @@ import { App } from './app.js';
 import './ui/style.css';
 import './chat/chat.css';
 import './sidebar/sidebar.css';
-import './files/files.css';
 
 const root = document.getElementById('root');
 if (!root) throw new Error('The page has no root.');

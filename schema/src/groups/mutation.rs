@@ -189,12 +189,12 @@ impl GroupMutation {
             metadata: metadata_change(&input.metadata)?,
             avatar_id: avatar,
         };
-        let chat = if update != GroupUpdate::default() {
-            services.groups.update(viewer, chat, update).await?
-        } else {
+        let chat = if update == GroupUpdate::default() {
             services.access.membership(viewer, chat).await?;
             let mut found = services.chats.visible(viewer, &[chat]).await?;
             found.pop().ok_or(Denied::NotMember)?
+        } else {
+            services.groups.update(viewer, chat, update).await?
         };
         Ok(Some(UpdateGroupPayload {
             chat: ChatNode::new(chat),

@@ -309,6 +309,7 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
+    #[expect(clippy::unnecessary_wraps, reason = "a stream of entries has results")]
     fn text(path: &str, length: usize) -> Result<Entry, ExportError> {
         Ok(Entry::Text {
             path: path.to_owned(),
@@ -316,6 +317,7 @@ mod tests {
         })
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "a stream of entries has results")]
     fn file(path: &str, byte_size: u64, pieces: &[usize]) -> Result<Entry, ExportError> {
         let pieces: Vec<_> = pieces
             .iter()

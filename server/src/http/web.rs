@@ -61,7 +61,10 @@ pub(super) fn routes(is_on: bool) -> Router<Arc<Transports>> {
 fn beside() -> impl Iterator<Item = String> {
     Assets::iter().filter_map(|stored| {
         let name = stored.strip_suffix(".gz")?;
-        let is_beside = !name.contains('/') && !name.ends_with(".html");
+        let is_page = std::path::Path::new(name)
+            .extension()
+            .is_some_and(|kind| kind == "html");
+        let is_beside = !name.contains('/') && !is_page;
         is_beside.then(|| name.to_owned())
     })
 }
@@ -159,11 +162,11 @@ fn policy(framing: Framing) -> HeaderValue {
                 .unwrap_or(HeaderValue::from_static("default-src 'none'"))
         })
     });
-    let [alone, framed, frames] = &*POLICIES;
+    let [alone, inside, around] = &*POLICIES;
     match framing {
         Framing::Alone => alone,
-        Framing::Framed => framed,
-        Framing::Frames => frames,
+        Framing::Framed => inside,
+        Framing::Frames => around,
     }
     .clone()
 }

@@ -226,11 +226,16 @@ fn some_words(draw: &mut impl FnMut(usize) -> usize) -> String {
     some.join(" ")
 }
 
+#[expect(clippy::print_stdout, reason = "a failed test shows it")]
+fn tell_seed(seed: u64) {
+    println!("seed {seed}");
+}
+
 /// What random texts have and random queries ask for, held against a look at each message.
 pub async fn any_search_finds_what_a_look_at_all_messages_finds(stores: &Stores) {
     let (ada, bob, chat) = stores.pair().await;
     let mut state = u64::from_be_bytes(super::random());
-    println!("seed {state}");
+    tell_seed(state);
     let mut draw = |most: usize| {
         state = state
             .wrapping_mul(6_364_136_223_846_793_005)

@@ -86,8 +86,8 @@ async fn a_retry_of_a_deleted_message_with_attachments_finds_what_is_left_of_it(
             "clientMessageId": own_id });
         ada.client.run(SEND, json!({ "input": input })).await
     };
-    let sent = send("one", "look").await.data();
-    let message = string(&sent["sendMessage"]["message"]["id"]);
+    let first = send("one", "look").await.data();
+    let message = string(&first["sendMessage"]["message"]["id"]);
     let deleted = delete(&ada, &message).await.data();
     let deleted_at = &deleted["deleteMessage"]["message"]["deletedAt"];
     // Before the bytes are erased, and behind that.

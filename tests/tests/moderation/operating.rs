@@ -38,8 +38,9 @@ async fn others_are_shown_nothing_of_moderation() {
     let node = "query($id: ID!) { node(id: $id) { id ... on Report { state } } }";
     let data = olga.client.data(node, json!({ "id": id })).await;
     assert_eq!(data["node"], json!({ "id": id, "state": "OPEN" }));
-    let anonymous = app.client().run("{ moderation { __typename } }", json!({}));
-    assert_eq!(anonymous.await.code(), "UNAUTHENTICATED");
+    let stranger = app.client();
+    let refused = stranger.run("{ moderation { __typename } }", json!({}));
+    assert_eq!(refused.await.code(), "UNAUTHENTICATED");
 
     let own =
         "query($olga: ID!) { me { isOperator } node(id: $olga) { ... on User { isOperator } } }";

@@ -78,13 +78,11 @@ impl Inputs {
                 json!({ "reportId": "rep_01h455vb4pex5vsknk084sn02q", "resolution": "Seen to" })
             }
             "suspendUser" => json!({ "userId": bob, "reason": "Spam" }),
-            "restoreUser" => json!({ "userId": bob }),
             "updateProfile" => json!({ "name": "Eve" }),
             // It has no input.
             "requestAccountDeletion" => json!(null),
             "deleteAccount" => json!({ "challenge": "nonsense", "code": "123456" }),
-            "startChat" => json!({ "userId": bob }),
-            "blockUser" | "unblockUser" => json!({ "userId": bob }),
+            "startChat" | "blockUser" | "unblockUser" | "restoreUser" => json!({ "userId": bob }),
             "markRead" => json!({ "chatId": chat, "seq": 1 }),
             "markUnread" => json!({ "chatId": chat, "fromSeq": 1 }),
             "muteChat" => json!({ "chatId": chat, "muted": true }),

@@ -118,6 +118,11 @@ function Part(props: PartProps) {
   const list = useRef<VListHandle>(null);
   const isAtEnd = useRef(focus === null);
   const isPlaced = useRef(false);
+  const [isPatient, setPatient] = useState(true);
+  useEffect(() => {
+    const timer = setTimeout(() => setPatient(false), 3_000);
+    return () => clearTimeout(timer);
+  }, []);
   const [opened] = useState(chat.viewerUnreadFromSeq);
   const unmarked = useRef(opened);
   const first = messages[0]?.seq ?? 0;
@@ -160,6 +165,11 @@ function Part(props: PartProps) {
   useLayoutEffect(() => {
     if (count === 0) return;
     if (!isPlaced.current) {
+      // The first unread message is on its way: until then nothing counts as seen.
+      if (isPatient && focus === null && hasOlder && first > firstUnread) {
+        list.current?.scrollToIndex(count - 1, { align: 'end' });
+        return;
+      }
       isPlaced.current = true;
       if (focus !== null && placeAt(focus, focus !== firstUnread)) return;
       const at = messages.findIndex(({ seq }) => seq >= firstUnread);
@@ -170,7 +180,7 @@ function Part(props: PartProps) {
       }
     }
     if (isAtEnd.current && !hasNewer) list.current?.scrollToIndex(count - 1, { align: 'end' });
-  }, [count, lastSeq, messages, firstUnread, focus, hasNewer, placeAt]);
+  }, [count, first, lastSeq, messages, firstUnread, focus, hasNewer, hasOlder, isPatient, placeAt]);
 
   const older = useCallback(() => {
     // Without a network the next scroll tries again.
@@ -212,7 +222,7 @@ function Part(props: PartProps) {
       clearTimeout(seeing.current);
       document.removeEventListener('visibilitychange', see);
     };
-  }, [see]);
+  }, [see, isPatient]);
 
   function onScroll(offset: number) {
     const { current } = list;

@@ -293,7 +293,11 @@ export function PendingRow({ pending, actions }: PendingRowProps) {
           <IconButton icon="close" label="Cancel the upload" onPress={() => actions.onDiscard(clientMessageId)} />
         )}
       </div>
-      {problem && <Refusal waiting={pending} actions={actions} />}
+      {problem === 'FORBIDDEN' ? (
+        <Refusal waiting={{ ...pending, sentence: 'Nothing can be sent here any more.' }} actions={actions} />
+      ) : (
+        problem && <Refusal waiting={pending} actions={actions} />
+      )}
     </article>
   );
 }

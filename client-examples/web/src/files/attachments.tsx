@@ -3,6 +3,7 @@ import { useEffect, useState, type CSSProperties } from 'react';
 import { Button, ProgressBar } from 'react-aria-components';
 
 import { usePicture } from './face.js';
+import { keepLocal, localOf } from './local.js';
 import { bytesOf, isImage, sizeIn } from './prepare.js';
 import type { Attachment, PendingFile } from '../replica/database.js';
 import { shownFile } from '../ui/names.js';
@@ -46,6 +47,7 @@ function ImageBox({ image, isAlone, onOpen }: { image: Attachment; isAlone: bool
   const { shown, onError } = usePicture(image);
   const [isThere, setThere] = useState(false);
   const src = shown?.thumbnailUrl ?? shown?.url;
+  const local = useBlobUrl(localOf(image.id));
   return (
     <Button
       className={`image ${isThere ? 'is-there' : ''}`}
@@ -53,6 +55,7 @@ function ImageBox({ image, isAlone, onOpen }: { image: Attachment; isAlone: bool
       aria-label={`Open the image ${shownFile(image.fileName)}`}
       onPress={onOpen}
     >
+      {local && !isThere && <img className="is-local" src={local} alt="" draggable={false} />}
       {src && (
         <img
           src={src}
@@ -150,6 +153,10 @@ function PendingImage({ file, isAlone }: { file: PendingFile; isAlone: boolean }
     );
     return () => void (isOver = true);
   }, [queue, file.id]);
+  const attachmentId = file.upload?.attachmentId;
+  useEffect(() => {
+    if (attachmentId && blob) keepLocal(attachmentId, blob);
+  }, [attachmentId, blob]);
   const url = useBlobUrl(blob);
   return (
     <span className="image is-there" style={boxOf(file.width, file.height, isAlone)}>

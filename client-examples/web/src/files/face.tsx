@@ -3,6 +3,7 @@ import { useEffect, useState, useSyncExternalStore } from 'react';
 
 import type { Attachment } from '../replica/database.js';
 import { Avatar, useAccount } from '../ui/parts.js';
+import './files.css';
 
 interface FaceProps {
   /** A user's id; a group's, where `picture` is its own. */

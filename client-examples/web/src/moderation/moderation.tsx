@@ -3,6 +3,7 @@ import { useState, type FormEvent } from 'react';
 import { Button, Input, Label, SearchField, Tab, TabList, TabPanel, Tabs, TextField, ToggleButton } from 'react-aria-components';
 
 import { previewOf } from '../chat/preview.js';
+import { Attachments } from '../files/attachments.js';
 import { Face } from '../files/face.js';
 import {
   DeleteReportedDocument,
@@ -100,6 +101,9 @@ function ReportCard({ report, onDone }: { report: Report; onDone: () => Promise<
         <blockquote className="said">
           <Name of={message.sender} />
           <bdi dir="auto">{isDeleted ? 'Message deleted' : previewOf(message, userId)}</bdi>
+          {!isDeleted && message.attachments.length > 0 && (
+            <Attachments attachments={message.attachments} onOpen={({ url }) => open(url, '_blank', 'noopener')} />
+          )}
         </blockquote>
       ) : (
         <p className="quiet">The message is not there any more.</p>

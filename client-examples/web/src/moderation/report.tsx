@@ -42,7 +42,7 @@ export default function Report({ message, onClose }: ReportProps) {
         <Name of={message.sender} />
         <bdi>{previewOf(message, userId).slice(0, 200)}</bdi>
       </blockquote>
-      <TextField value={reason} onChange={setReason} isRequired autoFocus maxLength={500}>
+      <TextField value={reason} onChange={setReason} isRequired autoFocus maxLength={1000}>
         <Label>What is wrong with it?</Label>
         <TextArea rows={3} />
       </TextField>

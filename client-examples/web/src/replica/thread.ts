@@ -128,8 +128,16 @@ export class Thread {
     return true;
   }
 
-  /** Shows the newest messages, after a jump. */
+  /** Shows the newest messages, after a jump. They are loaded first, so that nothing is shown that grows. */
   async newest(): Promise<void> {
+    await this.#lastTurn;
+    if (this.#anchor !== null) {
+      const { database } = this.replica;
+      const head = (await database.get('chats', this.chatId))?.headSeq ?? 0;
+      const kept = await database.count('messages', rangeOf(this.chatId, Math.max(0, head - SIDE), head));
+      // Without a network what is kept is shown.
+      if (kept < SIDE) await loadPage(this.replica, this.source, this.chatId, null).catch(() => null);
+    }
     await this.#turn(async () => {
       if (this.#anchor !== null) await this.#restart();
     });

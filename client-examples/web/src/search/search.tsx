@@ -19,7 +19,7 @@ interface SearchProps {
 
 export default function Search({ words, chatId, onDone }: SearchProps) {
   const [typed, setTyped] = useState('');
-  const wanted = useRested((words ?? typed).trim(), 250);
+  const wanted = useRested((words ?? typed).trim().slice(0, 200), 400);
   return (
     <div className="details">
       {words === undefined && (
@@ -36,8 +36,13 @@ export default function Search({ words, chatId, onDone }: SearchProps) {
 function Found({ words, chatId, onDone }: { words: string; chatId: string | null; onDone: () => void }) {
   const { connection, userId } = useAccount();
   const { nodes, problem, more } = usePages(`${chatId} ${words}`, async (after) => {
-    const variables = { query: words, chatId, after };
-    return (await connection.query(SearchMessagesDocument, variables)).searchMessages ?? null;
+    // A page may be empty while there is more, where the server has looked at as much as one may cost.
+    for (let tries = 1; ; tries += 1) {
+      const variables = { query: words, chatId, after };
+      const page = (await connection.query(SearchMessagesDocument, variables)).searchMessages ?? null;
+      if (!page?.pageInfo.hasNextPage || page.nodes.length > 0 || tries === 4) return page;
+      after = page.pageInfo.endCursor ?? null;
+    }
   });
   return (
     <>
@@ -66,7 +71,7 @@ function Found({ words, chatId, onDone }: { words: string; chatId: string | null
           </li>
         ))}
       </ul>
-      {nodes?.length === 0 && <p className="quiet">No message has these words.</p>}
+      {nodes?.length === 0 && !more && <p className="quiet">No message has these words.</p>}
       {more && (
         <Button className="secondary" onPress={more}>
           Show more

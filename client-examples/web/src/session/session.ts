@@ -93,8 +93,8 @@ const OVER = ['SUSPENDED', 'TOKEN_EXPIRED', 'TOKEN_REUSED', 'UNAUTHENTICATED'];
 
 export class WebSession {
   readonly url = SERVER;
-  /** Called once when the session has ended, here or in another tab. */
-  onEnd: () => void = () => {};
+  /** Called once when the session has ended, here or in another tab; true where the server has ended it. */
+  onEnd: (isRefused: boolean) => void = () => {};
   /** Sends a renewal over the open socket, which then stays open; false where there is none. */
   overSocket: Renew | undefined;
   #known: Kept;
@@ -158,11 +158,11 @@ export class WebSession {
   }
 
   /** Forgets the session. What was written stays on the device for the next sign-in. */
-  end(): void {
+  end(isRefused = false): void {
     if (this.#isOver) return;
     if (read()?.user.id === this.userId) localStorage.removeItem(key());
     this.close();
-    this.onEnd();
+    this.onEnd(isRefused);
   }
 
   close(): void {
@@ -209,7 +209,7 @@ export class WebSession {
         if (!answer.refreshSession) throw new Error('The answer has no tokens.');
         this.#take(keep(answer.refreshSession));
       } catch (error) {
-        if (error instanceof Refused && OVER.includes(error.code ?? '')) this.end();
+        if (error instanceof Refused && OVER.includes(error.code ?? '')) this.end(true);
         throw error;
       }
     });

@@ -14,7 +14,13 @@ interface Challenge {
   readonly resendAfter: number;
 }
 
-export function SignIn({ onSession }: { onSession: (session: WebSession, isNew: boolean) => void }) {
+interface SignInProps {
+  /** Whether the server has ended the session that was here. */
+  readonly isRefused: boolean;
+  readonly onSession: (session: WebSession, isNew: boolean) => void;
+}
+
+export function SignIn({ isRefused, onSession }: SignInProps) {
   const [email, setEmail] = useState('');
   const [challenge, setChallenge] = useState<Challenge | null>(null);
   const [problem, setProblem] = useState<string | null>(null);
@@ -67,6 +73,9 @@ export function SignIn({ onSession }: { onSession: (session: WebSession, isNew: 
         <h1>Talksy</h1>
         {challenge === null ? (
           <form onSubmit={(event) => void ask(event)}>
+            {isRefused && (
+              <p role="status">You have been signed out on this device. What you have typed is kept for you.</p>
+            )}
             <p className="quiet">Sign in with your mail address. There is no password to remember.</p>
             <TextField
               type="email"

@@ -80,7 +80,7 @@ async function refusalOf(response: Response): Promise<unknown> {
 
 /** What the server calls the file. */
 const nameOf = ({ headers }: Response): string =>
-  /filename="([^"\\/]+)"/.exec(headers.get('content-disposition') ?? '')?.[1] ?? 'talksy-export.zip';
+  /filename="([^"\\/]+)"/.exec(headers.get('content-disposition') ?? '')?.[1] ?? 'talksy-export.tar';
 
 function save(blob: Blob, name: string) {
   const url = URL.createObjectURL(blob);

@@ -12,7 +12,6 @@ export const SENTENCES: Readonly<Record<ErrorCode, string>> = {
   BAD_USER_INPUT: 'This cannot be taken as it is.',
   CONFLICT: 'Somebody has changed this in the meantime. Look at it again.',
   FORBIDDEN: 'You may not do this.',
-  DOCUMENT_NOT_REGISTERED: ASK_OPERATOR,
   GRAPHQL_PARSE_FAILED: ASK_OPERATOR,
   GRAPHQL_VALIDATION_FAILED: ASK_OPERATOR,
   INTERNAL: 'The server has a problem of its own. Please try again later.',

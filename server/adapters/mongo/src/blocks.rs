@@ -66,9 +66,9 @@ impl BlockStore for MongoStore {
     ) -> Result<Page<Blocked>, PortError> {
         let list = list(&self.call(), blocker).await?;
         let is_behind = |blocked: &Blocked| window.after.is_none_or(|after| blocked.number < after);
-        let blocked = list.blocked.into_iter().rev().filter(is_behind);
-        let blocked = blocked.take(overread(window)).collect();
-        Ok(Page::from_overread(blocked, window))
+        let newest = list.blocked.into_iter().rev().filter(is_behind);
+        let some = newest.take(overread(window)).collect();
+        Ok(Page::from_overread(some, window))
     }
 
     /// List, chat, \[chat, members, user\]: 3, not among the store's figures: a job asks, not a request.

@@ -7,7 +7,8 @@ use mongodb::options::IndexOptions;
 
 use super::call::Call;
 use super::documents::{
-    ATTACHMENTS, BLOCKS, CHATS, JOBS, MEMBERS, MESSAGES, REACTIONS, REPORTS, SESSIONS, SUSPENSIONS, USERS,
+    ATTACHMENTS, BLOCKS, CHATS, JOBS, MEMBERS, MESSAGES, REACTIONS, REPORTS, SESSIONS, SUSPENSIONS,
+    USERS,
 };
 use super::fault::Fault;
 

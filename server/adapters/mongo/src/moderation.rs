@@ -293,12 +293,11 @@ async fn put(call: &Call, suspension: &Suspension) -> Result<(), Fault> {
         "since": date(suspension.since),
         "reason": suspension.reason.as_str(),
     };
-    let update = match suspension.until {
-        Some(until) => {
-            set.insert("until", date(until));
-            doc! { "$set": set }
-        }
-        None => doc! { "$set": set, "$unset": { "until": "" } },
+    let update = if let Some(until) = suspension.until {
+        set.insert("until", date(until));
+        doc! { "$set": set }
+    } else {
+        doc! { "$set": set, "$unset": { "until": "" } }
     };
     let filter = doc! { "_id": key(id::bytes(suspension.user_id)) };
     for attempt in 1_u32.. {

@@ -139,9 +139,10 @@ pub(super) async fn index(
         }
         let text = message.text.map_or(Bson::Null, Bson::String);
         let as_found = doc! { "_id": message.id, "chatId": message.chat_id, "text": text };
-        let update = match right {
-            Some(words) => doc! { "$set": { "words": words } },
-            None => doc! { "$unset": { "words": "" } },
+        let update = if let Some(words) = right {
+            doc! { "$set": { "words": words } }
+        } else {
+            doc! { "$unset": { "words": "" } }
         };
         Some(doc! { "q": as_found, "u": update })
     });

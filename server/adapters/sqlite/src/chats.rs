@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use rusqlite::Connection;
 use talksy_domain::chats::{
-    Chat, ChatStore, LargeGroups, Member, MemberPage, MemberRole, Participation, ReadMark, UnreadMentions,
+    Chat, ChatStore, LargeGroups, Member, MemberPage, MemberRole, Participation, ReadMark,
+    UnreadMentions,
 };
 use talksy_domain::clock::Timestamp;
 use talksy_domain::cursor::ChatCursor;
@@ -248,7 +249,7 @@ impl ChatStore for SqliteStore {
             all(conn, PARTICIPATIONS, values, |row| {
                 Ok(Participation {
                     member: rows::member(row)?,
-                    left_seq: row.get(11)?,
+                    left_seq: row.get("left_seq")?,
                 })
             })
         })

@@ -214,12 +214,15 @@ fn remove(conn: &Connection, chat: Key, (seq, last): (i64, i64), word: &str) -> 
     Ok(())
 }
 
-/// Of the next messages by id those that are to be indexed, and the last that was looked at.
+/// The last message that was looked at, and the places of those that are to be indexed.
+type Unindexed = (Option<MessageId>, Vec<(Key, Seq)>);
+
+/// Looks through the next messages by id for those that are to be indexed.
 pub(super) fn next_unindexed(
     conn: &Connection,
     after: Option<MessageId>,
     most: usize,
-) -> Result<(Option<MessageId>, Vec<(Key, Seq)>), Fault> {
+) -> Result<Unindexed, Fault> {
     let after = after.map_or_else(Vec::new, |after| id::bytes(after).to_vec());
     let values = (after, rows::limit(most));
     let found = all(conn, NEXT_MESSAGES, values, |row| {

@@ -26,9 +26,14 @@ pub(super) fn find(registry: &Registry, document: &ExecutableDocument, findings:
             seen: HashSet::new(),
         };
         let all = merge.collect(&[(root, &operation.node.selection_set.node)]);
-        for (name, fields) in all {
-            merge.shapes(name, &fields);
+        for (name, fields) in &all {
             merge.identities(name, fields);
+        }
+        // Who is told of other fields need not be told of their types.
+        if merge.findings.errors.is_empty() {
+            for (name, fields) in &all {
+                merge.shapes(name, fields);
+            }
         }
     }
 }
@@ -91,7 +96,7 @@ impl<'a> Merge<'a, '_> {
         fields
     }
 
-    fn type_of(&self, one: Selected<'a>) -> Option<&'a str> {
+    fn type_of(one: Selected<'a>) -> Option<&'a str> {
         let name = one.field.node.name.node.as_str();
         match one.on.and_then(|on| on.field_by_name(name)) {
             Some(known) => Some(&known.ty),
@@ -104,7 +109,7 @@ impl<'a> Merge<'a, '_> {
             .iter()
             .filter(|one| !one.field.node.selection_set.node.items.is_empty())
             .map(|one| {
-                let of = self.type_of(*one);
+                let of = Self::type_of(*one);
                 let of = of.and_then(|of| self.registry.concrete_type_by_name(of));
                 (of, &one.field.node.selection_set.node)
             })
@@ -119,9 +124,9 @@ impl<'a> Merge<'a, '_> {
     /// answered with one type. This is an equivalence, so that all are compared with the first.
     fn shapes(&mut self, name: &str, fields: &[Selected<'a>]) {
         if let Some((first, others)) = fields.split_first() {
-            let of = self.type_of(*first);
+            let of = Self::type_of(*first);
             for other in others {
-                let (Some(one), Some(two)) = (of, self.type_of(*other)) else {
+                let (Some(one), Some(two)) = (of, Self::type_of(*other)) else {
                     continue;
                 };
                 if !self.are_alike(one, two) {
@@ -153,10 +158,10 @@ impl<'a> Merge<'a, '_> {
 
     /// What is answered under one name for one object is one field with the same arguments. Fields on
     /// two different types of objects never meet; those on an interface or a union meet both.
-    fn identities(&mut self, name: &str, fields: Vec<Selected<'a>>) {
+    fn identities(&mut self, name: &str, fields: &[Selected<'a>]) {
         let mut of_any = Vec::new();
         let mut of_objects: IndexMap<&str, Vec<Selected<'a>>> = IndexMap::new();
-        for one in fields {
+        for &one in fields {
             match one.on {
                 Some(on @ MetaType::Object { .. }) => {
                     of_objects.entry(on.name()).or_default().push(one);
@@ -198,7 +203,7 @@ impl<'a> Merge<'a, '_> {
                 return;
             }
         }
-        for (name, fields) in self.children(fields) {
+        for (name, fields) in &self.children(fields) {
             self.identities(name, fields);
         }
     }

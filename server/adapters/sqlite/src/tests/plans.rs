@@ -6,8 +6,8 @@ use rusqlite::StatementStatus;
 use talksy_domain::id;
 
 use super::super::{
-    attachments, authors, blocks, chats, groups, incarnation, jobs, mentions, messages, moderation, open,
-    reactions, replies, rows, search, sessions, unread, users,
+    attachments, authors, blocks, chats, groups, incarnation, jobs, mentions, messages, moderation,
+    open, reactions, replies, rows, search, sessions, unread, users,
 };
 use super::Fixture;
 

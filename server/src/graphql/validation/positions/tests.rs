@@ -16,6 +16,10 @@ use crate::graphql::Guard;
 use crate::graphql::validation::{MAX_STEPS, NothingRuns};
 
 #[derive(InputObject)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the names are those of graphql-js"
+)]
 struct ComplexInput {
     required_field: bool,
     #[graphql(default = false)]
