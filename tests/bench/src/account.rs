@@ -33,12 +33,12 @@ impl User {
     }
 }
 
-/// A direct chat.
+/// A chat that is written to.
 #[derive(Clone, Debug)]
 pub(super) struct Chat {
     pub(super) id: String,
-    /// Its two members, as indices of users.
-    pub(super) members: [usize; 2],
+    /// The members that write, as indices of users.
+    pub(super) members: Vec<usize>,
 }
 
 /// Signs new users in.
@@ -87,7 +87,7 @@ pub(super) async fn ring(server: &Process, users: &[User], next: usize) -> Outco
             let other = (one + distance) % users.len();
             chats.push(Chat {
                 id: start_chat(&mut connection, user, &users[other]).await?,
-                members: [one, other],
+                members: vec![one, other],
             });
         }
     }

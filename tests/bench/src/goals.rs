@@ -71,6 +71,7 @@ pub(super) fn of(figures: &Figures) -> Vec<Goal> {
     let mut goals = Vec::new();
     rates(figures, &mut goals);
     feeds(figures, &mut goals);
+    groups(figures, &mut goals);
     lists(figures, &mut goals);
     rest(figures, &mut goals);
     goals
@@ -116,6 +117,20 @@ fn feeds(figures: &Figures, goals: &mut Vec<Goal>) {
         let calls = |viewers| of(viewers, |one| one.store_calls);
         goals.push(Goal::at_most(what, calls(most) - calls(fewest), 0.5, ""));
     }
+}
+
+fn groups(figures: &Figures, goals: &mut Vec<Goal>) {
+    let Some(of) = &figures.large_group else {
+        return;
+    };
+    let members = of.members;
+    let pairs = || of.group.iter().zip(&of.direct);
+    let what = format!("a send into a group of {members}, of one into a direct chat");
+    let time = median(pairs().map(|(group, direct)| direct.rate / group.rate));
+    goals.push(Goal::at_most(what, time, 1.2, "×"));
+    let what = format!("CPU of a send into a group of {members}, of a direct chat's");
+    let cpu = median(pairs().map(|(group, direct)| group.server_cpu / direct.server_cpu));
+    goals.push(Goal::at_most(what, cpu, 1.2, "×"));
 }
 
 fn lists(figures: &Figures, goals: &mut Vec<Goal>) {

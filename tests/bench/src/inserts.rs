@@ -12,9 +12,11 @@ use super::sends::CONNECTIONS;
 use super::stats::float;
 use super::template::{own_id, text};
 
-/// The server's own tables.
-const SCHEMA: &str =
-    include_str!("../../../server/adapters/sqlite/src/migrations/0001_initial.sql");
+/// What makes the server's own tables, in the order of the files' names.
+const MIGRATIONS: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../server/adapters/sqlite/src/migrations"
+);
 
 /// The server's own settings (`set_up_writer` in its SQLite adapter).
 const SETTINGS: &str = "PRAGMA journal_mode = WAL;
@@ -44,7 +46,9 @@ impl Inserts {
         let folder = tempfile::tempdir().context("cannot make a folder")?;
         let connection = Connection::open(folder.path().join("bare.db"))?;
         connection.execute_batch(SETTINGS)?;
-        connection.execute_batch(SCHEMA)?;
+        for migration in migrations()? {
+            connection.execute_batch(&migration)?;
+        }
         Ok(Self {
             connection,
             rows: 0,
@@ -90,6 +94,16 @@ impl Inserts {
         }
         Ok(float(count) / started.elapsed().as_secs_f64())
     }
+}
+
+fn migrations() -> Outcome<Vec<String>> {
+    let folder = std::fs::read_dir(MIGRATIONS).context("no migrations")?;
+    let mut files = folder
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<Vec<_>, _>>()?;
+    files.sort();
+    let texts = files.iter().map(std::fs::read_to_string);
+    Ok(texts.collect::<Result<Vec<_>, _>>()?)
 }
 
 fn key(high: u64, low: u64) -> [u8; 16] {

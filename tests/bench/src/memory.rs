@@ -177,7 +177,7 @@ async fn stage(
         Depth::Account => groups(&server, &users).await?,
         _ => {
             for chat in account::ring(&server, &users, NEIGHBOURS).await? {
-                let tokens = chat.members.map(|member| users[member].token.clone());
+                let tokens = [0, 1].map(|end| users[chat.members[end]].token.clone());
                 rooms.push(Room::new(Paths::SERVER, chat.id, tokens));
             }
         }

@@ -48,6 +48,8 @@ pub(super) enum Part {
     Reactions,
     /// `chatUpdated` and `accountEvents`, to the members of one group
     Personal,
+    /// `sendMessage` into a group of 10,000 members of whom nobody is online, beside direct chats
+    Groups,
     /// Memory of idle sockets and subscriptions, stage by stage
     Memory,
     /// What these hold on the heap, by the size of the blocks (only where it is named, and built
@@ -175,6 +177,8 @@ pub(super) struct Plan {
     pub(super) unread: u64,
     /// Users who react to one message.
     pub(super) reactions: usize,
+    /// Members of the large group.
+    pub(super) members: usize,
     pub(super) reconnect_rounds: usize,
     pub(super) starts: usize,
 }
@@ -224,6 +228,7 @@ impl Options {
                 idle_rounds: 1,
                 unread: 100_000,
                 reactions: 1_000,
+                members: 10_000,
                 reconnect_rounds: 1,
                 starts: 3,
             }
@@ -238,6 +243,7 @@ impl Options {
                 idle_rounds: 3,
                 unread: 1_000_000,
                 reactions: 10_000,
+                members: 10_000,
                 reconnect_rounds: 3,
                 starts: 9,
             }

@@ -9,9 +9,9 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use super::account::{self, User, text};
+use super::account::User;
+use super::crowd;
 use super::deliveries::{Paths, Room};
-use super::http::Connection;
 use super::metrics;
 use super::outcome::{Context as _, Outcome};
 use super::process::{self, Home, Process, between};
@@ -22,8 +22,6 @@ use super::stats::{Clock, float};
 /// Members of the one group, and how many of them are online at a time.
 const MEMBERS: usize = 1000;
 const ONLINE: [usize; 3] = [1, 100, MEMBERS];
-/// Members that one request adds.
-const ADDED: usize = 100;
 /// Messages of one measurement: fewer than are told before the next checkpoint.
 const MESSAGES: u64 = 200;
 /// Messages before it. The first has each viewer's count read.
@@ -80,8 +78,11 @@ pub(super) async fn measure(binary: &Path, clock: Clock) -> Outcome<Vec<Personal
     let (metrics, setting) = metrics::page()?;
     let home = Home::with(binary, vec![setting])?;
     let (server, _) = home.start().await?;
-    let members = account::sign_in(&home, &server, "member", MEMBERS).await?;
-    let room = group(&server, &members).await?;
+    let members = crowd::sign_in(&home, &server, MEMBERS).await?;
+    let owner = members.first().context("nobody is there")?;
+    let tokens = [owner.token.clone(), owner.token.clone()];
+    let chat = crowd::group(&server, &members).await?;
+    let room = Room::new(Paths::SERVER, chat, tokens);
     let servers = [server];
     let mut found = Vec::new();
     for feed in FEEDS {
@@ -94,28 +95,6 @@ pub(super) async fn measure(binary: &Path, clock: Clock) -> Outcome<Vec<Personal
     let [server] = servers;
     server.stop().await?;
     Ok(found)
-}
-
-/// A group of all members, in which the first one writes.
-async fn group(server: &Process, members: &[User]) -> Outcome<Room> {
-    const CREATE: &str = "mutation($input: CreateGroupInput!) { \
-        createGroup(input: $input) { chat { id } } }";
-    const ADD: &str = "mutation($input: AddMembersInput!) { \
-        addMembers(input: $input) { chat { id } } }";
-    let (owner, others) = members.split_first().context("nobody is there")?;
-    let mut connection = Connection::open(server.address).await?;
-    let input = json!({ "input": { "title": "Everybody", "memberIds": [] } });
-    let made = connection
-        .graphql(Some(&owner.token), CREATE, input)
-        .await?;
-    let chat = text(&made["createGroup"]["chat"]["id"])?;
-    for some in others.chunks(ADDED) {
-        let ids: Vec<_> = some.iter().map(|member| &member.id).collect();
-        let input = json!({ "input": { "chatId": chat, "userIds": ids } });
-        connection.graphql(Some(&owner.token), ADD, input).await?;
-    }
-    let tokens = [owner.token.clone(), owner.token.clone()];
-    Ok(Room::new(Paths::SERVER, chat, tokens))
 }
 
 async fn round(

@@ -9,7 +9,8 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::account::{self, User, text};
+use super::account::{User, text};
+use super::crowd;
 use super::http::Connection;
 use super::outcome::{Context as _, Outcome};
 use super::process::{Home, Process};
@@ -17,15 +18,6 @@ use super::run::say;
 use super::sends::CONNECTIONS;
 use super::stats::float;
 
-/// Users who are signed in together.
-const TOGETHER: usize = 1000;
-/// Members that one request adds.
-const ADDED: usize = 100;
-
-const CREATE: &str = "mutation($input: CreateGroupInput!) { \
-    createGroup(input: $input) { chat { id } } }";
-const ADD: &str = "mutation($input: AddMembersInput!) { \
-    addMembers(input: $input) { chat { id } } }";
 const SEND: &str = "mutation($input: SendMessageInput!) { \
     sendMessage(input: $input) { message { id } } }";
 const REACT: &str = "mutation($message: ID!) { \
@@ -49,12 +41,7 @@ pub(super) async fn measure(binary: &Path, users: usize) -> Outcome<Reactions> {
     let setting = format!("chats.max_members={users}");
     let home = Home::with(binary, vec![setting])?;
     let (server, _) = home.start().await?;
-    let mut crowd = Vec::new();
-    while crowd.len() < users {
-        let (name, some) = (format!("crowd-{}", crowd.len()), users - crowd.len());
-        let some = account::sign_in(&home, &server, &name, some.min(TOGETHER));
-        crowd.extend(some.await?);
-    }
+    let crowd = crowd::sign_in(&home, &server, users).await?;
     let message = message(&server, &crowd).await?;
     let (crowd, next) = (Arc::new(crowd), Arc::new(AtomicUsize::new(0)));
     let (mut reacting, started) = (JoinSet::new(), Instant::now());
@@ -91,17 +78,10 @@ pub(super) async fn measure(binary: &Path, users: usize) -> Outcome<Reactions> {
 
 /// The id of a message in a group of all of them.
 async fn message(server: &Process, crowd: &[User]) -> Outcome<String> {
-    let (owner, others) = crowd.split_first().context("nobody is there")?;
+    let owner = crowd.first().context("nobody is there")?;
+    let chat = crowd::group(server, crowd).await?;
     let mut connection = Connection::open(server.address).await?;
     let token = Some(&*owner.token);
-    let input = json!({ "input": { "title": "Everybody", "memberIds": [] } });
-    let made = connection.graphql(token, CREATE, input).await?;
-    let chat = text(&made["createGroup"]["chat"]["id"])?;
-    for some in others.chunks(ADDED) {
-        let ids: Vec<_> = some.iter().map(|member| &member.id).collect();
-        let input = json!({ "input": { "chatId": chat, "userIds": ids, "historyFrom": "ALL" } });
-        connection.graphql(token, ADD, input).await?;
-    }
     let input = json!({ "input": { "chatId": chat, "text": "React!" } });
     let sent = connection.graphql(token, SEND, input).await?;
     text(&sent["sendMessage"]["message"]["id"])

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::backends::Backends;
 use super::goals::{self, Goal};
+use super::large_group::LargeGroup;
 use super::memory::{self, Memory, Stages};
 use super::outcome::{Context as _, Outcome};
 use super::personal::Personal;
@@ -34,6 +35,7 @@ pub(super) struct Figures {
     pub(super) unread: Option<[Query; 2]>,
     pub(super) reactions: Option<Reactions>,
     pub(super) personal: Vec<Personal>,
+    pub(super) large_group: Option<LargeGroup>,
     pub(super) idle_sockets: usize,
     pub(super) memory: Vec<Stages>,
     pub(super) bare_memory: Vec<Memory>,
@@ -106,6 +108,7 @@ impl Figures {
             && self.deliveries.is_empty()
             && self.inbox.is_empty()
             && self.unread.is_none()
+            && self.large_group.is_none()
         {
             return Ok(());
         }
@@ -120,7 +123,8 @@ impl Figures {
                 .len()
                 .max(self.deliveries.first().map_or(0, |of| of.real.len()))
                 .max(self.inbox.first().map_or(0, |of| of.rounds.len()))
-                .max(unread.clone().next().map_or(0, |of| of.rounds.len())),
+                .max(unread.clone().next().map_or(0, |of| of.rounds.len()))
+                .max(self.large_group.as_ref().map_or(0, |of| of.group.len())),
             super::template::TEXT_LENGTH,
             self.answer_bytes,
             self.frame_bytes,
@@ -151,6 +155,16 @@ impl Figures {
         }
         for query in &self.inbox {
             row(out, &format!("50 chats: {}", query.name), &query.rounds)?;
+        }
+        if let Some(LargeGroup {
+            members,
+            group,
+            direct,
+        }) = &self.large_group
+        {
+            let name = format!("sends into a group of {members}");
+            row(out, &name, group)?;
+            row(out, "  into direct chats of the same senders", direct)?;
         }
         for query in unread {
             row(out, &query.name, &query.rounds)?;

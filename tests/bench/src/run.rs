@@ -7,6 +7,7 @@ use super::backends;
 use super::deliveries::{Paths, Room};
 use super::inbox;
 use super::inserts::Inserts;
+use super::large_group;
 use super::memory;
 use super::options::{Options, Part, Plan};
 use super::outcome::{Context as _, Outcome};
@@ -114,6 +115,11 @@ impl Bench {
         if options.wants(Part::Reactions) {
             let measuring = reactions::measure(&self.binary, self.plan.reactions);
             figures.reactions = Some(measuring.await?);
+        }
+        if options.wants(Part::Groups) {
+            let members = self.plan.members;
+            let measuring = large_group::measure(&self.binary, members, &self.plan, self.clock);
+            figures.large_group = Some(measuring.await?);
         }
         if options.wants(Part::Stock) {
             let measuring = stock::measure(&self.binary, &self.plan, self.clock);

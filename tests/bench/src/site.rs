@@ -32,7 +32,7 @@ impl Site {
         let pair = account::sign_in(home, server, "room", 2).await?;
         let room = account::ring(server, &pair[..], 1).await?;
         let room = room.first().context("no chat")?;
-        let tokens = room.members.map(|member| pair[member].token.clone());
+        let tokens = [0, 1].map(|end| pair[room.members[end]].token.clone());
         let room = Room::new(Paths::SERVER, room.id.clone(), tokens);
         let load = Load::new(server, &users, &chats, true)?;
         Ok(Self {

@@ -15,6 +15,7 @@ use crate::scrape::{Page, Scraped};
 
 const DASHBOARD: &str = include_str!("../../../server/observability/grafana-dashboard.json");
 const ALERTS: &str = include_str!("../../../server/observability/alerts.yaml");
+const RUNBOOK: &str = include_str!("../../../docs/ALERTS.md");
 
 /// All texts under this key, however deep.
 fn texts<'a>(value: &'a Value, key: &str, found: &mut Vec<&'a str>) {
@@ -123,5 +124,28 @@ fn every_alert_says_what_is_wrong() {
         assert!(rule["annotations"]["summary"].is_string(), "{name}");
         let severity = rule["labels"]["severity"].as_str().unwrap();
         assert!(["warning", "critical"].contains(&severity), "{name}");
+    }
+}
+
+#[test]
+fn every_alert_has_a_section_that_says_what_to_do() {
+    let alerts: Value = serde_yaml_ng::from_str(ALERTS).unwrap();
+    let rules = alerts["groups"][0]["rules"].as_array().unwrap();
+    let names: Vec<_> = rules
+        .iter()
+        .map(|rule| rule["alert"].as_str().unwrap())
+        .collect();
+    let sections: Vec<_> = RUNBOOK
+        .split("\n## ")
+        .skip(1)
+        .map(|section| section.split_once('\n').unwrap())
+        .collect();
+    let titles: Vec<_> = sections.iter().map(|(title, _)| *title).collect();
+    assert_eq!(
+        titles, names,
+        "docs/ALERTS.md has them in the order of the rules"
+    );
+    for (title, text) in sections {
+        assert!(text.split_whitespace().count() > 20, "{title} says little");
     }
 }
