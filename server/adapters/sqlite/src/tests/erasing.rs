@@ -28,6 +28,8 @@ fn eraser(store: &SqliteStore) -> AccountEraser {
         chats: Arc::new(store.clone()),
         groups: Arc::new(store.clone()),
         messages: Arc::new(store.clone()),
+        blocks: Arc::new(store.clone()),
+        moderation: Arc::new(store.clone()),
         attachments: Arc::new(()),
         clock: Arc::new(SystemClock),
         ids: ids(),
