@@ -42,8 +42,10 @@ pub enum JobError {
 /// what it is, up to the address.
 fn tell_code(what: &str, address: &str, code: &str) {
     let mut stderr = io::stderr();
-    let is_shown =
-        stderr.is_terminal() && stderr.write_all(boxed(what, address, code).as_bytes()).is_ok();
+    let is_shown = stderr.is_terminal()
+        && stderr
+            .write_all(boxed(what, address, code).as_bytes())
+            .is_ok();
     if !is_shown {
         tracing::info!("{what} {address} is {code}");
     }

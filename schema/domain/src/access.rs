@@ -63,9 +63,7 @@ impl From<Denied> for ApiError {
             | Denied::NotAdmin
             | Denied::NotOwner
             | Denied::NotWritable
-            | Denied::Closed => {
-                (ErrorCode::Forbidden, "chatId")
-            }
+            | Denied::Closed => (ErrorCode::Forbidden, "chatId"),
             Denied::NoContact => (ErrorCode::Forbidden, "userId"),
             Denied::NoUser => (ErrorCode::NotFound, "userId"),
         };

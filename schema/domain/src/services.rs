@@ -179,13 +179,7 @@ impl Services {
     pub fn new(ports: Ports, policies: Policies) -> Self {
         let ids = IdGenerator::new(Arc::clone(&ports.clock), Arc::clone(&ports.entropy));
         let hash = KeyedHash::new(Arc::clone(&ports.secret));
-        let access = Arc::new(Access {
-            chats: Arc::clone(&ports.chats),
-            users: Arc::clone(&ports.users),
-            blocks: Arc::clone(&ports.blocks),
-            directory: policies.users.directory,
-            operators: policies.operators.clone(),
-        });
+        let access = Arc::new(access(&ports, &policies));
         let attachments = attachments(&ports, &policies, &access, &ids, &hash);
         let search_limit = Arc::new(SearchLimit {
             limiter: Arc::clone(&ports.limiter),
@@ -196,8 +190,30 @@ impl Services {
         let blocks = blocks(&ports, policies.block);
         let work = work(&ports, &attachments, &ids);
         let exports = Arc::new(exports(&ports, &policies, &access));
+        let presence = Arc::new(presence(&ports, &policies, &access));
         let clock = Arc::clone(&ports.clock);
-        let jobs = JobRunner::new(ports.jobs, Arc::new(work), clock, policies.jobs);
+        let jobs = JobRunner::new(
+            Arc::clone(&ports.jobs),
+            Arc::new(work),
+            clock,
+            policies.jobs,
+        );
+        let messages = MessageService {
+            store: Arc::clone(&ports.messages),
+            access: Arc::clone(&access),
+            limiter: Arc::clone(&ports.limiter),
+            send_rule: policies.send,
+            react_rule: policies.react,
+            pin_rule: policies.change_chats,
+            search_limit: Arc::clone(&search_limit),
+            clock: Arc::clone(&ports.clock),
+            ids: ids.clone(),
+            hash: KeyedHash::new(Arc::new(ports.lasting_secret.clone())),
+            attachments: Arc::clone(&attachments),
+            jobs: jobs.clone(),
+        };
+        let messages = Arc::new(messages);
+        let moderation = moderation(&ports, &policies, &access, &messages, ids.clone());
         let auth = AuthService {
             sessions: ports.sessions,
             users: Arc::clone(&ports.users),
@@ -216,45 +232,6 @@ impl Services {
                 .time_to_live(SESSION_CACHE)
                 .build(),
         };
-        let messages = MessageService {
-            store: Arc::clone(&ports.messages),
-            access: Arc::clone(&access),
-            limiter: Arc::clone(&ports.limiter),
-            send_rule: policies.send,
-            react_rule: policies.react,
-            pin_rule: policies.change_chats,
-            search_limit: Arc::clone(&search_limit),
-            clock: Arc::clone(&ports.clock),
-            ids: ids.clone(),
-            hash: KeyedHash::new(Arc::new(ports.lasting_secret)),
-            attachments: Arc::clone(&attachments),
-            jobs: jobs.clone(),
-        };
-        let messages = Arc::new(messages);
-        let moderation = ModerationService {
-            store: ports.moderation,
-            users: Arc::clone(&ports.users),
-            messages: Arc::clone(&messages),
-            access: Arc::clone(&access),
-            limiter: Arc::clone(&ports.limiter),
-            policy: policies.moderation,
-            clock: Arc::clone(&ports.clock),
-            ids,
-        };
-        let presence = Arc::new(PresenceService {
-            store: ports.presence,
-            users: Arc::clone(&ports.users),
-            access: Arc::clone(&access),
-            bus: Arc::clone(&ports.bus),
-            limiter: Arc::clone(&ports.limiter),
-            typing_rule: policies.typing,
-            large_groups: policies.feeds.large_groups,
-            clock: ports.clock,
-            entropy: ports.entropy,
-            policy: policies.presence,
-            connections: Mutex::new(HashSet::new()),
-            is_unrenewed: AtomicBool::new(false),
-        });
         let auth = Arc::new(auth);
         let users = UserService::new(
             Arc::clone(&ports.users),
@@ -297,6 +274,52 @@ impl Services {
             feeds,
             jobs,
         }
+    }
+}
+
+fn access(ports: &Ports, policies: &Policies) -> Access {
+    Access {
+        chats: Arc::clone(&ports.chats),
+        users: Arc::clone(&ports.users),
+        blocks: Arc::clone(&ports.blocks),
+        directory: policies.users.directory,
+        operators: policies.operators.clone(),
+    }
+}
+
+fn moderation(
+    ports: &Ports,
+    policies: &Policies,
+    access: &Arc<Access>,
+    messages: &Arc<MessageService>,
+    ids: IdGenerator,
+) -> ModerationService {
+    ModerationService {
+        store: Arc::clone(&ports.moderation),
+        users: Arc::clone(&ports.users),
+        messages: Arc::clone(messages),
+        access: Arc::clone(access),
+        limiter: Arc::clone(&ports.limiter),
+        policy: policies.moderation,
+        clock: Arc::clone(&ports.clock),
+        ids,
+    }
+}
+
+fn presence(ports: &Ports, policies: &Policies, access: &Arc<Access>) -> PresenceService {
+    PresenceService {
+        store: Arc::clone(&ports.presence),
+        users: Arc::clone(&ports.users),
+        access: Arc::clone(access),
+        bus: Arc::clone(&ports.bus),
+        limiter: Arc::clone(&ports.limiter),
+        typing_rule: policies.typing,
+        large_groups: policies.feeds.large_groups,
+        clock: Arc::clone(&ports.clock),
+        entropy: Arc::clone(&ports.entropy),
+        policy: policies.presence,
+        connections: Mutex::new(HashSet::new()),
+        is_unrenewed: AtomicBool::new(false),
     }
 }
 

@@ -234,8 +234,8 @@ pub async fn what_was_written_goes_by_the_lines(stores: &Stores) {
     assert_eq!(member[0].role, MemberRole::Owner);
     // Followers of the line get each of them.
     let window = forward(Some(before.last_change_seq), 1_000);
-    let changed = stores.messages.changes(group.id, 1, &window).await.unwrap();
-    let deleted = changed.items.iter().filter(|one| one.deleted_at.is_some());
+    let page = stores.messages.changes(group.id, 1, &window).await.unwrap();
+    let deleted = page.items.iter().filter(|one| one.deleted_at.is_some());
     assert_eq!(deleted.count(), 129);
     // Once more changes nothing.
     assert!(eraser(stores).erase(ada.id).await.unwrap());
@@ -387,7 +387,11 @@ pub async fn attachments_are_found_by_their_owner(stores: &Stores) {
             10,
             now(),
         );
-        stores.attachments.announce(&attachment, u64::MAX).await.unwrap();
+        stores
+            .attachments
+            .announce(&attachment, u64::MAX)
+            .await
+            .unwrap();
         made.push(attachment);
     }
     let page = async |after, limit| {
@@ -395,7 +399,7 @@ pub async fn attachments_are_found_by_their_owner(stores: &Stores) {
         let page = page.await.unwrap().into_iter();
         page.map(|one| one.id).collect::<Vec<_>>()
     };
-    let mut hers = vec![made[0].id, made[2].id, made[3].id];
+    let mut hers = [made[0].id, made[2].id, made[3].id];
     hers.sort_unstable();
     assert_eq!(page(None, 2).await, hers[..2]);
     assert_eq!(page(Some(hers[1]), 2).await, hers[2..]);

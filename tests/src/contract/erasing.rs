@@ -238,7 +238,14 @@ pub async fn folding_names_gives_a_deleted_account_none(stores: &Stores) {
     }
     let window = forward(None, 100);
     let found = stores.users.users_by_name("deleted user", bob.id, &window);
-    assert!(found.await.unwrap().items.iter().all(|one| one.id != ada.id));
+    assert!(
+        found
+            .await
+            .unwrap()
+            .items
+            .iter()
+            .all(|one| one.id != ada.id)
+    );
     let newest = stores.moderation.newest_users(&forward(None, 100)).await;
     assert!(newest.unwrap().items.iter().all(|one| one.id != ada.id));
 }

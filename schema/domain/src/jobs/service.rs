@@ -164,10 +164,10 @@ impl JobService {
             return Ok(self.not_there(announced_at));
         }
         let age = self.clock.now().since(announced_at);
-        if age > MESSAGE_TIMEOUT {
-            return Ok(Performed::Done);
-        }
-        Ok(Performed::NotYet(MESSAGE_TIMEOUT - age + MESSAGE_WAIT))
+        Ok(match MESSAGE_TIMEOUT.checked_sub(age) {
+            Some(left) => Performed::NotYet(left + MESSAGE_WAIT),
+            None => Performed::Done,
+        })
     }
 }
 

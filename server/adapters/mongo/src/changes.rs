@@ -102,11 +102,7 @@ pub(super) async fn change(
     Ok(outcome)
 }
 
-async fn enqueue(
-    call: &Call,
-    change: &MessageChange,
-    is_erasure: bool,
-) -> Result<Changed, Fault> {
+async fn enqueue(call: &Call, change: &MessageChange, is_erasure: bool) -> Result<Changed, Fault> {
     let queue = call.inner.change_queues.of(id::bytes(change.chat_id));
     let work = Work::MessageChange {
         change: Box::new(change.clone()),

@@ -30,6 +30,7 @@ use super::{OpenError, SqliteOptions, SqliteStore, jobs, messages, search, unrea
 mod announcing;
 mod bench;
 mod damage;
+mod erasing;
 mod job_rows;
 mod migrating;
 mod plans;
