@@ -70,7 +70,9 @@ impl Inputs {
         let (chat, group, bob) = (&self.direct, &self.group, &self.bob.id);
         Some(match mutation {
             "login" => json!({ "email": "eve@example.org" }),
-            "verifyOtp" => json!({ "challenge": "nonsense", "code": "123456" }),
+            "verifyOtp" | "deleteAccount" => {
+                json!({ "challenge": "nonsense", "code": "123456" })
+            }
             "refreshSession" => json!({ "refreshToken": self.ada.refresh_token }),
             "revokeSession" => json!({ "sessionId": self.other_session }),
             "reportMessage" => json!({ "messageId": self.theirs, "reason": "Spam" }),
@@ -81,7 +83,6 @@ impl Inputs {
             "updateProfile" => json!({ "name": "Eve" }),
             // It has no input.
             "requestAccountDeletion" => json!(null),
-            "deleteAccount" => json!({ "challenge": "nonsense", "code": "123456" }),
             "startChat" | "blockUser" | "unblockUser" | "restoreUser" => json!({ "userId": bob }),
             "markRead" => json!({ "chatId": chat, "seq": 1 }),
             "markUnread" => json!({ "chatId": chat, "fromSeq": 1 }),
