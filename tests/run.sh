@@ -11,13 +11,13 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 # What the tests touch of the schema, they note there.
-export TALKSY_TEST_TOUCHED="$logs/touched"
+export TESTS_TOUCHED="$logs/touched"
 cargo test --workspace --all-features --no-fail-fast 2>&1 | tee "$logs/cargo"
 cargo=${PIPESTATUS[0]}
 cargo test --workspace --all-features --test touched -- --ignored 2>&1 | tee "$logs/last-cargo"
 last=${PIPESTATUS[0]}
 cargo=$((cargo > last ? cargo : last))
-unset TALKSY_TEST_TOUCHED
+unset TESTS_TOUCHED
 client-examples/test.sh 2>&1 | tee "$logs/examples"
 examples=${PIPESTATUS[0]}
 tests/conformance/test.sh 2>&1 | tee "$logs/conformance"

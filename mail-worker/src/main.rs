@@ -97,7 +97,12 @@ async fn send(cli: &Cli, file: Option<&PathBuf>) -> Outcome {
 fn preview(folder: &Path) -> Outcome {
     let expires_in = 300;
     let code = "042137".to_owned();
+    let deletion = MailContent::AccountDeletionCode {
+        code: code.clone(),
+        expires_in,
+    };
     let mails = [
+        ("account_deletion_code", deletion),
         ("sign_in_code", MailContent::SignInCode { code, expires_in }),
         ("no_account", MailContent::NoAccount { expires_in }),
     ];

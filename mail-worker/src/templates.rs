@@ -44,6 +44,18 @@ impl Templates {
         templates.add_template("code.txt", include_str!("../templates/sign_in_code.txt"))?;
         templates.add_template("code.html", include_str!("../templates/sign_in_code.html"))?;
         templates.add_template(
+            "deletion.subject",
+            include_str!("../templates/account_deletion_code.subject.txt"),
+        )?;
+        templates.add_template(
+            "deletion.txt",
+            include_str!("../templates/account_deletion_code.txt"),
+        )?;
+        templates.add_template(
+            "deletion.html",
+            include_str!("../templates/account_deletion_code.html"),
+        )?;
+        templates.add_template(
             "no_account.subject",
             include_str!("../templates/no_account.subject.txt"),
         )?;
@@ -66,6 +78,9 @@ impl Templates {
         let valid_for = spell(Duration::from_secs(u64::from(content.expires_in())));
         let (name, variables) = match content {
             MailContent::SignInCode { code, .. } => ("code", context! { code, valid_for }),
+            MailContent::AccountDeletionCode { code, .. } => {
+                ("deletion", context! { code, valid_for })
+            }
             MailContent::NoAccount { .. } => ("no_account", context! {}),
         };
         let part = |kind: &str| {
@@ -104,6 +119,23 @@ mod tests {
         assert!(mail.text.contains("    <042>\n"));
         assert!(mail.text.contains("valid for 5 minutes"));
         assert!(mail.html.contains("&lt;042&gt;") && !mail.html.contains("<042>"));
+    }
+
+    #[test]
+    fn whoever_is_about_to_delete_an_account_is_told_what_the_code_does() {
+        let content = MailContent::AccountDeletionCode {
+            code: "<042>".into(),
+            expires_in: 300,
+        };
+        let mail = Templates::new().unwrap().render(&content).unwrap();
+        assert_eq!(mail.subject, "<042> deletes your Talksy account");
+        assert!(mail.text.contains("    <042>\n"));
+        assert!(mail.html.contains("&lt;042&gt;") && !mail.html.contains("<042>"));
+        for part in [&mail.text, &mail.html] {
+            assert!(part.contains("valid for 5 minutes"), "{part}");
+            assert!(part.contains("cannot be undone"), "{part}");
+            assert!(!part.contains("sign-in code"), "{part}");
+        }
     }
 
     #[test]

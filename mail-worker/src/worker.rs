@@ -38,19 +38,22 @@ pub enum JobError {
     Compose(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Says a code where people look: a terminal is shown it apart from the lines of the log.
-fn tell_code(address: &str, code: &str) {
+/// Says a code where people look: a terminal is shown it apart from the lines of the log. `what` says
+/// what it is, up to the address.
+fn tell_code(what: &str, address: &str, code: &str) {
     let mut stderr = io::stderr();
-    let is_shown =
-        stderr.is_terminal() && stderr.write_all(boxed(address, code).as_bytes()).is_ok();
+    let is_shown = stderr.is_terminal()
+        && stderr
+            .write_all(boxed(what, address, code).as_bytes())
+            .is_ok();
     if !is_shown {
-        tracing::info!("the sign-in code for {address} is {code}");
+        tracing::info!("{what} {address} is {code}");
     }
 }
 
 /// The code in a frame. The digits stand together, so that a double click takes them.
-fn boxed(address: &str, code: &str) -> String {
-    let line = format!("  {code}  is the sign-in code for {address}  ");
+fn boxed(what: &str, address: &str, code: &str) -> String {
+    let line = format!("  {code}  is {what} {address}  ");
     let edge = "─".repeat(line.chars().count());
     format!("\n  ┌{edge}┐\n  │{line}│\n  └{edge}┘\n\n")
 }
@@ -145,10 +148,17 @@ impl MailWorker {
                 error @ SendError::Permanent(_) => JobError::Permanent(error),
             })?;
         tracing::info!(job = %job.id, "mail sent");
-        if self.logs_codes
-            && let MailContent::SignInCode { code, .. } = &job.content
-        {
-            tell_code(job.to.as_str(), code);
+        if self.logs_codes {
+            match &job.content {
+                MailContent::SignInCode { code, .. } => {
+                    tell_code("the sign-in code for", job.to.as_str(), code);
+                }
+                MailContent::AccountDeletionCode { code, .. } => {
+                    let what = "the code that deletes the account of";
+                    tell_code(what, job.to.as_str(), code);
+                }
+                MailContent::NoAccount { .. } => {}
+            }
         }
         Ok(())
     }
@@ -191,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_code_stands_in_a_frame_as_wide_as_the_address_is_long() {
-        let shown = boxed("ada@example.org", "042117");
+        let shown = boxed("the sign-in code for", "ada@example.org", "042117");
         let widths: Vec<_> = shown
             .trim()
             .lines()

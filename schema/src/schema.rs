@@ -15,7 +15,7 @@ use crate::moderation::{ModerationMutation, ModerationQuery};
 use crate::node::NodeQuery;
 use crate::presence::{PresenceMutation, PresenceSubscription};
 use crate::server::{ServerObject, ServerQuery};
-use crate::users::{UserMutation, UserQuery};
+use crate::users::{DeletionMutation, UserMutation, UserQuery};
 
 /// What can be asked.
 #[derive(MergedObject, Default)]
@@ -37,6 +37,7 @@ pub struct Mutation(
     AuthMutation,
     UserMutation,
     BlockMutation,
+    DeletionMutation,
     ChatMutation,
     GroupMutation,
     MessageMutation,

@@ -8,7 +8,8 @@ use crate::error::ErrorCodeEnum;
 
 /// What there is beyond what every server has. Names are never changed or given another meaning;
 /// `docs/CLIENTS.md` says what each stands for.
-const FEATURES: [&str; 26] = [
+const FEATURES: [&str; 27] = [
+    "accountDeletion",
     "accountEvents",
     "attachments",
     "avatars",

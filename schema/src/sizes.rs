@@ -52,7 +52,7 @@ pub fn text_bytes(type_name: &str, field: &str) -> Option<usize> {
         ("Session", "userAgent") => 256 * CHARACTER,
         ("Session", "ipAddress") | ("Server", "version" | "schemaHash" | "features") => SHORT,
         (
-            "AuthPayload" | "LoginPayload",
+            "AuthPayload" | "LoginPayload" | "RequestAccountDeletionPayload",
             "deviceToken" | "accessToken" | "refreshToken" | "challenge",
         ) => TOKEN,
         ("AccountCheckpoint" | "AccountEvent" | "ViewerChanged", "cursor") => MAX_POSITION,

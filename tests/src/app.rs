@@ -158,6 +158,7 @@ fn test_config() -> Config {
         &mut limits.search_ip,
         &mut limits.uploads,
         &mut limits.export,
+        &mut limits.delete_account,
         &mut limits.revoke,
         &mut limits.report,
         &mut limits.moderate,

@@ -168,6 +168,7 @@ impl Backend {
             created_at: self.clock.now(),
             last_seen_at: None,
             block_version: 0,
+            deleted_at: None,
         }
     }
 

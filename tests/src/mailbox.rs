@@ -39,7 +39,15 @@ impl Mailbox {
     pub fn code(&self, address: &str) -> Option<String> {
         match self.newest(address)? {
             MailContent::SignInCode { code, .. } => Some(code),
-            MailContent::NoAccount { .. } => None,
+            MailContent::AccountDeletionCode { .. } | MailContent::NoAccount { .. } => None,
+        }
+    }
+
+    /// The code that deletes an account in the newest mail to the address.
+    pub fn deletion_code(&self, address: &str) -> Option<String> {
+        match self.newest(address)? {
+            MailContent::AccountDeletionCode { code, .. } => Some(code),
+            MailContent::SignInCode { .. } | MailContent::NoAccount { .. } => None,
         }
     }
 

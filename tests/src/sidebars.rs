@@ -220,6 +220,7 @@ async fn sign_up(ports: &Ports) -> Viewer {
         created_at: now,
         last_seen_at: None,
         block_version: 0,
+        deleted_at: None,
     };
     ports.users.find_or_create_user(&user).await.unwrap();
     session(ports, id).await

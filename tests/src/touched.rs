@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::app::must;
 
 /// The environment variable that names the folder.
-pub const FOLDER: &str = "TALKSY_TEST_TOUCHED";
+pub const FOLDER: &str = "TESTS_TOUCHED";
 
 /// An operation that was run.
 #[derive(Debug, Serialize, Deserialize)]

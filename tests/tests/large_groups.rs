@@ -236,6 +236,7 @@ async fn reading_on_costs_the_same_in_a_group_of_two_thousand() {
             created_at: SystemClock.now(),
             last_seen_at: None,
             block_version: 0,
+            deleted_at: None,
         };
         async move {
             users

@@ -120,6 +120,7 @@ async fn call_all(ports: &Ports) {
         created_at: now,
         last_seen_at: None,
         block_version: 0,
+        deleted_at: None,
     };
     let users = &ports.users;
     assert_down(users.users(&[user]).await);
@@ -179,6 +180,7 @@ async fn call_all(ports: &Ports) {
         last_change_seq: 0,
         applied_seq: 0,
         metadata_seq: 0,
+        is_closed: false,
         avatar_id: None,
     };
     let chats = &ports.chats;

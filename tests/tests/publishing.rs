@@ -66,6 +66,7 @@ async fn a_commit_is_told_at_once_though_its_caller_is_gone() {
         last_change_seq: 0,
         applied_seq: 0,
         metadata_seq: 0,
+        is_closed: false,
         avatar_id: None,
     };
     ports.chats.open_direct(&chat, users).await.unwrap();

@@ -55,7 +55,7 @@ const OPERATIONS: [Case; 5] = [
     case(
         "Subscription Operation: No Introspection",
         "subscription { __typename }",
-        "__typename",
+        "",
         "{ __typename }",
     ),
 ];

@@ -40,6 +40,9 @@ pub enum Denied {
     /// Nothing may be said in the direct chat, for the same reason.
     #[error("Nothing can be said in this chat.")]
     NotWritable,
+    /// The other member of a direct chat has deleted their account.
+    #[error("The other member has deleted their account. Nothing can be sent here any more.")]
+    Closed,
     /// The viewer is no admin of the group.
     #[error("Only admins and owners of the group may do this.")]
     NotAdmin,
@@ -56,9 +59,11 @@ impl From<Denied> for ApiError {
         let (code, field) = match denied {
             Denied::NotOperator => return Self::new(ErrorCode::Forbidden, denied.to_string()),
             Denied::NoChat => (ErrorCode::NotFound, "chatId"),
-            Denied::NotMember | Denied::NotAdmin | Denied::NotOwner | Denied::NotWritable => {
-                (ErrorCode::Forbidden, "chatId")
-            }
+            Denied::NotMember
+            | Denied::NotAdmin
+            | Denied::NotOwner
+            | Denied::NotWritable
+            | Denied::Closed => (ErrorCode::Forbidden, "chatId"),
             Denied::NoContact => (ErrorCode::Forbidden, "userId"),
             Denied::NoUser => (ErrorCode::NotFound, "userId"),
         };
@@ -176,8 +181,8 @@ impl ReadableProfiles {
     }
 }
 
-/// Proves that the viewer may start a chat with this user, who exists, and add them to groups:
-/// neither has blocked the other.
+/// Proves that the viewer may start a chat with this user, who exists and is not deleted, and add them
+/// to groups: neither has blocked the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Contact(UserId);
 
@@ -457,9 +462,9 @@ impl Access {
         }))
     }
 
-    /// The users as whom the viewer may add to a group, each once and in their order. They exist.
-    /// Whomever the directory shows, but for blocks: an id cannot be guessed, and who knows one has met
-    /// the user, or found them by their address.
+    /// The users as whom the viewer may add to a group, each once and in their order. They exist, and
+    /// none is deleted. Whomever the directory shows, but for blocks: an id cannot be guessed, and who
+    /// knows one has met the user, or found them by their address.
     ///
     /// # Errors
     /// The place in `users` of the first who does not exist, or else of the first whom a block keeps
@@ -470,7 +475,8 @@ impl Access {
         users: &[UserId],
     ) -> Result<Result<Vec<Contact>, (usize, Denied)>, PortError> {
         let found = self.users.users(users).await?;
-        let exists = |user: &UserId| found.iter().any(|known| known.id == *user);
+        let is = |known: &User, user: UserId| known.id == user && !known.is_deleted();
+        let exists = |user: &UserId| found.iter().any(|known| is(known, *user));
         if let Some(missing) = users.iter().position(|user| !exists(user)) {
             return Ok(Err((missing, Denied::NoUser)));
         }

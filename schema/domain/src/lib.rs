@@ -27,6 +27,7 @@ pub mod chats;
 pub mod clock;
 pub mod cursor;
 pub mod damage;
+pub mod deletion;
 pub mod error;
 pub mod events;
 pub mod exports;

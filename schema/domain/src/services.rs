@@ -22,6 +22,8 @@ use crate::blocks::store::BlockStore;
 use crate::chats::service::ChatService;
 use crate::chats::store::ChatStore;
 use crate::clock::{Clock, Entropy};
+use crate::deletion::erasing::AccountEraser;
+use crate::deletion::service::DeletionService;
 use crate::events::bus::Bus;
 use crate::exports::service::ExportService;
 use crate::exports::{OwnAttachments, OwnChats, OwnProfile, OwnSessions};
@@ -32,7 +34,7 @@ use crate::groups::store::GroupStore;
 use crate::id::IdGenerator;
 use crate::jobs::model::JobPolicy;
 use crate::jobs::runner::JobRunner;
-use crate::jobs::service::{IndexedStores, JobService};
+use crate::jobs::service::JobService;
 use crate::jobs::store::JobStore;
 use crate::keyed_hash::{KeyedHash, SecretSource};
 use crate::limits::{RateLimiter, Rule};
@@ -135,6 +137,8 @@ pub struct Policies {
     pub operators: Operators,
     /// How often a user may have what is their own given out.
     pub export: Rule,
+    /// How often a user may ask for a code to delete their account with.
+    pub delete_account: Rule,
 }
 
 /// The domain's services.
@@ -146,6 +150,8 @@ pub struct Services {
     pub auth: Arc<AuthService>,
     /// Users.
     pub users: Arc<UserService>,
+    /// Deleting accounts.
+    pub deletion: Arc<DeletionService>,
     /// Chats.
     pub chats: Arc<ChatService>,
     /// Messages.
@@ -173,13 +179,7 @@ impl Services {
     pub fn new(ports: Ports, policies: Policies) -> Self {
         let ids = IdGenerator::new(Arc::clone(&ports.clock), Arc::clone(&ports.entropy));
         let hash = KeyedHash::new(Arc::clone(&ports.secret));
-        let access = Arc::new(Access {
-            chats: Arc::clone(&ports.chats),
-            users: Arc::clone(&ports.users),
-            blocks: Arc::clone(&ports.blocks),
-            directory: policies.users.directory,
-            operators: policies.operators.clone(),
-        });
+        let access = Arc::new(access(&ports, &policies));
         let attachments = attachments(&ports, &policies, &access, &ids, &hash);
         let search_limit = Arc::new(SearchLimit {
             limiter: Arc::clone(&ports.limiter),
@@ -188,23 +188,32 @@ impl Services {
         let groups = groups(&ports, &policies, &access, &attachments, &ids);
         let chats = chats(&ports, &policies, &access, &ids);
         let blocks = blocks(&ports, policies.block);
-        let indexed = IndexedStores {
-            users: Arc::clone(&ports.users),
-            chats: Arc::clone(&ports.chats),
-        };
-        let work = JobService::new(
-            Arc::clone(&ports.sessions),
-            Arc::clone(&ports.groups),
-            Arc::clone(&ports.messages),
-            indexed,
-            Arc::clone(&attachments) as _,
-            Arc::clone(&ports.blocks),
-            Arc::clone(&ports.moderation),
-            Arc::clone(&ports.clock),
-        );
+        let work = work(&ports, &attachments, &ids);
         let exports = Arc::new(exports(&ports, &policies, &access));
+        let presence = Arc::new(presence(&ports, &policies, &access));
         let clock = Arc::clone(&ports.clock);
-        let jobs = JobRunner::new(ports.jobs, Arc::new(work), clock, policies.jobs);
+        let jobs = JobRunner::new(
+            Arc::clone(&ports.jobs),
+            Arc::new(work),
+            clock,
+            policies.jobs,
+        );
+        let messages = MessageService {
+            store: Arc::clone(&ports.messages),
+            access: Arc::clone(&access),
+            limiter: Arc::clone(&ports.limiter),
+            send_rule: policies.send,
+            react_rule: policies.react,
+            pin_rule: policies.change_chats,
+            search_limit: Arc::clone(&search_limit),
+            clock: Arc::clone(&ports.clock),
+            ids: ids.clone(),
+            hash: KeyedHash::new(Arc::new(ports.lasting_secret.clone())),
+            attachments: Arc::clone(&attachments),
+            jobs: jobs.clone(),
+        };
+        let messages = Arc::new(messages);
+        let moderation = moderation(&ports, &policies, &access, &messages, ids.clone());
         let auth = AuthService {
             sessions: ports.sessions,
             users: Arc::clone(&ports.users),
@@ -223,54 +232,23 @@ impl Services {
                 .time_to_live(SESSION_CACHE)
                 .build(),
         };
-        let messages = MessageService {
-            store: Arc::clone(&ports.messages),
-            access: Arc::clone(&access),
-            limiter: Arc::clone(&ports.limiter),
-            send_rule: policies.send,
-            react_rule: policies.react,
-            pin_rule: policies.change_chats,
-            search_limit: Arc::clone(&search_limit),
-            clock: Arc::clone(&ports.clock),
-            ids: ids.clone(),
-            hash: KeyedHash::new(Arc::new(ports.lasting_secret)),
-            attachments: Arc::clone(&attachments),
-            jobs: jobs.clone(),
-        };
-        let messages = Arc::new(messages);
-        let moderation = ModerationService {
-            store: ports.moderation,
-            users: Arc::clone(&ports.users),
-            messages: Arc::clone(&messages),
-            access: Arc::clone(&access),
-            limiter: Arc::clone(&ports.limiter),
-            policy: policies.moderation,
-            clock: Arc::clone(&ports.clock),
-            ids,
-        };
-        let presence = Arc::new(PresenceService {
-            store: ports.presence,
-            users: Arc::clone(&ports.users),
-            access: Arc::clone(&access),
-            bus: Arc::clone(&ports.bus),
-            limiter: Arc::clone(&ports.limiter),
-            typing_rule: policies.typing,
-            large_groups: policies.feeds.large_groups,
-            clock: ports.clock,
-            entropy: ports.entropy,
-            policy: policies.presence,
-            connections: Mutex::new(HashSet::new()),
-            is_unrenewed: AtomicBool::new(false),
-        });
         let auth = Arc::new(auth);
         let users = UserService::new(
-            ports.users,
+            Arc::clone(&ports.users),
             ports.limiter,
             Arc::clone(&access),
             Arc::clone(&attachments),
             search_limit,
             policies.users,
         );
+        let users = Arc::new(users);
+        let deletion = DeletionService {
+            store: ports.users,
+            auth: Arc::clone(&auth),
+            users: Arc::clone(&users),
+            jobs: jobs.clone(),
+            rule: policies.delete_account,
+        };
         let feeds = FeedService::new(
             Arc::clone(&access),
             ports.bus,
@@ -283,7 +261,8 @@ impl Services {
         Self {
             access,
             auth,
-            users: Arc::new(users),
+            users,
+            deletion: Arc::new(deletion),
             chats: Arc::new(chats),
             messages,
             groups: Arc::new(groups),
@@ -295,6 +274,82 @@ impl Services {
             feeds,
             jobs,
         }
+    }
+}
+
+fn access(ports: &Ports, policies: &Policies) -> Access {
+    Access {
+        chats: Arc::clone(&ports.chats),
+        users: Arc::clone(&ports.users),
+        blocks: Arc::clone(&ports.blocks),
+        directory: policies.users.directory,
+        operators: policies.operators.clone(),
+    }
+}
+
+fn moderation(
+    ports: &Ports,
+    policies: &Policies,
+    access: &Arc<Access>,
+    messages: &Arc<MessageService>,
+    ids: IdGenerator,
+) -> ModerationService {
+    ModerationService {
+        store: Arc::clone(&ports.moderation),
+        users: Arc::clone(&ports.users),
+        messages: Arc::clone(messages),
+        access: Arc::clone(access),
+        limiter: Arc::clone(&ports.limiter),
+        policy: policies.moderation,
+        clock: Arc::clone(&ports.clock),
+        ids,
+    }
+}
+
+fn presence(ports: &Ports, policies: &Policies, access: &Arc<Access>) -> PresenceService {
+    PresenceService {
+        store: Arc::clone(&ports.presence),
+        users: Arc::clone(&ports.users),
+        access: Arc::clone(access),
+        bus: Arc::clone(&ports.bus),
+        limiter: Arc::clone(&ports.limiter),
+        typing_rule: policies.typing,
+        large_groups: policies.feeds.large_groups,
+        clock: Arc::clone(&ports.clock),
+        entropy: Arc::clone(&ports.entropy),
+        policy: policies.presence,
+        connections: Mutex::new(HashSet::new()),
+        is_unrenewed: AtomicBool::new(false),
+    }
+}
+
+fn work(ports: &Ports, attachments: &Arc<AttachmentService>, ids: &IdGenerator) -> JobService {
+    JobService {
+        sessions: Arc::clone(&ports.sessions),
+        users: Arc::clone(&ports.users),
+        chats: Arc::clone(&ports.chats),
+        groups: Arc::clone(&ports.groups),
+        messages: Arc::clone(&ports.messages),
+        attachments: Arc::clone(attachments) as _,
+        blocks: Arc::clone(&ports.blocks),
+        moderation: Arc::clone(&ports.moderation),
+        accounts: Arc::new(eraser(ports, attachments, ids)),
+        clock: Arc::clone(&ports.clock),
+    }
+}
+
+fn eraser(ports: &Ports, attachments: &Arc<AttachmentService>, ids: &IdGenerator) -> AccountEraser {
+    AccountEraser {
+        users: Arc::clone(&ports.users),
+        sessions: Arc::clone(&ports.sessions),
+        chats: Arc::clone(&ports.chats),
+        groups: Arc::clone(&ports.groups),
+        messages: Arc::clone(&ports.messages),
+        blocks: Arc::clone(&ports.blocks),
+        moderation: Arc::clone(&ports.moderation),
+        attachments: Arc::clone(attachments) as _,
+        clock: Arc::clone(&ports.clock),
+        ids: ids.clone(),
     }
 }
 

@@ -29,6 +29,7 @@ pub(crate) const SHARED: &[SharedType] = &[SharedType {
         SharedField::event("metadata"),
         SharedField::event("avatar").of("Attachment"),
         SharedField::event("createdAt"),
+        SharedField::event("isDeleted"),
     ],
 }];
 
@@ -117,9 +118,17 @@ impl UserNode {
         self.user.created_at.into()
     }
 
-    /// Whether the user is there. Null where the viewer shares no chat with this user, or either has
-    /// blocked the other.
+    /// The account was erased: the name is a stand-in, all else is empty.
+    async fn is_deleted(&self) -> bool {
+        self.user.is_deleted()
+    }
+
+    /// Whether the user is there. Null where the viewer shares no chat with this user, either has
+    /// blocked the other, or the account was deleted.
     async fn presence(&self, ctx: &Context<'_>) -> Result<Option<PresenceObject>> {
+        if self.user.is_deleted() {
+            return Ok(None);
+        }
         Ok(ctx
             .loaders()
             .load_one(PresenceOf(self.user.id))

@@ -114,6 +114,7 @@ impl From<&Config> for Policies {
             },
             operators: operators(config),
             export: rule("export", limits.export),
+            delete_account: rule("delete-account", limits.delete_account),
         }
     }
 }
@@ -216,6 +217,7 @@ mod tests {
             moderation,
             operators: _,
             export,
+            delete_account,
         } = Policies::from(&Config::default());
         let (cost_user, cost_ip) = cost_rules(&Config::default());
         let rules = [
@@ -243,6 +245,7 @@ mod tests {
             moderation.report,
             moderation.act,
             export,
+            delete_account,
         ];
         let names: HashSet<_> = rules.iter().map(|rule| rule.name).collect();
         assert_eq!(names.len(), rules.len());

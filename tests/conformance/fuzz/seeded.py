@@ -56,6 +56,7 @@ VERIFY = """
     }
   }
 """
+REQUEST_DELETION = "mutation { requestAccountDeletion { challenge } }"
 START = "mutation ($id: ID!) { startChat(input: { userId: $id }) { chat { id } } }"
 GROUP = """
   mutation ($members: [ID!]!) {
@@ -145,12 +146,22 @@ def cursors_in(data: object) -> Iterator[str]:
                 yield from cursors_in(value)
 
 
+def leaver(email: str) -> tuple[str, str, Account]:
+    """Somebody who is about to delete their account, with the challenge and its code."""
+    account = sign_in(email)
+    control(f"/expect?email={email}")
+    challenge = account.ask(REQUEST_DELETION)["requestAccountDeletion"]["challenge"]
+    return challenge, control(f"/code?email={email}"), account
+
+
 @dataclass
 class Seeded:
     """What there is."""
 
     # As whom the operations are sent.
     viewer: Account
+    # As whom accounts are deleted, by the challenge.
+    leavers: dict[str, Account]
     # The values that arguments take, by what they are.
     values: dict[str, list[str]]
 
@@ -212,9 +223,11 @@ def seed() -> Seeded:
     # Of the viewer, and of somebody else.
     ended = [account.session_id for account in (*(sign_in(ada.email) for _ in range(4)), bob)]
     refreshed = [account.refresh_token for account in (*(sign_in(ada.email) for _ in range(8)), bob)]
+    leavers = [leaver(f"leaver{number}@example.org") for number in range(2)]
     chats = [direct, foreign, *own, *joined]
     return Seeded(
         viewer=ada,
+        leavers={challenge: account for challenge, _, account in leavers},
         values={
             "chats": chats,
             "messages": messages,
@@ -226,6 +239,8 @@ def seed() -> Seeded:
             "emails": ["ada@example.org", "mia@example.org", "nobody@example.org"],
             "challenges": [challenge for challenge, _ in codes],
             "codes": [code for _, code in codes],
+            "deletion_challenges": [challenge for challenge, _, _ in leavers],
+            "deletion_codes": [code for _, code, _ in leavers],
             "refresh_tokens": refreshed,
             "device_tokens": [ada.device_token, bob.device_token],
             "names": ["Seeded", "a", "ada", "e\N{COMBINING ACUTE ACCENT}\N{FAMILY}", "x" * 64, "x" * 101],

@@ -250,6 +250,7 @@ pub(super) fn candidate(name: &str) -> User {
         created_at: now(),
         last_seen_at: None,
         block_version: 0,
+        deleted_at: None,
     }
 }
 
@@ -282,6 +283,7 @@ pub(super) fn direct_candidate(at: Timestamp) -> Chat {
         last_change_seq: 0,
         applied_seq: 0,
         metadata_seq: 0,
+        is_closed: false,
         avatar_id: None,
     }
 }

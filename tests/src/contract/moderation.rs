@@ -44,7 +44,7 @@ fn new_report(message: &Message, by: UserId, why: &str) -> Report {
 }
 
 /// Keeps a report, which must be a new one.
-async fn kept(stores: &Stores, message: &Message, by: UserId) -> Report {
+pub(super) async fn kept(stores: &Stores, message: &Message, by: UserId) -> Report {
     let report = new_report(message, by, &word());
     let id = stores.moderation.report(&report).await.unwrap();
     assert_eq!(id, report.id, "it is the first");

@@ -66,6 +66,8 @@ macro_rules! contract_suite {
         $crate::attachments_rules!(@shared attachments $meta $backend =>);
         $crate::blocks_rules!(@shared blocks $meta $backend =>);
         $crate::own_data_rules!(@shared own_data $meta $backend =>);
+        $crate::deletion_rules!(@shared deletion $meta $backend =>);
+        $crate::erasing_rules!(@shared erasing $meta $backend =>);
         $crate::jobs_rules!(@shared jobs $meta $backend =>);
         $crate::moderation_rules!(@shared moderation $meta $backend =>);
         $crate::announcing_rules!(@shared announcing $meta $backend =>);

@@ -36,7 +36,7 @@ use talksy_domain::cursor::MemberCursor;
 use talksy_domain::error::PortError;
 use talksy_domain::groups::{GroupAction, GroupChange, GroupOutcome, GroupStore as _, NewGroup};
 use talksy_domain::id::{self, ChatId, IdGenerator, UserId};
-use talksy_domain::jobs::{IndexedStores, JobPolicy, JobRunner, JobService};
+use talksy_domain::jobs::{JobPolicy, JobRunner, JobService};
 use talksy_domain::mail::EmailAddress;
 use talksy_domain::messages::{
     Append, Appended, ClientMessageId, Message, MessageStore, MessageText,
@@ -120,6 +120,7 @@ async fn user(store: &MongoStore, name: &str) -> User {
         created_at: NOW,
         last_seen_at: None,
         block_version: 0,
+        deleted_at: None,
     };
     assert!(store.find_or_create_user(&user).await.unwrap().1);
     user
@@ -137,6 +138,7 @@ fn candidate() -> Chat {
         last_change_seq: 0,
         applied_seq: 0,
         metadata_seq: 0,
+        is_closed: false,
         avatar_id: None,
     }
 }
@@ -238,19 +240,18 @@ const JOB_POLICY: JobPolicy = JobPolicy {
 /// Runs the store's jobs, at a time that the clock tells.
 fn runner(store: &MongoStore, clock: Arc<dyn Clock>) -> JobRunner {
     let store = Arc::new(store.clone());
-    let work = JobService::new(
-        Arc::clone(&store) as _,
-        Arc::clone(&store) as _,
-        Arc::clone(&store) as _,
-        IndexedStores {
-            users: Arc::clone(&store) as _,
-            chats: Arc::clone(&store) as _,
-        },
-        Arc::new(()),
-        Arc::clone(&store) as _,
-        Arc::clone(&store) as _,
-        Arc::clone(&clock),
-    );
+    let work = JobService {
+        sessions: Arc::clone(&store) as _,
+        users: Arc::clone(&store) as _,
+        chats: Arc::clone(&store) as _,
+        groups: Arc::clone(&store) as _,
+        messages: Arc::clone(&store) as _,
+        attachments: Arc::new(()),
+        blocks: Arc::clone(&store) as _,
+        moderation: Arc::clone(&store) as _,
+        accounts: Arc::new(()),
+        clock: Arc::clone(&clock),
+    };
     JobRunner::new(store, Arc::new(work), clock, JOB_POLICY)
 }
 

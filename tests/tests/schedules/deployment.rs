@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use talksy_domain::clock::Clock;
-use talksy_domain::jobs::{IndexedStores, JobRunner, JobService};
+use talksy_domain::jobs::{JobRunner, JobService};
 use talksy_domain::services::Ports;
 use talksy_domain::users::User;
 use talksy_mongo::MongoStore;
@@ -165,19 +165,18 @@ impl Deployment {
             clock.advance(Duration::from_hours(24 * 365 * 10));
             let clock: Arc<dyn Clock> = Arc::new(clock);
             let store = Arc::new(store.clone());
-            let work = JobService::new(
-                Arc::clone(&store) as _,
-                Arc::clone(&store) as _,
-                Arc::clone(&store) as _,
-                IndexedStores {
-                    users: Arc::clone(&store) as _,
-                    chats: Arc::clone(&store) as _,
-                },
-                Arc::new(()),
-                Arc::clone(&store) as _,
-                Arc::clone(&store) as _,
-                Arc::clone(&clock),
-            );
+            let work = JobService {
+                sessions: Arc::clone(&store) as _,
+                users: Arc::clone(&store) as _,
+                chats: Arc::clone(&store) as _,
+                groups: Arc::clone(&store) as _,
+                messages: Arc::clone(&store) as _,
+                attachments: Arc::new(()),
+                blocks: Arc::clone(&store) as _,
+                moderation: Arc::clone(&store) as _,
+                accounts: Arc::new(()),
+                clock: Arc::clone(&clock),
+            };
             let runner = JobRunner::new(store, Arc::new(work), clock, policies().jobs);
             let swept = async {
                 runner.run_due().await.unwrap();

@@ -255,6 +255,7 @@ pub fn sign_up(deployment: &Deployment) -> People {
             last_change_seq: 0,
             applied_seq: 0,
             metadata_seq: 0,
+            is_closed: false,
             avatar_id: None,
         };
         let opened = ports.chats.open_direct(&direct, [user(0), user(1)]).await;

@@ -70,7 +70,9 @@ impl Inputs {
         let (chat, group, bob) = (&self.direct, &self.group, &self.bob.id);
         Some(match mutation {
             "login" => json!({ "email": "eve@example.org" }),
-            "verifyOtp" => json!({ "challenge": "nonsense", "code": "123456" }),
+            "verifyOtp" | "deleteAccount" => {
+                json!({ "challenge": "nonsense", "code": "123456" })
+            }
             "refreshSession" => json!({ "refreshToken": self.ada.refresh_token }),
             "revokeSession" => json!({ "sessionId": self.other_session }),
             "reportMessage" => json!({ "messageId": self.theirs, "reason": "Spam" }),
@@ -79,6 +81,8 @@ impl Inputs {
             }
             "suspendUser" => json!({ "userId": bob, "reason": "Spam" }),
             "updateProfile" => json!({ "name": "Eve" }),
+            // It has no input.
+            "requestAccountDeletion" => json!(null),
             "startChat" | "blockUser" | "unblockUser" | "restoreUser" => json!({ "userId": bob }),
             "markRead" => json!({ "chatId": chat, "seq": 1 }),
             "markUnread" => json!({ "chatId": chat, "fromSeq": 1 }),
@@ -166,6 +170,9 @@ async fn every_mutation_has_a_limit_and_changes_nothing_beyond_it() {
             format!("mutation($input: {kind}!) {{ {name}(input: $input) {{ __typename }} }}");
         let reply = if name == "uploadAttachment" {
             send_form(&ada.client, upload_form("a.txt", "text/plain", b"hello")).await
+        } else if asked.is_null() {
+            let mutation = format!("mutation {{ {name} {{ __typename }} }}");
+            ada.client.run(&mutation, json!({})).await
         } else {
             ada.client.run(&mutation, input(asked)).await
         };

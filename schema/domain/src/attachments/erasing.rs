@@ -7,8 +7,9 @@ use async_trait::async_trait;
 
 use super::model::{Attachment, AttachmentState, UsedBy};
 use super::service::AttachmentService;
+use crate::chats::model::Chat;
 use crate::error::PortError;
-use crate::id::{AttachmentId, MessageId};
+use crate::id::{AttachmentId, MessageId, UserId};
 
 /// How many attachments are looked at together.
 const STEP: usize = 100;
@@ -33,6 +34,13 @@ pub trait Eraser: Send + Sync {
         ids: &[AttachmentId],
     ) -> Result<bool, PortError>;
 
+    /// Erases all attachments that a user has sent, whoever uses them, but the pictures of groups: these
+    /// stay, under names that tell nothing.
+    ///
+    /// # Errors
+    /// Where a store fails: then it is to be called again.
+    async fn erase_of_owner(&self, owner: UserId) -> Result<(), PortError>;
+
     /// Erases what nobody has used for long, and settles claims of which nobody has told the outcome.
     ///
     /// # Errors
@@ -45,6 +53,10 @@ pub trait Eraser: Send + Sync {
 impl Eraser for () {
     async fn erase_of_message(&self, _: MessageId, _: &[AttachmentId]) -> Result<bool, PortError> {
         Ok(true)
+    }
+
+    async fn erase_of_owner(&self, _: UserId) -> Result<(), PortError> {
+        Ok(())
     }
 
     async fn sweep(&self) -> Result<(), PortError> {
@@ -73,6 +85,19 @@ impl Eraser for AttachmentService {
             self.erase(found).await?;
         }
         Ok(false)
+    }
+
+    async fn erase_of_owner(&self, owner: UserId) -> Result<(), PortError> {
+        let mut after = None;
+        loop {
+            let found = self.store.of_owner(owner, after, STEP).await?;
+            let is_last = found.len() < STEP;
+            after = found.last().map(|one| one.id);
+            self.erase_or_keep(found).await?;
+            if is_last {
+                return Ok(());
+            }
+        }
     }
 
     async fn sweep(&self) -> Result<(), PortError> {
@@ -148,6 +173,37 @@ impl AttachmentService {
         let used: Vec<_> = used.iter().map(|one| one.used(now)).collect();
         self.store.advance(&used).await?;
         self.erase(free).await
+    }
+
+    /// Erases attachments of somebody who is gone, but those that are the pictures of groups.
+    async fn erase_or_keep(&self, found: Vec<Attachment>) -> Result<(), PortError> {
+        let of_chat = |one: &Attachment| match one.used_by {
+            Some(UsedBy::Chat(chat)) => Some(chat),
+            _ => None,
+        };
+        let chats: Vec<_> = found.iter().filter_map(of_chat).collect();
+        let chats = self.access.chats.chats(&chats).await?;
+        let is_picture = |one: &Attachment| {
+            let shows =
+                |chat: &Chat| of_chat(one) == Some(chat.id) && chat.avatar_id == Some(one.id);
+            one.is_received() && chats.iter().any(shows)
+        };
+        let (kept, gone): (Vec<_>, Vec<_>) = found.into_iter().partition(is_picture);
+        let now = self.clock.now();
+        let named = kept.iter().map(|one| one.without_name(now));
+        let named = named
+            .zip(&kept)
+            .filter(|(new, old)| new.file_name != old.file_name);
+        let named: Vec<_> = named.map(|(new, _)| new).collect();
+        if !named.is_empty() {
+            self.store.advance(&named).await?;
+        }
+        // Somebody may have died over them.
+        let (begun, fresh): (Vec<_>, Vec<_>) = gone
+            .into_iter()
+            .partition(|one| one.state == AttachmentState::Erasing);
+        self.remove(&begun).await?;
+        self.erase(fresh).await
     }
 
     /// Erases attachments, of which nobody may have taken another step meanwhile.

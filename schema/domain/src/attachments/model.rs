@@ -230,6 +230,15 @@ impl Attachment {
         self.changed(AttachmentState::Ready, None, now)
     }
 
+    /// It stays as it is, but under a name that tells nothing of who has sent it.
+    #[must_use]
+    pub fn without_name(&self, now: Timestamp) -> Self {
+        Self {
+            file_name: FileName::cleaned("").of_image(self.content_type),
+            ..self.changed(self.state, self.used_by, now)
+        }
+    }
+
     /// Its bytes are about to be erased.
     #[must_use]
     pub fn erasing(&self, now: Timestamp) -> Self {

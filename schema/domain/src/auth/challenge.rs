@@ -10,7 +10,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::codes::{ChallengeKey, CodeDigest};
 use crate::clock::Entropy;
-use crate::id::{self, SessionId};
+use crate::id::{self, SessionId, UserId};
 use crate::keyed_hash::KeyedHash;
 use crate::mail::EmailAddress;
 
@@ -20,11 +20,40 @@ const SEAL: usize = 16;
 /// The longest text of either, in bytes: no longer one is looked at.
 const LONGEST: usize = 512;
 
-/// Together with the mailed code it is exchanged for a session. It is unguessable, so that nobody
+/// What a challenge and its code are for. They are good for nothing else: both the seal and what the
+/// code must hash to tell it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Signing in.
+    SignIn,
+    /// Deleting this account.
+    Deletion(UserId),
+}
+
+impl Purpose {
+    /// What the seal of a challenge is made with.
+    fn seal(self) -> Vec<u8> {
+        match self {
+            Self::SignIn => b"challenge".to_vec(),
+            Self::Deletion(user) => [&b"deletion:"[..], &id::bytes(user)].concat(),
+        }
+    }
+
+    /// What the names and hashes of codes are made with.
+    const fn code(self) -> [&'static [u8]; 2] {
+        match self {
+            Self::SignIn => [b"challenge-key", b"code"],
+            Self::Deletion(_) => [b"deletion-key", b"deletion-code"],
+        }
+    }
+}
+
+/// Together with the mailed code it is exchanged for a session, or deletes an account. It is unguessable, so that nobody
 /// who was not given it can use up its tries.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Challenge {
     id: [u8; 16],
+    purpose: Purpose,
     /// How many digits its code has.
     pub(crate) code_length: u8,
     /// Where the code was sent.
@@ -39,11 +68,17 @@ impl fmt::Debug for Challenge {
 
 impl Challenge {
     /// A new one.
-    pub(crate) fn generate(address: EmailAddress, code_length: u8, entropy: &dyn Entropy) -> Self {
+    pub(crate) fn generate(
+        purpose: Purpose,
+        address: EmailAddress,
+        code_length: u8,
+        entropy: &dyn Entropy,
+    ) -> Self {
         let mut id = [0; 16];
         entropy.fill(&mut id);
         Self {
             id,
+            purpose,
             code_length,
             address,
         }
@@ -54,16 +89,17 @@ impl Challenge {
         let mut bytes = self.id.to_vec();
         bytes.push(self.code_length);
         bytes.extend(self.address.as_str().as_bytes());
-        sealed(hash, b"challenge", bytes)
+        sealed(hash, &self.purpose.seal(), bytes)
     }
 
-    /// Reads what a client presents; `None` where this server has not made it.
-    pub(crate) fn open(text: &str, hash: &KeyedHash) -> Option<Self> {
-        let bytes = opened(hash, b"challenge", text)?;
+    /// Reads what a client presents; `None` where this server has not made it, or not for this.
+    pub(crate) fn open(text: &str, purpose: Purpose, hash: &KeyedHash) -> Option<Self> {
+        let bytes = opened(hash, &purpose.seal(), text)?;
         let (id, rest) = bytes.split_first_chunk()?;
         let (code_length, address) = rest.split_first()?;
         Some(Self {
             id: *id,
+            purpose,
             code_length: *code_length,
             address: EmailAddress::stored(String::from_utf8(address.to_vec()).ok()?),
         })
@@ -89,13 +125,15 @@ impl Challenge {
 
     /// Under which the code is kept.
     pub(crate) fn key(&self, hash: &KeyedHash) -> ChallengeKey {
-        ChallengeKey(hash.of(&[b"challenge-key", &self.id]))
+        let [name, _] = self.purpose.code();
+        ChallengeKey(hash.of(&[name, &self.id]))
     }
 
     /// What its code must hash to.
     pub(crate) fn digest(&self, code: &str, hash: &KeyedHash) -> CodeDigest {
+        let [_, name] = self.purpose.code();
         let address = self.address.as_str().as_bytes();
-        CodeDigest(hash.of(&[b"code", &self.id, address, code.as_bytes()]))
+        CodeDigest(hash.of(&[name, &self.id, address, code.as_bytes()]))
     }
 }
 
@@ -161,36 +199,91 @@ mod tests {
 
     #[test]
     fn a_challenge_is_read_as_it_was_made_and_by_its_server_alone() {
-        let made = Challenge::generate(address("ada@example.org"), 8, &SystemEntropy);
+        let made = Challenge::generate(
+            Purpose::SignIn,
+            address("ada@example.org"),
+            8,
+            &SystemEntropy,
+        );
         let text = made.seal(&secret(1));
         let text = text.expose_secret();
-        assert_eq!(Challenge::open(text, &secret(1)).as_ref(), Some(&made));
-        assert_eq!(Challenge::open(text, &secret(2)), None);
+        assert_eq!(
+            Challenge::open(text, Purpose::SignIn, &secret(1)).as_ref(),
+            Some(&made)
+        );
+        assert_eq!(Challenge::open(text, Purpose::SignIn, &secret(2)), None);
         assert!(!format!("{made:?}").contains("ada"));
         let longest = address(&format!("{}@{}org", "a".repeat(64), "b.".repeat(92)));
-        let longest = Challenge::generate(longest, 12, &SystemEntropy).seal(&secret(1));
+        let longest =
+            Challenge::generate(Purpose::SignIn, longest, 12, &SystemEntropy).seal(&secret(1));
         assert!(longest.expose_secret().len() <= 383);
     }
 
     #[test]
     fn no_altered_challenge_is_read() {
-        let text = Challenge::generate(address("ada@example.org"), 6, &SystemEntropy);
+        let text = Challenge::generate(
+            Purpose::SignIn,
+            address("ada@example.org"),
+            6,
+            &SystemEntropy,
+        );
         let text = text.seal(&secret(1)).expose_secret().to_owned();
         for at in 0..text.len() {
             let mut altered = text.clone().into_bytes();
             altered[at] = if altered[at] == b'A' { b'B' } else { b'A' };
             let altered = String::from_utf8(altered).unwrap();
-            assert_eq!(Challenge::open(&altered, &secret(1)), None, "{at}");
-            assert_eq!(Challenge::open(&text[..at], &secret(1)), None, "{at}");
+            assert_eq!(
+                Challenge::open(&altered, Purpose::SignIn, &secret(1)),
+                None,
+                "{at}"
+            );
+            assert_eq!(
+                Challenge::open(&text[..at], Purpose::SignIn, &secret(1)),
+                None,
+                "{at}"
+            );
         }
         for text in ["", "?", "AAAA", &"A".repeat(10_000)] {
-            assert_eq!(Challenge::open(text, &secret(1)), None);
+            assert_eq!(Challenge::open(text, Purpose::SignIn, &secret(1)), None);
         }
     }
 
     #[test]
+    fn a_challenge_and_its_code_are_good_for_one_purpose_alone() {
+        let [ada, bob] = [1, 2].map(|n: u8| Purpose::Deletion(id::from_bytes([n; 16])));
+        let hash = secret(1);
+        let purposes = [Purpose::SignIn, ada, bob];
+        for purpose in purposes {
+            let to = address("ada@example.org");
+            let made = Challenge::generate(purpose, to, 6, &SystemEntropy);
+            let text = made.seal(&hash);
+            for other in purposes {
+                let opened = Challenge::open(text.expose_secret(), other, &hash);
+                assert_eq!(
+                    opened.is_some(),
+                    purpose == other,
+                    "{purpose:?} as {other:?}"
+                );
+            }
+        }
+        // Also where the same challenge had two purposes.
+        let one = Challenge::generate(ada, address("ada@example.org"), 6, &SystemEntropy);
+        let other = Challenge {
+            purpose: Purpose::SignIn,
+            ..one.clone()
+        };
+        assert_ne!(one.key(&hash), other.key(&hash));
+        assert!(one.digest("123456", &hash) != other.digest("123456", &hash));
+    }
+
+    #[test]
     fn a_challenge_of_another_secret_is_told_from_what_is_none() {
-        let made = Challenge::generate(address("ada@example.org"), 8, &SystemEntropy);
+        let made = Challenge::generate(
+            Purpose::SignIn,
+            address("ada@example.org"),
+            8,
+            &SystemEntropy,
+        );
         let text = made.seal(&secret(1));
         let text = text.expose_secret();
         assert!(Challenge::is_alike(text));
@@ -211,8 +304,14 @@ mod tests {
 
     #[test]
     fn two_challenges_of_one_address_share_nothing() {
-        let [one, other] =
-            [0; 2].map(|_| Challenge::generate(address("ada@example.org"), 6, &SystemEntropy));
+        let [one, other] = [0; 2].map(|_| {
+            Challenge::generate(
+                Purpose::SignIn,
+                address("ada@example.org"),
+                6,
+                &SystemEntropy,
+            )
+        });
         let hash = secret(1);
         assert_ne!(one.key(&hash), other.key(&hash));
         assert!(one.digest("123456", &hash) != other.digest("123456", &hash));
@@ -227,7 +326,8 @@ mod tests {
         assert_eq!(open(&ada, 1), Some(hex::encode([7; 16])));
         assert_eq!(open(&bob, 1), None);
         assert_eq!(open(&ada, 2), None);
-        let challenge = Challenge::generate(ada.clone(), 6, &SystemEntropy).seal(&secret(1));
+        let challenge =
+            Challenge::generate(Purpose::SignIn, ada.clone(), 6, &SystemEntropy).seal(&secret(1));
         let other_kind = DeviceToken::open(challenge.expose_secret(), &ada, &secret(1));
         assert_eq!(other_kind, None);
     }

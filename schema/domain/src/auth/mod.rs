@@ -1,6 +1,6 @@
 //! Signing in by mailed code, sessions and their tokens.
 
-mod challenge;
+pub(crate) mod challenge;
 pub(crate) mod codes;
 pub(crate) mod error;
 pub(crate) mod model;

@@ -283,6 +283,13 @@ impl AuthService {
         }
     }
 
+    /// Ends all of a user's sessions.
+    pub(crate) async fn end_sessions_of(&self, user: UserId) -> Result<(), PortError> {
+        const STEP: usize = 100;
+        while self.sessions.end_sessions_of(user, STEP).await? >= STEP {}
+        Ok(())
+    }
+
     async fn end_session(&self, user: UserId, session: SessionId) -> Result<bool, PortError> {
         let ended = self.sessions.delete_session(session, user).await?;
         self.forget(session).await;

@@ -20,14 +20,15 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::challenge::{Challenge, DeviceToken};
+use super::challenge::{Challenge, DeviceToken, Purpose};
 use super::codes::{AddressKey, Attempt, Guesses, IssuedCode};
 use super::error::AuthError;
 use super::model::{RefreshToken, Session};
 use super::places::{Place, addresses, networks};
 use super::service::{AuthService, SignedIn};
 use crate::clock::uniform;
-use crate::error::Invalid;
+use crate::error::{Invalid, PortError};
+use crate::id;
 use crate::limits::{Decision, Quota, Rule};
 use crate::mail::{EmailAddress, MAIL_JOB_VERSION, MailContent, MailJob};
 use crate::metrics;
@@ -56,7 +57,7 @@ pub struct CodeSent {
 }
 
 /// What a letter is counted under: a rule, and the key.
-type Counted = (Rule, String);
+pub(crate) type Counted = (Rule, String);
 
 impl AuthService {
     /// Mails a sign-in code. `device_token` is from an earlier sign-in on the device; one that is not
@@ -75,24 +76,41 @@ impl AuthService {
         let counted = self
             .count_letter(&address, device.as_deref(), client)
             .await?;
-        let sent = self.send_code(address).await;
+        let sent = self.send_sign_in_code(address).await;
         if sent.is_err() {
             self.give_back(&counted).await;
         }
         sent
     }
 
-    async fn send_code(&self, address: EmailAddress) -> Result<CodeSent, AuthError> {
-        let now = self.clock.now();
+    async fn send_sign_in_code(&self, address: EmailAddress) -> Result<CodeSent, AuthError> {
         // Looked up for all whom it concerns, so that the time tells nothing either.
         let may_sign_in = self.policy.sign_up.admits(&address)
             || self.users.user_of_email(&address).await?.is_some();
-        let (key, tries) = (self.address_key(&address), self.policy.code_tries);
+        let content = |code, expires_in| {
+            if may_sign_in {
+                MailContent::SignInCode { code, expires_in }
+            } else {
+                MailContent::NoAccount { expires_in }
+            }
+        };
+        self.send_code(Purpose::SignIn, address, content).await
+    }
+
+    /// Mails a code. `content` makes the letter of it and of the seconds that it is valid for.
+    pub(crate) async fn send_code(
+        &self,
+        purpose: Purpose,
+        address: EmailAddress,
+        content: impl FnOnce(String, u32) -> MailContent + Send,
+    ) -> Result<CodeSent, AuthError> {
+        let now = self.clock.now();
+        let (key, tries) = (self.guesses_key(purpose, &address), self.policy.code_tries);
         let guesses = self.codes.count_tries(key, tries, now).await?;
         let code_length = self.code_length(guesses);
         let digit = |_| char::from(b'0' + u8::try_from(uniform(&*self.entropy, 10)).unwrap_or(0));
         let digits: String = (0..code_length).map(digit).collect();
-        let challenge = Challenge::generate(address, code_length, &*self.entropy);
+        let challenge = Challenge::generate(purpose, address, code_length, &*self.entropy);
         let code = IssuedCode {
             digest: challenge.digest(&digits, &self.hash),
             issued_at: now,
@@ -102,17 +120,11 @@ impl AuthService {
         let key = challenge.key(&self.hash);
         self.codes.issue(key, &code).await?;
         let expires_in = u32::try_from(self.policy.code_ttl.as_secs()).unwrap_or(u32::MAX);
-        let content = if may_sign_in {
-            let code = digits;
-            MailContent::SignInCode { code, expires_in }
-        } else {
-            MailContent::NoAccount { expires_in }
-        };
         let job = MailJob {
             version: MAIL_JOB_VERSION,
             id: self.ids.next(),
             to: challenge.address.clone(),
-            content,
+            content: content(digits, expires_in),
             created_at: now,
         };
         if let Err(error) = self.mail.enqueue(&job).await {
@@ -190,6 +202,16 @@ impl AuthService {
             rules.extend(nearby.iter().map(|place| of(policy.login_network, place)));
             rules.push((policy.login_address, mailbox));
         }
+        self.count_all(rules, resend.name).await
+    }
+
+    /// Counts a letter under all of these limits, or under none where one of them refuses it: `resend`
+    /// is the one between two letters.
+    pub(crate) async fn count_all(
+        &self,
+        rules: Vec<Counted>,
+        resend: &str,
+    ) -> Result<Vec<Counted>, AuthError> {
         let mut counted = Vec::new();
         for (rule, key) in rules {
             let error = match self.limiter.check(rule, &key).await {
@@ -197,9 +219,7 @@ impl AuthService {
                     counted.push((rule, key));
                     continue;
                 }
-                Ok(Decision::Denied(wait)) if rule.name == resend.name => {
-                    AuthError::CodeJustSent(wait)
-                }
+                Ok(Decision::Denied(wait)) if rule.name == resend => AuthError::CodeJustSent(wait),
                 Ok(Decision::Denied(wait)) => AuthError::TooMany(wait),
                 Err(error) => error.into(),
             };
@@ -210,7 +230,7 @@ impl AuthService {
     }
 
     /// Takes back that a letter was counted: none was sent.
-    async fn give_back(&self, counted: &[Counted]) {
+    pub(crate) async fn give_back(&self, counted: &[Counted]) {
         for (rule, key) in counted {
             if let Err(error) = self.limiter.give_back(*rule, key).await {
                 tracing::debug!(%error, rule = rule.name, "a letter that was not sent stays counted");
@@ -230,14 +250,36 @@ impl AuthService {
         code: &str,
         client: &ClientInfo,
     ) -> Result<SignedIn, AuthError> {
+        let address = self.present(Purpose::SignIn, challenge, code, client);
+        self.begin_session(address.await?, client).await
+    }
+
+    /// Takes a code that is presented with its challenge. The address to which it was sent.
+    ///
+    /// # Errors
+    /// Where the code is wrong, expired or used, was tried too often, or the challenge is none for this
+    /// purpose.
+    pub(crate) async fn present(
+        &self,
+        purpose: Purpose,
+        challenge: &str,
+        code: &str,
+        client: &ClientInfo,
+    ) -> Result<EmailAddress, AuthError> {
         let given = challenge.trim();
-        let Some(challenge) = Challenge::open(given, &self.hash) else {
+        let Some(challenge) = Challenge::open(given, purpose, &self.hash) else {
             self.admit(self.policy.verify_ip, client).await?;
-            if Challenge::is_alike(given) {
+            let rule = match purpose {
                 // Most likely the secret was replaced since: its code is good for nothing.
-                return Err(AuthError::CodeExpired);
-            }
-            return Err(Invalid::new("challenge", "must be what `login` has answered").into());
+                Purpose::SignIn if Challenge::is_alike(given) => {
+                    return Err(AuthError::CodeExpired);
+                }
+                Purpose::SignIn => "must be what `login` has answered",
+                Purpose::Deletion(_) => {
+                    "must be what `requestAccountDeletion` has answered this account"
+                }
+            };
+            return Err(Invalid::new("challenge", rule).into());
         };
         let code: String = code.chars().filter(|char| !char.is_whitespace()).collect();
         let is_number = code.bytes().all(|byte| byte.is_ascii_digit());
@@ -261,8 +303,8 @@ impl AuthService {
         }
         let noted = match attempt {
             Attempt::Accepted => {
-                let address = self.address_key(&challenge.address);
-                self.codes.note_right(address).await
+                let guesses = self.guesses_key(purpose, &challenge.address);
+                self.codes.note_right(guesses).await
             }
             _ => self.codes.note_wrong(now).await,
         };
@@ -272,7 +314,7 @@ impl AuthService {
         if let Attempt::Wrong(left) = attempt {
             return Err(AuthError::WrongCode(left));
         }
-        self.begin_session(challenge.address, client).await
+        Ok(challenge.address)
     }
 
     /// Signs in whoever has proved that the address is theirs.
@@ -292,6 +334,7 @@ impl AuthService {
             avatar_id: None,
             last_seen_at: None,
             block_version: 0,
+            deleted_at: None,
         };
         let (user, is_new_user) = if self.policy.sign_up.admits(&candidate.email) {
             self.users.find_or_create_user(&candidate).await?
@@ -312,12 +355,29 @@ impl AuthService {
         self.sessions
             .create_session(&session, refresh_token.hash())
             .await?;
+        let found = self.users.users(&[user.id]).await?.pop();
+        if found.is_none_or(|user| user.is_deleted()) {
+            // The account was deleted between the two: no session of it may be left behind.
+            self.sessions.delete_session(session.id, user.id).await?;
+            return Err(AuthError::NoAccount);
+        }
         self.refuse_suspended(&session).await?;
         self.signed_in(session, refresh_token, user, is_new_user)
     }
 
-    fn address_key(&self, address: &EmailAddress) -> AddressKey {
-        AddressKey(self.hash.of(&[b"address", address.as_str().as_bytes()]))
+    /// Under what guesses of codes are counted: of each purpose for itself, so that right codes of one
+    /// do not make the other forget.
+    fn guesses_key(&self, purpose: Purpose, address: &EmailAddress) -> AddressKey {
+        AddressKey(match purpose {
+            Purpose::SignIn => self.hash.of(&[b"address", address.as_str().as_bytes()]),
+            Purpose::Deletion(user) => self.hash.of(&[b"deletion-guesses", &id::bytes(user)]),
+        })
+    }
+
+    /// Forgets what is counted of the address of an account that is gone.
+    pub(crate) async fn forget_address(&self, address: &EmailAddress) -> Result<(), PortError> {
+        let key = self.guesses_key(Purpose::SignIn, address);
+        self.codes.note_right(key).await
     }
 }
 

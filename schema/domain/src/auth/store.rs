@@ -83,6 +83,10 @@ port! {
         /// Deletes a session of this user with its tokens. False where there was none.
         async fn delete_session(&self, id: SessionId, user: UserId) -> Result<bool, PortError>;
 
+        /// Deletes up to `limit` of the user's sessions with their tokens, tells of each that it was
+        /// ended, and says how many. Fewer than `limit` are all.
+        async fn end_sessions_of(&self, user: UserId, limit: usize) -> Result<usize, PortError>;
+
         /// Deletes up to `limit` sessions that have expired by `now`, with their tokens, and
         /// says how many. Fewer than `limit` are all.
         async fn purge_expired(&self, now: Timestamp, limit: usize) -> Result<usize, PortError>;

@@ -67,7 +67,7 @@ impl BlockService {
     /// already, nothing is changed. The user.
     ///
     /// # Errors
-    /// Where the user is the viewer or does not exist, the viewer has blocked [`MAX_BLOCKS`] others,
+    /// Where the user is the viewer or does not exist, is to be blocked and deleted, the viewer has blocked [`MAX_BLOCKS`] others,
     /// or is too quick.
     pub async fn set(
         &self,
@@ -84,6 +84,8 @@ impl BlockService {
             return Err(BlockError::TooFast(wait));
         }
         let found = self.users.users(&[user]).await?.pop();
+        // Who has deleted their account is kept from nothing any more.
+        let found = found.filter(|user| !is_blocked || !user.is_deleted());
         let found = found.ok_or(Denied::NoUser)?;
         match self.store.set_blocked(blocker, user, is_blocked).await? {
             BlockOutcome::Done { .. } => Ok(found),

@@ -98,6 +98,9 @@ pub struct Chat {
     /// The number of the system message that says what the application keeps about the group, 0 where
     /// it keeps nothing.
     pub metadata_seq: Seq,
+    /// Whether nobody can send to it any more: of a direct chat, one of the two has deleted their
+    /// account.
+    pub is_closed: bool,
 }
 
 /// Which groups are large: those with more members than this. In them nobody is told how far others

@@ -105,6 +105,7 @@ impl ChatService {
             avatar_id: None,
             applied_seq: 0,
             metadata_seq: 0,
+            is_closed: false,
         };
         let users = [viewer.user_id, other.user_id()];
         Ok(self.store.open_direct(&candidate, users).await?)

@@ -210,6 +210,16 @@ port! {
             is_muted: bool,
         ) -> Result<Option<Member>, PortError>;
 
+        /// Closes a direct chat ([`Chat::is_closed`]), for good, and tells its members: it looks
+        /// different, at the least by its title. One that is closed is no error, nor is one that does
+        /// not exist; a group stays as it is.
+        async fn close_direct(&self, chat: ChatId) -> Result<(), PortError>;
+
+        /// Erases what the user alone has of a chat, of which they may be no member any more: when they
+        /// have read, that it is muted or shown as unread; and how far they have read, where they have
+        /// left. In a chat where they are a member still, that stays, as the others' ticks show it.
+        async fn erase_own_facts(&self, chat: ChatId, user: UserId) -> Result<(), PortError>;
+
         /// For each of these chats of which the user is a member: how many messages of others, not
         /// deleted, lie above the user's read mark. Exact, counted by index.
         async fn unread_counts(

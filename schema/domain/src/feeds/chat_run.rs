@@ -132,6 +132,7 @@ mod tests {
             avatar_id: None,
             applied_seq: 1,
             metadata_seq: 0,
+            is_closed: false,
         };
         ChatState::new(chat, Some(message(seq, "old")), None)
     }

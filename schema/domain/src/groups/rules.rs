@@ -115,6 +115,7 @@ impl NewGroup {
             last_change_seq: 0,
             applied_seq: 1,
             metadata_seq: Seq::from(self.metadata.is_some()),
+            is_closed: false,
         }
     }
 }

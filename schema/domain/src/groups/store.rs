@@ -5,7 +5,7 @@ use super::rules::GroupRefusal;
 use crate::chats::model::Chat;
 use crate::error::PortError;
 use crate::events::announcement::Announcement;
-use crate::id::{ChatId, MessageId};
+use crate::id::{ChatId, MessageId, UserId};
 use crate::messages::model::Message;
 use crate::port::port;
 
@@ -52,6 +52,10 @@ port! {
         /// Changes the group by [`GroupChange::decide`], judged at the number that the system
         /// message gets.
         async fn change_group(&self, change: &GroupChange) -> Result<GroupOutcome, PortError>;
+
+        /// Forgets up to `limit` of the ids of their own under which the user has made groups, and says
+        /// how many. Fewer than `limit` are all.
+        async fn forget_client_ids(&self, user: UserId, limit: usize) -> Result<usize, PortError>;
 
         /// Completes the change of the chat that this system message is, and all before it, where
         /// the instance that made it has died in the middle. False where there is no such message.

@@ -72,6 +72,13 @@ pub enum Task {
     /// Index what was kept before there was a search.
     #[serde(rename = "fillSearchIndex.1")]
     FillSearchIndex {},
+    /// Erase what there is of an account that was deleted. Where it is written ahead of the deletion,
+    /// that may come later, or never. It names the account by its id alone.
+    #[serde(rename = "eraseAccount.1")]
+    EraseAccount {
+        /// The account.
+        user_id: UserId,
+    },
 }
 
 /// A task as stores keep it.
@@ -92,6 +99,7 @@ impl Task {
         "completeBlock.1",
         "endSessions.1",
         "fillSearchIndex.1",
+        "eraseAccount.1",
     ];
 
     /// The tasks that are done again and again. Each has a number of its own.
@@ -424,6 +432,9 @@ mod tests {
                 user_id: ids().next(),
             },
             Task::FillSearchIndex {},
+            Task::EraseAccount {
+                user_id: ids().next(),
+            },
         ]
     }
 

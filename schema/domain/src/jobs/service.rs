@@ -12,6 +12,7 @@ use crate::auth::store::SessionStore;
 use crate::blocks::store::BlockStore;
 use crate::chats::store::ChatStore;
 use crate::clock::{Clock, Timestamp};
+use crate::deletion::erasing::EraseAccount;
 use crate::error::PortError;
 use crate::groups::store::GroupStore;
 use crate::id::{AttachmentId, ChatId, MessageId, UserId};
@@ -35,50 +36,31 @@ const MESSAGE_WAIT: Duration = Duration::from_secs(10);
 /// can be on its way to a store.
 const MESSAGE_TIMEOUT: Duration = Duration::from_hours(1);
 
-/// Does all tasks.
+/// Does all tasks, over these ports.
 pub struct JobService {
-    sessions: Arc<dyn SessionStore>,
-    groups: Arc<dyn GroupStore>,
-    messages: Arc<dyn MessageStore>,
-    indexed: IndexedStores,
-    attachments: Arc<dyn Eraser>,
-    blocks: Arc<dyn BlockStore>,
-    moderation: Arc<dyn ModerationStore>,
-    clock: Arc<dyn Clock>,
-}
-
-/// What is searched by name.
-pub struct IndexedStores {
-    /// Users, by their names.
+    /// Who is signed in.
+    pub sessions: Arc<dyn SessionStore>,
+    /// Users.
     pub users: Arc<dyn UserStore>,
-    /// Groups, by their titles.
+    /// Chats.
     pub chats: Arc<dyn ChatStore>,
+    /// Groups.
+    pub groups: Arc<dyn GroupStore>,
+    /// Messages.
+    pub messages: Arc<dyn MessageStore>,
+    /// Erases attachments.
+    pub attachments: Arc<dyn Eraser>,
+    /// Who has blocked whom.
+    pub blocks: Arc<dyn BlockStore>,
+    /// Who is suspended.
+    pub moderation: Arc<dyn ModerationStore>,
+    /// Erases accounts.
+    pub accounts: Arc<dyn EraseAccount>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
 }
 
 impl JobService {
-    /// Tasks over these ports.
-    pub fn new(
-        sessions: Arc<dyn SessionStore>,
-        groups: Arc<dyn GroupStore>,
-        messages: Arc<dyn MessageStore>,
-        indexed: IndexedStores,
-        attachments: Arc<dyn Eraser>,
-        blocks: Arc<dyn BlockStore>,
-        moderation: Arc<dyn ModerationStore>,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self {
-            sessions,
-            groups,
-            messages,
-            indexed,
-            attachments,
-            blocks,
-            moderation,
-            clock,
-        }
-    }
-
     async fn purge_sessions(&self) -> Result<Performed, PortError> {
         let now = self.clock.now();
         while self.sessions.purge_expired(now, PURGE_STEP).await? == PURGE_STEP {}
@@ -139,13 +121,12 @@ impl JobService {
     /// Goes by ids from the start at each try: what is indexed already costs little. Instances of an
     /// earlier release may write on for a while what this one does not find; so it is looked for again.
     async fn fill_search_index(&self, asked_at: Timestamp) -> Result<Performed, PortError> {
-        let (users, chats) = (&self.indexed.users, &self.indexed.chats);
         let mut user = None;
-        while let Some(last) = users.fold_names(user, INDEX_STEP).await? {
+        while let Some(last) = self.users.fold_names(user, INDEX_STEP).await? {
             user = Some(last);
         }
         let mut chat = None;
-        while let Some(last) = chats.fold_titles(chat, INDEX_STEP).await? {
+        while let Some(last) = self.chats.fold_titles(chat, INDEX_STEP).await? {
             chat = Some(last);
         }
         let mut message = None;
@@ -170,6 +151,23 @@ impl JobService {
             return Ok(Performed::Done);
         }
         Ok(Performed::NotYet(MESSAGE_WAIT))
+    }
+
+    /// Erases an account at once, and again once all is over that was on its way when it was deleted:
+    /// a message that was being sent, a group to which somebody was adding the user.
+    async fn erase_account(
+        &self,
+        user: UserId,
+        announced_at: Timestamp,
+    ) -> Result<Performed, PortError> {
+        if !self.accounts.erase(user).await? {
+            return Ok(self.not_there(announced_at));
+        }
+        let age = self.clock.now().since(announced_at);
+        Ok(match MESSAGE_TIMEOUT.checked_sub(age) {
+            Some(left) => Performed::NotYet(left + MESSAGE_WAIT),
+            None => Performed::Done,
+        })
     }
 }
 
@@ -212,6 +210,7 @@ impl Perform for JobService {
                 Ok(Performed::Done)
             }
             Task::EndSessions { user_id } => self.end_sessions(user_id, created_at).await,
+            Task::EraseAccount { user_id } => self.erase_account(user_id, created_at).await,
         }
     }
 }

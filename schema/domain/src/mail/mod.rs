@@ -46,6 +46,13 @@ pub enum MailContent {
         /// For how many seconds from the job's creation the code is valid.
         expires_in: u32,
     },
+    /// A code to delete the account with.
+    AccountDeletionCode {
+        /// The decimal digits.
+        code: String,
+        /// For how many seconds from the job's creation the code is valid.
+        expires_in: u32,
+    },
     /// Somebody asked for a code, there is no account of this address, and none is made.
     NoAccount {
         /// For how many seconds from the job's creation it is worth saying.
@@ -57,7 +64,9 @@ impl MailContent {
     /// For how many seconds from the job's creation the mail is worth sending.
     pub const fn expires_in(&self) -> u32 {
         match self {
-            Self::SignInCode { expires_in, .. } | Self::NoAccount { expires_in } => *expires_in,
+            Self::SignInCode { expires_in, .. }
+            | Self::AccountDeletionCode { expires_in, .. }
+            | Self::NoAccount { expires_in } => *expires_in,
         }
     }
 }
@@ -68,6 +77,11 @@ impl std::fmt::Debug for MailContent {
         match self {
             Self::SignInCode { expires_in, .. } => f
                 .debug_struct("SignInCode")
+                .field("code", &"[redacted]")
+                .field("expires_in", expires_in)
+                .finish(),
+            Self::AccountDeletionCode { expires_in, .. } => f
+                .debug_struct("AccountDeletionCode")
                 .field("code", &"[redacted]")
                 .field("expires_in", expires_in)
                 .finish(),

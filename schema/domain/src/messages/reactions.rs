@@ -147,6 +147,17 @@ pub struct Reaction {
     pub change_seq: Seq,
 }
 
+/// A reaction of a user who is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReactionOf {
+    /// The message's chat.
+    pub chat_id: ChatId,
+    /// The message.
+    pub message_id: MessageId,
+    /// With what.
+    pub emoji: Emoji,
+}
+
 /// The place of a reaction among those with the same emoji to the same message: by change, then by
 /// user.
 pub type ReactionPlace = (Seq, UserId);

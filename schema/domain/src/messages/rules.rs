@@ -69,6 +69,44 @@ pub struct Beside {
     pub pins: usize,
 }
 
+/// By what right a change is made; see [`MessageChange::right`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Right<'a> {
+    /// A member's.
+    Member(&'a Member),
+    /// An operator's of the server: they may delete any message, wherever it lies.
+    Operator,
+    /// That of an account that is erased, whose user may be no member any more: they may delete what
+    /// they have sent and take their reactions back, wherever that lies and whoever has blocked them.
+    Erasure,
+}
+
+impl Right<'_> {
+    /// Whether the message of this number may be seen.
+    const fn reads(self, seq: Seq) -> bool {
+        match self {
+            Self::Member(member) => seq >= member.visible_from_seq,
+            Self::Operator | Self::Erasure => true,
+        }
+    }
+
+    /// Whether it is that of who manages a group.
+    fn manages(self, kind: ChatKind) -> bool {
+        match self {
+            Self::Member(member) => kind == ChatKind::Group && member.role >= MemberRole::Admin,
+            Self::Operator | Self::Erasure => false,
+        }
+    }
+
+    /// Whether a block keeps from writing.
+    const fn is_blocked(self) -> bool {
+        match self {
+            Self::Member(member) => member.is_blocked,
+            Self::Operator | Self::Erasure => false,
+        }
+    }
+}
+
 /// Why a change was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChangeRefusal {
@@ -171,10 +209,29 @@ impl MessageChange {
         }
     }
 
+    /// By what right the change is made: an operator's by theirs, that of an account that is erased by
+    /// its own, and any other by a membership, where there is one. Who has none of these may change
+    /// nothing in the chat.
+    ///
+    /// # Errors
+    /// [`Denied::NotMember`].
+    pub fn right<'a>(
+        &self,
+        is_erasure: bool,
+        member: Option<&'a Member>,
+    ) -> Result<Right<'a>, Denied> {
+        if self.audit_entry().is_some() {
+            return Ok(Right::Operator);
+        }
+        if is_erasure {
+            return Ok(Right::Erasure);
+        }
+        member.map(Right::Member).ok_or(Denied::NotMember)
+    }
+
     /// The message as the change leaves it, under the change's number `change_seq`; `None` where
     /// it is so already. A pure function of what the store has: the store calls it within its
-    /// commit, and again after each lost race. Of reactions the counts alone are the message's. An
-    /// operator need not be a member of the chat.
+    /// commit, and again after each lost race. Of reactions the counts alone are the message's.
     ///
     /// # Errors
     /// Where the actor may not, or the message is no longer what they have seen.
@@ -182,25 +239,18 @@ impl MessageChange {
         &self,
         message: &Message,
         chat_kind: ChatKind,
-        actor: Option<&Member>,
+        right: Right<'_>,
         change_seq: Seq,
         beside: Beside,
     ) -> Result<Option<Message>, ChangeRefusal> {
-        let is_operator = self.audit_entry().is_some();
-        if actor.is_none() && !is_operator {
-            return Err(Denied::NotMember.into());
-        }
-        let may_read = |actor: &Member| message.seq >= actor.visible_from_seq;
-        let is_readable = is_operator || actor.is_some_and(may_read);
-        if !is_readable || message.chat_id != self.chat_id {
+        if !right.reads(message.seq) || message.chat_id != self.chat_id {
             return Err(ChangeRefusal::NoMessage);
         }
         if message.kind == MessageKind::System {
             return Err(ChangeRefusal::System);
         }
         let is_sender = message.sender_id == Some(self.actor_id);
-        let is_admin = actor.is_some_and(|actor| actor.role >= MemberRole::Admin);
-        let manages = chat_kind == ChatKind::Group && is_admin;
+        let manages = right.manages(chat_kind);
         let changed = match &self.action {
             ChangeAction::Edit { edit, expected } => {
                 if !is_sender {
@@ -222,7 +272,7 @@ impl MessageChange {
                 }
             }
             ChangeAction::Delete | ChangeAction::Moderate { .. } => {
-                if !is_sender && !manages && !is_operator {
+                if !is_sender && !manages && right != Right::Operator {
                     return Err(ChangeRefusal::MayNotDelete);
                 }
                 if message.deleted_at.is_some() {
@@ -257,7 +307,7 @@ impl MessageChange {
             ChangeAction::Delete | ChangeAction::Moderate { .. }
         );
         // What is said directly is refused; taking one's own words back is not.
-        if !is_deletion && actor.is_some_and(|actor| actor.is_blocked) {
+        if !is_deletion && right.is_blocked() {
             return Err(Denied::NotWritable.into());
         }
         let is_edit = matches!(self.action, ChangeAction::Edit { .. });

@@ -1,7 +1,7 @@
 //! The port through which messages are kept.
 
 use super::model::Message;
-use super::reactions::{Emoji, Reaction, ReactionPage};
+use super::reactions::{Emoji, Reaction, ReactionOf, ReactionPage};
 use super::rules::{ChangeRefusal, MessageChange};
 use crate::access::Denied;
 use crate::chats::model::Chat;
@@ -141,9 +141,32 @@ port! {
 
         /// Changes a message by [`MessageChange::apply`], judged in the same commit, and gives it
         /// the chat's next change number. Whom it mentions is judged by
-        /// [`MessageChange::check_mentions`]. What the deletion takes away is gone from the store. The
-        /// actor must be a member.
+        /// [`MessageChange::check_mentions`]. What the deletion takes away is gone from the store. By
+        /// what right it is made says [`MessageChange::right`].
         async fn change(&self, change: &MessageChange) -> Result<Changed, PortError>;
+
+        /// Changes a message as [`MessageStore::change`] does, for an account that is erased, by
+        /// [`Right::Erasure`](super::rules::Right::Erasure): the actor may be no member.
+        async fn erase(&self, change: &MessageChange) -> Result<Changed, PortError>;
+
+        /// The first `limit` messages, by number, that the user has sent in the chat behind number
+        /// `after`, without deleted ones.
+        async fn sent_by(
+            &self,
+            chat: ChatId,
+            user: UserId,
+            after: Seq,
+            limit: usize,
+        ) -> Result<Vec<Message>, PortError>;
+
+        /// The first `limit` reactions of the user behind this one, to messages of whatever chat, in the
+        /// order of messages and emoji. Among them may be such to deleted messages.
+        async fn reacted_by(
+            &self,
+            user: UserId,
+            after: Option<&ReactionOf>,
+            limit: usize,
+        ) -> Result<Vec<ReactionOf>, PortError>;
 
         /// Messages of a chat from number `from` on, by the number of their latest change, oldest
         /// first; those that were never changed are not among them. Forward windows only. What the

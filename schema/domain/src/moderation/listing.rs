@@ -11,6 +11,7 @@ use crate::error::{Invalid, PortError};
 use crate::id::{self, UserId};
 use crate::mail::EmailAddress;
 use crate::page::{MAX_PAGE, Page, Window};
+use crate::search::fold::fold_key;
 use crate::text::check_search;
 use crate::users::model::User;
 
@@ -30,7 +31,7 @@ struct Batch {
 
 /// Which users are wanted.
 enum Filter<'a> {
-    /// Those who are suspended, whose name begins with this in lower case.
+    /// Those who are suspended, whose name, folded, begins with this.
     Suspended(&'a str),
     /// Those whose name begins with this.
     Named(&'a str),
@@ -57,9 +58,9 @@ impl ModerationService {
         if let Ok(address) = EmailAddress::parse(prefix) {
             return self.of_address(&address, is_suspended, window).await;
         }
-        let lower = prefix.to_lowercase();
+        let folded = fold_key(prefix);
         let filter = match (is_suspended, prefix) {
-            (Some(true), _) => Filter::Suspended(&lower),
+            (Some(true), _) => Filter::Suspended(&folded),
             (_, "") => Filter::All,
             (_, prefix) => Filter::Named(prefix),
         };

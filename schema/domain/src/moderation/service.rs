@@ -325,10 +325,11 @@ impl ModerationService {
         })
     }
 
-    /// A user with their suspension.
+    /// A user, whose account is not deleted, with their suspension.
     async fn user(&self, user: UserId, now: Timestamp) -> Result<ModeratedUser, ModerationError> {
         let found = self.users.users(&[user]).await?;
         let found = self.moderated(found, now).await?.pop();
+        let found = found.filter(|found| !found.user.is_deleted());
         found.ok_or_else(|| AccessError::from(Denied::NoUser).into())
     }
 

@@ -78,7 +78,8 @@ port! {
             window: &Window<SuspensionPlace>,
         ) -> Result<Page<Suspension>, PortError>;
 
-        /// All users, greatest id first, which are the newest accounts. Forward windows only.
+        /// All users, greatest id first, which are the newest accounts, without deleted ones. Forward
+        /// windows only.
         async fn newest_users(&self, window: &Window<UserId>) -> Result<Page<User>, PortError>;
 
         /// Ends all sessions that the user has.

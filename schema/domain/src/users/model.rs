@@ -23,6 +23,8 @@ pub struct DisplayName {
 impl DisplayName {
     /// What is shown where there is nothing to show.
     const UNKNOWN: &str = "?";
+    /// What a deleted account is called.
+    const DELETED: &str = "Deleted user";
     /// The most characters that it may have.
     pub const MAX_CHARS: usize = 64;
     const RULE: TextRule = TextRule {
@@ -68,6 +70,14 @@ impl DisplayName {
         Self {
             shown: shown.to_owned(),
             key: Some(key.into()),
+        }
+    }
+
+    /// The name of a deleted account. No search finds it, so that it sorts as nothing.
+    pub fn of_deleted() -> Self {
+        Self {
+            shown: Self::DELETED.to_owned(),
+            key: Some("".into()),
         }
     }
 
@@ -146,7 +156,7 @@ impl From<About> for String {
 pub struct User {
     /// Identifies the user.
     pub id: UserId,
-    /// Where sign-in codes go. One account an address.
+    /// Where sign-in codes go. One account an address; of a deleted one it is no address.
     pub email: EmailAddress,
     /// The name shown to others.
     pub name: DisplayName,
@@ -163,6 +173,22 @@ pub struct User {
     /// Rises with every change of whom the user has blocked, so that several devices of the user
     /// find out about it.
     pub block_version: u32,
+    /// When the account was deleted. All else is empty then, and the name a stand-in.
+    pub deleted_at: Option<Timestamp>,
+}
+
+impl User {
+    /// Whether the account was deleted: it stands for whoever has taken part in chats, and nobody
+    /// signs in to it, finds it or writes to it.
+    pub const fn is_deleted(&self) -> bool {
+        self.deleted_at.is_some()
+    }
+
+    /// What stands in the place of a deleted account's address: its id, which is no address, so that
+    /// the address is free and no two accounts have the same.
+    pub fn email_of_deleted(id: UserId) -> EmailAddress {
+        EmailAddress::stored(id.to_string())
+    }
 }
 
 /// Whom the directory shows to a user. Whoever knows an exact address finds its user in any case.
@@ -271,6 +297,18 @@ mod tests {
         let longest = EmailAddress::parse(&format!("{}@example.org", "ö".repeat(32))).unwrap();
         let name = DisplayName::of_address(&longest);
         assert_eq!(DisplayName::parse(name.as_str()), Ok(name));
+    }
+
+    #[test]
+    fn a_deleted_account_has_a_name_that_can_be_shown_and_no_address() {
+        let name = DisplayName::of_deleted();
+        assert_eq!(
+            (name.as_str(), name.sort_key()),
+            ("Deleted user", String::new())
+        );
+        assert!(DisplayName::parse(name.as_str()).is_ok());
+        let email = User::email_of_deleted(crate::id::from_bytes([7; 16]));
+        assert!(EmailAddress::parse(email.as_str()).is_err());
     }
 
     #[test]

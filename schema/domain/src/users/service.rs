@@ -225,6 +225,7 @@ impl UserService {
             .users(&[id])
             .await?
             .pop()
+            .filter(|user| !user.is_deleted())
             .ok_or(UserError::NoAccount)
     }
 

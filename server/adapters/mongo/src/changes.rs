@@ -83,23 +83,31 @@ const CLAIM_TIMEOUT: Duration = Duration::from_millis(300);
 /// The most changes that one command writes together.
 const BATCH: usize = 64;
 
-/// Changes a message. What an operator does is logged ahead of it, and not where it changes nothing.
-pub(super) async fn change(call: &Call, change: &MessageChange) -> Result<Changed, Fault> {
+/// Changes a message; `is_erasure` says whether that is of an account that is erased. What an operator
+/// does is logged ahead of it, and not where it changes nothing.
+pub(super) async fn change(
+    call: &Call,
+    change: &MessageChange,
+    is_erasure: bool,
+) -> Result<Changed, Fault> {
     let Some(entry) = change.audit_entry() else {
-        return enqueue(call, change).await;
+        return enqueue(call, change, is_erasure).await;
     };
     moderation::log(call, entry).await?;
     // Where it is not known what came of it, the entry stays.
-    let outcome = enqueue(call, change).await?;
+    let outcome = enqueue(call, change, is_erasure).await?;
     if !matches!(&outcome, Changed::Done(done) if done.is_new) {
         moderation::withdraw(call, entry).await?;
     }
     Ok(outcome)
 }
 
-async fn enqueue(call: &Call, change: &MessageChange) -> Result<Changed, Fault> {
+async fn enqueue(call: &Call, change: &MessageChange, is_erasure: bool) -> Result<Changed, Fault> {
     let queue = call.inner.change_queues.of(id::bytes(change.chat_id));
-    let work = Work::MessageChange(Box::new(change.clone()));
+    let work = Work::MessageChange {
+        change: Box::new(change.clone()),
+        is_erasure,
+    };
     let (waiting, answer) = Waiting::new(work, call.span.clone());
     if queue.enqueue(waiting)? {
         let worker = ChangeQueueWorker {
@@ -435,10 +443,17 @@ fn who(change: &MessageChange) -> Option<Who> {
 async fn judge(call: &Call, read: &Read, batch: &mut VecDeque<Waiting>) -> Plan {
     let mut plan = Plan::new(read.kept.claimed_seq);
     let mut verdicts = Vec::new();
-    for change in batch.iter().filter_map(Waiting::message_change) {
-        let judged = match plan.judge(read, change) {
-            Some(judged) => judged,
-            None => missing(call, read, change).await,
+    for waiting in batch.iter() {
+        let Some(change) = waiting.message_change() else {
+            continue;
+        };
+        let member = read.actors.get(&change.actor_id);
+        let judged = match change.right(waiting.is_erasure(), member) {
+            Err(denied) => Judged::refused(denied),
+            Ok(right) => match plan.judge(read, change, right) {
+                Some(judged) => judged,
+                None => missing(call, change).await,
+            },
         };
         verdicts.push(judged);
     }
@@ -469,10 +484,7 @@ async fn judge(call: &Call, read: &Read, batch: &mut VecDeque<Waiting>) -> Plan 
 }
 
 /// Why the message of a change was not found. One that does not parse fails this change alone.
-async fn missing(call: &Call, read: &Read, change: &MessageChange) -> Judged {
-    if !read.actors.contains_key(&change.actor_id) && change.audit_entry().is_none() {
-        return Judged::refused(Denied::NotMember);
-    }
+async fn missing(call: &Call, change: &MessageChange) -> Judged {
     let filter = change_writes::of(change.message_id, change.chat_id);
     let found = call.find_one::<MessageDocument>(filter, Shape::default());
     match found.await {

@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use mongodb::bson::{Bson, Document, doc};
 use talksy_domain::chats::{
-    Chat, ChatStore, LargeGroups, Member, MemberPage, Participation, ReadMark, UnreadMentions,
+    Chat, ChatKind, ChatStore, LargeGroups, Member, MemberPage, Participation, ReadMark,
+    UnreadMentions,
 };
 use talksy_domain::clock::Timestamp;
 use talksy_domain::cursor::ChatCursor;
@@ -15,7 +16,7 @@ use talksy_domain::seq::Seq;
 
 use super::call::Call;
 use super::commands::Shape;
-use super::documents::{MemberDocument, date, key};
+use super::documents::{CHATS, ChatDocument, MEMBERS, MemberDocument, bson, date, key};
 use super::fault::Fault;
 use super::{
     MongoStore, chat_list, heads, left_chats, members, mentions, pair, search, sharing, unread,
@@ -186,6 +187,35 @@ impl ChatStore for MongoStore {
         Ok(set_own(&self.call(), chat, user, ("muted", is_muted.into()), set).await?)
     }
 
+    /// Chat, members, their versions, chat: 4; of one that is closed the first alone.
+    async fn close_direct(&self, chat: ChatId) -> Result<(), PortError> {
+        Ok(close_direct(&Call::of_store(&self.inner), chat).await?)
+    }
+
+    /// 1 command.
+    async fn erase_own_facts(&self, chat: ChatId, user: UserId) -> Result<(), PortError> {
+        let who = doc! { "chatId": key(id::bytes(chat)), "userId": key(id::bytes(user)) };
+        let (mut with_facts, mut left) = (who.clone(), who);
+        let facts = [
+            doc! { "lastReadAt": { "$exists": true } },
+            doc! { "muted": true },
+            doc! { "unreadFromSeq": { "$exists": true } },
+        ];
+        with_facts.insert("$or", facts.to_vec());
+        left.insert("active", false);
+        left.insert("lastReadSeq", doc! { "$gt": 0 });
+        let updates = vec![
+            doc! { "q": with_facts, "u": {
+                "$unset": { "lastReadAt": "", "unreadFromSeq": "" },
+                "$set": { "muted": false },
+                "$inc": { "v": 1 },
+            } },
+            doc! { "q": left, "u": { "$set": { "lastReadSeq": 0 }, "$inc": { "v": 1 } } },
+        ];
+        let call = Call::of_store(&self.inner);
+        Ok(call.update_each(MEMBERS, updates).await?)
+    }
+
     /// \[members, chats\], heads above, what is not counted: 3.
     async fn unread_counts(
         &self,
@@ -212,6 +242,32 @@ impl ChatStore for MongoStore {
     ) -> Result<Vec<UnreadMentions>, PortError> {
         Ok(mentions::counts_among(&self.call(), chat, users).await?)
     }
+}
+
+/// Closes a direct chat. Its members' versions rise ahead of that, so that nobody misses it whom the bus
+/// does not tell; where this instance dies in between, they rise once more.
+async fn close_direct(call: &Call, chat: ChatId) -> Result<(), Fault> {
+    let key = key(id::bytes(chat));
+    let open = doc! { "_id": key, "kind": bson(&ChatKind::Direct)?, "closed": { "$ne": true } };
+    let found = call.find_one::<ChatDocument>(open.clone(), Shape::default());
+    if found.await?.is_none() {
+        return Ok(());
+    }
+    let members = members::first(call, &[chat], doc! { "userId": 1 }, 2).await?;
+    let raise = doc! { "$inc": { "v": 1 } };
+    call.update_many(MEMBERS, doc! { "chatId": key }, raise)
+        .await?;
+    let told = members.iter();
+    let told = told.map(|member| Announcement::viewer_chat_changed(member.user_id, chat));
+    let announce = call.announcing(told.collect());
+    let close = doc! { "$set": { "closed": true } };
+    let then = |changed: Option<bool>| {
+        if changed == Some(true) {
+            announce();
+        }
+    };
+    call.update_one_then(CHATS, open, close, then).await?;
+    Ok(())
 }
 
 /// The membership, while it lasts.

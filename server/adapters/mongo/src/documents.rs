@@ -39,7 +39,9 @@ pub(super) use messages::{
 pub(super) use moderation::{
     AuditDocument, ReportDocument, SuspensionDocument, open_slot, report_slot, report_state,
 };
-pub(super) use reactions::{ReactionDocument, Toggle, Toggled, ToggledDocument, place};
+pub(super) use reactions::{
+    KeptReaction, ReactionDocument, Toggle, Toggled, ToggledDocument, place,
+};
 pub(super) use sessions::{SessionDocument, binary};
 pub(super) use users::{UserDocument, UserKey};
 

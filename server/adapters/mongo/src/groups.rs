@@ -16,7 +16,7 @@
 //! effect it is that counts.
 
 use async_trait::async_trait;
-use mongodb::bson::doc;
+use mongodb::bson::{RawDocumentBuf, doc};
 use talksy_domain::access::Denied;
 use talksy_domain::chats::{Chat, Member, MemberRole};
 use talksy_domain::error::PortError;
@@ -61,12 +61,41 @@ impl GroupStore for MongoStore {
         Ok(changing.await.map_err(|_panic| Fault::Panicked)??)
     }
 
+    /// 2 commands, of which the second is left out where there are none.
+    async fn forget_client_ids(&self, user: UserId, limit: usize) -> Result<usize, PortError> {
+        Ok(forget_client_ids(&Call::of_store(&self.inner), user, limit).await?)
+    }
+
     /// Message, chat; where it was not applied, of each system message itself, members, chat, and the
     /// chat again.
     async fn complete_change(&self, chat: ChatId, message: MessageId) -> Result<bool, PortError> {
         let call = Call::of_store(&self.inner);
         Ok(repair::complete(&call, chat, message).await?)
     }
+}
+
+/// Gives some of the groups that the user has made under ids of their own the keys of others. The
+/// creator's id is the beginning of a group's key; see `group_key`.
+async fn forget_client_ids(call: &Call, user: UserId, most: usize) -> Result<usize, Fault> {
+    // The character behind the colon is the semicolon.
+    let own = doc! { "$gte": format!("{user}:"), "$lt": format!("{user};") };
+    let shape = Shape {
+        limit: Some(documents::limit(most)),
+        fields: Some(doc! { "_id": 1 }),
+        ..Shape::default()
+    };
+    let of_user = doc! { "directKey": own.clone() };
+    let found = call.find_raw(CHATS, of_user, shape).await?;
+    let chat = |raw: &RawDocumentBuf| -> Option<ChatId> {
+        let bytes = raw.get_binary("_id").ok()?.bytes;
+        Some(id::from_bytes(bytes.try_into().ok()?))
+    };
+    let updates = found.iter().filter_map(chat).map(|chat| {
+        let q = doc! { "_id": key(id::bytes(chat)), "directKey": own.clone() };
+        doc! { "q": q, "u": { "$set": { "directKey": chat.to_string() } } }
+    });
+    call.update_each(CHATS, updates.collect()).await?;
+    Ok(found.len())
 }
 
 async fn create(call: &Call, group: &NewGroup) -> Result<GroupOutcome, Fault> {

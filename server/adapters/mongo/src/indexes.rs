@@ -196,6 +196,18 @@ const INDEXES: &[IndexSpec] = &[
         &["pinnedIn", "pinnedSeq", "seq"],
         "a chat's pinned messages, and how many there are, without documents",
     )),
+    sparse(index(
+        MESSAGES,
+        "by_toggle",
+        &["toggles.userId"],
+        "what a user has reacted to, and an instance that died has not noted elsewhere",
+    )),
+    index(
+        REACTIONS,
+        "by_reactor",
+        &["userId", "messageId", "emoji"],
+        "what a user has reacted to, when the account is erased",
+    ),
     unique(index(
         REACTIONS,
         "by_user",
@@ -218,7 +230,7 @@ const INDEXES: &[IndexSpec] = &[
         ATTACHMENTS,
         "by_owner",
         &["ownerId", "_id"],
-        "what a user has sent, by id",
+        "what a user has sent, by id: to give it out, and when the account is erased",
     ),
     index(
         ATTACHMENTS,

@@ -9,7 +9,7 @@ use talksy_domain::id::{self, ChatId, MessageId, UserId};
 use talksy_domain::incarnation::Incarnation;
 use talksy_domain::messages::{
     Append, Changed, Emoji, Head, Message, MessageAt, MessageChange, MessageStore, Reaction,
-    ReactionPage, ReplyPage,
+    ReactionOf, ReactionPage, ReplyPage,
 };
 use talksy_domain::page::{Page, Window};
 use talksy_domain::search::{MessageSearch, SearchPage};
@@ -86,8 +86,50 @@ impl MessageStore for MongoStore {
     async fn change(&self, change: &MessageChange) -> Result<Changed, PortError> {
         let (call, change) = (self.call(), change.clone());
         // Whoever waits for it may go away in the middle: a claim that was taken is used.
-        let changing = tokio::spawn(async move { changes::change(&call, &change).await });
+        let changing = tokio::spawn(async move { changes::change(&call, &change, false).await });
         Ok(changing.await.map_err(|_panic| Fault::Panicked)??)
+    }
+
+    /// As [`MessageStore::change`].
+    async fn erase(&self, change: &MessageChange) -> Result<Changed, PortError> {
+        let (call, change) = (self.call(), change.clone());
+        let changing = tokio::spawn(async move { changes::change(&call, &change, true).await });
+        Ok(changing.await.map_err(|_panic| Fault::Panicked)??)
+    }
+
+    /// 1 command, in the index that tells whose unread counts leave a message out: its sender's, until it
+    /// is deleted.
+    async fn sent_by(
+        &self,
+        chat: ChatId,
+        user: UserId,
+        after: Seq,
+        limit: usize,
+    ) -> Result<Vec<Message>, PortError> {
+        let filter = doc! {
+            "chatId": key(id::bytes(chat)),
+            "knownTo": key(id::bytes(user)),
+            "seq": { "$gt": i64::from(after) },
+        };
+        let shape = Shape {
+            sort: Some(doc! { "seq": 1 }),
+            ..Shape::default()
+        };
+        let call = Call::of_store(&self.inner);
+        Ok(call
+            .find_first::<MessageDocument>(filter, shape, limit)
+            .await?)
+    }
+
+    /// Reactions; ahead of the first messages with toggles, and where there are some their writes: 2 to 3.
+    async fn reacted_by(
+        &self,
+        user: UserId,
+        after: Option<&ReactionOf>,
+        limit: usize,
+    ) -> Result<Vec<ReactionOf>, PortError> {
+        let call = Call::of_store(&self.inner);
+        Ok(reactions::by_user(&call, user, after, limit).await?)
     }
 
     /// 1 command.

@@ -132,7 +132,8 @@ impl ModerationStore for MongoStore {
 
     /// 1 command.
     async fn newest_users(&self, window: &Window<UserId>) -> Result<Page<User>, PortError> {
-        let filter = behind(window.after.map(id::bytes));
+        let mut filter = behind(window.after.map(id::bytes));
+        filter.insert("deletedAt", doc! { "$exists": false });
         let call = self.call();
         let found = call.find_first::<UserDocument>(filter, newest_first(), overread(window));
         Ok(Page::from_overread(found.await?, window))

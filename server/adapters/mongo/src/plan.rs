@@ -3,11 +3,10 @@
 
 use std::collections::HashMap;
 
-use talksy_domain::access::Denied;
 use talksy_domain::error::PortError;
 use talksy_domain::id::MessageId;
 use talksy_domain::messages::{
-    Beside, ChangeAction, ChangeRefusal, Changed, Message, MessageChange,
+    Beside, ChangeAction, ChangeRefusal, Changed, Message, MessageChange, Right,
 };
 use talksy_domain::seq::Seq;
 
@@ -68,18 +67,20 @@ impl Plan {
         }
     }
 
-    /// Judges a change behind those that were judged before. `None` where its message was not found.
-    pub(super) fn judge(&mut self, read: &Read, change: &MessageChange) -> Option<Judged> {
+    /// Judges a change, made by this right, behind those that were judged before. `None` where its message was
+    /// not found.
+    pub(super) fn judge(
+        &mut self,
+        read: &Read,
+        change: &MessageChange,
+        right: Right<'_>,
+    ) -> Option<Judged> {
         let place = self.last_of.get(&change.message_id).copied();
         let last = place.and_then(|place| Some((place, self.steps.get(place)?)));
         let before = match last {
             Some((_, step)) => &step.after,
             None => read.messages.get(&change.message_id)?,
         };
-        let actor = read.actors.get(&change.actor_id);
-        if actor.is_none() && change.audit_entry().is_none() {
-            return Some(Judged::refused(Denied::NotMember));
-        }
         let beside = Beside {
             has_reacted: self.has_reacted(read, change),
             pins: read.pins + self.pins,
@@ -93,7 +94,7 @@ impl Plan {
         let kind = read.kept.chat.kind;
         let is_first = last.is_none();
         let is_member = |user| read.actors.contains_key(&user);
-        let applied = change.apply(before, kind, actor, number, beside);
+        let applied = change.apply(before, kind, right, number, beside);
         let applied = applied.and_then(|after| match after {
             Some(after) => (change.check_mentions(before, is_member)).map(|()| Some(after)),
             None => Ok(None),

@@ -21,7 +21,7 @@ use mongodb::bson::{Bson, Document, Uuid, doc};
 use talksy_domain::clock::{Clock as _, SystemClock};
 use talksy_domain::id::{self, ChatId, MessageId, UserId};
 use talksy_domain::jobs::Task;
-use talksy_domain::messages::{Emoji, Reaction, ReactionPage};
+use talksy_domain::messages::{Emoji, Reaction, ReactionOf, ReactionPage};
 use talksy_domain::page::Page;
 use talksy_domain::seq::Seq;
 
@@ -29,8 +29,8 @@ use super::call::Call;
 use super::change_writes;
 use super::commands::Shape;
 use super::documents::{
-    MESSAGES, REACTIONS, ReactionDocument, Toggle, Toggled, ToggledDocument, key, keys, limit,
-    overread, place,
+    KeptReaction, MESSAGES, REACTIONS, ReactionDocument, Toggle, Toggled, ToggledDocument, key,
+    keys, limit, overread, place,
 };
 use super::fault::Fault;
 use super::jobs;
@@ -135,16 +135,16 @@ async fn toggled(call: &Call, messages: &[MessageId], left: bool) -> Result<Vec<
     if left {
         filter.insert("toggles", doc! { "$exists": true });
     }
-    let fields = ["chatId", "changeSeq", "toggles", "deletedAt"];
-    let fields: Document = fields
-        .map(|field| (field.to_owned(), 1.into()))
-        .into_iter()
-        .collect();
     let shape = Shape {
-        fields: Some(fields),
+        fields: Some(toggled_fields()),
         ..Shape::default()
     };
     call.find::<ToggledDocument>(filter, shape).await
+}
+
+/// What is read of a message for its reactions.
+fn toggled_fields() -> Document {
+    doc! { "chatId": 1, "changeSeq": 1, "toggles": 1, "deletedAt": 1 }
 }
 
 /// Writes what an instance that died, or is at work, has left of these messages' toggles.
@@ -214,6 +214,45 @@ pub(super) async fn among(
     Ok(found
         .map(|kept| (kept.toggle.user_id, kept.toggle.emoji))
         .collect())
+}
+
+/// The first reactions of the user behind one of them, in the order of messages and emoji.
+pub(super) async fn by_user(
+    call: &Call,
+    user: UserId,
+    after: Option<&ReactionOf>,
+    wanted: usize,
+) -> Result<Vec<ReactionOf>, Fault> {
+    let user = key(id::bytes(user));
+    let mut filter = doc! { "userId": user, "on": true };
+    if let Some(after) = after {
+        let message = key(id::bytes(after.message_id));
+        let behind = [
+            doc! { "messageId": { "$gt": message } },
+            doc! { "messageId": message, "emoji": { "$gt": after.emoji.as_str() } },
+        ];
+        filter.insert("$or", behind.to_vec());
+    } else {
+        // Before the first is read: what is in no document of its own yet.
+        let shape = Shape {
+            fields: Some(toggled_fields()),
+            ..Shape::default()
+        };
+        let left = doc! { "toggles.userId": user };
+        settle(call, &call.find::<ToggledDocument>(left, shape).await?).await?;
+    }
+    let shape = Shape {
+        sort: Some(doc! { "messageId": 1, "emoji": 1 }),
+        ..Shape::default()
+    };
+    let found = call.find_first::<ReactionDocument>(filter, shape, wanted);
+    let found = found.await?.into_iter();
+    let reaction = |kept: KeptReaction| ReactionOf {
+        chat_id: kept.chat_id,
+        message_id: kept.message_id,
+        emoji: kept.toggle.emoji,
+    };
+    Ok(found.map(reaction).collect())
 }
 
 /// Each of these pages of those who have reacted.

@@ -199,7 +199,8 @@ async fn fold(
         let folded = fold_key(&name);
         (named.name_key.as_ref() != Some(&folded)).then(|| {
             doc! {
-                "q": { "_id": named.id, name_field: name },
+                // A deleted account keeps none, so that nobody finds it.
+                "q": { "_id": named.id, name_field: name, "deletedAt": { "$exists": false } },
                 "u": { "$set": { key_field: folded } },
             }
         })

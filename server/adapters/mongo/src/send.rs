@@ -57,6 +57,9 @@ pub(super) async fn send(call: &Call, draft: &Message) -> Result<Append, Fault> 
     if kept.is_blocked {
         return Ok(Append::Denied(Denied::NotWritable));
     }
+    if chat.is_closed {
+        return Ok(Append::Denied(Denied::Closed));
+    }
     if let Some(refused) = refused {
         return Ok(refused);
     }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use async_trait::async_trait;
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
 use talksy_domain::auth::{
     Exchange, Rotation, Session, SessionStore, SessionTokens, TokenHash, judge, rotated,
 };
@@ -62,6 +62,11 @@ impl SessionStore for MongoStore {
 
     async fn delete_session(&self, id: SessionId, user: UserId) -> Result<bool, PortError> {
         Ok(delete(&self.call(), id, user).await?)
+    }
+
+    /// 2 commands, of which the second is left out where there are none.
+    async fn end_sessions_of(&self, user: UserId, limit: usize) -> Result<usize, PortError> {
+        Ok(end_of(&Call::of_store(&self.inner), user, limit).await?)
     }
 
     /// 2 commands, of which the second is left out where nothing has expired.
@@ -198,6 +203,33 @@ async fn delete(call: &Call, id: SessionId, user: UserId) -> Result<bool, Fault>
     filter.insert("userId", key(id::bytes(user)));
     let announce = call.announcing(vec![Announcement::session_revoked(user, id)]);
     Ok(call.delete_then(SESSIONS, filter, announce).await? > 0)
+}
+
+/// Deletes some of the user's sessions, and tells of each.
+pub(super) async fn end_of(call: &Call, user: UserId, limit: usize) -> Result<usize, Fault> {
+    let of_user = doc! { "userId": key(id::bytes(user)) };
+    let shape = Shape {
+        limit: Some(documents::limit(limit)),
+        fields: Some(doc! { "_id": 1 }),
+        ..Shape::default()
+    };
+    let found = call.find_raw(SESSIONS, of_user.clone(), shape).await?;
+    let id = |raw: &RawDocumentBuf| -> Option<SessionId> {
+        let bytes = raw.get_binary("_id").ok()?.bytes;
+        Some(id::from_bytes(bytes.try_into().ok()?))
+    };
+    let ids: Vec<SessionId> = found.iter().filter_map(id).collect();
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    let mut these = of_user;
+    these.insert("_id", doc! { "$in": keys(&ids, id::bytes) });
+    let told = ids
+        .iter()
+        .map(|id| Announcement::session_revoked(user, *id));
+    let announce = call.announcing(told.collect());
+    call.delete_then(SESSIONS, these, announce).await?;
+    Ok(found.len())
 }
 
 /// Deletes a part, as one command over all would not end in time where there are many. What was

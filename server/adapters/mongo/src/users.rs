@@ -1,22 +1,31 @@
 //! Users, by id, address and name.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
-use mongodb::bson::{Bson, Document, doc};
-use talksy_domain::clock::Timestamp;
+use mongodb::bson::{Bson, Document, Uuid, doc};
+use talksy_domain::clock::{Clock as _, SystemClock, Timestamp};
 use talksy_domain::cursor::UserCursor;
 use talksy_domain::error::PortError;
 use talksy_domain::events::Announcement;
 use talksy_domain::id::{self, UserId};
+use talksy_domain::jobs::Task;
 use talksy_domain::mail::EmailAddress;
 use talksy_domain::page::{Page, Window};
 use talksy_domain::search::fold_key;
-use talksy_domain::users::{MAX_KNOWN, ProfileChange, User, UserStore};
+use talksy_domain::users::{DisplayName, MAX_KNOWN, ProfileChange, User, UserStore};
 
 use super::call::Call;
 use super::commands::{Inserted, Shape};
 use super::documents::{self, MEMBERS, USERS, UserDocument, date, key, keys, overread};
 use super::fault::Fault;
-use super::{MongoStore, blocks, names, search};
+use super::{MongoStore, blocks, jobs, names, search, sessions};
+
+/// How long the job that erases an account waits for the mark, which it is written ahead of.
+const HEAD_START: Duration = Duration::from_secs(2);
+
+/// How many sessions of a deleted account are ended together.
+const SESSIONS_STEP: usize = 100;
 
 #[async_trait]
 impl UserStore for MongoStore {
@@ -101,12 +110,28 @@ impl UserStore for MongoStore {
         Ok(search::fold_names(&Call::of_store(&self.inner), after, most).await?)
     }
 
+    /// Job, mark; of its sessions each hundred, and their deletion: 4.
+    async fn delete_user(&self, id: UserId, at: Timestamp) -> Result<bool, PortError> {
+        let call = self.call();
+        // Whoever waits for it may go away in the middle: the sessions end all the same.
+        let deleting = tokio::spawn(async move { delete(&call, id, at).await });
+        Ok(deleting.await.map_err(|_panic| Fault::Panicked)??)
+    }
+
+    /// What the server keeps beside its data, it forgets by itself.
+    async fn flush_erased(&self) -> Result<(), PortError> {
+        Ok(())
+    }
+
     async fn set_last_seen(&self, users: &[UserId], at: Timestamp) -> Result<(), PortError> {
         let call = self.call();
         if users.is_empty() {
             return Ok(());
         }
-        let filter = doc! { "_id": { "$in": keys(users, id::bytes) } };
+        let filter = doc! {
+            "_id": { "$in": keys(users, id::bytes) },
+            "deletedAt": { "$exists": false },
+        };
         let update = doc! { "$max": { "lastSeenAt": date(at) } };
         Ok(call.update_many(USERS, filter, update).await?)
     }
@@ -215,6 +240,35 @@ async fn find_or_create(call: &Call, candidate: &User) -> Result<(User, bool), F
     Err(Fault::Contended)
 }
 
+/// An account that is not deleted.
+fn not_deleted(user: UserId) -> Document {
+    doc! { "_id": key(id::bytes(user)), "deletedAt": { "$exists": false } }
+}
+
+/// Marks an account as deleted. The job that erases the rest is written ahead of that, and waits for it;
+/// it ends the sessions too, where this instance dies before it has.
+async fn delete(call: &Call, user: UserId, at: Timestamp) -> Result<bool, Fault> {
+    let task = Task::EraseAccount { user_id: user };
+    let now = SystemClock.now();
+    // One of its own for each try: one that comes too early may be done with.
+    let job = task.job(id::from_bytes(Uuid::new().bytes()), now, now + HEAD_START);
+    let job = job.map_err(|error| Fault::document("a job", error.into()))?;
+    jobs::insert(call, &job).await?;
+    let update = doc! {
+        "$set": {
+            "email": User::email_of_deleted(user).as_str(),
+            "name": DisplayName::of_deleted().as_str(),
+            "deletedAt": date(at),
+        },
+        "$unset": { "nameKey": "", "about": "", "metadata": "", "avatarId": "", "lastSeenAt": "" },
+    };
+    if !call.update_one(USERS, not_deleted(user), update).await? {
+        return Ok(false);
+    }
+    while sessions::end_of(call, user, SESSIONS_STEP).await? >= SESSIONS_STEP {}
+    Ok(true)
+}
+
 async fn update_profile(
     call: &Call,
     id: UserId,
@@ -261,12 +315,13 @@ async fn update_profile(
     let changed = vec![Announcement::viewer_changed(id)];
     if update.is_empty() {
         let user = users(call, &[id]).await?.pop();
+        let user = user.filter(|user| !user.is_deleted());
         if user.is_some() {
             call.announce(changed);
         }
         return Ok(user);
     }
-    let filter = doc! { "_id": key(id::bytes(id)) };
+    let filter = not_deleted(id);
     let before = call.find_and_update::<UserDocument>(filter, update, call.announcing(changed));
     let before = before.await?;
     Ok(before.map(|mut user| {

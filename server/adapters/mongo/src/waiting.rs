@@ -45,7 +45,12 @@ pub(super) enum Work {
         is_announced: bool,
     },
     /// A change of a message, in the queue of these.
-    MessageChange(Box<MessageChange>),
+    MessageChange {
+        /// What is to become of it.
+        change: Box<MessageChange>,
+        /// Whether it is made for an account that is erased.
+        is_erasure: bool,
+    },
 }
 
 /// Something that waits for its number, and where what becomes of it is told.
@@ -71,16 +76,21 @@ impl Waiting {
     pub(super) fn draft(&self) -> Option<&Message> {
         match &self.work {
             Work::Draft { draft, .. } => Some(draft),
-            Work::Change { .. } | Work::MessageChange(_) => None,
+            Work::Change { .. } | Work::MessageChange { .. } => None,
         }
     }
 
     /// The change of a message, where it is one.
     pub(super) fn message_change(&self) -> Option<&MessageChange> {
         match &self.work {
-            Work::MessageChange(change) => Some(change),
+            Work::MessageChange { change, .. } => Some(change),
             Work::Draft { .. } | Work::Change { .. } => None,
         }
+    }
+
+    /// Whether it is a change of a message for an account that is erased.
+    pub(super) fn is_erasure(&self) -> bool {
+        matches!(&self.work, Work::MessageChange { is_erasure, .. } if *is_erasure)
     }
 
     /// A number that tells writers apart: the end of an id is random.
@@ -88,7 +98,7 @@ impl Waiting {
         let message = match &self.work {
             Work::Draft { draft, .. } => draft.id,
             Work::Change { change, .. } => change.message_id,
-            Work::MessageChange(change) => change.message_id,
+            Work::MessageChange { change, .. } => change.message_id,
         };
         id::bytes(message)[15]
     }

@@ -33,7 +33,7 @@ statements! {
         WHERE id = ?1 AND version = ?9 - 1";
     STANDING = concat!("SELECT ", attachment_columns!(), " FROM attachments
         WHERE state = ?1 AND changed_at <= ?2 ORDER BY changed_at LIMIT ?3");
-    OWNED = concat!("SELECT ", attachment_columns!(), " FROM attachments
+    OF_OWNER = concat!("SELECT ", attachment_columns!(), " FROM attachments
         WHERE owner_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3");
     DELETE = "DELETE FROM attachments WHERE id IN (SELECT value FROM rarray(?1))";
 }
@@ -97,7 +97,7 @@ impl AttachmentStore for SqliteStore {
         let (owner, wanted) = (id::bytes(owner), limit);
         self.read(move |conn| {
             let values = |limit| (owner, &after, limit);
-            filled(conn, OWNED, wanted, values, attachment)
+            filled(conn, OF_OWNER, wanted, values, attachment)
         })
         .await
     }

@@ -26,13 +26,19 @@ use super::{blocks, mentions, names, unread};
 const FIRST_KEY: [u8; 0] = [];
 
 statements! {
+    CLOSE_DIRECT = "UPDATE chats SET is_closed = 1 WHERE id = ?1 AND kind = 0 AND is_closed = 0";
+    RAISE_VERSIONS = "UPDATE members SET version = version + 1 WHERE chat_id = ?1 RETURNING user_id";
+    ERASE_OWN_FACTS = "UPDATE members SET last_read_at = NULL, is_muted = 0, unread_from_seq = NULL,
+        last_read_seq = iif(left_seq IS NULL, last_read_seq, 0), version = version + 1
+        WHERE chat_id = ?1 AND user_id = ?2 AND (last_read_at IS NOT NULL OR is_muted <> 0
+            OR unread_from_seq IS NOT NULL OR (left_seq IS NOT NULL AND last_read_seq > 0))";
     CHATS = concat!("SELECT ", chat_columns!(), " FROM rarray(?1) AS wanted
         CROSS JOIN chats ON id = wanted.value");
     CHAT = concat!("SELECT ", chat_columns!(), " FROM chats WHERE id = ?1");
     CHAT_OF_PAIR = concat!("SELECT ", chat_columns!(), " FROM chats WHERE id =
         (SELECT chat_id FROM direct_chats WHERE low_user_id = ?1 AND high_user_id = ?2)");
     INSERT_CHAT = concat!("INSERT INTO chats (", chat_columns!(), ")
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, NULL)");
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, NULL, 0)");
     INSERT_PAIR = "INSERT INTO direct_chats (low_user_id, high_user_id, chat_id)
         VALUES (?1, ?2, ?3)";
     INSERT_MEMBER = concat!("INSERT INTO members (", member_columns!(), ")
@@ -98,6 +104,30 @@ statements! {
 
 #[async_trait]
 impl ChatStore for SqliteStore {
+    async fn close_direct(&self, chat: ChatId) -> Result<(), PortError> {
+        let key = [id::bytes(chat)];
+        let work = move |conn: &Connection| {
+            if change(conn, CLOSE_DIRECT, key)? == 0 {
+                return Ok(Vec::new());
+            }
+            all(conn, RAISE_VERSIONS, key, |row| {
+                Ok(id::from_bytes(row.get(0)?))
+            })
+        };
+        let told = move |members: &Vec<UserId>| {
+            let told = members.iter();
+            told.map(|user| Announcement::viewer_chat_changed(*user, chat))
+                .collect()
+        };
+        self.write_announced(work, told).await.map(drop)
+    }
+
+    async fn erase_own_facts(&self, chat: ChatId, user: UserId) -> Result<(), PortError> {
+        let member = (id::bytes(chat), id::bytes(user));
+        self.upkeep(move |conn| change(conn, ERASE_OWN_FACTS, member).map(drop))
+            .await
+    }
+
     async fn chats(&self, ids: &[ChatId]) -> Result<Vec<Chat>, PortError> {
         let keys = rows::keys(ids, id::bytes);
         self.read(move |conn| all(conn, CHATS, [rows::list(&keys)], rows::chat))

@@ -7,6 +7,8 @@
 //! readers of that moment. New ones need not wait: they find all in the database.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -32,12 +34,19 @@ pub(super) struct LogLength {
     /// The length at which the readers are waited for.
     limit: u64,
     busy_timeout: Duration,
+    /// Whether it is to be emptied whatever its length: it holds what was erased.
+    empties: Arc<AtomicBool>,
 }
 
 impl LogLength {
     /// The log of the database at `path`, with its [`usual`] length. The writer else waits for
-    /// `busy_timeout`.
-    pub(super) fn new(path: &Path, usual: u64, busy_timeout: Duration) -> Self {
+    /// `busy_timeout`. Where `empties` is set, the log is emptied at the next look.
+    pub(super) fn new(
+        path: &Path,
+        usual: u64,
+        busy_timeout: Duration,
+        empties: Arc<AtomicBool>,
+    ) -> Self {
         let mut file = path.as_os_str().to_owned();
         file.push("-wal");
         Self {
@@ -45,6 +54,7 @@ impl LogLength {
             usual,
             limit: usual,
             busy_timeout,
+            empties,
         }
     }
 
@@ -53,13 +63,17 @@ impl LogLength {
         let Ok(file) = std::fs::metadata(&self.file) else {
             return;
         };
-        if file.len() <= self.limit {
+        let empties = self.empties.swap(false, Ordering::AcqRel);
+        if !empties && file.len() <= self.limit {
             return;
         }
         match self.truncate(conn) {
             Ok(true) => self.limit = self.usual,
             // Somebody reads for longer. Each commit would wait, so the next try is later.
-            Ok(false) => self.limit = file.len() + self.usual,
+            Ok(false) => {
+                self.limit = file.len() + self.usual;
+                self.empties.fetch_or(empties, Ordering::AcqRel);
+            }
             Err(error) => {
                 self.limit = file.len() + self.usual;
                 tracing::warn!(%error, "the log could not be moved into the database");

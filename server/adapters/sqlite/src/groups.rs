@@ -23,7 +23,7 @@ statements! {
     GROUP_OF_CLIENT_ID = concat!("SELECT ", chat_columns!(), " FROM chats WHERE id =
         (SELECT chat_id FROM groups_by_client_id WHERE creator_id = ?1 AND client_chat_id = ?2)");
     INSERT_GROUP = concat!("INSERT INTO chats (", chat_columns!(), ", title_key)
-        VALUES (?1, ?2, ?3, ?4, 0, 0, NULL, 0, 0, 0, NULL, NULL)");
+        VALUES (?1, ?2, ?3, ?4, 0, 0, NULL, 0, 0, 0, NULL, 0, NULL)");
     INSERT_CLIENT_ID = "INSERT INTO groups_by_client_id (creator_id, client_chat_id, chat_id)
         VALUES (?1, ?2, ?3)";
     MEMBERS_AMONG = concat!("SELECT ", member_columns!(), " FROM rarray(?2) AS wanted
@@ -49,6 +49,8 @@ statements! {
         WHERE chat_id = ?1 AND user_id = ?2";
     NOTICE = concat!("SELECT ", message_columns!(), " FROM messages WHERE chat_id = ?1 AND seq = ?2");
     IS_THERE = "SELECT true FROM messages WHERE id = ?1 AND chat_id = ?2";
+    FORGET_CLIENT_IDS = "DELETE FROM groups_by_client_id WHERE creator_id = ?1 AND client_chat_id IN
+        (SELECT client_chat_id FROM groups_by_client_id WHERE creator_id = ?1 LIMIT ?2)";
     LEAVE = "UPDATE members SET left_seq = ?3, version = version + 1
         WHERE chat_id = ?1 AND user_id = ?2";
 }
@@ -78,6 +80,12 @@ impl GroupStore for SqliteStore {
         let change = change.clone();
         let work = move |conn: &Connection| change_group(conn, &change);
         self.write_announced(work, GroupOutcome::announcements)
+            .await
+    }
+
+    async fn forget_client_ids(&self, user: UserId, limit: usize) -> Result<usize, PortError> {
+        let values = (id::bytes(user), rows::limit(limit));
+        self.upkeep(move |conn| change(conn, FORGET_CLIENT_IDS, values))
             .await
     }
 

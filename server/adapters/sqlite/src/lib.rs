@@ -9,6 +9,7 @@
 //! silently, since a list with a hole would be taken for the truth.
 
 mod attachments;
+mod authors;
 mod backup;
 mod blocks;
 mod chats;
@@ -40,7 +41,7 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -100,6 +101,8 @@ struct Inner {
     writer: Queue<writer::Job>,
     readers: Queue<readers::Job>,
     calls: AtomicU64,
+    /// Whether the log is to be moved into the database as soon as it can be.
+    empty_log: Arc<AtomicBool>,
 }
 
 impl fmt::Debug for SqliteStore {
@@ -165,10 +168,12 @@ impl SqliteStore {
                 .map_err(OpenError::Thread)?;
         }
         let max_batch = options.max_batch.get();
+        let empty_log = Arc::default();
         let log = LogLength::new(
             path,
             checkpoint::usual(options.checkpoint_pages),
             options.busy_timeout,
+            Arc::clone(&empty_log),
         );
         writer
             .spawn("sqlite-write".to_owned(), move || {
@@ -181,6 +186,7 @@ impl SqliteStore {
                 writer,
                 readers,
                 calls,
+                empty_log,
             }),
         })
     }

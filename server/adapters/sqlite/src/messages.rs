@@ -10,7 +10,7 @@ use talksy_domain::id::{self, ChatId, MessageId, UserId};
 use talksy_domain::incarnation::Incarnation;
 use talksy_domain::messages::{
     Append, Appended, ChangeRefusal, Changed, ChangedMessage, Emoji, Head, Message, MessageAt,
-    MessageChange, MessageStore, MessageText, Reaction, ReactionPage, ReplyPage,
+    MessageChange, MessageStore, MessageText, Reaction, ReactionOf, ReactionPage, ReplyPage,
 };
 use talksy_domain::metadata::Metadata;
 use talksy_domain::page::{Page, Window};
@@ -23,7 +23,7 @@ use super::reactions;
 use super::rows::{
     self, Key, all, chat_columns, each, filled, member_columns, message_columns, one, statements,
 };
-use super::{mentions, moderation, replies, search};
+use super::{authors, mentions, moderation, replies, search};
 
 statements! {
     MESSAGE_OF_CLIENT_ID = concat!("SELECT ", message_columns!(), " FROM messages
@@ -32,7 +32,7 @@ statements! {
     /// statement for all.
     ADVANCE = concat!("UPDATE chats SET last_seq = last_seq + 1, active_at = max(active_at, ?3)
         WHERE id = ?1
-        AND last_seq < 2147483647
+        AND last_seq < 2147483647 AND is_closed = 0
         AND EXISTS (SELECT 1 FROM members AS m
             WHERE m.chat_id = ?1 AND m.user_id = ?2 AND m.left_seq IS NULL AND NOT m.is_blocked)
         RETURNING ", chat_columns!());
@@ -110,8 +110,37 @@ impl MessageStore for SqliteStore {
 
     async fn change(&self, change: &MessageChange) -> Result<Changed, PortError> {
         let change = change.clone();
-        let work = move |conn: &Connection| change_message(conn, &change);
+        let work = move |conn: &Connection| change_message(conn, &change, false);
         self.write_announced(work, Changed::announcements).await
+    }
+
+    async fn erase(&self, change: &MessageChange) -> Result<Changed, PortError> {
+        let change = change.clone();
+        let work = move |conn: &Connection| change_message(conn, &change, true);
+        self.write_announced(work, Changed::announcements).await
+    }
+
+    async fn sent_by(
+        &self,
+        chat: ChatId,
+        user: UserId,
+        after: Seq,
+        limit: usize,
+    ) -> Result<Vec<Message>, PortError> {
+        let (chat, user) = (id::bytes(chat), id::bytes(user));
+        self.read(move |conn| authors::sent_by(conn, chat, user, after, limit))
+            .await
+    }
+
+    async fn reacted_by(
+        &self,
+        user: UserId,
+        after: Option<&ReactionOf>,
+        limit: usize,
+    ) -> Result<Vec<ReactionOf>, PortError> {
+        let (user, after) = (id::bytes(user), after.cloned());
+        self.read(move |conn| authors::reacted_by(conn, user, after.as_ref(), limit))
+            .await
     }
 
     async fn changes(
@@ -310,13 +339,14 @@ pub(super) fn append(
     }
     let values = (chat_key, sender, draft.created_at.as_millis());
     let Some(chat) = one(conn, ADVANCE, values, rows::chat)? else {
-        if one(conn, CHAT, [chat_key], rows::chat)?.is_none() {
+        let Some(chat) = one(conn, CHAT, [chat_key], rows::chat)? else {
             return Ok(Append::Denied(Denied::NoChat));
-        }
+        };
         let member = one(conn, MEMBER, (chat_key, sender), rows::member)?;
         return Ok(match member {
             None => Append::Denied(Denied::NotMember),
             Some(member) if member.is_blocked => Append::Denied(Denied::NotWritable),
+            Some(_) if chat.is_closed => Append::Denied(Denied::Closed),
             Some(_) => Append::Full,
         });
     };
@@ -374,22 +404,28 @@ fn repeat(conn: &Connection, chat_key: Key, message: Message) -> Result<Append, 
     })))
 }
 
-fn change_message(conn: &Connection, change: &MessageChange) -> Result<Changed, Fault> {
+/// Changes a message; `is_erasure` says whether that is of an account that is erased.
+fn change_message(
+    conn: &Connection,
+    change: &MessageChange,
+    is_erasure: bool,
+) -> Result<Changed, Fault> {
     let chat_key = id::bytes(change.chat_id);
     let Some(chat) = one(conn, CHAT, [chat_key], rows::chat)? else {
         return Ok(Changed::Refused(Denied::NoChat.into()));
     };
     let who = (chat_key, id::bytes(change.actor_id));
-    let actor = one(conn, MEMBER, who, rows::member)?;
-    if actor.is_none() && change.audit_entry().is_none() {
-        return Ok(Changed::Refused(Denied::NotMember.into()));
-    }
+    let member = one(conn, MEMBER, who, rows::member)?;
+    let right = match change.right(is_erasure, member.as_ref()) {
+        Ok(right) => right,
+        Err(denied) => return Ok(Changed::Refused(denied.into())),
+    };
     let Some(message) = one(conn, MESSAGE, [id::bytes(change.message_id)], rows::message)? else {
         return Ok(Changed::Refused(ChangeRefusal::NoMessage));
     };
     let number = chat.last_change_seq.saturating_add(1);
     let beside = reactions::beside(conn, change)?;
-    let changed = match change.apply(&message, chat.kind, actor.as_ref(), number, beside) {
+    let changed = match change.apply(&message, chat.kind, right, number, beside) {
         Err(refusal) => return Ok(Changed::Refused(refusal)),
         Ok(None) => {
             let (is_new, chat) = (false, chat);

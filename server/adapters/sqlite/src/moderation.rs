@@ -59,7 +59,7 @@ statements! {
         WHERE (suspended_at, user_id) < (?1, ?2) AND coalesce(ends_at > ?3, TRUE)
         ORDER BY suspended_at DESC, user_id DESC LIMIT ?4");
     NEWEST_USERS = concat!("SELECT ", user_columns!(), " FROM users
-        WHERE id < ?1 ORDER BY id DESC LIMIT ?2");
+        WHERE id < ?1 AND deleted_at IS NULL ORDER BY id DESC LIMIT ?2");
     SESSIONS_TO_END = "SELECT id FROM sessions WHERE user_id = ?1";
     END_SESSIONS = "DELETE FROM sessions WHERE user_id = ?1";
     INSERT_ENTRY = "INSERT INTO audit_log (id, at, operator_id, act) VALUES (?1, ?2, ?3, ?4)";

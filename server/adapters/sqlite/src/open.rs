@@ -141,13 +141,14 @@ pub(super) fn connect_writer(path: &Path, busy: Duration) -> rusqlite::Result<Co
 
 /// Settings of the writer. Every commit is in the log and synced to the disk before it returns
 /// (`synchronous = FULL` in WAL mode). The log is moved into the database when it has
-/// `checkpoint_pages` pages, and is cut back when a burst has made it long. The file is not mapped
-/// into memory: a disk error would kill the process instead of failing one call.
+/// `checkpoint_pages` pages, and is cut back when a burst has made it long. What is deleted is written
+/// over, so that nothing of it is left in the file. The file is not mapped into memory: a disk error would kill the process instead of failing one call.
 pub(super) fn set_up_writer(conn: &Connection, checkpoint_pages: u32) -> rusqlite::Result<()> {
     conn.execute_batch(
         "PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;
          PRAGMA foreign_keys = ON;
+         PRAGMA secure_delete = ON;
          PRAGMA trusted_schema = OFF;
          PRAGMA temp_store = MEMORY;
          PRAGMA cache_size = -32768;",

@@ -42,7 +42,7 @@ pub(super) use statements;
 /// What [`user`] reads.
 macro_rules! user_columns {
     () => {
-        "id, email, name, about, created_at, last_seen_at, name_key, metadata, avatar_id, block_version"
+        "id, email, name, about, created_at, last_seen_at, name_key, metadata, avatar_id, block_version, deleted_at"
     };
 }
 pub(super) use user_columns;
@@ -58,7 +58,7 @@ pub(super) use session_columns;
 /// What [`chat`] reads.
 macro_rules! chat_columns {
     () => {
-        "id, kind, created_at, active_at, last_seq, member_count, title, last_change_seq, applied_seq, metadata_seq, avatar_id"
+        "id, kind, created_at, active_at, last_seq, member_count, title, last_change_seq, applied_seq, metadata_seq, avatar_id, is_closed"
     };
 }
 pub(super) use chat_columns;
@@ -262,6 +262,7 @@ pub(super) fn user(row: &Row<'_>) -> Result<User, Fault> {
             created_at: time(row, 4)?,
             last_seen_at: some_time(row, 5)?,
             block_version: or_stand_in(row.get(9), record, "block_version", || 0),
+            deleted_at: some_time(row, 10)?,
         })
     };
     parse().map_err(|why| Fault::row(format_args!("user {user_id}"), why))
@@ -338,6 +339,7 @@ pub(super) fn chat(row: &Row<'_>) -> Result<Chat, Fault> {
                 || None,
             )
             .map(id::from_bytes),
+            is_closed: row.get(11)?,
         })
     };
     parse().map_err(|why| Fault::row(format_args!("chat {chat_id}"), why))

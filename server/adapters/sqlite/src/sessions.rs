@@ -30,6 +30,8 @@ statements! {
     REPLACE_TOKEN = "UPDATE sessions SET last_used_at = ?2, expires_at = ?3, token_hash = ?4,
         generation = ?5, replaced_hash = ?6, successor_salt = ?7, replaced_at = ?8 WHERE id = ?1";
     DELETE_SESSION = "DELETE FROM sessions WHERE id = ?1 AND user_id = ?2";
+    END_SESSIONS_OF = "DELETE FROM sessions WHERE id IN
+        (SELECT id FROM sessions WHERE user_id = ?1 LIMIT ?2) RETURNING id";
     PURGE_SESSIONS = "DELETE FROM sessions WHERE id IN
         (SELECT id FROM sessions WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)";
 }
@@ -117,11 +119,33 @@ impl SessionStore for SqliteStore {
         .await
     }
 
+    async fn end_sessions_of(&self, user: UserId, limit: usize) -> Result<usize, PortError> {
+        let work = move |conn: &Connection| end_all_of(conn, user, limit);
+        let ended = self.write_announced(work, move |ended| {
+            let told = ended.iter().copied();
+            told.map(|session| Announcement::session_revoked(user, session))
+                .collect()
+        });
+        Ok(ended.await?.len())
+    }
+
     async fn purge_expired(&self, now: Timestamp, limit: usize) -> Result<usize, PortError> {
         let values = (now.as_millis(), rows::limit(limit));
         self.upkeep(move |conn| change(conn, PURGE_SESSIONS, values))
             .await
     }
+}
+
+/// Deletes up to `limit` of the user's sessions, and returns them.
+pub(super) fn end_all_of(
+    conn: &Connection,
+    user: UserId,
+    limit: usize,
+) -> Result<Vec<SessionId>, Fault> {
+    let values = (id::bytes(user), rows::limit(limit));
+    all(conn, END_SESSIONS_OF, values, |row| {
+        Ok(id::from_bytes(row.get(0)?))
+    })
 }
 
 fn rotate(conn: &Connection, exchange: &Exchange) -> Result<Rotation, Fault> {

@@ -1,5 +1,7 @@
 //! Users, by id, address and name.
 
+use std::sync::atomic::Ordering;
+
 use async_trait::async_trait;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row};
@@ -7,7 +9,8 @@ use talksy_domain::clock::Timestamp;
 use talksy_domain::cursor::UserCursor;
 use talksy_domain::error::PortError;
 use talksy_domain::events::Announcement;
-use talksy_domain::id::{self, UserId};
+use talksy_domain::id::{self, SessionId, UserId};
+use talksy_domain::jobs::Task;
 use talksy_domain::mail::EmailAddress;
 use talksy_domain::metadata::Metadata;
 use talksy_domain::page::{Page, Window};
@@ -15,8 +18,10 @@ use talksy_domain::search::fold_key;
 use talksy_domain::users::{About, DisplayName, MAX_KNOWN, ProfileChange, User, UserStore};
 
 use super::SqliteStore;
+use super::fault::Fault;
 use super::names;
 use super::rows::{self, all, change, filled, one, statements, user_columns};
+use super::{jobs, sessions};
 
 statements! {
     USERS = concat!("SELECT ", user_columns!(), " FROM rarray(?1) AS wanted
@@ -27,9 +32,9 @@ statements! {
     UPDATE_PROFILE = concat!("UPDATE users SET name = coalesce(?2, name),
         name_key = coalesce(?3, name_key), about = iif(?4, ?5, about),
         metadata = iif(?6, ?7, metadata), avatar_id = iif(?8, ?9, avatar_id)
-        WHERE id = ?1 RETURNING ", user_columns!());
+        WHERE id = ?1 AND deleted_at IS NULL RETURNING ", user_columns!());
     USERS_BY_NAME = concat!("SELECT ", user_columns!(), " FROM users
-        WHERE (name_key, id) > (?1, ?2) AND name_key < ?3 AND id <> ?4
+        WHERE (name_key, id) > (?1, ?2) AND name_key < ?3 AND id <> ?4 AND deleted_at IS NULL
         AND NOT EXISTS (SELECT 1 FROM blocks AS mine
             WHERE mine.blocker_id = ?4 AND mine.blocked_id = users.id)
         AND NOT EXISTS (SELECT 1 FROM blocks AS theirs
@@ -44,17 +49,23 @@ statements! {
         ORDER BY mine.chat_id LIMIT ?2";
     THESE_USERS_BY_NAME = concat!("SELECT ", user_columns!(), " FROM rarray(?1) AS known
         CROSS JOIN users ON id = known.value
-        WHERE (name_key, id) > (?2, ?3) AND name_key < ?4
+        WHERE (name_key, id) > (?2, ?3) AND name_key < ?4 AND deleted_at IS NULL
         AND NOT EXISTS (SELECT 1 FROM blocks AS mine
             WHERE mine.blocker_id = ?6 AND mine.blocked_id = users.id)
         AND NOT EXISTS (SELECT 1 FROM blocks AS theirs
             WHERE theirs.blocker_id = users.id AND theirs.blocked_id = ?6)
         ORDER BY name_key, id LIMIT ?5");
-    NEXT_NAMES = "SELECT id, name, name_key FROM users WHERE id > ?1 ORDER BY id LIMIT ?2";
+    NEXT_NAMES = "SELECT id, name, name_key FROM users WHERE id > ?1 AND deleted_at IS NULL
+        ORDER BY id LIMIT ?2";
     // Where the name is still the one that was folded.
-    SET_NAME_KEY = "UPDATE users SET name_key = ?3 WHERE id = ?1 AND name = ?2";
+    SET_NAME_KEY = "UPDATE users SET name_key = ?3
+        WHERE id = ?1 AND name = ?2 AND deleted_at IS NULL";
     SET_LAST_SEEN = "UPDATE users SET last_seen_at = ?2
-        WHERE id IN (SELECT value FROM rarray(?1)) AND coalesce(last_seen_at < ?2, TRUE)";
+        WHERE id IN (SELECT value FROM rarray(?1)) AND coalesce(last_seen_at < ?2, TRUE)
+        AND deleted_at IS NULL";
+    DELETE_USER = "UPDATE users SET email = ?2, name = ?3, name_key = ?4, about = NULL,
+        metadata = NULL, avatar_id = NULL, last_seen_at = NULL, deleted_at = ?5
+        WHERE id = ?1 AND deleted_at IS NULL";
 }
 
 #[async_trait]
@@ -189,6 +200,45 @@ impl UserStore for SqliteStore {
         })
         .await
     }
+
+    /// Mark, sessions and job are one transaction.
+    async fn delete_user(&self, id: UserId, at: Timestamp) -> Result<bool, PortError> {
+        let work = move |conn: &Connection| delete(conn, id, at);
+        let deleted = self.write_announced(work, move |ended| {
+            let ended = ended.iter().flatten();
+            ended
+                .map(|session| Announcement::session_revoked(id, *session))
+                .collect()
+        });
+        Ok(deleted.await?.is_some())
+    }
+
+    async fn flush_erased(&self) -> Result<(), PortError> {
+        self.inner.empty_log.store(true, Ordering::Release);
+        // The writer looks behind its next commit.
+        self.upkeep(|_| Ok(())).await
+    }
+}
+
+/// Marks an account as deleted, and ends its sessions, which are returned; `None` where there is no
+/// such account.
+fn delete(conn: &Connection, user: UserId, at: Timestamp) -> Result<Option<Vec<SessionId>>, Fault> {
+    let name = DisplayName::of_deleted();
+    let values = (
+        id::bytes(user),
+        User::email_of_deleted(user).as_str().to_owned(),
+        name.as_str(),
+        name.sort_key(),
+        at.as_millis(),
+    );
+    if change(conn, DELETE_USER, values)? == 0 {
+        return Ok(None);
+    }
+    // An account is deleted once.
+    let job = Task::EraseAccount { user_id: user };
+    let job = job.job(id::from_bytes(id::bytes(user)), at, at);
+    jobs::insert(conn, &job.map_err(Fault::json)?)?;
+    sessions::end_all_of(conn, user, usize::MAX).map(Some)
 }
 
 /// The place behind which a page of users whose name starts with the prefix begins, as name and id,

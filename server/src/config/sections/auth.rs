@@ -121,6 +121,9 @@ section! {
         search: Quota = Quota::new(30, 10 * SECOND), in QUOTAS;
         /// Searches from an IP address, of IPv6 as in `limits.login_ip`. Many users may share an address.
         search_ip: Quota = Quota::new(300, 10 * SECOND), in QUOTAS;
+        /// Codes asked for to delete the own account with, a user; besides, there is one each
+        /// `auth.otp_resend`.
+        delete_account: Quota = Quota::new(6, HOUR), in QUOTAS;
         /// Uploads begun, a user.
         uploads: Quota = Quota::new(60, 10 * MINUTE), in QUOTAS;
         /// Archives of what is their own begun, a user.

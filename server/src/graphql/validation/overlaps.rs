@@ -26,9 +26,14 @@ pub(super) fn find(registry: &Registry, document: &ExecutableDocument, findings:
             seen: HashSet::new(),
         };
         let all = merge.collect(&[(root, &operation.node.selection_set.node)]);
-        for (name, fields) in all {
-            merge.shapes(name, &fields);
+        for (name, fields) in &all {
             merge.identities(name, fields);
+        }
+        // Who is told of other fields need not be told of their types.
+        if merge.findings.errors.is_empty() {
+            for (name, fields) in &all {
+                merge.shapes(name, fields);
+            }
         }
     }
 }
@@ -153,10 +158,10 @@ impl<'a> Merge<'a, '_> {
 
     /// What is answered under one name for one object is one field with the same arguments. Fields on
     /// two different types of objects never meet; those on an interface or a union meet both.
-    fn identities(&mut self, name: &str, fields: Vec<Selected<'a>>) {
+    fn identities(&mut self, name: &str, fields: &[Selected<'a>]) {
         let mut of_any = Vec::new();
         let mut of_objects: IndexMap<&str, Vec<Selected<'a>>> = IndexMap::new();
-        for one in fields {
+        for &one in fields {
             match one.on {
                 Some(on @ MetaType::Object { .. }) => {
                     of_objects.entry(on.name()).or_default().push(one);
@@ -198,7 +203,7 @@ impl<'a> Merge<'a, '_> {
                 return;
             }
         }
-        for (name, fields) in self.children(fields) {
+        for (name, fields) in &self.children(fields) {
             self.identities(name, fields);
         }
     }

@@ -79,6 +79,9 @@ pub(crate) struct ChatDocument {
     high_blocks: Option<BlockMark>,
     /// Whether its members are all in.
     ready: bool,
+    /// Whether nobody can send to it any more. None is made so.
+    #[serde(default, skip_serializing)]
+    closed: bool,
 }
 
 /// A chat as its document has it.
@@ -133,6 +136,7 @@ impl ChatDocument {
             low_blocks: None,
             high_blocks: None,
             ready: false,
+            closed: false,
         }
     }
 }
@@ -174,6 +178,7 @@ impl Stored for ChatDocument {
             last_change_seq: self.last_change_seq,
             applied_seq: self.applied_seq,
             metadata_seq: self.metadata_seq,
+            is_closed: self.closed,
         };
         Ok(KeptChat {
             chat,

@@ -60,6 +60,7 @@ pub(crate) fn place(seq: Seq, user: UserId) -> String {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ReactionDocument {
+    chat_id: Uuid,
     message_id: Uuid,
     user_id: Uuid,
     emoji: Emoji,
@@ -69,6 +70,8 @@ pub(crate) struct ReactionDocument {
 
 /// The same in the domain's terms.
 pub(crate) struct KeptReaction {
+    /// In which chat.
+    pub(crate) chat_id: ChatId,
     /// To what.
     pub(crate) message_id: MessageId,
     /// The rest.
@@ -95,6 +98,7 @@ impl Stored for ReactionDocument {
 
     fn value(self) -> Result<KeptReaction, Why> {
         Ok(KeptReaction {
+            chat_id: id::from_bytes(self.chat_id.bytes()),
             message_id: id::from_bytes(self.message_id.bytes()),
             toggle: Toggle {
                 user_id: id::from_bytes(self.user_id.bytes()),

@@ -35,6 +35,9 @@ pub(crate) struct UserDocument {
     /// The version of the user's blocks; see `blocks`.
     #[serde(default)]
     block_version: u32,
+    /// When the account was deleted. It has no `nameKey` then, so that nobody finds it by name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deleted_at: Option<DateTime>,
 }
 
 impl From<&User> for UserDocument {
@@ -50,6 +53,7 @@ impl From<&User> for UserDocument {
             created_at: date(user.created_at),
             last_seen_at: user.last_seen_at.map(date),
             block_version: user.block_version,
+            deleted_at: user.deleted_at.map(date),
         }
     }
 }
@@ -81,6 +85,7 @@ impl Stored for UserDocument {
             created_at: instant(self.created_at),
             last_seen_at: self.last_seen_at.map(instant),
             block_version: self.block_version,
+            deleted_at: self.deleted_at.map(instant),
         })
     }
 
@@ -98,6 +103,7 @@ impl Stored for UserDocument {
             created_at: some_instant(raw, "createdAt"),
             last_seen_at: field(raw, "lastSeenAt").map(instant),
             block_version: field(raw, "blockVersion").unwrap_or_default(),
+            deleted_at: field(raw, "deletedAt").map(instant),
         })
     }
 }

@@ -6,8 +6,8 @@ use rusqlite::StatementStatus;
 use talksy_domain::id;
 
 use super::super::{
-    attachments, blocks, chats, groups, incarnation, jobs, mentions, messages, moderation, open,
-    reactions, replies, rows, search, sessions, unread, users,
+    attachments, authors, blocks, chats, groups, incarnation, jobs, mentions, messages, moderation,
+    open, reactions, replies, rows, search, sessions, unread, users,
 };
 use super::Fixture;
 
@@ -65,6 +65,7 @@ fn statements() -> Vec<(&'static str, &'static str)> {
         groups::STATEMENTS,
         jobs::STATEMENTS,
         attachments::STATEMENTS,
+        authors::STATEMENTS,
         incarnation::STATEMENTS,
         unread::STATEMENTS,
         replies::STATEMENTS,

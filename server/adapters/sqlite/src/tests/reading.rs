@@ -63,7 +63,7 @@ fn the_log_stays_short_where_somebody_always_reads() {
     crate::open::set_up_writer(&conn, 8).unwrap();
     conn.execute_batch("CREATE TABLE rows (text TEXT)").unwrap();
     let usual = 128 << 10;
-    let mut log = LogLength::new(&path, usual, busy);
+    let mut log = LogLength::new(&path, usual, busy, Arc::default());
 
     let readers = [(); 2].map(|()| crate::open::connect_reader(&path, busy).unwrap());
     let (committed, commits) = channel();
