@@ -131,7 +131,8 @@ $(WEB): $(WEB_SOURCES)
 screenshots: $(PAGES)
 	cargo build --bin talksy
 	npm ci --prefix client-examples/harness --silent --no-fund --no-audit
-	node client-examples/harness/screenshots.mjs
+	CHAT_BINARY="$$(realpath "$${CARGO_TARGET_DIR:-target}/debug/talksy")" \
+		node client-examples/harness/screenshots.mjs
 
 clean-data:
 	rm -rf data
