@@ -217,8 +217,8 @@ async fn groups_stay_and_nobody_is_added_to_one_over_a_block() {
             break;
         }
     }
+    let eve = app.sign_in("eve").await;
     for (owner, chat, other) in [(&ada, &ada_s, &bob), (&bob, &bob_s, &ada)] {
-        let eve = app.sign_in("eve").await;
         let input = json!({ "chatId": chat, "userIds": [eve.id, other.id] });
         let reply = run(owner, "addMembers", input).await;
         assert_eq!(reply.code_and_field(), ("FORBIDDEN", "input.userIds.1"));

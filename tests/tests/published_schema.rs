@@ -57,7 +57,10 @@ async fn the_published_schema_and_introspection_agree_in_everything() {
         ),
         ("User", "OBJECT A user."),
         ("User implements", "Node"),
-        ("Node possible", "Attachment, Chat, Message, Session, User"),
+        (
+            "Node possible",
+            "Attachment, Chat, Message, Report, Session, User",
+        ),
         (
             "User.name",
             "String! The name shown to others, 1 to 64 characters.",

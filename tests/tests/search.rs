@@ -64,6 +64,7 @@ async fn words_are_found_in_all_chats_newest_first_and_where_they_stand() {
         (&cyd, &mine, "東京の喫茶店、café も"),
     ] {
         user.send(chat, text).await;
+        app.clock.advance(Duration::from_millis(1));
     }
     let of_ada = [
         "東京の喫茶店、café も",

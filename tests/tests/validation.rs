@@ -423,7 +423,7 @@ async fn each_rule_refuses_what_breaks_it() {
     {
         // Twice, as what was found valid is not validated again.
         for _ in 0..2 {
-            let reply = ada.client.run(broken, json!({})).await;
+            let reply = ada.client.run(broken, variables(broken)).await;
             let is_request_error = reply.body.get("data").is_none();
             let message = reply.body["errors"][0]["message"].as_str();
             let message = message.unwrap_or_default();

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use http::Method;
 use serde_json::{Value, json};
@@ -96,6 +97,7 @@ async fn the_edges_of_every_list_are_its_nodes_with_their_places() {
     let app = TestApp::start().await;
     let (ada, bob) = (app.sign_in("ada").await, app.sign_in("bob").await);
     let cyd = app.sign_in("cyd").await;
+    app.clock.advance(Duration::from_secs(61));
     let again = app.sign_in("ada").await;
     let (chat, message) = group(&ada, &bob, &cyd).await;
     ada.start_chat(&bob).await;

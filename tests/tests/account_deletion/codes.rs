@@ -27,18 +27,21 @@ async fn a_code_of_one_purpose_is_refused_for_the_other() {
 
     for code in [&sign_in_code, &deletion_code] {
         let refused = present(&ada.client, &sign_in, code).await;
-        assert_eq!(refused.code_and_field(), ("BAD_USER_INPUT", "challenge"));
+        assert_eq!(
+            refused.code_and_field(),
+            ("BAD_USER_INPUT", "input.challenge")
+        );
     }
     for code in [&sign_in_code, &deletion_code] {
         let refused = ada.client.present(&deletion, code).await;
-        assert_eq!(refused.code_and_field(), ("OTP_EXPIRED", "code"));
+        assert_eq!(refused.code_and_field(), ("OTP_EXPIRED", "input.code"));
     }
     // The mixed pair is a wrong code, which the right one outlives.
     if sign_in_code != deletion_code {
         let refused = present(&ada.client, &deletion, &sign_in_code).await;
-        assert_eq!(refused.code_and_field(), ("OTP_INVALID", "code"));
+        assert_eq!(refused.code_and_field(), ("OTP_INVALID", "input.code"));
         let refused = ada.client.present(&sign_in, &deletion_code).await;
-        assert_eq!(refused.code_and_field(), ("OTP_INVALID", "code"));
+        assert_eq!(refused.code_and_field(), ("OTP_INVALID", "input.code"));
     }
     ada.client.present(&sign_in, &sign_in_code).await.data();
     present(&ada.client, &deletion, &deletion_code).await.data();
@@ -51,13 +54,19 @@ async fn a_code_deletes_the_account_alone_that_has_asked_for_it() {
     let challenge = request(&ada).await;
     let code = app.mailbox.deletion_code(&ada.email).unwrap();
     let refused = present(&bob.client, &challenge, &code).await;
-    assert_eq!(refused.code_and_field(), ("BAD_USER_INPUT", "challenge"));
+    assert_eq!(
+        refused.code_and_field(),
+        ("BAD_USER_INPUT", "input.challenge")
+    );
     let refused = present(&app.client(), &challenge, &code).await;
     assert_eq!(refused.code(), "UNAUTHENTICATED");
     let refused = present(&ada.client, "nonsense", &code).await;
-    assert_eq!(refused.code_and_field(), ("BAD_USER_INPUT", "challenge"));
+    assert_eq!(
+        refused.code_and_field(),
+        ("BAD_USER_INPUT", "input.challenge")
+    );
     let refused = present(&ada.client, &challenge, "12345").await;
-    assert_eq!(refused.code_and_field(), ("BAD_USER_INPUT", "code"));
+    assert_eq!(refused.code_and_field(), ("BAD_USER_INPUT", "input.code"));
     for who in [&ada, &bob] {
         let me = who.client.data("{ me { isDeleted } }", json!({})).await;
         assert_eq!(me["me"]["isDeleted"], false);
@@ -90,10 +99,10 @@ async fn a_code_survives_five_tries_and_its_time_and_comes_once_a_minute() {
     let code = app.mailbox.deletion_code(&ada.email).unwrap();
     for _ in 0..5 {
         let refused = present(&ada.client, challenge, &other_than(&code)).await;
-        assert_eq!(refused.code_and_field(), ("OTP_INVALID", "code"));
+        assert_eq!(refused.code_and_field(), ("OTP_INVALID", "input.code"));
     }
     let refused = present(&ada.client, challenge, &code).await;
-    assert_eq!(refused.code_and_field(), ("OTP_EXPIRED", "code"));
+    assert_eq!(refused.code_and_field(), ("OTP_EXPIRED", "input.code"));
 
     app.clock.advance(Duration::from_mins(1));
     let challenge = request(&ada).await;
@@ -101,7 +110,7 @@ async fn a_code_survives_five_tries_and_its_time_and_comes_once_a_minute() {
     app.clock.advance(Duration::from_mins(5));
     let ada = app.sign_in("ada").await;
     let refused = present(&ada.client, &challenge, &code).await;
-    assert_eq!(refused.code_and_field(), ("OTP_EXPIRED", "code"));
+    assert_eq!(refused.code_and_field(), ("OTP_EXPIRED", "input.code"));
     app.clock.advance(Duration::from_mins(1));
     delete(&app, &ada).await;
 }

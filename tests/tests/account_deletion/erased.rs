@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use serde_json::json;
 use talksy_tests::client::string;
 use talksy_tests::faulty_store::{Fault, FaultyStore};
@@ -158,7 +159,11 @@ async fn an_outage_in_the_middle_leaves_nothing() {
         live(&ada, &bob).await;
         faults.set(what, Fault::Unavailable("down for the test"));
         delete(&app, &ada).await;
-        faults.refused(2).await;
+        eventually("two refusals", async || {
+            app.clock.advance(Duration::from_secs(1));
+            faults.refused(2).now_or_never()
+        })
+        .await;
         faults.set(what, Fault::None);
         eventually("the next try", async || {
             app.clock.advance(Duration::from_secs(1));

@@ -107,7 +107,7 @@ async fn an_account_that_is_deleted_at_one_server_is_gone_at_the_other() {
     replica.agrees_with(&bob.client).await;
     let sending = json!({ "chatId": direct, "text": "?" });
     let refused = mutate(&bob, "sendMessage", "SendMessageInput", sending).await;
-    assert_eq!(refused.code_and_field(), ("FORBIDDEN", "chatId"));
+    assert_eq!(refused.code_and_field(), ("FORBIDDEN", "input.chatId"));
     let new = b.sign_in("zanzibar-ada").await;
     assert_ne!(new.id, ada.id);
 }

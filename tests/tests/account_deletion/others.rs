@@ -78,14 +78,20 @@ async fn others_see_a_deleted_user_and_their_history_in_order() {
         "SendMessageInput",
         json!({ "chatId": chat, "text": "?" }),
     );
-    assert_eq!(sending.await.code_and_field(), ("FORBIDDEN", "chatId"));
+    assert_eq!(
+        sending.await.code_and_field(),
+        ("FORBIDDEN", "input.chatId")
+    );
     let starting = mutate(
         &bob,
         "startChat",
         "StartChatInput",
         json!({ "userId": ada.id }),
     );
-    assert_eq!(starting.await.code_and_field(), ("NOT_FOUND", "userId"));
+    assert_eq!(
+        starting.await.code_and_field(),
+        ("NOT_FOUND", "input.userId")
+    );
     let adding = json!({ "chatId": group, "userIds": [ada.id] });
     let adding = mutate(&cleo, "addMembers", "AddMembersInput", adding).await;
     assert!(

@@ -146,12 +146,14 @@ async fn an_operator_deletes_any_message_and_all_is_logged() {
     let sent = send(&olga, &own, "hello").await;
     done(&olga, DELETE, json!({ "messageId": sent })).await;
 
+    app.clock.advance(Duration::from_millis(1));
     done(
         &olga,
         SUSPEND,
         json!({ "userId": ada.id, "reason": "Spam" }),
     )
     .await;
+    app.clock.advance(Duration::from_millis(1));
     done(&olga, RESTORE, json!({ "userId": ada.id })).await;
     let log = app
         .adapters

@@ -1,5 +1,7 @@
 //! What is reported, and what becomes of it.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use talksy_tests::client::string;
 
@@ -118,6 +120,7 @@ async fn a_report_is_resolved_once() {
     );
 
     // It may be reported again then.
+    app.clock.advance(Duration::from_millis(1));
     let next = report(&bob, &message, "Still").await;
     assert_ne!(next, id);
     let states: Vec<_> = reports(&olga, None).await;

@@ -11,7 +11,7 @@ use async_graphql::parser::types::{ExecutableDocument, OperationType, Selection,
 /// `types` and `directives` are the schema's.
 pub(super) fn items(field: &str) -> u64 {
     match field {
-        "types" => 128,
+        "types" => 160,
         "enumValues" => 40,
         "fields" => 32,
         "possibleTypes" => 16,

@@ -35,6 +35,10 @@ const MIN_LOOKS: usize = 64;
 /// How many words of a node that have a prefix count as one look.
 const WORDS_A_LOOK: usize = 32;
 
+/// How many words of a node that have a prefix are looked at. Beyond it all parts are taken to have one:
+/// what lies in them says whether they do.
+const MAX_WORDS: usize = 256;
+
 /// How far numbers and times may be in another order: so many messages above the place that the times
 /// say are looked at too.
 const DISORDER: i64 = 64;
@@ -397,7 +401,8 @@ impl<'a> Finder<'a> {
     }
 
     /// The same of all words with a prefix. Once all children are found that are asked for, no more of
-    /// the words are looked at.
+    /// the words are looked at, nor beyond [`MAX_WORDS`]: above the first level it may then name children
+    /// that have none.
     fn children_of_prefix(
         &self,
         walk: &mut Walk,
@@ -412,6 +417,10 @@ impl<'a> Finder<'a> {
         while mask & !children != 0
             && let Some(row) = rows.next()?
         {
+            if level > 1 && count == MAX_WORDS {
+                children = mask;
+                break;
+            }
             children |= row.get::<_, i64>(0)?;
             count += 1;
         }
