@@ -35,11 +35,11 @@ async fn growth() -> [u64; 2] {
     forget_peak(process);
     let before = peak(process);
     ada.upload("a.zip", "application/zip", zip(25)).await;
-    let put = peak(process) - before;
+    let put = peak(process).saturating_sub(before);
     forget_peak(process);
     let before = peak(process);
     send_form(&ada.client, form(25)).await.data();
-    [put, peak(process) - before]
+    [put, peak(process).saturating_sub(before)]
 }
 
 /// Whichever way it comes, it is never held as a whole, nor a large part of it. What else the process
