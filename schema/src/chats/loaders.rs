@@ -130,6 +130,9 @@ impl Loader<FirstMembersOf> for LoaderContext {
         &self,
         keys: &[FirstMembersOf],
     ) -> Result<HashMap<FirstMembersOf, Arc<[Member]>>, PortError> {
+        let Some(viewer) = self.viewer() else {
+            return Ok(HashMap::new());
+        };
         let mut found = HashMap::new();
         // One call for each page size that the query names.
         let limits: HashSet<_> = keys.iter().map(|key| key.limit).collect();
@@ -139,7 +142,11 @@ impl Loader<FirstMembersOf> for LoaderContext {
                 .filter(|key| key.limit == limit)
                 .map(|key| key.chat)
                 .collect();
-            let members = self.services.chats.first_members(&chats, limit).await?;
+            let members = self
+                .services
+                .chats
+                .first_members(viewer, &chats, limit)
+                .await?;
             found.extend(grouped(members, |chat| FirstMembersOf { chat, limit }));
         }
         Ok(found)

@@ -369,11 +369,8 @@ impl MessageNode {
         window: &Window<MemberCursor>,
     ) -> Result<Page<Member>> {
         let (chat, seq) = (self.message.chat_id, self.message.seq);
-        let viewer = ctx.viewer()?.user_id;
         let is_reader = |member: &Member| {
-            Some(member.user_id) != self.message.sender_id
-                && member.has_read(seq)
-                && member.shows_marks_to(viewer)
+            Some(member.user_id) != self.message.sender_id && member.has_read(seq)
         };
         let key = FirstMembersOf {
             chat,

@@ -57,7 +57,7 @@ async fn an_account_that_is_deleted_at_one_server_is_gone_at_the_other() {
         "zanzibar-ada@example.org",
     ];
     let cluster = Cluster::start().await;
-    let settings = ["jobs.poll=100ms"];
+    let settings = ["jobs.poll=100ms", "auth.otp_resend=1s"];
     let a = cluster.instance(&settings).await;
     let b = cluster.instance(&settings).await;
     let (ada, bob) = (a.sign_in("zanzibar-ada").await, b.sign_in("bob").await);

@@ -101,7 +101,7 @@ async fn others_see_a_deleted_user_and_their_history_in_order() {
     );
     let adding = json!({ "title": "New", "memberIds": [ada.id] });
     let adding = mutate(&bob, "createGroup", "CreateGroupInput", adding).await;
-    assert_eq!(adding.code_and_field(), ("NOT_FOUND", "memberIds.0"));
+    assert_eq!(adding.code_and_field(), ("NOT_FOUND", "input.memberIds.0"));
     for search in ["ada", "Deleted", "ada@example.org", ""] {
         let query = "query($search: String) { users(search: $search) { nodes { id } } }";
         let found = bob.client.data(query, json!({ "search": search })).await;

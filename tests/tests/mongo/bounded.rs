@@ -100,7 +100,7 @@ fn queries_of(collection: &str, pipeline: &[Bson]) -> Vec<(String, Document, Doc
     queries
 }
 
-/// Fields that a filter compares, and whether for equality with one value.
+/// Fields that a filter compares, and whether for equality.
 fn fields(filter: &Document) -> Vec<(String, bool)> {
     let mut fields = Vec::new();
     for (field, value) in filter {
@@ -113,7 +113,10 @@ fn fields(filter: &Document) -> Vec<(String, bool)> {
             }
         } else if field != "$or" {
             let operators = value.as_document();
-            let is_equal = operators.is_none_or(|operators| operators.contains_key("$eq"));
+            // Of the few values of `$in` each is a walk of the index; the server merges them in order.
+            let is_equal = operators.is_none_or(|operators| {
+                operators.contains_key("$eq") || operators.contains_key("$in")
+            });
             fields.push((field.clone(), is_equal));
         }
     }

@@ -320,10 +320,14 @@ impl ChatService {
     /// Where the store fails.
     pub async fn first_members(
         &self,
+        viewer: &Viewer,
         chats: &[ChatId],
         limit: usize,
     ) -> Result<Vec<Member>, PortError> {
-        self.store.first_members(chats, limit).await
+        let members = self.store.first_members(chats, limit).await?.into_iter();
+        Ok(members
+            .map(|member| member.as_shown_to(viewer.user_id))
+            .collect())
     }
 
     /// Of each of these chats, which the viewer has been let into, the two members who have read
