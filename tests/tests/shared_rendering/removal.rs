@@ -87,8 +87,8 @@ async fn who_is_removed_sees_nothing_of_what_comes_behind() {
     };
     let (_, (), mut seen) = tokio::join!(sends, told, left);
     // A message to another chat of hers comes behind all that might have come of this one.
-    let other = group.dora.start_chat(&group.ada).await;
-    group.ada.send(&other, "elsewhere").await;
+    let other = group.dora.start_chat(&group.ben).await;
+    group.ben.send(&other, "elsewhere").await;
     let mut elsewhere = BTreeSet::new();
     while elsewhere.len() < 2 {
         let message = match dora.next().await {
