@@ -11,9 +11,8 @@ use async_graphql::parser::types::{ExecutableDocument, OperationType, Selection,
 /// `types` and `directives` are the schema's.
 pub(super) fn items(field: &str) -> u64 {
     match field {
-        "types" => 160,
-        "enumValues" => 40,
-        "fields" => 32,
+        "types" => 144,
+        "enumValues" | "fields" => 40,
         "possibleTypes" => 16,
         "inputFields" | "directives" => 8,
         "interfaces" => 4,
