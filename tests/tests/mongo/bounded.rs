@@ -136,12 +136,13 @@ fn is_indexed(collection: &str, filter: &Document, sort: &Document) -> bool {
         return true;
     }
     index_specs().iter().any(|spec| {
-        let mut ordered = spec.fields.iter().skip_while(|field| is_equal(field));
+        let fixed = spec.fields.iter().take_while(|field| is_equal(field));
         spec.collection == collection
             && compares(spec.fields[0])
-            && sort
-                .keys()
-                .all(|field| Some(&field.as_str()) == ordered.next())
+            && (0..=fixed.count()).any(|skipped| {
+                let ordered = spec.fields.iter().skip(skipped).take(sort.len());
+                sort.keys().eq(ordered)
+            })
     })
 }
 
