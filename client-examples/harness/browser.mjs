@@ -39,7 +39,7 @@ export async function openPage(browser, url, options) {
     if (['error', 'warning'].includes(message.type())) problems.push(message.text());
   });
   page.on('pageerror', (error) => problems.push(String(error)));
-  page.on('requestfailed', (request) => problems.push(`${request.url()} failed`));
+  page.on('requestfailed', (request) => problems.push(`${request.url()} failed: ${request.failure()?.errorText}`));
   page.on('request', (request) => {
     const { origin, protocol } = new URL(request.url());
     const isOwn = origin === new URL(url).origin || ['blob:', 'data:'].includes(protocol);

@@ -34,17 +34,18 @@ function Export() {
       if (!response.ok || !response.body) throw await refusalOf(response);
       let bytes = 0;
       let toldAt = 0;
-      const counting = new TransformStream<Uint8Array, Uint8Array>({
-        transform(chunk, controller) {
-          bytes += chunk.byteLength;
-          controller.enqueue(chunk);
-          if (Date.now() - toldAt < 200) return;
-          toldAt = Date.now();
-          setGot(bytes);
-        },
-      });
-      // The browser keeps what is large on disk, and the file is there whole or not at all.
-      const blob = await new Response(response.body.pipeThrough(counting)).blob();
+      // The browser keeps blobs that are large on disk, and the file is there whole or not at all.
+      const parts: Blob[] = [];
+      for (const reader = response.body.getReader(); ; ) {
+        const { done, value } = await reader.read();
+        if (done) break;
+        bytes += value.byteLength;
+        parts.push(new Blob([value]));
+        if (Date.now() - toldAt < 200) continue;
+        toldAt = Date.now();
+        setGot(bytes);
+      }
+      const blob = new Blob(parts);
       setGot(bytes);
       save(blob, nameOf(response));
     });
