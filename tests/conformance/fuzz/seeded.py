@@ -232,6 +232,8 @@ def seed() -> Seeded:
             "chats": chats,
             "messages": messages,
             "users": [*users, ada.id],
+            # Others go on being written to.
+            "blockable": [users[-1]],
             "sessions": ended,
             "reports": reports,
             "ids": [*chats[:4], *messages[:6], *users, *ended, *reports],
