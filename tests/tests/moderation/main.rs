@@ -27,10 +27,10 @@ const REPORTS: &str = "query($state: ReportState, $first: Int, $after: String) {
     reports(state: $state, first: $first, after: $after) {
         nodes { id reason state resolution reportedBy { name } resolvedBy { name }
             message { id text sender { name } chat { title viewerMember { id } lastMessage { id } } } }
-        pageInfo { hasNextPage endCursor } } } }";
+        edges { cursor node { id } } pageInfo { hasNextPage endCursor } } } }";
 const USERS: &str = "query($search: String, $suspended: Boolean, $first: Int, $after: String) {
     moderation { users(search: $search, suspended: $suspended, first: $first, after: $after) {
-        nodes { isSuspended user { name } } pageInfo { hasNextPage endCursor } } } }";
+        nodes { isSuspended user { name } } edges { cursor node { id } } pageInfo { hasNextPage endCursor } } } }";
 
 /// A server that Olga operates.
 async fn operated() -> (TestApp, User) {
