@@ -144,6 +144,10 @@ async fn a_group_has_a_picture_and_a_notice_says_so() {
     let input = json!({ "chatId": chat, "avatarId": null });
     let none = run(&ada, UPDATE_GROUP, input).await.data();
     assert_eq!(none["updateGroup"]["chat"]["avatar"], Value::Null);
+    let seen = bob.client.data(SEEN, json!({ "id": chat })).await;
+    let nodes = seen["chat"]["messages"]["nodes"].as_array().unwrap();
+    let last = &nodes.last().unwrap()["system"];
+    assert_eq!(last["kind"], json!("AVATAR_CHANGED"));
 }
 
 /// A picture that another has taken the place of is erased; the one that is there stays.
