@@ -1,7 +1,7 @@
 //! The archive of a user: all that is their own, and what they may read, as entries with paths. How
 //! entries become the bytes of a file is the transport's.
 //!
-//! An archive is made of parts ([`ArchivePart`]); the list of them stands in
+//! An archive is made of parts (`ArchivePart`); the list of them stands in
 //! [`crate::services`], and a further one is added there. Parts read by pages, one at a time, and only
 //! as quickly as entries are taken, so that an archive of any size takes the same memory.
 //!
