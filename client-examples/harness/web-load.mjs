@@ -4,7 +4,15 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { chatOf, say, send, shows, signIn, startChat } from './web.mjs';
+import {
+  bothTalk,
+  chatOf,
+  say,
+  send,
+  shows,
+  signIn,
+  startChat,
+} from './web.mjs';
 
 test('a chat of 100,000 messages has few of them in the page, wherever it is opened', async () => {
   const ada = await signIn('Ada');
@@ -88,12 +96,7 @@ function told(values, unit = 'ms') {
 }
 
 test('how long the page is busy under 50 messages a second, and a key takes to the other screen', async () => {
-  const ada = await signIn('Ada');
-  const grace = await signIn('Grace');
-  await startChat(ada.page, grace);
-  await send(ada.page, 'first');
-  await grace.page.locator('.chat-row').click();
-  await shows(grace.page, 'first');
+  const [ada, grace] = await bothTalk();
   const chatId = chatOf(ada.page);
   await grace.page.evaluate(() => {
     globalThis.tasks = [];

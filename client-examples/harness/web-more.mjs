@@ -10,6 +10,7 @@ import {
   PHONE,
   ask,
   assertAccessible,
+  bothTalk,
   chatOf,
   isStill,
   say,
@@ -69,12 +70,7 @@ const attach = (page, ...files) => page.locator('.composer input[type=file]').se
 const isLoaded = (image) => image.evaluate((element) => element.complete && element.naturalWidth > 0);
 
 test('images and files are attached, pasted and dropped, keep their place, and are looked at', async () => {
-  const ada = await signIn('Ada');
-  const grace = await signIn('Grace');
-  await startChat(ada.page, grace);
-  await send(ada.page, 'first');
-  await grace.page.locator('.chat-row').click();
-  await shows(grace.page, 'first');
+  const [ada, grace] = await bothTalk();
 
   // The image comes late: its place is there, and nothing moves when it comes.
   let release;
@@ -162,13 +158,8 @@ test('images and files are attached, pasted and dropped, keep their place, and a
 });
 
 test('what is attached without a network goes out behind it, once, through lost answers and a reload', async () => {
-  const ada = await signIn('Ada');
-  const grace = await signIn('Grace');
+  const [ada, grace] = await bothTalk();
   const { page } = ada;
-  await startChat(page, grace);
-  await send(page, 'first');
-  await grace.page.locator('.chat-row').click();
-  await shows(grace.page, 'first');
 
   await page.context().setOffline(true);
   await page.getByText('You are offline').waitFor();

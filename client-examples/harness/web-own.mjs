@@ -7,8 +7,9 @@ import test from 'node:test';
 import { SERVER, eventually, startServer, stopServer } from './chat.mjs';
 import { watchFor } from './outbox.mjs';
 import {
-  assertAccessible,
   ask,
+  assertAccessible,
+  bothTalk,
   chatOf,
   row,
   say,
@@ -70,13 +71,8 @@ test('messages are found by their words, and lead to where they were said', asyn
 
 test('somebody is blocked, cannot write any more, and is let in again', async (t) => {
   if (!(await needs(t, 'blocking'))) return;
-  const ada = await signIn('Ada');
-  const grace = await signIn('Grace');
+  const [ada, grace] = await bothTalk('hello');
   const { page } = ada;
-  await startChat(page, grace);
-  await send(page, 'hello');
-  await grace.page.locator('.chat-row').click();
-  await shows(grace.page, 'hello');
   await page.getByRole('button', { name: 'Chat menu' }).click();
   await page.getByRole('menuitem', { name: 'Block', exact: true }).click();
   await page.getByText('You have blocked').waitFor();
@@ -166,13 +162,8 @@ test('a copy of what is one’s own is downloaded', async (t) => {
 
 test('an account is deleted with a code of its own, and nothing of it stays on the device', async (t) => {
   if (!(await needs(t, 'accountDeletion'))) return;
-  const ada = await signIn('Ada');
-  const grace = await signIn('Grace');
+  const [ada, grace] = await bothTalk('soon gone');
   const { page } = ada;
-  await startChat(page, grace);
-  await send(page, 'soon gone');
-  await grace.page.locator('.chat-row').click();
-  await shows(grace.page, 'soon gone');
   await page.getByRole('button', { name: 'Your profile, Ada' }).click();
   await page.getByRole('tab', { name: 'Your data' }).click();
   const code = await watchFor(ada.email);

@@ -124,6 +124,17 @@ export async function send(page, text) {
   await page.keyboard.press('Enter');
 }
 
+/** Two new users with a direct chat that both have open, and in which Ada has said this. */
+export async function bothTalk(text = 'first') {
+  const ada = await signIn('Ada');
+  const grace = await signIn('Grace');
+  await startChat(ada.page, grace);
+  await send(ada.page, text);
+  await grace.page.locator('.chat-row').click();
+  await shows(grace.page, text);
+  return [ada, grace];
+}
+
 /** The texts of the thread, in their order. */
 export const textsIn = (page) => page.locator('.message .text').allInnerTexts();
 export const shows = (page, text) => page.locator('.message .text', { hasText: text }).waitFor();

@@ -8,6 +8,7 @@ import { eventually, restoreServer, startServer, stopServer } from './chat.mjs';
 import {
   PHONE,
   assertAccessible,
+  bothTalk,
   isStill,
   row,
   send,
@@ -83,12 +84,7 @@ test('two people chat: typing, ticks, edits, replies, reactions and deletions', 
 });
 
 test('the network is cut in the middle of what they send, and a reload loses and doubles nothing', async () => {
-  const ada = await signIn('Ada');
-  const grace = await signIn('Grace');
-  await startChat(ada.page, grace);
-  await send(ada.page, 'first');
-  await grace.page.locator('.chat-row').click();
-  await shows(grace.page, 'first');
+  const [ada, grace] = await bothTalk();
   const wanted = ['first'];
   for (let at = 0; at < 12; at += 1) {
     if (at === 4) await ada.page.context().setOffline(true);
@@ -270,12 +266,7 @@ test('tokens are renewed over the socket, which stays open, and an expired sessi
 });
 
 test('the server is stopped, killed and restored under the page: nothing is lost, nothing is doubled', async () => {
-  const ada = await signIn('Ada');
-  const grace = await signIn('Grace');
-  await startChat(ada.page, grace);
-  await send(ada.page, 'first');
-  await grace.page.locator('.chat-row').click();
-  await shows(grace.page, 'first');
+  const [ada, grace] = await bothTalk();
   const wanted = ['first'];
   const bothShow = () =>
     eventually(async () => {

@@ -32,21 +32,9 @@ function Export() {
       ending.current = new AbortController();
       const response = await session.download('/export', ending.current.signal);
       if (!response.ok || !response.body) throw await refusalOf(response);
-      let bytes = 0;
-      let toldAt = 0;
-      // The browser keeps blobs that are large on disk, and the file is there whole or not at all.
-      const parts: Blob[] = [];
-      for (const reader = response.body.getReader(); ; ) {
-        const { done, value } = await reader.read();
-        if (done) break;
-        bytes += value.byteLength;
-        parts.push(new Blob([value]));
-        if (Date.now() - toldAt < 200) continue;
-        toldAt = Date.now();
-        setGot(bytes);
-      }
-      const blob = new Blob(parts);
-      setGot(bytes);
+      // The browser keeps what is large on disk, and the file is there whole or not at all.
+      const blob = await response.blob();
+      setGot(blob.size);
       save(blob, nameOf(response));
     });
 
@@ -57,7 +45,7 @@ function Export() {
       <Problem text={problem} />
       {got !== null && (
         <p className="quiet" role="status">
-          {isBusy ? `${bytesOf(got)} so far …` : problem ? '' : `Done: ${bytesOf(got)}.`}
+          {isBusy || problem ? '' : `Done: ${bytesOf(got)}.`}
         </p>
       )}
       <div className="actions">
