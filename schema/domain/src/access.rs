@@ -327,9 +327,7 @@ impl Access {
         users: &[UserId],
     ) -> Result<Acquainted, PortError> {
         let known = self.known(viewer.user_id, users).await?;
-        let blocked = self.blocked(viewer.user_id, &known).await?;
-        let seen = known.into_iter().filter(|user| !blocked.contains(user));
-        Ok(Acquainted(seen.collect()))
+        self.seen(viewer.user_id, known).await
     }
 
     /// The same of users all of whom must share a chat with the viewer. Whom a block hides is left
@@ -346,9 +344,14 @@ impl Access {
         if let Some(stranger) = users.iter().find(|user| !known.contains(user)) {
             return Ok(Err(*stranger));
         }
-        let blocked = self.blocked(viewer.user_id, &known).await?;
+        Ok(Ok(self.seen(viewer.user_id, known).await?))
+    }
+
+    /// Those of these users, who are known to the viewer, whom no block hides.
+    async fn seen(&self, viewer: UserId, known: Vec<UserId>) -> Result<Acquainted, PortError> {
+        let blocked = self.blocked(viewer, &known).await?;
         let seen = known.into_iter().filter(|user| !blocked.contains(user));
-        Ok(Ok(Acquainted(seen.collect())))
+        Ok(Acquainted(seen.collect()))
     }
 
     /// Those of these users who share a chat with the viewer, or are the viewer.
