@@ -103,6 +103,10 @@ impl Server {
             services: services.clone(),
             adapters: adapters.clone(),
             upload_timeout: config.attachments.upload_timeout,
+            largest_upload: config
+                .attachments
+                .max_file_bytes
+                .max(config.attachments.max_image_bytes),
             clock: environment.clock,
             entropy: environment.entropy,
         };
@@ -228,6 +232,7 @@ struct App {
     services: Services,
     adapters: Adapters,
     upload_timeout: Duration,
+    largest_upload: u64,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 }
@@ -275,6 +280,10 @@ impl Application for App {
 
     fn upload_timeout(&self) -> Duration {
         self.upload_timeout
+    }
+
+    fn largest_upload(&self) -> u64 {
+        self.largest_upload
     }
 
     async fn locate_attachment(&self, presented: Presented) -> Result<Located, ApiError> {

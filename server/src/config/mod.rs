@@ -93,7 +93,8 @@ section! {
         /// its mail (`amqp_url`): `smtps://` for TLS from the first byte, `smtp://…?tls=required` for
         /// STARTTLS; without either all goes in the clear. It may hold a password: consider giving
         /// it as `TALKSY_SMTP_URL`. Without it mails are written as `.eml` files to `outbox` in
-        /// `data_dir`, and sign-in codes to the log.
+        /// `data_dir`; sign-in codes go to the log where nobody else reaches the server, by `listen`,
+        /// `public_url` and `http.trusted_proxies`.
         smtp_url: Option<SecretString> = None,
             such as "smtps://user:password@mail.example.org",
             must "be a URL such as `smtps://user:password@mail.example.org`" =>
@@ -201,9 +202,9 @@ impl Config {
     }
 
     /// Whether sign-in codes are written where the process writes, as nobody is mailed and only this machine
-    /// can connect.
+    /// reaches the server.
     pub fn shows_codes(&self) -> bool {
-        self.smtp_url.is_none() && self.amqp_url.is_none() && self.is_loopback()
+        !self.sends_mail() && !self.is_public()
     }
 
     /// Whether mail leaves this machine, or goes to a worker.
@@ -224,10 +225,10 @@ impl Config {
                     .to_owned(),
             );
         }
-        if !self.is_loopback() && !self.sends_mail() {
+        if self.is_public() && !self.sends_mail() {
             warnings.push(
-                "`mail.outbox` is true and there is no `smtp_url`: mails are written to files, and \
-                 nobody is sent a sign-in code."
+                "Others reach the server, and neither `smtp_url` nor `amqp_url` is set: mails are \
+                 written to files, and nobody is sent a sign-in code."
                     .to_owned(),
             );
         }

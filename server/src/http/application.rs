@@ -57,6 +57,9 @@ pub trait Application: Send + Sync + 'static {
     /// How long an upload may take.
     fn upload_timeout(&self) -> Duration;
 
+    /// The most bytes of an upload, of whatever type.
+    fn largest_upload(&self) -> u64;
+
     /// What the URL of an attachment leads to.
     ///
     /// # Errors

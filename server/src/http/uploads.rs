@@ -16,9 +16,10 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Transports;
 
-/// How much of a body that was refused is read and dropped, in bytes. A connection closed over unread
-/// bytes is reset, and the reset can overtake the refusal.
-const DRAINED: usize = 8 << 20;
+/// How much more of a body that was refused is read and dropped than an upload may have, in bytes. A
+/// connection closed over unread bytes is reset, and the reset can overtake the refusal: a proxy that passes
+/// bodies on as they come would tell its client of a bad gateway.
+const DRAINED_BEYOND: u64 = 8 << 20;
 
 /// A body on its way. Clones are the same one.
 #[derive(Clone)]
@@ -77,12 +78,13 @@ impl Incoming {
         if waits || state.is_over {
             return;
         }
+        let most = server.app.largest_upload() + DRAINED_BEYOND;
         let reading = async {
             let mut read = 0;
-            while read < DRAINED
+            while read < most
                 && let Some(Ok(piece)) = state.chunks.next().await
             {
-                read += piece.len();
+                read += piece.len() as u64;
             }
         };
         // Whoever is too slow for it is cut off.

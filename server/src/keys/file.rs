@@ -4,7 +4,7 @@
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{
-    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown,
 };
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -229,6 +229,7 @@ pub(super) fn lock(path: &Path) -> Result<File, KeyError> {
         .mode(0o600)
         .open(&lock_path)
         .map_err(KeyError::io("open", &lock_path))?;
+    keep_owner(path, &lock_path);
     lock.lock().map_err(KeyError::io("lock", &lock_path))?;
     Ok(lock)
 }
@@ -277,11 +278,9 @@ pub(super) fn save(path: &Path, keys: &KeyFile) -> Result<(), KeyError> {
     let text = render(keys).map_err(|reason| KeyError::corrupt(path, reason))?;
     let new = path.with_extension("json.new");
     write_private(&new, text.as_bytes()).map_err(KeyError::io("write", &new))?;
+    keep_owner(path, &new);
     fs::rename(&new, path).map_err(KeyError::io("replace", path))?;
-    let directory = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
-    let directory = directory.unwrap_or(Path::new("."));
+    let directory = directory_of(path);
     File::open(directory)
         .and_then(|directory| directory.sync_all())
         .map_err(KeyError::io("sync the directory", directory))
@@ -298,6 +297,27 @@ fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.set_permissions(Permissions::from_mode(0o600))?;
     file.write_all(bytes)?;
     file.sync_all()
+}
+
+/// Gives a new file beside the key file, or one that is to replace it, the key file's owner, or the directory's
+/// where there is no key file yet. An administrator who rotates the keys would else take them from the server,
+/// which runs as a user of its own.
+fn keep_owner(path: &Path, new: &Path) {
+    let before = fs::metadata(path).or_else(|_| fs::metadata(directory_of(path)));
+    let (Ok(before), Ok(now)) = (before, fs::metadata(new)) else {
+        return;
+    };
+    if now.uid() != before.uid() {
+        // Only an administrator may. Others keep what they have made.
+        chown(new, Some(before.uid()), Some(before.gid())).ok();
+    }
+}
+
+fn directory_of(path: &Path) -> &Path {
+    let directory = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    directory.unwrap_or(Path::new("."))
 }
 
 /// The file's present stamp.

@@ -142,6 +142,23 @@ async fn an_upload_that_breaks_off_leaves_nothing_and_can_be_sent_again() {
     assert_eq!(files_below(&folder).len(), 1);
 }
 
+/// A refusal reaches also who sends all of the body first, as a proxy may that passes it on as it comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_comes_behind_as_many_bytes_as_an_upload_may_have() {
+    const SIZE: usize = 26 * 1024 * 1024;
+    let app = TestApp::start().await;
+    let ada = app.sign_in("ada").await;
+    let announced = ada.announce("a.txt", "text/plain", 10).await.data();
+    let url = string(&announced["createUpload"]["url"]);
+    let mut stream = TcpStream::connect(app.address).await.unwrap();
+    let head = format!("PUT {url} HTTP/1.1\r\nhost: test\r\ncontent-length: {SIZE}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&vec![b'a'; SIZE]).await.unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 413");
+}
+
 /// A client that waits for leave to send is refused without having sent anything.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_for_leave_to_send_too_much_is_not_given_it() {

@@ -149,12 +149,17 @@ async fn sign_up_by_domains_needs_domains() {
 
 /// A code in the log lets whoever reads it sign in as anybody.
 #[tokio::test(flavor = "multi_thread")]
-async fn codes_are_logged_only_where_nobody_else_can_connect() {
-    for (listen, is_logged) in [("127.0.0.1", true), ("0.0.0.0", false)] {
+async fn codes_are_logged_only_where_nobody_else_reaches_the_server() {
+    let proxied = "http.trusted_proxies=127.0.0.1";
+    for (listen, setting, is_logged) in [
+        ("127.0.0.1", "mail.outbox=true", true),
+        ("0.0.0.0", "mail.outbox=true", false),
+        ("127.0.0.1", proxied, false),
+    ] {
         let data = tempfile::tempdir().unwrap();
         let port = free_port();
         let address: SocketAddr = format!("{listen}:{port}").parse().unwrap();
-        let settings = ["--set", "mail.outbox=true"];
+        let settings = ["--set", setting];
         let mut server = ServerProcess::start_at(address, data.path(), &settings).await;
         // By the loopback address, wherever else it can be reached.
         server.address = SocketAddr::from(([127, 0, 0, 1], port));
@@ -191,7 +196,7 @@ async fn an_open_server_warns_as_it_starts() {
     for word in [
         "WARN",
         "`users.directory` is not set",
-        "`mail.outbox` is true",
+        "neither `smtp_url` nor `amqp_url` is set",
     ] {
         assert!(said.contains(word), "{word} is not in {said}");
     }

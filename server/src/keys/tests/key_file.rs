@@ -1,5 +1,7 @@
 //! The key file: made once, for its owner alone, and never damaged.
 
+use std::os::unix::fs::{MetadataExt as _, chown};
+
 use super::*;
 
 #[test]
@@ -37,6 +39,25 @@ fn the_file_is_made_once_and_for_its_owner_alone() {
     rotate(&data.join(KEY_FILE), TTL, &*bench.clock, &*bench.entropy).unwrap();
     assert_eq!(mode(&data.join(KEY_FILE)), 0o600);
     assert!(!leftover.exists());
+}
+
+/// An administrator's rotation leaves the files to the user that the server runs as. Only an administrator can
+/// give them away to begin with: for others there is nothing to look at.
+#[test]
+fn a_rotation_leaves_the_files_to_their_owner() {
+    let bench = Bench::new();
+    bench.open();
+    if chown(bench.path(), Some(61_234), Some(61_234)).is_err() {
+        return;
+    }
+    let lock = bench.path().with_extension("lock");
+    fs::remove_file(&lock).unwrap();
+    rotate(&bench.path(), TTL, &*bench.clock, &*bench.entropy).unwrap();
+    for file in [bench.path(), lock] {
+        let metadata = fs::metadata(&file).unwrap();
+        assert_eq!((metadata.uid(), metadata.gid()), (61_234, 61_234));
+        assert_eq!(mode(&file), 0o600);
+    }
 }
 
 #[test]
