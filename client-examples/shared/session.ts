@@ -112,6 +112,9 @@ export class Session {
   readonly retryingFetch: typeof fetch = (input, init) =>
     retrying(async () => {
       const response = await this.fetch(input, init);
+      // A proxy whose server is away answers with a page of its own.
+      if (response.status >= 502 && response.status <= 504 && !isJson(response))
+        throw new Error(`${this.url} answered ${response.status}, and not with JSON`);
       const refused = await refusal(response);
       if (refused && mayPass(refused)) throw refused;
       return response;
@@ -150,9 +153,12 @@ function send(
   return fetch(input, { ...init, headers, signal });
 }
 
+const isJson = (response: Response) =>
+  /\bjson\b/.test(response.headers.get('content-type') ?? '');
+
 /** What an answer refuses, without taking it from the library. */
 async function refusal(response: Response): Promise<Refused | undefined> {
-  if (!/\bjson\b/.test(response.headers.get('content-type') ?? '')) return undefined;
+  if (!isJson(response)) return undefined;
   const { errors } = (await response.clone().json()) as { errors?: ErrorEntry[] };
   return errors?.[0] && new Refused(errors[0]);
 }

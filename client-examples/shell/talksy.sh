@@ -30,10 +30,13 @@ body() { jq -cn --arg query "$1" --argjson variables "${2:-null}" '$ARGS.named';
 # The code of an answer's first error, if any.
 code() { jq -r '.errors[0].extensions.code // empty' <<<"$1"; }
 
-# Prints the answer to an operation. Further arguments are curl's.
+# Prints the answer to an operation. Further arguments are curl's. Fails where none came: a proxy whose server
+# is away answers with a page of its own.
 post() {
-  curl -sS --max-time 10 "$url/graphql" -H 'content-type: application/json' \
-    -H 'accept: application/graphql-response+json' --data "$(body "$1" "$2")" "${@:3}"
+  local answer
+  answer="$(curl -sS --max-time 10 "$url/graphql" -H 'content-type: application/json' \
+    -H 'accept: application/graphql-response+json' --data "$(body "$1" "$2")" "${@:3}")" &&
+    jq -ce 'select(has("data") or has("errors"))' <<<"$answer"
 }
 
 # Prints an answer's data; fails with what it refuses.
@@ -45,24 +48,27 @@ data() {
   jq -c .data <<<"$1"
 }
 
-# Keeps the tokens of an answer, for this user alone, in a file that is replaced as a whole.
+# Keeps the tokens of an answer, for this user alone, in a file that is replaced as a whole. Without an answer
+# those of before stay.
 keep() {
-  (umask 077 && jq -c . >"$session.new") && mv "$session.new" "$session"
+  (umask 077 && jq -ce . >"$session.new") && mv "$session.new" "$session"
 }
 
 # Exchanges the refresh token. It is good for one use, and a second use ends the session: so one at a
 # time, and who has waited finds that it is done.
 refresh() {
-  local old="$1" answer
+  local old="$1" answer status=0
   exec 9>"$session.lock"
   flock 9
   if [[ "$(token)" == "$old" ]]; then
+    # Where no answer came, the tokens of before are still good.
     answer="$(post 'mutation RefreshSession($refreshToken: String!) {
       refreshSession(input: { refreshToken: $refreshToken }) { accessToken refreshToken } }' \
-      "$(jq -c '{refreshToken}' "$session")")"
-    data "$answer" | jq -c .refreshSession | keep
+      "$(jq -c '{refreshToken}' "$session")")" &&
+      answer="$(data "$answer")" && jq -c .refreshSession <<<"$answer" | keep || status=1
   fi
   exec 9>&-
+  return "$status"
 }
 
 # Prints the data of an operation. A network that is away and a backend that is down are waited for:

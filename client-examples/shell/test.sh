@@ -10,7 +10,9 @@ cd "$(dirname "$0")"
 
 work="$(mktemp -d)"
 follower=
+proxy=
 cleanup() {
+  [[ -z "$proxy" ]] || kill "$proxy" 2>/dev/null || true
   [[ -z "$follower" ]] || kill -KILL -- "-$follower" 2>/dev/null || true
   rm -rf "$work"
 }
@@ -72,6 +74,25 @@ done
 before="$(jq -r .accessToken "$work/grace")"
 as grace refresh
 [[ "$(jq -r .accessToken "$work/grace")" != "$before" ]] || fail 'the token is the old one'
+
+# A proxy that does not reach the server, and a server that is away, cost nobody their tokens.
+node -e '
+  const server = require("node:http").createServer((_, response) => {
+    response.writeHead(502, { "content-type": "text/html" });
+    response.end("<h1>Bad Gateway</h1>");
+  });
+  server.listen(0, "127.0.0.1", () => console.log(server.address().port));
+' >"$work/port" &
+proxy=$!
+until [[ -s "$work/port" ]]; do
+  kill -0 "$proxy" || fail 'the proxy did not start'
+  sleep 0.05
+done
+for port in "$(cat "$work/port")" 1; do
+  before="$(cat "$work/grace")"
+  ! CHAT_URL="http://127.0.0.1:$port" as grace refresh 2>/dev/null || fail 'it refreshed without an answer'
+  [[ "$(cat "$work/grace")" == "$before" ]] || fail 'the tokens are lost'
+done
 
 edited="$(as ada edit "$first" 'Hello, dear Grace')"
 [[ "$(jq -r .text <<<"$edited")" == 'Hello, dear Grace' ]] || fail "the edit answers $edited"
