@@ -96,14 +96,15 @@ export function Composer({ chat, draft, onDraft, onEdit, onSent, onEditLast }: C
     }
     const mentionIds = mentions.inText(said, []);
     const replyToId = draft?.message.id ?? null;
+    const fileIds = files.map(({ id }) => id);
     setText('');
-    chosen.clear();
+    chosen.leave(fileIds);
     try {
-      await queue.add(chatId, said, { replyToId, mentionIds, files });
+      await queue.add(chatId, said, { replyToId, mentionIds, fileIds });
     } catch {
       // The device is full, or the database is gone: nothing is lost that was typed.
       setText((next) => (next === '' ? text : next));
-      chosen.restore(files);
+      chosen.restore();
       return;
     }
     // Only now it cannot be lost any more. What was typed meanwhile stays.
