@@ -7,6 +7,7 @@ import { Composer, type Draft } from './composer.js';
 import { MessageList, type ListHandle } from './message-list.js';
 import type { Actions } from './message-row.js';
 import { Pins, usePins } from './pins.js';
+import { readByAll } from './read-by-all.js';
 import { Face } from '../files/face.js';
 import { MarkUnreadDocument, MembersDocument, type MembersQuery } from '../generated/graphql.js';
 import { GroupDetails } from '../group/group-details.js';
@@ -162,8 +163,9 @@ export function ChatPane({ chat }: { chat: Chat }) {
     async (fromSeq: number) => {
       try {
         const { markUnread } = await connection.mutate(MarkUnreadDocument, { chatId: chat.id, fromSeq });
-        if (markUnread) await replica.keepChat(markUnread.chat);
+        // Ahead of the mark: who opens the chat again has read it.
         openChat(null);
+        if (markUnread) await replica.keepChat(markUnread.chat);
       } catch (error) {
         setProblem(sentenceOf(error));
       }
@@ -266,12 +268,14 @@ export function ChatPane({ chat }: { chat: Chat }) {
           onBlock={() => setBlock(!block.isBlocked)}
           onDetails={() => setDetailsOpen(true)}
           onSearch={() => setSearchOpen(true)}
+          onUnread={() => void unread(chat.lastSeq)}
           onProblem={setProblem}
         />
       </header>
       <MessageList
         ref={list}
         chat={chat}
+        readByAllSeq={readByAll(chat, members, userId)}
         state={shown}
         pending={pending}
         tasks={waiting}

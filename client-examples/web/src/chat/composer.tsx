@@ -208,7 +208,8 @@ export function Composer({ chat, draft, onDraft, onEdit, onSent, onEditLast }: C
             change(target.value);
           }}
           onSelect={({ currentTarget }) => setCaret(currentTarget.selectionStart)}
-          onBlur={mentions.close}
+          onFocus={() => mentions.setFocused(true)}
+          onBlur={() => mentions.setFocused(false)}
           onKeyDown={onKeyDown}
           onPaste={onPaste}
         />
@@ -234,6 +235,8 @@ function useMentions(chat: Chat, text: string, caret: number) {
   const { connection, userId } = useAccount();
   const { members } = useAccountState();
   const [at, setAt] = useState(0);
+  const [isFocused, setFocused] = useState(false);
+  /** Where the word stands of which the user has closed the list. */
   const [closedAt, setClosedAt] = useState<number | null>(null);
   const [found, setFound] = useState<readonly Person[]>([]);
   const picked = useRef(new Map<string, Person>());
@@ -242,7 +245,8 @@ function useMentions(chat: Chat, text: string, caret: number) {
   const known: readonly Person[] = chat.peer ? [chat.peer] : (kept ?? []).map(({ user }) => user);
   const written = wordAt(text, caret);
   const word = written?.word ?? '';
-  const from = written && written.from !== closedAt ? written.from : null;
+  // Who comes back to the text goes on where they were.
+  const from = written && isFocused && written.from !== closedAt ? written.from : null;
   const isLarge = chat.kind === 'GROUP' && chat.memberCount > (kept?.length ?? 0);
   const wanted = useRested(isLarge && from !== null ? word : '', 150);
 
@@ -272,7 +276,7 @@ function useMentions(chat: Chat, text: string, caret: number) {
     listId,
     at: chosen,
     choose: (person: Person) => void picked.current.set(person.id, person),
-    close: () => setClosedAt(written?.from ?? null),
+    setFocused,
     /** Whom a text mentions: members, who was chosen here, and who was mentioned before. */
     inText: (said: string, before: readonly Person[]) => {
       const others = [...known, ...picked.current.values(), ...before].filter(({ id }) => id !== userId);

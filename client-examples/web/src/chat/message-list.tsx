@@ -29,6 +29,8 @@ export interface ListHandle {
 interface MessageListProps {
   readonly ref: Ref<ListHandle>;
   readonly chat: Chat;
+  /** All others have read up to here. */
+  readonly readByAllSeq: number;
   readonly state: ThreadState;
   readonly pending: readonly Pending[];
   readonly tasks: readonly Task[];
@@ -111,7 +113,7 @@ interface PartProps extends Omit<MessageListProps, 'ref' | 'onPart'> {
 
 /** One part of the chat. A jump to another one begins anew. */
 function Part(props: PartProps) {
-  const { ref, chat, state, pending, tasks, may, actions, firstUnread } = props;
+  const { ref, chat, readByAllSeq, state, pending, tasks, may, actions, firstUnread } = props;
   const { onOlder, onNewer, onSeen, onEndShown } = props;
   const { messages, hasOlder, hasNewer, isLoading, focus } = state;
   const { userId } = useAccount();
@@ -275,7 +277,7 @@ function Part(props: PartProps) {
         isFirstOfDay={isFirstOfDay}
         isFirstUnread={isFirstUnread}
         isFollowing={isFollowing}
-        isRead={(chat.readByAllSeq ?? 0) >= message.seq || isReadByPeer}
+        isRead={readByAllSeq >= message.seq}
         readAt={isReadByPeer ? (byPeer?.at ?? null) : null}
         may={may}
         task={bySeq.get(message.seq) ?? null}
