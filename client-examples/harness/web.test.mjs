@@ -10,6 +10,7 @@ import {
   assertAccessible,
   bothTalk,
   chatOf,
+  enter,
   isStill,
   row,
   send,
@@ -320,7 +321,15 @@ testBeside('tokens are renewed over the socket, which stays open, and an expired
   assert.equal(sockets.length, 1);
   assert.equal(sockets[0].isClosed(), false);
 
-  await page.getByLabel('Message', { exact: true }).fill('typed and not sent');
+  const area = page.getByLabel('Message', { exact: true });
+  await area.press('ArrowUp');
+  await area.fill('typed into an edit');
+  await area.press('Escape');
+  await area.fill('typed and not sent');
+  await row(page, 'with a new token').hover();
+  await row(page, 'with a new token').getByRole('button', { name: 'More' }).click();
+  await page.getByRole('menuitem', { name: 'Edit' }).click();
+  await area.fill('typed into another edit');
   await page.evaluate(() => {
     const session = JSON.parse(localStorage.getItem('talksy.session'));
     localStorage.setItem('talksy.session', JSON.stringify({ ...session, accessToken: 'x', refreshToken: 'x', expiresAt: 0 }));
@@ -328,7 +337,11 @@ testBeside('tokens are renewed over the socket, which stays open, and an expired
   await page.reload();
   await page.getByLabel('Mail address').waitFor();
   assert.equal(await kept(), null);
-  assert.ok(await page.evaluate(() => Object.values(localStorage).includes('typed and not sent')));
+  await enter(page, ada.email);
+  await eventually(async () => assert.equal(await area.inputValue(), 'typed into another edit'));
+  await area.press('Enter');
+  await shows(grace.page, 'typed into another edit');
+  assert.equal(await area.inputValue(), 'typed and not sent');
   for (const { page } of [ada, grace]) await page.context().close();
 });
 

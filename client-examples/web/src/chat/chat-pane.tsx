@@ -4,6 +4,7 @@ import { Button } from 'react-aria-components';
 
 import { ChatMenu } from './chat-menu.js';
 import { Composer, type Draft } from './composer.js';
+import { KeptText } from './kept-text.js';
 import { MessageList, type ListHandle } from './message-list.js';
 import type { Actions } from './message-row.js';
 import { Pins, usePins } from './pins.js';
@@ -113,7 +114,10 @@ export function ChatPane({ chat }: { chat: Chat }) {
   const { connection, replica, queue, readMarks, userId } = account;
   const { outbox, tasks } = useAccountState();
   const { thread, state } = useThread(chat);
-  const [draft, setDraft] = useState<Draft | null>(null);
+  const [draft, setDraft] = useState<Draft | null>(() => {
+    const { edit } = new KeptText(userId, chat.id);
+    return edit && { kind: 'edit', message: edit.message };
+  });
   const [problem, setProblem] = useState<string | null>(null);
   const [isDetailsOpen, setDetailsOpen] = useState(false);
   const [isSearchOpen, setSearchOpen] = useState(false);

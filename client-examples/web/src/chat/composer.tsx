@@ -1,6 +1,7 @@
 // Where a message is written. The text stays on the device until it is sent.
-import { useEffect, useId, useRef, useState, type ClipboardEvent, type KeyboardEvent } from 'react';
+import { useEffect, useId, useMemo, useRef, useState, type ClipboardEvent, type KeyboardEvent } from 'react';
 
+import { KeptText } from './kept-text.js';
 import { matching, mentionedIn, wordAt } from './mentions.js';
 import { previewOf } from './preview.js';
 import { AttachButton, ChosenFiles, useChosen, useDrop } from '../files/attach.js';
@@ -35,8 +36,8 @@ const MOST = 4_000;
 export function Composer({ chat, draft, onDraft, onEdit, onSent, onEditLast }: ComposerProps) {
   const { queue, userId } = useAccount();
   const chatId = chat.id;
-  const key = `talksy.draft.${userId}.${chatId}`;
-  const [text, setText] = useState(() => localStorage.getItem(key) ?? '');
+  const kept = useMemo(() => new KeptText(userId, chatId), [userId, chatId]);
+  const [text, setText] = useState(() => kept.message);
   const [caret, setCaret] = useState(0);
   const area = useRef<HTMLTextAreaElement>(null);
   const tellTyping = useTellTyping(chatId);
@@ -58,8 +59,10 @@ export function Composer({ chat, draft, onDraft, onEdit, onSent, onEditLast }: C
   useEffect(() => {
     const { current } = drafted;
     if (current) area.current?.focus();
-    if (current?.kind === 'edit') setText(current.message.text ?? '');
-  }, [opened]);
+    const { edit } = kept;
+    if (current?.kind === 'edit') setText(edit?.message.id === current.message.id ? edit.text : (current.message.text ?? ''));
+    else kept.edit = null;
+  }, [opened, kept]);
 
   useEffect(() => {
     // A phone would open its keyboard.
@@ -75,15 +78,18 @@ export function Composer({ chat, draft, onDraft, onEdit, onSent, onEditLast }: C
 
   function change(next: string) {
     setText(next);
-    if (editing) return;
+    if (editing) {
+      kept.edit = { message: editing, text: next };
+      return;
+    }
     tellTyping(next !== '');
-    if (next === '') localStorage.removeItem(key);
-    else localStorage.setItem(key, next);
+    kept.message = next;
   }
 
   function leave() {
     onDraft(null);
-    setText(localStorage.getItem(key) ?? '');
+    kept.edit = null;
+    setText(kept.message);
   }
 
   async function submit() {
@@ -108,8 +114,8 @@ export function Composer({ chat, draft, onDraft, onEdit, onSent, onEditLast }: C
       return;
     }
     // Only now it cannot be lost any more. What was typed meanwhile stays.
-    if (localStorage.getItem(key)?.trim() === said) localStorage.removeItem(key);
-    if (localStorage.getItem(key) === null) tellTyping(false);
+    if (kept.message.trim() === said) kept.message = '';
+    if (kept.message === '') tellTyping(false);
     onDraft(null);
     onSent();
     area.current?.focus();
