@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { partsOf } from '../src/chat/links.js';
 import { matching, mentionedIn, piecesOf, wordAt } from '../src/chat/mentions.js';
 import { noticeOf } from '../src/chat/notice.js';
-import { readByAll } from '../src/chat/read-by-all.js';
+import { newFrom, readByAll } from '../src/chat/reading.js';
 import { previewOf } from '../src/chat/preview.js';
 import { bytesOf, sizeIn } from '../src/files/prepare.js';
 import { digitsOf } from '../src/session/code-boxes.js';
@@ -152,4 +152,13 @@ test('a message of a group is read by all when the last member has read it, whoe
   expect(readByAll({ ...group, readByAllSeq: null, reads: { b: { seq: 7, at } } }, members, 'me')).toBe(0);
   const direct = { kind: 'DIRECT' as const, readByAllSeq: 1, memberCount: 2, peer: { id: 'a', name: 'A' } };
   expect(readByAll({ ...direct, reads: { a: { seq: 3, at } } }, [], 'me')).toBe(3);
+});
+
+test('what is new begins with what somebody else has said', () => {
+  const messages = ['me', 'me', 'a', 'me', null].map((id, at) => ({ seq: at + 1, sender: id === null ? null : { id } }));
+  expect(newFrom(messages, 1, 'me')).toBe(3);
+  expect(newFrom(messages, 4, 'me')).toBe(5);
+  // Marked as unread by the viewer, from their own message on.
+  expect(newFrom(messages.slice(0, 2), 2, 'me')).toBe(2);
+  expect(newFrom(messages, Number.MAX_SAFE_INTEGER, 'me')).toBeUndefined();
 });

@@ -8,7 +8,7 @@ import { KeptText } from './kept-text.js';
 import { MessageList, type ListHandle } from './message-list.js';
 import type { Actions } from './message-row.js';
 import { Pins, usePins } from './pins.js';
-import { readByAll } from './read-by-all.js';
+import { readByAll } from './reading.js';
 import { Face } from '../files/face.js';
 import { MarkUnreadDocument, MembersDocument, type MembersQuery } from '../generated/graphql.js';
 import { GroupDetails } from '../group/group-details.js';

@@ -15,6 +15,7 @@ import { VList, type VListHandle } from 'virtua';
 
 import { MessageRow, PendingRow, type Actions, type May } from './message-row.js';
 import { previewOf } from './preview.js';
+import { newFrom } from './reading.js';
 import type { Chat, Message, Pending, Task } from '../replica/database.js';
 import type { Target, ThreadState } from '../replica/thread.js';
 import { shownName } from '../ui/names.js';
@@ -140,6 +141,11 @@ function Part(props: PartProps) {
     ],
     [messages, hasNewer, pending],
   );
+  // One's own are not new, though the mark stands before them.
+  const newSeq = useMemo(
+    () => (first > firstUnread ? undefined : newFrom(messages, firstUnread, userId)),
+    [messages, first, firstUnread, userId],
+  );
   const bySeq = useMemo(() => new Map(tasks.map((task) => [task.seq, task])), [tasks]);
   const count = rows.length;
   const now = useRef({ messages, rows, count });
@@ -259,7 +265,7 @@ function Part(props: PartProps) {
     }
     const { message, before } = row;
     const isFirstOfDay = !before || dateOf(before) !== dateOf(message);
-    const isFirstUnread = message.seq === firstUnread;
+    const isFirstUnread = message.seq === newSeq;
     const isFollowing =
       !isFirstOfDay &&
       !isFirstUnread &&

@@ -1,4 +1,4 @@
-// How far all others have read, which two ticks show.
+// How far the others have read, which two ticks show, and what is new to the viewer.
 import type { Chat, Member } from '../replica/database.js';
 
 type Reader = Pick<Member, 'lastReadSeq'> & { readonly user: { readonly id: string } };
@@ -17,4 +17,14 @@ export function readByAll(
   const others = members.filter(({ user }) => user.id !== viewerId);
   if (readByAllSeq === null || others.length === 0 || members.length !== memberCount) return told;
   return Math.max(told, Math.min(...others.map(({ user, lastReadSeq }) => Math.max(lastReadSeq, reads[user.id]?.seq ?? 0))));
+}
+
+/** The first message from `seq` on that somebody else has sent; that of `seq` itself where all are the viewer's. */
+export function newFrom(
+  messages: readonly { readonly seq: number; readonly sender: { readonly id: string } | null }[],
+  seq: number,
+  viewerId: string,
+): number | undefined {
+  const behind = messages.filter((message) => message.seq >= seq);
+  return (behind.find(({ sender }) => sender?.id !== viewerId) ?? behind[0])?.seq;
 }
