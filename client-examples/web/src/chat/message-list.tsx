@@ -52,6 +52,8 @@ const MORE = 600;
 const MINUTES_5 = 300_000;
 const TO_END = { display: 'flex', flexDirection: 'column' } as const;
 
+const isShort = ({ scrollSize, viewportSize }: VListHandle): boolean => scrollSize <= viewportSize;
+
 /** From which message on a chat is unread; beyond all where nothing is. */
 const unreadFrom = ({ unreadCount, viewerUnreadFromSeq, viewerMember }: Chat): number =>
   viewerUnreadFromSeq ?? (unreadCount > 0 ? (viewerMember?.lastReadSeq ?? 0) + 1 : Number.MAX_SAFE_INTEGER);
@@ -202,7 +204,8 @@ function Part(props: PartProps) {
   const seenSeq = useCallback(() => {
     const { current } = list;
     if (!current || !isPlaced.current) return 0;
-    if (isAtEnd.current && !hasNewer) return lastSeq;
+    // A chat that fits into the screen is seen to its end, wherever it was opened; it cannot be scrolled there.
+    if ((isAtEnd.current || isShort(current)) && !hasNewer) return lastSeq;
     const at = current.findItemIndex(current.scrollOffset + current.viewportSize - 4) - 1;
     const row = now.current.rows[Math.min(at, now.current.count - 1)];
     return row && 'message' in row ? row.message.seq : row ? lastSeq : 0;
@@ -244,6 +247,10 @@ function Part(props: PartProps) {
 
   // The composer grows, a keyboard opens, an image has another size: the end stays in sight.
   function onResize() {
+    if (isPlaced.current && !hasNewer && list.current && isShort(list.current)) {
+      isAtEnd.current = true;
+      onEndShown(true);
+    }
     if (isPlaced.current && isAtEnd.current && !hasNewer) {
       list.current?.scrollToIndex(Math.max(0, now.current.count - 1), { align: 'end' });
     }

@@ -15,7 +15,7 @@ export function readByAll(
   const told = readByAllSeq ?? 0;
   if (kind === 'DIRECT') return Math.max(told, (peer && reads[peer.id]?.seq) ?? 0);
   const others = members.filter(({ user }) => user.id !== viewerId);
-  if (readByAllSeq === null || others.length === 0 || members.length !== memberCount) return told;
+  if (others.length === 0 || members.length !== memberCount) return told;
   return Math.max(told, Math.min(...others.map(({ user, lastReadSeq }) => Math.max(lastReadSeq, reads[user.id]?.seq ?? 0))));
 }
 
