@@ -346,7 +346,7 @@ testBeside('tokens are renewed over the socket, which stays open, and an expired
   await enter(page, ada.email);
   await eventually(async () => assert.equal(await area.inputValue(), 'typed into another edit'));
   await area.press('Enter');
-  await shows(grace.page, 'typed into another edit');
+  await grace.page.locator('.chat-row', { hasText: 'typed into another edit' }).waitFor();
   assert.equal(await area.inputValue(), 'typed and not sent');
   for (const { page } of [ada, grace]) await page.context().close();
 });
