@@ -45,6 +45,12 @@ graphiql_example() {
     beside_a_server "$work/harness" node --test --test-timeout=180000 graphiql.test.mjs || true
 }
 
+# told PATTERN…: shows what the last check has measured, from where one of the patterns begins to the end of the line.
+told() {
+  local IFS='|'
+  grep -Eo "($*).*" "$work/output" | sed 's/^/    /'
+}
+
 web_example() {
   local name=web
   copy "$name"
@@ -58,14 +64,16 @@ web_example() {
     check "$name: loads no more JavaScript at first than it may" \
       run_in "$work/web" npm run --silent size &&
     check "$name: two people chat in browsers, and the network is cut" \
-      many_sign_in beside_a_server "$work/harness" node --test --test-timeout=600000 web.test.mjs || true
+      many_sign_in beside_a_server "$work/harness" node --test --test-timeout=600000 web.test.mjs &&
+    told '100,000 messages:' 'a key to the other screen:' '[0-9]+ messages a second for' || true
   check "$name: talksy demo, its plug, its counter and GraphiQL from it" \
-    run_in "$work/harness" env "CHAT_BINARY=$talksy" node --test --test-timeout=180000 demo.test.mjs || true
+    run_in "$work/harness" env "CHAT_BINARY=$talksy" node --test --test-timeout=180000 demo.test.mjs &&
+    told 'from .talksy demo. to' || true
   check "$name: what Lighthouse needs: installs" \
     run_in "$work/harness/lighthouse" npm ci --silent --no-fund --no-audit &&
     check "$name: Lighthouse finds it accessible, and of good practice" \
       beside_a_server "$work/harness/lighthouse" node --test --test-timeout=300000 lighthouse.test.mjs &&
-    sed -n 's/.*\(\(sign-in\|chat\): .*performance [0-9]*\)$/    \1/p' "$work/output" || true
+    told '(sign-in|chat): .*performance [0-9]+$' || true
 }
 
 # Needs what the example for Node.js has installed.

@@ -26,11 +26,12 @@ export function installed() {
 export const launch = (options) => chromium.launch({ ...options, executablePath: installed() });
 
 /**
- * A page of the browser, which loads `url`. `problems` are what it complained of since: what its console
+ * A page of the browser, which loads `url`; `script` runs ahead of all that is in it. `problems` are what it complained of since: what its console
  * had, what it threw, requests that failed, and those to another origin.
  */
-export async function openPage(browser, url, options) {
+export async function openPage(browser, url, { script, ...options } = {}) {
   const context = await browser.newContext(options);
+  if (script) await context.addInitScript(script);
   // Where the machine is busy.
   context.setDefaultTimeout(60_000);
   const page = await context.newPage();

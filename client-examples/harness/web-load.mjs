@@ -1,7 +1,6 @@
 // How the web chat bears a very long chat and a very busy one. `web.test.mjs` runs it; what takes time is
 // told and not judged: machines differ.
 import assert from 'node:assert/strict';
-import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import {
@@ -12,9 +11,11 @@ import {
   shows,
   signIn,
   startChat,
+  testAlone,
+  testBeside,
 } from './web.mjs';
 
-test('a chat of 100,000 messages has few of them in the page, wherever it is opened', async () => {
+testBeside('a chat of 100,000 messages has few of them in the page, wherever it is opened', async () => {
   const ada = await signIn('Ada');
   const grace = await signIn('Grace');
   const { page } = ada;
@@ -95,7 +96,7 @@ function told(values, unit = 'ms') {
   return `${[0.5, 0.9, 0.99].map((part) => `p${100 * part} ${Math.round(at(part))} ${unit}`).join(', ')}, most ${Math.round(at(1))} ${unit}, of ${sorted.length}`;
 }
 
-test('how long the page is busy under 50 messages a second, and a key takes to the other screen', async () => {
+testAlone('how long the page is busy under 50 messages a second, and a key takes to the other screen', async () => {
   const [ada, grace] = await bothTalk();
   const chatId = chatOf(ada.page);
   await grace.page.evaluate(() => {

@@ -1,8 +1,6 @@
 // What the web chat has besides its messages: images and files, pins and jumps, mentions, pictures, devices;
 // and what a cut in the middle of everything leaves. `web.test.mjs` runs it.
 import assert from 'node:assert/strict';
-import test from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 
 import { assertFits } from './browser.mjs';
 import { eventually, startServer, stopServer } from './chat.mjs';
@@ -12,6 +10,7 @@ import {
   assertAccessible,
   bothTalk,
   chatOf,
+  enter,
   isStill,
   say,
   send,
@@ -20,6 +19,8 @@ import {
   signIn,
   signInAgain,
   startChat,
+  testAlone,
+  testBeside,
   textsIn,
   topsIn,
 } from './web.mjs';
@@ -69,7 +70,7 @@ const give = (page, how, { name, mimeType, buffer }) =>
 const attach = (page, ...files) => page.locator('.composer input[type=file]').setInputFiles(files);
 const isLoaded = (image) => image.evaluate((element) => element.complete && element.naturalWidth > 0);
 
-test('images and files are attached, pasted and dropped, keep their place, and are looked at', async () => {
+testBeside('images and files are attached, pasted and dropped, keep their place, and are looked at', async () => {
   const [ada, grace] = await bothTalk();
 
   // The image comes late: its place is there, and nothing moves when it comes.
@@ -88,7 +89,7 @@ test('images and files are attached, pasted and dropped, keep their place, and a
   const image = grace.page.locator('.image').first();
   await image.waitFor();
   await shows(grace.page, 'The tower');
-  await sleep(400);
+  await isStill(grace.page.locator('.scroller'));
   const before = await image.boundingBox();
   assert.ok(Math.abs(before.width / before.height - 4 / 3) < 0.02, JSON.stringify(before));
   release();
@@ -120,7 +121,7 @@ test('images and files are attached, pasted and dropped, keep their place, and a
     for (const one of await grace.page.locator('.image img').all()) assert.ok(await isLoaded(one));
   });
   await eventually(async () => assert.equal(await ada.page.locator('.is-pending').count(), 0));
-  await sleep(300);
+  await isStill(grace.page.locator('.scroller'));
   await shot(grace.page, 'images');
   await assertAccessible(grace.page);
 
@@ -157,7 +158,7 @@ test('images and files are attached, pasted and dropped, keep their place, and a
   }
 });
 
-test('what is attached without a network goes out behind it, once, through lost answers and a reload', async () => {
+testBeside('what is attached without a network goes out behind it, once, through lost answers and a reload', async () => {
   const [ada, grace] = await bothTalk();
   const { page } = ada;
 
@@ -207,12 +208,66 @@ test('what is attached without a network goes out behind it, once, through lost 
   await page.locator('.chosen .file').nth(1).waitFor();
   await page.getByRole('button', { name: 'Send' }).click();
   await page.locator('.message .problem').waitFor();
-  await page.getByRole('button', { name: 'Discard' }).click();
+  // By the keyboard: the list still moves to its end.
+  await page.getByRole('button', { name: 'Discard' }).press('Enter');
   await page.locator('.is-pending').waitFor({ state: 'detached' });
   for (const { page } of [ada, grace]) await page.context().close();
 });
 
-test('pins, replies and mentions lead to where they were said, and from there both ways', async () => {
+testBeside('files that are chosen or wait outlive a reload and an expired session, and go out with nobody else', async () => {
+  const [ada, grace] = await bothTalk();
+  const { page } = ada;
+  const address = page.url();
+  await attach(page, await picture(page, 'chosen.jpg', 640, 480, 80));
+  await page.locator('.chosen img').waitFor();
+  await page.reload();
+  assert.ok(await isLoaded(page.locator('.chosen img')));
+  await page.getByRole('button', { name: 'Remove chosen.jpg' }).click();
+  await page.locator('.chosen').waitFor({ state: 'detached' });
+
+  await page.context().setOffline(true);
+  await page.getByText('You are offline').waitFor();
+  await attach(page, await picture(page, 'waits.jpg', 640, 480, 300));
+  await page.locator('.chosen img').waitFor();
+  await send(page, 'waits');
+  await page.locator('.is-pending .image img').waitFor();
+  await attach(page, await picture(page, 'chosen.jpg', 300, 480, 120));
+  await page.locator('.chosen img').waitFor();
+  // It is left without a network, and opened again when the session is over.
+  await page.evaluate(() => {
+    const session = JSON.parse(localStorage.getItem('talksy.session'));
+    const over = { ...session, accessToken: 'x', refreshToken: 'x', expiresAt: 0 };
+    localStorage.setItem('talksy.session', JSON.stringify(over));
+  });
+  await page.goto('about:blank');
+  await page.context().setOffline(false);
+  await page.goto(address);
+  await page.getByText('You have been signed out on this device').waitFor();
+
+  // Somebody else of the same chat takes the device.
+  await enter(page, grace.email);
+  await shows(page, 'first');
+  await send(page, 'I am Grace');
+  await eventually(async () => assert.deepEqual(await textsIn(grace.page), ['first', 'I am Grace']));
+  await page.locator('.is-pending').waitFor({ state: 'detached' });
+  assert.equal(await page.locator('.chosen').count(), 0);
+  await page.getByRole('button', { name: 'Your profile, Grace' }).click();
+  await page.getByRole('button', { name: 'Sign out' }).click();
+
+  await page.getByLabel('Mail address').waitFor();
+  await enter(page, ada.email);
+  await eventually(async () => assert.deepEqual(await textsIn(grace.page), ['first', 'I am Grace', 'waits']));
+  await eventually(async () => assert.ok(await isLoaded(page.locator('.chosen img'))));
+  assert.equal(await grace.page.locator('.image').count(), 1);
+  await page.getByRole('button', { name: 'Send' }).click();
+  await grace.page.locator('.image').nth(1).waitFor();
+  await eventually(async () => assert.equal(await page.locator('.is-pending').count(), 0));
+  assert.equal(await page.locator('.chosen').count(), 0);
+  assert.equal(await grace.page.locator('.image').count(), 2);
+  for (const { page } of [ada, grace]) await page.context().close();
+});
+
+testBeside('pins, replies and mentions lead to where they were said, and from there both ways', async () => {
   const ada = await signIn('Ada');
   const grace = await signIn('Grace');
   const { page } = grace;
@@ -298,12 +353,13 @@ test('pins, replies and mentions lead to where they were said, and from there bo
   await reader.getByRole('button', { name: 'Chat menu' }).click();
   await reader.getByRole('menuitem', { name: 'Mark as unread' }).click();
   await reader.locator('.chat-row .badge').waitFor();
+  await reader.getByRole('heading', { name: 'Pick a chat' }).waitFor();
   await reader.locator('.chat-row').click();
   await reader.locator('.chat-row .badge').waitFor({ state: 'detached' });
   for (const { page } of [ada, grace, other]) await page.context().close();
 });
 
-test('people are mentioned by the keyboard, and people and groups have pictures', async () => {
+testBeside('people are mentioned by the keyboard, and people and groups have pictures', async () => {
   const ada = await signIn('Ada');
   const grace = await signIn('Grace', PHONE);
   const { page } = ada;
@@ -326,10 +382,17 @@ test('people are mentioned by the keyboard, and people and groups have pictures'
   await page.locator('.dialog input[type=file]').setInputFiles(await picture(page, 'ada.jpg', 400, 400, 330));
   await page.locator('.picture-field .avatar img').waitFor();
   await page.getByRole('button', { name: 'Save' }).click();
+  // Until then it holds the keyboard.
+  await page.getByRole('dialog').waitFor({ state: 'detached' });
   await eventually(async () => assert.ok(await isLoaded(page.locator('.me .avatar img'))));
 
   const area = page.getByLabel('Message', { exact: true });
   await area.pressSequentially('Look @gr');
+  await page.getByRole('option', { name: 'Grace' }).waitFor();
+  // Who looks elsewhere meanwhile finds the list again.
+  await area.blur();
+  await page.getByRole('option', { name: 'Grace' }).waitFor({ state: 'detached' });
+  await area.focus();
   await page.getByRole('option', { name: 'Grace' }).waitFor();
   await assertAccessible(page);
   await shot(page, 'mention');
@@ -351,7 +414,7 @@ test('people are mentioned by the keyboard, and people and groups have pictures'
   }
 });
 
-test('devices are listed and ended, and what was typed on an ended one stays', async () => {
+testBeside('devices are listed and ended, and what was typed on an ended one stays', async () => {
   const ada = await signIn('Ada');
   const grace = await signIn('Grace');
   await startChat(ada.page, grace);
@@ -372,7 +435,7 @@ test('devices are listed and ended, and what was typed on an ended one stays', a
   for (const { page } of [ada, grace, other]) await page.context().close();
 });
 
-test('a cut and a kill in the middle of sends, edits, deletions and reactions leave the same on both sides', async () => {
+testAlone('a cut and a kill in the middle of sends, edits, deletions and reactions leave the same on both sides', async () => {
   const ada = await signIn('Ada');
   const grace = await signIn('Grace');
   await startChat(ada.page, grace);

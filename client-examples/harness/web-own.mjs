@@ -2,11 +2,12 @@
 // do about them, the export, and the end of an account. `web.test.mjs` runs it.
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
-import test from 'node:test';
 
-import { SERVER, eventually, startServer, stopServer } from './chat.mjs';
+import { SERVER, eventually } from './chat.mjs';
 import { watchFor } from './outbox.mjs';
 import {
+  DESK,
+  OPERATOR,
   ask,
   assertAccessible,
   bothTalk,
@@ -18,6 +19,7 @@ import {
   shows,
   signIn,
   startChat,
+  testBeside,
 } from './web.mjs';
 
 /** Whether the server has a feature; else the test is shown as skipped. */
@@ -40,7 +42,7 @@ const close = async (...people) => {
   }
 };
 
-test('messages are found by their words, and lead to where they were said', async (t) => {
+testBeside('messages are found by their words, and lead to where they were said', async (t) => {
   if (!(await needs(t, 'search'))) return;
   const ada = await signIn('Ada');
   const grace = await signIn('Grace');
@@ -69,7 +71,7 @@ test('messages are found by their words, and lead to where they were said', asyn
   await close(ada, grace);
 });
 
-test('somebody is blocked, cannot write any more, and is let in again', async (t) => {
+testBeside('somebody is blocked, cannot write any more, and is let in again', async (t) => {
   if (!(await needs(t, 'blocking'))) return;
   const [ada, grace] = await bothTalk('hello');
   const { page } = ada;
@@ -91,13 +93,11 @@ test('somebody is blocked, cannot write any more, and is let in again', async (t
   await close(ada, grace);
 });
 
-test('a message is reported, and an operator deletes it, suspends its sender and lifts that again', async (t) => {
+testBeside('a message is reported, and an operator deletes it, suspends its sender and lifts that again', async (t) => {
   if (!(await needs(t, 'moderation'))) return;
   const ada = await signIn('Ada');
   const grace = await signIn('Grace');
-  const olga = await signIn('Olga');
-  await stopServer('SIGTERM');
-  await startServer(`users.operators=["${olga.email}"]`);
+  const olga = await signIn('Olga', DESK, OPERATOR);
   await startChat(ada.page, grace);
   await send(ada.page, 'something bad');
   await grace.page.locator('.chat-row').click();
@@ -112,7 +112,6 @@ test('a message is reported, and an operator deletes it, suspends its sender and
   await grace.page.getByRole('button', { name: 'Done' }).click();
 
   const { page } = olga;
-  await page.reload();
   await page.getByRole('button', { name: 'Moderation' }).click();
   const report = page.locator('.report', { hasText: 'It is not kind' });
   await report.waitFor();
@@ -138,7 +137,7 @@ test('a message is reported, and an operator deletes it, suspends its sender and
   for (const { page } of [ada, grace, olga]) await page.context().close();
 });
 
-test('a copy of what is one’s own is downloaded', async (t) => {
+testBeside('a copy of what is one’s own is downloaded', async (t) => {
   if (!(await needs(t, 'export'))) return;
   const ada = await signIn('Ada');
   const grace = await signIn('Grace');
@@ -160,7 +159,7 @@ test('a copy of what is one’s own is downloaded', async (t) => {
   await close(ada, grace);
 });
 
-test('an account is deleted with a code of its own, and nothing of it stays on the device', async (t) => {
+testBeside('an account is deleted with a code of its own, and nothing of it stays on the device', async (t) => {
   if (!(await needs(t, 'accountDeletion'))) return;
   const [ada, grace] = await bothTalk('soon gone');
   const { page } = ada;
@@ -183,7 +182,7 @@ test('an account is deleted with a code of its own, and nothing of it stays on t
   for (const { page } of [ada, grace]) await page.context().close();
 });
 
-test('without these features the page asks for none of them', async (t) => {
+testBeside('without these features the page asks for none of them', async (t) => {
   const ada = await signIn('Ada');
   const { page } = ada;
   const me = await ask(page, '{ me { id } server { features } }');

@@ -5,7 +5,7 @@ import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdir, readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { after, before } from 'node:test';
+import test, { after, before, describe } from 'node:test';
 
 import { launch, openPage } from './browser.mjs';
 import { SERVER, eventually, startServer, stopServer } from './chat.mjs';
@@ -16,6 +16,24 @@ const SHOTS = process.env.CHAT_SHOTS;
 export const DESK = { viewport: { width: 1280, height: 800 } };
 export const PHONE = { viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true };
 const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+/** Of the tests that mind no other so many run at once. They wait more than they work. */
+const AT_ONCE = 4;
+const beside = [];
+const alone = [];
+/** A test with people of its own, which others may run beside. */
+export const testBeside = (name, run) => void beside.push([name, run]);
+/** One that stops the server which all have, or that measures. */
+export const testAlone = (name, run) => void alone.push([name, run]);
+/** Runs them all. */
+export function runTests() {
+  describe('side by side', { concurrency: AT_ONCE }, () => beside.forEach(([name, run]) => void test(name, run)));
+  describe('one by one', () => alone.forEach(([name, run]) => void test(name, run)));
+}
+
+const addressOf = (name) => `${name.toLowerCase()}-${randomBytes(4).toString('hex')}@example.org`;
+/** Who signs in with this address is an operator. */
+export const OPERATOR = addressOf('Olga');
 
 export let browser;
 let preview;
@@ -28,6 +46,7 @@ before(async () => {
     'limits.react={ burst = 5000, period = "1s" }',
     // Somebody signs in on two devices in the same minute.
     'auth.otp_resend="1s"',
+    `users.operators=["${OPERATOR}"]`,
   );
   if (SHOTS) await mkdir(SHOTS, { recursive: true });
   browser = await launch();
@@ -65,21 +84,53 @@ export async function assertAccessible(page) {
   assert.deepEqual(serious, []);
 }
 
-/** A page of somebody who has an account, on another device. */
-export async function signInAgain(email, options = DESK) {
-  const { page, problems } = await openPage(browser, url, options);
+/** Signs somebody in who has an account, on a page where nobody is. */
+export async function enter(page, email) {
   const code = await watchFor(email);
   await page.getByLabel('Mail address').fill(email);
   await page.getByRole('button', { name: 'Continue' }).click();
   await page.getByLabel('Digit 1 of 6').waitFor();
   await page.keyboard.type(await code(), { delay: 5 });
   await page.getByRole('button', { name: /^Your profile/ }).waitFor();
+}
+
+/** A page of somebody who has an account, on another device. */
+export async function signInAgain(email, options = DESK) {
+  const { page, problems } = await openPage(browser, url, options);
+  await enter(page, email);
+  return { page, problems, email };
+}
+
+const LOGIN = 'mutation Login($email: String!) { login(input: { email: $email }) { challenge } }';
+const VERIFY = `mutation VerifyOtp($challenge: String!, $code: String!) {
+  verifyOtp(input: { challenge: $challenge, code: $code }) {
+    accessToken refreshToken expiresAt session { lastUsedAt } user { id name }
+  }
+}`;
+const RENAME = 'mutation Name($name: String!) { updateProfile(input: { name: $name }) { user { id name } } }';
+
+/**
+ * A page of a new user who is signed in: what `signInByHand` looks at is not looked at again. The page finds the
+ * session as it would have kept it.
+ */
+export async function signIn(name, options = DESK, email = addressOf(name)) {
+  const code = await watchFor(email);
+  const { login } = await operate(LOGIN, { email });
+  const { verifyOtp } = await operate(VERIFY, { challenge: login.challenge, code: await code() });
+  const { accessToken, refreshToken, expiresAt, session } = verifyOtp;
+  const { user } = (await operate(RENAME, { name }, accessToken)).updateProfile;
+  const lasts = Date.parse(expiresAt) - Date.parse(session.lastUsedAt);
+  const kept = { user, accessToken, refreshToken, lasts, expiresAt: Date.now() + lasts };
+  const localStorage = [{ name: 'talksy.session', value: JSON.stringify(kept) }];
+  const storageState = { cookies: [], origins: [{ origin: url, localStorage }] };
+  const { page, problems } = await openPage(browser, url, { ...options, storageState });
+  await page.getByRole('button', { name: `Your profile, ${name}` }).waitFor();
   return { page, problems, email };
 }
 
 /** A page of a new user, who has typed the code that came by mail. */
-export async function signIn(name, options = DESK) {
-  const email = `${name.toLowerCase()}-${randomBytes(4).toString('hex')}@example.org`;
+export async function signInByHand(name, options = DESK) {
+  const email = addressOf(name);
   const { page, problems } = await openPage(browser, url, options);
   const code = await watchFor(email);
   await shot(page, `sign-in-${name}`);
@@ -144,7 +195,7 @@ export const topsIn = async (page) =>
     await page.locator('.message').evaluateAll((all) =>
       all
         .map((message) => [Number(message.dataset.seq), message.getBoundingClientRect().top])
-        .filter(([, top]) => top > 64 && top < innerHeight),
+        .filter(([, top]) => top > 84 && top < innerHeight),
     ),
   );
 /** Waits until a list has stood for three frames. */
@@ -157,17 +208,22 @@ export const isStill = (list) =>
   });
 export const row = (page, text) => page.locator('.message', { hasText: text });
 
-/** One operation as the user of a page, without the page. */
-export async function ask(page, query, variables = {}) {
-  const { accessToken } = await page.evaluate(() => JSON.parse(localStorage.getItem('talksy.session')));
+/** One operation as whom a token is of, or as nobody. */
+async function operate(query, variables, token) {
   const response = await fetch(`${SERVER}/graphql`, {
     method: 'POST',
-    headers: { 'content-type': 'application/json', authorization: `Bearer ${accessToken}` },
+    headers: { 'content-type': 'application/json', ...(token ? { authorization: `Bearer ${token}` } : {}) },
     body: JSON.stringify({ query, variables }),
   });
   const { data, errors } = await response.json();
   assert.equal(errors, undefined, JSON.stringify(errors));
   return data;
+}
+
+/** One operation as the user of a page, without the page. */
+export async function ask(page, query, variables = {}) {
+  const { accessToken } = await page.evaluate(() => JSON.parse(localStorage.getItem('talksy.session')));
+  return operate(query, variables, accessToken);
 }
 
 export const chatOf = (page) => /chat\/([\w-]+)/.exec(page.url())[1];

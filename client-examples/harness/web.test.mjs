@@ -1,28 +1,35 @@
 // The web chat in browsers: two people chat, the network goes in the middle of what they send, a group, a
 // phone, the dark, and what axe says of it. $CHAT_WEB is the built example.
 import assert from 'node:assert/strict';
-import test from 'node:test';
 
 import { assertFits } from './browser.mjs';
 import { eventually, restoreServer, startServer, stopServer } from './chat.mjs';
 import {
+  DESK,
   PHONE,
   assertAccessible,
   bothTalk,
+  chatOf,
+  enter,
   isStill,
   row,
   send,
   shot,
   shows,
+  runTests,
+  say,
   signIn,
+  signInByHand,
   startChat,
+  testAlone,
+  testBeside,
   textsIn,
   topsIn,
 } from './web.mjs';
 
-test('two people chat: typing, ticks, edits, replies, reactions and deletions', async () => {
-  const ada = await signIn('Ada');
-  const grace = await signIn('Grace');
+testBeside('two people chat: typing, ticks, edits, replies, reactions and deletions', async () => {
+  const ada = await signInByHand('Ada');
+  const grace = await signInByHand('Grace');
   await startChat(ada.page, grace);
   await send(ada.page, 'Hello Grace, see https://example.org/a?b=1.');
   await shows(ada.page, 'Hello Grace');
@@ -83,7 +90,61 @@ test('two people chat: typing, ticks, edits, replies, reactions and deletions', 
   }
 });
 
-test('the network is cut in the middle of what they send, and a reload loses and doubles nothing', async () => {
+/** Notes what moves in a page without anybody having touched it, and how much. */
+function watchMoves() {
+  globalThis.moved = [];
+  const told = ({ node, previousRect, currentRect }) => {
+    const [from, to] = [previousRect, currentRect].map(({ x, y, width, height }) => [x, y, width, height].map(Math.round));
+    return `${node?.outerHTML?.slice(0, 120) ?? node?.textContent} from ${from} to ${to}`;
+  };
+  // A message that comes moves those above it, which is no more than scrolling.
+  const isMessage = ({ currentRect: { left, top, right, bottom } }) => {
+    const list = document.querySelector('.messages')?.getBoundingClientRect();
+    return list && left >= list.left && top >= list.top && right <= list.right && bottom <= list.bottom;
+  };
+  new PerformanceObserver((list) => {
+    for (const { value, hadRecentInput, sources } of list.getEntries()) {
+      if (!hadRecentInput && !sources.every(isMessage)) globalThis.moved.push({ value, what: sources.map(told) });
+    }
+  }).observe({ type: 'layout-shift', buffered: true });
+}
+
+testBeside('nothing moves by itself, from signing in to a cut and back', async () => {
+  const ada = await signInByHand('Ada', { ...DESK, script: watchMoves });
+  const grace = await signInByHand('Grace', { ...PHONE, script: watchMoves });
+  await startChat(ada.page, grace);
+  await send(ada.page, 'Hello Grace');
+  await grace.page.locator('.chat-row', { hasText: 'Hello Grace' }).tap();
+  await shows(grace.page, 'Hello Grace');
+  for (const [{ page }, other] of [
+    [ada, grace],
+    [grace, ada],
+  ]) {
+    const places = async () => [await page.locator('.composer').boundingBox(), Object.fromEntries(await topsIn(page))];
+    await isStill(page.locator('.scroller'));
+    const before = await places();
+    await page.context().setOffline(true);
+    await page.getByText('You are offline').waitFor();
+    assert.deepEqual(await places(), before);
+    await assertFits(page);
+    await assertAccessible(page);
+    await shot(page, `offline-${page.viewportSize().width}`);
+    await send(page, 'said meanwhile');
+    await page.locator('.is-pending').waitFor();
+    await page.context().setOffline(false);
+    await page.getByText('You are offline').waitFor({ state: 'detached' });
+    await shows(other.page, 'said meanwhile');
+    await page.locator('.is-pending').waitFor({ state: 'detached' });
+  }
+  for (const { page } of [ada, grace]) {
+    const moved = await page.evaluate(() => globalThis.moved);
+    const sum = moved.reduce((sum, { value }) => sum + value, 0);
+    assert.ok(sum < 0.01, `${sum}: ${JSON.stringify(moved, null, 2)}`);
+    await page.context().close();
+  }
+});
+
+testBeside('the network is cut in the middle of what they send, and a reload loses and doubles nothing', async () => {
   const [ada, grace] = await bothTalk();
   const wanted = ['first'];
   for (let at = 0; at < 12; at += 1) {
@@ -103,7 +164,7 @@ test('the network is cut in the middle of what they send, and a reload loses and
   for (const { page } of [ada, grace]) await page.context().close();
 });
 
-test('two tabs of one browser show the same', async () => {
+testBeside('two tabs of one browser show the same', async () => {
   const ada = await signIn('Ada');
   const grace = await signIn('Grace');
   await startChat(ada.page, grace);
@@ -124,12 +185,14 @@ test('two tabs of one browser show the same', async () => {
   for (const { page } of [ada, grace]) await page.context().close();
 });
 
-test('a long chat draws what is seen alone, and loads upward without a jump', async () => {
+testBeside('a long chat draws what is seen alone, and loads upward without a jump', async () => {
   const ada = await signIn('Ada');
   const grace = await signIn('Grace');
   await startChat(ada.page, grace);
   const most = 160;
-  for (let at = 1; at <= most; at += 1) await send(ada.page, `message ${at}`);
+  await send(ada.page, 'message 1');
+  await ada.page.locator('.message:not(.is-pending)').waitFor();
+  for (let at = 2; at <= most; at += 1) await say(ada.page, chatOf(ada.page), `message ${at}`);
   await grace.page.locator('.chat-row', { hasText: `message ${most}` }).waitFor();
   // Where much is unread, the chat opens at the first of it, and the newest is one press away.
   await grace.page.locator('.chat-row').click();
@@ -177,9 +240,10 @@ test('a long chat draws what is seen alone, and loads upward without a jump', as
   for (const { page } of [ada, grace]) await page.context().close();
 });
 
-test('a group is made, renamed, grows and is left', async () => {
+testBeside('a group is made, renamed, grows and is left', async () => {
   const ada = await signIn('Ada');
   const grace = await signIn('Grace', PHONE);
+  const mary = await signIn('Mary');
   const { page } = ada;
   // Who has no chat yet, is told what to do.
   await page.getByRole('heading', { name: 'No chats yet' }).waitFor();
@@ -194,8 +258,11 @@ test('a group is made, renamed, grows and is left', async () => {
   await page.getByRole('button', { name: 'Make the group' }).click();
   await page.getByRole('button', { name: '1 member' }).click();
   await page.getByRole('button', { name: 'Add people' }).click();
-  await page.getByLabel('People', { exact: true }).fill(grace.email);
-  await page.locator('.picker-list .row').click();
+  for (const [name, { email }] of Object.entries({ Grace: grace, Mary: mary })) {
+    await page.getByLabel('People', { exact: true }).fill(email);
+    await page.locator('.picker-list .row', { hasText: name }).click();
+    await page.locator('.chip', { hasText: name }).waitFor();
+  }
   await shot(page, 'add-people');
   await page.getByRole('button', { name: 'Add', exact: true }).click();
   await page.locator('.members li', { hasText: 'Grace' }).waitFor();
@@ -214,19 +281,26 @@ test('a group is made, renamed, grows and is left', async () => {
   await assertFits(grace.page);
   await assertAccessible(grace.page);
   await shot(grace.page, 'group-phone');
-  await grace.page.getByRole('button', { name: '2 members' }).tap();
+  // The third one is not mentioned; all have read it when she has.
+  await mary.page.locator('.chat-row', { hasText: 'Difference engines' }).click();
+  await shows(mary.page, 'Look, @Grace!');
+  assert.equal(await mary.page.locator('.is-mention').count(), 0);
+  await page.locator('.tick.is-read').waitFor();
+  await send(mary.page, 'I see it');
+  for (const one of [page, grace.page]) await shows(one, 'I see it');
+  await grace.page.getByRole('button', { name: '3 members' }).tap();
   await grace.page.getByRole('button', { name: 'Leave the group' }).tap();
   await grace.page.getByRole('button', { name: 'Really leave?' }).tap();
   await grace.page.locator('.chat-row').waitFor({ state: 'detached' });
   // Marks around the name keep its direction to itself.
-  await page.getByText(/Grace\u2069 left/).first().waitFor();
-  for (const { page, problems } of [ada, grace]) {
+  for (const one of [page, mary.page]) await one.getByText(/Grace\u2069 left/).first().waitFor();
+  for (const { page, problems } of [ada, grace, mary]) {
     assert.deepEqual(problems, []);
     await page.context().close();
   }
 });
 
-test('tokens are renewed over the socket, which stays open, and an expired session keeps what was typed', async () => {
+testBeside('tokens are renewed over the socket, which stays open, and an expired session keeps what was typed', async () => {
   const ada = await signIn('Ada');
   const grace = await signIn('Grace');
   const { page } = ada;
@@ -253,7 +327,15 @@ test('tokens are renewed over the socket, which stays open, and an expired sessi
   assert.equal(sockets.length, 1);
   assert.equal(sockets[0].isClosed(), false);
 
-  await page.getByLabel('Message', { exact: true }).fill('typed and not sent');
+  const area = page.getByLabel('Message', { exact: true });
+  await area.press('ArrowUp');
+  await area.fill('typed into an edit');
+  await area.press('Escape');
+  await area.fill('typed and not sent');
+  await row(page, 'with a new token').hover();
+  await row(page, 'with a new token').getByRole('button', { name: 'More' }).click();
+  await page.getByRole('menuitem', { name: 'Edit' }).click();
+  await area.fill('typed into another edit');
   await page.evaluate(() => {
     const session = JSON.parse(localStorage.getItem('talksy.session'));
     localStorage.setItem('talksy.session', JSON.stringify({ ...session, accessToken: 'x', refreshToken: 'x', expiresAt: 0 }));
@@ -261,11 +343,15 @@ test('tokens are renewed over the socket, which stays open, and an expired sessi
   await page.reload();
   await page.getByLabel('Mail address').waitFor();
   assert.equal(await kept(), null);
-  assert.ok(await page.evaluate(() => Object.values(localStorage).includes('typed and not sent')));
+  await enter(page, ada.email);
+  await eventually(async () => assert.equal(await area.inputValue(), 'typed into another edit'));
+  await area.press('Enter');
+  await grace.page.locator('.chat-row', { hasText: 'typed into another edit' }).waitFor();
+  assert.equal(await area.inputValue(), 'typed and not sent');
   for (const { page } of [ada, grace]) await page.context().close();
 });
 
-test('the server is stopped, killed and restored under the page: nothing is lost, nothing is doubled', async () => {
+testAlone('the server is stopped, killed and restored under the page: nothing is lost, nothing is doubled', async () => {
   const [ada, grace] = await bothTalk();
   const wanted = ['first'];
   const bothShow = () =>
@@ -295,3 +381,4 @@ test('the server is stopped, killed and restored under the page: nothing is lost
 await import('./web-more.mjs');
 await import('./web-own.mjs');
 await import('./web-load.mjs');
+runTests();

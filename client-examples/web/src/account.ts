@@ -1,5 +1,6 @@
 // Puts the features of a signed-in user together: what is kept, what is to be sent, and the connection. Of
 // all tabs of the user one at a time follows the account and sends.
+import { Drafts } from './outbox/drafts.js';
 import { Queue } from './outbox/queue.js';
 import { Changes } from './replica/changes.js';
 import { deleteDatabase, openDatabase, type Database } from './replica/database.js';
@@ -18,6 +19,7 @@ import type { WebSession } from './session/session.js';
 export class Account {
   readonly replica: Replica;
   readonly queue: Queue;
+  readonly drafts: Drafts;
   readonly state: State;
   readonly connection: Connection;
   readonly features: Features;
@@ -41,6 +43,7 @@ export class Account {
   ) {
     this.replica = new Replica(database, changes);
     this.queue = new Queue(this.replica, changes);
+    this.drafts = new Drafts(database, changes);
     this.state = new State(this.replica, changes);
     this.connection = new Connection(session);
     this.features = new Features(this.connection);

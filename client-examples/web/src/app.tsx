@@ -114,9 +114,10 @@ function Home({ isNew, problem }: { isNew: boolean; problem: unknown }) {
     <OnlineProvider value={isAway ? NOBODY : online}>
       <div className={`home ${chatId ? 'has-chat' : ''}`}>
         <div className="banner" role="status">
+          {/* The first is shown: one line is kept free for it, so that nothing moves. */}
           {problem !== null && <p>{sentenceOf(problem)}</p>}
+          {isAway && <p>You are offline. What you send goes out later.</p>}
           <ServerNotice />
-          {isAway && <p>You are offline. What you send now goes out when the connection is back.</p>}
         </div>
         <Sidebar
           openId={chatId}

@@ -2,6 +2,7 @@ import 'fake-indexeddb/auto';
 
 import { expect, test } from 'vitest';
 
+import { Drafts, MOST_FILES, type Chosen } from '../src/outbox/drafts.js';
 import { Queue, changed, pendingIn, type Courier } from '../src/outbox/queue.js';
 import { Changes } from '../src/replica/changes.js';
 import { isTask, openDatabase, type Message, type Pending, type Task } from '../src/replica/database.js';
@@ -20,6 +21,7 @@ async function openTab(userId: string, model: Model, given: Partial<Courier> = {
   const changes = new Changes();
   const replica = new Replica(database, changes);
   const queue = new Queue(replica, changes);
+  const drafts = new Drafts(database, changes);
   const closing = new AbortController();
   const ended = Promise.all([
     follow(replica, sourceOf(model), closing.signal, tick),
@@ -29,6 +31,7 @@ async function openTab(userId: string, model: Model, given: Partial<Courier> = {
     replica,
     changes,
     queue,
+    drafts,
     close: async () => {
       closing.abort();
       await ended;
@@ -85,7 +88,7 @@ test('a message is shown once at every moment, as pending or as sent', async () 
   const away = { page: () => Promise.resolve(null), newer: () => Promise.resolve(null) };
   const thread = new Thread('cht_a', replica, away, changes);
   for (let at = 0; at < 10; at += 1) {
-    const { clientMessageId } = await queue.add('cht_a', `mine ${at}`);
+    const { clientMessageId } = (await queue.add('cht_a', `mine ${at}`))!;
     for (let turns = 0; turns < 60; turns += 1) {
       if (random() < 0.1) model.cut();
       // The page reads the thread at each change, and the outbox behind it.
@@ -118,7 +121,7 @@ test('what the server refuses is kept with its reason, and holds up nothing', as
     return model.deliver(pending);
   };
   const tab = await openTab(`usr_queue_${(users += 1)}`, model, { deliver });
-  const { clientMessageId } = await tab.queue.add('cht_a', 'bad');
+  const { clientMessageId } = (await tab.queue.add('cht_a', 'bad'))!;
   await tab.queue.add('cht_a', 'good');
   await eventually(async () => {
     const kept = await tab.queue.all();
@@ -160,6 +163,12 @@ const fileOf = (text: string) => ({
   blob: new Blob([text]),
 });
 
+/** Chooses files and sends them with a text. */
+async function sendFiles({ queue, drafts }: { queue: Queue; drafts: Drafts }, text: string, files: Chosen[]) {
+  for (const file of files) await drafts.add('cht_a', file);
+  return (await queue.add('cht_a', text, { fileIds: files.map(({ id }) => id) }))!;
+}
+
 test('files go up once each, ahead of their message, through lost answers and reloads', async () => {
   for (let seed = 1; seed <= 25; seed += 1) {
     const random = randomOf(seed);
@@ -181,7 +190,7 @@ test('files go up once each, ahead of their message, through lost answers and re
     const written: string[] = [];
     for (let at = 0; at < 8; at += 1) {
       const files = random() < 0.6 ? [fileOf(`bytes ${at}`), fileOf(`more ${at}`)] : [];
-      await tab.queue.add('cht_a', `mine ${at}`, { files });
+      await sendFiles(tab, `mine ${at}`, files);
       written.push(`mine ${at}`);
       for (let turns = Math.floor(random() * 6); turns > 0; turns -= 1) await tick();
       if (random() < 0.3) {
@@ -198,6 +207,51 @@ test('files go up once each, ahead of their message, through lost answers and re
   }
 }, 60_000);
 
+test('files that are chosen outlive a reload, are sent once by two tabs, and by nobody else', async () => {
+  const model = new Model(randomOf(1), 0);
+  model.start('cht_a');
+  const [user, other] = [`usr_queue_${(users += 1)}`, `usr_queue_${(users += 1)}`];
+  let tab = await openTab(user, model);
+  const [kept, gone] = [fileOf('kept'), fileOf('gone')];
+  expect(await tab.drafts.add('cht_a', kept)).toBe(true);
+  expect(await tab.drafts.add('cht_a', gone)).toBe(true);
+  await tab.drafts.remove('cht_a', gone.id);
+  await tab.close();
+
+  const stranger = await openTab(other, model);
+  expect(await stranger.drafts.of('cht_a')).toEqual([]);
+  // Who knows its id does not have it either.
+  expect(await stranger.queue.add('cht_a', '', { fileIds: [kept.id] })).toBeNull();
+  expect(await stranger.queue.blob(kept.id)).toBeUndefined();
+  await stranger.close();
+
+  tab = await openTab(user, model);
+  const { blob, ...file } = kept;
+  expect(await tab.drafts.of('cht_a')).toEqual([file]);
+  expect((await tab.queue.blob(kept.id))?.size).toBe(blob.size);
+  const second = new Queue(tab.replica, tab.changes);
+  const fileIds = [kept.id];
+  const both = await Promise.all([tab.queue, second].map((queue) => queue.add('cht_a', '', { fileIds })));
+  expect(both.filter((one) => one !== null)).toMatchObject([{ files: [file] }]);
+  expect(await tab.drafts.of('cht_a')).toEqual([]);
+  await eventually(async () => expect(await tab.queue.all()).toEqual([]));
+  expect(model.chats.get('cht_a')!.messages).toHaveLength(1);
+  expect(await tab.replica.database.count('files')).toBe(0);
+  await tab.close();
+});
+
+test('no more files are chosen than go with one message, and those that are not sent stay', async () => {
+  const tab = await openTab(`usr_queue_${(users += 1)}`, new Model(randomOf(1), 0));
+  const files = Array.from({ length: MOST_FILES + 1 }, (_, at) => fileOf(`file ${at}`));
+  const taken: boolean[] = [];
+  for (const file of files) taken.push(await tab.drafts.add('cht_b', file));
+  expect(taken).toEqual(files.map((_, at) => at < MOST_FILES));
+  expect(await tab.replica.database.count('files')).toBe(MOST_FILES);
+  await tab.queue.add('cht_b', 'two of them', { fileIds: files.slice(0, 2).map(({ id }) => id) });
+  expect((await tab.drafts.of('cht_b')).map(({ id }) => id)).toEqual(files.slice(2, MOST_FILES).map(({ id }) => id));
+  await tab.close();
+});
+
 test('an upload that is taken back ends, and its message is not sent', async () => {
   const model = new Model(randomOf(1), 0);
   model.start('cht_a');
@@ -213,7 +267,7 @@ test('an upload that is taken back ends, and its message is not sent', async () 
       });
     });
   const tab = await openTab(`usr_queue_${(users += 1)}`, model, { put });
-  const { clientMessageId } = await tab.queue.add('cht_a', 'with a file', { files: [fileOf('x')] });
+  const { clientMessageId } = await sendFiles(tab, 'with a file', [fileOf('x')]);
   await tab.queue.add('cht_a', 'behind it');
   await isGoing;
   await tab.queue.discard(clientMessageId);
@@ -244,7 +298,7 @@ test('what was uploaded too long ago is uploaded again', async () => {
   const queue = new Queue(replica, replica.changes, () => clock);
   const closing = new AbortController();
   const ended = queue.send({ ...courierOf(model, uploads), deliver }, closing.signal, tick);
-  await queue.add('cht_a', 'late', { files: [fileOf('x')] });
+  await sendFiles({ queue, drafts: new Drafts(database, replica.changes) }, 'late', [fileOf('x')]);
   await eventually(async () => expect((await queue.all())[0]).toMatchObject({ files: [{ upload: { doneAt: clock } }] }));
   erased.add('att_1');
   clock += 86_400_000;
@@ -264,7 +318,7 @@ test('a large upload in one chat holds up no other chat', async () => {
   const put: Courier['put'] = (_url, _blob, _tell, signal) =>
     new Promise((_, reject) => signal.addEventListener('abort', () => reject(new TypeError('It was cut off.'))));
   const tab = await openTab(`usr_queue_${(users += 1)}`, model, { put });
-  await tab.queue.add('cht_a', 'large', { files: [fileOf('x')] });
+  await sendFiles(tab, 'large', [fileOf('x')]);
   await tab.queue.add('cht_b', 'small');
   await eventually(async () => expect(model.chats.get('cht_b')!.messages).toHaveLength(1));
   expect(model.chats.get('cht_a')!.messages).toHaveLength(0);

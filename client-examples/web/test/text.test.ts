@@ -3,10 +3,11 @@ import { expect, test } from 'vitest';
 import { partsOf } from '../src/chat/links.js';
 import { matching, mentionedIn, piecesOf, wordAt } from '../src/chat/mentions.js';
 import { noticeOf } from '../src/chat/notice.js';
+import { newFrom, readByAll } from '../src/chat/reading.js';
 import { previewOf } from '../src/chat/preview.js';
 import { bytesOf, sizeIn } from '../src/files/prepare.js';
 import { digitsOf } from '../src/session/code-boxes.js';
-import { shownFile, shownName } from '../src/ui/names.js';
+import { mixesAlphabets, shownFile, shownName } from '../src/ui/names.js';
 import { sentenceOf, sentenceOfCode } from '../src/ui/sentences.js';
 import { Refused } from '../src/talksy/refused.js';
 
@@ -125,4 +126,40 @@ test('a message in a line says what it has', () => {
   expect(of([image, image], 'Look')).toBe('📷 2 photos · Look');
   expect(of([file])).toBe('📎 \u2068a.pdf\u2069');
   expect(of([], 'Hi')).toBe('Hi');
+});
+
+test('a name is marked where one of its words mixes letters that look alike', () => {
+  // The Cyrillic а and е, the Greek ο and Α, the fullwidth Ａ beside a Cyrillic а.
+  for (const name of ['\u0410da', 'Gr\u0430ce Hopper', 'Grace H\u03bfpper', '\u0391lan', '\uff21d\u0430']) {
+    expect(mixesAlphabets(name), name).toBe(true);
+  }
+  for (const name of ['Ada Lovelace', 'José Ñandú', 'Анна', 'Анна Smith', 'Αλέξης', '山田 Taro', '山田taro', 'Zoë-Мария', 'R2-D2', '']) {
+    expect(mixesAlphabets(name), name).toBe(false);
+  }
+});
+
+test('a message of a group is read by all when the last member has read it, whoever that is', () => {
+  const reader = (id: string, lastReadSeq: number) => ({ lastReadSeq, user: { id } });
+  const at = '2026-01-01T00:00:00Z';
+  const group = { kind: 'GROUP' as const, readByAllSeq: 2, memberCount: 3, peer: null };
+  const members = [reader('me', 9), reader('a', 5), reader('b', 2)];
+  expect(readByAll({ ...group, reads: {} }, members, 'me')).toBe(2);
+  expect(readByAll({ ...group, reads: { b: { seq: 4, at } } }, members, 'me')).toBe(4);
+  expect(readByAll({ ...group, reads: { b: { seq: 7, at } } }, members, 'me')).toBe(5);
+  expect(readByAll({ ...group, reads: { a: { seq: 8, at }, b: { seq: 7, at } } }, members, 'me')).toBe(7);
+  // It is not told for who was alone when the chat was told, and of a large group.
+  expect(readByAll({ ...group, readByAllSeq: null, reads: { b: { seq: 7, at } } }, members, 'me')).toBe(5);
+  // Who is not known yet may have read less.
+  expect(readByAll({ ...group, memberCount: 4, reads: { b: { seq: 7, at } } }, members, 'me')).toBe(2);
+  const direct = { kind: 'DIRECT' as const, readByAllSeq: 1, memberCount: 2, peer: { id: 'a', name: 'A' } };
+  expect(readByAll({ ...direct, reads: { a: { seq: 3, at } } }, [], 'me')).toBe(3);
+});
+
+test('what is new begins with what somebody else has said', () => {
+  const messages = ['me', 'me', 'a', 'me', null].map((id, at) => ({ seq: at + 1, sender: id === null ? null : { id } }));
+  expect(newFrom(messages, 1, 'me')).toBe(3);
+  expect(newFrom(messages, 4, 'me')).toBe(5);
+  // Marked as unread by the viewer, from their own message on.
+  expect(newFrom(messages.slice(0, 2), 2, 'me')).toBe(2);
+  expect(newFrom(messages, Number.MAX_SAFE_INTEGER, 'me')).toBeUndefined();
 });

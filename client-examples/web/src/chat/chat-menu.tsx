@@ -1,11 +1,10 @@
 // What can be done with a chat.
 import { Menu, MenuItem, MenuTrigger, Popover } from 'react-aria-components';
 
-import { MarkUnreadDocument, MuteChatDocument } from '../generated/graphql.js';
+import { MuteChatDocument } from '../generated/graphql.js';
 import type { Chat } from '../replica/database.js';
 import { useFeature } from '../session/features.js';
 import { IconButton, useAccount } from '../ui/parts.js';
-import { openChat } from '../ui/route.js';
 import { sentenceOf } from '../ui/sentences.js';
 
 interface ChatMenuProps {
@@ -14,10 +13,12 @@ interface ChatMenuProps {
   readonly onBlock: () => void;
   readonly onDetails: () => void;
   readonly onSearch: () => void;
+  /** Marks it as unread from the newest message on. */
+  readonly onUnread: () => void;
   readonly onProblem: (problem: string) => void;
 }
 
-export function ChatMenu({ chat, isBlocked, onBlock, onDetails, onSearch, onProblem }: ChatMenuProps) {
+export function ChatMenu({ chat, isBlocked, onBlock, onDetails, onSearch, onUnread, onProblem }: ChatMenuProps) {
   const { connection, replica } = useAccount();
   const maySearch = useFeature('search');
   const mayBlock = useFeature('blocking') && chat.peer !== null;
@@ -34,15 +35,9 @@ export function ChatMenu({ chat, isBlocked, onBlock, onDetails, onSearch, onProb
     const { muteChat } = await connection.mutate(MuteChatDocument, variables);
     if (muteChat) await replica.keepChat(muteChat.chat);
   };
-  const markUnread = async () => {
-    const variables = { chatId: chat.id, fromSeq: chat.lastSeq };
-    const { markUnread } = await connection.mutate(MarkUnreadDocument, variables);
-    if (markUnread) await replica.keepChat(markUnread.chat);
-    openChat(null);
-  };
   const act = (key: unknown) => {
     if (key === 'mute') void run(mute);
-    else if (key === 'unread') void run(markUnread);
+    else if (key === 'unread') onUnread();
     else if (key === 'search') onSearch();
     else if (key === 'block') onBlock();
     else onDetails();

@@ -4,9 +4,11 @@ import { Button } from 'react-aria-components';
 
 import { ChatMenu } from './chat-menu.js';
 import { Composer, type Draft } from './composer.js';
+import { KeptText } from './kept-text.js';
 import { MessageList, type ListHandle } from './message-list.js';
 import type { Actions } from './message-row.js';
 import { Pins, usePins } from './pins.js';
+import { readByAll } from './reading.js';
 import { Face } from '../files/face.js';
 import { MarkUnreadDocument, MembersDocument, type MembersQuery } from '../generated/graphql.js';
 import { GroupDetails } from '../group/group-details.js';
@@ -112,7 +114,10 @@ export function ChatPane({ chat }: { chat: Chat }) {
   const { connection, replica, queue, readMarks, userId } = account;
   const { outbox, tasks } = useAccountState();
   const { thread, state } = useThread(chat);
-  const [draft, setDraft] = useState<Draft | null>(null);
+  const [draft, setDraft] = useState<Draft | null>(() => {
+    const { edit } = new KeptText(userId, chat.id);
+    return edit && { kind: 'edit', message: edit.message };
+  });
   const [problem, setProblem] = useState<string | null>(null);
   const [isDetailsOpen, setDetailsOpen] = useState(false);
   const [isSearchOpen, setSearchOpen] = useState(false);
@@ -162,8 +167,9 @@ export function ChatPane({ chat }: { chat: Chat }) {
     async (fromSeq: number) => {
       try {
         const { markUnread } = await connection.mutate(MarkUnreadDocument, { chatId: chat.id, fromSeq });
-        if (markUnread) await replica.keepChat(markUnread.chat);
+        // Ahead of the mark: who opens the chat again has read it.
         openChat(null);
+        if (markUnread) await replica.keepChat(markUnread.chat);
       } catch (error) {
         setProblem(sentenceOf(error));
       }
@@ -266,12 +272,14 @@ export function ChatPane({ chat }: { chat: Chat }) {
           onBlock={() => setBlock(!block.isBlocked)}
           onDetails={() => setDetailsOpen(true)}
           onSearch={() => setSearchOpen(true)}
+          onUnread={() => void unread(chat.lastSeq)}
           onProblem={setProblem}
         />
       </header>
       <MessageList
         ref={list}
         chat={chat}
+        readByAllSeq={readByAll(chat, members, userId)}
         state={shown}
         pending={pending}
         tasks={waiting}

@@ -1,6 +1,7 @@
 // Where a message is written. The text stays on the device until it is sent.
-import { useEffect, useId, useRef, useState, type ClipboardEvent, type KeyboardEvent } from 'react';
+import { useEffect, useId, useMemo, useRef, useState, type ClipboardEvent, type KeyboardEvent } from 'react';
 
+import { KeptText } from './kept-text.js';
 import { matching, mentionedIn, wordAt } from './mentions.js';
 import { previewOf } from './preview.js';
 import { AttachButton, ChosenFiles, useChosen, useDrop } from '../files/attach.js';
@@ -35,8 +36,8 @@ const MOST = 4_000;
 export function Composer({ chat, draft, onDraft, onEdit, onSent, onEditLast }: ComposerProps) {
   const { queue, userId } = useAccount();
   const chatId = chat.id;
-  const key = `talksy.draft.${userId}.${chatId}`;
-  const [text, setText] = useState(() => localStorage.getItem(key) ?? '');
+  const kept = useMemo(() => new KeptText(userId, chatId), [userId, chatId]);
+  const [text, setText] = useState(() => kept.message);
   const [caret, setCaret] = useState(0);
   const area = useRef<HTMLTextAreaElement>(null);
   const tellTyping = useTellTyping(chatId);
@@ -58,8 +59,10 @@ export function Composer({ chat, draft, onDraft, onEdit, onSent, onEditLast }: C
   useEffect(() => {
     const { current } = drafted;
     if (current) area.current?.focus();
-    if (current?.kind === 'edit') setText(current.message.text ?? '');
-  }, [opened]);
+    const { edit } = kept;
+    if (current?.kind === 'edit') setText(edit?.message.id === current.message.id ? edit.text : (current.message.text ?? ''));
+    else kept.edit = null;
+  }, [opened, kept]);
 
   useEffect(() => {
     // A phone would open its keyboard.
@@ -75,15 +78,18 @@ export function Composer({ chat, draft, onDraft, onEdit, onSent, onEditLast }: C
 
   function change(next: string) {
     setText(next);
-    if (editing) return;
+    if (editing) {
+      kept.edit = { message: editing, text: next };
+      return;
+    }
     tellTyping(next !== '');
-    if (next === '') localStorage.removeItem(key);
-    else localStorage.setItem(key, next);
+    kept.message = next;
   }
 
   function leave() {
     onDraft(null);
-    setText(localStorage.getItem(key) ?? '');
+    kept.edit = null;
+    setText(kept.message);
   }
 
   async function submit() {
@@ -96,19 +102,20 @@ export function Composer({ chat, draft, onDraft, onEdit, onSent, onEditLast }: C
     }
     const mentionIds = mentions.inText(said, []);
     const replyToId = draft?.message.id ?? null;
+    const fileIds = files.map(({ id }) => id);
     setText('');
-    chosen.clear();
+    chosen.leave(fileIds);
     try {
-      await queue.add(chatId, said, { replyToId, mentionIds, files });
+      await queue.add(chatId, said, { replyToId, mentionIds, fileIds });
     } catch {
       // The device is full, or the database is gone: nothing is lost that was typed.
       setText((next) => (next === '' ? text : next));
-      chosen.restore(files);
+      chosen.restore();
       return;
     }
     // Only now it cannot be lost any more. What was typed meanwhile stays.
-    if (localStorage.getItem(key)?.trim() === said) localStorage.removeItem(key);
-    if (localStorage.getItem(key) === null) tellTyping(false);
+    if (kept.message.trim() === said) kept.message = '';
+    if (kept.message === '') tellTyping(false);
     onDraft(null);
     onSent();
     area.current?.focus();
@@ -207,7 +214,8 @@ export function Composer({ chat, draft, onDraft, onEdit, onSent, onEditLast }: C
             change(target.value);
           }}
           onSelect={({ currentTarget }) => setCaret(currentTarget.selectionStart)}
-          onBlur={mentions.close}
+          onFocus={() => mentions.setFocused(true)}
+          onBlur={() => mentions.setFocused(false)}
           onKeyDown={onKeyDown}
           onPaste={onPaste}
         />
@@ -233,6 +241,8 @@ function useMentions(chat: Chat, text: string, caret: number) {
   const { connection, userId } = useAccount();
   const { members } = useAccountState();
   const [at, setAt] = useState(0);
+  const [isFocused, setFocused] = useState(false);
+  /** Where the word stands of which the user has closed the list. */
   const [closedAt, setClosedAt] = useState<number | null>(null);
   const [found, setFound] = useState<readonly Person[]>([]);
   const picked = useRef(new Map<string, Person>());
@@ -241,7 +251,8 @@ function useMentions(chat: Chat, text: string, caret: number) {
   const known: readonly Person[] = chat.peer ? [chat.peer] : (kept ?? []).map(({ user }) => user);
   const written = wordAt(text, caret);
   const word = written?.word ?? '';
-  const from = written && written.from !== closedAt ? written.from : null;
+  // Who comes back to the text goes on where they were.
+  const from = written && isFocused && written.from !== closedAt ? written.from : null;
   const isLarge = chat.kind === 'GROUP' && chat.memberCount > (kept?.length ?? 0);
   const wanted = useRested(isLarge && from !== null ? word : '', 150);
 
@@ -271,7 +282,7 @@ function useMentions(chat: Chat, text: string, caret: number) {
     listId,
     at: chosen,
     choose: (person: Person) => void picked.current.set(person.id, person),
-    close: () => setClosedAt(written?.from ?? null),
+    setFocused,
     /** Whom a text mentions: members, who was chosen here, and who was mentioned before. */
     inText: (said: string, before: readonly Person[]) => {
       const others = [...known, ...picked.current.values(), ...before].filter(({ id }) => id !== userId);

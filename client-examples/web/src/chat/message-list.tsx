@@ -15,6 +15,7 @@ import { VList, type VListHandle } from 'virtua';
 
 import { MessageRow, PendingRow, type Actions, type May } from './message-row.js';
 import { previewOf } from './preview.js';
+import { newFrom } from './reading.js';
 import type { Chat, Message, Pending, Task } from '../replica/database.js';
 import type { Target, ThreadState } from '../replica/thread.js';
 import { shownName } from '../ui/names.js';
@@ -29,6 +30,8 @@ export interface ListHandle {
 interface MessageListProps {
   readonly ref: Ref<ListHandle>;
   readonly chat: Chat;
+  /** All others have read up to here. */
+  readonly readByAllSeq: number;
   readonly state: ThreadState;
   readonly pending: readonly Pending[];
   readonly tasks: readonly Task[];
@@ -48,6 +51,8 @@ const NEAR = 40;
 const MORE = 600;
 const MINUTES_5 = 300_000;
 const TO_END = { display: 'flex', flexDirection: 'column' } as const;
+
+const isShort = ({ scrollSize, viewportSize }: VListHandle): boolean => scrollSize <= viewportSize;
 
 /** From which message on a chat is unread; beyond all where nothing is. */
 const unreadFrom = ({ unreadCount, viewerUnreadFromSeq, viewerMember }: Chat): number =>
@@ -111,7 +116,7 @@ interface PartProps extends Omit<MessageListProps, 'ref' | 'onPart'> {
 
 /** One part of the chat. A jump to another one begins anew. */
 function Part(props: PartProps) {
-  const { ref, chat, state, pending, tasks, may, actions, firstUnread } = props;
+  const { ref, chat, readByAllSeq, state, pending, tasks, may, actions, firstUnread } = props;
   const { onOlder, onNewer, onSeen, onEndShown } = props;
   const { messages, hasOlder, hasNewer, isLoading, focus } = state;
   const { userId } = useAccount();
@@ -137,6 +142,11 @@ function Part(props: PartProps) {
       ...(hasNewer ? [] : pending).map((one) => ({ pending: one })),
     ],
     [messages, hasNewer, pending],
+  );
+  // One's own are not new, though the mark stands before them.
+  const newSeq = useMemo(
+    () => (first > firstUnread ? undefined : newFrom(messages, firstUnread, userId)),
+    [messages, first, firstUnread, userId],
   );
   const bySeq = useMemo(() => new Map(tasks.map((task) => [task.seq, task])), [tasks]);
   const count = rows.length;
@@ -194,7 +204,8 @@ function Part(props: PartProps) {
   const seenSeq = useCallback(() => {
     const { current } = list;
     if (!current || !isPlaced.current) return 0;
-    if (isAtEnd.current && !hasNewer) return lastSeq;
+    // A chat that fits into the screen is seen to its end, wherever it was opened; it cannot be scrolled there.
+    if ((isAtEnd.current || isShort(current)) && !hasNewer) return lastSeq;
     const at = current.findItemIndex(current.scrollOffset + current.viewportSize - 4) - 1;
     const row = now.current.rows[Math.min(at, now.current.count - 1)];
     return row && 'message' in row ? row.message.seq : row ? lastSeq : 0;
@@ -236,6 +247,10 @@ function Part(props: PartProps) {
 
   // The composer grows, a keyboard opens, an image has another size: the end stays in sight.
   function onResize() {
+    if (isPlaced.current && !hasNewer && list.current && isShort(list.current)) {
+      isAtEnd.current = true;
+      onEndShown(true);
+    }
     if (isPlaced.current && isAtEnd.current && !hasNewer) {
       list.current?.scrollToIndex(Math.max(0, now.current.count - 1), { align: 'end' });
     }
@@ -257,7 +272,7 @@ function Part(props: PartProps) {
     }
     const { message, before } = row;
     const isFirstOfDay = !before || dateOf(before) !== dateOf(message);
-    const isFirstUnread = message.seq === firstUnread;
+    const isFirstUnread = message.seq === newSeq;
     const isFollowing =
       !isFirstOfDay &&
       !isFirstUnread &&
@@ -275,7 +290,7 @@ function Part(props: PartProps) {
         isFirstOfDay={isFirstOfDay}
         isFirstUnread={isFirstUnread}
         isFollowing={isFollowing}
-        isRead={(chat.readByAllSeq ?? 0) >= message.seq || isReadByPeer}
+        isRead={readByAllSeq >= message.seq}
         readAt={isReadByPeer ? (byPeer?.at ?? null) : null}
         may={may}
         task={bySeq.get(message.seq) ?? null}

@@ -1,65 +1,59 @@
 // What is chosen to be sent: by the button, by dropping it on the chat, or by pasting it.
 import { useEffect, useRef, useState } from 'react';
 
-import { useBlobUrl } from './attachments.js';
-import { MOST_FILES, bytesOf, isImage, prepare } from './prepare.js';
-import type { Chosen } from '../outbox/queue.js';
+import { useBlobUrl, useKeptBlob } from './attachments.js';
+import { bytesOf, isImage, prepare } from './prepare.js';
+import { MOST_FILES } from '../outbox/drafts.js';
+import type { PendingFile } from '../replica/database.js';
 import { shownFile } from '../ui/names.js';
-import { Icon, IconButton } from '../ui/parts.js';
+import { Icon, IconButton, useAccount, useAccountState } from '../ui/parts.js';
 
-/** What is chosen in each chat and not sent, as long as the page is open. */
-const chosenIn = new Map<string, readonly Chosen[]>();
+const FULL = 'This browser has no room for what you want to send. Free some space, and try again.';
+const NOTHING: readonly PendingFile[] = [];
 
+/** What is chosen in a chat and not sent: the same in all tabs, until it is sent or taken back. */
 export function useChosen(chatId: string) {
-  const [files, setFiles] = useState<readonly Chosen[]>(() => chosenIn.get(chatId) ?? []);
+  const { drafts } = useAccount();
+  const kept = useAccountState().drafts.get(chatId) ?? NOTHING;
+  const [leaving, setLeaving] = useState<readonly string[]>([]);
   const [problem, setProblem] = useState<string | null>(null);
   const [isBusy, setBusy] = useState(false);
-  const now = useRef(files);
-  now.current = files;
-
-  function set(next: readonly Chosen[]) {
-    now.current = next;
-    if (next.length > 0) chosenIn.set(chatId, next);
-    else chosenIn.delete(chatId);
-    setFiles(next);
-  }
 
   async function add(list: readonly File[]) {
     setProblem(null);
     setBusy(true);
     for (const file of list) {
-      if (now.current.length >= MOST_FILES) {
-        setProblem(`At most ${MOST_FILES} files go with one message.`);
-        break;
-      }
       try {
         const chosen = await prepare(file);
-        set([...now.current, chosen]);
+        if (await drafts.add(chatId, chosen)) continue;
+        setProblem(`At most ${MOST_FILES} files go with one message.`);
+        break;
       } catch (error) {
-        setProblem((error as Error).message);
+        setProblem(error instanceof DOMException ? FULL : (error as Error).message);
       }
     }
     setBusy(false);
   }
 
   return {
-    files,
+    files: leaving.length === 0 ? kept : kept.filter(({ id }) => !leaving.includes(id)),
     problem,
     isBusy,
     add,
-    restore: (before: readonly Chosen[]) => {
-      setProblem('This browser could not keep the message. Free some space, and send it again.');
-      set([...before, ...now.current]);
-    },
-    remove: (id: string) => set(now.current.filter((file) => file.id !== id)),
-    clear: () => {
+    remove: (id: string) => void drafts.remove(chatId, id).catch(() => setProblem(FULL)),
+    /** Hides those that are being sent: they go from here when they are in the queue. */
+    leave: (ids: readonly string[]) => {
       setProblem(null);
-      set([]);
+      setLeaving((before) => [...before, ...ids]);
+    },
+    restore: () => {
+      setProblem(FULL);
+      setLeaving([]);
     },
   };
 }
 
-export function ChosenFiles({ files, onRemove }: { files: readonly Chosen[]; onRemove: (id: string) => void }) {
+export function ChosenFiles({ files, onRemove }: { files: readonly PendingFile[]; onRemove: (id: string) => void }) {
   return (
     <ul className="chosen" aria-label="To be sent">
       {files.map((file) => (
@@ -72,8 +66,8 @@ export function ChosenFiles({ files, onRemove }: { files: readonly Chosen[]; onR
   );
 }
 
-function ChosenFile({ file }: { file: Chosen }) {
-  const url = useBlobUrl(isImage(file.type) ? file.blob : undefined);
+function ChosenFile({ file }: { file: PendingFile }) {
+  const url = useBlobUrl(useKeptBlob(isImage(file.type) ? file.id : null));
   if (isImage(file.type)) return url ? <img src={url} alt={shownFile(file.name)} /> : null;
   return (
     <span className="file">

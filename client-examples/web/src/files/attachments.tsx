@@ -112,6 +112,22 @@ export function useBlobUrl(blob: Blob | undefined): string | undefined {
   return url;
 }
 
+/** The bytes of a file that is chosen or waits, once they are read. */
+export function useKeptBlob(id: string | null): Blob | undefined {
+  const { queue } = useAccount();
+  const [blob, setBlob] = useState<Blob>();
+  useEffect(() => {
+    if (id === null) return;
+    let isOver = false;
+    queue.blob(id).then(
+      (found) => isOver || setBlob(found),
+      () => {},
+    );
+    return () => void (isOver = true);
+  }, [queue, id]);
+  return blob;
+}
+
 /** Files that are on their way. */
 export function PendingFiles({ files }: { files: readonly PendingFile[] }) {
   const images = files.filter(({ type }) => isImage(type));
@@ -143,16 +159,7 @@ export function PendingFiles({ files }: { files: readonly PendingFile[] }) {
 }
 
 function PendingImage({ file, isAlone }: { file: PendingFile; isAlone: boolean }) {
-  const { queue } = useAccount();
-  const [blob, setBlob] = useState<Blob>();
-  useEffect(() => {
-    let isOver = false;
-    queue.blob(file.id).then(
-      (found) => isOver || setBlob(found),
-      () => {},
-    );
-    return () => void (isOver = true);
-  }, [queue, file.id]);
+  const blob = useKeptBlob(file.id);
   const attachmentId = file.upload?.attachmentId;
   useEffect(() => {
     if (attachmentId && blob) keepLocal(attachmentId, blob);

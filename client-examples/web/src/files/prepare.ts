@@ -1,6 +1,6 @@
 // What is done with a file before it is kept for sending: it gets a name and a size that can be shown, and
 // a photo that is larger than servers take is made smaller.
-import type { Chosen } from '../outbox/queue.js';
+import type { Chosen } from '../outbox/drafts.js';
 
 /** What a server takes of an image where it says nothing else, in bytes. */
 const MOST_IMAGE = 5 * 1024 * 1024;
@@ -8,8 +8,6 @@ const MOST_IMAGE = 5 * 1024 * 1024;
 const SIDE = 3_200;
 /** More is not even kept on the device. */
 const MOST = 100 * 1024 * 1024;
-/** So many files are sent with one message. */
-export const MOST_FILES = 10;
 
 const IMAGES = ['image/jpeg', 'image/png', 'image/gif', 'image/webp'];
 const TYPES: Readonly<Record<string, string>> = {

@@ -44,11 +44,11 @@ export function ServerNotice() {
 
   if (other === null) return null;
   if (sessionStorage.getItem(RELOADED) === other) {
-    return <p>The server is of another version than this page: some of it may not work.</p>;
+    return <p>The server has another version: some may not work.</p>;
   }
   return (
     <p>
-      The server was updated. What you have written stays.{' '}
+      The server was updated. <span className="on-desk">What you have written stays. </span>
       <Button
         className="plain"
         onPress={() => {

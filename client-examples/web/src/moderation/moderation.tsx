@@ -1,6 +1,6 @@
 // What operators see: reports of messages, and people who may be suspended.
 import { useState, type FormEvent } from 'react';
-import { Button, Input, Label, SearchField, Tab, TabList, TabPanel, Tabs, TextField, ToggleButton } from 'react-aria-components';
+import { Button, Input, Label, SearchField, TextField, ToggleButton } from 'react-aria-components';
 
 import { previewOf } from '../chat/preview.js';
 import { Attachments } from '../files/attachments.js';
@@ -18,24 +18,16 @@ import {
 import { usePages } from '../settings/pages.js';
 import { shownName } from '../ui/names.js';
 import { Name, Problem, dayOf, shortTimeOf, useAccount, useRested, useRun } from '../ui/parts.js';
+import { TabbedPages } from '../ui/tabs.js';
 
 type Report = NonNullable<ReportsQuery['moderation']>['reports']['nodes'][number];
 
 export default function Moderation() {
-  return (
-    <Tabs className="tabs">
-      <TabList className="tab-list" aria-label="Moderation">
-        <Tab id="reports">Reports</Tab>
-        <Tab id="people">People</Tab>
-      </TabList>
-      <TabPanel id="reports" className="tab-panel">
-        <Reports />
-      </TabPanel>
-      <TabPanel id="people" className="tab-panel">
-        <People />
-      </TabPanel>
-    </Tabs>
-  );
+  const pages = [
+    { id: 'reports', title: 'Reports', content: <Reports /> },
+    { id: 'people', title: 'People', content: <People /> },
+  ];
+  return <TabbedPages label="Moderation" pages={pages} />;
 }
 
 function Reports() {

@@ -26,13 +26,9 @@ export interface Courier {
   change(task: Task): Promise<MessageStateFragment>;
 }
 
-/** A file that was chosen, with what is known of it. */
-export interface Chosen extends Omit<PendingFile, 'upload'> {
-  readonly blob: Blob;
-}
-
 interface Extras extends Partial<Pick<Pending, 'replyToId' | 'mentionIds'>> {
-  readonly files?: readonly Chosen[];
+  /** Which of the chat's chosen files go with it, by their ids: see `Drafts`. */
+  readonly fileIds?: readonly string[];
 }
 
 /** Codes behind which a message waits too: for another sign-in, or as it may have been sent. */
@@ -57,11 +53,15 @@ export class Queue {
     this.#database = replica.database;
   }
 
-  /** Keeps a message that is to be sent. When it resolves, nothing can lose it. */
-  add(chatId: string, text: string, { replyToId = null, mentionIds = [], files = [] }: Extras = {}): Promise<Pending> {
-    const blobs = files.map(({ id, blob }) => ({ id, blob }));
-    const kept = files.map(({ blob: _, ...file }) => file);
-    return this.#keep<Pending>({ chatId, text, replyToId, mentionIds, files: kept }, blobs);
+  /**
+   * Keeps a message that is to be sent. When it resolves, nothing can lose it. Its files are chosen no more in the
+   * same step: two tabs that send them send them once. Null where nothing is left to be sent by that.
+   */
+  add(chatId: string, text: string, extras: Extras = {}): Promise<Pending | null> {
+    const { replyToId = null, mentionIds = [], fileIds = [] } = extras;
+    return this.#keep<Pending>(chatId, fileIds, (files) =>
+      text === '' && files.length === 0 ? null : { chatId, text, replyToId, mentionIds, files },
+    );
   }
 
   /** Keeps a change of a message that is to be made. One that undoes a change which waits takes its place. */
@@ -69,7 +69,7 @@ export class Queue {
     const same = (await this.all()).filter(
       (one) => isTask(one) && one.messageId === messageId && keyOf(one.change) === keyOf(change),
     );
-    await this.#keep<Task>({ chatId, messageId, seq, change });
+    await this.#keep<Task>(chatId, [], () => ({ chatId, messageId, seq, change }));
     // It may be on its way: what comes behind it says how it is to be.
     for (const { clientMessageId } of same) await this.discard(clientMessageId);
   }
@@ -199,7 +199,10 @@ export class Queue {
 
   async #put(clientMessageId: string, file: PendingFile, url: string, courier: Courier, signal: AbortSignal) {
     const blob = await this.blob(file.id);
-    if (!blob) throw new Discarded();
+    if (!blob) {
+      if (!(await this.#database.getKey('outbox', clientMessageId))) throw new Discarded();
+      throw new Refused({ message: 'Its file is lost.', extensions: { code: 'NOT_FOUND' } });
+    }
     const ending = new AbortController();
     const stop = this.changes.listen(({ outbox }) => {
       if (!outbox) return;
@@ -230,20 +233,28 @@ export class Queue {
     if (!isKept) throw new Discarded();
   }
 
+  /** Writes what `content` makes of the files that are taken from the chat's draft; nothing where that is null. */
   async #keep<Kind extends Pending | Task>(
-    content: Omit<Kind, 'clientMessageId' | 'at' | 'problem' | 'sentence'>,
-    blobs: readonly { readonly id: string; readonly blob: Blob }[] = [],
-  ): Promise<Kind> {
-    const writing = this.#database.transaction(['outbox', 'files'], 'readwrite');
+    chatId: string,
+    fileIds: readonly string[],
+    content: (files: readonly PendingFile[]) => Omit<Kind, 'clientMessageId' | 'at' | 'problem' | 'sentence'> | null,
+  ): Promise<Kind | null> {
+    const writing = this.#database.transaction(['outbox', 'drafts'], 'readwrite');
+    const drafts = writing.objectStore('drafts');
+    const chosen = fileIds.length > 0 ? ((await drafts.get(chatId))?.files ?? []) : [];
+    const taken = chosen.filter(({ id }) => fileIds.includes(id));
+    const left = chosen.filter(({ id }) => !fileIds.includes(id));
+    const made = content(taken);
+    if (!made) return null;
+    if (taken.length > 0) await (left.length > 0 ? drafts.put({ chatId, files: left }) : drafts.delete(chatId));
     const outbox = writing.objectStore('outbox');
     const last = await outbox.index('at').openKeyCursor(null, 'prev');
     // Two of one millisecond keep their order.
     const at = Math.max(this.now(), (last?.key ?? 0) + 1);
-    const waiting = { ...content, clientMessageId: crypto.randomUUID(), at, problem: null } as unknown as Kind;
+    const waiting = { ...made, clientMessageId: crypto.randomUUID(), at, problem: null } as unknown as Kind;
     await outbox.add(waiting);
-    for (const blob of blobs) await writing.objectStore('files').put(blob);
     await writing.done;
-    this.changes.tell({ outbox: true });
+    this.changes.tell(taken.length > 0 ? { outbox: true, drafts: [chatId] } : { outbox: true });
     return waiting;
   }
 

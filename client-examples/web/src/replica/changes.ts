@@ -11,6 +11,8 @@ export interface Change {
   readonly members?: readonly string[];
   readonly viewer?: boolean;
   readonly outbox?: boolean;
+  /** The chats in which other files are chosen. */
+  readonly drafts?: readonly string[];
   /** How much of a file has gone up, from 0 to 1, by its id. */
   readonly progress?: readonly [string, number];
 }

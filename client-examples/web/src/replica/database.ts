@@ -111,7 +111,9 @@ export interface Schema extends DBSchema {
   messages: { key: [string, number]; value: Message };
   members: { key: string; value: { readonly chatId: string; readonly members: readonly Member[] } };
   outbox: { key: string; value: Pending | Task; indexes: { at: number } };
-  /** What is to be uploaded. */
+  /** What is chosen for the next message of a chat, and not sent. */
+  drafts: { key: string; value: { readonly chatId: string; readonly files: readonly PendingFile[] } };
+  /** The bytes of what is chosen or to be sent. */
   files: { key: string; value: { readonly id: string; readonly blob: Blob } };
 }
 
@@ -125,7 +127,7 @@ const nameOf = (userId: string) => `talksy-${userId}`;
 
 /** Opens a user's database. Another tab that deletes it, at signing out, is not held up. */
 export async function openDatabase(userId: string): Promise<Database> {
-  const database = await openDB<Schema>(nameOf(userId), 2, {
+  const database = await openDB<Schema>(nameOf(userId), 3, {
     async upgrade(database, version, _to, changing) {
       if (version < 1) {
         database.createObjectStore('account');
@@ -140,6 +142,7 @@ export async function openDatabase(userId: string): Promise<Database> {
         }
       }
       if (version < 2) database.createObjectStore('files', { keyPath: 'id' });
+      if (version < 3) database.createObjectStore('drafts', { keyPath: 'chatId' });
     },
     blocking: (_current, _blocked, event) => (event.target as IDBDatabase).close(),
   });

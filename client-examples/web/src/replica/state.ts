@@ -1,6 +1,6 @@
 // What is kept of the account, in memory, for who shows it.
 import type { Changes } from './changes.js';
-import { isTask, type Chat, type Member, type Pending, type Task, type Viewer } from './database.js';
+import { isTask, type Chat, type Member, type Pending, type PendingFile, type Task, type Viewer } from './database.js';
 import type { Replica } from './replica.js';
 
 export interface AccountState {
@@ -10,6 +10,8 @@ export interface AccountState {
   readonly outbox: readonly Pending[];
   /** Changes of messages that are to be made. */
   readonly tasks: readonly Task[];
+  /** The files that are chosen for the next message, by chat. */
+  readonly drafts: ReadonlyMap<string, readonly PendingFile[]>;
   /** How much of each file has gone up, from 0 to 1. */
   readonly progress: ReadonlyMap<string, number>;
   /** By chat, where they have been loaded. */
@@ -24,6 +26,7 @@ export class State {
     chats: [],
     outbox: [],
     tasks: [],
+    drafts: new Map(),
     progress: new Map(),
     members: new Map(),
     isLoaded: false,
@@ -41,6 +44,7 @@ export class State {
         if (change.chats?.length) await this.#readChats(change.chats);
         if (change.members?.length) await this.#readMembers(change.members);
         if (change.outbox) this.#change(await this.#outbox());
+        if (change.drafts) await this.#readDrafts(change.drafts);
         if (change.progress) this.#change({ progress: new Map([...this.#state.progress, change.progress]) });
         if (change.viewer) this.#change({ viewer: await this.#viewer(), isLoaded: true });
       });
@@ -58,15 +62,17 @@ export class State {
 
   async load(): Promise<void> {
     const { database } = this.replica;
-    const [chats, outbox, viewer, kept, isLoaded] = await Promise.all([
+    const [chats, outbox, viewer, kept, chosen, isLoaded] = await Promise.all([
       database.getAll('chats'),
       this.#outbox(),
       this.#viewer(),
       database.getAll('members'),
+      database.getAll('drafts'),
       this.replica.isLoaded(),
     ]);
     const members = new Map(kept.map(({ chatId, members }) => [chatId, members]));
-    this.#change({ chats: sorted(chats), ...outbox, viewer, members, isLoaded });
+    const drafts = new Map(chosen.map(({ chatId, files }) => [chatId, files]));
+    this.#change({ chats: sorted(chats), ...outbox, viewer, members, drafts, isLoaded });
   }
 
   async #readChats(ids: readonly string[]) {
@@ -83,6 +89,16 @@ export class State {
       if (kept) members.set(chatId, kept.members);
     }
     this.#change({ members });
+  }
+
+  async #readDrafts(chatIds: readonly string[]) {
+    const drafts = new Map(this.#state.drafts);
+    for (const chatId of chatIds) {
+      const kept = await this.replica.database.get('drafts', chatId);
+      if (kept) drafts.set(chatId, kept.files);
+      else drafts.delete(chatId);
+    }
+    this.#change({ drafts });
   }
 
   async #outbox() {

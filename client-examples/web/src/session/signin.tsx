@@ -89,10 +89,11 @@ export function SignIn({ isRefused, onSession }: SignInProps) {
               <Label>Mail address</Label>
               <Input placeholder="ada@example.org" />
             </TextField>
-            <Problem text={problem} />
             <Button type="submit" className="primary" isDisabled={isBusy || email.trim() === ''}>
               {isBusy ? 'One moment …' : 'Continue'}
             </Button>
+            {/* At the end, so that nothing moves when it comes and goes. */}
+            <Problem text={problem} />
           </form>
         ) : (
           <form
@@ -111,7 +112,6 @@ export function SignIn({ isRefused, onSession }: SignInProps) {
               onChange={setCode}
               onComplete={(digits) => void check(digits)}
             />
-            <Problem text={problem} />
             <Resend at={resendAt} isBusy={isBusy} onPress={() => void ask()} />
             <Button
               className="plain"
@@ -122,6 +122,7 @@ export function SignIn({ isRefused, onSession }: SignInProps) {
             >
               Use another address
             </Button>
+            <Problem text={problem} />
           </form>
         )}
       </div>

@@ -13,7 +13,21 @@ export function shownName(name: string): string {
   return seen === '' ? 'Somebody' : seen;
 }
 
-/** The same for a file: its ending stays where it is. */
+/** Letters that look like those of another alphabet. */
+const ALPHABETS = [/\p{Script=Latin}/u, /\p{Script=Cyrillic}/u, /\p{Script=Greek}/u, /\p{Script=Armenian}/u, /\p{Script=Cherokee}/u];
+
+/**
+ * Whether a word of a name has letters of several alphabets that look alike, as in “Аdа”: nobody writes so, but for
+ * who wants to be taken for somebody else. Words of one alphabet each, side by side, are usual. (UTS 39, 5.2, for these
+ * alphabets; Latin beside Chinese, Japanese or Korean writing is none of it.)
+ */
+export const mixesAlphabets = (name: string): boolean =>
+  name
+    .normalize('NFKC')
+    .split(/[^\p{L}\p{M}]+/u)
+    .some((word) => ALPHABETS.filter((alphabet) => alphabet.test(word)).length > 1);
+
+/** A file's name as it may be shown: its ending stays where it is. */
 export const shownFile = (name: string): string => {
   const seen = name.replace(UNSEEN, '').replace(LOOSE_JOINER, '').trim();
   return seen === '' ? 'file' : seen;

@@ -2,7 +2,7 @@
 import { Suspense, createContext, useContext, useEffect, useState, useSyncExternalStore, type ReactNode } from 'react';
 import { Button, Dialog, Heading, Modal, ModalOverlay } from 'react-aria-components';
 
-import { shownName } from './names.js';
+import { mixesAlphabets, shownName } from './names.js';
 import { sentenceOf } from './sentences.js';
 import type { Account } from '../account.js';
 import type { AccountState } from '../replica/state.js';
@@ -21,10 +21,17 @@ export function useAccountState(): AccountState {
   return useSyncExternalStore(state.subscribe, state.snapshot);
 }
 
-/** A name as text of its own: its direction does not reach what stands beside it. */
-export const Name = ({ of }: { of: { readonly name: string } | null | undefined }) => (
-  <bdi className="name">{shownName(of?.name ?? '')}</bdi>
-);
+/** A name as text of its own: its direction does not reach what stands beside it. One that may be dressed up is marked. */
+export function Name({ of }: { of: { readonly name: string } | null | undefined }) {
+  const shown = shownName(of?.name ?? '');
+  if (!mixesAlphabets(shown)) return <bdi className="name">{shown}</bdi>;
+  return (
+    <bdi className="name is-mixed" title="This name has letters of several alphabets">
+      {shown}
+      <span className="hidden"> (letters of several alphabets)</span>
+    </bdi>
+  );
+}
 
 interface AvatarProps {
   readonly id: string;

@@ -1,0 +1,55 @@
+// The files that are chosen for the next message of a chat. They lie in the user's database beside what is to be
+// sent: a reload, a crash or the end of a session loses none, and nobody else who signs in here can send them.
+import type { Changes } from '../replica/changes.js';
+import type { Database, PendingFile } from '../replica/database.js';
+
+/** A file that was chosen, with what is known of it. */
+export interface Chosen extends Omit<PendingFile, 'upload'> {
+  readonly blob: Blob;
+}
+
+/** So many files go with one message. */
+export const MOST_FILES = 10;
+
+export class Drafts {
+  constructor(
+    readonly database: Database,
+    readonly changes: Changes,
+  ) {}
+
+  /** What is chosen in a chat, in the order in which it was. */
+  async of(chatId: string): Promise<readonly PendingFile[]> {
+    return (await this.database.get('drafts', chatId))?.files ?? [];
+  }
+
+  /** Keeps a file for the next message; false where no more go with one. When it resolves, nothing can lose it. */
+  async add(chatId: string, { blob, ...file }: Chosen): Promise<boolean> {
+    const writing = this.database.transaction(['drafts', 'files'], 'readwrite');
+    const drafts = writing.objectStore('drafts');
+    const files = (await drafts.get(chatId))?.files ?? [];
+    const isTaken = files.length < MOST_FILES;
+    if (isTaken) {
+      await writing.objectStore('files').put({ id: file.id, blob });
+      await drafts.put({ chatId, files: [...files, file] });
+    }
+    await writing.done;
+    if (isTaken) this.changes.tell({ drafts: [chatId] });
+    return isTaken;
+  }
+
+  /** Takes one back; its bytes go with it. */
+  async remove(chatId: string, fileId: string): Promise<void> {
+    const writing = this.database.transaction(['drafts', 'files'], 'readwrite');
+    const drafts = writing.objectStore('drafts');
+    const files = (await drafts.get(chatId))?.files ?? [];
+    // One that is sent meanwhile keeps its bytes.
+    if (files.some(({ id }) => id === fileId)) {
+      await writing.objectStore('files').delete(fileId);
+      const left = files.filter(({ id }) => id !== fileId);
+      if (left.length > 0) await drafts.put({ chatId, files: left });
+      else await drafts.delete(chatId);
+    }
+    await writing.done;
+    this.changes.tell({ drafts: [chatId] });
+  }
+}
