@@ -188,7 +188,9 @@ impl MessageService {
                 });
             }
         };
-        if sent.message.id == draft.id {
+        // Of two tries within a millisecond, which have one id, the later one may have brought others.
+        let is_used = |one: &Attachment| sent.message.attachments.contains(&one.id);
+        if sent.message.id == draft.id && claimed.iter().all(is_used) {
             self.attachments.settle(&claimed).await;
         } else {
             self.attachments.release(&claimed).await?;
