@@ -231,8 +231,10 @@ async fn what_a_send_under_way_has_claimed_no_other_message_takes() {
     let eve = app.sign_in("eve").await;
     let elsewhere = ada.start_chat(&eve).await;
     let id = ada.upload("a.txt", "text/plain", b"hello".to_vec()).await;
-    let input = |chat: &str, own_id: Option<&str>| json!({ "input": { "chatId": chat,
-        "attachmentIds": [id], "clientMessageId": own_id } });
+    let input = |chat: &str, own_id: Option<&str>| {
+        json!({ "input": { "chatId": chat,
+        "attachmentIds": [id], "clientMessageId": own_id } })
+    };
     let send = async |chat: &str, own_id: Option<&str>| {
         let send = talksy_tests::uploads::SEND_ATTACHED;
         ada.client.run(send, input(chat, own_id)).await
@@ -240,7 +242,11 @@ async fn what_a_send_under_way_has_claimed_no_other_message_takes() {
     store.set("messages.append", Fault::Held);
     let first = tokio::spawn({
         let (client, input) = (ada.client.clone(), input(&chat, Some("one")));
-        async move { client.run(talksy_tests::uploads::SEND_ATTACHED, input).await }
+        async move {
+            client
+                .run(talksy_tests::uploads::SEND_ATTACHED, input)
+                .await
+        }
     });
     store.arrived("messages.append").await;
     store.set("messages.append", Fault::None);
@@ -260,6 +266,12 @@ async fn what_a_send_under_way_has_claimed_no_other_message_takes() {
     let retry = send(&chat, Some("one")).await.data();
     store.release("messages.append", 1);
     let first = first.await.unwrap().data();
-    assert_eq!(first["sendMessage"]["message"], retry["sendMessage"]["message"]);
-    assert_eq!(retry["sendMessage"]["message"]["attachments"][0]["id"], json!(id));
+    assert_eq!(
+        first["sendMessage"]["message"],
+        retry["sendMessage"]["message"]
+    );
+    assert_eq!(
+        retry["sendMessage"]["message"]["attachments"][0]["id"],
+        json!(id)
+    );
 }

@@ -41,10 +41,25 @@ async fn what_may_not_be_attached_is_refused_and_leaves_nothing() {
     // What comes with the file is named by it.
     let refused = ("BAD_USER_INPUT", "input.file");
     for (content_type, bytes, answer, rule) in [
-        ("image/png", jpeg(20, 20), refused, "must be what its content is"),
-        ("image/svg+xml", b"<svg/>".to_vec(), refused, "must be one of image/jpeg"),
+        (
+            "image/png",
+            jpeg(20, 20),
+            refused,
+            "must be what its content is",
+        ),
+        (
+            "image/svg+xml",
+            b"<svg/>".to_vec(),
+            refused,
+            "must be one of image/jpeg",
+        ),
         ("text/plain", Vec::new(), refused, "must not be empty"),
-        ("application/zip", large, ("PAYLOAD_TOO_LARGE", ""), "larger than"),
+        (
+            "application/zip",
+            large,
+            ("PAYLOAD_TOO_LARGE", ""),
+            "larger than",
+        ),
     ] {
         let body = upload_form("a", content_type, &bytes);
         let reply = send_form(&ada.client, body).await;

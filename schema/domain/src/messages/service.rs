@@ -431,7 +431,12 @@ impl MessageService {
     fn print_of_try(&self, draft: &Message) -> Option<[u8; 8]> {
         let (own_id, sender) = (draft.client_message_id.as_ref()?, draft.sender_id?);
         let (chat, sender) = (id::bytes(draft.chat_id), id::bytes(sender));
-        let parts: [&[u8]; 4] = [b"try of a message", &chat, &sender, own_id.as_str().as_bytes()];
+        let parts: [&[u8]; 4] = [
+            b"try of a message",
+            &chat,
+            &sender,
+            own_id.as_str().as_bytes(),
+        ];
         let mut print = [0; 8];
         print.copy_from_slice(&self.hash.of(&parts)[..8]);
         Some(print)

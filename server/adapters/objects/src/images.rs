@@ -339,7 +339,10 @@ mod tests {
         assert_eq!(pixels_of_png(&png), Some(600));
         assert_eq!(pixels_of_png(&png[..23]), None);
         // As much as that may take, and not what the largest of all may.
-        assert_eq!(limits(600).max_alloc, Some(600 * BYTES_A_PIXEL + BYTES_BESIDE));
+        assert_eq!(
+            limits(600).max_alloc,
+            Some(600 * BYTES_A_PIXEL + BYTES_BESIDE)
+        );
     }
 
     #[tokio::test]
