@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use talksy_server::config::Quota;
 use talksy_tests::app::TestApp;
 use talksy_tests::client::{Reply, User, string};
+use talksy_tests::faulty_store::{Fault, FaultyStore};
 
 const SEARCH: &str = "query($query: String!, $chat: ID, $sender: ID, $first: Int, $after: String) {
     searchMessages(query: $query, chatId: $chat, senderId: $sender, first: $first, after: $after) {
@@ -276,4 +277,27 @@ async fn people_are_found_without_accents() {
     let features = features["server"]["features"].as_array().unwrap().clone();
     assert!(features.contains(&json!("search")));
     app.stop().await;
+}
+
+/// However long a search takes: whose membership ends meanwhile finds nothing of what is said behind it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_under_way_finds_nothing_behind_the_end_of_a_membership() {
+    let store = FaultyStore::new();
+    let app = TestApp::builder().ports(store.install()).start().await;
+    let ada = app.sign_in("ada").await;
+    let bob = app.sign_in("bob").await;
+    let chat = group(&ada, &[&bob]).await;
+    store.set("messages.search", Fault::Held);
+    let searching = tokio::spawn({
+        let client = bob.client.clone();
+        async move { client.run(SEARCH, json!({ "query": "engine" })).await }
+    });
+    store.arrived("messages.search").await;
+    change(&ada, REMOVE, json!({ "chatId": chat, "userId": bob.id })).await;
+    ada.send(&chat, "the secret engine").await;
+    store.set("messages.search", Fault::None);
+    store.release("messages.search", 1);
+    let found = searching.await.unwrap().data();
+    assert_eq!(found["searchMessages"]["nodes"], json!([]));
+    assert_eq!(find(&ada, "engine").await, ["the secret engine"]);
 }

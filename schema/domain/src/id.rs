@@ -96,6 +96,15 @@ impl IdGenerator {
         self.now_with(random)
     }
 
+    /// The same, with what is random of it made of `print`: two ids for one chat with the same print
+    /// differ by the time alone, and [`are_of_one_try`].
+    pub(crate) fn next_message_of(&self, chat: ChatId, print: [u8; 8]) -> MessageId {
+        let mut random = [0; 10];
+        random[..8].copy_from_slice(&print);
+        random[8..].copy_from_slice(&bucket(chat).to_be_bytes());
+        self.now_with(random)
+    }
+
     fn now_with<T: StaticType>(&self, random: [u8; 10]) -> TypeSafeId<T> {
         let millis = u64::try_from(self.clock.now().as_millis()).unwrap_or_default();
         TypeSafeId::from_uuid(
@@ -115,6 +124,11 @@ pub fn bucket(chat: ChatId) -> u16 {
 pub fn bucket_of_message(message: MessageId) -> u16 {
     let bytes = bytes(message);
     u16::from_be_bytes([bytes[14], bytes[15]])
+}
+
+/// Whether two ids of messages differ by the time at most: see [`IdGenerator::next_message_of`].
+pub(crate) fn are_of_one_try(one: MessageId, other: MessageId) -> bool {
+    bytes(one)[6..] == bytes(other)[6..]
 }
 
 /// The id's 16 bytes, as stores keep it.
@@ -152,6 +166,13 @@ mod tests {
         assert_eq!(bucket_of_message(two), bucket(chat));
         assert_eq!(one.uuid().get_version_num(), 7);
         assert_eq!(one.uuid().get_variant(), uuid::Variant::RFC4122);
+        let of = |chat, print| ids.next_message_of(chat, print);
+        let (one, other) = (of(chat, [1; 8]), of(chat, [1; 8]));
+        assert!(are_of_one_try(one, other));
+        assert_eq!(bucket_of_message(one), bucket(chat));
+        assert_eq!(one.uuid().get_version_num(), 7);
+        assert!(!are_of_one_try(one, of(chat, [2; 8])));
+        assert!(!are_of_one_try(one, of(ids.next(), [1; 8])));
         // Kept by stores, and so never to change.
         assert_eq!(bucket(from_bytes([7; 16])), 55137);
     }

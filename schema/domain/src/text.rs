@@ -24,8 +24,8 @@ impl TextRule {
     ///
     /// # Errors
     /// [`Invalid`] for text that is too long, or holds a control character; for one line also where
-    /// it holds a character that reverses the reading direction of what follows it (which lets a
-    /// name pose as another), or more than [`MAX_MARKS`] combining marks in a row.
+    /// it holds one that begins a new line or paragraph, one that reverses the reading direction of what
+    /// follows it (which lets a name pose as another), or more than [`MAX_MARKS`] combining marks in a row.
     pub(crate) fn check(&self, text: &str) -> Result<(), Invalid> {
         // A scalar value takes at most four bytes: a huge text is refused without counting it.
         if text.len() > self.max_chars * 4 || text.chars().count() > self.max_chars {
@@ -60,7 +60,7 @@ impl TextRule {
     /// Whether text of this kind may not contain the character.
     pub(crate) fn forbids(&self, c: char) -> bool {
         match c {
-            '\n' | '\r' | '\t' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' => {
+            '\n' | '\r' | '\t' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' => {
                 !self.multi_line
             }
             c => c.is_control(),

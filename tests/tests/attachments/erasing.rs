@@ -220,3 +220,58 @@ async fn a_send_that_was_broken_off_is_completed_by_its_retry() {
     })
     .await;
 }
+
+/// What a send has claimed whose message has not come yet is of that send and of its retries: not of
+/// another message, which would be stored under the same id, nor of one in another chat.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_send_under_way_has_claimed_no_other_message_takes() {
+    let store = FaultyStore::new();
+    let app = quick().ports(store.install()).start().await;
+    let (ada, _, chat) = app.pair().await;
+    let eve = app.sign_in("eve").await;
+    let elsewhere = ada.start_chat(&eve).await;
+    let id = ada.upload("a.txt", "text/plain", b"hello".to_vec()).await;
+    let input = |chat: &str, own_id: Option<&str>| {
+        json!({ "input": { "chatId": chat,
+        "attachmentIds": [id], "clientMessageId": own_id } })
+    };
+    let send = async |chat: &str, own_id: Option<&str>| {
+        let send = talksy_tests::uploads::SEND_ATTACHED;
+        ada.client.run(send, input(chat, own_id)).await
+    };
+    store.set("messages.append", Fault::Held);
+    let first = tokio::spawn({
+        let (client, input) = (ada.client.clone(), input(&chat, Some("one")));
+        async move {
+            client
+                .run(talksy_tests::uploads::SEND_ATTACHED, input)
+                .await
+        }
+    });
+    store.arrived("messages.append").await;
+    store.set("messages.append", Fault::None);
+    for (chat, own_id) in [
+        (&chat, Some("other")),
+        (&elsewhere, Some("one")),
+        (&elsewhere, Some("other")),
+        (&chat, None),
+    ] {
+        let refused = send(chat, own_id).await;
+        assert_eq!(
+            refused.code_and_field(),
+            ("CONFLICT", "input.attachmentIds"),
+            "{own_id:?}"
+        );
+    }
+    let retry = send(&chat, Some("one")).await.data();
+    store.release("messages.append", 1);
+    let first = first.await.unwrap().data();
+    assert_eq!(
+        first["sendMessage"]["message"],
+        retry["sendMessage"]["message"]
+    );
+    assert_eq!(
+        retry["sendMessage"]["message"]["attachments"][0]["id"],
+        json!(id)
+    );
+}

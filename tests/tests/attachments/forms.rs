@@ -38,15 +38,39 @@ async fn what_may_not_be_attached_is_refused_and_leaves_nothing() {
     let ada = app.sign_in("ada").await;
     let folder = app.data_dir().join("attachments");
     let large = [&b"PK\x03\x04"[..], &vec![0; 26 << 20]].concat();
-    for (content_type, bytes, code) in [
-        ("image/png", jpeg(20, 20), "BAD_USER_INPUT"),
-        ("image/svg+xml", b"<svg/>".to_vec(), "BAD_USER_INPUT"),
-        ("text/plain", Vec::new(), "BAD_USER_INPUT"),
-        ("application/zip", large, "PAYLOAD_TOO_LARGE"),
+    // What comes with the file is named by it.
+    let refused = ("BAD_USER_INPUT", "input.file");
+    for (content_type, bytes, answer, rule) in [
+        (
+            "image/png",
+            jpeg(20, 20),
+            refused,
+            "must be what its content is",
+        ),
+        (
+            "image/svg+xml",
+            b"<svg/>".to_vec(),
+            refused,
+            "must be one of image/jpeg",
+        ),
+        ("text/plain", Vec::new(), refused, "must not be empty"),
+        (
+            "application/zip",
+            large,
+            ("PAYLOAD_TOO_LARGE", ""),
+            "larger than",
+        ),
     ] {
         let body = upload_form("a", content_type, &bytes);
         let reply = send_form(&ada.client, body).await;
-        assert_eq!(reply.code(), code, "{content_type}: {}", reply.body);
+        assert_eq!(
+            reply.code_and_field(),
+            answer,
+            "{content_type}: {}",
+            reply.body
+        );
+        let message = string(&reply.error()["message"]);
+        assert!(message.contains(rule), "{message}");
         assert!(files_below(&folder).is_empty(), "{content_type}");
     }
     let body = upload_form("a.txt", "text/plain", b"hello");

@@ -1,5 +1,9 @@
 //! What an upload takes of the server's memory.
 
+use std::io::Cursor;
+
+use image::codecs::png::PngEncoder;
+use image::{DynamicImage, ImageEncoder as _};
 use talksy_tests::process::ServerProcess;
 use talksy_tests::uploads::{send_form, upload_form};
 
@@ -55,4 +59,33 @@ async fn an_upload_of_25_megabytes_takes_less_than_four() {
         all.push(grown);
     }
     panic!("{all:?} KiB");
+}
+
+/// A small image takes what its pixels do, and not what the largest may, whatever stands beside them: a
+/// colour profile is kept compressed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_profile_that_inflates_takes_no_memory() {
+    const MEGABYTES: usize = 100;
+    let folder = tempfile::tempdir().unwrap();
+    let server = ServerProcess::start(folder.path(), &[]).await;
+    let ada = server.sign_in(folder.path(), "ada").await;
+    let process = server.id().unwrap();
+    let png = |profile: Vec<u8>| {
+        let mut bytes = Cursor::new(Vec::new());
+        let mut encoder = PngEncoder::new(&mut bytes);
+        encoder.set_icc_profile(profile).unwrap();
+        let image = DynamicImage::new_rgb8(8, 8);
+        image.write_with_encoder(encoder).unwrap();
+        bytes.into_inner()
+    };
+    // What is taken once and kept.
+    ada.upload("a.png", "image/png", png(vec![0; 100])).await;
+    let bomb = png(vec![0; MEGABYTES << 20]);
+    assert!(bomb.len() < 1 << 20, "{}", bomb.len());
+
+    forget_peak(process);
+    let before = peak(process);
+    ada.upload("a.png", "image/png", bomb).await;
+    let grown = peak(process).saturating_sub(before);
+    assert!(grown < 64 << 10, "{grown} KiB");
 }

@@ -74,6 +74,21 @@ impl AttachmentService {
         Err(AttachmentError::InUse(field(0)))
     }
 
+    /// Claims for a message once more what a first try has claimed for it, so that the first one, should it
+    /// still run and be refused, gives none of it back. False where that has happened, or they are used
+    /// already.
+    pub(crate) async fn claim_again(&self, claimed: &[Attachment]) -> Result<bool, PortError> {
+        let now = self.clock.now();
+        let again = |one: &Attachment| {
+            let is_claimed = one.state == AttachmentState::Claimed;
+            Some(one.claimed(one.used_by.filter(|_| is_claimed)?, now))
+        };
+        let Some(again) = claimed.iter().map(again).collect::<Option<Vec<_>>>() else {
+            return Ok(false);
+        };
+        Ok(self.store.advance(&again).await?.len() == again.len())
+    }
+
     /// Whoever has claimed attachments uses them. It may fail: what is only claimed is looked at later.
     pub(crate) async fn settle(&self, claimed: &[Attachment]) {
         let now = self.clock.now();

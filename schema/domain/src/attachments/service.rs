@@ -387,17 +387,18 @@ impl AttachmentService {
         let chats = chats.into_iter().chain(of_messages);
         let memberships = self.access.memberships_by_chat(viewer, chats).await?;
         let users = self.access.profiles(viewer, users).await?.into_users();
-        let shows_message = |id| {
+        let shows_message = |one: &Attachment, id| {
             let message = messages.iter().find(|message| message.id == id);
             message.is_some_and(|message| {
                 let membership = memberships.get(&message.chat_id);
                 membership.is_some_and(|membership| membership.may_read(message.seq))
-                    && message.deleted_at.is_none()
+                    // A deleted one has none, and one may be claimed that it never gets.
+                    && message.attachments.contains(&one.id)
             })
         };
         found.retain(|one| {
             let is_shown = match one.used_by {
-                Some(UsedBy::Message(id)) => shows_message(id),
+                Some(UsedBy::Message(id)) => shows_message(one, id),
                 Some(UsedBy::User(id)) => users.contains(&id),
                 Some(UsedBy::Chat(id)) => memberships.contains_key(&id),
                 None => false,

@@ -72,8 +72,11 @@ impl From<Interrupted> for AttachmentError {
     }
 }
 
+/// What is named where the bytes are not as they have to be.
+const FILE: &str = "file";
+
 fn ended_early() -> Invalid {
-    Invalid::new("file", "must be as long as was announced: it ended early")
+    Invalid::new(FILE, "must be as long as was announced: it ended early")
 }
 
 /// What is expected of an upload.
@@ -129,8 +132,23 @@ impl AttachmentService {
     /// Receives a file of the viewer that was not announced.
     ///
     /// # Errors
-    /// As [`Self::announce`] and [`Self::receive`].
+    /// As [`Self::announce`] and [`Self::receive`]; they name the file also where its type is wrong, which
+    /// comes with it and is no argument of its own.
     pub async fn receive_file(
+        &self,
+        viewer: &Viewer,
+        file_name: &str,
+        content_type: &str,
+        upload: Upload,
+    ) -> Result<Attachment, AttachmentError> {
+        let taken = self.take_file(viewer, file_name, content_type, upload);
+        taken.await.map_err(|refused| match refused {
+            AttachmentError::Invalid(Invalid { rule, .. }) => Invalid::new(FILE, rule).into(),
+            refused => refused,
+        })
+    }
+
+    async fn take_file(
         &self,
         viewer: &Viewer,
         file_name: &str,
@@ -311,8 +329,11 @@ impl Arriving<'_> {
         while let Some(piece) = upload.next().await {
             self.take(piece?).await?;
         }
-        if self.count == 0 || (self.expected.exactly && self.count < self.expected.most) {
+        if self.expected.exactly && self.count < self.expected.most {
             return Err(ended_early().into());
+        }
+        if self.count == 0 {
+            return Err(Invalid::new(FILE, "must not be empty").into());
         }
         self.recognise().await?;
         if let Some(writer) = self.writer.take() {

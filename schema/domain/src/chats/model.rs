@@ -57,10 +57,11 @@ impl ChatTitle {
     }
 }
 
+/// Of a store, or another instance: it may be from when titles could have these ends of lines.
 impl TryFrom<String> for ChatTitle {
     type Error = Invalid;
     fn try_from(text: String) -> Result<Self, Invalid> {
-        Self::parse(&text)
+        Self::parse(&text.replace(['\u{2028}', '\u{2029}'], " "))
     }
 }
 

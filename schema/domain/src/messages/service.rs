@@ -188,7 +188,9 @@ impl MessageService {
                 });
             }
         };
-        if sent.message.id == draft.id {
+        // Of two tries within a millisecond, which have one id, the later one may have brought others.
+        let is_used = |one: &Attachment| sent.message.attachments.contains(&one.id);
+        if sent.message.id == draft.id && claimed.iter().all(is_used) {
             self.attachments.settle(&claimed).await;
         } else {
             self.attachments.release(&claimed).await?;
@@ -205,8 +207,9 @@ impl MessageService {
     }
 
     /// Claims the draft's attachments and says by them what kind of message it is. Those are returned
-    /// that were not claimed before. Where all of them were, for a message that never came, the draft
-    /// takes its place: a first try was broken off behind its claim.
+    /// that were not claimed before. Where all of them were by an earlier try of the same, whose message
+    /// never came, the draft takes its place: that try was broken off behind its claim, or still runs, and
+    /// of two messages with one id only one is stored.
     async fn attach(
         &self,
         viewer: &Viewer,
@@ -216,6 +219,9 @@ impl MessageService {
         if draft.attachments.is_empty() {
             return Ok(Vec::new());
         }
+        if let Some(print) = self.print_of_try(draft) {
+            draft.id = self.ids.next_message_of(draft.chat_id, print);
+        }
         let by = UsedBy::Message(draft.id);
         let wanted = &draft.attachments;
         let field = |place| format!("{FIELD}.{place}");
@@ -224,11 +230,18 @@ impl MessageService {
             Claim::Done(claimed) => (claimed.clone(), claimed),
             Claim::Before(message, found) => {
                 let other = self.store.messages(&[message]).await?.pop();
-                let is_same = |other: Message| {
-                    other.client_message_id == draft.client_message_id
-                        && other.chat_id == draft.chat_id
+                let is_same = match other {
+                    Some(other) => {
+                        other.client_message_id == draft.client_message_id
+                            && other.chat_id == draft.chat_id
+                    }
+                    // Another send may have claimed them a moment ago, whose message is yet to come.
+                    None => {
+                        id::are_of_one_try(message, draft.id)
+                            && self.attachments.claim_again(&found).await?
+                    }
                 };
-                if draft.client_message_id.is_none() || !other.is_none_or(is_same) {
+                if draft.client_message_id.is_none() || !is_same {
                     return Err(AttachmentError::InUse(FIELD.to_owned()).into());
                 }
                 draft.id = message;
@@ -411,6 +424,22 @@ impl MessageService {
             .map_err(|error| PortError::corrupt("a job", error))?;
         self.jobs.enqueue(&job).await?;
         Ok(())
+    }
+
+    /// What all tries of one message have in common, where it has an id of its sender's own, and no other
+    /// message has. By it a claim tells for which message it was made, also where there is none yet.
+    fn print_of_try(&self, draft: &Message) -> Option<[u8; 8]> {
+        let (own_id, sender) = (draft.client_message_id.as_ref()?, draft.sender_id?);
+        let (chat, sender) = (id::bytes(draft.chat_id), id::bytes(sender));
+        let parts: [&[u8]; 4] = [
+            b"try of a message",
+            &chat,
+            &sender,
+            own_id.as_str().as_bytes(),
+        ];
+        let mut print = [0; 8];
+        print.copy_from_slice(&self.hash.of(&parts)[..8]);
+        Some(print)
     }
 
     fn fingerprint(&self, chat: ChatId, content: &MessageContent) -> Fingerprint {

@@ -230,6 +230,8 @@ mod tests {
             "a\nb",
             "a\u{0}b",
             "a\u{202E}b",
+            "a\u{2028}b",
+            "a\u{2029}b",
             &"x".repeat(65),
             &format!("a{}", "\u{301}".repeat(5)),
             // Marks of several kinds count together, also where nothing stands under them.

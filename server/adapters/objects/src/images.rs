@@ -146,7 +146,12 @@ fn decode(
     max: u64,
 ) -> Result<(DynamicImage, Orientation), ImageRefusal> {
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-    reader.limits(limits(max));
+    let pixels = match format {
+        // Ahead of them may stand a colour profile, which inflates to a thousand times its bytes.
+        ImageFormat::Png => pixels_of_png(bytes).map_or(max, |pixels| pixels.min(max)),
+        _ => max,
+    };
+    reader.limits(limits(pixels));
     let mut decoder = reader
         .into_decoder()
         .map_err(|error| refusal(&error, max))?;
@@ -157,6 +162,15 @@ fn decode(
     Ok((image, orientation))
 }
 
+/// How many pixels the head of a PNG image says that it has.
+fn pixels_of_png(bytes: &[u8]) -> Option<u64> {
+    // Behind the signature, the length of the head, and its name.
+    let (width, rest) = bytes.get(16..)?.split_first_chunk()?;
+    let (height, _) = rest.split_first_chunk()?;
+    Some(u64::from(u32::from_be_bytes(*width)).saturating_mul(u32::from_be_bytes(*height).into()))
+}
+
+/// What an image of so many pixels may take.
 fn limits(max: u64) -> Limits {
     let mut limits = Limits::default();
     limits.max_image_width = Some(LONGEST_SIDE);
@@ -317,6 +331,18 @@ mod tests {
             assert_eq!(outcome.unwrap().err(), Some(ImageRefusal::Damaged));
         }
         assert_eq!(most.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn the_head_of_a_png_tells_its_size() {
+        let png = encode(&DynamicImage::new_rgb8(300, 2), ContentType::PNG, QUALITY).unwrap();
+        assert_eq!(pixels_of_png(&png), Some(600));
+        assert_eq!(pixels_of_png(&png[..23]), None);
+        // As much as that may take, and not what the largest of all may.
+        assert_eq!(
+            limits(600).max_alloc,
+            Some(600 * BYTES_A_PIXEL + BYTES_BESIDE)
+        );
     }
 
     #[tokio::test]
