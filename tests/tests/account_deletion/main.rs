@@ -5,6 +5,7 @@
 mod codes;
 mod erased;
 mod instances;
+mod killed;
 mod others;
 
 use std::io::Cursor;
