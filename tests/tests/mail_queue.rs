@@ -311,7 +311,10 @@ async fn a_letter_that_no_worker_takes_expires_with_its_code() {
         publisher.enqueue(job).await.unwrap();
     }
     let letters = dead_letters(&rabbitmq);
-    let dead = eventually("a dead letter", async || letters.list().await.unwrap().pop()).await;
+    let dead = eventually("a dead letter", async || {
+        letters.list().await.unwrap().pop()
+    })
+    .await;
     assert_eq!(dead.id, over.id.to_string());
     assert_eq!(dead.reason, "no worker has taken it in time");
     assert_eq!(queue_length(&rabbitmq, "talksy.mail.jobs").await, 1);

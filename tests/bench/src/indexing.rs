@@ -47,7 +47,10 @@ pub(super) async fn measure(binary: &Path, plan: &Plan, clock: Clock) -> Outcome
     }
     let mut indexing = Indexing::default();
     for round in 1..=plan.rounds {
-        say(&format!("round {round} of {}: sends with words, and without", plan.rounds));
+        say(&format!(
+            "round {round} of {}: sends with words, and without",
+            plan.rounds
+        ));
         let rounds = [&mut indexing.with_words, &mut indexing.without];
         for (load, rounds) in loads.iter_mut().zip(rounds) {
             rounds.push(load.round(&server, plan, clock).await?);

@@ -46,7 +46,13 @@ async fn texts(stores: &Stores, query: &str, chat: ChatId) -> Vec<String> {
     hits.iter().map(text).collect()
 }
 
-pub(super) async fn say(stores: &Stores, chat: ChatId, sender: UserId, text: &str, at: Timestamp) -> Message {
+pub(super) async fn say(
+    stores: &Stores,
+    chat: ChatId,
+    sender: UserId,
+    text: &str,
+    at: Timestamp,
+) -> Message {
     let said = Message {
         text: Some(text_of(text)),
         created_at: at,

@@ -7,6 +7,7 @@ mod erased;
 mod instances;
 mod killed;
 mod others;
+mod place;
 
 use std::io::Cursor;
 use std::time::Duration;

@@ -44,12 +44,18 @@ async fn fill(fixture: &Fixture, mongo: &Mongo, chat: ChatId, to: Seq) {
             let bytes = talksy_domain::id::bytes(own);
             let text = text(seq);
             // What it has besides the words of its text.
-            let beside = words.iter().filter(|word| word.as_str().unwrap().starts_with('@'));
-            let own_words = talksy_domain::search::words(&text).into_iter().map(Bson::from);
+            let beside = words
+                .iter()
+                .filter(|word| word.as_str().unwrap().starts_with('@'));
+            let own_words = talksy_domain::search::words(&text)
+                .into_iter()
+                .map(Bson::from);
             let words: Vec<Bson> = beside.cloned().chain(own_words).collect();
             let at = DateTime::from_millis(at + i64::from(seq));
-            one.extend(doc! { "_id": key(bytes), "seq": i64::from(seq), "dedup": own.to_string(),
-                "text": text, "words": words, "createdAt": at });
+            one.extend(
+                doc! { "_id": key(bytes), "seq": i64::from(seq), "dedup": own.to_string(),
+                "text": text, "words": words, "createdAt": at },
+            );
             one
         })
         .collect();
@@ -139,8 +145,13 @@ async fn a_page_of_hits_costs_the_same_however_many_messages_there_are() {
 async fn open(fixture: &Fixture, ada: UserId) -> (ChatId, UserId) {
     use talksy_domain::chats::ChatStore as _;
     let other = super::user(&fixture.store, "Eve").await.id;
-    let made = fixture.store.open_direct(&super::candidate(), [ada, other]);
-    (made.await.unwrap().0.id, other)
+    let candidate = super::candidate();
+    let (chat, _) = fixture
+        .store
+        .open_direct(&candidate, [ada, other])
+        .await
+        .unwrap();
+    (chat.id, other)
 }
 
 /// What is frequent, but far back or never together, is looked for page by page, each of which stops after
@@ -159,7 +170,7 @@ async fn a_page_stops_where_it_has_looked_at_enough() {
     let messages = outside.collection::<Document>("messages");
     // In as many messages as are not few, far back.
     let old = doc! { "chatId": key(talksy_domain::id::bytes(fixture.chat)),
-        "seq": { "$lte": FEW + 50 } };
+    "seq": { "$lte": FEW + 50 } };
     let push = doc! { "$push": { "words": "zebra" } };
     messages.update_many(old.clone(), push).await.unwrap();
     let text = doc! { "$set": { "text": "zebra always" } };

@@ -140,8 +140,13 @@ impl Finder<'_> {
             terms.push(last);
         }
         let counts = try_join_all(terms.iter().map(|term| self.count(term))).await?;
-        let rarest = terms.into_iter().zip(counts).min_by_key(|(_, count)| *count);
-        Ok(rarest.filter(|(_, count)| *count <= FEW).map(|(term, _)| term))
+        let rarest = terms
+            .into_iter()
+            .zip(counts)
+            .min_by_key(|(_, count)| *count);
+        Ok(rarest
+            .filter(|(_, count)| *count <= FEW)
+            .map(|(term, _)| term))
     }
 
     /// How many messages have the word; one more than [`FEW`] where there are more.

@@ -58,7 +58,9 @@ pub(super) async fn index(
         .last()
         .map(|message| id::from_bytes(message.id.bytes()));
     let updates = found.into_iter().filter_map(|message| {
-        let sender = message.sender_id.map(|sender| id::from_bytes(sender.bytes()));
+        let sender = message
+            .sender_id
+            .map(|sender| id::from_bytes(sender.bytes()));
         let right = message.text.as_deref().map(|text| kept(sender, text));
         if right == message.words {
             return None;
