@@ -178,6 +178,7 @@ impl Finder<'_> {
         }
         let shape = Shape {
             fields: Some(doc! { "chatId": 1, "createdAt": 1, "seq": 1 }),
+            index: Some(MESSAGES_BY_SEQ),
             ..Shape::default()
         };
         let filter = doc! { "$or": firsts };
