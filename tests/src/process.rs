@@ -61,6 +61,28 @@ pub async fn run_talksy(data: &Path, arguments: &[&str]) -> Output {
     must(soon("the command's end", output).await)
 }
 
+/// The most memory that a process has held at one time since the last [`forget_peak`], in KiB (proc(5)).
+/// The kernel's counters are a little behind.
+///
+/// # Panics
+/// Where the system does not tell.
+pub fn peak(process: u32) -> u64 {
+    let status = must(std::fs::read_to_string(format!("/proc/{process}/status")));
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    match line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()) {
+        Some(kilobytes) => kilobytes,
+        None => panic!("no peak: {status}"),
+    }
+}
+
+/// Has that most be what the process holds now.
+///
+/// # Panics
+/// Where the system does not let it.
+pub fn forget_peak(process: u32) {
+    must(std::fs::write(format!("/proc/{process}/clear_refs"), "5"));
+}
+
 /// A server process.
 pub struct ServerProcess {
     /// Where it listens.

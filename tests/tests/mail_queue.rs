@@ -294,6 +294,32 @@ async fn dead_letters_expire_with_their_codes() {
     assert_eq!(left, 1, "the broker holds the short one no longer");
 }
 
+/// A letter that no worker takes does not lie in the jobs queue for longer than its code is good; why it
+/// was not sent is told for a while.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_that_no_worker_takes_expires_with_its_code() {
+    let rabbitmq = RabbitMq::start().await;
+    let publisher = AmqpQueue::new(&rabbitmq.url(), &options()).unwrap();
+    let over = MailJob {
+        content: MailContent::AccountDeletionCode {
+            code: "042137".to_owned(),
+            expires_in: 1,
+        },
+        ..job()
+    };
+    for job in [&over, &job()] {
+        publisher.enqueue(job).await.unwrap();
+    }
+    let letters = dead_letters(&rabbitmq);
+    let dead = eventually("a dead letter", async || {
+        letters.list().await.unwrap().pop()
+    })
+    .await;
+    assert_eq!(dead.id, over.id.to_string());
+    assert_eq!(dead.reason, "no worker has taken it in time");
+    assert_eq!(queue_length(&rabbitmq, "talksy.mail.jobs").await, 1);
+}
+
 async fn connect(rabbitmq: &RabbitMq) -> Connection {
     let url = rabbitmq.url();
     let properties = ConnectionProperties::default();

@@ -209,8 +209,14 @@ fn describe(delivery: &Delivery) -> DeadLetter {
             .or_else(|| job.as_ref().map(|job| job.id.to_string()))
             .unwrap_or_else(|| "-".to_owned()),
         // Without a reason of ours it was the broker that gave the job up.
-        reason: transfer::text(headers, transfer::REASON)
-            .unwrap_or_else(|| "its workers died with it too often".to_owned()),
+        reason: transfer::text(headers, transfer::REASON).unwrap_or_else(|| {
+            let brokers = transfer::text(headers, transfer::BROKERS_REASON);
+            match brokers.as_deref() {
+                Some("expired") => "no worker has taken it in time",
+                _ => "its workers died with it too often",
+            }
+            .to_owned()
+        }),
         attempts: transfer::number(headers, transfer::ATTEMPTS).unwrap_or(0),
         died_at: transfer::number(headers, transfer::DIED_AT).map(Timestamp::from_millis),
         domain: job.and_then(|job| Some(job.to.as_str().rsplit_once('@')?.1.to_owned())),

@@ -1,5 +1,7 @@
 //! The server's end: puts jobs into the jobs queue.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection};
@@ -9,7 +11,7 @@ use talksy_domain::mail::{MailJob, MailQueue};
 use tokio::sync::Mutex;
 
 use super::connection::{AmqpError, Connector, InvalidAmqpUrl};
-use super::topology::Topology;
+use super::topology::{KEPT, Topology};
 use super::{AmqpOptions, transfer};
 
 const BACKEND: &str = "mail queue";
@@ -86,7 +88,10 @@ impl AmqpQueue {
             let traceparent = AMQPValue::LongString(traceparent.into());
             headers.insert(transfer::TRACEPARENT.into(), traceparent);
         }
+        // Beyond that it says nothing any more, but still has an address and a code.
+        let expires = Duration::from_secs(u64::from(job.content.expires_in())).min(KEPT);
         let properties = transfer::properties(&job.id.to_string(), headers);
+        let properties = properties.with_expiration(expires.as_millis().to_string().into());
         let queue = &self.topology.jobs;
         let outcome = transfer::publish(&self.connector, &channel, queue, body, properties).await;
         if outcome.is_err() {

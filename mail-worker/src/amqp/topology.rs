@@ -17,9 +17,9 @@ const CRASHES: i32 = 20;
 /// twenty where nothing is said.
 const LOOKS: i32 = 1_000_000;
 
-/// How long a dead letter is kept at most: as long as the longest-lived sign-in code is good
-/// (`auth.otp_ttl`). Letters that the worker sets aside say themselves when they expire, most sooner;
-/// this is for those of which it is not known.
+/// How long a letter is kept at most, where no worker takes it and among the dead: as long as the
+/// longest-lived sign-in code is good (`auth.otp_ttl`). Letters that are published, or set aside by the
+/// worker, say themselves when they expire, most sooner; this is for those of which it is not known.
 pub(super) const KEPT: Duration = Duration::from_hours(1);
 
 /// The names of the queues.
@@ -60,8 +60,10 @@ impl Topology {
             ]
         };
         let limit = [("x-delivery-limit", AMQPValue::LongInt(CRASHES))];
-        let to_dead = dead_letter_to(&self.dead);
-        self.queue(connection, &self.jobs, &limit, &to_dead).await?;
+        let [exchange, key] = dead_letter_to(&self.dead);
+        let [to_stay] = kept.clone();
+        let jobs = [exchange, key, to_stay];
+        self.queue(connection, &self.jobs, &limit, &jobs).await?;
         for (name, pause) in &self.retries {
             // The broker confirms the way back to the jobs queue to itself before it forgets.
             let quorum = [

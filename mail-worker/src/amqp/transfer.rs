@@ -13,6 +13,9 @@ pub(super) const REASON: &str = "x-talksy-reason";
 /// When a job died, in milliseconds since the Unix epoch.
 pub(super) const DIED_AT: &str = "x-talksy-died-at";
 
+/// Why the broker itself has set a job aside.
+pub(super) const BROKERS_REASON: &str = "x-first-death-reason";
+
 /// The trace that a job belongs to, as W3C Trace Context spells it.
 pub(super) const TRACEPARENT: &str = "traceparent";
 

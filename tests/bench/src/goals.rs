@@ -75,6 +75,7 @@ pub(super) fn of(figures: &Figures) -> Vec<Goal> {
     groups(figures, &mut goals);
     lists(figures, &mut goals);
     lengths(figures, &mut goals);
+    content(figures, &mut goals);
     rest(figures, &mut goals);
     goals
 }
@@ -85,6 +86,23 @@ fn lengths(figures: &Figures, goals: &mut Vec<Goal>) {
         let [_, many] = pair;
         let what = format!("{}, beside {}", many.name, search::FEW);
         goals.push(Goal::at_most(what, search::ratio(pair), 2.0, "x"));
+    }
+}
+
+/// What is beside messages may not cost what they lack.
+fn content(figures: &Figures, goals: &mut Vec<Goal>) {
+    if let Some(indexing) = &figures.indexing {
+        let what = "what sends lose to the indexing of their words";
+        goals.push(Goal::at_most(what, indexing.loss(), 15.0, "%"));
+    }
+    if let Some(uploads) = &figures.uploads {
+        for (way, grown) in [("put at a URL", uploads.put), ("in a form", uploads.form)] {
+            let what = format!("memory for 25 MiB, {way}");
+            goals.push(Goal::at_most(what, grown / MIB, 4.0, "MiB"));
+        }
+        let what = "memory for 50 images of 5 MiB at once";
+        let bound = (uploads.bound / MIB).floor();
+        goals.push(Goal::at_most(what, uploads.images / MIB, bound, "MiB"));
     }
 }
 

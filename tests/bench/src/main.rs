@@ -24,6 +24,7 @@ mod heap_server;
 mod hostile;
 mod http;
 mod inbox;
+mod indexing;
 mod inserts;
 mod large_group;
 mod memory;
@@ -49,6 +50,7 @@ mod stock;
 mod stock_server;
 mod template;
 mod unread;
+mod uploads;
 
 use std::process::ExitCode;
 

@@ -46,6 +46,10 @@ pub(super) enum Part {
     Unread,
     /// History, changes and search of a chat with 100 and of one with 1,000,000 messages
     Search,
+    /// `sendMessage` of texts with words, and of texts without
+    Indexing,
+    /// Memory during uploads of 25 MiB, and of 50 images at once
+    Uploads,
     /// 10,000 users who react to one message
     Reactions,
     /// `chatUpdated` and `accountEvents`, to the members of one group

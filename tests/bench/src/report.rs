@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::backends::Backends;
 use super::goals::{self, Goal};
+use super::indexing::Indexing;
 use super::large_group::LargeGroup;
 use super::memory::{self, Memory, Stages};
 use super::outcome::{Context as _, Outcome};
@@ -17,6 +18,7 @@ use super::reconnects::{Catch, Reconnects};
 use super::search;
 use super::stats::{Latency, Round, largest, median};
 use super::stock::{self, Transports};
+use super::uploads::Uploads;
 
 /// Everything that was measured. What was not is empty.
 #[derive(Debug, Default, Serialize)]
@@ -36,6 +38,9 @@ pub(super) struct Figures {
     pub(super) unread: Option<[Query; 2]>,
     /// Queries of a chat with few messages, and of one with very many.
     pub(super) search: Vec<search::Pair>,
+    /// Sends of texts with words, and without.
+    pub(super) indexing: Option<Indexing>,
+    pub(super) uploads: Option<Uploads>,
     pub(super) reactions: Option<Reactions>,
     pub(super) personal: Vec<Personal>,
     pub(super) large_group: Option<LargeGroup>,
@@ -113,6 +118,7 @@ impl Figures {
             && self.unread.is_none()
             && self.large_group.is_none()
             && self.search.is_empty()
+            && self.indexing.is_none()
         {
             return Ok(());
         }
@@ -129,7 +135,8 @@ impl Figures {
                 .max(self.inbox.first().map_or(0, |of| of.rounds.len()))
                 .max(unread.clone().next().map_or(0, |of| of.rounds.len()))
                 .max(self.large_group.as_ref().map_or(0, |of| of.group.len()))
-                .max(self.search.first().map_or(0, |[of, _]| of.rounds.len())),
+                .max(self.search.first().map_or(0, |[of, _]| of.rounds.len()))
+                .max(self.indexing.as_ref().map_or(0, |of| of.without.len())),
             super::template::TEXT_LENGTH,
             self.answer_bytes,
             self.frame_bytes,
@@ -185,6 +192,10 @@ impl Figures {
                 search::ratio(pair)
             )?;
         }
+        if let Some(indexing) = &self.indexing {
+            row(out, "sends of texts with words", &indexing.with_words)?;
+            row(out, "  of as long texts without", &indexing.without)?;
+        }
         Ok(())
     }
 
@@ -217,6 +228,10 @@ impl Figures {
         if let Some(Reactions { users, rate }) = &self.reactions {
             let name = format!("reactions of {users} users to one message, a second");
             line(&name, format!("{rate:.0}"))?;
+        }
+        if let Some(uploads) = &self.uploads {
+            let name = "size of each of the images, of 25 million pixels";
+            line(name, format!("{:.1} MiB", uploads.image_bytes / MIB))?;
         }
         Ok(())
     }

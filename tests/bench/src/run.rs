@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::backends;
 use super::deliveries::{Paths, Room};
 use super::inbox;
+use super::indexing;
 use super::inserts::Inserts;
 use super::large_group;
 use super::memory;
@@ -23,6 +24,7 @@ use super::startup;
 use super::stats::{Clock, float};
 use super::stock;
 use super::unread;
+use super::uploads;
 
 /// Measures, and prints the table.
 pub(super) async fn run(options: &Options) -> Outcome<()> {
@@ -115,6 +117,13 @@ impl Bench {
         }
         if options.wants(Part::Search) {
             figures.search = search::measure(&self.binary, &self.plan, self.clock).await?;
+        }
+        if options.wants(Part::Indexing) {
+            let measuring = indexing::measure(&self.binary, &self.plan, self.clock);
+            figures.indexing = Some(measuring.await?);
+        }
+        if options.wants(Part::Uploads) {
+            figures.uploads = Some(Box::pin(uploads::measure(&self.binary)).await?);
         }
         if options.wants(Part::Reactions) {
             let measuring = reactions::measure(&self.binary, self.plan.reactions);

@@ -56,17 +56,28 @@ impl Load {
         chats: &[Chat],
         numbers: bool,
     ) -> Outcome<Self> {
+        let address = server.address;
+        let request = |token: &str, chat: &str| SendRequest::new(address, "/graphql", token, chat);
+        Self::of(users, chats, numbers, request)
+    }
+
+    /// The same with texts that have no word.
+    pub(super) fn wordless(server: &Process, users: &[User], chats: &[Chat]) -> Outcome<Self> {
+        let request = |token: &str, chat: &str| SendRequest::wordless(server.address, token, chat);
+        Self::of(users, chats, true, request)
+    }
+
+    fn of(
+        users: &[User],
+        chats: &[Chat],
+        numbers: bool,
+        request: impl Fn(&str, &str) -> Outcome<SendRequest>,
+    ) -> Outcome<Self> {
         let mut requests = Vec::new();
         for (index, user) in users.iter().enumerate() {
             let own = chats.iter().enumerate();
             let own = own.filter(|(_, chat)| chat.members.contains(&index));
-            let own = own.map(|(number, chat)| {
-                let (address, token) = (server.address, &user.token);
-                Ok((
-                    number,
-                    SendRequest::new(address, "/graphql", token, &chat.id)?,
-                ))
-            });
+            let own = own.map(|(number, chat)| Ok((number, request(&user.token, &chat.id)?)));
             requests.push(own.collect::<Outcome<Vec<_>>>()?);
         }
         Ok(Self {

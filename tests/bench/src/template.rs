@@ -25,7 +25,8 @@ const QUERY: &str = "mutation Send($input: SendMessageInput!) { \
 #[derive(Clone, Debug)]
 pub(super) struct SendRequest {
     bytes: Vec<u8>,
-    sent_at: usize,
+    /// Where the text says when it was sent; a text without words does not.
+    sent_at: Option<usize>,
     own_id: usize,
 }
 
@@ -49,26 +50,44 @@ pub(super) fn own_id(number: u64) -> String {
 
 impl SendRequest {
     pub(super) fn new(address: SocketAddr, path: &str, token: &str, chat: &str) -> Outcome<Self> {
-        let input = json!({ "chatId": chat, "text": text(), "clientMessageId": own_id(0) });
+        Self::of_text(address, path, token, chat, &text())
+    }
+
+    /// The same of a text that is as long and has no word.
+    pub(super) fn wordless(address: SocketAddr, token: &str, chat: &str) -> Outcome<Self> {
+        let text = ". ".repeat(TEXT_LENGTH / 2 - 1) + "..";
+        Self::of_text(address, "/graphql", token, chat, &text)
+    }
+
+    fn of_text(
+        address: SocketAddr,
+        path: &str,
+        token: &str,
+        chat: &str,
+        text: &str,
+    ) -> Outcome<Self> {
+        let input = json!({ "chatId": chat, "text": text, "clientMessageId": own_id(0) });
         let body = json!({ "query": QUERY, "variables": { "input": input } }).to_string();
         let bytes = post(address, path, token, &body);
         let digits_behind = |mark: &str| {
             let mark = format!("{mark}{NO_DIGITS}");
-            let place = position(&bytes, mark.as_bytes()).context("no place for digits")?;
-            Outcome::Ok(place + mark.len() - DIGITS)
+            let place = position(&bytes, mark.as_bytes())?;
+            Some(place + mark.len() - DIGITS)
         };
-        let (sent_at, own_id) = (digits_behind(SENT_AT)?, digits_behind(OWN_ID)?);
+        let (sent_at, own_id) = (digits_behind(SENT_AT), digits_behind(OWN_ID));
         Ok(Self {
-            bytes,
             sent_at,
-            own_id,
+            own_id: own_id.context("no place for digits")?,
+            bytes,
         })
     }
 
     /// The request for message `number`, sent at this time.
     pub(super) fn fill(&mut self, number: u64, sent_at: u64) -> &[u8] {
         write_digits(&mut self.bytes[self.own_id..], number);
-        write_digits(&mut self.bytes[self.sent_at..], sent_at);
+        if let Some(place) = self.sent_at {
+            write_digits(&mut self.bytes[place..], sent_at);
+        }
         &self.bytes
     }
 }
@@ -97,5 +116,11 @@ mod tests {
         );
         assert!(text.contains("at=0000000000000007 the"), "{text}");
         assert_eq!(super::text().len(), TEXT_LENGTH);
+        let mut request = SendRequest::wordless(address, "token", "cht_1").unwrap();
+        let others = String::from_utf8(request.fill(42, 7).to_vec()).unwrap();
+        let path = "POST /graphql ";
+        assert!(others.starts_with(path) && text.starts_with(path));
+        // No more and no fewer bytes are sent.
+        assert_eq!(others.len(), length);
     }
 }

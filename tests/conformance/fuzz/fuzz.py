@@ -17,7 +17,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import graphql
 import schemathesis
+from hypothesis import strategies
+from hypothesis_graphql import nodes
 from schemathesis.core.failures import AcceptedNegativeData
 from schemathesis.cli import schemathesis as command
 
@@ -39,12 +42,50 @@ WITHOUT_SESSION = {
 NOT_SENT = {"Mutation.uploadAttachment"}
 FOLDER = Path(__file__).parent
 
+# A key of an object, as a document of GraphQL may spell it.
+KEYS = strategies.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,20}", fullmatch=True)
+NUMBERS = strategies.integers() | strategies.floats(allow_nan=False, allow_infinity=False)
+TEXTS = strategies.text(strategies.characters(exclude_categories=["Cs"]), max_size=40)
+# Any JSON value, some of which are larger or deeper than may be.
+VALUES = strategies.recursive(
+    strategies.none() | strategies.booleans() | NUMBERS | TEXTS,
+    lambda values: strategies.lists(values, max_size=6) | strategies.dictionaries(KEYS, values, max_size=6),
+    max_leaves=30,
+)
+
+
+def literal(value: Any) -> graphql.ValueNode:
+    """A JSON value as a document of GraphQL spells it."""
+    if value is None:
+        return nodes.Null
+    if isinstance(value, bool):
+        return nodes.Boolean(value)
+    if isinstance(value, int):
+        return nodes.Int(value)
+    if isinstance(value, float):
+        return nodes.Float(value)
+    if isinstance(value, str):
+        return nodes.String(value)
+    if isinstance(value, list):
+        return nodes.List([literal(item) for item in value])
+    fields = value.items()
+    return nodes.Object(
+        [graphql.ObjectFieldNode(name=graphql.NameNode(value=key), value=literal(item)) for key, item in fields]
+    )
+
+
+# Mostly objects, as applications keep them.
+OBJECTS = strategies.dictionaries(KEYS, VALUES, max_size=6)
+schemathesis.graphql.scalar("JSON", (OBJECTS | OBJECTS | VALUES).map(literal))
+
 seeded: Seeded = seed()
 codes: set[str] = set(ask("{ server { errorCodes } }", {})["server"]["errorCodes"])
 # How often a field was answered how: with `data`, or with the code of its first error.
 answered: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
 # How many of its answers were checked.
 checked: collections.Counter[str] = collections.Counter()
+# How often a field was answered with data that was sent an object of JSON.
+objects: collections.Counter[str] = collections.Counter()
 
 
 @schemathesis.hook
@@ -68,6 +109,8 @@ def after_call(
     code = errors[0].get("extensions", {}).get("code") if errors else "null"
     label = case.operation.label
     answered[label]["data" if any(data.values()) else code] += 1
+    if any(data.values()) and re.search(r"\bmetadata: *\{", str(case.body)):
+        objects[label] += 1
     # The operation, or an earlier one, has ended the session; or the token is too old in a long run.
     ended = label == "Mutation.logout" if not errors else code in {"UNAUTHENTICATED", "TOKEN_EXPIRED"}
     if ended and label not in WITHOUT_SESSION:
@@ -129,6 +172,13 @@ def problems() -> list[str]:
             found.append(f"{name}: {checked[name]} of {counts.total()} answers were checked")
         if not counts["data"]:
             found.append(f"{name} was never answered with data")
+    inputs = ask("{ __schema { types { name inputFields { name } } } }", {})["__schema"]["types"]
+    for one in inputs:
+        if any(field["name"] == "metadata" for field in one["inputFields"] or []):
+            name = "Mutation." + one["name"][0].lower() + one["name"][1:].removesuffix("Input")
+            print(f"{name}: {objects[name]} answered with data that had an object as metadata")
+            if not objects[name]:
+                found.append(f"{name} was never answered with data where it was sent metadata")
     fields = ask("{ __schema { queryType { fields { name } } mutationType { fields { name } } } }", {})["__schema"]
     for root in ("Query", "Mutation"):
         for field in fields[f"{root.lower()}Type"]["fields"]:

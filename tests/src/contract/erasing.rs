@@ -17,12 +17,14 @@ use talksy_domain::messages::{
 };
 use talksy_domain::moderation::{ModerationStore, ModerationStoreLayer};
 use talksy_domain::port::{Call, Layer, Layered};
+use talksy_domain::search::MessageSearch;
 use talksy_domain::users::{User, UserStore, UserStoreLayer};
 
 use super::deletion::{delete, eraser, react};
 use super::fixture::{Stores, ask, draft, forward, text_of};
 use super::moderation::kept;
 use super::now;
+use super::search::{all, say, search};
 use super::sessions::{new_session, token};
 
 /// Fails one of the calls that are counted, ahead of it or behind it.
@@ -228,6 +230,63 @@ pub async fn blocks_and_reports_go_with_the_account(stores: &Stores) {
     assert_eq!(refused.unwrap(), Append::Denied(Denied::Closed));
 }
 
+/// Nobody finds a message of the user any more, by any of its words, of its former words or by its
+/// sender, wherever it stands; others' are found as before.
+pub async fn no_word_of_it_is_found(stores: &Stores) {
+    let [ada, bob, cyd] = stores.users().await;
+    let chats = [
+        stores.group(&[&ada, &bob]).await.id,
+        stores.group(&[&bob, &ada, &cyd]).await.id,
+        stores.direct(&ada, &bob).await.id,
+    ];
+    for chat in chats {
+        for n in 0..70 {
+            let of_ada = format!("common of{n} 東京");
+            let sent = say(stores, chat, ada.id, &of_ada, now()).await;
+            if n % 10 == 0 {
+                let edit = ChangeAction::Edit {
+                    edit: text_of("common edited").into(),
+                    expected: None,
+                };
+                stores.change(&sent, ada.id, edit).await;
+            }
+            if n % 7 == 0 {
+                say(stores, chat, bob.id, "common kept 東京", now()).await;
+            }
+        }
+    }
+    stores.notice(chats[1], ada.id, GroupAction::Leave).await;
+    let parts = chats.map(|chat| (chat, 1));
+    let found = async |query: &str, sender| {
+        let wanted = MessageSearch {
+            sender,
+            ..search(query, &parts)
+        };
+        all(stores, &wanted, 50).await.len()
+    };
+    let own = ["of11", "of", "edi", "edited common"];
+    for query in own {
+        assert!(found(query, None).await > 0, "{query}");
+    }
+    assert_eq!(found("common", Some(ada.id)).await, 210);
+    let of_bob = found("common", Some(bob.id)).await;
+    delete(stores, ada.id).await;
+    // Also behind the job that indexes what has no words.
+    for _ in 0..2 {
+        for query in own {
+            assert_eq!(found(query, None).await, 0, "{query}");
+        }
+        assert_eq!(found("common", Some(ada.id)).await, 0);
+        for query in ["common", "kept", "東京", "comm"] {
+            assert_eq!(found(query, None).await, of_bob, "{query}");
+        }
+        let mut after = None;
+        while let Some(last) = stores.messages.index_messages(after, 100).await.unwrap() {
+            after = Some(last);
+        }
+    }
+}
+
 /// Folding names gives a deleted account none to find it by.
 pub async fn folding_names_gives_a_deleted_account_none(stores: &Stores) {
     let [ada, bob] = stores.users().await;
@@ -255,5 +314,6 @@ super::suite::rules! {
     broken_off_anywhere_it_comes_to_the_same,
     what_comes_late_is_erased_by_the_next,
     blocks_and_reports_go_with_the_account,
+    no_word_of_it_is_found,
     folding_names_gives_a_deleted_account_none,
 }

@@ -11,7 +11,7 @@ use talksy_domain::seq::Seq;
 use super::fixture::{Stores, draft, text_of};
 use super::{now, word};
 
-fn search(query: &str, parts: &[(ChatId, Seq)]) -> MessageSearch {
+pub(super) fn search(query: &str, parts: &[(ChatId, Seq)]) -> MessageSearch {
     MessageSearch {
         query: SearchQuery::parse(query).unwrap(),
         sender: None,
@@ -22,7 +22,7 @@ fn search(query: &str, parts: &[(ChatId, Seq)]) -> MessageSearch {
 }
 
 /// All hits, read in pages of this size.
-async fn all(stores: &Stores, search: &MessageSearch, size: usize) -> Vec<Message> {
+pub(super) async fn all(stores: &Stores, search: &MessageSearch, size: usize) -> Vec<Message> {
     let mut search = MessageSearch {
         limit: size,
         ..search.clone()
@@ -46,7 +46,13 @@ async fn texts(stores: &Stores, query: &str, chat: ChatId) -> Vec<String> {
     hits.iter().map(text).collect()
 }
 
-async fn say(stores: &Stores, chat: ChatId, sender: UserId, text: &str, at: Timestamp) -> Message {
+pub(super) async fn say(
+    stores: &Stores,
+    chat: ChatId,
+    sender: UserId,
+    text: &str,
+    at: Timestamp,
+) -> Message {
     let said = Message {
         text: Some(text_of(text)),
         created_at: at,
@@ -281,6 +287,55 @@ pub async fn any_search_finds_what_a_look_at_all_messages_finds(stores: &Stores)
     }
 }
 
+/// Words that most messages have, beginnings of one letter, and words that are never together: the hits
+/// are the same however frequent the words are, and however many chats have them.
+pub async fn frequent_words_are_found_like_rare_ones(stores: &Stores) {
+    let [ada, bob, cyd] = stores.users().await;
+    let chats = [
+        stores.group(&[&ada, &bob]).await.id,
+        stores.direct(&ada, &cyd).await.id,
+    ];
+    let start = now();
+    for n in 0..280_u32 {
+        for chat in chats {
+            let sender = if n % 5 == 0 { ada.id } else { bob.id };
+            let sender = if chat == chats[1] { ada.id } else { sender };
+            let either = if n < 150 { "early" } else { "later" };
+            let text = format!("always {either} a{n}");
+            // Some at the same time.
+            let at = start + std::time::Duration::from_millis(u64::from(n / 2));
+            say(stores, chat, sender, &text, at).await;
+        }
+    }
+    let whole = chats.map(|chat| (chat, 1));
+    let cut = [(chats[0], 101), (chats[1], 1)];
+    // The first of the group is its own.
+    for (query, sender, parts, count) in [
+        ("always", None, whole, 560),
+        ("a", None, whole, 560),
+        ("e", None, whole, 300),
+        ("always early", None, whole, 300),
+        ("early later", None, whole, 0),
+        ("later a1", None, whole, 100),
+        ("early a1", None, whole, 2 * 61),
+        ("a27", None, whole, 2 * 11),
+        ("a", Some(ada.id), whole, 280 + 56),
+        ("later", Some(bob.id), whole, 104),
+        ("a", None, cut, 181 + 280),
+        ("early", Some(ada.id), cut, 10 + 150),
+    ] {
+        let wanted = MessageSearch {
+            sender,
+            ..search(query, &parts)
+        };
+        let found = all(stores, &wanted, 100).await;
+        assert_eq!(found.len(), count, "{query}");
+        let places: Vec<_> = found.iter().map(SearchPlace::of).collect();
+        assert!(places.is_sorted_by(|one, other| one > other), "{query}");
+        assert_eq!(all(stores, &wanted, 37).await, found, "{query}");
+    }
+}
+
 /// The job that indexes what earlier releases have kept finds nothing to do, and harms nothing.
 pub async fn indexing_again_changes_nothing(stores: &Stores) {
     let (ada, _, chat) = stores.pair().await;
@@ -307,5 +362,6 @@ super::suite::rules! {
     only_what_is_asked_for_is_found,
     a_page_goes_on_behind_its_cursor_while_messages_come,
     any_search_finds_what_a_look_at_all_messages_finds,
+    frequent_words_are_found_like_rare_ones,
     indexing_again_changes_nothing,
 }

@@ -13,7 +13,7 @@ use talksy_tests::{client::User, eventually};
 use super::{delete, erased, group, mutate, png, quick};
 
 /// The files below a folder that hold one of these texts, but mails: a developer's letters.
-fn holding(folder: &Path, texts: &[&str]) -> Vec<String> {
+pub(super) fn holding(folder: &Path, texts: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
     for path in files_below(folder) {
         if path.extension().is_some_and(|extension| extension == "eml") {

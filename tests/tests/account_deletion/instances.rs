@@ -14,7 +14,7 @@ use talksy_tests::replica::AccountReplica;
 use super::{group, mutate, present, request};
 
 /// The code in the letter that deletes an account.
-async fn mailed(outbox: &Path) -> String {
+pub(super) async fn mailed(outbox: &Path) -> String {
     eventually("a letter", async || {
         let mails = std::fs::read_dir(outbox).ok()?;
         mails.into_iter().find_map(|entry| {
@@ -28,7 +28,7 @@ async fn mailed(outbox: &Path) -> String {
 }
 
 /// The collections that hold one of these texts.
-async fn holding(database: &mongodb::Database, texts: &[&str]) -> Vec<String> {
+pub(super) async fn holding(database: &mongodb::Database, texts: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
     for name in database.list_collection_names().await.unwrap() {
         let mut all = database

@@ -5,7 +5,9 @@
 mod codes;
 mod erased;
 mod instances;
+mod killed;
 mod others;
+mod place;
 
 use std::io::Cursor;
 use std::time::Duration;

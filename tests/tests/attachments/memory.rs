@@ -1,24 +1,14 @@
-//! What an upload takes of the server's memory.
+//! What uploads take of the server's memory.
 
 use std::io::Cursor;
 
+use futures_util::future::join_all;
 use image::codecs::png::PngEncoder;
-use image::{DynamicImage, ImageEncoder as _};
-use talksy_tests::process::ServerProcess;
+use image::{DynamicImage, ImageEncoder as _, ImageFormat, Rgb, RgbImage};
+use talksy_tests::process::{ServerProcess, forget_peak, peak};
 use talksy_tests::uploads::{send_form, upload_form};
 
-/// The most that the process has held at one time since the last [`forget_peak`], in KiB (proc(5)).
-fn peak(process: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kilobytes = line.unwrap().trim().trim_end_matches(" kB");
-    kilobytes.parse().unwrap()
-}
-
-/// Has the most be what the process holds now.
-fn forget_peak(process: u32) {
-    std::fs::write(format!("/proc/{process}/clear_refs"), "5").unwrap();
-}
+use super::encoded;
 
 fn zip(megabytes: usize) -> Vec<u8> {
     [&b"PK\x03\x04"[..], &vec![0; (megabytes << 20) - 4]].concat()
@@ -88,4 +78,42 @@ async fn a_profile_that_inflates_takes_no_memory() {
     ada.upload("a.png", "image/png", bomb).await;
     let grown = peak(process).saturating_sub(before);
     assert!(grown < 64 << 10, "{grown} KiB");
+}
+
+/// A picture of almost 5 MiB, of which no part says anything of another.
+fn noise(side: u32) -> Vec<u8> {
+    let mut state = 1_u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state.to_be_bytes()[0]
+    };
+    let image = RgbImage::from_fn(side, side, |_, _| Rgb([next(), next(), next()]));
+    encoded(&image.into(), ImageFormat::Png)
+}
+
+/// However many come at once, no more are decoded than there are workers; the others wait in the store of
+/// objects. Each that is decoded takes what its pixels may, and each that is on its way a piece.
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_pictures_at_once_take_no_more_than_the_bound() {
+    const COUNT: u64 = 50;
+    const WORKERS: u64 = 2;
+    const PIXELS: u64 = 1_700_000;
+    const BOUND: u64 = WORKERS * (24 * PIXELS + (16 << 20)) + COUNT * (256 << 10);
+    let picture = noise(1_300);
+    assert!((4_900_000..5 << 20).contains(&picture.len()));
+    let pixels = format!("attachments.max_image_pixels={PIXELS}");
+    let workers = format!("attachments.image_workers={WORKERS}");
+    let settings = ["--set", &pixels, "--set", &workers];
+    let folder = tempfile::tempdir().unwrap();
+    let server = ServerProcess::start(folder.path(), &settings).await;
+    let ada = server.sign_in(folder.path(), "ada").await;
+    let process = server.id().unwrap();
+    forget_peak(process);
+    let before = peak(process);
+    let uploads = (0..COUNT).map(|_| ada.upload("a.png", "image/png", picture.clone()));
+    join_all(uploads).await;
+    let grown = peak(process).saturating_sub(before) << 10;
+    // All of them together, without a bound, as they came.
+    assert!(COUNT * picture.len() as u64 > BOUND);
+    assert!(grown <= BOUND, "{grown} bytes, where {BOUND} are the bound");
 }

@@ -1,22 +1,9 @@
 //! What an archive takes of the server's memory.
 
 use futures_util::StreamExt as _;
-use talksy_tests::process::ServerProcess;
+use talksy_tests::process::{ServerProcess, forget_peak, peak};
 
 use super::get;
-
-/// The most that the process has held at one time since the last [`forget_peak`], in KiB (proc(5)).
-fn peak(process: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kilobytes = line.unwrap().trim().trim_end_matches(" kB");
-    kilobytes.parse().unwrap()
-}
-
-/// Has the most be what the process holds now.
-fn forget_peak(process: u32) {
-    std::fs::write(format!("/proc/{process}/clear_refs"), "5").unwrap();
-}
 
 /// By how many KiB a new server's memory grows by an archive of 150 MB.
 async fn growth() -> u64 {

@@ -7,6 +7,7 @@ mod announcing;
 mod blocks;
 mod bounded;
 mod bounded_reactions;
+mod bounded_search;
 mod changes;
 mod contention;
 mod crashes;

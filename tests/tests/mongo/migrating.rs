@@ -103,7 +103,7 @@ async fn a_database_of_the_first_release_is_brought_up_to_date() {
     let kept = of("chats").find_one(doc! {}).await.unwrap().unwrap();
     assert!(!kept.contains_key("membershipEpoch"));
     let kept = of("meta").find_one(doc! {}).await.unwrap().unwrap();
-    assert_eq!(kept.get_i64("version").unwrap(), 4);
+    assert_eq!(kept.get_i64("version").unwrap(), 5);
     let mut names = of("members").list_index_names().await.unwrap();
     names.sort();
     assert_eq!(

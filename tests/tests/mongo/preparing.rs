@@ -161,7 +161,7 @@ async fn preparing_is_harmless_at_once_and_again() {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(version.get_i64("version").unwrap(), 4);
+    assert_eq!(version.get_i64("version").unwrap(), 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]

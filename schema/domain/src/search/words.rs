@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use unicode_segmentation::UnicodeSegmentation as _;
 
 use super::fold::fold;
+use crate::id::{self, UserId};
 
 /// The most words of one message that are indexed, each counted once: the first of them.
 pub const MAX_WORDS: usize = 1_000;
@@ -50,6 +51,12 @@ pub fn words(text: &str) -> Vec<String> {
         }
     }
     found.into_iter().collect()
+}
+
+/// The word that stores keep with all messages of a sender, so that a search of theirs is one for a
+/// word more. No text has it.
+pub fn sender_word(sender: UserId) -> String {
+    format!("@{:x}", u128::from_be_bytes(id::bytes(sender)))
 }
 
 /// The word as it is indexed.

@@ -10,7 +10,6 @@ use talksy_domain::events::Announcement;
 use talksy_domain::id::{self, ChatId, MessageId};
 use talksy_domain::messages::{Message, MessageText};
 use talksy_domain::metadata::Metadata;
-use talksy_domain::search::words;
 use talksy_domain::seq::Seq;
 
 use super::call::Call;
@@ -19,6 +18,7 @@ use super::documents::{
     CHATS, KeptChat, MESSAGES, NOBODY, Toggle, bson, date, key, keys, user_keys,
 };
 use super::fault::Fault;
+use super::search::words_of;
 
 /// A change that is to be written.
 pub(super) struct Step {
@@ -206,8 +206,8 @@ fn update(step: &Step) -> Result<Document, Fault> {
         None => unset.insert("text", ""),
     };
     if after.text != before.text {
-        match after.text.as_ref().map(MessageText::as_str) {
-            Some(text) => set.insert("words", words(text)),
+        match words_of(after) {
+            Some(words) => set.insert("words", words),
             None => unset.insert("words", ""),
         };
     }

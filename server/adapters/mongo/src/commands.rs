@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::TryStreamExt as _;
 use mongodb::Database;
 use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
+use mongodb::options::Hint;
 use serde::Serialize;
 
 use super::call::Call;
@@ -41,6 +42,8 @@ pub(super) struct Shape {
     pub(super) limit: Option<i64>,
     /// The fields, where not all are wanted.
     pub(super) fields: Option<Document>,
+    /// The index, where the server is not to choose it.
+    pub(super) index: Option<&'static str>,
 }
 
 impl Call {
@@ -65,6 +68,9 @@ impl Call {
             }
             if let Some(fields) = shape.fields {
                 find = find.projection(fields);
+            }
+            if let Some(index) = shape.index {
+                find = find.hint(Hint::Name(index.to_owned()));
             }
             find = match shape.limit {
                 Some(limit) => find.limit(limit),
@@ -135,14 +141,25 @@ impl Call {
         collection: &'static str,
         pipeline: impl IntoIterator<Item = Document>,
     ) -> Result<Vec<RawDocumentBuf>, Fault> {
+        self.aggregate_by(collection, None, pipeline).await
+    }
+
+    /// The same, by this index where one is named.
+    pub(super) async fn aggregate_by(
+        &self,
+        collection: &'static str,
+        index: Option<&'static str>,
+        pipeline: impl IntoIterator<Item = Document>,
+    ) -> Result<Vec<RawDocumentBuf>, Fault> {
         let max_time = self.max_time();
         let pipeline: Vec<Document> = pipeline.into_iter().collect();
         self.run(move |database| async move {
             let collection = database.collection::<RawDocumentBuf>(collection);
-            let cursor = collection
-                .aggregate(pipeline)
-                .max_time(max_time)
-                .with_type::<RawDocumentBuf>();
+            let mut aggregate = collection.aggregate(pipeline).max_time(max_time);
+            if let Some(index) = index {
+                aggregate = aggregate.hint(Hint::Name(index.to_owned()));
+            }
+            let cursor = aggregate.with_type::<RawDocumentBuf>();
             cursor.await?.try_collect().await
         })
         .await

@@ -15,6 +15,9 @@ use super::fault::Fault;
 /// The unique index that numbers a chat's messages.
 pub(super) const MESSAGES_BY_SEQ: &str = "by_seq";
 
+/// The index that finds a chat's messages by their words.
+pub(super) const MESSAGES_BY_WORD: &str = "by_word";
+
 /// Every collection's own.
 const BY_ID: &str = "_id_";
 
@@ -168,9 +171,9 @@ const INDEXES: &[IndexSpec] = &[
     ),
     index(
         MESSAGES,
-        "by_word",
+        MESSAGES_BY_WORD,
         &["chatId", "words", "createdAt", "seq"],
-        "the search: messages of a chat with a word, or a word with a prefix, newest first",
+        "the search: messages of a chat with a word, newest first; how many have a word, or one with a prefix",
     ),
     only_with(
         "replyTo",

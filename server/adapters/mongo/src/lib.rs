@@ -76,6 +76,7 @@ mod commit;
 mod connect;
 mod documents;
 mod fault;
+mod finding;
 mod groups;
 mod heads;
 mod incarnation;

@@ -19,7 +19,8 @@ use super::{indexes, search};
 /// - 2: groups. Members say whether they still are; chats say what was applied and claimed.
 /// - 3: refresh tokens have a generation. Sessions keep the current one and the one before.
 /// - 4: messages have words for searches, and names are folded. A job makes what is lacking.
-const VERSION: i64 = 4;
+/// - 5: among these words are what tells the sender and that there is a text. The same job.
+const VERSION: i64 = 5;
 
 /// How many documents a step that goes part by part looks at in one command.
 const PART: i64 = 1_000;
@@ -202,6 +203,7 @@ async fn to_3(call: &Call) -> Result<(), Fault> {
             sort: Some(doc! { "_id": 1 }),
             limit: Some(PART),
             fields: Some(doc! { "_id": 1 }),
+            ..Shape::default()
         };
         let found = call.find_raw(SESSIONS, part, shape).await?;
         let Some(last) = found.last() else {

@@ -1,112 +1,36 @@
-//! The search of messages. Each message has its words, folded, in its own document, written with its
-//! text; the index `by_word` leads from chat and word to the messages, newest first.
+//! What messages, people and titles are found by. Each message has its words, folded, in its own
+//! document, written with its text; the index `by_word` leads from chat and word to the messages, newest
+//! first. How they are found says `finding`.
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use mongodb::bson::{Bson, Document, Uuid, deserialize_from_slice, doc};
 use serde::Deserialize;
 use talksy_domain::id::{self, ChatId, MessageId, UserId};
 use talksy_domain::jobs::Task;
-use talksy_domain::messages::Message;
-use talksy_domain::search::{MessageSearch, SearchPage, SearchPlace, Term, fold_key, words};
-use talksy_domain::seq::Seq;
+use talksy_domain::messages::{Message, MessageText};
+use talksy_domain::search::{fold_key, sender_word, words};
 
 use super::call::Call;
 use super::commands::Shape;
-use super::documents::{CHATS, MESSAGES, MessageDocument, USERS, date, instant, key, keys, limit};
+use super::documents::{CHATS, MESSAGES, USERS, instant, key, limit};
 use super::fault::Fault;
-use super::{jobs, names};
-
-/// How many chats one command searches: as many ranges of an index as MongoDB merges in their order, in
-/// the place of sorting what it finds.
-const CHATS_A_COMMAND: usize = 200;
-
-/// How many commands are on their way at once.
-const AT_ONCE: usize = 4;
+use super::jobs;
 
 /// The id of the job that indexes what earlier releases have kept.
 const JOB: [u8; 16] = 0x100_u128.to_be_bytes();
 
-/// A page of hits: one command for 200 chats; of several chats one more where the page is full.
-pub(super) async fn find(call: &Call, search: &MessageSearch) -> Result<SearchPage, Fault> {
-    let commands = search.parts.chunks(CHATS_A_COMMAND);
-    let commands = commands.map(|parts| first_of(call, search, parts));
-    let found: Vec<Vec<Message>> = stream::iter(commands.collect::<Vec<_>>())
-        .buffer_unordered(AT_ONCE)
-        .try_collect()
-        .await?;
-    let mut hits: Vec<Message> = found.into_iter().flatten().collect();
-    hits.sort_by_key(|hit| std::cmp::Reverse(SearchPlace::of(hit)));
-    let has_more = hits.len() > search.limit;
-    hits.truncate(search.limit);
-    let next = hits.last().filter(|_| has_more).map(SearchPlace::of);
-    Ok(SearchPage { hits, next })
+/// The word of each message that has a text, so that those of a chat are found in the order of their
+/// times, whatever they say. No text has it.
+pub(super) const ANY: &str = "@";
+
+/// What a message is found by: its words, its sender's, and [`ANY`]; `None` where it has no text.
+pub(super) fn words_of(message: &Message) -> Option<Vec<String>> {
+    let text = message.text.as_ref().map(MessageText::as_str)?;
+    Some(kept(message.sender_id, text))
 }
 
-/// The newest hits of these chats, one more than the page holds.
-async fn first_of(
-    call: &Call,
-    search: &MessageSearch,
-    parts: &[(ChatId, Seq)],
-) -> Result<Vec<Message>, Fault> {
-    let wanted = search.limit.saturating_add(1);
-    let filter = filter(search, parts);
-    // In the order of the index, which does not tell chats apart.
-    let shape = Shape {
-        sort: Some(doc! { "createdAt": -1, "seq": -1 }),
-        ..Shape::default()
-    };
-    let found = call.find_first::<MessageDocument>(filter.clone(), shape, wanted);
-    let mut found = found.await?;
-    if let Some(last) = found
-        .last()
-        .filter(|_| parts.len() > 1 && found.len() == wanted)
-    {
-        // Which of those that were sent at once and have the same number are among them is chance.
-        let (at, seq) = (date(last.created_at), i64::from(last.seq));
-        let last = SearchPlace::of(last);
-        let same = doc! { "$and": [filter, { "createdAt": at, "seq": seq }] };
-        let same = call.find::<MessageDocument>(same, Shape::default()).await?;
-        found.retain(|hit| (hit.created_at, hit.seq) != (last.at, last.seq));
-        found.extend(same);
-    }
-    Ok(found)
-}
-
-fn filter(search: &MessageSearch, parts: &[(ChatId, Seq)]) -> Document {
-    let (whole, cut): (Vec<_>, Vec<_>) = parts.iter().partition(|(_, from)| *from <= 1);
-    let whole: Vec<ChatId> = whole.iter().map(|(chat, _)| *chat).collect();
-    let mut places = vec![doc! { "chatId": { "$in": keys(&whole, id::bytes) } }];
-    places.extend(cut.iter().map(|(chat, from)| {
-        doc! { "chatId": key(id::bytes(*chat)), "seq": { "$gte": i64::from(*from) } }
-    }));
-    let place = if places.len() == 1 {
-        places.remove(0)
-    } else {
-        doc! { "$or": places }
-    };
-    let mut all = vec![place];
-    all.extend(search.query.terms().iter().map(word));
-    if let Some(sender) = search.sender {
-        all.push(doc! { "senderId": key(id::bytes(sender)) });
-    }
-    if let Some(after) = &search.after {
-        let (at, seq) = (date(after.at), i64::from(after.seq));
-        all.push(doc! { "createdAt": { "$lte": at } });
-        all.push(doc! { "$or": [
-            { "createdAt": { "$lt": at } },
-            { "createdAt": at, "seq": { "$lt": seq } },
-            { "createdAt": at, "seq": seq, "chatId": { "$lt": key(id::bytes(after.chat_id)) } },
-        ] });
-    }
-    doc! { "$and": all }
-}
-
-fn word(term: &Term) -> Document {
-    if term.is_prefix {
-        doc! { "words": { "$elemMatch": names::starting_with(&term.text) } }
-    } else {
-        doc! { "words": &term.text }
-    }
+fn kept(sender: Option<UserId>, text: &str) -> Vec<String> {
+    let ahead = [ANY.to_owned()].into_iter().chain(sender.map(sender_word));
+    ahead.chain(words(text)).collect()
 }
 
 /// What is indexed of a message.
@@ -116,6 +40,7 @@ struct Indexed {
     #[serde(rename = "_id")]
     id: Uuid,
     chat_id: Uuid,
+    sender_id: Option<Uuid>,
     text: Option<String>,
     words: Option<Vec<String>>,
 }
@@ -127,13 +52,16 @@ pub(super) async fn index(
     after: Option<MessageId>,
     most: usize,
 ) -> Result<Option<MessageId>, Fault> {
-    let fields = doc! { "chatId": 1, "text": 1, "words": 1 };
+    let fields = doc! { "chatId": 1, "senderId": 1, "text": 1, "words": 1 };
     let found = next::<Indexed>(call, MESSAGES, after.map(id::bytes), most, fields).await?;
     let last = found
         .last()
         .map(|message| id::from_bytes(message.id.bytes()));
     let updates = found.into_iter().filter_map(|message| {
-        let right = message.text.as_deref().map(words);
+        let sender = message
+            .sender_id
+            .map(|sender| id::from_bytes(sender.bytes()));
+        let right = message.text.as_deref().map(|text| kept(sender, text));
         if right == message.words {
             return None;
         }
@@ -222,6 +150,7 @@ async fn next<T: serde::de::DeserializeOwned>(
         sort: Some(doc! { "_id": 1 }),
         limit: Some(limit(most)),
         fields: Some(fields),
+        ..Shape::default()
     };
     let found = call.find_raw(collection, filter, shape).await?;
     let parse = |raw: &mongodb::bson::RawDocumentBuf| {

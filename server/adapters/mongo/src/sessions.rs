@@ -240,6 +240,7 @@ async fn purge(call: &Call, now: Timestamp, limit: usize) -> Result<usize, Fault
         sort: Some(doc! { "expiresAt": 1 }),
         limit: Some(documents::limit(limit)),
         fields: Some(doc! { "_id": 1 }),
+        ..Shape::default()
     };
     let found = call.find_raw(SESSIONS, expired.clone(), shape).await?;
     let ids: Vec<_> = found

@@ -168,7 +168,8 @@ impl SqliteStore {
                 .map_err(OpenError::Thread)?;
         }
         let max_batch = options.max_batch.get();
-        let empty_log = Arc::default();
+        // One that was killed may have left a log with what it had erased.
+        let empty_log = Arc::new(AtomicBool::new(true));
         let log = LogLength::new(
             path,
             checkpoint::usual(options.checkpoint_pages),

@@ -19,9 +19,9 @@ mod finding;
 use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::Connection;
-use talksy_domain::id::{self, MessageId, UserId};
+use talksy_domain::id::{self, MessageId};
 use talksy_domain::messages::{Message, MessageText};
-use talksy_domain::search::words;
+use talksy_domain::search::{sender_word, words};
 use talksy_domain::seq::Seq;
 
 use super::fault::Fault;
@@ -57,15 +57,6 @@ statements! {
     UNINDEXED = concat!("SELECT ", message_columns!(), " FROM messages
         WHERE chat_id = ?1 AND seq = ?2 AND words IS NULL AND text IS NOT NULL");
     LAST_SEQ = "SELECT last_seq FROM chats WHERE id = ?1";
-}
-
-/// The word that all messages of a sender have. No text has it.
-fn sender_word(sender: UserId) -> String {
-    let bytes = id::bytes(sender);
-    let number = bytes
-        .iter()
-        .fold(0_u128, |number, byte| number << 8 | u128::from(*byte));
-    format!("@{number:x}")
 }
 
 /// What [`words`] makes of the message, as the store keeps it; `None` where it has no text.

@@ -10,11 +10,11 @@ use talksy_domain::messages::{
     ClientMessageId, Fingerprint, Message, MessageKind, MessageText, Reactions, SystemNotice,
 };
 use talksy_domain::metadata::Metadata;
-use talksy_domain::search::words;
 use talksy_domain::seq::Seq;
 
 use super::{MESSAGES, Stored, date, field, id_bytes, id_text, instant, key, some_instant};
 use crate::fault::Why;
+use crate::search::words_of;
 
 /// Stands for a user's id in a message that counts as unread for nobody.
 pub(crate) const NOBODY: Uuid = Uuid::from_bytes([0; 16]);
@@ -48,7 +48,7 @@ pub(crate) struct MessageDocument {
     sender_id: Option<Uuid>,
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<MessageText>,
-    /// The words of its text, folded; see `search`. Whoever changes the text changes them with it.
+    /// The words of its text, folded, and what a search needs besides; see `search`. Whoever changes the text changes them with it.
     #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
     words: Option<Vec<String>>,
     /// Its text: values of JSON are not all values of BSON.
@@ -137,7 +137,7 @@ impl MessageDocument {
             kind: draft.kind,
             sender_id,
             text: draft.text.clone(),
-            words: draft.text.as_ref().map(|text| words(text.as_str())),
+            words: words_of(draft),
             metadata: draft.metadata.clone(),
             reply_to: draft.reply_to,
             mention_ids: user_keys(&draft.mention_ids),

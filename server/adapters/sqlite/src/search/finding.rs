@@ -18,10 +18,10 @@ use rusqlite::types::Value;
 use talksy_domain::clock::Timestamp;
 use talksy_domain::id::{self, ChatId};
 use talksy_domain::messages::Message;
-use talksy_domain::search::{MessageSearch, SearchPage, SearchPlace, Term};
+use talksy_domain::search::{MessageSearch, SearchPage, SearchPlace, Term, sender_word};
 use talksy_domain::seq::{self, Seq};
 
-use super::{FAN, LEVELS, bit_of, is_full, node_of, sender_word, span};
+use super::{FAN, LEVELS, bit_of, is_full, node_of, span};
 use crate::fault::Fault;
 use crate::rows::{self, Key, all, message_columns, one, statements};
 use crate::users::prefix_end;

@@ -142,6 +142,7 @@ async fn nothing_of_a_deleted_account_is_left_in_the_files() {
     let [ada, bob] = &fixture.users;
     let group = live(&fixture).await;
     assert!(!held(&fixture.path(), &["zanzibar-secret"]).is_empty());
+    assert!(count(&fixture.outside(), "search_nodes WHERE word = 'zanzibar'") > 0);
     assert!(fixture.store.delete_user(ada.id, NOW).await.unwrap());
     assert!(!fixture.store.delete_user(ada.id, NOW).await.unwrap());
     assert_eq!(count(&fixture.outside(), "sessions"), 0);
@@ -161,6 +162,14 @@ async fn nothing_of_a_deleted_account_is_left_in_the_files() {
     assert_eq!(held(&fixture.path(), &TEXTS), Vec::<&str>::new());
 
     let outside = fixture.outside();
+    for word in ["zanzibar", "edited", "long"] {
+        let nodes = format!("search_nodes WHERE word = '{word}'");
+        assert_eq!(count(&outside, &nodes), 0, "{word}");
+    }
+    let of_ada = format!("@{:x}", u128::from_be_bytes(id::bytes(ada.id)));
+    let nodes = format!("search_nodes WHERE word = '{of_ada}'");
+    assert_eq!(count(&outside, &nodes), 0);
+    assert_eq!(count(&outside, "messages WHERE words LIKE '%zanzibar%'"), 0);
     assert_eq!(count(&outside, "reactions"), 0);
     assert_eq!(count(&outside, "messages WHERE text IS NOT NULL"), 6);
     assert_eq!(count(&outside, "members WHERE left_seq IS NOT NULL"), 1);
@@ -188,4 +197,27 @@ async fn nothing_of_a_deleted_account_is_left_in_the_files() {
     fixture.store.close().await;
     assert_eq!(held(&fixture.path(), &TEXTS[..6]), Vec::<&str>::new());
     assert_eq!(held(&fixture.path(), &["kept by bob"]), ["kept by bob"]);
+}
+
+/// What a server that was killed has left in its log of what it had erased is gone once the next one has
+/// begun.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_of_a_killed_server_is_emptied() {
+    let fixture = Fixture::new().await;
+    let draft = fixture.draft("zanzibar-secret");
+    let sent = done(fixture.store.append(&draft).await.unwrap()).message;
+    change(&fixture, &sent, &fixture.users[0], ChangeAction::Delete).await;
+    // As it lies there where it is killed now.
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("talksy.db");
+    for end in ["", "-wal"] {
+        let from = format!("{}{end}", fixture.path().display());
+        std::fs::copy(from, format!("{}{end}", copy.display())).unwrap();
+    }
+    assert_eq!(held(&copy, &["zanzibar-secret"]), ["zanzibar-secret"]);
+    let store = open(&copy, &options()).unwrap();
+    store.ping().await.unwrap();
+    store.ping().await.unwrap();
+    assert_eq!(held(&copy, &["zanzibar-secret"]), Vec::<&str>::new());
+    store.close().await;
 }
