@@ -199,11 +199,23 @@ impl Place {
         }
     }
 
-    /// Which of the texts are found where.
+    /// Which of the texts are found where. Of SQLite's file all that it holds counts, and its log; not what it
+    /// has left in unused parts of pages, from where it has moved rows: a copy has no such parts.
     pub(super) async fn holding(&self) -> Vec<String> {
         let mut found = files_holding(self.data.path(), &TEXTS);
-        if let Store::Mongo { database, .. } = &self.store {
-            found.extend(collections_holding(database, &TEXTS).await);
+        match &self.store {
+            Store::Sqlite => {
+                found.retain(|line| !line.ends_with("/talksy.db"));
+                let copy = tempfile::tempdir().unwrap();
+                let path = copy.path().join("copy");
+                self.database()
+                    .execute("VACUUM INTO ?1", [path.to_str()])
+                    .unwrap();
+                found.extend(files_holding(copy.path(), &TEXTS));
+            }
+            Store::Mongo { database, .. } => {
+                found.extend(collections_holding(database, &TEXTS).await);
+            }
         }
         found
     }
