@@ -25,8 +25,8 @@ const PIXELS: u64 = 25_000_000;
 const WORKERS: u64 = 2;
 const OF_PIXEL: u64 = 24;
 const BESIDE: u64 = 16 << 20;
-/// What each that is on its way takes at most: a piece.
-const PIECE: u64 = 256 << 10;
+/// What each that is on its way takes at most: a piece, and the buffers of its connection.
+const ON_ITS_WAY: u64 = 3 << 19;
 /// Images that are sent at once.
 const IMAGES: u64 = 50;
 /// A side of an image with almost as many pixels as there may be.
@@ -82,7 +82,7 @@ pub(super) async fn measure(binary: &Path) -> Outcome<Uploads> {
         put,
         form,
         images,
-        bound: float(WORKERS * (OF_PIXEL * PIXELS + BESIDE) + IMAGES * PIECE),
+        bound: float(WORKERS * (OF_PIXEL * PIXELS + BESIDE) + IMAGES * ON_ITS_WAY),
         image_bytes,
     })
 }

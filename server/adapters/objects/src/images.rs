@@ -8,6 +8,7 @@
 use std::io::Cursor;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::thread;
 
 use async_trait::async_trait;
 use image::codecs::gif::{GifDecoder, GifEncoder, Repeat};
@@ -21,7 +22,7 @@ use image::{
 };
 use talksy_domain::attachments::{ContentType, ImageCodec, ImageRefusal, ImageSource, Rewritten};
 use talksy_domain::error::PortError;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 /// The bounds of a smaller image.
 const THUMBNAIL: (u32, u32) = (800, 600);
@@ -94,10 +95,16 @@ impl ImageCodec for Images {
                 room: Box::new(permit),
             })
         };
+        // A thread of its own gives back what it took when it ends. Those that the runtime has for such work
+        // would each keep some of it: as many of them as have ever decoded one.
+        let (done, outcome) = oneshot::channel();
+        thread::Builder::new()
+            .name("image".to_owned())
+            .spawn(move || done.send(work()))
+            .map_err(|error| failed(error.to_string()))?;
         // A decoder that panics refuses this image alone.
-        let outcome = tokio::task::spawn_blocking(work).await;
-        Ok(outcome.unwrap_or_else(|panic| {
-            tracing::error!(%panic, "an image was not decoded");
+        Ok(outcome.await.unwrap_or_else(|_| {
+            tracing::error!("the decoder of an image panicked");
             Err(ImageRefusal::Damaged)
         }))
     }
