@@ -28,7 +28,7 @@ export const restoreServer = () => control('/restored');
 
 /** Waits until the check passes. The last failure tells what was missing. */
 export async function eventually(check) {
-  for (const deadline = Date.now() + 30_000; ; await sleep(20)) {
+  for (const deadline = Date.now() + 60_000; ; await sleep(20)) {
     try {
       return await check();
     } catch (error) {
