@@ -132,7 +132,7 @@ fn photograph() -> Outcome<Vec<u8>> {
         let [noise, ..] = state.to_be_bytes();
         let part = |side: u32| u8::try_from(side / 25).unwrap_or(u8::MAX);
         let grain = noise / 16;
-        Rgb([part(x), part(y), part((x + y) / 2)].map(|part| part.saturating_add(grain)))
+        Rgb([part(x), part(y), part(x.midpoint(y))].map(|part| part.saturating_add(grain)))
     });
     for quality in (10..=90).rev().step_by(5) {
         let mut bytes = Vec::new();
