@@ -5,7 +5,6 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use rand::RngExt as _;
 use serde_json::{Value, json};
 use talksy_domain::id::{self, UserId};
 use talksy_tests::DEADLINE;
@@ -205,7 +204,7 @@ async fn kill_again_and_again(
             continue;
         }
         until_it_moves(place, user, step, before).await;
-        let wait = rand::rng().random_range(0..4);
+        let wait = rand::random_range(0..4);
         tokio::time::sleep(Duration::from_millis(wait)).await;
         server.kill().await;
         let left = place.left(user).await;

@@ -27,7 +27,7 @@ async fn fill(fixture: &Fixture, mongo: &Mongo, chat: ChatId, to: Seq) {
         format!("always {half} {rare} o{seq}")
     };
     let first = talksy_domain::messages::Message {
-        text: Some(MessageText::parse(&text(1)).unwrap()),
+        text: Some(MessageText::parse(text(1)).unwrap()),
         ..draft(chat, fixture.users[0])
     };
     let first = done(fixture.store.append(&first).await.unwrap()).message;
