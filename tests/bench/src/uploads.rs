@@ -26,7 +26,7 @@ const WORKERS: u64 = 2;
 const OF_PIXEL: u64 = 24;
 const BESIDE: u64 = 16 << 20;
 /// What each that is on its way takes at most: a piece, and the buffers of its connection.
-const ON_ITS_WAY: u64 = 3 << 19;
+const ON_ITS_WAY: u64 = 2 << 20;
 /// Images that are sent at once.
 const IMAGES: u64 = 50;
 /// A side of an image with almost as many pixels as there may be.
