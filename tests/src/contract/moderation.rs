@@ -344,8 +344,10 @@ pub async fn a_suspension_is_replaced_and_ended(stores: &Stores) {
     assert!(!restore(ada.id, now()).await);
     assert_eq!(suspended(stores, &[ada.id]).await, []);
     let acts = log_of(stores, operator.id).await;
-    let names: Vec<_> = acts.iter().map(|entry| entry.act.name()).collect();
-    let expected = ["suspendUser", "suspendUser", "suspendUser", "restoreUser"];
+    // Acts of one millisecond stand in any order.
+    let mut names: Vec<_> = acts.iter().map(|entry| entry.act.name()).collect();
+    names.sort_unstable();
+    let expected = ["restoreUser", "suspendUser", "suspendUser", "suspendUser"];
     assert_eq!(names, expected, "what changes nothing is not logged");
 }
 
