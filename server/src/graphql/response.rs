@@ -237,7 +237,7 @@ fn to_bytes(value: &impl Serialize, max_bytes: usize) -> Written {
 
 /// Bytes that may be kept for a while, without the room that they have grown into where that is
 /// much.
-pub fn compact(mut bytes: Vec<u8>) -> Bytes {
+fn compact(mut bytes: Vec<u8>) -> Bytes {
     if bytes.capacity() - bytes.len() > SPARE {
         bytes.shrink_to_fit();
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use axum::extract::{Query, Request, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
+use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::header::{ACCEPT, UPGRADE};
 use http::request::Parts;
@@ -23,11 +24,11 @@ use super::compression::compressed;
 use super::form;
 use super::framing::Framing;
 use super::media::{Accepted, Media, is_json};
+use super::pieces::Pieces;
 use super::reply::{self, Malformed};
 use super::{Transports, single_connection, sse, ws};
 use crate::graphql::metering::{self, Metered};
 use crate::graphql::operation::{NO_QUERY, Variables};
-use crate::graphql::response::compact;
 use crate::graphql::{Answer, OperationType, Params, Prepared, not_begun_error, timeout_error};
 
 /// `POST /graphql`.
@@ -193,8 +194,8 @@ async fn many(
         .check_batch(points.fold(0, u64::saturating_add));
     let deadline = Instant::now() + server.config.execution_timeout;
     let mut left = server.config.max_batch_answer_bytes;
-    let mut body = Vec::new();
-    for prepared in prepared {
+    let mut body = Pieces::default();
+    for (place, prepared) in prepared.into_iter().enumerate() {
         let answer = match (prepared, &affordable) {
             (Err(refused), _) => *refused,
             (Ok(_), Err(refusal)) => {
@@ -214,11 +215,11 @@ async fn many(
         };
         let answer = answer.encode().body;
         left = left.saturating_sub(answer.len());
-        body.push(if body.is_empty() { b'[' } else { b',' });
-        body.extend_from_slice(&answer);
+        body.push(Bytes::from_static(if place == 0 { b"[" } else { b"," }));
+        body.push(answer);
     }
-    body.push(b']');
-    let response = reply::uncached(StatusCode::OK, media.content_type(), compact(body));
+    body.push(Bytes::from_static(b"]"));
+    let response = reply::uncached(StatusCode::OK, media.content_type(), body);
     let response = reply::negotiated(response);
     if has_mutation {
         return response;

@@ -47,6 +47,10 @@ const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 /// answer are kept until its client reads.
 const BUFFER: usize = 128 * 1024;
 
+/// How many bytes of a connection the system takes that are not on their way yet.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 256 * 1024;
+
 /// How many bytes of the refused request are read and dropped. A connection closed over unread
 /// bytes is reset, and the reset can overtake the refusal.
 const DRAINED: u64 = 64 * 1024;
@@ -66,9 +70,8 @@ pub(crate) async fn serve(
         .run_until_cancelled(accept(&listener, &connections))
         .await
     {
-        // Frames are small and wait for nobody.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY was not set");
+        if let Err(error) = prepare(&stream) {
+            tracing::debug!(%error, "a connection's options were not set");
         }
         match connections.admit(peer.ip()) {
             Ok((place, gave_way)) => {
@@ -102,6 +105,16 @@ pub(crate) async fn serve(
     drop(listener);
     running.close();
     running.wait().await;
+}
+
+/// Frames are small and wait for nobody; and what a client does not read waits here, where it is
+/// counted and has a deadline, not in the system's memory: without a bound that takes some MiB of each
+/// connection, and all of it looks as if it were read.
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    #[cfg(target_os = "linux")]
+    socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT)?;
+    Ok(())
 }
 
 /// The next connection. Where the system gives none, the one that has been silent for longest ends.
@@ -226,5 +239,26 @@ fn answer(
         let uncompressed = response.extensions().get::<Uncompressed>();
         let uncompressed = uncompressed.map_or(0, |one| one.0);
         Ok(response.map(|body| Answering::new(body, busy, uncompressed)))
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_system_takes_little_for_a_client_that_does_not_read() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        let (mut stream, _) = listener.accept().await.unwrap();
+        prepare(&stream).unwrap();
+        let (piece, mut taken) = (vec![0; 1024 * 1024], 0);
+        while let Ok(written) = timeout(Duration::from_millis(200), stream.write(&piece)).await {
+            taken += written.unwrap();
+        }
+        // With what the client's system takes. Without the bound it is some MiB.
+        assert!(taken > 0 && taken < 1024 * 1024, "{taken} bytes");
     }
 }

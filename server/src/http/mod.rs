@@ -28,6 +28,7 @@ mod open_stream;
 mod operations;
 mod origins;
 mod pages;
+mod pieces;
 mod reply;
 mod reservations;
 mod shares;

@@ -221,7 +221,7 @@ section! {
         anonymous_per_address: usize = 256, in 1..=10_000_000;
         /// Most operations of one user at one time, on all sockets and event streams together,
         /// subscriptions among them. One more is refused with `RATE_LIMITED`, and the socket stays.
-        operations_per_user: usize = 500, in 1..=10_000_000;
+        operations_per_user: usize = 200, in 1..=10_000_000;
         /// Most of them of one address on which nobody is signed in.
         anonymous_operations_per_address: usize = 500, in 1..=10_000_000;
     }

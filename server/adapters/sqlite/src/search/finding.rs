@@ -12,6 +12,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
+use std::rc::Rc;
 
 use rusqlite::Connection;
 use rusqlite::types::Value;
@@ -46,6 +47,9 @@ const DISORDER: i64 = 64;
 statements! {
     CHATS = "SELECT id, last_seq, active_at FROM rarray(?1) AS wanted
         CROSS JOIN chats ON id = wanted.value";
+    NEXT_NODE = "SELECT node FROM rarray(?3) AS wanted
+        CROSS JOIN search_nodes ON chat_id = ?1 AND level = ?2 AND node = wanted.value
+            AND word >= ?4 AND word < ?5 LIMIT 1";
     CHILDREN = "SELECT children FROM search_nodes
         WHERE chat_id = ?1 AND level = ?2 AND node = ?3 AND word = ?4";
     CHILDREN_OF_PREFIX = "SELECT children FROM search_nodes
@@ -67,7 +71,7 @@ struct Wanted {
     term: Term,
     /// Between spaces, or behind one.
     spaced: String,
-    /// The least value behind all words with the prefix.
+    /// The least value behind all words that are meant.
     end: Value,
 }
 
@@ -78,7 +82,12 @@ impl Wanted {
         } else {
             format!(" {} ", term.text)
         };
-        let end = prefix_end(&term.text);
+        let end = if term.is_prefix {
+            prefix_end(&term.text)
+        } else {
+            // No word lies between.
+            Value::Text(format!("{}\0", term.text))
+        };
         Self { term, spaced, end }
     }
 }
@@ -129,9 +138,8 @@ impl<'a> Finder<'a> {
             text: sender_word(sender),
             is_prefix: false,
         });
-        let terms = sender
-            .into_iter()
-            .chain(search.query.terms().iter().cloned());
+        // Those that few messages have come first.
+        let terms = search.query.terms().iter().cloned().chain(sender);
         Self {
             conn,
             search,
@@ -323,14 +331,17 @@ impl<'a> Finder<'a> {
         }
         let mut levels = (1..=LEVELS).rev();
         let level = levels.find(|&level| is_full(level, node_of(level, top), walk.last));
-        let (level, node) =
-            level.map_or((1, node_of(1, top)), |level| (level, node_of(level, top)));
-        match self.explore(walk, level, node, top)? {
+        let level = level.unwrap_or(1);
+        // Those ahead of it in the same node, which is not full, come with it.
+        let node = node_of(level, top);
+        let first = (node - node % FAN).max(node_of(level, walk.floor));
+        let nodes: Vec<i64> = (first..=node).rev().collect();
+        match self.explore(walk, level, &nodes, top)? {
             Explored::Found(found, from) => {
                 walk.found = found;
                 walk.below = from;
             }
-            Explored::Nothing => walk.below = node * span(level) + 1,
+            Explored::Nothing => walk.below = first * span(level) + 1,
             Explored::Stopped(seq) => walk.below = seq + 1,
         }
         Ok(())
@@ -351,34 +362,70 @@ impl<'a> Finder<'a> {
         Ok(found)
     }
 
-    /// The newest hits of a node up to number `top`: those of one node of the first level.
-    fn explore(&self, walk: &mut Walk, level: i64, node: i64, top: i64) -> Result<Explored, Fault> {
-        if walk.looks >= self.max_looks {
-            return Ok(Explored::Stopped(top));
-        }
-        let first = node * span(level) + 1;
-        // The bits up to that of `top`, and from that of the first number that may be found.
-        let (lowest, highest) = (bit_of(level, first.max(walk.floor)), bit_of(level, top));
-        let mask = (highest | (highest - 1)) & !(lowest - 1);
-        let children = self.children(walk, level, node, mask)?;
-        let mut of_child = (0..FAN).rev().filter(|child| children & (1 << child) != 0);
-        if level == 1 {
-            let found: Vec<i64> = of_child.rev().map(|child| first + child).collect();
-            return Ok(if found.is_empty() {
-                Explored::Nothing
-            } else {
-                Explored::Found(found, first)
-            });
-        }
-        let child = of_child.try_fold((), |(), child| {
-            let child = node * FAN + child;
-            let end = (child + 1) * span(level - 1);
-            match self.explore(walk, level - 1, child, end.min(top)) {
-                Ok(Explored::Nothing) => Ok(()),
-                found => Err(found),
+    /// The newest hits of these nodes, the greatest first, up to number `top`: those of one node of the
+    /// first level.
+    fn explore(
+        &self,
+        walk: &mut Walk,
+        level: i64,
+        mut nodes: &[i64],
+        top: i64,
+    ) -> Result<Explored, Fault> {
+        while let Some((&node, behind)) = nodes.split_first() {
+            let (first, end) = (node * span(level) + 1, (node + 1) * span(level));
+            if walk.looks >= self.max_looks {
+                return Ok(Explored::Stopped(top.min(end)));
             }
-        });
-        child.map_or_else(|found| found, |()| Ok(Explored::Nothing))
+            // The bits up to that of `top`, and from that of the first number that may be found.
+            let lowest = bit_of(level, first.max(walk.floor));
+            let highest = bit_of(level, end.min(top));
+            let mask = (highest | (highest - 1)) & !(lowest - 1);
+            let children = self.children(walk, level, node, mask)?;
+            if children == 0 {
+                nodes = self.next_nodes(walk, level, behind)?;
+                continue;
+            }
+            nodes = behind;
+            let of_child = (0..FAN).rev().filter(|child| children & (1 << child) != 0);
+            if level == 1 {
+                let found = of_child.rev().map(|child| first + child).collect();
+                return Ok(Explored::Found(found, first));
+            }
+            let of_child: Vec<i64> = of_child.map(|child| node * FAN + child).collect();
+            match self.explore(walk, level - 1, &of_child, top)? {
+                Explored::Nothing => {}
+                explored => return Ok(explored),
+            }
+        }
+        Ok(Explored::Nothing)
+    }
+
+    /// These nodes from the first one on that has the word that is likely the rarest. One statement asks
+    /// them all: so it costs little to learn that a word is in none.
+    fn next_nodes<'n>(
+        &self,
+        walk: &mut Walk,
+        level: i64,
+        nodes: &'n [i64],
+    ) -> Result<&'n [i64], Fault> {
+        let left = self.max_looks.saturating_sub(walk.looks);
+        let asked = &nodes[..nodes.len().min(left)];
+        let Some(rarest) = self.wanted.first().filter(|_| asked.len() > 1) else {
+            return Ok(nodes);
+        };
+        let list: Vec<_> = asked.iter().copied().map(Value::Integer).collect();
+        let (word, end) = (&rarest.term.text, &rarest.end);
+        let values = (walk.key, level, Rc::new(list), word, end);
+        let next = one(
+            self.conn,
+            NEXT_NODE,
+            values,
+            |row| Ok(row.get::<_, i64>(0)?),
+        )?;
+        let is_ahead = |node: &&i64| next != Some(**node);
+        let passed = asked.iter().take_while(is_ahead).count();
+        walk.looks += passed;
+        Ok(&nodes[passed..])
     }
 
     /// Which of these children of a node have all words.
