@@ -38,7 +38,19 @@ impl MessageService {
         viewer: &Viewer,
         ids: &[MessageId],
     ) -> Result<Vec<Message>, MessageError> {
-        let mut messages = self.store.messages(ids).await?;
+        let messages = self.store.messages(ids).await?;
+        Ok(self.visible_of(viewer, messages).await?)
+    }
+
+    /// Those of these messages, which were read ahead of this, that the viewer may read now.
+    pub(super) async fn visible_of(
+        &self,
+        viewer: &Viewer,
+        mut messages: Vec<Message>,
+    ) -> Result<Vec<Message>, PortError> {
+        if messages.is_empty() {
+            return Ok(messages);
+        }
         let chats = messages.iter().map(|message| message.chat_id);
         let memberships = self.access.memberships_by_chat(viewer, chats).await?;
         messages.retain(|message| {

@@ -69,16 +69,9 @@ impl MessageService {
                 next: None,
             });
         }
-        let mut page = self.store.search(&search).await?;
-        if !page.hits.is_empty() {
-            // A membership may have ended meanwhile: what was said behind its end is not for the viewer.
-            let chats = page.hits.iter().map(|hit| hit.chat_id);
-            let memberships = self.access.memberships_by_chat(viewer, chats).await?;
-            page.hits.retain(|hit| {
-                let membership = memberships.get(&hit.chat_id);
-                membership.is_some_and(|membership| membership.may_read(hit.seq))
-            });
-        }
-        Ok(page)
+        let SearchPage { hits, next } = self.store.search(&search).await?;
+        // A membership may have ended meanwhile: what was said behind its end is not for the viewer.
+        let hits = self.visible_of(viewer, hits).await?;
+        Ok(SearchPage { hits, next })
     }
 }
