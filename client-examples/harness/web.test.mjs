@@ -7,6 +7,7 @@ import { eventually, restoreServer, startServer, stopServer } from './chat.mjs';
 import {
   DESK,
   PHONE,
+  ask,
   assertAccessible,
   bothTalk,
   chatOf,
@@ -332,6 +333,13 @@ testBeside('tokens are renewed over the socket, which stays open, and an expired
   await area.fill('typed into an edit');
   await area.press('Escape');
   await area.fill('typed and not sent');
+  const reply = async (text) => {
+    await row(page, text).hover();
+    await row(page, text).getByRole('button', { name: 'Reply' }).click();
+  };
+  const repliesTo = page.locator('.composer .draft', { hasText: 'Reply to' });
+  await reply('with a new token');
+  await repliesTo.waitFor();
   await row(page, 'with a new token').hover();
   await row(page, 'with a new token').getByRole('button', { name: 'More' }).click();
   await page.getByRole('menuitem', { name: 'Edit' }).click();
@@ -347,7 +355,37 @@ testBeside('tokens are renewed over the socket, which stays open, and an expired
   await eventually(async () => assert.equal(await area.inputValue(), 'typed into another edit'));
   await area.press('Enter');
   await grace.page.locator('.chat-row', { hasText: 'typed into another edit' }).waitFor();
+  // What was written ahead of the edit goes on, and to which message.
   assert.equal(await area.inputValue(), 'typed and not sent');
+  await page.reload();
+  await repliesTo.getByText('typed into another edit').waitFor();
+  await area.press('Enter');
+  await repliesTo.waitFor({ state: 'detached' });
+  await grace.page.locator('.chat-row').click();
+  await row(grace.page, 'typed and not sent').locator('.quote', { hasText: 'typed into another edit' }).waitFor();
+  // Another edit is left for a reply: its text does not go there.
+  await area.press('ArrowUp');
+  await area.fill('typed into an edit that is left');
+  await send(grace.page, 'soon gone');
+  await shows(page, 'soon gone');
+  await reply('soon gone');
+  await eventually(async () => assert.equal(await area.inputValue(), ''));
+  await area.fill('no reply any more');
+  // It is deleted while the page is away.
+  const address = page.url();
+  await page.goto('about:blank');
+  const { chat } = await ask(grace.page, 'query Last($id: ID!) { chat(id: $id) { lastMessage { id } } }', {
+    id: chatOf(grace.page),
+  });
+  await ask(grace.page, 'mutation Delete($id: ID!) { deleteMessage(input: { messageId: $id }) { message { id } } }', {
+    id: chat.lastMessage.id,
+  });
+  await page.goto(address);
+  await row(page, 'Message deleted').waitFor();
+  await repliesTo.waitFor({ state: 'detached' });
+  await area.press('Enter');
+  await shows(grace.page, 'no reply any more');
+  assert.equal(await row(grace.page, 'no reply any more').locator('.quote').count(), 0);
   for (const { page } of [ada, grace]) await page.context().close();
 });
 

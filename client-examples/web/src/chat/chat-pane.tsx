@@ -3,8 +3,8 @@ import { Suspense, lazy, useCallback, useEffect, useMemo, useRef, useState, useS
 import { Button } from 'react-aria-components';
 
 import { ChatMenu } from './chat-menu.js';
-import { Composer, type Draft } from './composer.js';
-import { KeptText } from './kept-text.js';
+import { Composer } from './composer.js';
+import { KeptText, isGone, type Draft } from './kept-text.js';
 import { MessageList, type ListHandle } from './message-list.js';
 import type { Actions } from './message-row.js';
 import { Pins, usePins } from './pins.js';
@@ -109,15 +109,42 @@ function useMembers(chat: Chat, messages: readonly Message[]): readonly Member[]
   return members.get(chat.id) ?? [];
 }
 
+/** What is being written to a message. It follows its message, which may be edited or deleted meanwhile. */
+function useDraft(chat: Chat): [Draft | null, (draft: Draft | null) => void] {
+  const { changes, replica, userId } = useAccount();
+  const { id: chatId } = chat;
+  const kept = useMemo(() => new KeptText(userId, chatId), [userId, chatId]);
+  const [draft, setDraft] = useState(() => kept.draft);
+  const seq = draft?.message.seq;
+  useEffect(() => {
+    if (seq === undefined) return;
+    const read = async () => {
+      const message = await replica.database.get('messages', [chatId, seq]);
+      if (message) setDraft((draft) => (draft?.message.seq === seq ? { ...draft, message } : draft));
+    };
+    const follow = () => void read().catch(() => {});
+    follow();
+    return changes.listen(({ messages = [] }) => {
+      if (messages.some(([id, seqs]) => id === chatId && seqs.includes(seq))) follow();
+    });
+  }, [changes, replica, chatId, seq]);
+
+  // Without it, what is written is sent all the same.
+  const isLost = draft?.kind === 'reply' && isGone(draft.message, chat);
+  useEffect(() => {
+    if (!isLost) return;
+    kept.reply = null;
+    setDraft(null);
+  }, [isLost, kept]);
+  return [draft, setDraft];
+}
+
 export function ChatPane({ chat }: { chat: Chat }) {
   const account = useAccount();
   const { connection, replica, queue, readMarks, userId } = account;
   const { outbox, tasks } = useAccountState();
   const { thread, state } = useThread(chat);
-  const [draft, setDraft] = useState<Draft | null>(() => {
-    const { edit } = new KeptText(userId, chat.id);
-    return edit && { kind: 'edit', message: edit.message };
-  });
+  const [draft, setDraft] = useDraft(chat);
   const [problem, setProblem] = useState<string | null>(null);
   const [isDetailsOpen, setDetailsOpen] = useState(false);
   const [isSearchOpen, setSearchOpen] = useState(false);
@@ -228,12 +255,6 @@ export function ChatPane({ chat }: { chat: Chat }) {
           ),
     [imageId, shown.messages],
   );
-  // A draft follows its message: it may be deleted or edited meanwhile.
-  const drafted = draft && {
-    ...draft,
-    message: state.messages.find(({ id }) => id === draft.message.id) ?? draft.message,
-  };
-
   return (
     <main className="chat" aria-label={shownName(chat.title)}>
       <header className="chat-head">
@@ -301,7 +322,7 @@ export function ChatPane({ chat }: { chat: Chat }) {
       ) : (
         <Composer
           chat={chat}
-          draft={drafted}
+          draft={draft}
           onDraft={setDraft}
           onEdit={(message, text, mentionIds) => void queue.change(message, { kind: 'edit', text, mentionIds })}
           onSent={() => list.current?.toEnd()}

@@ -1,11 +1,21 @@
-// What is typed in a chat and not sent: it stays on the device through a reload and the end of a session. Signing out
-// takes it away (`Account`).
-import type { Message } from '../replica/database.js';
+// What is typed in a chat and not sent, and what it replies to: it stays on the device through a reload and the end of
+// a session. Signing out takes it away (`Account`).
+import type { Chat, Message } from '../replica/database.js';
+
+/** The message that is replied to or edited by what is being written. */
+export interface Draft {
+  readonly kind: 'reply' | 'edit';
+  readonly message: Message;
+}
 
 interface KeptEdit {
   readonly message: Message;
   readonly text: string;
 }
+
+/** Whether a message can be replied to no more: it was deleted, or lies ahead of what the viewer may read. */
+export const isGone = ({ deletedAt, seq }: Message, { viewerMember }: Chat): boolean =>
+  deletedAt !== null || seq < (viewerMember?.visibleFromSeq ?? 0);
 
 /** The texts of one chat. */
 export class KeptText {
@@ -27,15 +37,39 @@ export class KeptText {
 
   /** An edit that is being typed, with its message as it was. */
   get edit(): KeptEdit | null {
+    return this.#read('edit') as KeptEdit | null;
+  }
+
+  set edit(edit: KeptEdit | null) {
+    this.#write('edit', edit);
+  }
+
+  /** The message that the next one replies to, as it was. */
+  get reply(): Message | null {
+    return this.#read('reply') as Message | null;
+  }
+
+  set reply(message: Message | null) {
+    this.#write('reply', message);
+  }
+
+  /** An edit comes ahead of the next message, which is gone on with behind it. */
+  get draft(): Draft | null {
+    const { edit, reply } = this;
+    if (edit) return { kind: 'edit', message: edit.message };
+    return reply && { kind: 'reply', message: reply };
+  }
+
+  #read(what: string): unknown {
     try {
-      return JSON.parse(localStorage.getItem(`${this.#key}.edit`) ?? 'null') as KeptEdit | null;
+      return JSON.parse(localStorage.getItem(`${this.#key}.${what}`) ?? 'null');
     } catch {
       return null;
     }
   }
 
-  set edit(edit: KeptEdit | null) {
-    if (edit) localStorage.setItem(`${this.#key}.edit`, JSON.stringify(edit));
-    else localStorage.removeItem(`${this.#key}.edit`);
+  #write(what: string, value: unknown) {
+    if (value) localStorage.setItem(`${this.#key}.${what}`, JSON.stringify(value));
+    else localStorage.removeItem(`${this.#key}.${what}`);
   }
 }
