@@ -289,10 +289,31 @@ testBeside('a group is made, renamed, grows and is left', async () => {
   await page.locator('.tick.is-read').waitFor();
   await send(mary.page, 'I see it');
   for (const one of [page, grace.page]) await shows(one, 'I see it');
+  // What is being written there goes with the group.
+  await grace.page.getByLabel('Message', { exact: true }).fill('never sent');
+  const notes = { name: 'notes.txt', mimeType: 'text/plain', buffer: Buffer.from('Never sent.') };
+  await grace.page.locator('.composer input[type=file]').setInputFiles(notes);
+  await grace.page.locator('.chosen .file').waitFor();
+  const written = () =>
+    grace.page.evaluate(async () => {
+      const [{ name }] = await indexedDB.databases();
+      const count = await new Promise((resolve, reject) => {
+        const opening = indexedDB.open(name);
+        opening.onerror = reject;
+        opening.onsuccess = () => {
+          const counting = opening.result.transaction('files').objectStore('files').count();
+          counting.onsuccess = () => resolve(counting.result);
+          opening.result.close();
+        };
+      });
+      return [count, ...Object.values(localStorage).filter((text) => text === 'never sent')];
+    });
+  assert.deepEqual(await written(), [1, 'never sent']);
   await grace.page.getByRole('button', { name: '3 members' }).tap();
   await grace.page.getByRole('button', { name: 'Leave the group' }).tap();
   await grace.page.getByRole('button', { name: 'Really leave?' }).tap();
   await grace.page.locator('.chat-row').waitFor({ state: 'detached' });
+  await eventually(async () => assert.deepEqual(await written(), [0]));
   // Marks around the name keep its direction to itself.
   for (const one of [page, mary.page]) await one.getByText(/Grace\u2069 left/).first().waitFor();
   for (const { page, problems } of [ada, grace, mary]) {

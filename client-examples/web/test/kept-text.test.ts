@@ -1,6 +1,6 @@
 import { beforeEach, expect, test, vi } from 'vitest';
 
-import { KeptText, isGone } from '../src/chat/kept-text.js';
+import { KeptText, forgetTexts, isGone } from '../src/chat/kept-text.js';
 import type { Chat, Message } from '../src/replica/database.js';
 import { Model, randomOf } from './model.js';
 
@@ -14,12 +14,18 @@ const kept = new Map<string, string>();
 
 beforeEach(() => {
   kept.clear();
-  vi.stubGlobal('localStorage', {
-    getItem: (key: string) => kept.get(key) ?? null,
-    setItem: (key: string, value: string) => void kept.set(key, value),
-    removeItem: (key: string) => void kept.delete(key),
-  });
 });
+vi.stubGlobal(
+  'localStorage',
+  new Proxy(
+    {
+      getItem: (key: string) => kept.get(key) ?? null,
+      setItem: (key: string, value: string) => void kept.set(key, value),
+      removeItem: (key: string) => void kept.delete(key),
+    },
+    { ownKeys: () => [...kept.keys()], getOwnPropertyDescriptor: () => ({ enumerable: true, configurable: true }) },
+  ),
+);
 
 test('what is replied to is kept for its chat and its user, until it is sent or taken back', () => {
   const text = new KeptText('usr_ada', 'cht_a');
@@ -62,4 +68,27 @@ test('a message that was deleted or cannot be read any more is replied to no mor
   expect(isGone(mine, from(mine.seq))).toBe(false);
   expect(isGone(mine, from(mine.seq + 1))).toBe(true);
   expect(isGone(mine, { ...chat, viewerMember: null })).toBe(false);
+});
+
+test('what is typed in a chat that is not there any more is forgotten, and nothing else is', () => {
+  const [here, left, other] = [
+    new KeptText('usr_ada', 'cht_a'),
+    new KeptText('usr_ada', 'cht_ab'),
+    new KeptText('usr_grace', 'cht_ab'),
+  ];
+  for (const text of [here, left, other]) {
+    text.message = 'typed';
+    text.reply = asked;
+    text.edit = { message: mine, text: 'edited' };
+  }
+  kept.set('talksy.session', 'theirs');
+  forgetTexts('usr_ada', new Set(['cht_a']));
+  expect([here.message, left.message, other.message]).toEqual(['typed', '', 'typed']);
+  expect([here.draft?.kind, left.draft, other.draft?.kind]).toEqual(['edit', null, 'edit']);
+  expect(left.reply).toBeNull();
+  // Signing out takes all of it.
+  forgetTexts('usr_ada');
+  expect([...kept.keys()].filter((key) => key.includes('usr_ada'))).toEqual([]);
+  expect(kept.get('talksy.session')).toBe('theirs');
+  expect(other.message).toBe('typed');
 });

@@ -1,5 +1,5 @@
 // What is typed in a chat and not sent, and what it replies to: it stays on the device through a reload and the end of
-// a session. Signing out takes it away (`Account`).
+// a session. Signing out takes it away, and so does the end of its chat (`Account`).
 import type { Chat, Message } from '../replica/database.js';
 
 /** The message that is replied to or edited by what is being written. */
@@ -16,6 +16,15 @@ interface KeptEdit {
 /** Whether a message can be replied to no more: it was deleted, or lies ahead of what the viewer may read. */
 export const isGone = ({ deletedAt, seq }: Message, { viewerMember }: Chat): boolean =>
   deletedAt !== null || seq < (viewerMember?.visibleFromSeq ?? 0);
+
+/** Forgets what a user has typed, but in these chats. */
+export function forgetTexts(userId: string, but: ReadonlySet<string> = new Set()): void {
+  const start = `talksy.draft.${userId}.`;
+  for (const key of Object.keys(localStorage)) {
+    const [chatId = ''] = key.slice(start.length).split('.');
+    if (key.startsWith(start) && !but.has(chatId)) localStorage.removeItem(key);
+  }
+}
 
 /** The texts of one chat. */
 export class KeptText {

@@ -1,7 +1,7 @@
 // The files that are chosen for the next message of a chat. They lie in the user's database beside what is to be
 // sent: a reload, a crash or the end of a session loses none, and nobody else who signs in here can send them.
 import type { Changes } from '../replica/changes.js';
-import type { Database, PendingFile } from '../replica/database.js';
+import type { Database, PendingFile, Position } from '../replica/database.js';
 
 /** A file that was chosen, with what is known of it. */
 export interface Chosen extends Omit<PendingFile, 'upload'> {
@@ -51,5 +51,23 @@ export class Drafts {
     }
     await writing.done;
     this.changes.tell({ drafts: [chatId] });
+  }
+  /**
+   * Forgets what is chosen in chats that are not kept any more, which the user has left. The chats that are; null where
+   * they have not been loaded.
+   */
+  async sweep(): Promise<ReadonlySet<string> | null> {
+    const writing = this.database.transaction(['account', 'chats', 'drafts', 'files'], 'readwrite');
+    const position = (await writing.objectStore('account').get('position')) as Position | undefined;
+    if (!position?.isLoaded) return null;
+    const chatIds = new Set(await writing.objectStore('chats').getAllKeys());
+    const lost = (await writing.objectStore('drafts').getAll()).filter(({ chatId }) => !chatIds.has(chatId));
+    for (const { chatId, files } of lost) {
+      await writing.objectStore('drafts').delete(chatId);
+      for (const { id } of files) await writing.objectStore('files').delete(id);
+    }
+    await writing.done;
+    if (lost.length > 0) this.changes.tell({ drafts: lost.map(({ chatId }) => chatId) });
+    return chatIds;
   }
 }
