@@ -316,6 +316,22 @@ testBeside('a group is made, renamed, grows and is left', async () => {
   await eventually(async () => assert.deepEqual(await written(), [0]));
   // Marks around the name keep its direction to itself.
   for (const one of [page, mary.page]) await one.getByText(/Grace\u2069 left/).first().waitFor();
+  // Who is removed from a group that is open on a phone sees the chats again.
+  const variables = { chatId: chatOf(page), userId: (await ask(grace.page, '{ me { id } }')).me.id };
+  await ask(
+    page,
+    'mutation Add($chatId: ID!, $userId: ID!) { addMembers(input: { chatId: $chatId, userIds: [$userId] }) { chat { id } } }',
+    variables,
+  );
+  await grace.page.locator('.chat-row', { hasText: 'Difference engines' }).tap();
+  await grace.page.getByLabel('Message', { exact: true }).waitFor();
+  await ask(
+    page,
+    'mutation Remove($chatId: ID!, $userId: ID!) { removeMember(input: { chatId: $chatId, userId: $userId }) { chat { id } } }',
+    variables,
+  );
+  await grace.page.getByLabel('Search chats and people').waitFor();
+  assert.equal(await grace.page.locator('.chat-row').count(), 0);
   for (const { page, problems } of [ada, grace, mary]) {
     assert.deepEqual(problems, []);
     await page.context().close();

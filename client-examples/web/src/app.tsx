@@ -112,7 +112,8 @@ function Home({ isNew, problem }: { isNew: boolean; problem: unknown }) {
 
   return (
     <OnlineProvider value={isAway ? NOBODY : online}>
-      <div className={`home ${chatId ? 'has-chat' : ''}`}>
+      {/* A phone shows the chats where the open one is not there any more. */}
+      <div className={`home ${chat ? 'has-chat' : ''}`}>
         <div className="banner" role="status">
           {/* The first is shown: one line is kept free for it, so that nothing moves. */}
           {problem !== null && <p>{sentenceOf(problem)}</p>}
