@@ -154,6 +154,12 @@ testBeside('the network is cut in the middle of what they send, and a reload los
     wanted.push(`mine ${at}`);
   }
   await ada.page.getByText('You are offline').waitFor();
+  // What is replied to is shown while it waits, too.
+  await row(ada.page, 'first').hover();
+  await row(ada.page, 'first').getByRole('button', { name: 'Reply' }).click();
+  await send(ada.page, 'a reply');
+  wanted.push('a reply');
+  await ada.page.locator('.is-pending .quote', { hasText: 'first' }).waitFor();
   await eventually(async () => assert.deepEqual(await textsIn(ada.page), wanted));
   await shot(ada.page, 'offline');
   // The page itself comes from the network; the queue does not.

@@ -268,7 +268,17 @@ function Part(props: PartProps) {
 
   const drawn = (row: Row) => {
     if ('pending' in row) {
-      return <PendingRow key={row.pending.clientMessageId} pending={row.pending} actions={actions} />;
+      const { clientMessageId, replyToId } = row.pending;
+      return (
+        <PendingRow
+          key={clientMessageId}
+          pending={row.pending}
+          replyTo={messages.find(({ id }) => id === replyToId)}
+          viewerId={userId}
+          isGroup={chat.kind === 'GROUP'}
+          actions={actions}
+        />
+      );
     }
     const { message, before } = row;
     const isFirstOfDay = !before || dateOf(before) !== dateOf(message);
