@@ -344,6 +344,47 @@ testBeside('a group is made, renamed, grows and is left', async () => {
   }
 });
 
+testBeside('names and titles without a space stay within what they stand in', async () => {
+  const name = 'W'.repeat(55);
+  const ada = await signIn('Ada', PHONE);
+  const other = await signIn(name, PHONE);
+  const { page } = ada;
+  const fits = async () => {
+    const wide = await page.evaluate(() =>
+      [...document.querySelectorAll('.bubble, .chat-head, .chip, .composer, .dialog, .mentions, .notice, .row, .sidebar')]
+        .filter(({ scrollWidth, clientWidth }) => scrollWidth > clientWidth)
+        .map(({ className, scrollWidth, clientWidth }) => `${className}: ${scrollWidth} px in ${clientWidth}`),
+    );
+    assert.deepEqual(wide, []);
+    await assertFits(page);
+  };
+  await page.getByRole('button', { name: 'New group' }).tap();
+  await page.getByLabel('Title').fill('M'.repeat(100));
+  await page.getByLabel('People', { exact: true }).fill(other.email);
+  await page.locator('.picker-list .row').tap();
+  await page.locator('.chip').waitFor();
+  const { width, height } = await page.locator('.picker-list .box').boundingBox();
+  assert.equal(width, height);
+  await fits();
+  await page.getByRole('button', { name: 'Make the group' }).tap();
+  await page.locator('.notice').waitFor();
+  await other.page.locator('.chat-row').tap();
+  await send(other.page, 'short');
+  await shows(page, 'short');
+  await fits();
+  await row(page, 'short').tap();
+  await row(page, 'short').getByRole('button', { name: 'Reply' }).tap();
+  await page.getByLabel('Message', { exact: true }).pressSequentially('@w');
+  await page.getByRole('option').waitFor();
+  await fits();
+  await shot(page, 'long-names');
+  await page.keyboard.press('Escape');
+  await page.getByRole('button', { name: '2 members' }).tap();
+  await page.locator('.members li', { hasText: name }).waitFor();
+  await fits();
+  for (const { page } of [ada, other]) await page.context().close();
+});
+
 testBeside('tokens are renewed over the socket, which stays open, and an expired session keeps what was typed', async () => {
   const ada = await signIn('Ada');
   const grace = await signIn('Grace');
