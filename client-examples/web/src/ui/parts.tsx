@@ -167,13 +167,18 @@ export function useRested<Value>(value: Value, milliseconds: number): Value {
 }
 
 const TIME = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
-const DAY = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric', month: 'long' });
-const SHORT_DAY = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' });
+
+/** Days of this year without it, and others with it. */
+function daysBy(style: Intl.DateTimeFormatOptions): (day: Date) => string {
+  const near = new Intl.DateTimeFormat(undefined, style);
+  const far = new Intl.DateTimeFormat(undefined, { ...style, year: 'numeric' });
+  return (day) => (day.getFullYear() === new Date().getFullYear() ? near : far).format(day);
+}
+const nameOfDay = daysBy({ weekday: 'long', day: 'numeric', month: 'long' });
+const shortNameOfDay = daysBy({ day: 'numeric', month: 'short' });
 
 export const timeOf = (at: string | number): string => TIME.format(new Date(at));
-export const dayOf = (at: string | number): string => DAY.format(new Date(at));
+export const dayOf = (at: string | number): string => nameOfDay(new Date(at));
 /** The time of today, else the day. */
 export const shortTimeOf = (at: string): string =>
-  new Date(at).toDateString() === new Date().toDateString()
-    ? timeOf(at)
-    : SHORT_DAY.format(new Date(at));
+  new Date(at).toDateString() === new Date().toDateString() ? timeOf(at) : shortNameOfDay(new Date(at));
