@@ -171,6 +171,39 @@ testBeside('the network is cut in the middle of what they send, and a reload los
   for (const { page } of [ada, grace]) await page.context().close();
 });
 
+testBeside('a part of the page that cannot be loaded is missed alone, and comes with the network or by another try', async () => {
+  const [ada, grace] = await bothTalk();
+  const { page } = grace;
+  const missing = page.getByText('This part of the page could not be loaded.');
+  const updated = page.getByText('The server was updated.');
+  await page.getByLabel('Message', { exact: true }).fill('being written');
+  await page.context().setOffline(true);
+  await page.getByText('You are offline').waitFor();
+  await page.getByRole('button', { name: 'Your profile, Grace' }).click();
+  await missing.waitFor();
+  await assertAccessible(page);
+  await page.getByRole('button', { name: 'Try again' }).click();
+  await missing.waitFor();
+  await page.context().setOffline(false);
+  await page.getByLabel('Name').waitFor();
+  await page.getByRole('button', { name: 'Close' }).click();
+  await page.getByText('You are offline').waitFor({ state: 'detached' });
+  assert.equal(await updated.count(), 0);
+  assert.equal(await page.getByLabel('Message', { exact: true }).inputValue(), 'being written');
+
+  // As behind an update of the server, which has other files.
+  await page.route('**/assets/report-*.js', (route) => route.abort());
+  await row(page, 'first').hover();
+  await row(page, 'first').getByRole('button', { name: 'More' }).click();
+  await page.getByRole('menuitem', { name: 'Report' }).click();
+  await missing.waitFor();
+  await updated.waitFor();
+  await page.unroute('**/assets/report-*.js');
+  await page.getByRole('button', { name: 'Try again' }).click();
+  await page.getByLabel('What is wrong with it?').waitFor();
+  for (const { page } of [ada, grace]) await page.context().close();
+});
+
 testBeside('two tabs of one browser show the same', async () => {
   const ada = await signIn('Ada');
   const grace = await signIn('Grace');

@@ -1,5 +1,5 @@
 // Who is signed in, and what they see.
-import { lazy, useEffect, useMemo, useRef, useState } from 'react';
+import { useEffect, useMemo, useRef, useState } from 'react';
 
 import { Account } from './account.js';
 import { ChatPane } from './chat/chat-pane.js';
@@ -9,13 +9,14 @@ import { useOperator } from './moderation/operator.js';
 import { WebSession } from './session/session.js';
 import { SignIn } from './session/signin.js';
 import { Sidebar } from './sidebar/sidebar.js';
+import { MOMENT, later } from './ui/later.js';
 import { shownName } from './ui/names.js';
 import { AccountProvider, Sheet, countOf, useAccountState } from './ui/parts.js';
 import { useOpenChat } from './ui/route.js';
 import { sentenceOf } from './ui/sentences.js';
 
-const Settings = lazy(() => import('./settings/settings.js'));
-const Moderation = lazy(() => import('./moderation/moderation.js'));
+const Settings = later(() => import('./settings/settings.js'), MOMENT);
+const Moderation = later(() => import('./moderation/moderation.js'), MOMENT);
 
 const NOBODY: ReadonlySet<string> = new Set();
 

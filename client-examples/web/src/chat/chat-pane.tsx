@@ -1,5 +1,5 @@
 // A chat that is open: its head, its messages and what is being written.
-import { Suspense, lazy, useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
+import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
 import { Button } from 'react-aria-components';
 
 import { ChatMenu } from './chat-menu.js';
@@ -18,14 +18,15 @@ import type { Attachment, Chat, Member, Message } from '../replica/database.js';
 import type { Target, Thread, ThreadState } from '../replica/thread.js';
 import { useFeature } from '../session/features.js';
 import { useBlocked } from '../settings/blocking.js';
+import { MOMENT, later } from '../ui/later.js';
 import { shownName } from '../ui/names.js';
 import { IconButton, Name, Problem, Sheet, useAccount, useAccountState } from '../ui/parts.js';
 import { onJump, openChat, takeJump } from '../ui/route.js';
 import { sentenceOf } from '../ui/sentences.js';
 
-const Viewer = lazy(() => import('../files/viewer.js'));
-const Report = lazy(() => import('../moderation/report.js'));
-const Search = lazy(() => import('../search/search.js'));
+const Viewer = later(() => import('../files/viewer.js'));
+const Report = later(() => import('../moderation/report.js'), MOMENT);
+const Search = later(() => import('../search/search.js'), MOMENT);
 
 const NOTHING: ThreadState = {
   messages: [],
@@ -332,11 +333,7 @@ export function ChatPane({ chat }: { chat: Chat }) {
       {isGroup && (
         <GroupDetails chat={chat} members={members} isOpen={isDetailsOpen} onClose={() => setDetailsOpen(false)} />
       )}
-      {imageId !== null && (
-        <Suspense fallback={null}>
-          <Viewer images={images} openId={imageId} onClose={closeViewer} />
-        </Suspense>
-      )}
+      {imageId !== null && <Viewer images={images} openId={imageId} onClose={closeViewer} />}
       <Sheet title="Report a message" isOpen={reported !== null} onClose={() => setReported(null)}>
         {reported && <Report message={reported} onClose={() => setReported(null)} />}
       </Sheet>

@@ -1,5 +1,5 @@
 // The viewer's chats, and a search for people.
-import { Suspense, lazy, useEffect, useMemo, useRef, useState } from 'react';
+import { useEffect, useMemo, useRef, useState } from 'react';
 import { Button, Input, Label, SearchField } from 'react-aria-components';
 import { VList } from 'virtua';
 
@@ -11,6 +11,7 @@ import { activeAt } from '../replica/state.js';
 import { previewOf } from '../chat/preview.js';
 import { Face } from '../files/face.js';
 import { useFeature } from '../session/features.js';
+import { later } from '../ui/later.js';
 import { shownName } from '../ui/names.js';
 import {
   Icon,
@@ -26,7 +27,7 @@ import {
 import { linkTo, openChat } from '../ui/route.js';
 import { sentenceOf } from '../ui/sentences.js';
 
-const Search = lazy(() => import('../search/search.js'));
+const Search = later(() => import('../search/search.js'));
 
 type People = NonNullable<PeopleQuery['users']>['nodes'];
 
@@ -95,9 +96,7 @@ export function Sidebar({ openId, onProfile, onModeration }: SidebarProps) {
           {maySearch && (
             <>
               <h2>Messages</h2>
-              <Suspense fallback={null}>
-                <Search words={search} onDone={() => setSearch('')} />
-              </Suspense>
+              <Search words={search} onDone={() => setSearch('')} />
             </>
           )}
         </section>

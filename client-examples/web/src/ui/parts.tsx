@@ -1,5 +1,5 @@
 // Small parts that all features use.
-import { Suspense, createContext, useContext, useEffect, useState, useSyncExternalStore, type ReactNode } from 'react';
+import { createContext, useContext, useEffect, useState, useSyncExternalStore, type ReactNode } from 'react';
 import { Button, Dialog, Heading, Modal, ModalOverlay } from 'react-aria-components';
 
 import { mixesAlphabets, shownName } from './names.js';
@@ -120,7 +120,7 @@ export const Sheet = ({ title, isOpen, onClose, children, isWide = false }: Shee
           <Heading slot="title">{title}</Heading>
           <IconButton icon="close" label="Close" onPress={onClose} />
         </header>
-        <Suspense fallback={<p className="quiet waiting">One moment …</p>}>{children}</Suspense>
+        {children}
       </Dialog>
     </Modal>
   </ModalOverlay>
