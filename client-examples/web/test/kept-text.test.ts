@@ -50,6 +50,18 @@ test('an edit comes ahead of the reply that is being written, and leaves it as i
   expect(text.message).toBe('At no');
 });
 
+test('where the device is full, what was kept before does not stand for what is typed', () => {
+  const text = new KeptText('usr_ada', 'cht_a');
+  text.message = 'At no';
+  const full = vi.spyOn(kept, 'set').mockImplementation(() => {
+    throw new DOMException('The quota has been exceeded.', 'QuotaExceededError');
+  });
+  text.message = 'At noon, and much more';
+  text.reply = asked;
+  full.mockRestore();
+  expect([text.message, text.draft]).toEqual(['', null]);
+});
+
 test('what is kept and cannot be read is none', () => {
   kept.set('talksy.draft.usr_ada.cht_a.reply', '{"id":');
   kept.set('talksy.draft.usr_ada.cht_a.edit', '{');

@@ -40,8 +40,7 @@ export class KeptText {
   }
 
   set message(text: string) {
-    if (text === '') localStorage.removeItem(this.#key);
-    else localStorage.setItem(this.#key, text);
+    write(this.#key, text === '' ? null : text);
   }
 
   /** An edit that is being typed, with its message as it was. */
@@ -50,7 +49,7 @@ export class KeptText {
   }
 
   set edit(edit: KeptEdit | null) {
-    this.#write('edit', edit);
+    write(`${this.#key}.edit`, edit && JSON.stringify(edit));
   }
 
   /** The message that the next one replies to, as it was. */
@@ -59,7 +58,7 @@ export class KeptText {
   }
 
   set reply(message: Message | null) {
-    this.#write('reply', message);
+    write(`${this.#key}.reply`, message && JSON.stringify(message));
   }
 
   /** An edit comes ahead of the next message, which is gone on with behind it. */
@@ -76,9 +75,14 @@ export class KeptText {
       return null;
     }
   }
+}
 
-  #write(what: string, value: unknown) {
-    if (value) localStorage.setItem(`${this.#key}.${what}`, JSON.stringify(value));
-    else localStorage.removeItem(`${this.#key}.${what}`);
+function write(key: string, value: string | null) {
+  try {
+    if (value === null) localStorage.removeItem(key);
+    else localStorage.setItem(key, value);
+  } catch {
+    // The device is full: it stands on the page alone, and what was kept before is another.
+    localStorage.removeItem(key);
   }
 }
