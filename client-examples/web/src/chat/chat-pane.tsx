@@ -245,6 +245,9 @@ export function ChatPane({ chat }: { chat: Chat }) {
     if (last) setDraft({ kind: 'edit', message: last });
   };
 
+  // It is shown as the others are.
+  const drafted = draft && { ...draft, message: changed([draft.message], waiting)[0] ?? draft.message };
+
   const setBlock = (isOn: boolean) => void block.set(isOn).catch((error: unknown) => setProblem(sentenceOf(error)));
   const closeViewer = useCallback(() => setImageId(null), []);
   const images = useMemo(
@@ -323,7 +326,7 @@ export function ChatPane({ chat }: { chat: Chat }) {
       ) : (
         <Composer
           chat={chat}
-          draft={draft}
+          draft={drafted}
           onDraft={setDraft}
           onEdit={(message, text, mentionIds) => void queue.change(message, { kind: 'edit', text, mentionIds })}
           onSent={() => list.current?.toEnd()}
