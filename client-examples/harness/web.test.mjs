@@ -46,6 +46,11 @@ testBeside('two people chat: typing, ticks, edits, replies, reactions and deleti
 
   await grace.page.getByLabel('Message', { exact: true }).pressSequentially('Hi');
   await ada.page.getByText('typing …').waitFor();
+  // Enter that takes over what an input method offers sends nothing.
+  for (const composing of [{ isComposing: true }, { keyCode: 229 }]) {
+    await grace.page.getByLabel('Message', { exact: true }).dispatchEvent('keydown', { key: 'Enter', ...composing });
+    assert.equal(await grace.page.getByLabel('Message', { exact: true }).inputValue(), 'Hi');
+  }
   await send(grace.page, 'Hi Ada! <b>not bold</b>');
   await shows(ada.page, '<b>not bold</b>');
   await row(ada.page, 'not bold').hover();

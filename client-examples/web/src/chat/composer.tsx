@@ -135,7 +135,8 @@ export function Composer({ chat, draft, onDraft, onEdit, onSent, onEditLast }: C
   }
 
   function onKeyDown(event: KeyboardEvent) {
-    if (event.nativeEvent.isComposing) return;
+    // Enter also takes over what an input method offers. Safari says so by 229 alone, as the composition has ended by then.
+    if (event.nativeEvent.isComposing || event.keyCode === 229) return;
     if (mentions.people.length > 0 && mentions.onKeyDown(event, complete)) return;
     if (event.key === 'Enter' && !event.shiftKey) {
       event.preventDefault();
