@@ -259,6 +259,7 @@ export function ChatPane({ chat }: { chat: Chat }) {
           ),
     [imageId, shown.messages],
   );
+
   return (
     <main className="chat" aria-label={shownName(chat.title)}>
       <header className="chat-head">

@@ -60,6 +60,7 @@ export class Drafts {
     await writing.done;
     this.changes.tell({ drafts: [chatId] });
   }
+
   /**
    * Forgets what is chosen in chats that are not kept any more, which the user has left. The chats that are; null where
    * they have not been loaded.

@@ -234,7 +234,7 @@ export class Queue {
     if (!isKept) throw new Discarded();
   }
 
-  /** Writes what `content` makes of the files that are taken from the chat's draft; null only where there are none. */
+  /** Writes what `content` makes of the files that are taken from the chat's draft: nothing, null, only where none is. */
   async #keep<Kind extends Pending | Task>(
     chatId: string,
     fileIds: readonly string[],
