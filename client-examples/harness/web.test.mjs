@@ -209,6 +209,28 @@ testBeside('a part of the page that cannot be loaded is missed alone, and comes 
   for (const { page } of [ada, grace]) await page.context().close();
 });
 
+testBeside('what is said is told to who does not see it, also where the clock of the device is ahead', async () => {
+  const ahead = () => {
+    const { now } = Date;
+    Date.now = () => now() + 3_600_000;
+  };
+  const ada = await signIn('Ada');
+  const grace = await signIn('Grace', { ...DESK, script: ahead });
+  await startChat(ada.page, grace);
+  await send(ada.page, 'first');
+  await grace.page.locator('.chat-row', { hasText: 'first' }).click();
+  await shows(grace.page, 'first');
+  const heard = grace.page.locator('.messages > [aria-live=polite]');
+  assert.equal(await heard.textContent(), '');
+  await send(ada.page, 'second');
+  await heard.getByText('Ada: second').waitFor({ state: 'attached' });
+  // One's own is not.
+  await send(grace.page, 'third');
+  await shows(ada.page, 'third');
+  await eventually(async () => assert.equal(await heard.textContent(), ''));
+  for (const { page } of [ada, grace]) await page.context().close();
+});
+
 testBeside('two tabs of one browser show the same', async () => {
   const ada = await signIn('Ada');
   const grace = await signIn('Grace');
