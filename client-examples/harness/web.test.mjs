@@ -313,8 +313,18 @@ testBeside('a group is made, renamed, grows and is left', async () => {
   const mary = await signIn('Mary');
   const { page } = ada;
   // Who has no chat yet, is told what to do.
-  await page.getByRole('heading', { name: 'No chats yet' }).waitFor();
+  const empty = page.getByRole('heading', { name: 'No chats yet' });
+  await empty.waitFor();
   await assertAccessible(page);
+  // A file that is dropped where none is sent does not take the place of the page.
+  for (const kind of ['dragover', 'drop']) {
+    const isKept = await empty.evaluate((heading, kind) => {
+      const dataTransfer = new DataTransfer();
+      dataTransfer.items.add(new File(['x'], 'x.txt', { type: 'text/plain' }));
+      return !heading.dispatchEvent(new DragEvent(kind, { dataTransfer, bubbles: true, cancelable: true }));
+    }, kind);
+    assert.ok(isKept, kind);
+  }
   await assertFits(grace.page);
   await page.getByRole('button', { name: 'Find somebody' }).click();
   assert.ok(await page.getByLabel('Search chats and people').evaluate((field) => field === document.activeElement));

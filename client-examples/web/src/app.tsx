@@ -3,6 +3,7 @@ import { useEffect, useMemo, useRef, useState } from 'react';
 
 import { Account } from './account.js';
 import { ChatPane } from './chat/chat-pane.js';
+import { useStay } from './files/attach.js';
 import { OnlineProvider, useIsAway, useWatchOnline } from './live/live.js';
 import { ServerNotice } from './live/server-notice.js';
 import { useOperator } from './moderation/operator.js';
@@ -26,6 +27,7 @@ export function App() {
   const [isRefused, setRefused] = useState(false);
   const [account, setAccount] = useState<Account | null>(null);
   const [problem, setProblem] = useState<unknown>(null);
+  useStay();
 
   useEffect(() => {
     if (!session) return;
