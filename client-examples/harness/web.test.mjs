@@ -329,6 +329,13 @@ testBeside('a group is made, renamed, grows and is left', async () => {
   await page.getByRole('button', { name: 'Find somebody' }).click();
   assert.ok(await page.getByLabel('Search chats and people').evaluate((field) => field === document.activeElement));
   await shot(page, 'empty');
+  // Who is found stands under the field, where no chat is.
+  const search = page.getByLabel('Search chats and people');
+  await search.fill(mary.email);
+  await page.locator('.people button.row').waitFor();
+  const [field, found] = [await search.boundingBox(), await page.locator('.people').boundingBox()];
+  assert.ok(found.y < field.y + field.height + 20, `${found.y} px`);
+  await search.fill('');
   await page.getByRole('button', { name: 'Make a group' }).click();
   await page.getByLabel('Title').fill('Engines');
   await assertAccessible(page);
