@@ -451,6 +451,8 @@ testAlone('a cut and a kill in the middle of sends, edits, deletions and reactio
   };
   const edit = async (text, to) => {
     await act(text, 'Edit');
+    // Also where that is an edit which waits.
+    await eventually(async () => assert.equal(await page.getByLabel('Message', { exact: true }).inputValue(), text));
     await page.getByLabel('Message', { exact: true }).fill(to);
     await page.keyboard.press('Enter');
   };
@@ -468,6 +470,9 @@ testAlone('a cut and a kill in the middle of sends, edits, deletions and reactio
   await send(page, 'without a network');
   await react('before 4', '👍');
   await edit('edited 1', 'edited 1 again');
+  // Taken back, before it was sent.
+  await edit('before 4', 'edited 4');
+  await edit('edited 4', 'before 4');
   // It is shown at once as it will be.
   const wanted = ['edited 0', 'edited 1 again', 'before 2', 'Message deleted', 'before 4', 'before 5'];
   wanted.push('while it goes', 'without a network');

@@ -54,6 +54,21 @@ testBeside('messages are found by their words, and lead to where they were said'
   for (let at = 1; at <= 120; at += 1) await say(page, chatId, `filler ${at}`);
   await page.locator('[data-seq="121"]').waitFor();
   await page.goto(`${new URL(page.url()).origin}/#/`);
+  // That nobody is found is said when the server has said so.
+  let answer;
+  const answered = new Promise((resolve) => (answer = resolve));
+  const isPeople = (request) => /query People\b/.test(request.postData() ?? '');
+  await page.route('**/graphql', async (route) => {
+    if (isPeople(route.request())) await answered;
+    await route.fallback();
+  });
+  const asked = page.waitForRequest(isPeople);
+  await page.getByLabel('Search chats and people').fill('nobody is called so');
+  await asked;
+  assert.equal(await page.getByText('Nobody is found by this.').count(), 0);
+  answer();
+  await page.getByText('Nobody is found by this.').waitFor();
+  await page.unroute('**/graphql');
   await page.getByLabel('Search chats and people').fill('analytical wea');
   const found = page.locator('.result', { hasText: 'engine' });
   await found.waitFor();

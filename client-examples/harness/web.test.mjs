@@ -7,6 +7,7 @@ import { eventually, restoreServer, startServer, stopServer } from './chat.mjs';
 import {
   DESK,
   PHONE,
+  ask,
   assertAccessible,
   bothTalk,
   chatOf,
@@ -45,6 +46,11 @@ testBeside('two people chat: typing, ticks, edits, replies, reactions and deleti
 
   await grace.page.getByLabel('Message', { exact: true }).pressSequentially('Hi');
   await ada.page.getByText('typing …').waitFor();
+  // Enter that takes over what an input method offers sends nothing.
+  for (const composing of [{ isComposing: true }, { keyCode: 229 }]) {
+    await grace.page.getByLabel('Message', { exact: true }).dispatchEvent('keydown', { key: 'Enter', ...composing });
+    assert.equal(await grace.page.getByLabel('Message', { exact: true }).inputValue(), 'Hi');
+  }
   await send(grace.page, 'Hi Ada! <b>not bold</b>');
   await shows(ada.page, '<b>not bold</b>');
   await row(ada.page, 'not bold').hover();
@@ -153,6 +159,12 @@ testBeside('the network is cut in the middle of what they send, and a reload los
     wanted.push(`mine ${at}`);
   }
   await ada.page.getByText('You are offline').waitFor();
+  // What is replied to is shown while it waits, too.
+  await row(ada.page, 'first').hover();
+  await row(ada.page, 'first').getByRole('button', { name: 'Reply' }).click();
+  await send(ada.page, 'a reply');
+  wanted.push('a reply');
+  await ada.page.locator('.is-pending .quote', { hasText: 'first' }).waitFor();
   await eventually(async () => assert.deepEqual(await textsIn(ada.page), wanted));
   await shot(ada.page, 'offline');
   // The page itself comes from the network; the queue does not.
@@ -161,6 +173,61 @@ testBeside('the network is cut in the middle of what they send, and a reload los
   await eventually(async () => assert.deepEqual(await textsIn(grace.page), wanted));
   await eventually(async () => assert.deepEqual(await textsIn(ada.page), wanted));
   await eventually(async () => assert.equal(await ada.page.locator('.is-pending').count(), 0));
+  for (const { page } of [ada, grace]) await page.context().close();
+});
+
+testBeside('a part of the page that cannot be loaded is missed alone, and comes with the network or by another try', async () => {
+  const [ada, grace] = await bothTalk();
+  const { page } = grace;
+  const missing = page.getByText('This part of the page could not be loaded.');
+  const updated = page.getByText('The server was updated.');
+  await page.getByLabel('Message', { exact: true }).fill('being written');
+  await page.context().setOffline(true);
+  await page.getByText('You are offline').waitFor();
+  await page.getByRole('button', { name: 'Your profile, Grace' }).click();
+  await missing.waitFor();
+  await assertAccessible(page);
+  await page.getByRole('button', { name: 'Try again' }).click();
+  await missing.waitFor();
+  await page.context().setOffline(false);
+  await page.getByLabel('Name').waitFor();
+  await page.getByRole('button', { name: 'Close' }).click();
+  await page.getByText('You are offline').waitFor({ state: 'detached' });
+  assert.equal(await updated.count(), 0);
+  assert.equal(await page.getByLabel('Message', { exact: true }).inputValue(), 'being written');
+
+  // As behind an update of the server, which has other files.
+  await page.route('**/assets/report-*.js', (route) => route.abort());
+  await row(page, 'first').hover();
+  await row(page, 'first').getByRole('button', { name: 'More' }).click();
+  await page.getByRole('menuitem', { name: 'Report' }).click();
+  await missing.waitFor();
+  await updated.waitFor();
+  await page.unroute('**/assets/report-*.js');
+  await page.getByRole('button', { name: 'Try again' }).click();
+  await page.getByLabel('What is wrong with it?').waitFor();
+  for (const { page } of [ada, grace]) await page.context().close();
+});
+
+testBeside('what is said is told to who does not see it, also where the clock of the device is ahead', async () => {
+  const ahead = () => {
+    const { now } = Date;
+    Date.now = () => now() + 3_600_000;
+  };
+  const ada = await signIn('Ada');
+  const grace = await signIn('Grace', { ...DESK, script: ahead });
+  await startChat(ada.page, grace);
+  await send(ada.page, 'first');
+  await grace.page.locator('.chat-row', { hasText: 'first' }).click();
+  await shows(grace.page, 'first');
+  const heard = grace.page.locator('.messages > [aria-live=polite]');
+  assert.equal(await heard.textContent(), '');
+  await send(ada.page, 'second');
+  await heard.getByText('Ada: second').waitFor({ state: 'attached' });
+  // One's own is not.
+  await send(grace.page, 'third');
+  await shows(ada.page, 'third');
+  await eventually(async () => assert.equal(await heard.textContent(), ''));
   for (const { page } of [ada, grace]) await page.context().close();
 });
 
@@ -246,12 +313,29 @@ testBeside('a group is made, renamed, grows and is left', async () => {
   const mary = await signIn('Mary');
   const { page } = ada;
   // Who has no chat yet, is told what to do.
-  await page.getByRole('heading', { name: 'No chats yet' }).waitFor();
+  const empty = page.getByRole('heading', { name: 'No chats yet' });
+  await empty.waitFor();
   await assertAccessible(page);
+  // A file that is dropped where none is sent does not take the place of the page.
+  for (const kind of ['dragover', 'drop']) {
+    const isKept = await empty.evaluate((heading, kind) => {
+      const dataTransfer = new DataTransfer();
+      dataTransfer.items.add(new File(['x'], 'x.txt', { type: 'text/plain' }));
+      return !heading.dispatchEvent(new DragEvent(kind, { dataTransfer, bubbles: true, cancelable: true }));
+    }, kind);
+    assert.ok(isKept, kind);
+  }
   await assertFits(grace.page);
   await page.getByRole('button', { name: 'Find somebody' }).click();
   assert.ok(await page.getByLabel('Search chats and people').evaluate((field) => field === document.activeElement));
   await shot(page, 'empty');
+  // Who is found stands under the field, where no chat is.
+  const search = page.getByLabel('Search chats and people');
+  await search.fill(mary.email);
+  await page.locator('.people button.row').waitFor();
+  const [field, found] = [await search.boundingBox(), await page.locator('.people').boundingBox()];
+  assert.ok(found.y < field.y + field.height + 20, `${found.y} px`);
+  await search.fill('');
   await page.getByRole('button', { name: 'Make a group' }).click();
   await page.getByLabel('Title').fill('Engines');
   await assertAccessible(page);
@@ -288,16 +372,94 @@ testBeside('a group is made, renamed, grows and is left', async () => {
   await page.locator('.tick.is-read').waitFor();
   await send(mary.page, 'I see it');
   for (const one of [page, grace.page]) await shows(one, 'I see it');
+  // What is being written there goes with the group.
+  await grace.page.getByLabel('Message', { exact: true }).fill('never sent');
+  const notes = { name: 'notes.txt', mimeType: 'text/plain', buffer: Buffer.from('Never sent.') };
+  await grace.page.locator('.composer input[type=file]').setInputFiles(notes);
+  await grace.page.locator('.chosen .file').waitFor();
+  const written = () =>
+    grace.page.evaluate(async () => {
+      const [{ name }] = await indexedDB.databases();
+      const count = await new Promise((resolve, reject) => {
+        const opening = indexedDB.open(name);
+        opening.onerror = reject;
+        opening.onsuccess = () => {
+          const counting = opening.result.transaction('files').objectStore('files').count();
+          counting.onsuccess = () => resolve(counting.result);
+          opening.result.close();
+        };
+      });
+      return [count, ...Object.values(localStorage).filter((text) => text === 'never sent')];
+    });
+  assert.deepEqual(await written(), [1, 'never sent']);
   await grace.page.getByRole('button', { name: '3 members' }).tap();
   await grace.page.getByRole('button', { name: 'Leave the group' }).tap();
   await grace.page.getByRole('button', { name: 'Really leave?' }).tap();
   await grace.page.locator('.chat-row').waitFor({ state: 'detached' });
+  await eventually(async () => assert.deepEqual(await written(), [0]));
   // Marks around the name keep its direction to itself.
   for (const one of [page, mary.page]) await one.getByText(/Grace\u2069 left/).first().waitFor();
+  // Who is removed from a group that is open on a phone sees the chats again.
+  const variables = { chatId: chatOf(page), userId: (await ask(grace.page, '{ me { id } }')).me.id };
+  await ask(
+    page,
+    'mutation Add($chatId: ID!, $userId: ID!) { addMembers(input: { chatId: $chatId, userIds: [$userId] }) { chat { id } } }',
+    variables,
+  );
+  await grace.page.locator('.chat-row', { hasText: 'Difference engines' }).tap();
+  await grace.page.getByLabel('Message', { exact: true }).waitFor();
+  await ask(
+    page,
+    'mutation Remove($chatId: ID!, $userId: ID!) { removeMember(input: { chatId: $chatId, userId: $userId }) { chat { id } } }',
+    variables,
+  );
+  await grace.page.getByLabel('Search chats and people').waitFor();
+  assert.equal(await grace.page.locator('.chat-row').count(), 0);
   for (const { page, problems } of [ada, grace, mary]) {
     assert.deepEqual(problems, []);
     await page.context().close();
   }
+});
+
+testBeside('names and titles without a space stay within what they stand in', async () => {
+  const name = 'W'.repeat(55);
+  const ada = await signIn('Ada', PHONE);
+  const other = await signIn(name, PHONE);
+  const { page } = ada;
+  const fits = async () => {
+    const wide = await page.evaluate(() =>
+      [...document.querySelectorAll('.bubble, .chat-head, .chip, .composer, .dialog, .mentions, .notice, .row, .sidebar')]
+        .filter(({ scrollWidth, clientWidth }) => scrollWidth > clientWidth)
+        .map(({ className, scrollWidth, clientWidth }) => `${className}: ${scrollWidth} px in ${clientWidth}`),
+    );
+    assert.deepEqual(wide, []);
+    await assertFits(page);
+  };
+  await page.getByRole('button', { name: 'New group' }).tap();
+  await page.getByLabel('Title').fill('M'.repeat(100));
+  await page.getByLabel('People', { exact: true }).fill(other.email);
+  await page.locator('.picker-list .row').tap();
+  await page.locator('.chip').waitFor();
+  const { width, height } = await page.locator('.picker-list .box').boundingBox();
+  assert.equal(width, height);
+  await fits();
+  await page.getByRole('button', { name: 'Make the group' }).tap();
+  await page.locator('.notice').waitFor();
+  await other.page.locator('.chat-row').tap();
+  await send(other.page, 'short');
+  await shows(page, 'short');
+  await fits();
+  await row(page, 'short').tap();
+  await row(page, 'short').getByRole('button', { name: 'Reply' }).tap();
+  await page.getByLabel('Message', { exact: true }).pressSequentially('@w');
+  await page.getByRole('option').waitFor();
+  await fits();
+  await shot(page, 'long-names');
+  await page.keyboard.press('Escape');
+  await page.getByRole('button', { name: '2 members' }).tap();
+  await page.locator('.members li', { hasText: name }).waitFor();
+  await fits();
+  for (const { page } of [ada, other]) await page.context().close();
 });
 
 testBeside('tokens are renewed over the socket, which stays open, and an expired session keeps what was typed', async () => {
@@ -332,6 +494,13 @@ testBeside('tokens are renewed over the socket, which stays open, and an expired
   await area.fill('typed into an edit');
   await area.press('Escape');
   await area.fill('typed and not sent');
+  const reply = async (text) => {
+    await row(page, text).hover();
+    await row(page, text).getByRole('button', { name: 'Reply' }).click();
+  };
+  const repliesTo = page.locator('.composer .draft', { hasText: 'Reply to' });
+  await reply('with a new token');
+  await repliesTo.waitFor();
   await row(page, 'with a new token').hover();
   await row(page, 'with a new token').getByRole('button', { name: 'More' }).click();
   await page.getByRole('menuitem', { name: 'Edit' }).click();
@@ -347,7 +516,37 @@ testBeside('tokens are renewed over the socket, which stays open, and an expired
   await eventually(async () => assert.equal(await area.inputValue(), 'typed into another edit'));
   await area.press('Enter');
   await grace.page.locator('.chat-row', { hasText: 'typed into another edit' }).waitFor();
+  // What was written ahead of the edit goes on, and to which message.
   assert.equal(await area.inputValue(), 'typed and not sent');
+  await page.reload();
+  await repliesTo.getByText('typed into another edit').waitFor();
+  await area.press('Enter');
+  await repliesTo.waitFor({ state: 'detached' });
+  await grace.page.locator('.chat-row').click();
+  await row(grace.page, 'typed and not sent').locator('.quote', { hasText: 'typed into another edit' }).waitFor();
+  // Another edit is left for a reply: its text does not go there.
+  await area.press('ArrowUp');
+  await area.fill('typed into an edit that is left');
+  await send(grace.page, 'soon gone');
+  await shows(page, 'soon gone');
+  await reply('soon gone');
+  await eventually(async () => assert.equal(await area.inputValue(), ''));
+  await area.fill('no reply any more');
+  // It is deleted while the page is away.
+  const address = page.url();
+  await page.goto('about:blank');
+  const { chat } = await ask(grace.page, 'query Last($id: ID!) { chat(id: $id) { lastMessage { id } } }', {
+    id: chatOf(grace.page),
+  });
+  await ask(grace.page, 'mutation Delete($id: ID!) { deleteMessage(input: { messageId: $id }) { message { id } } }', {
+    id: chat.lastMessage.id,
+  });
+  await page.goto(address);
+  await row(page, 'Message deleted').waitFor();
+  await repliesTo.waitFor({ state: 'detached' });
+  await area.press('Enter');
+  await shows(grace.page, 'no reply any more');
+  assert.equal(await row(grace.page, 'no reply any more').locator('.quote').count(), 0);
   for (const { page } of [ada, grace]) await page.context().close();
 });
 

@@ -1,5 +1,6 @@
 // Puts the features of a signed-in user together: what is kept, what is to be sent, and the connection. Of
 // all tabs of the user one at a time follows the account and sends.
+import { forgetTexts } from './chat/kept-text.js';
 import { Drafts } from './outbox/drafts.js';
 import { Queue } from './outbox/queue.js';
 import { Changes } from './replica/changes.js';
@@ -32,6 +33,7 @@ export class Account {
   static async open(session: WebSession): Promise<Account> {
     const account = new Account(session, await openDatabase(session.userId));
     await account.state.load();
+    void account.#sweep();
     void account.#lead();
     return account;
   }
@@ -52,6 +54,10 @@ export class Account {
       (chatId, seq) => this.connection.mutate(MarkReadDocument, { chatId, seq }),
       this.#closing.signal,
     );
+    // Chats go when the user leaves them, and may be missing when all are loaded anew.
+    changes.listen(({ dropped, viewer }) => {
+      if (dropped?.length || viewer) void this.#sweep();
+    });
   }
 
   get userId(): string {
@@ -74,11 +80,19 @@ export class Account {
     await this.#erase();
   }
 
+  /** Forgets what was being written in chats that are not there any more. */
+  async #sweep() {
+    try {
+      const chatIds = await this.drafts.sweep();
+      if (chatIds) forgetTexts(this.userId, chatIds);
+    } catch {
+      // The database is closed when the tab is; the next one does it.
+    }
+  }
+
   async #erase() {
     await deleteDatabase(this.userId);
-    for (const key of Object.keys(localStorage)) {
-      if (key.startsWith(`talksy.draft.${this.userId}.`)) localStorage.removeItem(key);
-    }
+    forgetTexts(this.userId);
   }
 
   close(): void {

@@ -1,21 +1,23 @@
 // Who is signed in, and what they see.
-import { lazy, useEffect, useMemo, useRef, useState } from 'react';
+import { useEffect, useMemo, useRef, useState } from 'react';
 
 import { Account } from './account.js';
 import { ChatPane } from './chat/chat-pane.js';
+import { useStay } from './files/attach.js';
 import { OnlineProvider, useIsAway, useWatchOnline } from './live/live.js';
 import { ServerNotice } from './live/server-notice.js';
 import { useOperator } from './moderation/operator.js';
 import { WebSession } from './session/session.js';
 import { SignIn } from './session/signin.js';
 import { Sidebar } from './sidebar/sidebar.js';
+import { MOMENT, later } from './ui/later.js';
 import { shownName } from './ui/names.js';
 import { AccountProvider, Sheet, countOf, useAccountState } from './ui/parts.js';
 import { useOpenChat } from './ui/route.js';
 import { sentenceOf } from './ui/sentences.js';
 
-const Settings = lazy(() => import('./settings/settings.js'));
-const Moderation = lazy(() => import('./moderation/moderation.js'));
+const Settings = later(() => import('./settings/settings.js'), MOMENT);
+const Moderation = later(() => import('./moderation/moderation.js'), MOMENT);
 
 const NOBODY: ReadonlySet<string> = new Set();
 
@@ -25,6 +27,7 @@ export function App() {
   const [isRefused, setRefused] = useState(false);
   const [account, setAccount] = useState<Account | null>(null);
   const [problem, setProblem] = useState<unknown>(null);
+  useStay();
 
   useEffect(() => {
     if (!session) return;
@@ -112,7 +115,8 @@ function Home({ isNew, problem }: { isNew: boolean; problem: unknown }) {
 
   return (
     <OnlineProvider value={isAway ? NOBODY : online}>
-      <div className={`home ${chatId ? 'has-chat' : ''}`}>
+      {/* A phone shows the chats where the open one is not there any more. */}
+      <div className={`home ${chat ? 'has-chat' : ''}`}>
         <div className="banner" role="status">
           {/* The first is shown: one line is kept free for it, so that nothing moves. */}
           {problem !== null && <p>{sentenceOf(problem)}</p>}

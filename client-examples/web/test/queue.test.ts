@@ -252,6 +252,51 @@ test('no more files are chosen than go with one message, and those that are not 
   await tab.close();
 });
 
+test('files that are chosen in a chat go with it, and what waits to be sent in it stays', async () => {
+  const model = new Model(randomOf(1), 0);
+  for (const chatId of ['cht_a', 'cht_b']) model.start(chatId);
+  const database = await openDatabase(`usr_queue_${(users += 1)}`);
+  const changes = new Changes();
+  const replica = new Replica(database, changes);
+  const queue = new Queue(replica, changes);
+  const drafts = new Drafts(database, changes);
+  const load = async (...chatIds: string[]) => {
+    await replica.apply([{ __typename: 'AccountCheckpoint', cursor: model.head(), isCaughtUp: true }]);
+    await replica.load(model.viewer, chatIds.map((chatId) => model.stateOf(chatId)));
+  };
+  const told: string[] = [];
+  changes.listen((change) => void told.push(...(change.drafts ?? [])));
+  const [waits, chosen, here] = [fileOf('waits'), fileOf('chosen'), fileOf('here')];
+  await load('cht_a', 'cht_b');
+  await sendFiles({ queue, drafts }, 'waits', [waits]);
+  await drafts.add('cht_a', chosen);
+  await drafts.add('cht_b', here);
+  told.length = 0;
+  expect(await drafts.sweep()).toEqual(new Set(['cht_a', 'cht_b']));
+  // As behind a restore of the server: which chats there are is not known until they have been loaded.
+  await replica.clear();
+  expect(await drafts.sweep()).toBeNull();
+  await load('cht_a', 'cht_b');
+  await drafts.sweep();
+  expect(told).toEqual([]);
+  expect(await drafts.of('cht_a')).toHaveLength(1);
+
+  await replica.removeChat('cht_a');
+  expect(await drafts.sweep()).toEqual(new Set(['cht_b']));
+  expect(told).toEqual(['cht_a']);
+  expect([await drafts.of('cht_a'), (await drafts.of('cht_b')).length]).toEqual([[], 1]);
+  expect(await queue.blob(chosen.id)).toBeUndefined();
+  expect([(await queue.blob(waits.id))?.size, (await queue.blob(here.id))?.size]).toEqual([5, 4]);
+  expect(await queue.all()).toMatchObject([{ text: 'waits', files: [{ id: waits.id }] }]);
+  // And where it is missing when all are loaded anew.
+  await replica.clear();
+  await load('cht_a');
+  await drafts.sweep();
+  expect(await database.getAllKeys('files')).toEqual([waits.id]);
+  expect(await database.count('drafts')).toBe(0);
+  database.close();
+});
+
 test('an upload that is taken back ends, and its message is not sent', async () => {
   const model = new Model(randomOf(1), 0);
   model.start('cht_a');

@@ -8,6 +8,7 @@ import { previewOf } from '../src/chat/preview.js';
 import { bytesOf, sizeIn } from '../src/files/prepare.js';
 import { digitsOf } from '../src/session/code-boxes.js';
 import { mixesAlphabets, shownFile, shownName } from '../src/ui/names.js';
+import { dayOf, shortTimeOf } from '../src/ui/parts.js';
 import { sentenceOf, sentenceOfCode } from '../src/ui/sentences.js';
 import { Refused } from '../src/talksy/refused.js';
 
@@ -162,4 +163,15 @@ test('what is new begins with what somebody else has said', () => {
   // Marked as unread by the viewer, from their own message on.
   expect(newFrom(messages.slice(0, 2), 2, 'me')).toBe(2);
   expect(newFrom(messages, Number.MAX_SAFE_INTEGER, 'me')).toBeUndefined();
+});
+
+test('a day of another year says which', () => {
+  const year = new Date().getFullYear();
+  for (const [at, isSaid] of [
+    [new Date(year, 0, 1, 12), false],
+    [new Date(year - 1, 11, 31, 12), true],
+  ] as const) {
+    expect(dayOf(at.toISOString()).includes(`${at.getFullYear()}`)).toBe(isSaid);
+    expect(shortTimeOf(at.toISOString()).includes(`${at.getFullYear()}`)).toBe(isSaid);
+  }
 });

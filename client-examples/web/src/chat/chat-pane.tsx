@@ -1,10 +1,10 @@
 // A chat that is open: its head, its messages and what is being written.
-import { Suspense, lazy, useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
+import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
 import { Button } from 'react-aria-components';
 
 import { ChatMenu } from './chat-menu.js';
-import { Composer, type Draft } from './composer.js';
-import { KeptText } from './kept-text.js';
+import { Composer } from './composer.js';
+import { KeptText, isGone, type Draft } from './kept-text.js';
 import { MessageList, type ListHandle } from './message-list.js';
 import type { Actions } from './message-row.js';
 import { Pins, usePins } from './pins.js';
@@ -18,14 +18,15 @@ import type { Attachment, Chat, Member, Message } from '../replica/database.js';
 import type { Target, Thread, ThreadState } from '../replica/thread.js';
 import { useFeature } from '../session/features.js';
 import { useBlocked } from '../settings/blocking.js';
+import { MOMENT, later } from '../ui/later.js';
 import { shownName } from '../ui/names.js';
 import { IconButton, Name, Problem, Sheet, useAccount, useAccountState } from '../ui/parts.js';
 import { onJump, openChat, takeJump } from '../ui/route.js';
 import { sentenceOf } from '../ui/sentences.js';
 
-const Viewer = lazy(() => import('../files/viewer.js'));
-const Report = lazy(() => import('../moderation/report.js'));
-const Search = lazy(() => import('../search/search.js'));
+const Viewer = later(() => import('../files/viewer.js'));
+const Report = later(() => import('../moderation/report.js'), MOMENT);
+const Search = later(() => import('../search/search.js'), MOMENT);
 
 const NOTHING: ThreadState = {
   messages: [],
@@ -109,15 +110,42 @@ function useMembers(chat: Chat, messages: readonly Message[]): readonly Member[]
   return members.get(chat.id) ?? [];
 }
 
+/** What is being written to a message. It follows its message, which may be edited or deleted meanwhile. */
+function useDraft(chat: Chat): [Draft | null, (draft: Draft | null) => void] {
+  const { changes, replica, userId } = useAccount();
+  const { id: chatId } = chat;
+  const kept = useMemo(() => new KeptText(userId, chatId), [userId, chatId]);
+  const [draft, setDraft] = useState(() => kept.draft);
+  const seq = draft?.message.seq;
+  useEffect(() => {
+    if (seq === undefined) return;
+    const read = async () => {
+      const message = await replica.database.get('messages', [chatId, seq]);
+      if (message) setDraft((draft) => (draft?.message.seq === seq ? { ...draft, message } : draft));
+    };
+    const follow = () => void read().catch(() => {});
+    follow();
+    return changes.listen(({ messages = [] }) => {
+      if (messages.some(([id, seqs]) => id === chatId && seqs.includes(seq))) follow();
+    });
+  }, [changes, replica, chatId, seq]);
+
+  // Without it, what is written is sent all the same.
+  const isLost = draft?.kind === 'reply' && isGone(draft.message, chat);
+  useEffect(() => {
+    if (!isLost) return;
+    kept.reply = null;
+    setDraft(null);
+  }, [isLost, kept]);
+  return [draft, setDraft];
+}
+
 export function ChatPane({ chat }: { chat: Chat }) {
   const account = useAccount();
   const { connection, replica, queue, readMarks, userId } = account;
   const { outbox, tasks } = useAccountState();
   const { thread, state } = useThread(chat);
-  const [draft, setDraft] = useState<Draft | null>(() => {
-    const { edit } = new KeptText(userId, chat.id);
-    return edit && { kind: 'edit', message: edit.message };
-  });
+  const [draft, setDraft] = useDraft(chat);
   const [problem, setProblem] = useState<string | null>(null);
   const [isDetailsOpen, setDetailsOpen] = useState(false);
   const [isSearchOpen, setSearchOpen] = useState(false);
@@ -217,6 +245,9 @@ export function ChatPane({ chat }: { chat: Chat }) {
     if (last) setDraft({ kind: 'edit', message: last });
   };
 
+  // It is shown as the others are.
+  const drafted = draft && { ...draft, message: changed([draft.message], waiting)[0] ?? draft.message };
+
   const setBlock = (isOn: boolean) => void block.set(isOn).catch((error: unknown) => setProblem(sentenceOf(error)));
   const closeViewer = useCallback(() => setImageId(null), []);
   const images = useMemo(
@@ -228,11 +259,6 @@ export function ChatPane({ chat }: { chat: Chat }) {
           ),
     [imageId, shown.messages],
   );
-  // A draft follows its message: it may be deleted or edited meanwhile.
-  const drafted = draft && {
-    ...draft,
-    message: state.messages.find(({ id }) => id === draft.message.id) ?? draft.message,
-  };
 
   return (
     <main className="chat" aria-label={shownName(chat.title)}>
@@ -311,11 +337,7 @@ export function ChatPane({ chat }: { chat: Chat }) {
       {isGroup && (
         <GroupDetails chat={chat} members={members} isOpen={isDetailsOpen} onClose={() => setDetailsOpen(false)} />
       )}
-      {imageId !== null && (
-        <Suspense fallback={null}>
-          <Viewer images={images} openId={imageId} onClose={closeViewer} />
-        </Suspense>
-      )}
+      {imageId !== null && <Viewer images={images} openId={imageId} onClose={closeViewer} />}
       <Sheet title="Report a message" isOpen={reported !== null} onClose={() => setReported(null)}>
         {reported && <Report message={reported} onClose={() => setReported(null)} />}
       </Sheet>

@@ -1,7 +1,7 @@
 // Where a message is written. The text stays on the device until it is sent.
 import { useEffect, useId, useMemo, useRef, useState, type ClipboardEvent, type KeyboardEvent } from 'react';
 
-import { KeptText } from './kept-text.js';
+import { KeptText, type Draft } from './kept-text.js';
 import { matching, mentionedIn, wordAt } from './mentions.js';
 import { previewOf } from './preview.js';
 import { AttachButton, ChosenFiles, useChosen, useDrop } from '../files/attach.js';
@@ -11,11 +11,6 @@ import { useTellTyping } from '../live/live.js';
 import type { Chat, Message } from '../replica/database.js';
 import { useFeature } from '../session/features.js';
 import { IconButton, Name, Problem, useAccount, useAccountState, useRested } from '../ui/parts.js';
-
-export interface Draft {
-  readonly kind: 'reply' | 'edit';
-  readonly message: Message;
-}
 
 interface Person {
   readonly id: string;
@@ -56,12 +51,18 @@ export function Composer({ chat, draft, onDraft, onEdit, onSent, onEditLast }: C
   const opened = draft && `${draft.kind} ${draft.message.id}`;
   const drafted = useRef(draft);
   drafted.current = draft;
+  const wasEditing = useRef<boolean>(undefined);
   useEffect(() => {
     const { current } = drafted;
-    if (current) area.current?.focus();
     const { edit } = kept;
-    if (current?.kind === 'edit') setText(edit?.message.id === current.message.id ? edit.text : (current.message.text ?? ''));
+    if (current && wasEditing.current !== undefined) area.current?.focus();
+    const isEditing = current?.kind === 'edit';
+    if (isEditing) setText(edit?.message.id === current.message.id ? edit.text : (current.message.text ?? ''));
     else kept.edit = null;
+    // What was typed for the next message goes on.
+    if (!isEditing && wasEditing.current) setText(kept.message);
+    wasEditing.current = isEditing;
+    if (current?.kind === 'reply') kept.reply = current.message;
   }, [opened, kept]);
 
   useEffect(() => {
@@ -87,9 +88,9 @@ export function Composer({ chat, draft, onDraft, onEdit, onSent, onEditLast }: C
   }
 
   function leave() {
-    onDraft(null);
-    kept.edit = null;
-    setText(kept.message);
+    if (editing) kept.edit = null;
+    else kept.reply = null;
+    onDraft(kept.draft);
   }
 
   async function submit() {
@@ -116,6 +117,7 @@ export function Composer({ chat, draft, onDraft, onEdit, onSent, onEditLast }: C
     // Only now it cannot be lost any more. What was typed meanwhile stays.
     if (kept.message.trim() === said) kept.message = '';
     if (kept.message === '') tellTyping(false);
+    if (kept.reply?.id === replyToId) kept.reply = null;
     onDraft(null);
     onSent();
     area.current?.focus();
@@ -133,7 +135,8 @@ export function Composer({ chat, draft, onDraft, onEdit, onSent, onEditLast }: C
   }
 
   function onKeyDown(event: KeyboardEvent) {
-    if (event.nativeEvent.isComposing) return;
+    // Enter also takes over what an input method offers. Safari says so by 229 alone, as the composition has ended by then.
+    if (event.nativeEvent.isComposing || event.keyCode === 229) return;
     if (mentions.people.length > 0 && mentions.onKeyDown(event, complete)) return;
     if (event.key === 'Enter' && !event.shiftKey) {
       event.preventDefault();

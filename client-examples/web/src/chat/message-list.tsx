@@ -91,7 +91,7 @@ export function MessageList(props: MessageListProps) {
       {count > 0 && (
         <Part key={state.part} {...props} ref={part} firstUnread={firstUnread} onEndShown={setEndShown} />
       )}
-      {!state.hasNewer && <Heard last={last} viewerId={userId} />}
+      {!state.hasNewer && <Heard chat={chat} last={last} viewerId={userId} />}
       {(!isEndShown || state.hasNewer) && count > 0 && (
         <Button className="to-end" onPress={toEnd} aria-label="To the newest message">
           <Icon name="down" />
@@ -268,7 +268,17 @@ function Part(props: PartProps) {
 
   const drawn = (row: Row) => {
     if ('pending' in row) {
-      return <PendingRow key={row.pending.clientMessageId} pending={row.pending} actions={actions} />;
+      const { clientMessageId, replyToId } = row.pending;
+      return (
+        <PendingRow
+          key={clientMessageId}
+          pending={row.pending}
+          replyTo={messages.find(({ id }) => id === replyToId)}
+          viewerId={userId}
+          isGroup={chat.kind === 'GROUP'}
+          actions={actions}
+        />
+      );
     }
     const { message, before } = row;
     const isFirstOfDay = !before || dateOf(before) !== dateOf(message);
@@ -321,9 +331,10 @@ function Part(props: PartProps) {
 }
 
 /** Tells screen readers what comes while the chat is open; a list that is drawn in parts cannot. */
-function Heard({ last, viewerId }: { last: Message | undefined; viewerId: string }) {
-  const [opened] = useState(() => Date.now());
-  const isNew = last && last.sender?.id !== viewerId && Date.parse(last.createdAt) > opened;
+function Heard({ chat, last, viewerId }: { chat: Chat; last: Message | undefined; viewerId: string }) {
+  // By its number: the device's clock may be another than the server's.
+  const [opened] = useState(chat.lastSeq);
+  const isNew = last && last.sender?.id !== viewerId && last.seq > opened;
   return (
     <p className="hidden" aria-live="polite">
       {isNew && last.sender ? `${shownName(last.sender.name)}: ${previewOf(last, viewerId)}` : ''}

@@ -125,12 +125,7 @@ function Bubble(props: MessageRowProps) {
         <div className={`bubble ${hasImages ? 'has-images' : ''} ${isBare ? 'is-bare' : ''}`}>
           {!isOwn && !isFollowing && isGroup && <Name of={sender} />}
           {isOwn && <span className="hidden">You:</span>}
-          {replyTo && (
-            <Button className="quote" onPress={() => actions.onJump(replyTo)}>
-              <Name of={replyTo.sender} />
-              <bdi>{previewOf(replyTo, viewerId).slice(0, 160)}</bdi>
-            </Button>
-          )}
+          {replyTo && <Quote of={replyTo} viewerId={viewerId} onJump={actions.onJump} />}
           {!deletedAt && attachments.length > 0 && (
             <Attachments attachments={attachments} onOpen={actions.onImage} />
           )}
@@ -181,6 +176,19 @@ function Bubble(props: MessageRowProps) {
     </article>
   );
 }
+
+interface QuoteProps {
+  readonly of: Message | NonNullable<Message['replyTo']>;
+  readonly viewerId: string;
+  readonly onJump: Actions['onJump'];
+}
+
+const Quote = ({ of, viewerId, onJump }: QuoteProps) => (
+  <Button className="quote" onPress={() => onJump(of)}>
+    <Name of={of.sender} />
+    <bdi>{previewOf(of, viewerId).slice(0, 160)}</bdi>
+  </Button>
+);
 
 const WHAT = {
   edit: 'The edit was not taken. ',
@@ -269,17 +277,22 @@ function Tools({ message, isOwn, may, actions }: ToolsProps) {
 
 interface PendingRowProps {
   readonly pending: Pending;
-  readonly actions: Pick<Actions, 'onRetry' | 'onDiscard'>;
+  /** What it replies to, where that is loaded. */
+  readonly replyTo: Message | undefined;
+  readonly viewerId: string;
+  readonly isGroup: boolean;
+  readonly actions: Pick<Actions, 'onJump' | 'onRetry' | 'onDiscard'>;
 }
 
-export function PendingRow({ pending, actions }: PendingRowProps) {
+export function PendingRow({ pending, replyTo, viewerId, isGroup, actions }: PendingRowProps) {
   const { text, problem, files = [], clientMessageId } = pending;
   const isGoingUp = problem === null && files.some(({ upload }) => !upload?.doneAt);
   return (
-    <article className="message is-own is-pending">
+    <article className={`message is-own is-pending ${isGroup ? 'is-group' : ''}`}>
       <div className="bubble-line">
         <div className={`bubble ${files.length > 0 ? 'has-images' : ''}`}>
           <span className="hidden">You:</span>
+          {replyTo && <Quote of={replyTo} viewerId={viewerId} onJump={actions.onJump} />}
           <PendingFiles files={files} />
           {text !== '' && <Text text={text} />}
           <span className="meta">

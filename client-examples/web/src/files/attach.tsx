@@ -110,6 +110,19 @@ export function AttachButton({ onFiles, isDisabled }: { onFiles: (files: File[])
   );
 }
 
+const hasFiles = ({ dataTransfer }: DragEvent) => dataTransfer?.types.includes('Files') ?? false;
+
+/** Without it the browser leaves the page for a file that is dropped on it. */
+export function useStay(): void {
+  useEffect(() => {
+    const stay = (event: DragEvent) => hasFiles(event) && event.preventDefault();
+    for (const name of ['dragover', 'drop'] as const) addEventListener(name, stay);
+    return () => {
+      for (const name of ['dragover', 'drop'] as const) removeEventListener(name, stay);
+    };
+  }, []);
+}
+
 /** Whether files are being dragged over the page; dropped ones go to `onFiles`. */
 export function useDrop(onFiles: (files: File[]) => void): boolean {
   const [isOver, setOver] = useState(false);
@@ -117,7 +130,6 @@ export function useDrop(onFiles: (files: File[]) => void): boolean {
   take.current = onFiles;
   useEffect(() => {
     let depth = 0;
-    const hasFiles = (event: DragEvent) => event.dataTransfer?.types.includes('Files') ?? false;
     const move = (step: number) => (event: DragEvent) => {
       if (!hasFiles(event)) return;
       depth = Math.max(0, depth + step);
@@ -125,16 +137,13 @@ export function useDrop(onFiles: (files: File[]) => void): boolean {
     };
     const enter = move(1);
     const leave = move(-1);
-    // Without it the browser would leave the page for the file.
-    const over = (event: DragEvent) => hasFiles(event) && event.preventDefault();
     const drop = (event: DragEvent) => {
       if (!hasFiles(event)) return;
-      event.preventDefault();
       depth = 0;
       setOver(false);
       if (!document.querySelector('[role=dialog]')) take.current([...(event.dataTransfer?.files ?? [])]);
     };
-    const all = { dragenter: enter, dragleave: leave, dragover: over, drop };
+    const all = { dragenter: enter, dragleave: leave, drop };
     for (const [name, listener] of Object.entries(all)) addEventListener(name, listener as EventListener);
     return () => {
       for (const [name, listener] of Object.entries(all)) removeEventListener(name, listener as EventListener);

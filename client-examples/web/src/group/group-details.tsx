@@ -99,7 +99,9 @@ function Details({ chat, members, onClose }: GroupDetailsProps) {
       <Problem text={problem} />
       {adding === null ? (
         <>
-          <h3>{chat.memberCount} members</h3>
+          <h3>
+            {chat.memberCount} {chat.memberCount === 1 ? 'member' : 'members'}
+          </h3>
           <ul className="members">
             {members.map((member) => (
               <li key={member.id} className="row">

@@ -29,8 +29,8 @@ export function ServerNotice() {
       // The random part keeps all pages from asking a restarted server at once.
       if (connection.link() === 'connected') timer = setTimeout(() => void ask(), 1_000 * Math.random());
     };
-    // A part of this page that is not there any more.
-    const miss = () => setOther('');
+    // A part of this page that is not there any more; without a network it is only late.
+    const miss = () => navigator.onLine && connection.link() === 'connected' && setOther('');
     const stop = connection.onLink(look);
     look();
     addEventListener('vite:preloadError', miss);

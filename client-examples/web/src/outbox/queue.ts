@@ -1,6 +1,7 @@
 // What the user has written, attached and changed, and the server has not answered for. It lies in the
 // database: a reload, a crash or a day without a network loses nothing, and one id for all tries doubles
 // nothing. What belongs to one chat is sent in its order; chats do not wait for each other.
+import { takeFiles } from './drafts.js';
 import type { Changes } from '../replica/changes.js';
 import {
   isTask,
@@ -233,20 +234,16 @@ export class Queue {
     if (!isKept) throw new Discarded();
   }
 
-  /** Writes what `content` makes of the files that are taken from the chat's draft; nothing where that is null. */
+  /** Writes what `content` makes of the files that are taken from the chat's draft: nothing, null, only where none is. */
   async #keep<Kind extends Pending | Task>(
     chatId: string,
     fileIds: readonly string[],
     content: (files: readonly PendingFile[]) => Omit<Kind, 'clientMessageId' | 'at' | 'problem' | 'sentence'> | null,
   ): Promise<Kind | null> {
     const writing = this.#database.transaction(['outbox', 'drafts'], 'readwrite');
-    const drafts = writing.objectStore('drafts');
-    const chosen = fileIds.length > 0 ? ((await drafts.get(chatId))?.files ?? []) : [];
-    const taken = chosen.filter(({ id }) => fileIds.includes(id));
-    const left = chosen.filter(({ id }) => !fileIds.includes(id));
+    const taken = await takeFiles(writing.objectStore('drafts'), chatId, fileIds);
     const made = content(taken);
     if (!made) return null;
-    if (taken.length > 0) await (left.length > 0 ? drafts.put({ chatId, files: left }) : drafts.delete(chatId));
     const outbox = writing.objectStore('outbox');
     const last = await outbox.index('at').openKeyCursor(null, 'prev');
     // Two of one millisecond keep their order.

@@ -1,5 +1,5 @@
 // The viewer's chats, and a search for people.
-import { Suspense, lazy, useEffect, useMemo, useRef, useState } from 'react';
+import { useEffect, useMemo, useRef, useState } from 'react';
 import { Button, Input, Label, SearchField } from 'react-aria-components';
 import { VList } from 'virtua';
 
@@ -11,6 +11,7 @@ import { activeAt } from '../replica/state.js';
 import { previewOf } from '../chat/preview.js';
 import { Face } from '../files/face.js';
 import { useFeature } from '../session/features.js';
+import { later } from '../ui/later.js';
 import { shownName } from '../ui/names.js';
 import {
   Icon,
@@ -26,7 +27,7 @@ import {
 import { linkTo, openChat } from '../ui/route.js';
 import { sentenceOf } from '../ui/sentences.js';
 
-const Search = lazy(() => import('../search/search.js'));
+const Search = later(() => import('../search/search.js'));
 
 type People = NonNullable<PeopleQuery['users']>['nodes'];
 
@@ -49,7 +50,7 @@ export function Sidebar({ openId, onProfile, onModeration }: SidebarProps) {
     [chats, wanted],
   );
   const online = useOnline();
-  const { people, problem } = usePeople(search);
+  const { people, isAnswered, problem } = usePeople(search);
 
   return (
     <nav className="sidebar" aria-label="Chats">
@@ -91,13 +92,11 @@ export function Sidebar({ openId, onProfile, onModeration }: SidebarProps) {
           {people.map((person) => (
             <Person key={person.id} person={person} onDone={() => setSearch('')} />
           ))}
-          {people.length === 0 && !problem && <p className="quiet">Nobody is found by this.</p>}
+          {isAnswered && people.length === 0 && <p className="quiet">Nobody is found by this.</p>}
           {maySearch && (
             <>
               <h2>Messages</h2>
-              <Suspense fallback={null}>
-                <Search words={search} onDone={() => setSearch('')} />
-              </Suspense>
+              <Search words={search} onDone={() => setSearch('')} />
             </>
           )}
         </section>
@@ -126,26 +125,33 @@ function Empty({ onSearch, onGroup }: { onSearch: () => void; onGroup: () => voi
   );
 }
 
-/** The people whom a search finds. */
-export function usePeople(search: string): { people: People; problem: string | null } {
+interface Found {
+  /** What they were looked for by. */
+  readonly search: string;
+  readonly people: People;
+}
+
+/** The people whom a search finds; those of the search before it until the server has answered. */
+export function usePeople(search: string): { people: People; isAnswered: boolean; problem: string | null } {
   const { connection } = useAccount();
-  const [people, setPeople] = useState<People>([]);
+  const [found, setFound] = useState<Found>({ search: '', people: [] });
   const [problem, setProblem] = useState<string | null>(null);
-  const wanted = useRested(search.trim(), 250);
+  const typed = search.trim();
+  const wanted = useRested(typed, 250);
   useEffect(() => {
     let isOver = false;
     setProblem(null);
     if (wanted === '') {
-      setPeople([]);
+      setFound({ search: '', people: [] });
       return;
     }
     connection.query(PeopleDocument, { search: wanted }).then(
-      ({ users }) => isOver || setPeople(users?.nodes ?? []),
+      ({ users }) => isOver || setFound({ search: wanted, people: users?.nodes ?? [] }),
       (error: unknown) => isOver || setProblem(sentenceOf(error)),
     );
     return () => void (isOver = true);
   }, [connection, wanted]);
-  return { people, problem };
+  return { people: found.people, isAnswered: found.search === typed, problem };
 }
 
 function Person({ person, onDone }: { person: People[number]; onDone: () => void }) {

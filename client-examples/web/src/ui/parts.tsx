@@ -1,5 +1,5 @@
 // Small parts that all features use.
-import { Suspense, createContext, useContext, useEffect, useState, useSyncExternalStore, type ReactNode } from 'react';
+import { createContext, useContext, useEffect, useState, useSyncExternalStore, type ReactNode } from 'react';
 import { Button, Dialog, Heading, Modal, ModalOverlay } from 'react-aria-components';
 
 import { mixesAlphabets, shownName } from './names.js';
@@ -120,7 +120,7 @@ export const Sheet = ({ title, isOpen, onClose, children, isWide = false }: Shee
           <Heading slot="title">{title}</Heading>
           <IconButton icon="close" label="Close" onPress={onClose} />
         </header>
-        <Suspense fallback={<p className="quiet waiting">One moment …</p>}>{children}</Suspense>
+        {children}
       </Dialog>
     </Modal>
   </ModalOverlay>
@@ -167,13 +167,18 @@ export function useRested<Value>(value: Value, milliseconds: number): Value {
 }
 
 const TIME = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
-const DAY = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric', month: 'long' });
-const SHORT_DAY = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' });
+
+/** Days of this year without it, and others with it. */
+function daysBy(style: Intl.DateTimeFormatOptions): (day: Date) => string {
+  const near = new Intl.DateTimeFormat(undefined, style);
+  const far = new Intl.DateTimeFormat(undefined, { ...style, year: 'numeric' });
+  return (day) => (day.getFullYear() === new Date().getFullYear() ? near : far).format(day);
+}
+const nameOfDay = daysBy({ weekday: 'long', day: 'numeric', month: 'long' });
+const shortNameOfDay = daysBy({ day: 'numeric', month: 'short' });
 
 export const timeOf = (at: string | number): string => TIME.format(new Date(at));
-export const dayOf = (at: string | number): string => DAY.format(new Date(at));
+export const dayOf = (at: string | number): string => nameOfDay(new Date(at));
 /** The time of today, else the day. */
 export const shortTimeOf = (at: string): string =>
-  new Date(at).toDateString() === new Date().toDateString()
-    ? timeOf(at)
-    : SHORT_DAY.format(new Date(at));
+  new Date(at).toDateString() === new Date().toDateString() ? timeOf(at) : shortNameOfDay(new Date(at));
