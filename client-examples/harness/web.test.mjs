@@ -69,9 +69,22 @@ testBeside('two people chat: typing, ticks, edits, replies, reactions and deleti
   await shows(grace.page, 'An edited reply');
   await send(ada.page, 'To be deleted');
   await shows(grace.page, 'To be deleted');
-  await row(ada.page, 'To be deleted').hover();
-  await row(ada.page, 'To be deleted').getByRole('button', { name: 'More' }).click();
-  await ada.page.getByRole('menuitem', { name: 'Delete' }).click();
+  // It is asked first, and Enter alone deletes nothing.
+  const more = row(ada.page, 'To be deleted').getByRole('button', { name: 'More' });
+  const question = ada.page.getByRole('dialog', { name: 'Delete this message?' });
+  for (const key of ['Enter', 'Escape']) {
+    await more.press('Enter');
+    await ada.page.getByRole('menuitem', { name: 'Delete' }).press('Enter');
+    await question.getByText('To be deleted').waitFor();
+    await assertAccessible(ada.page);
+    await ada.page.keyboard.press(key);
+    await question.waitFor({ state: 'detached' });
+    await eventually(async () => assert.ok(await more.evaluate((button) => button === document.activeElement)));
+  }
+  assert.deepEqual((await textsIn(grace.page)).at(-1), 'To be deleted');
+  await more.press('Enter');
+  await ada.page.getByRole('menuitem', { name: 'Delete' }).press('Enter');
+  await question.getByRole('button', { name: 'Delete' }).press('Enter');
   await shows(grace.page, 'Message deleted');
   await grace.page.getByRole('button', { name: 'Chat menu' }).click();
   await grace.page.getByRole('menuitem', { name: 'Mute' }).click();
@@ -372,6 +385,12 @@ testBeside('a group is made, renamed, grows and is left', async () => {
   await page.locator('.tick.is-read').waitFor();
   await send(mary.page, 'I see it');
   for (const one of [page, grace.page]) await shows(one, 'I see it');
+  // Who manages the group deletes what others said.
+  await row(page, 'I see it').getByRole('button', { name: 'More' }).press('Enter');
+  await page.getByRole('menuitem', { name: 'Delete' }).click();
+  await page.getByRole('dialog').getByText('Mary: I see it').waitFor();
+  await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
+  for (const one of [page, grace.page, mary.page]) await shows(one, 'Message deleted');
   // What is being written there goes with the group.
   await grace.page.getByLabel('Message', { exact: true }).fill('never sent');
   const notes = { name: 'notes.txt', mimeType: 'text/plain', buffer: Buffer.from('Never sent.') };

@@ -126,6 +126,39 @@ export const Sheet = ({ title, isOpen, onClose, children, isWide = false }: Shee
   </ModalOverlay>
 );
 
+interface QuestionProps {
+  readonly title: string;
+  /** What the button says that does it. */
+  readonly yes: string;
+  readonly no?: string;
+  readonly isOpen: boolean;
+  readonly onYes: () => void;
+  readonly onClose: () => void;
+  readonly children: ReactNode;
+}
+/** Asks ahead of what cannot be undone. Enter alone does nothing of it. */
+export const Question = ({ title, yes, no = 'Cancel', isOpen, onYes, onClose, children }: QuestionProps) => (
+  <Sheet title={title} isOpen={isOpen} onClose={onClose}>
+    <div className="details">
+      {children}
+      <div className="actions">
+        <Button
+          className="primary is-danger"
+          onPress={() => {
+            onClose();
+            onYes();
+          }}
+        >
+          {yes}
+        </Button>
+        <Button className="secondary" autoFocus onPress={onClose}>
+          {no}
+        </Button>
+      </div>
+    </div>
+  </Sheet>
+);
+
 /** What went wrong, where screen readers hear it. */
 export const Problem = ({ text }: { text: string | null }) => (
   <p className="problem" role="alert">
