@@ -28,6 +28,12 @@ import {
   topsIn,
 } from './web.mjs';
 
+/** The keyboard goes on in the list of messages. */
+const isInList = (page) =>
+  eventually(async () =>
+    assert.ok(await page.getByRole('log', { name: 'Messages' }).evaluate((list) => list === document.activeElement)),
+  );
+
 testBeside('two people chat: typing, ticks, edits, replies, reactions and deletions', async () => {
   const ada = await signInByHand('Ada');
   const grace = await signInByHand('Grace');
@@ -86,6 +92,7 @@ testBeside('two people chat: typing, ticks, edits, replies, reactions and deleti
   await ada.page.getByRole('menuitem', { name: 'Delete' }).press('Enter');
   await question.getByRole('button', { name: 'Delete' }).press('Enter');
   await shows(grace.page, 'Message deleted');
+  await isInList(ada.page);
   await grace.page.getByRole('button', { name: 'Chat menu' }).click();
   await grace.page.getByRole('menuitem', { name: 'Mute' }).click();
   await grace.page.locator('.chat-row .mark').waitFor();
@@ -280,8 +287,10 @@ testBeside('a long chat draws what is seen alone, and loads upward without a jum
   await grace.page.locator('[data-seq="1"]').waitFor();
   await grace.page.locator('.to-end .badge').waitFor();
   assert.ok((await grace.page.locator('.message').count()) < 60, 'all are drawn');
-  await grace.page.locator('.to-end').click();
+  await grace.page.locator('.to-end').press('Enter');
   await grace.page.locator(`[data-seq="${most}"]`).waitFor();
+  await grace.page.locator('.to-end').waitFor({ state: 'detached' });
+  await isInList(grace.page);
   await grace.page.locator('.chat-row .badge').waitFor({ state: 'detached' });
   // A device that knows nothing of the chat yet.
   await grace.page.evaluate(async () => {
@@ -315,8 +324,9 @@ testBeside('a long chat draws what is seen alone, and loads upward without a jum
   await send(ada.page, 'below');
   await grace.page.locator('.to-end .badge').waitFor();
   assert.ok(await grace.page.locator('[data-seq="1"]').isVisible());
-  await grace.page.locator('.to-end').click();
+  await grace.page.locator('.to-end').press('Enter');
   await shows(grace.page, 'below');
+  await isInList(grace.page);
   for (const { page } of [ada, grace]) await page.context().close();
 });
 

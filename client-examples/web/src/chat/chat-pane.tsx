@@ -349,6 +349,7 @@ export function ChatPane({ chat }: { chat: Chat }) {
         isOpen={deleting !== null}
         onYes={() => deleting && void queue.change(deleting, { kind: 'delete' })}
         onClose={() => setDeleting(null)}
+        onDone={() => list.current?.focus()}
       >
         {deleting && (
           <p>

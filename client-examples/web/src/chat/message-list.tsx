@@ -25,6 +25,8 @@ export interface ListHandle {
   /** Shows a message, loading what lies around it; false where it is not there any more. */
   jump(target: Target): Promise<boolean>;
   toEnd(): void;
+  /** The keyboard goes on in the list. */
+  focus(): void;
 }
 
 interface MessageListProps {
@@ -65,6 +67,7 @@ export function MessageList(props: MessageListProps) {
   const [firstUnread] = useState(() => unreadFrom(chat));
   const [isEndShown, setEndShown] = useState(true);
   const part = useRef<PartHandle>(null);
+  const box = useRef<HTMLDivElement>(null);
   const last = state.messages.at(-1);
   const count = state.messages.length + (state.hasNewer ? 0 : pending.length);
   const isDetached = useRef(state.hasNewer);
@@ -75,25 +78,54 @@ export function MessageList(props: MessageListProps) {
     else part.current?.toEnd();
   }, [onPart]);
 
+  const focus = useCallback(() => {
+    box.current?.querySelector<HTMLElement>('.scroller')?.focus({ preventScroll: true });
+  }, []);
+
   useImperativeHandle(
     ref,
     () => ({
       toEnd,
+      focus,
       jump: async (target) => part.current?.show(target.seq) === true || onPart(target),
     }),
-    [toEnd, onPart],
+    [toEnd, focus, onPart],
   );
 
+  const hadFocus = useRef(false);
+  const onPartShown = useCallback(() => {
+    if (hadFocus.current) focus();
+    hadFocus.current = false;
+    return () => {
+      hadFocus.current = box.current?.querySelector('.scroller')?.contains(document.activeElement) ?? false;
+    };
+  }, [focus]);
+
   return (
-    <div className="messages">
+    <div ref={box} className="messages">
       {state.isLoading && count === 0 && <p className="quiet empty">Loading the chat …</p>}
       {!state.isLoading && count === 0 && <p className="quiet empty">Nothing was said yet. Say hello!</p>}
       {count > 0 && (
-        <Part key={state.part} {...props} ref={part} firstUnread={firstUnread} onEndShown={setEndShown} />
+        <Part
+          key={state.part}
+          {...props}
+          ref={part}
+          firstUnread={firstUnread}
+          onEndShown={setEndShown}
+          onShown={onPartShown}
+        />
       )}
       {!state.hasNewer && <Heard chat={chat} last={last} viewerId={userId} />}
       {(!isEndShown || state.hasNewer) && count > 0 && (
-        <Button className="to-end" onPress={toEnd} aria-label="To the newest message">
+        <Button
+          className="to-end"
+          onPress={() => {
+            // The button goes.
+            focus();
+            toEnd();
+          }}
+          aria-label="To the newest message"
+        >
           <Icon name="down" />
           {chat.unreadCount > 0 && <span className="badge">{countOf(chat.unreadCount)}</span>}
         </Button>
@@ -112,15 +144,19 @@ interface PartProps extends Omit<MessageListProps, 'ref' | 'onPart'> {
   readonly ref: Ref<PartHandle>;
   readonly firstUnread: number;
   readonly onEndShown: (isShown: boolean) => void;
+  /** Called when this part is in the page; what it returns, when it goes. */
+  readonly onShown: () => () => void;
 }
 
 /** One part of the chat. A jump to another one begins anew. */
 function Part(props: PartProps) {
   const { ref, chat, readByAllSeq, state, pending, tasks, may, actions, firstUnread } = props;
-  const { onOlder, onNewer, onSeen, onEndShown } = props;
+  const { onOlder, onNewer, onSeen, onEndShown, onShown } = props;
   const { messages, hasOlder, hasNewer, isLoading, focus } = state;
   const { userId } = useAccount();
   const list = useRef<VListHandle>(null);
+  // A part that takes the place of another takes the focus, too.
+  useLayoutEffect(onShown, [onShown]);
   const isAtEnd = useRef(focus === null);
   const isPlaced = useRef(false);
   const [isPatient, setPatient] = useState(true);

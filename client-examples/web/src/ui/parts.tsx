@@ -1,5 +1,5 @@
 // Small parts that all features use.
-import { createContext, useContext, useEffect, useState, useSyncExternalStore, type ReactNode } from 'react';
+import { createContext, useContext, useEffect, useRef, useState, useSyncExternalStore, type ReactNode } from 'react';
 import { Button, Dialog, Heading, Modal, ModalOverlay } from 'react-aria-components';
 
 import { mixesAlphabets, shownName } from './names.js';
@@ -134,21 +134,36 @@ interface QuestionProps {
   readonly isOpen: boolean;
   readonly onYes: () => void;
   readonly onClose: () => void;
+  /** Called behind a yes when the dialog is closed, ahead of the focus going back: what had it may be gone. */
+  readonly onDone?: () => void;
   readonly children: ReactNode;
 }
 /** Asks ahead of what cannot be undone. Enter alone does nothing of it. */
-export const Question = ({ title, yes, no = 'Cancel', isOpen, onYes, onClose, children }: QuestionProps) => (
-  <Sheet title={title} isOpen={isOpen} onClose={onClose}>
+export const Question = (props: QuestionProps) => (
+  <Sheet title={props.title} isOpen={props.isOpen} onClose={props.onClose}>
+    <Asked {...props} />
+  </Sheet>
+);
+
+function Asked({ yes, no = 'Cancel', onYes, onClose, onDone, children }: QuestionProps) {
+  const isDone = useRef(false);
+  const done = useRef(onDone);
+  useEffect(
+    () => () => {
+      if (isDone.current) done.current?.();
+    },
+    [],
+  );
+  const answer = () => {
+    isDone.current = true;
+    onClose();
+    onYes();
+  };
+  return (
     <div className="details">
       {children}
       <div className="actions">
-        <Button
-          className="primary is-danger"
-          onPress={() => {
-            onClose();
-            onYes();
-          }}
-        >
+        <Button className="primary is-danger" onPress={answer}>
           {yes}
         </Button>
         <Button className="secondary" autoFocus onPress={onClose}>
@@ -156,8 +171,8 @@ export const Question = ({ title, yes, no = 'Cancel', isOpen, onYes, onClose, ch
         </Button>
       </div>
     </div>
-  </Sheet>
-);
+  );
+}
 
 /** What went wrong, where screen readers hear it. */
 export const Problem = ({ text }: { text: string | null }) => (
