@@ -52,6 +52,12 @@ testBeside('two people chat: typing, ticks, edits, replies, reactions and deleti
 
   await grace.page.getByLabel('Message', { exact: true }).pressSequentially('Hi');
   await ada.page.getByText('typing …').waitFor();
+  // Shift and Enter make a line, as Enter does on a phone.
+  const written = grace.page.getByLabel('Message', { exact: true });
+  assert.equal(await written.getAttribute('enterkeyhint'), 'send');
+  await written.press('Shift+Enter');
+  assert.equal(await written.inputValue(), 'Hi\n');
+  await written.press('Backspace');
   // Enter that takes over what an input method offers sends nothing.
   for (const composing of [{ isComposing: true }, { keyCode: 229 }]) {
     await grace.page.getByLabel('Message', { exact: true }).dispatchEvent('keydown', { key: 'Enter', ...composing });
@@ -383,6 +389,15 @@ testBeside('a group is made, renamed, grows and is left', async () => {
   await page.getByRole('button', { name: 'Close' }).click();
   await grace.page.locator('.chat-row', { hasText: 'Difference engines' }).tap();
   await send(page, 'Look, @Grace!');
+  const written = grace.page.getByLabel('Message', { exact: true });
+  assert.equal(await written.getAttribute('enterkeyhint'), 'enter');
+  await written.pressSequentially('One line');
+  await written.press('Enter');
+  await written.pressSequentially('and another');
+  assert.equal(await written.inputValue(), 'One line\nand another');
+  await grace.page.getByRole('button', { name: 'Send' }).tap();
+  await shows(page, 'One line\nand another');
+  assert.ok(await written.evaluate((field) => field === document.activeElement));
   await shows(grace.page, 'Look, @Grace!');
   await grace.page.locator('.is-mention').waitFor();
   await assertFits(grace.page);
@@ -406,7 +421,7 @@ testBeside('a group is made, renamed, grows and is left', async () => {
   const notes = { name: 'notes.txt', mimeType: 'text/plain', buffer: Buffer.from('Never sent.') };
   await grace.page.locator('.composer input[type=file]').setInputFiles(notes);
   await grace.page.locator('.chosen .file').waitFor();
-  const written = () =>
+  const kept = () =>
     grace.page.evaluate(async () => {
       const [{ name }] = await indexedDB.databases();
       const count = await new Promise((resolve, reject) => {
@@ -420,12 +435,12 @@ testBeside('a group is made, renamed, grows and is left', async () => {
       });
       return [count, ...Object.values(localStorage).filter((text) => text === 'never sent')];
     });
-  assert.deepEqual(await written(), [1, 'never sent']);
+  assert.deepEqual(await kept(), [1, 'never sent']);
   await grace.page.getByRole('button', { name: '3 members' }).tap();
   await grace.page.getByRole('button', { name: 'Leave the group' }).tap();
   await grace.page.getByRole('button', { name: 'Really leave?' }).tap();
   await grace.page.locator('.chat-row').waitFor({ state: 'detached' });
-  await eventually(async () => assert.deepEqual(await written(), [0]));
+  await eventually(async () => assert.deepEqual(await kept(), [0]));
   // Marks around the name keep its direction to itself.
   for (const one of [page, mary.page]) await one.getByText(/Grace\u2069 left/).first().waitFor();
   // Who is removed from a group that is open on a phone sees the chats again.

@@ -96,6 +96,8 @@ interface IconButtonProps {
   readonly label: string;
   readonly onPress?: () => void;
   readonly isDisabled?: boolean;
+  /** Leaves the focus, and with it a phone's keyboard, where it is. */
+  readonly preventFocusOnPress?: boolean;
   readonly className?: string;
 }
 export const IconButton = ({ icon, label, className = '', ...rest }: IconButtonProps) => (
@@ -200,6 +202,9 @@ export function useRun() {
   }
   return { run, problem, setProblem, isBusy };
 }
+
+/** Whether this is a phone or the like: its keyboard is on the screen, and has no Shift beside Enter. */
+export const isTouched = (): boolean => matchMedia('(pointer: coarse) and (hover: none)').matches;
 
 /** A number for a badge. */
 export const countOf = (count: number): string => (count > 99 ? '99+' : String(count));
