@@ -225,8 +225,11 @@ function Part(props: PartProps) {
         return;
       }
     }
-    if (isAtEnd.current && !hasNewer) list.current?.scrollToIndex(count - 1, { align: 'end' });
-  }, [count, first, lastSeq, messages, firstUnread, focus, hasNewer, hasOlder, isPatient, placeAt]);
+    if (!isAtEnd.current || hasNewer) return;
+    list.current?.scrollToIndex(count - 1, { align: 'end' });
+    // Where it stands there already, nothing scrolls.
+    onEndShown(true);
+  }, [count, first, lastSeq, messages, firstUnread, focus, hasNewer, hasOlder, isPatient, placeAt, onEndShown]);
 
   const older = useCallback(() => {
     // Without a network the next scroll tries again.
