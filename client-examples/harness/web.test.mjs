@@ -336,6 +336,40 @@ testBeside('a long chat draws what is seen alone, and loads upward without a jum
   for (const { page } of [ada, grace]) await page.context().close();
 });
 
+/** On a phone the arrow and the system's Back lead from the open chat to the chats, and Back from there opens none. */
+async function goesBack(page, entry) {
+  const arrow = page.getByRole('button', { name: 'Back to the chats' });
+  const leave = async (act) => {
+    await arrow.waitFor();
+    await act();
+    await entry.waitFor();
+    await arrow.waitFor({ state: 'detached' });
+  };
+  await leave(() => arrow.tap());
+  const length = await page.evaluate(() => history.length);
+  for (const act of [() => arrow.tap(), () => page.goBack()]) {
+    for (const come of [() => entry.tap(), () => page.goForward(), () => page.goForward().then(() => page.reload())]) {
+      await come();
+      await leave(act);
+      assert.doesNotMatch(page.url(), /chat/);
+      assert.equal(await page.evaluate(() => history.length), length);
+    }
+  }
+  await page.goForward();
+  await arrow.waitFor();
+  const link = page.url();
+  // By a link, behind another page.
+  for (const act of [() => arrow.tap(), () => page.goBack()]) {
+    await page.goto('about:blank');
+    await page.goto(link);
+    await leave(act);
+    await page.goBack();
+    assert.equal(page.url(), 'about:blank');
+  }
+  await page.goto(link);
+  await arrow.waitFor();
+}
+
 testBeside('a group is made, renamed, grows and is left', async () => {
   const ada = await signIn('Ada');
   const grace = await signIn('Grace', PHONE);
@@ -387,7 +421,11 @@ testBeside('a group is made, renamed, grows and is left', async () => {
   await page.getByLabel('Title').fill('Difference engines');
   await page.getByRole('button', { name: 'Rename' }).click();
   await page.getByRole('button', { name: 'Close' }).click();
-  await grace.page.locator('.chat-row', { hasText: 'Difference engines' }).tap();
+  const entry = grace.page.locator('.chat-row', { hasText: 'Difference engines' });
+  await entry.tap();
+  await goesBack(grace.page, entry);
+  // What a page asked for when it was left is none.
+  assert.deepEqual(grace.problems.splice(0).filter((problem) => !problem.endsWith('net::ERR_ABORTED')), []);
   await send(page, 'Look, @Grace!');
   const written = grace.page.getByLabel('Message', { exact: true });
   assert.equal(await written.getAttribute('enterkeyhint'), 'enter');

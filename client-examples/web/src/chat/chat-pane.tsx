@@ -22,7 +22,7 @@ import { useBlocked } from '../settings/blocking.js';
 import { MOMENT, later } from '../ui/later.js';
 import { shownName } from '../ui/names.js';
 import { IconButton, Name, Problem, Question, Sheet, useAccount, useAccountState } from '../ui/parts.js';
-import { onJump, openChat, takeJump } from '../ui/route.js';
+import { leaveChat, onJump, takeJump } from '../ui/route.js';
 import { sentenceOf } from '../ui/sentences.js';
 
 const Viewer = later(() => import('../files/viewer.js'));
@@ -198,7 +198,7 @@ export function ChatPane({ chat }: { chat: Chat }) {
       try {
         const { markUnread } = await connection.mutate(MarkUnreadDocument, { chatId: chat.id, fromSeq });
         // Ahead of the mark: who opens the chat again has read it.
-        openChat(null);
+        await leaveChat();
         if (markUnread) await replica.keepChat(markUnread.chat);
       } catch (error) {
         setProblem(sentenceOf(error));
@@ -265,7 +265,7 @@ export function ChatPane({ chat }: { chat: Chat }) {
   return (
     <main className="chat" aria-label={shownName(chat.title)}>
       <header className="chat-head">
-        <IconButton icon="back" label="Back to the chats" className="back" onPress={() => openChat(null)} />
+        <IconButton icon="back" label="Back to the chats" className="back" onPress={() => void leaveChat()} />
         <Face
           id={chat.peer?.id ?? chat.id}
           name={chat.title}

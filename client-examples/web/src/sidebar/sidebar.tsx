@@ -189,7 +189,13 @@ function ChatRow({ chat, isOpen, isOnline }: ChatRowProps) {
   const { id, title, unreadCount, unreadMentionCount, isMutedByViewer, lastMessage, peer } = chat;
   const isMarked = chat.viewerUnreadFromSeq !== null && unreadCount === 0;
   return (
-    <a className={`row chat-row ${isOpen ? 'is-open' : ''}`} href={linkTo(id)} aria-current={isOpen ? 'page' : undefined}>
+    <a
+      className={`row chat-row ${isOpen ? 'is-open' : ''}`}
+      href={linkTo(id)}
+      aria-current={isOpen ? 'page' : undefined}
+      // It would make its entry of the history anew, without what is kept there.
+      onClick={(event) => isOpen && !event.ctrlKey && !event.metaKey && !event.shiftKey && event.preventDefault()}
+    >
       <Face id={peer?.id ?? id} name={title} {...(peer ? {} : { picture: chat.avatar })} isOnline={isOnline} />
       <span className="about">
         <span className="line">
