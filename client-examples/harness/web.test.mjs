@@ -199,6 +199,45 @@ testBeside('the network is cut in the middle of what they send, and a reload los
   await eventually(async () => assert.deepEqual(await textsIn(grace.page), wanted));
   await eventually(async () => assert.deepEqual(await textsIn(ada.page), wanted));
   await eventually(async () => assert.equal(await ada.page.locator('.is-pending').count(), 0));
+
+  // Who signs out is asked where something waits; without a network it is done at once, and what is not known is said.
+  const { page } = ada;
+  const account = async () => {
+    await page.getByRole('button', { name: 'Your profile, Ada' }).click();
+    await page.getByLabel('Name').waitFor();
+  };
+  const signOut = page.getByRole('button', { name: 'Sign out' });
+  const question = page.getByRole('dialog', { name: 'Sign out?' });
+  await account();
+  await page.getByRole('button', { name: 'Close' }).click();
+  await page.context().setOffline(true);
+  await page.getByText('You are offline').waitFor();
+  await page.getByLabel('Message', { exact: true }).press('ArrowUp');
+  await send(page, 'another reply');
+  await send(page, 'never sent');
+  await page.locator('.is-pending').waitFor();
+  await account();
+  await signOut.click();
+  await question.getByText('1 message and 1 change of a message are not sent yet.').waitFor();
+  await assertAccessible(page);
+  await question.getByRole('button', { name: 'Stay signed in' }).click();
+  await question.waitFor({ state: 'detached' });
+  await signOut.click();
+  await question.getByRole('button', { name: 'Sign out' }).click();
+  await page.getByLabel('Mail address').waitFor();
+  const untold = page.getByText('the server may not know it');
+  await untold.waitFor();
+  await page.context().setOffline(false);
+  await enter(page, ada.email);
+  await eventually(async () => assert.deepEqual(await textsIn(page), wanted));
+  await account();
+  await page.getByRole('tab', { name: 'Devices' }).click();
+  await eventually(async () => assert.equal(await page.locator('.members li').count(), 2));
+  await page.getByRole('tab', { name: 'Profile' }).click();
+  await signOut.click();
+  await page.getByLabel('Mail address').waitFor();
+  assert.equal(await untold.count(), 0);
+  assert.deepEqual(await textsIn(grace.page), wanted);
   for (const { page } of [ada, grace]) await page.context().close();
 });
 

@@ -7,7 +7,7 @@ import { useStay } from './files/attach.js';
 import { OnlineProvider, useIsAway, useWatchOnline } from './live/live.js';
 import { ServerNotice } from './live/server-notice.js';
 import { useOperator } from './moderation/operator.js';
-import { WebSession } from './session/session.js';
+import { WebSession, type Ending } from './session/session.js';
 import { SignIn } from './session/signin.js';
 import { Sidebar } from './sidebar/sidebar.js';
 import { MOMENT, later } from './ui/later.js';
@@ -24,7 +24,7 @@ const NOBODY: ReadonlySet<string> = new Set();
 export function App() {
   const [session, setSession] = useState(() => WebSession.open());
   const [isNew, setNew] = useState(false);
-  const [isRefused, setRefused] = useState(false);
+  const [ending, setEnding] = useState<Ending | null>(null);
   const [account, setAccount] = useState<Account | null>(null);
   const [problem, setProblem] = useState<unknown>(null);
   useStay();
@@ -33,8 +33,8 @@ export function App() {
     if (!session) return;
     let isOver = false;
     let opened: Account | undefined;
-    session.onEnd = (isRefused) => {
-      setRefused(isRefused);
+    session.onEnd = (ending) => {
+      setEnding(ending);
       setSession(null);
     };
     setProblem(null);
@@ -55,7 +55,7 @@ export function App() {
   if (!session) {
     return (
       <SignIn
-        isRefused={isRefused}
+        ending={ending}
         onSession={(session, isNew) => {
           setNew(isNew);
           setSession(session);
