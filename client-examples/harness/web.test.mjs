@@ -274,6 +274,97 @@ testBeside('a part of the page that cannot be loaded is missed alone, and comes 
   for (const { page } of [ada, grace]) await page.context().close();
 });
 
+testBeside('what cannot be drawn is missed alone, and comes by another try', async () => {
+  const [ada, grace] = await bothTalk();
+  const { page } = grace;
+  const again = page.getByRole('button', { name: 'Try again' });
+  const composer = page.getByLabel('Message', { exact: true });
+  await composer.fill('being written');
+  await send(ada.page, 'second');
+  await shows(page, 'second');
+
+  // A message.
+  const at = Date.parse(await row(page, 'first').locator('.meta time').getAttribute('datetime'));
+  await page.evaluate((at) => {
+    const { prototype } = Intl.DateTimeFormat;
+    const { get } = Object.getOwnPropertyDescriptor(prototype, 'format');
+    globalThis.mend = () => Object.defineProperty(prototype, 'format', { get, configurable: true });
+    const broken = (format) => (date) => {
+      if (Number(date) === at) throw new Error('This cannot be drawn.');
+      return format(date);
+    };
+    Object.defineProperty(prototype, 'format', { get() { return broken(get.call(this)); }, configurable: true });
+  }, at);
+  await row(ada.page, 'first').hover();
+  await row(ada.page, 'first').getByRole('button', { name: 'React' }).click();
+  await ada.page.getByRole('button', { name: '🎉' }).click();
+  const message = page.getByText('This message cannot be shown.');
+  await message.waitFor();
+  await assertAccessible(page);
+  await shot(page, 'failed-message');
+  await again.click();
+  await message.waitFor();
+  assert.deepEqual(await textsIn(page), ['second']);
+  await send(ada.page, 'third');
+  await shows(page, 'third');
+  await page.evaluate(() => globalThis.mend());
+  await again.click();
+  await shows(page, 'first');
+
+  // The open chat.
+  await page.evaluate(() => {
+    const { findLast } = Array.prototype;
+    globalThis.mend = () => (Array.prototype.findLast = findLast);
+    Array.prototype.findLast = () => {
+      throw new Error('This cannot be drawn.');
+    };
+  });
+  await send(ada.page, 'fourth');
+  await page.getByText('This chat cannot be shown.').waitFor();
+  await page.locator('.chat-row', { hasText: 'fourth' }).waitFor();
+  await assertAccessible(page);
+  await shot(page, 'failed-chat');
+  await page.evaluate(() => globalThis.mend());
+  await again.click();
+  await shows(page, 'fourth');
+  assert.equal(await composer.inputValue(), 'being written');
+
+  // What a dialog has.
+  await page.route('**/graphql', async (route) => {
+    if (!/query Sessions\b/.test(route.request().postData() ?? '')) return route.continue();
+    const response = await route.fetch();
+    const json = await response.json();
+    json.data.sessions.nodes = [null];
+    return route.fulfill({ response, json });
+  });
+  const part = page.getByRole('dialog').getByText('This part of the page cannot be shown.');
+  await page.getByRole('button', { name: 'Your profile, Grace' }).click();
+  await page.getByRole('tab', { name: 'Devices' }).click();
+  await part.waitFor();
+  await page.unroute('**/graphql');
+  await again.click();
+  await page.getByRole('tab', { name: 'Devices' }).click();
+  await page.getByText('this device').waitFor();
+  await page.getByRole('button', { name: 'Close' }).click();
+
+  // All of it.
+  await page.evaluate(() =>
+    Object.defineProperty(document, 'title', {
+      get: () => 'Talksy',
+      set() {
+        throw new Error('This cannot be drawn.');
+      },
+    }),
+  );
+  await page.evaluate(() => (location.hash = '#/'));
+  await page.getByText('The page cannot be shown.').waitFor();
+  await assertAccessible(page);
+  await page.getByRole('button', { name: 'Reload the page' }).click();
+  await page.locator('.chat-row').click();
+  await shows(page, 'fourth');
+  for (const { page } of [ada, grace]) await page.context().close();
+});
+
 testBeside('what is said is told to who does not see it, also where the clock of the device is ahead', async () => {
   const ahead = () => {
     const { now } = Date;

@@ -18,6 +18,7 @@ import { previewOf } from './preview.js';
 import { newFrom } from './reading.js';
 import type { Chat, Message, Pending, Task } from '../replica/database.js';
 import type { Target, ThreadState } from '../replica/thread.js';
+import { Boundary } from '../ui/boundary.js';
 import { shownName } from '../ui/names.js';
 import { Icon, countOf, useAccount } from '../ui/parts.js';
 
@@ -309,14 +310,15 @@ function Part(props: PartProps) {
     if ('pending' in row) {
       const { clientMessageId, replyToId } = row.pending;
       return (
-        <PendingRow
-          key={clientMessageId}
-          pending={row.pending}
-          replyTo={messages.find(({ id }) => id === replyToId)}
-          viewerId={userId}
-          isGroup={chat.kind === 'GROUP'}
-          actions={actions}
-        />
+        <Boundary key={clientMessageId} what="This message" of={row.pending}>
+          <PendingRow
+            pending={row.pending}
+            replyTo={messages.find(({ id }) => id === replyToId)}
+            viewerId={userId}
+            isGroup={chat.kind === 'GROUP'}
+            actions={actions}
+          />
+        </Boundary>
       );
     }
     const { message, before } = row;
@@ -331,20 +333,21 @@ function Part(props: PartProps) {
     const byPeer = chat.peer ? chat.reads[chat.peer.id] : undefined;
     const isReadByPeer = (byPeer?.seq ?? 0) >= message.seq;
     return (
-      <MessageRow
-        key={message.seq}
-        message={message}
-        viewerId={userId}
-        isGroup={chat.kind === 'GROUP'}
-        isFirstOfDay={isFirstOfDay}
-        isFirstUnread={isFirstUnread}
-        isFollowing={isFollowing}
-        isRead={readByAllSeq >= message.seq}
-        readAt={isReadByPeer ? (byPeer?.at ?? null) : null}
-        may={may}
-        task={bySeq.get(message.seq) ?? null}
-        actions={actions}
-      />
+      <Boundary key={message.seq} what="This message" of={message}>
+        <MessageRow
+          message={message}
+          viewerId={userId}
+          isGroup={chat.kind === 'GROUP'}
+          isFirstOfDay={isFirstOfDay}
+          isFirstUnread={isFirstUnread}
+          isFollowing={isFollowing}
+          isRead={readByAllSeq >= message.seq}
+          readAt={isReadByPeer ? (byPeer?.at ?? null) : null}
+          may={may}
+          task={bySeq.get(message.seq) ?? null}
+          actions={actions}
+        />
+      </Boundary>
     );
   };
 

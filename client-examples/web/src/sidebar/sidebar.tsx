@@ -11,6 +11,7 @@ import { activeAt } from '../replica/state.js';
 import { previewOf } from '../chat/preview.js';
 import { Face } from '../files/face.js';
 import { useFeature } from '../session/features.js';
+import { Boundary } from '../ui/boundary.js';
 import { later } from '../ui/later.js';
 import { shownName } from '../ui/names.js';
 import {
@@ -72,12 +73,13 @@ export function Sidebar({ openId, onProfile, onModeration }: SidebarProps) {
         {found.length > 0 && (
           <VList data={found} itemSize={68}>
             {(chat) => (
-              <ChatRow
-                key={chat.id}
-                chat={chat}
-                isOpen={chat.id === openId}
-                isOnline={chat.peer !== null && online.has(chat.peer.id)}
-              />
+              <Boundary key={chat.id} what="This chat" of={chat}>
+                <ChatRow
+                  chat={chat}
+                  isOpen={chat.id === openId}
+                  isOnline={chat.peer !== null && online.has(chat.peer.id)}
+                />
+              </Boundary>
             )}
           </VList>
         )}

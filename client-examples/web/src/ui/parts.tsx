@@ -2,6 +2,7 @@
 import { createContext, useContext, useEffect, useRef, useState, useSyncExternalStore, type ReactNode } from 'react';
 import { Button, Dialog, Heading, Modal, ModalOverlay } from 'react-aria-components';
 
+import { Boundary } from './boundary.js';
 import { mixesAlphabets, shownName } from './names.js';
 import { sentenceOf } from './sentences.js';
 import type { Account } from '../account.js';
@@ -122,7 +123,7 @@ export const Sheet = ({ title, isOpen, onClose, children, isWide = false }: Shee
           <Heading slot="title">{title}</Heading>
           <IconButton icon="close" label="Close" onPress={onClose} />
         </header>
-        {children}
+        <Boundary what="This part of the page">{children}</Boundary>
       </Dialog>
     </Modal>
   </ModalOverlay>
