@@ -467,6 +467,7 @@ testAlone('a cut and a kill in the middle of sends, edits, deletions and reactio
   await edit('before 1', 'edited 1');
   await react('before 2', '🎉');
   await act('before 3', 'Delete');
+  await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
   await send(page, 'without a network');
   await react('before 4', '👍');
   await edit('edited 1', 'edited 1 again');

@@ -170,9 +170,12 @@ export async function startChat(page, { email }) {
   await page.getByLabel('Message', { exact: true }).waitFor();
 }
 
+/** By Enter; on a phone by the button. */
 export async function send(page, text) {
-  await page.getByLabel('Message', { exact: true }).fill(text);
-  await page.keyboard.press('Enter');
+  const field = page.getByLabel('Message', { exact: true });
+  await field.fill(text);
+  if ((await field.getAttribute('enterkeyhint')) === 'enter') await page.getByRole('button', { name: 'Send' }).tap();
+  else await page.keyboard.press('Enter');
 }
 
 /** Two new users with a direct chat that both have open, and in which Ada has said this. */

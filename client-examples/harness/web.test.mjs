@@ -28,6 +28,12 @@ import {
   topsIn,
 } from './web.mjs';
 
+/** The keyboard goes on in the list of messages. */
+const isInList = (page) =>
+  eventually(async () =>
+    assert.ok(await page.getByRole('log', { name: 'Messages' }).evaluate((list) => list === document.activeElement)),
+  );
+
 testBeside('two people chat: typing, ticks, edits, replies, reactions and deletions', async () => {
   const ada = await signInByHand('Ada');
   const grace = await signInByHand('Grace');
@@ -46,6 +52,12 @@ testBeside('two people chat: typing, ticks, edits, replies, reactions and deleti
 
   await grace.page.getByLabel('Message', { exact: true }).pressSequentially('Hi');
   await ada.page.getByText('typing …').waitFor();
+  // Shift and Enter make a line, as Enter does on a phone.
+  const written = grace.page.getByLabel('Message', { exact: true });
+  assert.equal(await written.getAttribute('enterkeyhint'), 'send');
+  await written.press('Shift+Enter');
+  assert.equal(await written.inputValue(), 'Hi\n');
+  await written.press('Backspace');
   // Enter that takes over what an input method offers sends nothing.
   for (const composing of [{ isComposing: true }, { keyCode: 229 }]) {
     await grace.page.getByLabel('Message', { exact: true }).dispatchEvent('keydown', { key: 'Enter', ...composing });
@@ -69,10 +81,24 @@ testBeside('two people chat: typing, ticks, edits, replies, reactions and deleti
   await shows(grace.page, 'An edited reply');
   await send(ada.page, 'To be deleted');
   await shows(grace.page, 'To be deleted');
-  await row(ada.page, 'To be deleted').hover();
-  await row(ada.page, 'To be deleted').getByRole('button', { name: 'More' }).click();
-  await ada.page.getByRole('menuitem', { name: 'Delete' }).click();
+  // It is asked first, and Enter alone deletes nothing.
+  const more = row(ada.page, 'To be deleted').getByRole('button', { name: 'More' });
+  const question = ada.page.getByRole('dialog', { name: 'Delete this message?' });
+  for (const key of ['Enter', 'Escape']) {
+    await more.press('Enter');
+    await ada.page.getByRole('menuitem', { name: 'Delete' }).press('Enter');
+    await question.getByText('To be deleted').waitFor();
+    await assertAccessible(ada.page);
+    await ada.page.keyboard.press(key);
+    await question.waitFor({ state: 'detached' });
+    await eventually(async () => assert.ok(await more.evaluate((button) => button === document.activeElement)));
+  }
+  assert.deepEqual((await textsIn(grace.page)).at(-1), 'To be deleted');
+  await more.press('Enter');
+  await ada.page.getByRole('menuitem', { name: 'Delete' }).press('Enter');
+  await question.getByRole('button', { name: 'Delete' }).press('Enter');
   await shows(grace.page, 'Message deleted');
+  await isInList(ada.page);
   await grace.page.getByRole('button', { name: 'Chat menu' }).click();
   await grace.page.getByRole('menuitem', { name: 'Mute' }).click();
   await grace.page.locator('.chat-row .mark').waitFor();
@@ -173,6 +199,45 @@ testBeside('the network is cut in the middle of what they send, and a reload los
   await eventually(async () => assert.deepEqual(await textsIn(grace.page), wanted));
   await eventually(async () => assert.deepEqual(await textsIn(ada.page), wanted));
   await eventually(async () => assert.equal(await ada.page.locator('.is-pending').count(), 0));
+
+  // Who signs out is asked where something waits; without a network it is done at once, and what is not known is said.
+  const { page } = ada;
+  const account = async () => {
+    await page.getByRole('button', { name: 'Your profile, Ada' }).click();
+    await page.getByLabel('Name').waitFor();
+  };
+  const signOut = page.getByRole('button', { name: 'Sign out' });
+  const question = page.getByRole('dialog', { name: 'Sign out?' });
+  await account();
+  await page.getByRole('button', { name: 'Close' }).click();
+  await page.context().setOffline(true);
+  await page.getByText('You are offline').waitFor();
+  await page.getByLabel('Message', { exact: true }).press('ArrowUp');
+  await send(page, 'another reply');
+  await send(page, 'never sent');
+  await page.locator('.is-pending').waitFor();
+  await account();
+  await signOut.click();
+  await question.getByText('1 message and 1 change of a message are not sent yet.').waitFor();
+  await assertAccessible(page);
+  await question.getByRole('button', { name: 'Stay signed in' }).click();
+  await question.waitFor({ state: 'detached' });
+  await signOut.click();
+  await question.getByRole('button', { name: 'Sign out' }).click();
+  await page.getByLabel('Mail address').waitFor();
+  const untold = page.getByText('the server may not know it');
+  await untold.waitFor();
+  await page.context().setOffline(false);
+  await enter(page, ada.email);
+  await eventually(async () => assert.deepEqual(await textsIn(page), wanted));
+  await account();
+  await page.getByRole('tab', { name: 'Devices' }).click();
+  await eventually(async () => assert.equal(await page.locator('.members li').count(), 2));
+  await page.getByRole('tab', { name: 'Profile' }).click();
+  await signOut.click();
+  await page.getByLabel('Mail address').waitFor();
+  assert.equal(await untold.count(), 0);
+  assert.deepEqual(await textsIn(grace.page), wanted);
   for (const { page } of [ada, grace]) await page.context().close();
 });
 
@@ -206,6 +271,97 @@ testBeside('a part of the page that cannot be loaded is missed alone, and comes 
   await page.unroute('**/assets/report-*.js');
   await page.getByRole('button', { name: 'Try again' }).click();
   await page.getByLabel('What is wrong with it?').waitFor();
+  for (const { page } of [ada, grace]) await page.context().close();
+});
+
+testBeside('what cannot be drawn is missed alone, and comes by another try', async () => {
+  const [ada, grace] = await bothTalk();
+  const { page } = grace;
+  const again = page.getByRole('button', { name: 'Try again' });
+  const composer = page.getByLabel('Message', { exact: true });
+  await composer.fill('being written');
+  await send(ada.page, 'second');
+  await shows(page, 'second');
+
+  // A message.
+  const at = Date.parse(await row(page, 'first').locator('.meta time').getAttribute('datetime'));
+  await page.evaluate((at) => {
+    const { prototype } = Intl.DateTimeFormat;
+    const { get } = Object.getOwnPropertyDescriptor(prototype, 'format');
+    globalThis.mend = () => Object.defineProperty(prototype, 'format', { get, configurable: true });
+    const broken = (format) => (date) => {
+      if (Number(date) === at) throw new Error('This cannot be drawn.');
+      return format(date);
+    };
+    Object.defineProperty(prototype, 'format', { get() { return broken(get.call(this)); }, configurable: true });
+  }, at);
+  await row(ada.page, 'first').hover();
+  await row(ada.page, 'first').getByRole('button', { name: 'React' }).click();
+  await ada.page.getByRole('button', { name: '🎉' }).click();
+  const message = page.getByText('This message cannot be shown.');
+  await message.waitFor();
+  await assertAccessible(page);
+  await shot(page, 'failed-message');
+  await again.click();
+  await message.waitFor();
+  assert.deepEqual(await textsIn(page), ['second']);
+  await send(ada.page, 'third');
+  await shows(page, 'third');
+  await page.evaluate(() => globalThis.mend());
+  await again.click();
+  await shows(page, 'first');
+
+  // The open chat.
+  await page.evaluate(() => {
+    const { findLast } = Array.prototype;
+    globalThis.mend = () => (Array.prototype.findLast = findLast);
+    Array.prototype.findLast = () => {
+      throw new Error('This cannot be drawn.');
+    };
+  });
+  await send(ada.page, 'fourth');
+  await page.getByText('This chat cannot be shown.').waitFor();
+  await page.locator('.chat-row', { hasText: 'fourth' }).waitFor();
+  await assertAccessible(page);
+  await shot(page, 'failed-chat');
+  await page.evaluate(() => globalThis.mend());
+  await again.click();
+  await shows(page, 'fourth');
+  assert.equal(await composer.inputValue(), 'being written');
+
+  // What a dialog has.
+  await page.route('**/graphql', async (route) => {
+    if (!/query Sessions\b/.test(route.request().postData() ?? '')) return route.continue();
+    const response = await route.fetch();
+    const json = await response.json();
+    json.data.sessions.nodes = [null];
+    return route.fulfill({ response, json });
+  });
+  const part = page.getByRole('dialog').getByText('This part of the page cannot be shown.');
+  await page.getByRole('button', { name: 'Your profile, Grace' }).click();
+  await page.getByRole('tab', { name: 'Devices' }).click();
+  await part.waitFor();
+  await page.unroute('**/graphql');
+  await again.click();
+  await page.getByRole('tab', { name: 'Devices' }).click();
+  await page.getByText('this device').waitFor();
+  await page.getByRole('button', { name: 'Close' }).click();
+
+  // All of it.
+  await page.evaluate(() =>
+    Object.defineProperty(document, 'title', {
+      get: () => 'Talksy',
+      set() {
+        throw new Error('This cannot be drawn.');
+      },
+    }),
+  );
+  await page.evaluate(() => (location.hash = '#/'));
+  await page.getByText('The page cannot be shown.').waitFor();
+  await assertAccessible(page);
+  await page.getByRole('button', { name: 'Reload the page' }).click();
+  await page.locator('.chat-row').click();
+  await shows(page, 'fourth');
   for (const { page } of [ada, grace]) await page.context().close();
 });
 
@@ -267,8 +423,10 @@ testBeside('a long chat draws what is seen alone, and loads upward without a jum
   await grace.page.locator('[data-seq="1"]').waitFor();
   await grace.page.locator('.to-end .badge').waitFor();
   assert.ok((await grace.page.locator('.message').count()) < 60, 'all are drawn');
-  await grace.page.locator('.to-end').click();
+  await grace.page.locator('.to-end').press('Enter');
   await grace.page.locator(`[data-seq="${most}"]`).waitFor();
+  await grace.page.locator('.to-end').waitFor({ state: 'detached' });
+  await isInList(grace.page);
   await grace.page.locator('.chat-row .badge').waitFor({ state: 'detached' });
   // A device that knows nothing of the chat yet.
   await grace.page.evaluate(async () => {
@@ -302,10 +460,45 @@ testBeside('a long chat draws what is seen alone, and loads upward without a jum
   await send(ada.page, 'below');
   await grace.page.locator('.to-end .badge').waitFor();
   assert.ok(await grace.page.locator('[data-seq="1"]').isVisible());
-  await grace.page.locator('.to-end').click();
+  await grace.page.locator('.to-end').press('Enter');
   await shows(grace.page, 'below');
+  await isInList(grace.page);
   for (const { page } of [ada, grace]) await page.context().close();
 });
+
+/** On a phone the arrow and the system's Back lead from the open chat to the chats, and Back from there opens none. */
+async function goesBack(page, entry) {
+  const arrow = page.getByRole('button', { name: 'Back to the chats' });
+  const leave = async (act) => {
+    await arrow.waitFor();
+    await act();
+    await entry.waitFor();
+    await arrow.waitFor({ state: 'detached' });
+  };
+  await leave(() => arrow.tap());
+  const length = await page.evaluate(() => history.length);
+  for (const act of [() => arrow.tap(), () => page.goBack()]) {
+    for (const come of [() => entry.tap(), () => page.goForward(), () => page.goForward().then(() => page.reload())]) {
+      await come();
+      await leave(act);
+      assert.doesNotMatch(page.url(), /chat/);
+      assert.equal(await page.evaluate(() => history.length), length);
+    }
+  }
+  await page.goForward();
+  await arrow.waitFor();
+  const link = page.url();
+  // By a link, behind another page.
+  for (const act of [() => arrow.tap(), () => page.goBack()]) {
+    await page.goto('about:blank');
+    await page.goto(link);
+    await leave(act);
+    await page.goBack();
+    assert.equal(page.url(), 'about:blank');
+  }
+  await page.goto(link);
+  await arrow.waitFor();
+}
 
 testBeside('a group is made, renamed, grows and is left', async () => {
   const ada = await signIn('Ada');
@@ -358,8 +551,21 @@ testBeside('a group is made, renamed, grows and is left', async () => {
   await page.getByLabel('Title').fill('Difference engines');
   await page.getByRole('button', { name: 'Rename' }).click();
   await page.getByRole('button', { name: 'Close' }).click();
-  await grace.page.locator('.chat-row', { hasText: 'Difference engines' }).tap();
+  const entry = grace.page.locator('.chat-row', { hasText: 'Difference engines' });
+  await entry.tap();
+  await goesBack(grace.page, entry);
+  // What a page asked for when it was left is none.
+  assert.deepEqual(grace.problems.splice(0).filter((problem) => !problem.endsWith('net::ERR_ABORTED')), []);
   await send(page, 'Look, @Grace!');
+  const written = grace.page.getByLabel('Message', { exact: true });
+  assert.equal(await written.getAttribute('enterkeyhint'), 'enter');
+  await written.pressSequentially('One line');
+  await written.press('Enter');
+  await written.pressSequentially('and another');
+  assert.equal(await written.inputValue(), 'One line\nand another');
+  await grace.page.getByRole('button', { name: 'Send' }).tap();
+  await shows(page, 'One line\nand another');
+  assert.ok(await written.evaluate((field) => field === document.activeElement));
   await shows(grace.page, 'Look, @Grace!');
   await grace.page.locator('.is-mention').waitFor();
   await assertFits(grace.page);
@@ -372,12 +578,18 @@ testBeside('a group is made, renamed, grows and is left', async () => {
   await page.locator('.tick.is-read').waitFor();
   await send(mary.page, 'I see it');
   for (const one of [page, grace.page]) await shows(one, 'I see it');
+  // Who manages the group deletes what others said.
+  await row(page, 'I see it').getByRole('button', { name: 'More' }).press('Enter');
+  await page.getByRole('menuitem', { name: 'Delete' }).click();
+  await page.getByRole('dialog').getByText('Mary: I see it').waitFor();
+  await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
+  for (const one of [page, grace.page, mary.page]) await shows(one, 'Message deleted');
   // What is being written there goes with the group.
   await grace.page.getByLabel('Message', { exact: true }).fill('never sent');
   const notes = { name: 'notes.txt', mimeType: 'text/plain', buffer: Buffer.from('Never sent.') };
   await grace.page.locator('.composer input[type=file]').setInputFiles(notes);
   await grace.page.locator('.chosen .file').waitFor();
-  const written = () =>
+  const kept = () =>
     grace.page.evaluate(async () => {
       const [{ name }] = await indexedDB.databases();
       const count = await new Promise((resolve, reject) => {
@@ -391,12 +603,12 @@ testBeside('a group is made, renamed, grows and is left', async () => {
       });
       return [count, ...Object.values(localStorage).filter((text) => text === 'never sent')];
     });
-  assert.deepEqual(await written(), [1, 'never sent']);
+  assert.deepEqual(await kept(), [1, 'never sent']);
   await grace.page.getByRole('button', { name: '3 members' }).tap();
   await grace.page.getByRole('button', { name: 'Leave the group' }).tap();
   await grace.page.getByRole('button', { name: 'Really leave?' }).tap();
   await grace.page.locator('.chat-row').waitFor({ state: 'detached' });
-  await eventually(async () => assert.deepEqual(await written(), [0]));
+  await eventually(async () => assert.deepEqual(await kept(), [0]));
   // Marks around the name keep its direction to itself.
   for (const one of [page, mary.page]) await one.getByText(/Grace\u2069 left/).first().waitFor();
   // Who is removed from a group that is open on a phone sees the chats again.

@@ -1,5 +1,5 @@
 // Who is signed in, and what they see.
-import { useEffect, useMemo, useRef, useState } from 'react';
+import { useEffect, useMemo, useRef, useState, type ReactNode } from 'react';
 
 import { Account } from './account.js';
 import { ChatPane } from './chat/chat-pane.js';
@@ -7,13 +7,14 @@ import { useStay } from './files/attach.js';
 import { OnlineProvider, useIsAway, useWatchOnline } from './live/live.js';
 import { ServerNotice } from './live/server-notice.js';
 import { useOperator } from './moderation/operator.js';
-import { WebSession } from './session/session.js';
+import { WebSession, type Ending } from './session/session.js';
 import { SignIn } from './session/signin.js';
 import { Sidebar } from './sidebar/sidebar.js';
+import { Boundary, Reload } from './ui/boundary.js';
 import { MOMENT, later } from './ui/later.js';
 import { shownName } from './ui/names.js';
-import { AccountProvider, Sheet, countOf, useAccountState } from './ui/parts.js';
-import { useOpenChat } from './ui/route.js';
+import { AccountProvider, IconButton, Sheet, countOf, useAccountState } from './ui/parts.js';
+import { leaveChat, useOpenChat } from './ui/route.js';
 import { sentenceOf } from './ui/sentences.js';
 
 const Settings = later(() => import('./settings/settings.js'), MOMENT);
@@ -21,10 +22,16 @@ const Moderation = later(() => import('./moderation/moderation.js'), MOMENT);
 
 const NOBODY: ReadonlySet<string> = new Set();
 
-export function App() {
+export const App = () => (
+  <Boundary what="The page" way={<Reload />} frame={(said) => <main className="starting">{said}</main>}>
+    <Whole />
+  </Boundary>
+);
+
+function Whole() {
   const [session, setSession] = useState(() => WebSession.open());
   const [isNew, setNew] = useState(false);
-  const [isRefused, setRefused] = useState(false);
+  const [ending, setEnding] = useState<Ending | null>(null);
   const [account, setAccount] = useState<Account | null>(null);
   const [problem, setProblem] = useState<unknown>(null);
   useStay();
@@ -33,8 +40,8 @@ export function App() {
     if (!session) return;
     let isOver = false;
     let opened: Account | undefined;
-    session.onEnd = (isRefused) => {
-      setRefused(isRefused);
+    session.onEnd = (ending) => {
+      setEnding(ending);
       setSession(null);
     };
     setProblem(null);
@@ -55,7 +62,7 @@ export function App() {
   if (!session) {
     return (
       <SignIn
-        isRefused={isRefused}
+        ending={ending}
         onSession={(session, isNew) => {
           setNew(isNew);
           setSession(session);
@@ -76,6 +83,20 @@ export function App() {
     </AccountProvider>
   );
 }
+
+const failedChat = (said: ReactNode) => (
+  <main className="chat">
+    <header className="chat-head">
+      <IconButton icon="back" label="Back to the chats" className="back" onPress={() => void leaveChat()} />
+    </header>
+    {said}
+  </main>
+);
+const failedSidebar = (said: ReactNode) => (
+  <nav className="sidebar" aria-label="Chats">
+    {said}
+  </nav>
+);
 
 function Home({ isNew, problem }: { isNew: boolean; problem: unknown }) {
   const chatId = useOpenChat();
@@ -123,13 +144,17 @@ function Home({ isNew, problem }: { isNew: boolean; problem: unknown }) {
           {isAway && <p>You are offline. What you send goes out later.</p>}
           <ServerNotice />
         </div>
-        <Sidebar
-          openId={chatId}
-          onProfile={() => setProfileOpen(true)}
-          onModeration={isOperator ? () => setModerationOpen(true) : null}
-        />
+        <Boundary what="The list of chats" way={<Reload />} frame={failedSidebar}>
+          <Sidebar
+            openId={chatId}
+            onProfile={() => setProfileOpen(true)}
+            onModeration={isOperator ? () => setModerationOpen(true) : null}
+          />
+        </Boundary>
         {chat ? (
-          <ChatPane key={chat.id} chat={chat} />
+          <Boundary key={chat.id} what="This chat" way={<Reload />} frame={failedChat}>
+            <ChatPane chat={chat} />
+          </Boundary>
         ) : (
           <main className="nothing">
             <img src="/icon.svg" alt="" width="72" height="72" />

@@ -8,6 +8,7 @@ import { KeptText, isGone, type Draft } from './kept-text.js';
 import { MessageList, type ListHandle } from './message-list.js';
 import type { Actions } from './message-row.js';
 import { Pins, usePins } from './pins.js';
+import { previewOf } from './preview.js';
 import { readByAll } from './reading.js';
 import { Face } from '../files/face.js';
 import { MarkUnreadDocument, MembersDocument, type MembersQuery } from '../generated/graphql.js';
@@ -20,8 +21,8 @@ import { useFeature } from '../session/features.js';
 import { useBlocked } from '../settings/blocking.js';
 import { MOMENT, later } from '../ui/later.js';
 import { shownName } from '../ui/names.js';
-import { IconButton, Name, Problem, Sheet, useAccount, useAccountState } from '../ui/parts.js';
-import { onJump, openChat, takeJump } from '../ui/route.js';
+import { IconButton, Name, Problem, Question, Sheet, useAccount, useAccountState } from '../ui/parts.js';
+import { leaveChat, onJump, takeJump } from '../ui/route.js';
 import { sentenceOf } from '../ui/sentences.js';
 
 const Viewer = later(() => import('../files/viewer.js'));
@@ -151,6 +152,7 @@ export function ChatPane({ chat }: { chat: Chat }) {
   const [isSearchOpen, setSearchOpen] = useState(false);
   const [imageId, setImageId] = useState<string | null>(null);
   const [reported, setReported] = useState<Message | null>(null);
+  const [deleting, setDeleting] = useState<Message | null>(null);
   const list = useRef<ListHandle>(null);
   const typing = useTyping(chat.id);
   const online = useOnline();
@@ -196,7 +198,7 @@ export function ChatPane({ chat }: { chat: Chat }) {
       try {
         const { markUnread } = await connection.mutate(MarkUnreadDocument, { chatId: chat.id, fromSeq });
         // Ahead of the mark: who opens the chat again has read it.
-        openChat(null);
+        await leaveChat();
         if (markUnread) await replica.keepChat(markUnread.chat);
       } catch (error) {
         setProblem(sentenceOf(error));
@@ -209,7 +211,7 @@ export function ChatPane({ chat }: { chat: Chat }) {
     () => ({
       onReply: (message) => setDraft({ kind: 'reply', message }),
       onEdit: (message) => setDraft({ kind: 'edit', message }),
-      onDelete: (message) => void queue.change(message, { kind: 'delete' }),
+      onDelete: setDeleting,
       onReact: (message, emoji, isOn) => void queue.change(message, { kind: 'react', emoji, isOn }),
       onPin: (message, isOn) => void queue.change(message, { kind: 'pin', isOn }),
       onUnread: ({ seq }) => void unread(seq),
@@ -263,7 +265,7 @@ export function ChatPane({ chat }: { chat: Chat }) {
   return (
     <main className="chat" aria-label={shownName(chat.title)}>
       <header className="chat-head">
-        <IconButton icon="back" label="Back to the chats" className="back" onPress={() => openChat(null)} />
+        <IconButton icon="back" label="Back to the chats" className="back" onPress={() => void leaveChat()} />
         <Face
           id={chat.peer?.id ?? chat.id}
           name={chat.title}
@@ -341,6 +343,21 @@ export function ChatPane({ chat }: { chat: Chat }) {
       <Sheet title="Report a message" isOpen={reported !== null} onClose={() => setReported(null)}>
         {reported && <Report message={reported} onClose={() => setReported(null)} />}
       </Sheet>
+      <Question
+        title="Delete this message?"
+        yes="Delete"
+        isOpen={deleting !== null}
+        onYes={() => deleting && void queue.change(deleting, { kind: 'delete' })}
+        onClose={() => setDeleting(null)}
+        onDone={() => list.current?.focus()}
+      >
+        {deleting && (
+          <p>
+            <Name of={deleting.sender} />: <bdi>{previewOf(deleting, userId).slice(0, 160)}</bdi>
+          </p>
+        )}
+        <p className="quiet">It is deleted for everybody in this chat. This cannot be undone.</p>
+      </Question>
       <Sheet title="Search in this chat" isOpen={isSearchOpen} onClose={() => setSearchOpen(false)}>
         <Search chatId={chat.id} onDone={() => setSearchOpen(false)} />
       </Sheet>

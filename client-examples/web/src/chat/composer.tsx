@@ -10,7 +10,7 @@ import { FindMembersDocument } from '../generated/graphql.js';
 import { useTellTyping } from '../live/live.js';
 import type { Chat, Message } from '../replica/database.js';
 import { useFeature } from '../session/features.js';
-import { IconButton, Name, Problem, useAccount, useAccountState, useRested } from '../ui/parts.js';
+import { IconButton, Name, Problem, isTouched, useAccount, useAccountState, useRested } from '../ui/parts.js';
 
 interface Person {
   readonly id: string;
@@ -138,7 +138,9 @@ export function Composer({ chat, draft, onDraft, onEdit, onSent, onEditLast }: C
     // Enter also takes over what an input method offers. Safari says so by 229 alone, as the composition has ended by then.
     if (event.nativeEvent.isComposing || event.keyCode === 229) return;
     if (mentions.people.length > 0 && mentions.onKeyDown(event, complete)) return;
-    if (event.key === 'Enter' && !event.shiftKey) {
+    // On a phone it makes a line, as there is no other way to one; the button sends.
+    const isSending = isTouched() ? event.ctrlKey || event.metaKey : !event.shiftKey;
+    if (event.key === 'Enter' && isSending) {
       event.preventDefault();
       void submit();
     } else if (event.key === 'Escape' && draft) leave();
@@ -206,6 +208,7 @@ export function Composer({ chat, draft, onDraft, onEdit, onSent, onEditLast }: C
           ref={area}
           rows={1}
           aria-label="Message"
+          enterKeyHint={isTouched() ? 'enter' : 'send'}
           placeholder={files.length > 0 ? 'Add a caption' : 'Write a message'}
           dir="auto"
           aria-autocomplete="list"
@@ -231,6 +234,7 @@ export function Composer({ chat, draft, onDraft, onEdit, onSent, onEditLast }: C
           icon="send"
           label={editing ? 'Save' : 'Send'}
           className="send"
+          preventFocusOnPress
           isDisabled={isEmpty || count > MOST || chosen.isBusy}
           onPress={() => void submit()}
         />

@@ -18,6 +18,7 @@ import { previewOf } from './preview.js';
 import { newFrom } from './reading.js';
 import type { Chat, Message, Pending, Task } from '../replica/database.js';
 import type { Target, ThreadState } from '../replica/thread.js';
+import { Boundary } from '../ui/boundary.js';
 import { shownName } from '../ui/names.js';
 import { Icon, countOf, useAccount } from '../ui/parts.js';
 
@@ -25,6 +26,8 @@ export interface ListHandle {
   /** Shows a message, loading what lies around it; false where it is not there any more. */
   jump(target: Target): Promise<boolean>;
   toEnd(): void;
+  /** The keyboard goes on in the list. */
+  focus(): void;
 }
 
 interface MessageListProps {
@@ -65,6 +68,7 @@ export function MessageList(props: MessageListProps) {
   const [firstUnread] = useState(() => unreadFrom(chat));
   const [isEndShown, setEndShown] = useState(true);
   const part = useRef<PartHandle>(null);
+  const box = useRef<HTMLDivElement>(null);
   const last = state.messages.at(-1);
   const count = state.messages.length + (state.hasNewer ? 0 : pending.length);
   const isDetached = useRef(state.hasNewer);
@@ -75,25 +79,54 @@ export function MessageList(props: MessageListProps) {
     else part.current?.toEnd();
   }, [onPart]);
 
+  const focus = useCallback(() => {
+    box.current?.querySelector<HTMLElement>('.scroller')?.focus({ preventScroll: true });
+  }, []);
+
   useImperativeHandle(
     ref,
     () => ({
       toEnd,
+      focus,
       jump: async (target) => part.current?.show(target.seq) === true || onPart(target),
     }),
-    [toEnd, onPart],
+    [toEnd, focus, onPart],
   );
 
+  const hadFocus = useRef(false);
+  const onPartShown = useCallback(() => {
+    if (hadFocus.current) focus();
+    hadFocus.current = false;
+    return () => {
+      hadFocus.current = box.current?.querySelector('.scroller')?.contains(document.activeElement) ?? false;
+    };
+  }, [focus]);
+
   return (
-    <div className="messages">
+    <div ref={box} className="messages">
       {state.isLoading && count === 0 && <p className="quiet empty">Loading the chat …</p>}
       {!state.isLoading && count === 0 && <p className="quiet empty">Nothing was said yet. Say hello!</p>}
       {count > 0 && (
-        <Part key={state.part} {...props} ref={part} firstUnread={firstUnread} onEndShown={setEndShown} />
+        <Part
+          key={state.part}
+          {...props}
+          ref={part}
+          firstUnread={firstUnread}
+          onEndShown={setEndShown}
+          onShown={onPartShown}
+        />
       )}
       {!state.hasNewer && <Heard chat={chat} last={last} viewerId={userId} />}
       {(!isEndShown || state.hasNewer) && count > 0 && (
-        <Button className="to-end" onPress={toEnd} aria-label="To the newest message">
+        <Button
+          className="to-end"
+          onPress={() => {
+            // The button goes.
+            focus();
+            toEnd();
+          }}
+          aria-label="To the newest message"
+        >
           <Icon name="down" />
           {chat.unreadCount > 0 && <span className="badge">{countOf(chat.unreadCount)}</span>}
         </Button>
@@ -112,15 +145,19 @@ interface PartProps extends Omit<MessageListProps, 'ref' | 'onPart'> {
   readonly ref: Ref<PartHandle>;
   readonly firstUnread: number;
   readonly onEndShown: (isShown: boolean) => void;
+  /** Called when this part is in the page; what it returns, when it goes. */
+  readonly onShown: () => () => void;
 }
 
 /** One part of the chat. A jump to another one begins anew. */
 function Part(props: PartProps) {
   const { ref, chat, readByAllSeq, state, pending, tasks, may, actions, firstUnread } = props;
-  const { onOlder, onNewer, onSeen, onEndShown } = props;
+  const { onOlder, onNewer, onSeen, onEndShown, onShown } = props;
   const { messages, hasOlder, hasNewer, isLoading, focus } = state;
   const { userId } = useAccount();
   const list = useRef<VListHandle>(null);
+  // A part that takes the place of another takes the focus, too.
+  useLayoutEffect(onShown, [onShown]);
   const isAtEnd = useRef(focus === null);
   const isPlaced = useRef(false);
   const [isPatient, setPatient] = useState(true);
@@ -189,8 +226,11 @@ function Part(props: PartProps) {
         return;
       }
     }
-    if (isAtEnd.current && !hasNewer) list.current?.scrollToIndex(count - 1, { align: 'end' });
-  }, [count, first, lastSeq, messages, firstUnread, focus, hasNewer, hasOlder, isPatient, placeAt]);
+    if (!isAtEnd.current || hasNewer) return;
+    list.current?.scrollToIndex(count - 1, { align: 'end' });
+    // Where it stands there already, nothing scrolls.
+    onEndShown(true);
+  }, [count, first, lastSeq, messages, firstUnread, focus, hasNewer, hasOlder, isPatient, placeAt, onEndShown]);
 
   const older = useCallback(() => {
     // Without a network the next scroll tries again.
@@ -270,14 +310,15 @@ function Part(props: PartProps) {
     if ('pending' in row) {
       const { clientMessageId, replyToId } = row.pending;
       return (
-        <PendingRow
-          key={clientMessageId}
-          pending={row.pending}
-          replyTo={messages.find(({ id }) => id === replyToId)}
-          viewerId={userId}
-          isGroup={chat.kind === 'GROUP'}
-          actions={actions}
-        />
+        <Boundary key={clientMessageId} what="This message" of={row.pending}>
+          <PendingRow
+            pending={row.pending}
+            replyTo={messages.find(({ id }) => id === replyToId)}
+            viewerId={userId}
+            isGroup={chat.kind === 'GROUP'}
+            actions={actions}
+          />
+        </Boundary>
       );
     }
     const { message, before } = row;
@@ -292,20 +333,21 @@ function Part(props: PartProps) {
     const byPeer = chat.peer ? chat.reads[chat.peer.id] : undefined;
     const isReadByPeer = (byPeer?.seq ?? 0) >= message.seq;
     return (
-      <MessageRow
-        key={message.seq}
-        message={message}
-        viewerId={userId}
-        isGroup={chat.kind === 'GROUP'}
-        isFirstOfDay={isFirstOfDay}
-        isFirstUnread={isFirstUnread}
-        isFollowing={isFollowing}
-        isRead={readByAllSeq >= message.seq}
-        readAt={isReadByPeer ? (byPeer?.at ?? null) : null}
-        may={may}
-        task={bySeq.get(message.seq) ?? null}
-        actions={actions}
-      />
+      <Boundary key={message.seq} what="This message" of={message}>
+        <MessageRow
+          message={message}
+          viewerId={userId}
+          isGroup={chat.kind === 'GROUP'}
+          isFirstOfDay={isFirstOfDay}
+          isFirstUnread={isFirstUnread}
+          isFollowing={isFollowing}
+          isRead={readByAllSeq >= message.seq}
+          readAt={isReadByPeer ? (byPeer?.at ?? null) : null}
+          may={may}
+          task={bySeq.get(message.seq) ?? null}
+          actions={actions}
+        />
+      </Boundary>
     );
   };
 

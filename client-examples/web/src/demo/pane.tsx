@@ -9,7 +9,7 @@ import { noteUser, ready } from './run.js';
 import { App } from '../app.js';
 import { setScope } from '../session/scope.js';
 import { WebSession, signIn } from '../session/session.js';
-import { openChat } from '../ui/route.js';
+import { openChat, startRoute } from '../ui/route.js';
 import '../ui/style.css';
 import '../chat/chat.css';
 import '../sidebar/sidebar.css';
@@ -38,6 +38,8 @@ declare global {
 const PEOPLE: Readonly<Record<string, string>> = { ada: 'Ada Lovelace', grace: 'Grace Hopper' };
 const person = new URLSearchParams(location.search).get('as') ?? '';
 setScope(person);
+// A frame adds nothing to the history of the page around it.
+startRoute(false);
 
 interface Ticket {
   readonly email: string;

@@ -18,7 +18,7 @@ import { Face } from '../files/face.js';
 import { PictureField } from '../files/picture-field.js';
 import { shownName } from '../ui/names.js';
 import { IconButton, Name, Problem, Sheet, useAccount } from '../ui/parts.js';
-import { openChat } from '../ui/route.js';
+import { leaveChat } from '../ui/route.js';
 import { sentenceOf } from '../ui/sentences.js';
 
 interface GroupDetailsProps {
@@ -68,7 +68,7 @@ function Details({ chat, members, onClose }: GroupDetailsProps) {
     run(async () => {
       await connection.mutate(LeaveChatDocument, { chatId: chat.id });
       onClose();
-      openChat(null);
+      await leaveChat();
       await replica.removeChat(chat.id);
     });
 

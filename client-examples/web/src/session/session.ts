@@ -12,16 +12,21 @@ import {
   RefreshSessionDocument,
   VerifyOtpDocument,
 } from '../generated/graphql.js';
-import { Refused, retrying } from '../talksy/refused.js';
+import { Refused } from '../talksy/refused.js';
 import { post } from '../talksy/session.js';
 import { scoped } from './scope.js';
 import { stringifyDocument } from '@urql/core';
+
+/** Why a session has ended, where it was not for the user alone: the server has ended it, or may not know that it ended. */
+export type Ending = 'refused' | 'untold';
 
 /** Where the session is kept. */
 const key = () => scoped('talksy.session');
 const DEVICES = 'talksy.devices';
 /** Milliseconds before its end at which a token is renewed. */
 const AHEAD = 60_000;
+/** Milliseconds that signing out waits for the server. */
+const GOODBYE = 1_500;
 
 interface Kept {
   readonly user: { readonly id: string; readonly name: string };
@@ -47,9 +52,13 @@ function read(): Kept | null {
 }
 
 /** What is kept of an answer. Its times are the server's: only how long it lasts is taken of them. */
-function keep({ accessToken, refreshToken, expiresAt, session, user }: SignedInFragment): Kept {
+function keptOf({ accessToken, refreshToken, expiresAt, session, user }: SignedInFragment): Kept {
   const lasts = Date.parse(expiresAt) - Date.parse(session.lastUsedAt);
-  const kept = { user, accessToken, refreshToken, lasts, expiresAt: Date.now() + lasts };
+  return { user, accessToken, refreshToken, lasts, expiresAt: Date.now() + lasts };
+}
+
+function keep(answer: SignedInFragment): Kept {
+  const kept = keptOf(answer);
   localStorage.setItem(key(), JSON.stringify(kept));
   return kept;
 }
@@ -93,8 +102,8 @@ const OVER = ['SUSPENDED', 'TOKEN_EXPIRED', 'TOKEN_REUSED', 'UNAUTHENTICATED'];
 
 export class WebSession {
   readonly url = SERVER;
-  /** Called once when the session has ended, here or in another tab; true where the server has ended it. */
-  onEnd: (isRefused: boolean) => void = () => {};
+  /** Called once when the session has ended, here or in another tab. */
+  onEnd: (ending: Ending | null) => void = () => {};
   /** Sends a renewal over the open socket, which then stays open; false where there is none. */
   overSocket: Renew | undefined;
   #known: Kept;
@@ -151,18 +160,24 @@ export class WebSession {
     return ask();
   }
 
-  /** Ends the session on the server and forgets it in all tabs. */
+  /** Ends the session on the server, where it answers soon, and forgets it in all tabs. */
   async signOut(): Promise<void> {
-    await retrying(() => post(SERVER, stringifyDocument(LogoutDocument), {}, this.fetch));
-    this.end();
+    // Without an answer it goes on behind the end, also where the page is closed.
+    const ask: typeof fetch = (input, init) => this.fetch(input, { ...init, keepalive: true });
+    const told = post(SERVER, stringifyDocument(LogoutDocument), {}, ask).then(
+      () => true,
+      (error: unknown) => error instanceof Refused && OVER.includes(error.code ?? ''),
+    );
+    const late = new Promise<boolean>((resolve) => setTimeout(() => resolve(false), GOODBYE));
+    this.end((await Promise.race([told, late])) ? null : 'untold');
   }
 
   /** Forgets the session. What was written stays on the device for the next sign-in. */
-  end(isRefused = false): void {
+  end(ending: Ending | null = null): void {
     if (this.#isOver) return;
     if (read()?.user.id === this.userId) localStorage.removeItem(key());
     this.close();
-    this.onEnd(isRefused);
+    this.onEnd(ending);
   }
 
   close(): void {
@@ -207,9 +222,11 @@ export class WebSession {
       try {
         const answer = await this.#ask(kept.refreshToken);
         if (!answer.refreshSession) throw new Error('The answer has no tokens.');
-        this.#take(keep(answer.refreshSession));
+        // Who has signed out meanwhile stays so; the token is good for telling the server.
+        if (this.#isOver) this.#known = keptOf(answer.refreshSession);
+        else this.#take(keep(answer.refreshSession));
       } catch (error) {
-        if (error instanceof Refused && OVER.includes(error.code ?? '')) this.end(true);
+        if (error instanceof Refused && OVER.includes(error.code ?? '')) this.end('refused');
         throw error;
       }
     });

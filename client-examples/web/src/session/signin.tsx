@@ -2,7 +2,7 @@
 import { useEffect, useRef, useState, type FormEvent } from 'react';
 import { Button, Input, Label, TextField } from 'react-aria-components';
 
-import { askForCode, signIn, type WebSession } from './session.js';
+import { askForCode, signIn, type Ending, type WebSession } from './session.js';
 import { CodeBoxes } from './code-boxes.js';
 import { Problem } from '../ui/parts.js';
 import { sentenceOf } from '../ui/sentences.js';
@@ -15,12 +15,18 @@ interface Challenge {
 }
 
 interface SignInProps {
-  /** Whether the server has ended the session that was here. */
-  readonly isRefused: boolean;
+  /** How the session that was here has ended. */
+  readonly ending: Ending | null;
   readonly onSession: (session: WebSession, isNew: boolean) => void;
 }
 
-export function SignIn({ isRefused, onSession }: SignInProps) {
+const ENDINGS: Readonly<Record<Ending, string>> = {
+  refused: 'You have been signed out on this device. What you have typed is kept for you.',
+  untold:
+    'You are signed out on this device, but the server may not know it. Sign in again to see under Devices whether the session is there, and to end it.',
+};
+
+export function SignIn({ ending, onSession }: SignInProps) {
   const [email, setEmail] = useState('');
   const [challenge, setChallenge] = useState<Challenge | null>(null);
   const [problem, setProblem] = useState<string | null>(null);
@@ -73,9 +79,7 @@ export function SignIn({ isRefused, onSession }: SignInProps) {
         <h1>Talksy</h1>
         {challenge === null ? (
           <form onSubmit={(event) => void ask(event)}>
-            {isRefused && (
-              <p role="status">You have been signed out on this device. What you have typed is kept for you.</p>
-            )}
+            {ending && <p role="status">{ENDINGS[ending]}</p>}
             <p className="quiet">Sign in with your mail address. There is no password to remember.</p>
             <TextField
               type="email"

@@ -11,6 +11,7 @@ import { activeAt } from '../replica/state.js';
 import { previewOf } from '../chat/preview.js';
 import { Face } from '../files/face.js';
 import { useFeature } from '../session/features.js';
+import { Boundary } from '../ui/boundary.js';
 import { later } from '../ui/later.js';
 import { shownName } from '../ui/names.js';
 import {
@@ -72,12 +73,13 @@ export function Sidebar({ openId, onProfile, onModeration }: SidebarProps) {
         {found.length > 0 && (
           <VList data={found} itemSize={68}>
             {(chat) => (
-              <ChatRow
-                key={chat.id}
-                chat={chat}
-                isOpen={chat.id === openId}
-                isOnline={chat.peer !== null && online.has(chat.peer.id)}
-              />
+              <Boundary key={chat.id} what="This chat" of={chat}>
+                <ChatRow
+                  chat={chat}
+                  isOpen={chat.id === openId}
+                  isOnline={chat.peer !== null && online.has(chat.peer.id)}
+                />
+              </Boundary>
             )}
           </VList>
         )}
@@ -189,7 +191,13 @@ function ChatRow({ chat, isOpen, isOnline }: ChatRowProps) {
   const { id, title, unreadCount, unreadMentionCount, isMutedByViewer, lastMessage, peer } = chat;
   const isMarked = chat.viewerUnreadFromSeq !== null && unreadCount === 0;
   return (
-    <a className={`row chat-row ${isOpen ? 'is-open' : ''}`} href={linkTo(id)} aria-current={isOpen ? 'page' : undefined}>
+    <a
+      className={`row chat-row ${isOpen ? 'is-open' : ''}`}
+      href={linkTo(id)}
+      aria-current={isOpen ? 'page' : undefined}
+      // It would make its entry of the history anew, without what is kept there.
+      onClick={(event) => isOpen && !event.ctrlKey && !event.metaKey && !event.shiftKey && event.preventDefault()}
+    >
       <Face id={peer?.id ?? id} name={title} {...(peer ? {} : { picture: chat.avatar })} isOnline={isOnline} />
       <span className="about">
         <span className="line">

@@ -3,6 +3,8 @@
 import { useEffect, useState, type ComponentType, type ReactNode } from 'react';
 import { Button } from 'react-aria-components';
 
+import { Boundary } from './boundary.js';
+
 /** `waiting` stands in its place until it has come. */
 export function later<Props extends object>(
   load: () => Promise<{ readonly default: ComponentType<Props> }>,
@@ -32,7 +34,13 @@ export function later<Props extends object>(
       return () => removeEventListener('online', again);
     }, []);
 
-    if (Part) return <Part {...props} />;
+    if (Part) {
+      return (
+        <Boundary what="This part of the page">
+          <Part {...props} />
+        </Boundary>
+      );
+    }
     if (!isMissing) return waiting;
     return (
       <p className="problem" role="alert">

@@ -1,7 +1,8 @@
 // Small parts that all features use.
-import { createContext, useContext, useEffect, useState, useSyncExternalStore, type ReactNode } from 'react';
+import { createContext, useContext, useEffect, useRef, useState, useSyncExternalStore, type ReactNode } from 'react';
 import { Button, Dialog, Heading, Modal, ModalOverlay } from 'react-aria-components';
 
+import { Boundary } from './boundary.js';
 import { mixesAlphabets, shownName } from './names.js';
 import { sentenceOf } from './sentences.js';
 import type { Account } from '../account.js';
@@ -96,6 +97,8 @@ interface IconButtonProps {
   readonly label: string;
   readonly onPress?: () => void;
   readonly isDisabled?: boolean;
+  /** Leaves the focus, and with it a phone's keyboard, where it is. */
+  readonly preventFocusOnPress?: boolean;
   readonly className?: string;
 }
 export const IconButton = ({ icon, label, className = '', ...rest }: IconButtonProps) => (
@@ -120,11 +123,59 @@ export const Sheet = ({ title, isOpen, onClose, children, isWide = false }: Shee
           <Heading slot="title">{title}</Heading>
           <IconButton icon="close" label="Close" onPress={onClose} />
         </header>
-        {children}
+        <Boundary what="This part of the page">{children}</Boundary>
       </Dialog>
     </Modal>
   </ModalOverlay>
 );
+
+interface QuestionProps {
+  readonly title: string;
+  /** What the button says that does it. */
+  readonly yes: string;
+  readonly no?: string;
+  readonly isOpen: boolean;
+  readonly onYes: () => void;
+  readonly onClose: () => void;
+  /** Called behind a yes when the dialog is closed, ahead of the focus going back: what had it may be gone. */
+  readonly onDone?: () => void;
+  readonly children: ReactNode;
+}
+/** Asks ahead of what cannot be undone. Enter alone does nothing of it. */
+export const Question = (props: QuestionProps) => (
+  <Sheet title={props.title} isOpen={props.isOpen} onClose={props.onClose}>
+    <Asked {...props} />
+  </Sheet>
+);
+
+function Asked({ yes, no = 'Cancel', onYes, onClose, onDone, children }: QuestionProps) {
+  const isDone = useRef(false);
+  const done = useRef(onDone);
+  useEffect(
+    () => () => {
+      if (isDone.current) done.current?.();
+    },
+    [],
+  );
+  const answer = () => {
+    isDone.current = true;
+    onClose();
+    onYes();
+  };
+  return (
+    <div className="details">
+      {children}
+      <div className="actions">
+        <Button className="primary is-danger" onPress={answer}>
+          {yes}
+        </Button>
+        <Button className="secondary" autoFocus onPress={onClose}>
+          {no}
+        </Button>
+      </div>
+    </div>
+  );
+}
 
 /** What went wrong, where screen readers hear it. */
 export const Problem = ({ text }: { text: string | null }) => (
@@ -152,6 +203,9 @@ export function useRun() {
   }
   return { run, problem, setProblem, isBusy };
 }
+
+/** Whether this is a phone or the like: its keyboard is on the screen, and has no Shift beside Enter. */
+export const isTouched = (): boolean => matchMedia('(pointer: coarse) and (hover: none)').matches;
 
 /** A number for a badge. */
 export const countOf = (count: number): string => (count > 99 ? '99+' : String(count));
