@@ -36,9 +36,9 @@ const MIN_LOOKS: usize = 64;
 /// How many words of a node that have a prefix count as one look.
 const WORDS_A_LOOK: usize = 32;
 
-/// How many words of a node that have a prefix are looked at. Beyond it all parts are taken to have one:
-/// what lies in them says whether they do.
-const MAX_WORDS: usize = 256;
+/// How many words of a node that have a prefix are looked at, for each part that is asked for. Beyond it
+/// all of those are taken to have one: what lies in them says whether they do.
+const WORDS_A_PART: usize = 8;
 
 /// How far numbers and times may be in another order: so many messages above the place that the times
 /// say are looked at too.
@@ -448,7 +448,7 @@ impl<'a> Finder<'a> {
     }
 
     /// The same of all words with a prefix. Once all children are found that are asked for, no more of
-    /// the words are looked at, nor beyond [`MAX_WORDS`]: above the first level it may then name children
+    /// the words are looked at, nor beyond [`WORDS_A_PART`]: above the first level it may then name children
     /// that have none.
     fn children_of_prefix(
         &self,
@@ -460,11 +460,12 @@ impl<'a> Finder<'a> {
         let mut statement = self.conn.prepare_cached(CHILDREN_OF_PREFIX)?;
         let values = (walk.key, level, node, &wanted.term.text, &wanted.end);
         let mut rows = statement.query(values)?;
-        let (mut children, mut count) = (0, 0_usize);
+        let (mut children, mut count) = (0, 0);
+        let most = WORDS_A_PART * (0..FAN).filter(|part| mask & (1 << part) != 0).count();
         while mask & !children != 0
             && let Some(row) = rows.next()?
         {
-            if level > 1 && count == MAX_WORDS {
+            if level > 1 && count == most {
                 children = mask;
                 break;
             }
