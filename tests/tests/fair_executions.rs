@@ -81,6 +81,45 @@ async fn reads_of_a_user_wait_for_each_other() {
     }
 }
 
+/// So many subscriptions of a user are opened at a time; then they follow side by side.
+#[tokio::test(flavor = "multi_thread")]
+async fn subscriptions_of_a_user_are_opened_in_turns() {
+    const ADDED: &str = "subscription($id: ID!) { messageAdded(chatId: $id) { node { seq } } }";
+    let store = FaultyStore::new();
+    let app = TestApp::builder()
+        .config(|config| config.http.executions_per_user = 2)
+        .ports(store.install())
+        .start()
+        .await;
+    let (ada, bob, chat) = app.pair().await;
+    let mut socket = ada.client.socket().await;
+    let before = store.calls("chats.memberships");
+    store.set("chats.memberships", Fault::Held);
+    for id in 0..5 {
+        let variables = json!({ "id": chat });
+        socket.subscribe(&id.to_string(), ADDED, variables).await;
+    }
+    for _ in 0..2 {
+        store.arrived("chats.memberships").await;
+    }
+    // What she and others read has turns of its own.
+    for _ in 0..20 {
+        ada.client.data("{ me { name } }", json!({})).await;
+        bob.client.data("{ me { name } }", json!({})).await;
+    }
+    assert_eq!(store.calls("chats.memberships") - before, 2);
+    store.set("chats.memberships", Fault::None);
+    store.release("chats.memberships", 2);
+    let mut told = std::collections::BTreeSet::new();
+    while told.len() < 5 {
+        // Those that are open by then are told.
+        bob.send(&chat, "hi").await;
+        let next = socket.message().await;
+        assert_eq!(next["type"], "next", "{next}");
+        told.insert(next["id"].to_string());
+    }
+}
+
 /// A socket and a user have turns for reads though all writes hang.
 #[tokio::test(flavor = "multi_thread")]
 async fn sixteen_writes_that_hang_hold_up_no_read_over_the_same_socket() {

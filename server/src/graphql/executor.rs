@@ -27,7 +27,7 @@ use super::response::{Answer, Payload, error_payload};
 use super::sender_cache::SenderCache;
 use super::shared_execution::SharedExecution;
 use super::too_much::{timed_out, too_large};
-use super::turns::Turns;
+use super::turns::{Turn, Turns};
 use super::validation::Validator;
 
 /// Executes requests for the transports.
@@ -42,6 +42,8 @@ pub struct Executor {
     /// Of queries, and of mutations: those wait for a store that takes no writes.
     reads: Turns,
     mutations: Turns,
+    /// Of subscriptions that are shared, while they are opened: those wait for the bus.
+    openings: Turns,
     limits: ExecutionLimits,
     nulls: Arc<NullRules>,
     senders: SenderCache,
@@ -71,6 +73,7 @@ impl Executor {
             budgets,
             reads: Turns::new(limits.executions_per_user),
             mutations: Turns::new(limits.executions_per_user),
+            openings: Turns::new(limits.executions_per_user),
             limits,
             nulls: Arc::new(NullRules::new(&sdl())),
             senders: SenderCache::new(),
@@ -206,6 +209,11 @@ impl Executor {
             None => subscribe_alone(Arc::clone(&account), prepared),
         };
         Charged::new(payloads, account).boxed()
+    }
+
+    /// Waits until the user may open one more subscription that many share.
+    pub(super) async fn opening(&self, authentication: &Authentication) -> Option<Turn<'_>> {
+        self.openings.take(authentication).await
     }
 
     /// Has a subscription that many share check its document and arguments.

@@ -65,6 +65,7 @@ impl SharedExecution {
     async fn open(&self, points: u64) -> Result<Option<OpenedFeed>, Payload> {
         let spent = self.account.open(points).await;
         spent.map_err(|refusal| error_payload(&refusal))?;
+        let _turn = self.executor().opening(&self.account.authentication).await;
         let feed = SharedFeed::default();
         let request = self.request_of_viewer().data(feed.clone());
         let asker = Asker::from(&self.account.authentication);

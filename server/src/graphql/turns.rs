@@ -1,6 +1,6 @@
-//! How many operations of one kind, queries or mutations, of one user are executed at a time, over all their connections. Further ones
-//! wait in the order in which they came: who asks for very much waits for themselves, and others find
-//! the threads free.
+//! How many operations of one kind (queries, mutations, subscriptions that are opened) of one user are
+//! executed at a time, over all their connections. Further ones wait in the order in which they came:
+//! who asks for very much waits for themselves, and others find the threads free.
 //!
 //! Only users are counted. Many who have not signed in may share an address, and wait for a backend
 //! that is slow; what they may ask for has bounds of its own.

@@ -47,8 +47,8 @@ section! {
         /// stopped; its client is told that it takes longer.
         execution_timeout: Duration = 20 * SECOND, in SECOND / 10..=10 * MINUTE;
         /// Most queries of one user that are executed at a time, over all connections, and most
-        /// mutations: these have turns of their own. Further ones wait for their turn, which counts as
-        /// execution.
+        /// mutations: these have turns of their own, and so do subscriptions while they are opened.
+        /// Further ones wait for their turn, which counts as execution.
         executions_per_user: usize = 16, in 1..=100_000;
         /// Whether the schema may be asked for by introspection: `on`, `off`, or `auto`, which is `on`
         /// where `listen` is a loopback address, `public_url` is none of another machine and
