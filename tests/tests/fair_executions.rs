@@ -6,14 +6,20 @@ use talksy_tests::client::SEND;
 use talksy_tests::faulty_store::{Fault, FaultyStore};
 use tokio::task::JoinSet;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_user_has_so_many_executions_at_a_time_and_nobody_else_waits_for_them() {
+/// An app that executes two operations of a kind and user at a time, and its faults.
+async fn two_at_a_time() -> (FaultyStore, TestApp) {
     let store = FaultyStore::new();
     let app = TestApp::builder()
         .config(|config| config.http.executions_per_user = 2)
         .ports(store.install())
         .start()
         .await;
+    (store, app)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_has_so_many_executions_at_a_time_and_nobody_else_waits_for_them() {
+    let (store, app) = two_at_a_time().await;
     let (ada, bob, chat) = app.pair().await;
     store.set("messages.append", Fault::Held);
     let mut sends = JoinSet::new();
@@ -54,12 +60,7 @@ async fn a_user_has_so_many_executions_at_a_time_and_nobody_else_waits_for_them(
 /// Reads have so many turns, too.
 #[tokio::test(flavor = "multi_thread")]
 async fn reads_of_a_user_wait_for_each_other() {
-    let store = FaultyStore::new();
-    let app = TestApp::builder()
-        .config(|config| config.http.executions_per_user = 2)
-        .ports(store.install())
-        .start()
-        .await;
+    let (store, app) = two_at_a_time().await;
     let (ada, bob, chat) = app.pair().await;
     store.set("messages.pages", Fault::Held);
     let query = "query($id: ID!) { chat(id: $id) { messages { nodes { seq } } } }";
@@ -85,12 +86,7 @@ async fn reads_of_a_user_wait_for_each_other() {
 #[tokio::test(flavor = "multi_thread")]
 async fn subscriptions_of_a_user_are_opened_in_turns() {
     const ADDED: &str = "subscription($id: ID!) { messageAdded(chatId: $id) { node { seq } } }";
-    let store = FaultyStore::new();
-    let app = TestApp::builder()
-        .config(|config| config.http.executions_per_user = 2)
-        .ports(store.install())
-        .start()
-        .await;
+    let (store, app) = two_at_a_time().await;
     let (ada, bob, chat) = app.pair().await;
     let mut socket = ada.client.socket().await;
     let before = store.calls("chats.memberships");

@@ -115,7 +115,7 @@ impl AsyncWrite for ConnectionIo {
 
 /// A piece of an answer that is as long at least counts as held until it is written, which may take
 /// its client a while. What is shorter, the system takes.
-const LONG: usize = 16 * 1024;
+pub(super) const LONG: usize = 16 * 1024;
 
 /// The body of an answer: its connection is busy until the last of it has been taken.
 pub(super) struct Answering {

@@ -10,10 +10,9 @@ use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Frame, SizeHint};
 
-/// What is shorter goes with what is beside it.
-const LONG: usize = 16 * 1024;
+use super::connection_io::LONG;
 
-/// See the module.
+/// See the module. A piece that is shorter than [`LONG`] goes with what is beside it.
 #[derive(Debug, Default)]
 pub(super) struct Pieces {
     whole: VecDeque<Bytes>,

@@ -51,8 +51,6 @@ statements! {
         CROSS JOIN search_nodes ON chat_id = ?1 AND level = ?2 AND node = wanted.value
             AND word >= ?4 AND word < ?5 LIMIT 1";
     CHILDREN = "SELECT children FROM search_nodes
-        WHERE chat_id = ?1 AND level = ?2 AND node = ?3 AND word = ?4";
-    CHILDREN_OF_PREFIX = "SELECT children FROM search_nodes
         WHERE chat_id = ?1 AND level = ?2 AND node = ?3 AND word >= ?4 AND word < ?5";
     NEWEST = "SELECT seq, words FROM messages
         WHERE chat_id = ?1 AND seq >= ?2 AND seq <= ?3 AND words IS NOT NULL ORDER BY seq DESC";
@@ -116,7 +114,7 @@ enum Step {
     Done,
 }
 
-/// What a node has.
+/// What nodes have.
 enum Explored {
     /// These numbers, the greatest last; those from here on were looked at.
     Found(Vec<i64>, i64),
@@ -436,28 +434,22 @@ impl<'a> Finder<'a> {
             if children == 0 {
                 break;
             }
-            children &= if wanted.term.is_prefix {
-                self.children_of_prefix(walk, (level, node), wanted, children)?
-            } else {
-                let values = (walk.key, level, node, &wanted.term.text);
-                let found = one(self.conn, CHILDREN, values, |row| Ok(row.get::<_, i64>(0)?));
-                found?.unwrap_or(0)
-            };
+            children &= self.children_with(walk, (level, node), wanted, children)?;
         }
         Ok(children)
     }
 
-    /// The same of all words with a prefix. Once all children are found that are asked for, no more of
+    /// The same of one word, or of all words with a prefix. Once all children are found that are asked for, no more of
     /// the words are looked at, nor beyond [`WORDS_A_PART`]: above the first level it may then name children
     /// that have none.
-    fn children_of_prefix(
+    fn children_with(
         &self,
         walk: &mut Walk,
         (level, node): (i64, i64),
         wanted: &Wanted,
         mask: i64,
     ) -> Result<i64, Fault> {
-        let mut statement = self.conn.prepare_cached(CHILDREN_OF_PREFIX)?;
+        let mut statement = self.conn.prepare_cached(CHILDREN)?;
         let values = (walk.key, level, node, &wanted.term.text, &wanted.end);
         let mut rows = statement.query(values)?;
         let (mut children, mut count) = (0, 0);
