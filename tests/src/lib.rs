@@ -33,7 +33,7 @@ use std::time::Duration;
 /// How long a test waits for what must come. It only ends a hang and is never a measure: a healthy
 /// server needs a thousandth of it, and a machine with other work to do may need a hundred times
 /// what an idle one does.
-pub const DEADLINE: Duration = Duration::from_mins(1);
+pub const DEADLINE: Duration = Duration::from_mins(2);
 
 /// A plain HTTP client. The server's build gives reqwest TLS without a provider of cryptography,
 /// which each process then has to name.

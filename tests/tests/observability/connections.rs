@@ -205,8 +205,10 @@ async fn events_that_nobody_reads_are_not_made_for_each_subscription() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_for_all_who_do_not_read_is_bounded_and_the_longest_unread_go() {
     const MOST: u32 = 1024 * 1024;
-    const SOCKETS: usize = 6;
+    const SOCKETS: u32 = 6;
     let data = tempfile::tempdir().unwrap();
+    // One user has all operations of all sockets, or the later ones have nothing unread.
+    let operations = format!("http.shares.operations_per_user={}", SOCKETS * OPERATIONS);
     let settings = [
         "http.websocket.max_stalled_bytes=1048576",
         "http.websocket.max_queued_bytes=65536",
@@ -214,6 +216,7 @@ async fn what_waits_for_all_who_do_not_read_is_bounded_and_the_longest_unread_go
         "http.websocket.write_timeout=10m",
         "http.websocket.ping_interval=10m",
         "http.websocket.close_timeout=1m",
+        &operations,
     ];
     let settings: Vec<_> = settings.iter().flat_map(|set| ["--set", set]).collect();
     let scraped = Scraped::start(data.path(), &settings).await;
