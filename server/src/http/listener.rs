@@ -43,6 +43,11 @@ const REFUSALS: usize = 16;
 /// How long a refusal may take to be written and read.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How many connections the system keeps until they are accepted, where it is not set to fewer
+/// (`net.core.somaxconn`). It drops the first packet of one more, whose client tries again a whole second
+/// later: nobody is to be kept out for that by a thousand who come at once.
+const BACKLOG: i32 = 65_535;
+
 /// Longest head of a request, in bytes, of which the URL may take half; and how many bytes of an
 /// answer are kept until its client reads.
 const BUFFER: usize = 128 * 1024;
@@ -63,6 +68,9 @@ pub(crate) async fn serve(
     config: HttpConfig,
     stop: CancellationToken,
 ) {
+    if let Err(error) = widen(&listener) {
+        tracing::debug!(%error, "the backlog of connections stays as it is");
+    }
     let connections = Connections::new(&config);
     let running = TaskTracker::new();
     let refusals = Arc::new(Semaphore::new(REFUSALS));
@@ -90,6 +98,9 @@ pub(crate) async fn serve(
                     // So that those that go and those that come are not open at the same time.
                     timeout(GIVING_WAY, connections.gone()).await.ok();
                 }
+                // Who is there comes first: where a thousand come at once, all of them would stand in
+                // line ahead of what others are waiting for.
+                tokio::task::yield_now().await;
             }
             Err(bound) => {
                 bound.counted();
@@ -105,6 +116,11 @@ pub(crate) async fn serve(
     drop(listener);
     running.close();
     running.wait().await;
+}
+
+/// Has the system keep more connections until they are accepted: tokio has it keep 128.
+fn widen(listener: &TcpListener) -> io::Result<()> {
+    socket2::SockRef::from(listener).listen(BACKLOG)
 }
 
 /// Frames are small and wait for nobody; and what a client does not read waits here, where it is
@@ -245,6 +261,19 @@ fn answer(
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn hundreds_may_come_at_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        widen(&listener).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut clients = Vec::new();
+        // None is accepted: one for which there is no room never comes in.
+        for _ in 0..400 {
+            let client = timeout(Duration::from_mins(1), TcpStream::connect(address)).await;
+            clients.push(client.expect("there is room").unwrap());
+        }
+    }
 
     #[tokio::test]
     async fn the_system_takes_little_for_a_client_that_does_not_read() {
