@@ -119,12 +119,18 @@ impl From<&Config> for Policies {
     }
 }
 
+/// How many subscriptions are opened at a time for each processor. More would only keep what others do
+/// waiting for it; fewer would leave it idle while a store or a bus is asked.
+const OPENINGS_OF_A_CORE: usize = 32;
+
 impl From<&Config> for ExecutionLimits {
     fn from(config: &Config) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             max_answer_bytes: config.http.max_answer_bytes,
             max_cost: config.http.query.max_cost,
             executions_per_user: config.http.executions_per_user,
+            openings: OPENINGS_OF_A_CORE.saturating_mul(cores),
             event_timeout: config.http.execution_timeout,
         }
     }

@@ -58,6 +58,8 @@ pub struct ExecutionLimits {
     pub max_cost: u64,
     /// How many queries and mutations of one user are executed at a time.
     pub executions_per_user: usize,
+    /// How many subscriptions that are shared are opened at a time, of all users together.
+    pub openings: usize,
     /// How long one event of a subscription may be executed.
     pub event_timeout: Duration,
 }
@@ -73,7 +75,7 @@ impl Executor {
             budgets,
             reads: Turns::new(limits.executions_per_user),
             mutations: Turns::new(limits.executions_per_user),
-            openings: Turns::new(limits.executions_per_user),
+            openings: Turns::within(limits.executions_per_user, limits.openings),
             limits,
             nulls: Arc::new(NullRules::new(&sdl())),
             senders: SenderCache::new(),

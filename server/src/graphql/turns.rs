@@ -11,12 +11,16 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use talksy_domain::id::UserId;
 use talksy_domain::viewer::Authentication;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 /// The turns of all users, for one kind of operations.
 #[derive(Debug)]
 pub(super) struct Turns {
+    /// Most of a user.
     most: usize,
+    /// Most of all users together, where that is bounded. Who has the most turns of their own waits
+    /// here behind as many at most of each other.
+    of_all: Option<Semaphore>,
     /// Of those who have an operation that is executed, or waits.
     users: Mutex<HashMap<UserId, Arc<Semaphore>>>,
 }
@@ -26,7 +30,16 @@ impl Turns {
     pub(super) fn new(most: usize) -> Self {
         Self {
             most: most.min(Semaphore::MAX_PERMITS),
+            of_all: None,
             users: Mutex::default(),
+        }
+    }
+
+    /// So many of a user, and so many of all together.
+    pub(super) fn within(most: usize, of_all: usize) -> Self {
+        Self {
+            of_all: Some(Semaphore::new(of_all.min(Semaphore::MAX_PERMITS))),
+            ..Self::new(most)
         }
     }
 
@@ -46,10 +59,15 @@ impl Turns {
         let mut turn = Turn {
             turns: self,
             user,
-            permit: None,
+            permits: None,
         };
-        // It is never closed.
-        turn.permit = semaphore.acquire_owned().await.ok();
+        // Neither is ever closed.
+        let own = semaphore.acquire_owned().await.ok();
+        let of_all = match &self.of_all {
+            Some(of_all) => of_all.acquire().await.ok(),
+            None => None,
+        };
+        turn.permits = Some((own, of_all));
         Some(turn)
     }
 }
@@ -59,13 +77,16 @@ impl Turns {
 pub(super) struct Turn<'a> {
     turns: &'a Turns,
     user: UserId,
-    permit: Option<OwnedSemaphorePermit>,
+    permits: Option<Permits<'a>>,
 }
+
+/// One of the user's, and one of all users'.
+type Permits<'a> = (Option<OwnedSemaphorePermit>, Option<SemaphorePermit<'a>>);
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let mut users = self.turns.users.lock();
-        drop(self.permit.take());
+        drop(self.permits.take());
         // Nobody else has one, or waits: whoever does holds it as well.
         if users
             .get(&self.user)
@@ -119,6 +140,26 @@ mod tests {
         drop(first);
         let fourth = fourth.await;
         assert!(third.is_some() && fourth.is_some());
+    }
+
+    #[tokio::test]
+    async fn all_users_share_what_is_bounded_for_all_and_each_comes_to_it() {
+        let turns = Turns::within(2, 3);
+        let (ada, bob, eve) = (user(1), user(2), user(3));
+        let first = turns.take(&ada).await;
+        let _second = turns.take(&ada).await;
+        let _third = turns.take(&bob).await;
+        // Ada has two, and waits for her own before she waits among all.
+        let mut fourth = pin!(turns.take(&ada));
+        assert!(fourth.as_mut().now_or_never().is_none());
+        let mut fifth = pin!(turns.take(&eve));
+        assert!(fifth.as_mut().now_or_never().is_none());
+        drop(first);
+        let fifth = fifth.now_or_never();
+        assert!(fifth.is_some());
+        assert!(fourth.as_mut().now_or_never().is_none());
+        drop(fifth);
+        assert!(fourth.now_or_never().is_some());
     }
 
     #[tokio::test]
