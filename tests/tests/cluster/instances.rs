@@ -27,13 +27,13 @@ async fn senders_on_both_servers_make_one_order_that_all_see() {
     let at_b = Follower::start(&two.ada, &b, &two.chat).await;
     // A stand-in for MongoDB looks through all messages of a chat for the newest.
     let (mut sent, more) = tokio::join!(
-        burst(&two.ada, &a, &two.chat, "a", 16, 100),
-        burst(&two.bob, &b, &two.chat, "b", 16, 100),
+        burst(&two.ada, &a, &two.chat, "a", 16, 50),
+        burst(&two.bob, &b, &two.chat, "b", 16, 50),
     );
     sent.extend(more);
-    let all: Vec<i64> = (1..=3_200).collect();
-    assert_eq!(at_a.seqs(3_200).await, all);
-    assert_eq!(at_b.seqs(3_200).await, all);
+    let all: Vec<i64> = (1..=1_600).collect();
+    assert_eq!(at_a.seqs(1_600).await, all);
+    assert_eq!(at_b.seqs(1_600).await, all);
     assert_eq!(at_a.texts(), at_b.texts());
     assert_eq!((at_a.connections(), at_b.connections()), (1, 1));
     verify(&two.ada, &two.chat, &sent).await;

@@ -20,6 +20,9 @@ import java.util.stream.Stream;
  * the environment names.
  */
 public final class TestMongo {
+    /** The folder to remove, of a server that is not started again. */
+    private static final String DISPOSABLE = System.getenv("DISPOSABLE");
+
     /**
      * What a MongoDB 5.0 reports. The server's own 5.0 reports the wire version 8, which drivers
      * refuse; {@code WIRE_VERSION} in the environment names another.
@@ -39,7 +42,8 @@ public final class TestMongo {
 
     /**
      * One command at a time, answered with a copy: a real server's reply does not change while it
-     * is written to the socket. What a write has changed is in the file before the answer.
+     * is written to the socket. What a write has changed is in the file before the answer, unless the
+     * server is disposable: nobody starts that again, and most of its time would go there.
      */
     private static final class DurableBackend extends H2Backend {
         private static final Set<String> WRITES =
@@ -56,7 +60,7 @@ public final class TestMongo {
             try {
                 return super.handleMessage(message).cloneDeeply();
             } finally {
-                if (WRITES.contains(message.getDocument().keySet().iterator().next())) {
+                if (DISPOSABLE == null && WRITES.contains(message.getDocument().keySet().iterator().next())) {
                     commit();
                 }
             }
@@ -73,9 +77,8 @@ public final class TestMongo {
             // Nothing is said to it; only the end counts.
         }
         try {
-            String disposable = System.getenv("DISPOSABLE");
-            if (disposable != null) {
-                removeAll(Path.of(disposable));
+            if (DISPOSABLE != null) {
+                removeAll(Path.of(DISPOSABLE));
             }
         } finally {
             Runtime.getRuntime().halt(0);
