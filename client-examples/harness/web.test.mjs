@@ -191,6 +191,8 @@ testBeside('the network is cut in the middle of what they send, and a reload los
   await send(ada.page, 'a reply');
   wanted.push('a reply');
   await ada.page.locator('.is-pending .quote', { hasText: 'first' }).waitFor();
+  const waits = ada.page.locator('.chat-row', { hasText: 'You: a reply' });
+  await waits.getByTitle('Waiting to be sent').waitFor();
   await eventually(async () => assert.deepEqual(await textsIn(ada.page), wanted));
   await shot(ada.page, 'offline');
   // The page itself comes from the network; the queue does not.
@@ -199,6 +201,7 @@ testBeside('the network is cut in the middle of what they send, and a reload los
   await eventually(async () => assert.deepEqual(await textsIn(grace.page), wanted));
   await eventually(async () => assert.deepEqual(await textsIn(ada.page), wanted));
   await eventually(async () => assert.equal(await ada.page.locator('.is-pending').count(), 0));
+  await eventually(async () => assert.equal(await waits.getByTitle('Waiting to be sent').count(), 0));
 
   // Who signs out is asked where something waits; without a network it is done at once, and what is not known is said.
   const { page } = ada;

@@ -6,9 +6,9 @@ import { VList } from 'virtua';
 import { PeopleDocument, StartChatDocument, type PeopleQuery } from '../generated/graphql.js';
 import { NewGroup } from '../group/new-group.js';
 import { useOnline } from '../live/live.js';
-import type { Chat } from '../replica/database.js';
+import type { Chat, Pending } from '../replica/database.js';
 import { activeAt } from '../replica/state.js';
-import { previewOf } from '../chat/preview.js';
+import { previewOf, previewOfPending } from '../chat/preview.js';
 import { Face } from '../files/face.js';
 import { useFeature } from '../session/features.js';
 import { Boundary } from '../ui/boundary.js';
@@ -41,7 +41,7 @@ interface SidebarProps {
 
 export function Sidebar({ openId, onProfile, onModeration }: SidebarProps) {
   const maySearch = useFeature('search');
-  const { chats, viewer, isLoaded } = useAccountState();
+  const { chats, outbox, viewer, isLoaded } = useAccountState();
   const [search, setSearch] = useState('');
   const [isGroupOpen, setGroupOpen] = useState(false);
   const searchField = useRef<HTMLInputElement>(null);
@@ -50,6 +50,8 @@ export function Sidebar({ openId, onProfile, onModeration }: SidebarProps) {
     () => (wanted === '' ? chats : chats.filter(({ title }) => title.toLowerCase().includes(wanted))),
     [chats, wanted],
   );
+  // The last one of each chat.
+  const waiting = useMemo(() => new Map(outbox.map((pending) => [pending.chatId, pending])), [outbox]);
   const online = useOnline();
   const { people, isAnswered, problem } = usePeople(search);
 
@@ -76,6 +78,7 @@ export function Sidebar({ openId, onProfile, onModeration }: SidebarProps) {
               <Boundary key={chat.id} what="This chat" of={chat}>
                 <ChatRow
                   chat={chat}
+                  waiting={waiting.get(chat.id)}
                   isOpen={chat.id === openId}
                   isOnline={chat.peer !== null && online.has(chat.peer.id)}
                 />
@@ -183,11 +186,13 @@ function Person({ person, onDone }: { person: People[number]; onDone: () => void
 
 interface ChatRowProps {
   readonly chat: Chat;
+  /** What was written last and is not sent yet. */
+  readonly waiting: Pending | undefined;
   readonly isOpen: boolean;
   readonly isOnline: boolean;
 }
 
-function ChatRow({ chat, isOpen, isOnline }: ChatRowProps) {
+function ChatRow({ chat, waiting, isOpen, isOnline }: ChatRowProps) {
   const { id, title, unreadCount, unreadMentionCount, isMutedByViewer, lastMessage, peer } = chat;
   const isMarked = chat.viewerUnreadFromSeq !== null && unreadCount === 0;
   return (
@@ -212,7 +217,16 @@ function ChatRow({ chat, isOpen, isOnline }: ChatRowProps) {
           {lastMessage && <time dateTime={activeAt(chat)}>{shortTimeOf(activeAt(chat))}</time>}
         </span>
         <span className="line">
-          <Preview chat={chat} />
+          <Preview chat={chat} waiting={waiting} />
+          {waiting && (
+            <span
+              className={`mark ${waiting.problem ? '' : 'is-late'}`}
+              title={waiting.problem ? 'Not sent' : 'Waiting to be sent'}
+            >
+              <Icon name={waiting.problem ? 'failed' : 'clock'} />
+              <span className="hidden">{waiting.problem ? 'not sent' : 'waiting to be sent'}</span>
+            </span>
+          )}
           {unreadMentionCount > 0 && (
             <span className="badge mention">
               @<span className="hidden">mentions you</span>
@@ -235,13 +249,19 @@ function ChatRow({ chat, isOpen, isOnline }: ChatRowProps) {
   );
 }
 
-function Preview({ chat: { lastMessage, kind } }: { chat: Chat }) {
+function Preview({ chat: { lastMessage, kind }, waiting }: Pick<ChatRowProps, 'chat' | 'waiting'>) {
   const { userId } = useAccount();
-  if (!lastMessage) return <span className="preview" />;
-  const { sender } = lastMessage;
-  const who =
-    sender?.id === userId ? 'You: ' : kind === 'GROUP' && sender ? `\u2068${shownName(sender.name)}\u2069: ` : '';
-  const what = previewOf(lastMessage, userId);
+  let who = '';
+  let what = '';
+  if (waiting && (!lastMessage || waiting.at >= Date.parse(lastMessage.createdAt))) {
+    who = 'You: ';
+    what = previewOfPending(waiting);
+  } else if (lastMessage) {
+    const { sender } = lastMessage;
+    if (sender?.id === userId) who = 'You: ';
+    else if (kind === 'GROUP' && sender) who = `\u2068${shownName(sender.name)}\u2069: `;
+    what = previewOf(lastMessage, userId);
+  }
   return (
     <bdi className="preview">
       {who}
