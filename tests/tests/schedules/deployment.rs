@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use rusqlite::Connection;
 use talksy_domain::clock::Clock;
 use talksy_domain::jobs::{JobRunner, JobService};
 use talksy_domain::services::Ports;
@@ -148,10 +149,16 @@ impl Deployment {
         if let Store::Sqlite { path, store } = &mut self.store {
             let number = self.numbers.fetch_add(1, Ordering::SeqCst);
             let copy = path.with_file_name(format!("schedules-{number}.db"));
+            // The store goes on meanwhile. While another one writes, it neither empties the log nor begins
+            // it anew, so that the two copies, of the file and then of its log, are of one moment.
+            let other = Connection::open(&*path).unwrap();
+            other.busy_timeout(DEADLINE).unwrap();
+            other.execute_batch("BEGIN IMMEDIATE").unwrap();
             for end in ["", "-wal"] {
                 let [from, to] = [&*path, &copy].map(|path| format!("{}{end}", path.display()));
                 std::fs::copy(from, to).unwrap();
             }
+            drop(other);
             let _real = self.real.enter();
             *store = open(&copy, &self.events);
             *path = copy;
