@@ -1,9 +1,12 @@
 //! Who asks for very much at once waits for themselves.
 
+use std::time::Duration;
+
 use serde_json::json;
 use talksy_tests::app::TestApp;
 use talksy_tests::client::SEND;
 use talksy_tests::faulty_store::{Fault, FaultyStore};
+use talksy_tests::wire::RawSocket;
 use tokio::task::JoinSet;
 
 /// An app that executes two operations of a kind and user at a time, and its faults.
@@ -146,4 +149,48 @@ async fn sixteen_writes_that_hang_hold_up_no_read_over_the_same_socket() {
     }
     store.release("messages.append", 24);
     app.stop().await;
+}
+
+/// What a client does not read holds up no other client of the same user.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_that_is_not_read_keeps_no_turn_of_its_user() {
+    let store = FaultyStore::new();
+    let app = TestApp::builder()
+        .config(|config| {
+            config.http.executions_per_user = 1;
+            config.http.websocket.max_queued_bytes = 64 * 1024;
+            // No deadline sets the turn free.
+            config.http.websocket.write_timeout = Duration::from_mins(10);
+            config.http.websocket.ping_interval = Duration::from_mins(10);
+        })
+        .ports(store.install())
+        .start()
+        .await;
+    let (ada, _, chat) = app.pair().await;
+    ada.send(&chat, &"😀".repeat(4_000)).await;
+    let texts: String = (0..20).map(|n| format!("t{n}: text ")).collect();
+    let query = format!(
+        "query($id: ID!) {{ chat(id: $id) {{ messages(last: 1) {{ nodes {{ {texts} }} }} }} }}"
+    );
+    let mut unread = RawSocket::transport(ada.client.address()).await;
+    let payload = json!({ "token": ada.client.token() });
+    let init = json!({ "type": "connection_init", "payload": payload });
+    unread.message(init).await;
+    assert_eq!(unread.next().await, Ok(json!({ "type": "connection_ack" })));
+    for id in 0..100 {
+        let payload = json!({ "query": query, "variables": { "id": chat } });
+        let message = json!({ "type": "subscribe", "id": id.to_string(), "payload": payload });
+        unread.message(message).await;
+    }
+    // Until nothing more is read for the socket, and some time beyond.
+    let (mut reads, mut still) = (0, 0);
+    while still < 50 {
+        let me = ada.client.data("{ me { name } }", json!({})).await;
+        assert_eq!(me["me"]["name"], "ada");
+        let now = store.calls("messages.pages");
+        still = if now == reads { still + 1 } else { 0 };
+        reads = now;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!((1..100).contains(&reads), "{reads}: it was read");
 }

@@ -177,11 +177,12 @@ pub(super) async fn operate(
     let running = (Arc::clone(server), Arc::clone(&stream), id.clone());
     let started = stream.start(&id, most, Some(counted), |number| async move {
         let (server, stream, id) = running;
-        let _turn = match turns {
+        let turn = match turns {
             Some(turns) => turns.acquire_owned().await.ok(),
             None => None,
         };
         let payloads = ws::payloads(&server, prepared, None, request.clone());
+        let payloads = (payloads, turn.is_some());
         run(&stream, &id, number, payloads, &request).await;
     });
     match started {
@@ -232,19 +233,22 @@ enum Next {
     Full,
 }
 
-/// Sends an operation's payloads as they come, and its end.
+/// Sends an operation's payloads as they come, and its end. One that runs once, a query or mutation, is not
+/// left halfway: it may have a turn of its user's, for which their other clients wait.
 async fn run(
     stream: &SharedStream,
     id: &str,
     number: u64,
-    mut payloads: BoxStream<'static, Payload>,
+    (mut payloads, runs_once): (BoxStream<'static, Payload>, bool),
     request: &RequestId,
 ) {
+    let mut has_begun = false;
     loop {
         let next = poll_fn(|cx| {
-            if stream.is_full() {
+            if !has_begun && stream.is_full() {
                 return Poll::Ready(Next::Full);
             }
+            has_begun = runs_once;
             payloads.poll_next_unpin(cx).map(Next::Payload)
         });
         let payload = match AssertUnwindSafe(next).catch_unwind().await {

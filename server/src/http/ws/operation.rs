@@ -27,18 +27,21 @@ enum Next {
 /// Sends an operation's payloads as they come, waiting while the socket's send queue is full.
 ///
 /// A query or mutation begins when it has its turn, and keeps it until its result is in the queue:
-/// so there are never more results outside of the queue than turns. A subscription makes a payload
-/// only while there is room.
+/// so there are never more results outside of the queue than turns. What has begun is not left
+/// halfway: it may have a turn of its user's, for which their other clients wait. A subscription makes
+/// a payload only while there is room.
 pub(super) async fn run(mut running: Running, mut payloads: BoxStream<'static, Payload>) {
-    let _turn = match running.turns.take() {
+    let turn = match running.turns.take() {
         Some(turns) => turns.acquire_owned().await.ok(),
         None => None,
     };
+    let (runs_once, mut has_begun) = (turn.is_some(), false);
     loop {
         let next = poll_fn(|cx| {
-            if running.send_queue.is_full() {
+            if !has_begun && running.send_queue.is_full() {
                 return Poll::Ready(Next::Full);
             }
+            has_begun = runs_once;
             let payload = ready!(payloads.poll_next_unpin(cx));
             Poll::Ready(payload.map_or(Next::End, Next::Payload))
         });
