@@ -168,7 +168,8 @@ async fn a_socket_that_is_not_read_keeps_no_turn_of_its_user() {
         .await;
     let (ada, _, chat) = app.pair().await;
     ada.send(&chat, &"😀".repeat(4_000)).await;
-    let texts: String = (0..20).map(|n| format!("t{n}: text ")).collect();
+    let texts: Vec<_> = (0..20).map(|n| format!("t{n}: text ")).collect();
+    let texts = texts.concat();
     let query = format!(
         "query($id: ID!) {{ chat(id: $id) {{ messages(last: 1) {{ nodes {{ {texts} }} }} }} }}"
     );
