@@ -31,7 +31,7 @@ use crate::adapters::backend::StartFailure;
 use crate::adapters::{Adapters, StartError, observed};
 use crate::config::{Config, HttpConfig};
 use crate::graphql::response::error_payload;
-use crate::graphql::{Answer, ExecutionLimits, Executor, Payload, Prepared};
+use crate::graphql::{Answer, ExecutionLimits, Executor, Payload, Prepared, Start};
 use crate::http::listener::serve;
 use crate::http::{self, Application, KeyEpoch};
 use crate::lifecycle::Shutdown;
@@ -252,10 +252,10 @@ impl Application for App {
         self.executor.refusal(prepared).await
     }
 
-    async fn execute(&self, prepared: Prepared) -> Answer {
+    async fn execute(&self, prepared: Prepared, start: Start) -> Option<Answer> {
         match self.prepared() {
-            Ok(()) => self.executor.execute(prepared).await,
-            Err(refusal) => Answer::from(&refusal),
+            Ok(()) => self.executor.execute(prepared, start).await,
+            Err(refusal) => Some(Answer::from(&refusal)),
         }
     }
 

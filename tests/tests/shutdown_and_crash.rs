@@ -1,11 +1,14 @@
 //! The server process's end, in order and by force, and what its next start finds.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use talksy_tests::app::TestApp;
 use talksy_tests::client::{Client, SEND, User, string};
 use talksy_tests::cluster::{Addresses, history};
 use talksy_tests::crowd::{Scene, kill_rounds};
+use talksy_tests::faulty_store::{Fault, FaultyStore};
 use talksy_tests::process::{ServerProcess, run_talksy};
 use talksy_tests::{eventually, soon};
 use tempfile::TempDir;
@@ -161,6 +164,38 @@ async fn sigterm_finishes_what_runs_and_sends_sockets_elsewhere() {
     assert_eq!(feed.added().await["node"]["text"], json!("x"));
     let retry = try_send(&at(&ada, server.address), &chat, "x").await;
     assert_eq!(retry, Some(2));
+}
+
+/// Over sockets as over HTTP; see also the test of event streams.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_begun_over_a_socket_is_answered_before_a_stop_closes_it() {
+    let store = FaultyStore::new();
+    let app = TestApp::builder()
+        .config(|config| config.http.websocket.close_timeout = Duration::from_mins(1))
+        .ports(store.install())
+        .start()
+        .await;
+    let (ada, _, chat) = app.pair().await;
+    let mut idle = app.client().socket().await;
+    let mut socket = ada.client.socket().await;
+    store.set("messages.append", Fault::Held);
+    let input = json!({ "input": { "chatId": chat, "text": "hi" } });
+    socket.subscribe("1", SEND, input).await;
+    store.arrived("messages.append").await;
+    let stop = async {
+        app.stop().await;
+    };
+    let answer = async {
+        // By then it stops.
+        assert_eq!(idle.closed().await, 1012);
+        store.release("messages.append", 1);
+        let sent = socket.message().await;
+        let seq = &sent["payload"]["data"]["sendMessage"]["message"]["seq"];
+        assert_eq!(seq, 1, "{sent}");
+        assert_eq!(socket.message().await["type"], "complete");
+        assert_eq!(socket.closed().await, 1012);
+    };
+    tokio::join!(stop, answer);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use talksy_server::config::Quota;
 use talksy_tests::app::TestApp;
 use talksy_tests::client::{Client, MESSAGE_ADDED, SEND, User, string};
+use talksy_tests::faulty_store::{Fault, FaultyStore};
 use talksy_tests::wire::{Answer, Events};
 use talksy_tests::{eventually, soon};
 
@@ -407,4 +408,56 @@ async fn a_stop_ends_a_stream_without_completing_its_operations() {
     start(&ada.client, &token, "a", chats, json!({})).await;
     app.stop().await;
     assert_eq!(events.event().await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_had_no_turn_in_time_is_told_so_and_never_begins() {
+    let app = TestApp::builder()
+        .config(|config| config.http.execution_timeout = Duration::from_millis(200))
+        .start()
+        .await;
+    let (ada, bob, chat) = app.pair().await;
+    let token = reserve(&ada.client).await;
+    let send = |text: &str| json!({ "input": { "chatId": chat, "text": text } });
+    // Nothing is executed before the stream is open.
+    start(&ada.client, &token, "late", SEND, send("late")).await;
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    let mut events = Events::of(opening(&ada.client, &token)).await;
+    let told = payload(&mut events, "late").await;
+    assert_eq!(code(&told), "TIMEOUT", "{told}");
+    assert_eq!(told.get("data"), None, "{told}");
+    completed(&mut events, "late").await;
+    let first = bob.send(&chat, "first").await;
+    assert_eq!(first["message"]["seq"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_begun_is_answered_before_a_stop_ends_the_stream() {
+    let store = FaultyStore::new();
+    let app = TestApp::builder()
+        .config(|config| config.http.websocket.close_timeout = Duration::from_mins(1))
+        .ports(store.install())
+        .start()
+        .await;
+    let (ada, bob, chat) = app.pair().await;
+    let token = reserve(&ada.client).await;
+    let mut events = Events::of(opening(&ada.client, &token)).await;
+    let mut idle = Events::of(opening(&bob.client, &reserve(&bob.client).await)).await;
+    store.set("messages.append", Fault::Held);
+    let input = json!({ "input": { "chatId": chat, "text": "hi" } });
+    start(&ada.client, &token, "a", SEND, input).await;
+    store.arrived("messages.append").await;
+    let stop = async {
+        app.stop().await;
+    };
+    let answer = async {
+        // By then it stops.
+        assert_eq!(idle.event().await, None);
+        store.release("messages.append", 1);
+        let sent = payload(&mut events, "a").await;
+        assert_eq!(sent["data"]["sendMessage"]["message"]["seq"], 1);
+        completed(&mut events, "a").await;
+        assert_eq!(events.event().await, None);
+    };
+    tokio::join!(stop, answer);
 }

@@ -102,9 +102,10 @@ pub enum ErrorCode {
     Conflict,
     /// Too many requests; `extensions.retryAfter` says in how many seconds to try again.
     RateLimited,
-    /// The sign-in code is wrong, or was used or replaced.
+    /// The mailed code is wrong.
     OtpInvalid,
-    /// The sign-in code is no longer valid. Ask for another.
+    /// The mailed code is no longer valid: it has expired, was used or withdrawn, or was tried too often.
+    /// Ask for another.
     OtpExpired,
     /// The access or refresh token has expired. Refresh the session, or sign in.
     TokenExpired,

@@ -9,7 +9,7 @@
 //!
 //! 1. words that all share: [`id`], [`seq`], [`incarnation`], [`clock`], [`backoff`], [`text`], [`page`],
 //!    [`cursor`], [`error`], [`damage`], [`limits`], [`viewer`], [`turns`], [`metrics`],
-//!    [`keyed_hash`], [`metadata`], `user_list`, [`search`]; [`port`], by which ports are declared
+//!    [`keyed_hash`], [`metadata`], `user_list`, [`search`], [`pausing`]; [`port`], by which ports are declared
 //! 2. models, and the ports that keep them
 //! 3. [`events`]: what is told to all instances, and how it is published; [`access`]: the one
 //!    door, which gives proofs of who may do what
@@ -44,6 +44,7 @@ pub mod metadata;
 pub mod metrics;
 pub mod moderation;
 pub mod page;
+pub mod pausing;
 pub mod port;
 pub mod presence;
 pub mod search;

@@ -8,6 +8,7 @@ use async_graphql::{Name, Positioned, Request, Response, Value};
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use talksy_domain::error::ApiError;
+use talksy_domain::pausing::{self, Held};
 use talksy_domain::services::Services;
 use talksy_domain::viewer::{Authentication, ClientInfo};
 use talksy_schema::loaders::{Asker, loaders};
@@ -26,6 +27,7 @@ use super::operation::{Operation, Prepared};
 use super::response::{Answer, Payload, error_payload};
 use super::sender_cache::SenderCache;
 use super::shared_execution::SharedExecution;
+use super::start::Start;
 use super::too_much::{timed_out, too_large};
 use super::turns::{Turn, Turns};
 use super::validation::Validator;
@@ -82,15 +84,15 @@ impl Executor {
         }
     }
 
-    /// Runs a query or mutation. The execution of a query ends where its answer is too large; a
-    /// mutation is carried out whole.
-    pub async fn execute(&self, prepared: Prepared) -> Answer {
+    /// Runs a query or mutation, once its user has a turn for it. The execution of a query ends where its
+    /// answer is too large; a mutation is carried out whole. `None` where it was given up before it began.
+    pub async fn execute(&self, prepared: Prepared, start: Start) -> Option<Answer> {
         let (cost, tell) = (prepared.cost, prepared.wants_cost());
         let (authentication, client) = (&prepared.authentication, &prepared.client);
         let spent = self.spend(authentication, client, prepared.owed, tell);
         let left = match spent.await {
             Ok(left) => left,
-            Err(refusal) => return Answer::from(&refusal),
+            Err(refusal) => return Some(Answer::from(&refusal)),
         };
         let operation = prepared.operation.clone();
         let turns = match operation.kind() {
@@ -98,6 +100,9 @@ impl Executor {
             _ => &self.reads,
         };
         let _turn = turns.take(authentication).await;
+        if !start.claim() {
+            return None;
+        }
         let max_bytes = self.limits.max_answer_bytes.min(prepared.max_answer_bytes);
         // What a mutation changes must be read anew by the fields behind it.
         let is_query = operation.kind() == OperationType::Query;
@@ -127,7 +132,7 @@ impl Executor {
         if tell {
             answer.extend("cost", self.told_cost(cost, left));
         }
-        answer.at_most(max_bytes)
+        Some(answer.at_most(max_bytes))
     }
 
     /// Why an operation of any kind cannot be executed: its document does not fit the schema. It is
@@ -214,8 +219,12 @@ impl Executor {
     }
 
     /// Waits until the user may open one more subscription that many share.
-    pub(super) async fn opening(&self, authentication: &Authentication) -> Option<Turn<'_>> {
-        self.openings.take(authentication).await
+    pub(super) async fn opening(
+        &self,
+        authentication: &Authentication,
+    ) -> (Option<Turn<'_>>, Held) {
+        let turn = pausing::turn(|| self.openings.take(authentication)).await;
+        (turn, pausing::hold())
     }
 
     /// Has a subscription that many share check its document and arguments.

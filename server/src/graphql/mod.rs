@@ -21,6 +21,7 @@ pub mod request_id;
 pub mod response;
 mod sender_cache;
 mod shared_execution;
+mod start;
 mod template;
 mod too_much;
 mod turns;
@@ -34,6 +35,7 @@ pub use guard::{CheckedDocument, Guard, OperationType};
 pub use operation::{Operation, Params, Prepared, prepare};
 pub use request_id::RequestId;
 pub use response::{Answer, Encoded, Payload};
+pub use start::Start;
 pub use too_much::{not_begun_error, timeout_error};
 
 use async_graphql::parser::parse_schema;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use moka::future::Cache;
 use talksy_domain::error::PortError;
 use talksy_domain::id::UserId;
+use talksy_domain::pausing;
 use talksy_domain::services::Services;
 use talksy_domain::users::User;
 use talksy_schema::loaders::{Asker, loaders};
@@ -36,13 +37,14 @@ impl SenderCache {
 
     /// The user; `None` where there is none, or the store does not say.
     pub(super) async fn get(&self, services: &Services, user: UserId) -> Option<Arc<User>> {
-        let read = async {
+        let read = || async {
             let (loaders, batches) = loaders(services.clone(), Asker::Anonymous, false);
             batches.run(loaders.load_one(user)).await
         };
         // A read that began before a profile was changed serves nobody who asks behind it.
         let key = (user, services.users.changed_profiles());
-        let found: Result<_, Arc<PortError>> = self.0.try_get_with(key, read).await;
+        let shared = || self.0.try_get_with(key, pausing::holding(read()));
+        let found: Result<_, Arc<PortError>> = pausing::turn(shared).await;
         // A failure shows when the rendering itself asks, where it is told as what it is.
         found.ok().flatten()
     }

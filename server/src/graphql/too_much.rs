@@ -45,14 +45,14 @@ pub fn timeout_error(timeout: Duration, is_mutation: bool) -> ApiError {
     ApiError::new(ErrorCode::Timeout, message)
 }
 
-/// What is told of an operation of a batch whose time was over before it began.
+/// What is told of an operation whose time was over before it began.
 pub fn not_begun_error(timeout: Duration) -> ApiError {
     let time = timeout.as_secs_f64();
     ApiError::new(
         ErrorCode::Timeout,
         format!(
-            "The operations ahead of this one took longer than {time} s, the time of the batch. This \
-             one was not executed: send it again."
+            "The operations ahead of this one, in its batch or of its user, took longer than {time} s. \
+             This one was not executed: send it again."
         ),
     )
 }

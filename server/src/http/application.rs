@@ -14,7 +14,7 @@ use talksy_domain::error::ApiError;
 use talksy_domain::exports::Entries;
 use talksy_domain::viewer::Viewer;
 
-use crate::graphql::{Answer, Payload, Prepared};
+use crate::graphql::{Answer, Payload, Prepared, Start};
 
 /// How often keys had been revoked at a time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,8 +37,9 @@ pub trait Application: Send + Sync + 'static {
     /// `None` where it does, or where executing it is refused for what it costs.
     async fn refusal(&self, prepared: &mut Prepared) -> Option<Answer>;
 
-    /// Executes a query or mutation.
-    async fn execute(&self, prepared: Prepared) -> Answer;
+    /// Executes a query or mutation, once its user has a turn for it. `None` where it was given up before
+    /// it began.
+    async fn execute(&self, prepared: Prepared, start: Start) -> Option<Answer>;
 
     /// Runs a subscription: its serialized payloads, in order.
     fn subscribe(&self, prepared: Prepared) -> BoxStream<'static, Payload>;

@@ -18,11 +18,12 @@ use http::{HeaderMap, StatusCode};
 use multer::{Field, Multipart};
 use talksy_domain::attachments::{FilePart, Interrupted, UploadedFile};
 use talksy_domain::error::ErrorCode;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::Transports;
 use super::body::{self, Operations};
 use super::client::Caller;
+use super::deadline::Deadline;
 use super::graphql::{not_acceptable, run_until};
 use super::media::{Accepted, Media};
 use super::reply::{self, Malformed};
@@ -151,7 +152,7 @@ async fn answer(
     let file = timeout(server.config.body_timeout, file(&mut form, &name)).await;
     let file = file.unwrap_or_else(|_| Err(too_slow()))?;
     allowance.lift();
-    let deadline = Instant::now() + server.app.upload_timeout() + server.config.execution_timeout;
+    let deadline = Deadline::after(server.app.upload_timeout() + server.config.execution_timeout);
     let prepared = prepared.with_file(FilePart::new(file));
     let answer = run_until(server, prepared, (), deadline).await;
     // What was refused may not have been read. The form may be waiting for a piece of it.

@@ -15,12 +15,13 @@ use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use talksy_domain::error::{ApiError, ErrorCode};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 use tracing::Instrument as _;
 
 use super::body::{self, Operations};
 use super::client::Caller;
 use super::compression::compressed;
+use super::deadline::Deadline;
 use super::form;
 use super::framing::Framing;
 use super::media::{Accepted, Media, is_json};
@@ -29,7 +30,7 @@ use super::reply::{self, Malformed};
 use super::{Transports, single_connection, sse, ws};
 use crate::graphql::metering::{self, Metered};
 use crate::graphql::operation::{NO_QUERY, Variables};
-use crate::graphql::{Answer, OperationType, Params, Prepared, not_begun_error, timeout_error};
+use crate::graphql::{Answer, OperationType, Params, Prepared, Start, timeout_error};
 
 /// `POST /graphql`.
 pub(super) async fn post(State(server): State<Arc<Transports>>, request: Request) -> Response {
@@ -149,7 +150,7 @@ async fn finish(
             if let Some(framing) = framing {
                 return sse::subscription(server, prepared, caller, framing, media);
             }
-            let deadline = Instant::now() + server.config.execution_timeout;
+            let deadline = Deadline::after(server.config.execution_timeout);
             execute(server, prepared, deadline).await
         }
         Err(refused) => *refused,
@@ -192,7 +193,7 @@ async fn many(
         .documents
         .guard()
         .check_batch(points.fold(0, u64::saturating_add));
-    let deadline = Instant::now() + server.config.execution_timeout;
+    let deadline = Deadline::after(server.config.execution_timeout);
     let mut left = server.config.max_batch_answer_bytes;
     let mut body = Pieces::default();
     for (place, prepared) in prepared.into_iter().enumerate() {
@@ -204,8 +205,8 @@ async fn many(
                 answer
             }
             // A mutation ahead of it may still run, which it must not overtake.
-            (Ok(_), Ok(())) if Instant::now() >= deadline => {
-                let answer = Answer::from(&not_begun_error(server.config.execution_timeout));
+            (Ok(_), Ok(())) if deadline.is_over() => {
+                let answer = deadline.not_begun();
                 metering::refused(&answer);
                 answer
             }
@@ -231,7 +232,7 @@ fn is(prepared: &Prepared, kind: OperationType) -> bool {
     prepared.operation.kind() == kind
 }
 
-async fn execute(server: &Arc<Transports>, prepared: Prepared, deadline: Instant) -> Answer {
+async fn execute(server: &Arc<Transports>, prepared: Prepared, deadline: Deadline) -> Answer {
     if is(&prepared, OperationType::Subscription) {
         return Answer::from(&ApiError::new(
             ErrorCode::BadUserInput,
@@ -242,55 +243,56 @@ async fn execute(server: &Arc<Transports>, prepared: Prepared, deadline: Instant
     run_until(server, prepared, (), deadline).await
 }
 
-/// Executes a query or mutation, for as long as one may be executed; see [`run_until`].
-pub(super) async fn run(
-    server: &Arc<Transports>,
-    prepared: Prepared,
-    held: impl Send + 'static,
-) -> Answer {
-    let deadline = Instant::now() + server.config.execution_timeout;
-    run_until(server, prepared, held, deadline).await
-}
-
 /// Executes a query or mutation. A query ends by the deadline. A mutation that has begun runs to its
 /// end even if its client goes away or is told that it takes too long; `held` is dropped at that end.
-/// A panic becomes an `INTERNAL` error of this request alone.
+/// What has not begun by the deadline never does. A panic becomes an `INTERNAL` error of this request
+/// alone.
 pub(super) async fn run_until(
     server: &Arc<Transports>,
     prepared: Prepared,
     held: impl Send + 'static,
-    deadline: Instant,
+    deadline: Deadline,
 ) -> Answer {
     let app = Arc::clone(&server.app);
     let metered = Metered::of(&prepared.operation);
     let span = metered.span();
     let kind = prepared.operation.kind();
     let is_mutation = kind == OperationType::Mutation;
+    let start = Start::default();
+    let starts = start.clone();
+    let execution = async move {
+        let _held = held;
+        app.execute(prepared, starts).await
+    };
     let answer = if is_mutation {
-        let execution = async move {
-            let _held = held;
-            app.execute(prepared).await
-        };
-        let running = server
-            .tasks
-            .spawn(execution.instrument(span).in_current_span());
-        timeout_at(deadline, running)
-            .await
-            .map(|ended| ended.map_err(drop))
+        let execution = execution.instrument(span).in_current_span();
+        let mut running = server.tasks.spawn(execution);
+        let ended = timeout_at(deadline.at, &mut running).await;
+        if ended.is_err() && start.claim() {
+            // It still waits for its turn.
+            running.abort();
+            Ok(Ok(None))
+        } else {
+            ended.map(|ended| ended.map_err(drop))
+        }
     } else {
-        let execution = AssertUnwindSafe(app.execute(prepared)).catch_unwind();
-        timeout_at(deadline, execution.instrument(span))
-            .await
-            .map(|ended| ended.map_err(drop))
+        let execution = AssertUnwindSafe(execution).catch_unwind();
+        let ended = timeout_at(deadline.at, execution.instrument(span)).await;
+        if ended.is_err() && start.claim() {
+            Ok(Ok(None))
+        } else {
+            ended.map(|ended| ended.map_err(drop))
+        }
     };
     let answer = match answer {
-        Ok(Ok(answer)) => answer,
+        Ok(Ok(Some(answer))) => answer,
+        Ok(Ok(None)) => deadline.not_begun(),
         Ok(Err(())) => {
             tracing::error!("an operation panicked");
             Answer::from(&panicked())
         }
         Err(_) => {
-            let timeout = server.config.execution_timeout;
+            let timeout = deadline.time();
             tracing::warn!(
                 ?timeout,
                 is_mutation,

@@ -3,27 +3,23 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use talksy_domain::id::SessionId;
 use talksy_domain::viewer::Viewer;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::application::KeyEpoch;
 use super::client::Caller;
-use super::connections::{Connection, Held};
+use super::event_queue::{EventQueue, Events};
 use super::executions::Executions;
 use super::operations::Counted;
 
 /// Most streams of one session, or of one address where nobody is signed in: so many tabs share a
 /// session.
 const MAX_OF_OWNER: usize = 32;
-
-/// Events that wait for a client to read them. Then its operations wait.
-const MAX_WAITING: usize = 16;
 
 /// Bounds of each stream: those that a socket has.
 #[derive(Clone, Copy, Debug)]
@@ -33,9 +29,6 @@ pub(super) struct Bounds {
     /// Most queries, and most mutations, that are executed or whose results wait for room.
     pub(super) executions: usize,
 }
-
-/// An event, and what it takes until it is on its way: room, and memory of its connection's.
-pub(super) type Waiting = (Bytes, OwnedSemaphorePermit, Option<Held>);
 
 /// Who has reserved a stream, and may use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,19 +54,13 @@ pub(super) struct SharedStream {
     key_epoch: KeyEpoch,
     /// From where it was reserved.
     address: Option<IpAddr>,
-    events: mpsc::Sender<Waiting>,
-    /// Most bytes of events that wait.
-    most_bytes: usize,
-    /// How many more bytes may wait.
-    room: Arc<Semaphore>,
-    /// A turn for each query, and for each mutation, that may be executed. None before the stream is open:
-    /// nobody would read what comes of them.
-    turns: Executions,
-    executions: usize,
-    /// The connection that brings the events.
-    connection: OnceLock<Arc<Connection>>,
+    queue: EventQueue,
+    /// Its queries and mutations. None is executed before the stream is open: nobody would read what
+    /// comes of them.
+    executions: Executions,
+    most_executions: usize,
     /// Taken by who opens the stream.
-    unopened: Mutex<Option<mpsc::Receiver<Waiting>>>,
+    unopened: Mutex<Option<Events>>,
     operations: Mutex<Operations>,
 }
 
@@ -105,34 +92,14 @@ pub(super) enum NotStarted {
 }
 
 impl SharedStream {
-    /// Puts an event on its way to the client, and waits while others do. False where the client has
-    /// gone.
-    pub(super) async fn send(&self, event: Bytes) -> bool {
-        // Also while it waits for room.
-        let held = self.connection.get();
-        let held = held.map(|connection| Held::new(connection, event.len()));
-        let bytes = event.len().min(self.most_bytes);
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let Ok(room) = Arc::clone(&self.room).acquire_many_owned(bytes).await else {
-            return false;
-        };
-        self.events.send((event, room, held)).await.is_ok()
+    /// What waits for its client.
+    pub(super) const fn queue(&self) -> &EventQueue {
+        &self.queue
     }
 
-    /// Whether operations should make nothing more, as it would have to wait outside.
-    pub(super) fn is_full(&self) -> bool {
-        // Who waits for room holds all that there is.
-        self.room.available_permits() == 0 || self.events.capacity() == 0
-    }
-
-    /// Waits until the stream is not full. False where it is over.
-    pub(super) async fn room(&self) -> bool {
-        self.room.acquire().await.is_ok() && self.events.reserve().await.is_ok()
-    }
-
-    /// The turns of queries, and of mutations. Each keeps one until its result is on its way.
-    pub(super) const fn turns(&self) -> &Executions {
-        &self.turns
+    /// Its queries and mutations. Each keeps its turn until its result is on its way.
+    pub(super) const fn executions(&self) -> &Executions {
+        &self.executions
     }
 
     /// Starts an operation: `task` makes it, given its number. It counts as one until it ends.
@@ -266,19 +233,15 @@ impl Reservations {
             return Err(NotReserved::OwnerFull);
         }
         *of_owner += 1;
-        let (events, unopened) = mpsc::channel(MAX_WAITING);
-        let semaphore = |most: usize| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
+        let (queue, unopened) = EventQueue::new(self.bounds.bytes);
         let stream = SharedStream {
             owner,
             viewer: caller.viewer(),
             key_epoch: caller.key_epoch,
             address: caller.client.ip,
-            events,
-            most_bytes: self.bounds.bytes,
-            room: semaphore(self.bounds.bytes),
-            turns: Executions::new(0),
-            executions: self.bounds.executions.min(Semaphore::MAX_PERMITS),
-            connection: OnceLock::new(),
+            queue,
+            executions: Executions::new(0),
+            most_executions: self.bounds.executions.min(Semaphore::MAX_PERMITS),
             unopened: Mutex::new(Some(unopened)),
             operations: Mutex::default(),
         };
@@ -329,9 +292,9 @@ impl Reservations {
         let events = stream.unopened.lock().take().ok_or(NotOpened::Twice)?;
         if let Some(connection) = &caller.connection {
             // Once, since it is opened once.
-            stream.connection.set(Arc::clone(connection)).ok();
+            stream.queue.connect(Arc::clone(connection));
         }
-        stream.turns.add(stream.executions);
+        stream.executions.add(stream.most_executions);
         Ok(Opened {
             stream: Arc::clone(stream),
             events,
@@ -371,7 +334,7 @@ impl Inner {
         operations.running.clear();
         drop(operations);
         // One that has ended may still have that to say, and holds the stream meanwhile.
-        stream.room.close();
+        stream.queue.close();
         drop(stream.unopened.lock().take());
         Some(stream)
     }
@@ -382,7 +345,7 @@ pub(super) struct Opened {
     /// The stream.
     pub(super) stream: Arc<SharedStream>,
     /// What it brings.
-    pub(super) events: mpsc::Receiver<Waiting>,
+    pub(super) events: Events,
     /// Ends it, with all operations, when dropped.
     pub(super) end: End,
 }

@@ -2,10 +2,7 @@
 //! POST starts operations whose results it brings, DELETE stops one
 //! (<https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md>).
 
-use std::future::poll_fn;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::task::Poll;
 
 use axum::body::Body;
 use axum::extract::{Query, Request, State};
@@ -20,8 +17,11 @@ use talksy_domain::error::ErrorCode;
 use talksy_domain::viewer::Authentication;
 
 use super::client::Caller;
+use super::deadline::Deadline;
+use super::delivery::{End, Outlet, deliver};
+use super::event_queue::EventQueue;
+use super::executions::Once;
 use super::framing::{COMMENT, Framing, event, of_errors};
-use super::graphql::panicked;
 use super::media::Media;
 use super::open_stream::OpenStream;
 use super::reply::{self, Malformed};
@@ -29,7 +29,6 @@ use super::reservations::{NotOpened, NotReserved, NotStarted, Opened, SharedStre
 use super::shares::in_a_while;
 use super::sse::{self, Piece, Source};
 use super::{Transports, observe, ws};
-use crate::graphql::response::error_payload;
 use crate::graphql::{Answer, Params, Payload, RequestId};
 
 /// The header of a stream's token. A browser's `EventSource`, which sends no headers, has it as the
@@ -113,9 +112,12 @@ pub(super) async fn open(server: &Arc<Transports>, parts: &Parts, token: &str) -
     };
     // The end is kept with the events, and comes when the client goes.
     let pieces = stream::unfold((events, end), |(mut events, end)| async move {
-        let (event, _room, _held) = events.recv().await?;
-        Some((Piece::Next(event), (events, end)))
+        Some((Piece::Next(events.next().await?), (events, end)))
     });
+    let answered = {
+        let time = server.config.websocket.close_timeout;
+        stream.executions().stopped(server.shutdown.clone(), time)
+    };
     let refused = move |errors: &[u8]| {
         let mut last = Vec::new();
         for id in stream.running() {
@@ -130,6 +132,7 @@ pub(super) async fn open(server: &Arc<Transports>, parts: &Parts, token: &str) -
         framing: Framing::EventStream,
         pieces: pieces.boxed(),
         refused: Box::new(refused),
+        answered: answered.boxed(),
         id: RequestId::current().unwrap_or_else(|| observe::new_id(server)),
     };
     sse::stream_of(server, source, open)
@@ -173,17 +176,15 @@ pub(super) async fn operate(
     };
     let request = RequestId::current().unwrap_or_else(|| observe::new_id(server));
     let most = server.config.websocket.max_operations;
-    let turns = stream.turns().of(prepared.operation.kind());
-    let running = (Arc::clone(server), Arc::clone(&stream), id.clone());
+    let deadline = Deadline::after(server.config.execution_timeout);
+    let once = stream
+        .executions()
+        .once(prepared.operation.kind(), deadline);
+    let payloads = ws::payloads(server, prepared, None, (request.clone(), deadline));
+    let running = (Arc::clone(&stream), id.clone());
     let started = stream.start(&id, most, Some(counted), |number| async move {
-        let (server, stream, id) = running;
-        let turn = match turns {
-            Some(turns) => turns.acquire_owned().await.ok(),
-            None => None,
-        };
-        let payloads = ws::payloads(&server, prepared, None, request.clone());
-        let payloads = (payloads, turn.is_some());
-        run(&stream, &id, number, payloads, &request).await;
+        let (stream, id) = running;
+        run(&stream, &id, number, (payloads, once), &request).await;
     });
     match started {
         Ok(()) => reply::uncached(StatusCode::ACCEPTED, TEXT, Body::empty()),
@@ -224,58 +225,50 @@ pub(super) async fn stop(State(server): State<Arc<Transports>>, request: Request
     }
 }
 
-/// What comes of waiting for an operation's next payload.
-enum Next {
-    /// It, or the end.
-    Payload(Option<Payload>),
-    /// The stream is full. The operation is left alone until it is not: it would have to keep what
-    /// it makes.
-    Full,
-}
-
-/// Sends an operation's payloads as they come, and its end. One that runs once, a query or mutation, is not
-/// left halfway: it may have a turn of its user's, for which their other clients wait.
+/// Sends an operation's payloads as they come, and its end.
 async fn run(
     stream: &SharedStream,
     id: &str,
     number: u64,
-    (mut payloads, runs_once): (BoxStream<'static, Payload>, bool),
+    (payloads, once): (BoxStream<'static, Payload>, Option<Once>),
     request: &RequestId,
 ) {
-    let mut has_begun = false;
-    loop {
-        let next = poll_fn(|cx| {
-            if !has_begun && stream.is_full() {
-                return Poll::Ready(Next::Full);
+    let outlet = Results {
+        queue: stream.queue(),
+        id,
+    };
+    match deliver(&outlet, payloads, once.as_ref(), request).await {
+        End::Complete => {}
+        End::Failed(errors) => {
+            if !outlet.send(of_errors(&errors).into()).await {
+                return;
             }
-            has_begun = runs_once;
-            payloads.poll_next_unpin(cx).map(Next::Payload)
-        });
-        let payload = match AssertUnwindSafe(next).catch_unwind().await {
-            Ok(Next::Payload(payload)) => payload,
-            Ok(Next::Full) => {
-                if !stream.room().await {
-                    return;
-                }
-                continue;
-            }
-            Err(_) => Some(request.within(|| error_payload(&panicked()))),
-        };
-        let (response, is_last) = match payload {
-            Some(Payload::Next(response)) => (response, false),
-            Some(Payload::Error(errors)) => (of_errors(&errors).into(), true),
-            None => break,
-        };
-        if !stream.send(result(id, &response)).await {
-            return;
         }
-        if is_last {
-            break;
-        }
+        End::Unwanted => return,
     }
     // The client may use the id again when it is told of the end.
     if stream.ended(id, number) {
-        stream.send(complete(id)).await;
+        stream.queue().send(complete(id)).await;
+    }
+}
+
+/// Where the results of one operation go.
+struct Results<'a> {
+    queue: &'a EventQueue,
+    id: &'a str,
+}
+
+impl Outlet for Results<'_> {
+    fn is_full(&self) -> bool {
+        self.queue.is_full()
+    }
+
+    async fn room(&self) -> bool {
+        self.queue.room().await
+    }
+
+    async fn send(&self, response: Bytes) -> bool {
+        self.queue.send(result(self.id, &response)).await
     }
 }
 

@@ -1,6 +1,6 @@
 //! Responses that go on: one operation as Server-Sent Events or as the parts of a multipart response,
-//! or many operations of one client as events of one stream (see `single_connection`). A client that
-//! reads slowly is not polled, so nothing piles up.
+//! or many operations of one client as events of one stream (see `single_connection`). Behind a client
+//! that reads slowly operations wait, so nothing piles up.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -10,14 +10,18 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
+use futures_util::future::{self, BoxFuture};
 use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt as _, StreamExt as _};
 use http::{HeaderValue, StatusCode};
 use talksy_domain::error::ApiError;
 use tokio::time::{Instant, Sleep};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::Transports;
 use super::client::Caller;
+use super::delivery::{End, Outlet, deliver};
+use super::event_queue::EventQueue;
 use super::framing::Framing;
 use super::media::Media;
 use super::observe;
@@ -45,6 +49,8 @@ pub(super) struct Source {
     pub(super) pieces: BoxStream<'static, Piece>,
     /// The last piece of a stream that the server ends.
     pub(super) refused: Refused,
+    /// Resolves when the server stops and what runs here was answered.
+    pub(super) answered: BoxFuture<'static, ()>,
     /// The id that its errors carry.
     pub(super) id: RequestId,
 }
@@ -78,22 +84,55 @@ pub(super) fn subscription(
         Err(bound) => return bound.reply(media),
     };
     let id = RequestId::current().unwrap_or_else(|| observe::new_id(server));
+    let (queue, events) = EventQueue::new(server.config.websocket.max_queued_bytes);
+    if let Some(connection) = &caller.connection {
+        queue.connect(Arc::clone(connection));
+    }
     let payloads = subscribe(server, prepared, id.clone());
-    let pieces = payloads.map(move |payload| match payload {
-        Payload::Next(response) => Piece::Next(framing.next(&response)),
-        Payload::Error(errors) => Piece::Last(framing.failed(&errors)),
-    });
-    let complete = async move {
+    let request = id.clone();
+    // In a task of its own, so that it goes on where others wait for it though nobody reads the body.
+    let task = async move {
+        let results = Results { queue, framing };
+        let last = match deliver(&results, payloads, None, &request).await {
+            End::Complete => framing.complete(),
+            End::Failed(errors) => framing.failed(&errors),
+            End::Unwanted => return,
+        };
         drop(counted);
-        Piece::Last(framing.complete())
+        results.queue.send(last).await;
     };
+    let task = AbortOnDropHandle::new(tokio::spawn(task));
+    let pieces = stream::unfold((events, task), |(mut events, task)| async move {
+        Some((Piece::Next(events.next().await?), (events, task)))
+    });
     let source = Source {
         framing,
-        pieces: pieces.chain(complete.into_stream()).boxed(),
+        pieces: pieces.boxed(),
         refused: Box::new(move |errors| framing.refused(errors)),
+        answered: future::ready(()).boxed(),
         id,
     };
     stream_of(server, source, open)
+}
+
+/// Where the results of one operation go.
+struct Results {
+    queue: EventQueue,
+    framing: Framing,
+}
+
+impl Outlet for Results {
+    fn is_full(&self) -> bool {
+        self.queue.is_full()
+    }
+
+    async fn room(&self) -> bool {
+        self.queue.room().await
+    }
+
+    async fn send(&self, response: Bytes) -> bool {
+        self.queue.send(self.framing.next(&response)).await
+    }
 }
 
 /// A response that goes on until its source ends, or the stream has to.
@@ -105,6 +144,7 @@ pub(super) fn stream_of(server: &Transports, source: Source, open: OpenStream) -
         open,
         keep_alive: Box::pin(tokio::time::sleep(pause)),
         pause,
+        stopping: false,
         ending: false,
     };
     let pieces = stream::unfold(feed, |mut feed| async move {
@@ -142,6 +182,8 @@ struct Feed {
     open: OpenStream,
     keep_alive: Pin<Box<Sleep>>,
     pause: Duration,
+    /// The server stops.
+    stopping: bool,
     /// The last piece was sent.
     ending: bool,
 }
@@ -151,11 +193,17 @@ impl Feed {
         if self.ending {
             return None;
         }
-        let piece = tokio::select! {
-            biased;
-            refusal = self.open.ended() => self.refuse(&refusal?),
-            piece = self.source.pieces.next() => piece?,
-            () = &mut self.keep_alive => Piece::Next(self.source.framing.keep_alive()),
+        let piece = loop {
+            tokio::select! {
+                biased;
+                refusal = self.open.ended(), if !self.stopping => match refusal {
+                    Some(refusal) => break self.refuse(&refusal),
+                    None => self.stopping = true,
+                },
+                piece = self.source.pieces.next() => break piece?,
+                () = &mut self.source.answered, if self.stopping => return None,
+                () = &mut self.keep_alive => break Piece::Next(self.source.framing.keep_alive()),
+            }
         };
         self.keep_alive.as_mut().reset(Instant::now() + self.pause);
         Some(match piece {

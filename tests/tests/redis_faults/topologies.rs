@@ -1,11 +1,19 @@
 //! Sentinels that name another primary, and a Cluster that changes.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+
 use secrecy::SecretString;
+use talksy_domain::error::PortError;
 use talksy_domain::events::{Signal, Topic};
 use talksy_domain::id::ChatId;
 use talksy_redis::PrepareError;
-use talksy_tests::servers::redis::{RedisCluster, RedisSentinel};
+use talksy_tests::servers::redis::{RedisCluster, RedisSentinel, RedisServer};
 use talksy_tests::{eventually, soon};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{RULE, closed, follow, gets_through, ids, instance, interruption};
 
@@ -123,4 +131,83 @@ async fn slot_of(cluster: &RedisCluster, channel: &str) -> String {
 async fn node_of(cluster: &RedisCluster, channel: &str) -> usize {
     let slot: usize = slot_of(cluster, channel).await.parse().unwrap();
     slot * 3 / 16_384
+}
+
+/// A name that leads to one server or another: what has connected stays connected.
+struct Name {
+    port: u16,
+    leads_to: Arc<AtomicU16>,
+    _relay: AbortOnDropHandle<()>,
+}
+
+impl Name {
+    async fn of(server: &RedisServer) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let leads_to = Arc::new(AtomicU16::new(server.0.port));
+        let target = Arc::clone(&leads_to);
+        let relay = async move {
+            let mut connections = JoinSet::new();
+            while let Ok((mut client, _)) = listener.accept().await {
+                let target = ("127.0.0.1", target.load(Ordering::SeqCst));
+                connections.spawn(async move {
+                    if let Ok(mut server) = TcpStream::connect(target).await {
+                        // Either side may go.
+                        let _ = copy_bidirectional(&mut client, &mut server).await;
+                    }
+                });
+            }
+        };
+        Self {
+            port,
+            leads_to,
+            _relay: AbortOnDropHandle::new(tokio::spawn(relay)),
+        }
+    }
+
+    fn url(&self) -> SecretString {
+        format!("redis://127.0.0.1:{}", self.port).into()
+    }
+
+    fn lead_to(&self, server: &RedisServer) {
+        self.leads_to.store(server.0.port, Ordering::SeqCst);
+    }
+}
+
+/// As behind a managed service's name: the old primary goes on as a replica, and closes no connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_becomes_a_replica_is_left_for_who_has_its_name_then() {
+    let (first, second) = (RedisServer::start().await, RedisServer::start().await);
+    let name = Name::of(&first).await;
+    let (here, there) = (instance(&name.url()).await, instance(&name.url()).await);
+    let chat: ChatId = ids().next();
+    let mut receiver = follow(&there, chat).await;
+    gets_through(&*here.bus(), chat, &mut receiver).await;
+    here.limiter().check(RULE, "key").await.unwrap();
+
+    // Nobody has the name yet but the replica: that is an outage, and no fault of who asks.
+    let primary = second.0.port.to_string();
+    first.run(&["REPLICAOF", "127.0.0.1", &primary]).await;
+    let refused = here.limiter().check(RULE, "key").await.unwrap_err();
+    assert!(
+        matches!(refused, PortError::Unavailable { .. }),
+        "{refused:?}"
+    );
+    let unready = here.ping().await.unwrap_err();
+    assert!(unready.contains("replica"), "{unready}");
+
+    name.lead_to(&second);
+    eventually("limits on the new primary", async || {
+        here.limiter().check(RULE, "key").await.ok()
+    })
+    .await;
+    eventually("readiness", async || here.ping().await.ok()).await;
+    // All that is published goes by way of the new primary, and who followed follows there.
+    gets_through(&*here.bus(), chat, &mut receiver).await;
+    eventually("the subscriber on the new primary", async || {
+        let channel = format!("talksy:bus:chat:{chat}");
+        let subscribers = second.run(&["PUBSUB", "NUMSUB", &channel]).await;
+        subscribers.trim().ends_with("\n1").then_some(())
+    })
+    .await;
 }

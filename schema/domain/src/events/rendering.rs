@@ -1,6 +1,7 @@
 //! What something looks like to all its viewers: bytes that are made once, with holes where viewers
 //! differ.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,6 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
 use crate::id::UserId;
+use crate::pausing;
 
 /// Names a way of rendering something to bytes: a hash of the operation that selects the fields and
 /// of the variables that its selection depends on.
@@ -147,8 +149,17 @@ impl Renderings {
                 cell
             }
         };
-        let made = cell.get_or_init(|| async { render.await.map(Arc::new) });
-        made.await.clone()
+        if let Some(made) = cell.get() {
+            return made.clone();
+        }
+        let mut render = pin!(render);
+        loop {
+            let render = render.as_mut();
+            let make = || pausing::holding(async { render.await.map(Arc::new) });
+            if let Some(made) = pausing::in_turn(cell.get_or_init(make)).await {
+                return made.clone();
+            }
+        }
     }
 }
 

@@ -22,6 +22,7 @@ use crate::incarnation::Incarnation;
 use crate::messages::model::Message;
 use crate::messages::store::MessageStore;
 use crate::page::Window;
+use crate::pausing;
 use crate::seq::Seq;
 
 /// How many states are kept, and newest ones of chats.
@@ -124,10 +125,11 @@ impl ChatStates {
         sides: Option<[UserId; 2]>,
     ) -> Result<Option<Arc<ChatState>>, PortError> {
         let key = (line, ends);
-        let state = self
-            .states
-            .try_get_with(key, self.make(line, ends, run, sides));
-        let state = state
+        let shared = || {
+            let make = self.make(line, ends, run, sides);
+            self.states.try_get_with(key, pausing::holding(make))
+        };
+        let state = pausing::turn(shared)
             .await
             .map_err(|error: Arc<PortError>| (*error).clone())?;
         match &state {

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::TryFutureExt as _;
 use metrics::counter;
 use moka::future::Cache;
 use tokio::sync::Semaphore;
@@ -33,6 +34,7 @@ use crate::messages::reading::messages_at;
 use crate::messages::store::{Head, MessageAt, MessageStore};
 use crate::metrics::RESYNCS;
 use crate::page::{MAX_PAGE, Page, Window};
+use crate::pausing;
 use crate::presence::model::Presence;
 use crate::presence::service::PresenceService;
 use crate::seq::Seq;
@@ -173,8 +175,8 @@ impl FeedContext {
         read: impl Future<Output = Result<T, PortError>>,
     ) -> Result<T, PortError> {
         // The semaphore is never closed.
-        let _permit = self.reads.acquire().await;
-        read.await
+        let _permit = pausing::turn(|| self.reads.acquire()).await;
+        pausing::holding(read).await
     }
 
     /// A read of what a feed missed.
@@ -183,8 +185,8 @@ impl FeedContext {
         read: impl Future<Output = Result<T, PortError>>,
     ) -> Result<T, PortError> {
         // The semaphore is never closed.
-        let _permit = self.replays.acquire().await;
-        read.await
+        let _permit = pausing::turn(|| self.replays.acquire()).await;
+        pausing::holding(read).await
     }
 
     /// The ends of the chat's lines; `None` where there is no such chat.
@@ -374,14 +376,20 @@ impl FeedContext {
                 limit: MAX_PAGE,
                 from_end: false,
             };
-            let page = self.replay(self.messages.page(chat, &window)).await?;
+            let page = self.messages.page(chat, &window).await?;
             let publish = |message| Published::new(Event::MessageAdded { message });
             Ok(Arc::new(
                 page.items.into_iter().map(publish).collect::<Vec<_>>(),
             ))
         };
-        let page = self.backlog.try_get_with(key, read).await;
-        let page = page.map_err(|error: Arc<PortError>| (*error).clone())?;
+        let page = if let Some(page) = self.backlog.get(&key).await {
+            page
+        } else {
+            // Its turn comes ahead of the read that it may share: who waits for it holds nothing.
+            let shared = self.backlog.try_get_with(key, read);
+            let shared = shared.map_err(|error: Arc<PortError>| (*error).clone());
+            self.replay(shared).await?
+        };
         // One that does not hold what it should is not kept: the store may have it in a moment.
         let first = page.first().and_then(|published| published.message());
         if first.is_none_or(|message| message.seq > from) {

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::events::event::Topic;
 use crate::id::ChatId;
+use crate::pausing::{self, Held};
 
 /// How many feeds look at the same time. Fewer than feeds may read alone (see
 /// [`super::context::FeedContext`]), so that recovering ones leave room for those that are opened.
@@ -31,6 +32,13 @@ const LONGEST: Duration = Duration::from_secs(10);
 /// So much of a window lies between two feeds that are interrupted one after the other: the golden
 /// ratio, in parts of 2^64, spreads any number of them evenly.
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// A feed's turn, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Turn {
+    _permit: Option<OwnedSemaphorePermit>,
+    _held: Held,
+}
 
 /// What all feeds of many chats share.
 #[derive(Debug)]
@@ -129,14 +137,19 @@ impl Recoverer {
         Some(*self.at.get_or_insert_with(|| self.shared.time()))
     }
 
-    /// Waits for the feed's turn, which lasts until the permit is dropped, and says what to look at.
-    pub(super) async fn turn(&self) -> (Option<OwnedSemaphorePermit>, Missed) {
+    /// Waits for the feed's turn, and says what to look at.
+    pub(super) async fn turn(&self) -> (Option<Turn>, Missed) {
         if self.missed_few() {
             return (None, self.missed.clone());
         }
+        let enter = || Arc::clone(&self.shared.running).acquire_owned();
         // The semaphore is never closed.
-        let turn = Arc::clone(&self.shared.running).acquire_owned().await;
-        (turn.ok(), self.missed.clone())
+        let permit = pausing::turn(enter).await.ok();
+        let turn = Turn {
+            _permit: permit,
+            _held: pausing::hold(),
+        };
+        (Some(turn), self.missed.clone())
     }
 
     /// The feed has looked at all that it missed.

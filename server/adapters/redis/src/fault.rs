@@ -20,6 +20,9 @@ pub(super) enum Fault {
     /// Nobody serves this key.
     #[error("no node of the Redis Cluster serves slot {0}")]
     NoNode(u16),
+    /// What answers at a primary's address follows another server.
+    #[error("this Redis is a replica, on which nothing can be written")]
+    Replica,
     /// Not one Sentinel knows a primary of that name.
     #[error("no Sentinel names a primary that can be reached")]
     NoPrimary,
@@ -75,10 +78,18 @@ impl Fault {
     /// Whether the connection it came over is of no use any more.
     pub(super) fn breaks_connection(&self) -> bool {
         match self {
-            Self::Redis(error) => error.is_unrecoverable_error() || error.is_io_error(),
-            Self::TimedOut => true,
+            Self::Redis(error) => {
+                error.is_unrecoverable_error() || error.is_io_error() || self.is_of_replica()
+            }
+            Self::TimedOut | Self::Replica => true,
             _ => false,
         }
+    }
+
+    /// Whether the server has become a replica, or was one. Its name may be another server's by now, to
+    /// which a new connection leads.
+    pub(super) fn is_of_replica(&self) -> bool {
+        matches!(self, Self::Replica) || self.is(ServerErrorKind::ReadOnly)
     }
 
     /// Whether the answer was waited for in vain.
@@ -101,7 +112,6 @@ impl Fault {
             || matches!(self, Self::NoNode(_))
             || [
                 ServerErrorKind::Moved,
-                ServerErrorKind::ReadOnly,
                 ServerErrorKind::ClusterDown,
                 ServerErrorKind::MasterDown,
             ]

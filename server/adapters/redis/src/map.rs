@@ -132,6 +132,7 @@ mod tests {
     use redis::IntoConnectionInfo as _;
 
     use super::*;
+    use crate::node::Role;
 
     #[test]
     fn slots_are_those_of_the_specification() {
@@ -153,7 +154,7 @@ mod tests {
             let limit = Duration::from_secs(1);
             Ok(Node::new(
                 address,
-                info,
+                (info, Role::Any),
                 limit,
                 Arc::default(),
                 Arc::default(),

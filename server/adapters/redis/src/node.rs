@@ -6,6 +6,7 @@
 //! probe runs beside them: nobody waits for a server that is paused, but those whose calls were on
 //! their way.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use parking_lot::RwLock;
 use redis::aio::{AsyncPushSender, MultiplexedConnection};
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionInfo, Pipeline, PushInfo, PushKind, Value,
+    from_redis_value,
 };
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
@@ -23,6 +25,15 @@ use super::fault::Fault;
 
 /// How long after a failure, or after a probe that has failed, the server is probed again.
 const PAUSE: Duration = Duration::from_millis(250);
+
+/// What a server may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// One that can be written to.
+    Primary,
+    /// Any: who it is says who can be written to.
+    Any,
+}
 
 /// A connection in use.
 #[derive(Clone)]
@@ -35,6 +46,7 @@ struct Live {
 pub(super) struct Node {
     pub(super) address: Address,
     info: ConnectionInfo,
+    role: Role,
     limit: Duration,
     /// Set when a connection is lost: another server may be the right one by now.
     doubt: Arc<AtomicBool>,
@@ -64,11 +76,12 @@ impl AsyncPushSender for Watch {
 }
 
 impl Node {
-    /// The server at this address, whose calls take no longer than `limit`. `doubt` is set when a
-    /// connection to it is lost; `timeouts` counts calls that have waited in vain.
+    /// The server at this address, which has to have this role, and whose calls take no longer than
+    /// `limit`. `doubt` is set when a connection to it is lost; `timeouts` counts calls that have waited
+    /// in vain.
     pub(super) fn new(
         address: Address,
-        info: ConnectionInfo,
+        (info, role): (ConnectionInfo, Role),
         limit: Duration,
         doubt: Arc<AtomicBool>,
         timeouts: Arc<AtomicU64>,
@@ -76,6 +89,7 @@ impl Node {
         Arc::new(Self {
             address,
             info,
+            role,
             limit,
             doubt,
             live: RwLock::new(None),
@@ -87,7 +101,7 @@ impl Node {
 
     /// Runs a command. A server's error is an error.
     pub(super) async fn query(self: &Arc<Self>, command: &Cmd) -> Result<Value, Fault> {
-        self.call(async |mut connection| command.query_async(&mut connection).await)
+        self.call(async |mut connection| Ok(command.query_async(&mut connection).await?))
             .await
     }
 
@@ -108,12 +122,47 @@ impl Node {
         self: &Arc<Self>,
         pipeline: &Pipeline,
     ) -> Result<Vec<Value>, Fault> {
-        self.call(async |mut connection| {
-            connection
-                .send_packed_commands(pipeline, 0, pipeline.len())
-                .await
-        })
-        .await
+        let answers = self.call(async |mut connection| {
+            let answers = connection.send_packed_commands(pipeline, 0, pipeline.len());
+            Ok(answers.await?)
+        });
+        let answers = answers.await?;
+        let faults = answers.iter().filter_map(|answer| match answer {
+            Value::ServerError(error) => Some(Fault::Redis(error.clone().into())),
+            _ => None,
+        });
+        if let Some(fault) = faults.into_iter().find(Fault::is_of_replica)
+            && let Some(live) = self.present()
+        {
+            self.give_up(&live.broken, &fault);
+        }
+        Ok(answers)
+    }
+
+    /// Whether the server is there, and what it has to be.
+    pub(super) async fn check(self: &Arc<Self>) -> Result<(), Fault> {
+        self.call(async |connection| self.check_over(connection).await)
+            .await
+    }
+
+    /// The same, over a connection of one's own.
+    pub(super) async fn check_over(
+        &self,
+        mut connection: MultiplexedConnection,
+    ) -> Result<(), Fault> {
+        // Unlike `ROLE` and `INFO` this is for everybody. A Sentinel has no role.
+        let hello = redis::cmd("HELLO").query_async(&mut connection).await?;
+        let facts: HashMap<String, Value> =
+            from_redis_value(hello).map_err(|_| Fault::Answer("HELLO with something else"))?;
+        let is_replica = match facts.get("role") {
+            Some(Value::BulkString(role)) => role != b"master",
+            Some(Value::SimpleString(role)) => role != "master",
+            _ => false,
+        };
+        if is_replica && self.role == Role::Primary {
+            return Err(Fault::Replica);
+        }
+        Ok(())
     }
 
     /// A connection of its own, whose pushes go to `pushes`.
@@ -130,21 +179,26 @@ impl Node {
         let client = Client::open(self.info.clone())?;
         let connecting = client.get_multiplexed_async_connection_with_config(&config);
         // The driver's own limit does not span everything, such as a TLS handshake.
+        let connecting = async {
+            let connection = connecting.await?;
+            self.check_over(connection.clone()).await?;
+            Ok(connection)
+        };
         match timeout(limit, connecting).await {
-            Ok(connection) => Ok(connection?),
+            Ok(connected) => connected,
             Err(_elapsed) => Err(Fault::TimedOut),
         }
     }
 
     async fn call<T>(
         self: &Arc<Self>,
-        work: impl AsyncFnOnce(MultiplexedConnection) -> Result<T, redis::RedisError>,
+        work: impl AsyncFnOnce(MultiplexedConnection) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let mut used = None;
         let call = async {
             let live = self.live().await?;
             used = Some(Arc::clone(&live.broken));
-            Ok(work(live.connection).await?)
+            work(live.connection).await
         };
         let result = match timeout(self.limit, call).await {
             Ok(result) => result,
@@ -164,7 +218,8 @@ impl Node {
     }
 
     /// The connection of this flag is of no use any more. Where that is because the server did not
-    /// answer, the server counts as down: to connect to one that is paused takes as long.
+    /// answer, the server counts as down: to connect to one that is paused takes as long. So does one
+    /// that has become a replica, until its name leads to one that is none.
     fn give_up(&self, broken: &Arc<AtomicBool>, fault: &Fault) {
         let was_known = broken.swap(true, Ordering::AcqRel);
         let is_present = {
@@ -172,7 +227,7 @@ impl Node {
             live.as_ref()
                 .is_some_and(|live| Arc::ptr_eq(&live.broken, broken))
         };
-        if !was_known && is_present && fault.is_timeout() {
+        if !was_known && is_present && (fault.is_timeout() || fault.is_of_replica()) {
             self.note_failure(fault);
         }
     }

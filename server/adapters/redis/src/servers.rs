@@ -19,7 +19,7 @@ use super::address::Address;
 use super::fault::Fault;
 use super::location::{Layout, Location};
 use super::map::{Map, slot_of};
-use super::node::Node;
+use super::node::{Node, Role};
 use super::script::Script;
 
 /// How often a command follows a redirection.
@@ -166,11 +166,10 @@ impl Servers {
         }
     }
 
-    /// Asks all servers whether they are there.
+    /// Asks all servers whether they are there, and can be written to.
     pub(super) async fn ping(&self) -> Result<(), Fault> {
-        let ping = redis::cmd("PING");
         let nodes = self.map().await?.nodes();
-        let answers = nodes.iter().map(|node| node.query(&ping));
+        let answers = nodes.iter().map(Node::check);
         let answers = futures_util::future::try_join_all(answers).await;
         answers.map(|_| ()).inspect_err(|_| self.doubt())
     }
@@ -267,7 +266,14 @@ impl Servers {
         // limit and given up.
         let doubt = Arc::clone(&self.in_doubt);
         let timeouts = Arc::clone(&self.timeouts);
-        let node = Node::new(address.clone(), info, self.limit * 3 / 4, doubt, timeouts);
+        // In a Cluster any node says who owns what, also one that owns nothing.
+        let role = if self.is_cluster() {
+            Role::Any
+        } else {
+            Role::Primary
+        };
+        let limit = self.limit * 3 / 4;
+        let node = Node::new(address.clone(), (info, role), limit, doubt, timeouts);
         nodes.insert(address, Arc::clone(&node));
         Ok(node)
     }
@@ -281,7 +287,8 @@ impl Servers {
         let info = self.location.sentinel(address)?;
         let timeouts = Arc::clone(&self.timeouts);
         let limit = self.limit / 2;
-        let sentinel = Node::new(address.clone(), info, limit, Arc::default(), timeouts);
+        let kind = (info, Role::Any);
+        let sentinel = Node::new(address.clone(), kind, limit, Arc::default(), timeouts);
         sentinels.insert(address.clone(), Arc::clone(&sentinel));
         Ok(sentinel)
     }

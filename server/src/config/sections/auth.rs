@@ -87,7 +87,8 @@ section! {
         login_device: Quota = Quota::new(10, HOUR), in QUOTAS;
         /// Sign-in codes tried for challenges that are not open, an IP address.
         verify_ip: Quota = Quota::new(30, 10 * MINUTE), in QUOTAS;
-        /// Sessions refreshed, an IP address.
+        /// Refresh tokens presented that this server has not made, an IP address; and, by the same
+        /// measure, refreshes of one session.
         refresh_ip: Quota = Quota::new(60, MINUTE), in QUOTAS;
         /// Messages sent, a user.
         send: Quota = Quota::new(30, 10 * SECOND), in QUOTAS;

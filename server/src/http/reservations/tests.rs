@@ -1,9 +1,13 @@
+use std::time::Duration;
+
+use bytes::Bytes;
 use futures_util::FutureExt as _;
 
 use super::*;
 use crate::config::HttpConfig;
 use crate::graphql::OperationType;
 use crate::http::connections::Connections;
+use crate::http::deadline::Deadline;
 
 const BOUNDS: Bounds = Bounds {
     bytes: 10,
@@ -58,22 +62,23 @@ async fn what_waits_for_a_stream_is_bounded_in_bytes() {
     reservations.reserve("t".into(), &here).unwrap();
     let mut open = reservations.open("t", &here).ok().unwrap();
     let stream = Arc::clone(&open.stream);
-    let mut large = Box::pin(stream.send(Bytes::from_static(b"more than all the room")));
-    assert!(stream.send(Bytes::from_static(b"eight...")).await);
-    assert!(!stream.is_full());
+    let queue = stream.queue();
+    let mut large = Box::pin(queue.send(Bytes::from_static(b"more than all the room")));
+    assert!(queue.send(Bytes::from_static(b"eight...")).await);
+    assert!(!queue.is_full());
     assert_eq!(large.as_mut().now_or_never(), None);
-    assert!(stream.is_full());
-    assert_eq!(Box::pin(stream.room()).now_or_never(), None);
+    assert!(queue.is_full());
+    assert_eq!(Box::pin(queue.room()).now_or_never(), None);
     // It takes all the room that the first one leaves, and waits alone.
-    drop(open.events.recv().await);
+    drop(open.events.next().await);
     assert!(large.await);
-    assert!(stream.is_full());
-    drop(open.events.recv().await);
-    assert!(stream.room().await);
-    assert!(!stream.is_full());
+    assert!(queue.is_full());
+    drop(open.events.next().await);
+    assert!(queue.room().await);
+    assert!(!queue.is_full());
     // Who waits learns of the end.
-    assert!(stream.send(Bytes::from_static(b"all of it.")).await);
-    let mut waits = Box::pin(stream.room());
+    assert!(queue.send(Bytes::from_static(b"all of it.")).await);
+    let mut waits = Box::pin(queue.room());
     assert_eq!(waits.as_mut().now_or_never(), None);
     drop(open.end);
     assert!(!waits.await);
@@ -89,15 +94,20 @@ async fn what_waits_counts_as_held_for_the_connection_that_will_bring_it() {
     here.connection = Some(Arc::clone(connection));
     reservations.reserve("t".into(), &here).unwrap();
     let stream = reservations.find("t", &here).unwrap();
-    let turns = || stream.turns().of(OperationType::Query).unwrap();
+    let queue = stream.queue();
+    let deadline = Deadline::after(Duration::from_secs(1));
+    let turns = || {
+        let once = stream.executions().once(OperationType::Query, deadline);
+        once.unwrap().turns
+    };
     assert_eq!(turns().available_permits(), 0, "nobody reads it yet");
     let mut open = reservations.open("t", &here).ok().unwrap();
     assert_eq!(turns().available_permits(), BOUNDS.executions);
-    assert!(stream.send(Bytes::from_static(b"all of it.")).await);
-    let mut outside = Box::pin(stream.send(Bytes::from_static(b"outside")));
+    assert!(queue.send(Bytes::from_static(b"all of it.")).await);
+    let mut outside = Box::pin(queue.send(Bytes::from_static(b"outside")));
     assert_eq!(outside.as_mut().now_or_never(), None);
     assert_eq!(connection.held(), 17);
-    drop(open.events.recv().await);
+    drop(open.events.next().await);
     assert_eq!(connection.held(), 7);
     drop(outside);
     assert_eq!(connection.held(), 0);

@@ -21,8 +21,9 @@ use super::super::Transports;
 use super::super::application::KeyEpoch;
 use super::super::client::{Caller, not_bearer, strip_bearer};
 use super::super::connections::Connection as TcpConnection;
+use super::super::deadline::Deadline;
 use super::super::executions::Executions;
-use super::super::graphql::run as execute;
+use super::super::graphql::run_until;
 use super::super::observe;
 use super::super::shares::{Bound, Share, in_a_while};
 use super::super::sse::subscribe;
@@ -94,7 +95,8 @@ impl Connection {
         let mutations = limits.max_operations.min(Semaphore::MAX_PERMITS);
         let executions = Executions::new(limits.max_executions);
         let (shutdown, queue) = (server.shutdown.clone(), Arc::clone(&send_queue));
-        let watch = watch_anonymous(shutdown, share.gave_way(), queue);
+        let stopped = executions.stopped(shutdown, limits.close_timeout);
+        let watch = watch_anonymous(stopped, share.gave_way(), queue);
         Self {
             server,
             protocol,
@@ -201,8 +203,11 @@ impl Connection {
                 }
                 let app = &self.server.app;
                 let revoked = app.revoked(&viewer, key_epoch);
-                let shutdown = self.server.shutdown.clone();
-                self.watch = watch_session(shutdown, revoked, Arc::clone(&self.send_queue));
+                let (shutdown, limits) = (&self.server.shutdown, &self.server.config.websocket);
+                let stopped = self
+                    .executions
+                    .stopped(shutdown.clone(), limits.close_timeout);
+                self.watch = watch_session(stopped, revoked, Arc::clone(&self.send_queue));
                 self.online = Some(app.connected(&viewer));
                 self.caller.client.renewal = Some(Renewal::new(&viewer));
                 self.caller.authentication = Authentication::SignedIn(viewer);
@@ -348,15 +353,17 @@ impl Connection {
         };
         let operation = Operation::new(id, self.protocol.next_prefix(id), Some(counted));
         let request = observe::new_id(&self.server);
+        let deadline = Deadline::after(self.server.config.execution_timeout);
+        let once = self.executions.once(prepared.operation.kind(), deadline);
         let running = Running {
-            turns: self.executions.of(prepared.operation.kind()),
             protocol: self.protocol,
             send_queue: Arc::clone(&self.send_queue),
             operation: Arc::clone(&operation),
             request: request.clone(),
             completed: false,
         };
-        let task = operation::run(running, payloads(&self.server, prepared, slot, request));
+        let payloads = payloads(&self.server, prepared, slot, (request, deadline));
+        let task = operation::run(running, payloads, once);
         let started = self
             .send_queue
             .start(&operation, || tokio::spawn(task).abort_handle());
@@ -386,24 +393,24 @@ impl Drop for Connection {
     }
 }
 
-/// The payloads of any operation: a query or mutation has one.
+/// The payloads of any operation: a query or mutation has one, by its deadline.
 pub(in crate::http) fn payloads(
     server: &Arc<Transports>,
     prepared: Prepared,
     slot: Option<OwnedSemaphorePermit>,
-    request: RequestId,
+    (request, deadline): (RequestId, Deadline),
 ) -> BoxStream<'static, Payload> {
     if prepared.operation.kind() == OperationType::Subscription {
         return subscribe(server, prepared, request);
     }
     let server = Arc::clone(server);
-    let answer = async move { execute(&server, prepared, slot).await.payload() };
+    let answer = async move { run_until(&server, prepared, slot, deadline).await.payload() };
     stream::once(request.around("socket operation", answer)).boxed()
 }
 
 /// Closes a socket on which nobody has signed in when the server stops, or its place is another's.
 fn watch_anonymous(
-    shutdown: CancellationToken,
+    stopped: impl Future<Output = ()> + Send + 'static,
     gave_way: CancellationToken,
     send_queue: Arc<SendQueue>,
 ) -> AbortOnDropHandle<()> {
@@ -413,7 +420,7 @@ fn watch_anonymous(
             () = gave_way.cancelled() => {
                 send_queue.close(Close::full(Bound::Anonymous), When::Now);
             }
-            () = shutdown.cancelled() => send_queue.close(Close::RESTART, When::Written),
+            () = stopped => send_queue.close(Close::RESTART, When::Written),
         }
     }))
 }
@@ -421,7 +428,7 @@ fn watch_anonymous(
 /// Closes the socket of a user when the server stops, the session is revoked, or its end would not
 /// be heard.
 fn watch_session(
-    shutdown: CancellationToken,
+    stopped: impl Future<Output = ()> + Send + 'static,
     revoked: BoxFuture<'static, Result<(), ApiError>>,
     send_queue: Arc<SendQueue>,
 ) -> AbortOnDropHandle<()> {
@@ -438,7 +445,7 @@ fn watch_session(
                 };
                 send_queue.close(close, When::Now);
             }
-            () = shutdown.cancelled() => send_queue.close(Close::RESTART, When::Written),
+            () = stopped => send_queue.close(Close::RESTART, When::Written),
         }
     }))
 }

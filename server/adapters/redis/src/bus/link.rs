@@ -17,7 +17,8 @@ use crate::fault::Fault;
 use crate::node::Node;
 use crate::servers::Servers;
 
-/// How often a silent connection is asked whether it still is one.
+/// How often a connection is asked whether it still is one, to a server that can be written to: what is
+/// published is published there.
 const PING_EVERY: Duration = Duration::from_secs(2);
 /// How many topics are asked for in one step.
 const AT_ONCE: usize = 512;
@@ -137,9 +138,7 @@ impl Link {
                     None => Err(Fault::Closed),
                 },
                 _ = ping.tick() => {
-                    let ping = redis::cmd("PING");
-                    let answer = ping.query_async::<Value>(&mut connection).await;
-                    answer.map(|_| ()).map_err(Fault::from)
+                    self.node.check_over(connection.clone()).await
                 }
             };
             if let Err(fault) = done {
