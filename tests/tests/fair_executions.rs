@@ -272,6 +272,11 @@ async fn what_had_no_turn_in_time_never_begins() {
     store.arrived("messages.append").await;
     // One waits for its socket's turn, then for its user's; the others for their user's alone.
     socket.subscribe("second", SEND, send("second")).await;
+    // Nobody waits for this one any more.
+    let mut other = ada.client.socket().await;
+    other.subscribe("gone", SEND, send("gone")).await;
+    other.run("read", "{ me { name } }", json!({})).await;
+    drop(other);
     let over_http = ada.client.run(SEND, send("fourth")).await;
     let is_refused = |errors: &Value| {
         assert_eq!(errors[0]["extensions"]["code"], "TIMEOUT", "{errors}");

@@ -99,10 +99,7 @@ impl Executor {
             OperationType::Mutation => &self.mutations,
             _ => &self.reads,
         };
-        let _turn = turns.take(authentication).await;
-        if !start.claim() {
-            return None;
-        }
+        let _turn = start.at(turns.take(authentication)).await?;
         let max_bytes = self.limits.max_answer_bytes.min(prepared.max_answer_bytes);
         // What a mutation changes must be read anew by the fields behind it.
         let is_query = operation.kind() == OperationType::Query;

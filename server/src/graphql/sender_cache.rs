@@ -43,7 +43,7 @@ impl SenderCache {
         };
         // A read that began before a profile was changed serves nobody who asks behind it.
         let key = (user, services.users.changed_profiles());
-        let shared = || self.0.try_get_with(key, pausing::holding(read()));
+        let shared = || Box::pin(self.0.try_get_with(key, pausing::holding(read())));
         let found: Result<_, Arc<PortError>> = pausing::turn(shared).await;
         // A failure shows when the rendering itself asks, where it is told as what it is.
         found.ok().flatten()

@@ -35,6 +35,11 @@ impl Events {
         let (event, _room, _held) = self.0.recv().await?;
         Some(event)
     }
+
+    /// Nothing is put here any more. What waits is still to be taken.
+    pub(super) fn close(&mut self) {
+        self.0.close();
+    }
 }
 
 impl EventQueue {

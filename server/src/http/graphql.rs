@@ -258,7 +258,7 @@ pub(super) async fn run_until(
     let span = metered.span();
     let kind = prepared.operation.kind();
     let is_mutation = kind == OperationType::Mutation;
-    let start = Start::default();
+    let start = Start::by(deadline.at);
     let starts = start.clone();
     let execution = async move {
         let _held = held;

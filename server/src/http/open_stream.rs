@@ -87,12 +87,15 @@ impl Watch {
         };
         // Whose session is over is not online, even where their client does not read that.
         self.online = None;
+        let time = self.server.config.websocket.close_timeout;
+        // On a stop what has begun is answered first, which may take as long.
+        let time = if end.is_none() { time * 2 } else { time };
         if sender.send(end).is_err() {
             return;
         }
         // The body has this time for its last words. A client that takes them is not here any
         // more: the stream was dropped with its body, and this task with the stream.
-        tokio::time::sleep(self.server.config.websocket.close_timeout).await;
+        tokio::time::sleep(time).await;
         if let Some(connection) = &self.connection {
             connection.cut(Cut::Over);
         }

@@ -8,8 +8,8 @@ use axum::body::Body;
 use axum::extract::{Query, Request, State};
 use axum::response::Response;
 use bytes::Bytes;
-use futures_util::stream::{self, BoxStream};
-use futures_util::{FutureExt as _, StreamExt as _};
+use futures_util::FutureExt as _;
+use futures_util::stream::BoxStream;
 use http::request::Parts;
 use http::{HeaderName, StatusCode};
 use serde::Deserialize;
@@ -27,7 +27,7 @@ use super::open_stream::OpenStream;
 use super::reply::{self, Malformed};
 use super::reservations::{NotOpened, NotReserved, NotStarted, Opened, SharedStream};
 use super::shares::in_a_while;
-use super::sse::{self, Piece, Source};
+use super::sse::{self, Source};
 use super::{Transports, observe, ws};
 use crate::graphql::{Answer, Params, Payload, RequestId};
 
@@ -110,10 +110,6 @@ pub(super) async fn open(server: &Arc<Transports>, parts: &Parts, token: &str) -
         Ok(opened) => opened,
         Err(refusal) => return not_opened(refusal).reply(None),
     };
-    // The end is kept with the events, and comes when the client goes.
-    let pieces = stream::unfold((events, end), |(mut events, end)| async move {
-        Some((Piece::Next(events.next().await?), (events, end)))
-    });
     let answered = {
         let time = server.config.websocket.close_timeout;
         stream.executions().stopped(server.shutdown.clone(), time)
@@ -130,7 +126,9 @@ pub(super) async fn open(server: &Arc<Transports>, parts: &Parts, token: &str) -
     };
     let source = Source {
         framing: Framing::EventStream,
-        pieces: pieces.boxed(),
+        events,
+        // It comes when the client goes.
+        _held: Box::new(end),
         refused: Box::new(refused),
         answered: answered.boxed(),
         id: RequestId::current().unwrap_or_else(|| observe::new_id(server)),
@@ -180,10 +178,10 @@ pub(super) async fn operate(
     let once = stream
         .executions()
         .once(prepared.operation.kind(), deadline);
-    let payloads = ws::payloads(server, prepared, None, (request.clone(), deadline));
-    let running = (Arc::clone(&stream), id.clone());
+    let running = (Arc::clone(server), Arc::clone(&stream), id.clone());
     let started = stream.start(&id, most, Some(counted), |number| async move {
-        let (stream, id) = running;
+        let (server, stream, id) = running;
+        let payloads = ws::payloads(&server, prepared, None, (request.clone(), deadline));
         run(&stream, &id, number, (payloads, once), &request).await;
     });
     match started {

@@ -2,6 +2,7 @@
 //! or many operations of one client as events of one stream (see `single_connection`). Behind a client
 //! that reads slowly operations wait, so nothing piles up.
 
+use std::any::Any;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::Transports;
 use super::client::Caller;
 use super::delivery::{End, Outlet, deliver};
-use super::event_queue::EventQueue;
+use super::event_queue::{EventQueue, Events};
 use super::framing::Framing;
 use super::media::Media;
 use super::observe;
@@ -30,14 +31,6 @@ use super::reply;
 use crate::graphql::response::error_payload;
 use crate::graphql::{Encoded, Payload, Prepared, RequestId, metering};
 
-/// What a stream sends.
-pub(super) enum Piece {
-    /// More follows.
-    Next(Bytes),
-    /// Nothing follows.
-    Last(Bytes),
-}
-
 /// Makes the last piece of errors (a JSON array).
 type Refused = Box<dyn Fn(&[u8]) -> Bytes + Send>;
 
@@ -45,8 +38,10 @@ type Refused = Box<dyn Fn(&[u8]) -> Bytes + Send>;
 pub(super) struct Source {
     /// How it is cut into pieces.
     pub(super) framing: Framing,
-    /// Its pieces. Where they end without a last one, so does the stream.
-    pub(super) pieces: BoxStream<'static, Piece>,
+    /// What it sends, each in its place. Where it ends, so does the stream.
+    pub(super) events: Events,
+    /// What goes with the stream.
+    pub(super) _held: Box<dyn Any + Send>,
     /// The last piece of a stream that the server ends.
     pub(super) refused: Refused,
     /// Resolves when the server stops and what runs here was answered.
@@ -101,13 +96,10 @@ pub(super) fn subscription(
         drop(counted);
         results.queue.send(last).await;
     };
-    let task = AbortOnDropHandle::new(tokio::spawn(task));
-    let pieces = stream::unfold((events, task), |(mut events, task)| async move {
-        Some((Piece::Next(events.next().await?), (events, task)))
-    });
     let source = Source {
         framing,
-        pieces: pieces.boxed(),
+        events,
+        _held: Box::new(AbortOnDropHandle::new(tokio::spawn(task))),
         refused: Box::new(move |errors| framing.refused(errors)),
         answered: future::ready(()).boxed(),
         id,
@@ -144,8 +136,7 @@ pub(super) fn stream_of(server: &Transports, source: Source, open: OpenStream) -
         open,
         keep_alive: Box::pin(tokio::time::sleep(pause)),
         pause,
-        stopping: false,
-        ending: false,
+        stage: Stage::Open,
     };
     let pieces = stream::unfold(feed, |mut feed| async move {
         let piece = feed.piece().await?;
@@ -182,43 +173,52 @@ struct Feed {
     open: OpenStream,
     keep_alive: Pin<Box<Sleep>>,
     pause: Duration,
-    /// The server stops.
-    stopping: bool,
+    stage: Stage,
+}
+
+/// How far a stream is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Open,
+    /// The server stops: what has begun is answered.
+    Stopping,
+    /// Nothing new comes any more: what waits is sent.
+    Draining,
     /// The last piece was sent.
-    ending: bool,
+    Over,
 }
 
 impl Feed {
     async fn piece(&mut self) -> Option<Bytes> {
-        if self.ending {
+        if self.stage == Stage::Over {
             return None;
         }
         let piece = loop {
             tokio::select! {
                 biased;
-                refusal = self.open.ended(), if !self.stopping => match refusal {
-                    Some(refusal) => break self.refuse(&refusal),
-                    None => self.stopping = true,
+                end = self.open.ended(), if self.stage == Stage::Open => match end {
+                    Some(refusal) => {
+                        self.stage = Stage::Over;
+                        break self.refuse(&refusal);
+                    }
+                    None => self.stage = Stage::Stopping,
                 },
-                piece = self.source.pieces.next() => break piece?,
-                () = &mut self.source.answered, if self.stopping => return None,
-                () = &mut self.keep_alive => break Piece::Next(self.source.framing.keep_alive()),
+                () = &mut self.source.answered, if self.stage == Stage::Stopping => {
+                    self.source.events.close();
+                    self.stage = Stage::Draining;
+                }
+                event = self.source.events.next() => break event?,
+                () = &mut self.keep_alive => break self.source.framing.keep_alive(),
             }
         };
         self.keep_alive.as_mut().reset(Instant::now() + self.pause);
-        Some(match piece {
-            Piece::Next(bytes) => bytes,
-            Piece::Last(bytes) => {
-                self.ending = true;
-                bytes
-            }
-        })
+        Some(piece)
     }
 
     /// The last piece of a stream that is refused from now on.
-    fn refuse(&self, refusal: &ApiError) -> Piece {
+    fn refuse(&self, refusal: &ApiError) -> Bytes {
         let payload = self.source.id.within(|| error_payload(refusal));
         let (Payload::Next(errors) | Payload::Error(errors)) = payload;
-        Piece::Last((self.source.refused)(&errors))
+        (self.source.refused)(&errors)
     }
 }

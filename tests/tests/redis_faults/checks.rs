@@ -59,6 +59,9 @@ async fn a_server_that_is_too_old_is_refused() {
                 let mut buffer = [0; 4096];
                 while let Ok(count @ 1..) = stream.read(&mut buffer).await {
                     let text = String::from_utf8_lossy(&buffer[..count]).into_owned();
+                    for _ in text.matches("PING") {
+                        stream.write_all(b"+PONG\r\n").await.unwrap();
+                    }
                     for _ in text.matches("HELLO") {
                         let hello = "%2\r\n$7\r\nversion\r\n$5\r\n6.2.7\r\n$4\r\nmode\r\n$10\r\nstandalone\r\n";
                         stream.write_all(hello.as_bytes()).await.unwrap();

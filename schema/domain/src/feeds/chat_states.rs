@@ -125,13 +125,18 @@ impl ChatStates {
         sides: Option<[UserId; 2]>,
     ) -> Result<Option<Arc<ChatState>>, PortError> {
         let key = (line, ends);
-        let shared = || {
-            let make = self.make(line, ends, run, sides);
-            self.states.try_get_with(key, pausing::holding(make))
+        let state = if let Some(state) = self.states.get(&key).await {
+            state
+        } else {
+            // In a box, so that a feed that waits for events needs no room for it.
+            let shared = || {
+                let make = self.make(line, ends, run, sides);
+                let shared = self.states.try_get_with(key, pausing::holding(make));
+                Box::pin(shared)
+            };
+            let state = pausing::turn(shared).await;
+            state.map_err(|error: Arc<PortError>| (*error).clone())?
         };
-        let state = pausing::turn(shared)
-            .await
-            .map_err(|error: Arc<PortError>| (*error).clone())?;
         match &state {
             Some(state) if state.ends().reach(ends) => {}
             // The store is behind what it has told, or has no such chat: it is asked again.

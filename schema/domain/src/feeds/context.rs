@@ -5,7 +5,6 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::TryFutureExt as _;
 use metrics::counter;
 use moka::future::Cache;
 use tokio::sync::Semaphore;
@@ -369,27 +368,22 @@ impl FeedContext {
     pub(super) async fn backlog(&self, head: &Head, from: Seq) -> Result<Backlog, PortError> {
         let chat = head.chat_id;
         let key = (chat, from, head.last_change_seq);
-        let read = async {
+        let read = || async {
             let window = Window {
                 after: Some(from - 1),
                 before: None,
                 limit: MAX_PAGE,
                 from_end: false,
             };
-            let page = self.messages.page(chat, &window).await?;
+            let page = self.replay(self.messages.page(chat, &window)).await?;
             let publish = |message| Published::new(Event::MessageAdded { message });
             Ok(Arc::new(
                 page.items.into_iter().map(publish).collect::<Vec<_>>(),
             ))
         };
-        let page = if let Some(page) = self.backlog.get(&key).await {
-            page
-        } else {
-            // Its turn comes ahead of the read that it may share: who waits for it holds nothing.
-            let shared = self.backlog.try_get_with(key, read);
-            let shared = shared.map_err(|error: Arc<PortError>| (*error).clone());
-            self.replay(shared).await?
-        };
+        // Who reads for all and still waits for its turn may leave it to another of them.
+        let page = pausing::turn(|| Box::pin(self.backlog.try_get_with(key, read()))).await;
+        let page = page.map_err(|error: Arc<PortError>| (*error).clone())?;
         // One that does not hold what it should is not kept: the store may have it in a moment.
         let first = page.first().and_then(|published| published.message());
         if first.is_none_or(|message| message.seq > from) {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::PortError;
+use crate::pausing;
 
 /// The keys that one feed asks for, and where the answer goes.
 type Question<K, V> = (Vec<K>, oneshot::Sender<Result<HashMap<K, V>, PortError>>);
@@ -94,10 +95,8 @@ where
     async fn ask(&self, keys: Vec<K>) -> Result<HashMap<K, V>, PortError> {
         let (answer, reply) = oneshot::channel();
         let gone = || PortError::unavailable("store", "the feeds' reader has stopped");
-        self.questions
-            .send((keys, answer))
-            .await
-            .map_err(|_| gone())?;
+        let place = pausing::turn(|| self.questions.reserve()).await;
+        place.map_err(|_| gone())?.send((keys, answer));
         reply.await.map_err(|_| gone())?
     }
 }

@@ -122,21 +122,25 @@ impl Node {
         self: &Arc<Self>,
         pipeline: &Pipeline,
     ) -> Result<Vec<Value>, Fault> {
-        let answers = self.call(async |mut connection| {
+        let work = async |mut connection: MultiplexedConnection| {
             let answers = connection.send_packed_commands(pipeline, 0, pipeline.len());
             Ok(answers.await?)
-        });
-        let answers = answers.await?;
-        let faults = answers.iter().filter_map(|answer| match answer {
-            Value::ServerError(error) => Some(Fault::Redis(error.clone().into())),
-            _ => None,
-        });
-        if let Some(fault) = faults.into_iter().find(Fault::is_of_replica)
-            && let Some(live) = self.present()
-        {
-            self.give_up(&live.broken, &fault);
+        };
+        let of_replica = |answers: &Vec<Value>| {
+            let mut faults = answers.iter().filter_map(|answer| match answer {
+                Value::ServerError(error) => Some(Fault::Redis(error.clone().into())),
+                _ => None,
+            });
+            faults.find(Fault::is_of_replica)
+        };
+        self.call_and_look(work, of_replica).await
+    }
+
+    /// Whoever has another connection to the server has found out that it is of no use any more.
+    pub(super) fn leave(&self, fault: &Fault) {
+        if let Some(live) = self.present() {
+            self.give_up(&live.broken, fault);
         }
-        Ok(answers)
     }
 
     /// Whether the server is there, and what it has to be.
@@ -150,8 +154,11 @@ impl Node {
         &self,
         mut connection: MultiplexedConnection,
     ) -> Result<(), Fault> {
-        // Unlike `ROLE` and `INFO` this is for everybody. A Sentinel has no role.
-        let hello = redis::cmd("HELLO").query_async(&mut connection).await?;
+        // `PING` is refused while the server loads its data or its disk fails. `HELLO` is for everybody,
+        // unlike `ROLE` and `INFO`; a Sentinel says no role.
+        let mut questions = redis::pipe();
+        questions.cmd("PING").ignore().cmd("HELLO");
+        let (hello,): (Value,) = questions.query_async(&mut connection).await?;
         let facts: HashMap<String, Value> =
             from_redis_value(hello).map_err(|_| Fault::Answer("HELLO with something else"))?;
         let is_replica = match facts.get("role") {
@@ -194,6 +201,15 @@ impl Node {
         self: &Arc<Self>,
         work: impl AsyncFnOnce(MultiplexedConnection) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
+        self.call_and_look(work, |_| None).await
+    }
+
+    /// The same, where what is answered may say as well that the connection is of no use any more.
+    async fn call_and_look<T>(
+        self: &Arc<Self>,
+        work: impl AsyncFnOnce(MultiplexedConnection) -> Result<T, Fault>,
+        look: impl FnOnce(&T) -> Option<Fault>,
+    ) -> Result<T, Fault> {
         let mut used = None;
         let call = async {
             let live = self.live().await?;
@@ -204,7 +220,11 @@ impl Node {
             Ok(result) => result,
             Err(_elapsed) => Err(Fault::TimedOut),
         };
-        if let Err(fault) = &result {
+        let fault = match &result {
+            Ok(answer) => look(answer),
+            Err(fault) => Some(fault.clone()),
+        };
+        if let Some(fault) = &fault {
             if fault.is_timeout() {
                 self.timeouts.fetch_add(1, Ordering::Relaxed);
             }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use parking_lot::RwLock;
 use redis::{Cmd, ServerErrorKind, Value};
+use talksy_domain::pausing;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
@@ -81,6 +82,8 @@ impl Servers {
 
     /// Runs a command on the server of its key or shard channel.
     pub(super) async fn query(&self, key: &str, command: &Cmd) -> Result<Value, Fault> {
+        // Who connects, or reads the map, does so for all; who waits for that may be the next to do it.
+        let _held = pausing::hold();
         let result = match timeout(self.limit, self.routed(key, command)).await {
             Ok(result) => result,
             Err(_elapsed) => Err(Fault::TimedOut),
@@ -166,7 +169,7 @@ impl Servers {
         }
     }
 
-    /// Asks all servers whether they are there, and can be written to.
+    /// Asks all servers whether they are there and ready, and whether one that has to be a primary is one.
     pub(super) async fn ping(&self) -> Result<(), Fault> {
         let nodes = self.map().await?.nodes();
         let answers = nodes.iter().map(Node::check);
@@ -235,7 +238,8 @@ impl Servers {
                 (None, None) => {}
             }
         }
-        match self.discover().await {
+        // In a box: it is seldom needed, and large.
+        match Box::pin(self.discover()).await {
             Ok(map) => {
                 *last = Some((Instant::now(), None));
                 self.forget_others(&map);

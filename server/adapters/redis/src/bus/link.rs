@@ -142,6 +142,10 @@ impl Link {
                 }
             };
             if let Err(fault) = done {
+                if fault.is_of_replica() {
+                    // What is published is not to go there either.
+                    self.node.leave(&fault);
+                }
                 return fault;
             }
         }
