@@ -6,6 +6,7 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::connections::{Connection, Held};
+use super::delivery::Outlet;
 
 /// Events that wait for a client to read them.
 const MAX_WAITING: usize = 16;
@@ -88,5 +89,25 @@ impl EventQueue {
     /// The client has gone.
     pub(super) fn close(&self) {
         self.room.close();
+    }
+}
+
+/// The queue, as one operation uses it, of whose responses `frame` makes events.
+pub(super) struct Framed<'a, F> {
+    pub(super) queue: &'a EventQueue,
+    pub(super) frame: F,
+}
+
+impl<F: Fn(&[u8]) -> Bytes + Sync> Outlet for Framed<'_, F> {
+    fn is_full(&self) -> bool {
+        self.queue.is_full()
+    }
+
+    async fn room(&self) -> bool {
+        self.queue.room().await
+    }
+
+    async fn send(&self, response: Bytes) -> bool {
+        self.queue.send((self.frame)(&response)).await
     }
 }

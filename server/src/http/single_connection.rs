@@ -19,7 +19,7 @@ use talksy_domain::viewer::Authentication;
 use super::client::Caller;
 use super::deadline::Deadline;
 use super::delivery::{End, Outlet, deliver};
-use super::event_queue::EventQueue;
+use super::event_queue::Framed;
 use super::executions::Once;
 use super::framing::{COMMENT, Framing, event, of_errors};
 use super::media::Media;
@@ -231,9 +231,9 @@ async fn run(
     (payloads, once): (BoxStream<'static, Payload>, Option<Once>),
     request: &RequestId,
 ) {
-    let outlet = Results {
+    let outlet = Framed {
         queue: stream.queue(),
-        id,
+        frame: |response: &[u8]| result(id, response),
     };
     match deliver(&outlet, payloads, once.as_ref(), request).await {
         End::Complete => {}
@@ -247,26 +247,6 @@ async fn run(
     // The client may use the id again when it is told of the end.
     if stream.ended(id, number) {
         stream.queue().send(complete(id)).await;
-    }
-}
-
-/// Where the results of one operation go.
-struct Results<'a> {
-    queue: &'a EventQueue,
-    id: &'a str,
-}
-
-impl Outlet for Results<'_> {
-    fn is_full(&self) -> bool {
-        self.queue.is_full()
-    }
-
-    async fn room(&self) -> bool {
-        self.queue.room().await
-    }
-
-    async fn send(&self, response: Bytes) -> bool {
-        self.queue.send(result(self.id, &response)).await
     }
 }
 

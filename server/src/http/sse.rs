@@ -21,8 +21,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::Transports;
 use super::client::Caller;
-use super::delivery::{End, Outlet, deliver};
-use super::event_queue::{EventQueue, Events};
+use super::delivery::{End, deliver};
+use super::event_queue::{EventQueue, Events, Framed};
 use super::framing::Framing;
 use super::media::Media;
 use super::observe;
@@ -87,14 +87,17 @@ pub(super) fn subscription(
     let request = id.clone();
     // In a task of its own, so that it goes on where others wait for it though nobody reads the body.
     let task = async move {
-        let results = Results { queue, framing };
-        let last = match deliver(&results, payloads, None, &request).await {
+        let outlet = Framed {
+            queue: &queue,
+            frame: |response: &[u8]| framing.next(response),
+        };
+        let last = match deliver(&outlet, payloads, None, &request).await {
             End::Complete => framing.complete(),
             End::Failed(errors) => framing.failed(&errors),
             End::Unwanted => return,
         };
         drop(counted);
-        results.queue.send(last).await;
+        queue.send(last).await;
     };
     let source = Source {
         framing,
@@ -105,26 +108,6 @@ pub(super) fn subscription(
         id,
     };
     stream_of(server, source, open)
-}
-
-/// Where the results of one operation go.
-struct Results {
-    queue: EventQueue,
-    framing: Framing,
-}
-
-impl Outlet for Results {
-    fn is_full(&self) -> bool {
-        self.queue.is_full()
-    }
-
-    async fn room(&self) -> bool {
-        self.queue.room().await
-    }
-
-    async fn send(&self, response: Bytes) -> bool {
-        self.queue.send(self.framing.next(&response)).await
-    }
 }
 
 /// A response that goes on until its source ends, or the stream has to.

@@ -36,6 +36,7 @@ mod bus;
 mod codes;
 mod discovery;
 mod fault;
+mod hello;
 mod limits;
 mod location;
 mod map;

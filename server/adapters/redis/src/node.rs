@@ -6,7 +6,6 @@
 //! probe runs beside them: nobody waits for a server that is paused, but those whose calls were on
 //! their way.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,13 +14,13 @@ use parking_lot::RwLock;
 use redis::aio::{AsyncPushSender, MultiplexedConnection};
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionInfo, Pipeline, PushInfo, PushKind, Value,
-    from_redis_value,
 };
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
 use super::address::Address;
 use super::fault::Fault;
+use super::hello::Hello;
 
 /// How long after a failure, or after a probe that has failed, the server is probed again.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -154,19 +153,11 @@ impl Node {
         &self,
         mut connection: MultiplexedConnection,
     ) -> Result<(), Fault> {
-        // `PING` is refused while the server loads its data or its disk fails. `HELLO` is for everybody,
-        // unlike `ROLE` and `INFO`; a Sentinel says no role.
+        // `PING` is refused while the server loads its data or its disk fails, `HELLO` is not.
         let mut questions = redis::pipe();
         questions.cmd("PING").ignore().cmd("HELLO");
         let (hello,): (Value,) = questions.query_async(&mut connection).await?;
-        let facts: HashMap<String, Value> =
-            from_redis_value(hello).map_err(|_| Fault::Answer("HELLO with something else"))?;
-        let is_replica = match facts.get("role") {
-            Some(Value::BulkString(role)) => role != b"master",
-            Some(Value::SimpleString(role)) => role != "master",
-            _ => false,
-        };
-        if is_replica && self.role == Role::Primary {
+        if Hello::read(hello)?.is_replica() && self.role == Role::Primary {
             return Err(Fault::Replica);
         }
         Ok(())

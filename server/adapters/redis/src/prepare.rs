@@ -1,9 +1,9 @@
 //! Whether Redis is there and fit for use. Asked once, before the server starts.
 
-use redis::{Value, from_redis_value};
-use std::collections::HashMap;
+use redis::Value;
 
 use super::fault::{Fault, PrepareError};
+use super::hello::Hello;
 use super::location::Layout;
 use super::script::Script;
 use super::servers::Servers;
@@ -48,14 +48,8 @@ fn misread(servers: &Servers, fault: Fault) -> PrepareError {
 }
 
 fn check_server(servers: &Servers, hello: Value) -> Result<(), PrepareError> {
-    const STRANGE: Fault = Fault::Answer("HELLO with something else");
-    let facts: HashMap<String, Value> = from_redis_value(hello).map_err(|_| STRANGE)?;
-    let text = |name: &str| match facts.get(name) {
-        Some(Value::BulkString(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
-        Some(Value::SimpleString(text)) => text.clone(),
-        _ => String::new(),
-    };
-    let wrong = match (text("mode").as_str(), &servers.location.layout) {
+    let Hello { version, mode, .. } = Hello::read(hello)?;
+    let wrong = match (mode.as_str(), &servers.location.layout) {
         ("cluster", Layout::Standalone | Layout::Sentinel(_)) => {
             Some("it is a node of a Cluster, which is written redis+cluster://host,host")
         }
@@ -67,7 +61,6 @@ fn check_server(servers: &Servers, hello: Value) -> Result<(), PrepareError> {
     if let Some(wrong) = wrong {
         return Err(PrepareError::Layout(wrong));
     }
-    let version = text("version");
     let major = version
         .split('.')
         .next()
